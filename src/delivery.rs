@@ -1,0 +1,164 @@
+//! What became of an attempt: the outcomes that collection reports, the drain decides on and the buffer records.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The number of an event in its buffer, in the order of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Sequence(pub i64);
+
+/// What a reply, or the lack of one, means for the hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A 2xx that says SUCCESS.
+    Delivered,
+    /// A reply about the event: it can never succeed as it is.
+    Rejected(DeadReason),
+    /// FAILURE without a reason: worth a few tries, then dead.
+    BareFailure,
+    /// A 4xx other than 404, 408 and 429: about the event where another hit of the suite succeeded, else about the suite.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Surely not received: sent again.
+    Retry {
+        /// Why.
+        cause: NotReceived,
+        /// What the server asked for in `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Bytes went out and no readable reply came back: it may have been counted.
+    Ambiguous(Doubt),
+    /// The suite's own settings are wrong: its events wait.
+    SuiteFault(SuiteFault),
+}
+
+/// Why a hit was surely not received.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReceived {
+    /// The connection was refused or timed out before it stood.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// The host's name has no address.
+    #[error("cannot resolve the name: {0}")]
+    Resolve(String),
+    /// TLS could not be agreed on.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The proxy refused the tunnel.
+    #[error("the proxy refused: {0}")]
+    Proxy(String),
+    /// The connection broke before the first byte of the request was written.
+    #[error("the connection broke before the first byte was written")]
+    BeforeFirstByte,
+    /// 408, 429, 500 or 503.
+    #[error("HTTP {0}")]
+    Status(u16),
+}
+
+impl NotReceived {
+    /// Whether no server answered at all: the host's fault, which costs no event an attempt.
+    pub fn is_unreachable(&self) -> bool {
+        !matches!(self, NotReceived::Status(_))
+    }
+}
+
+/// Why it is unknown whether a hit was received.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// The connection broke after the first byte of the request was written.
+    #[error("the connection broke after the first byte was written: {0}")]
+    Broken(String),
+    /// No complete reply within the request's time limit.
+    #[error("no reply in time")]
+    TimedOut,
+    /// A 2xx whose body names no status.
+    #[error("HTTP {0} without a readable status")]
+    Unreadable(u16),
+    /// Another status that leaves it open: 302, 502, 504 and their like.
+    #[error("HTTP {0}")]
+    Status(u16),
+    /// The process ended between the first byte and the record of the reply.
+    #[error("the run ended before the reply was recorded")]
+    RunEnded,
+}
+
+/// Why a suite was stopped for the rest of a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuiteFault {
+    /// Adobe knows no such suite at this host.
+    #[error("Adobe says \"NO account\": the report suite ID is missing or unknown to this collection host")]
+    NoAccount,
+    /// The path is wrong for this host.
+    #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
+    NotFound,
+    /// Several visitors in a row got the same refusal and none succeeded.
+    #[error("HTTP {0} for every visitor tried: the collection host refuses this suite")]
+    Refused(u16),
+}
+
+/// Why an event is dead: a reply about it, or a limit that it breaks by itself. Never a fault of transport.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DeadReason {
+    /// FAILURE with a reason, in Adobe's words.
+    Adobe(String),
+    /// FAILURE without a reason, several times.
+    GeneralFailure,
+    /// An HTTP status about this event alone.
+    Refused(u16),
+    /// A count that would take more single hits than are sent for one event.
+    CountTooLarge(u32),
+}
+
+impl DeadReason {
+    /// The reason as it is stored and grouped by.
+    pub fn code(&self) -> String {
+        match self {
+            DeadReason::Adobe(words) => format!("adobe:{words}"),
+            DeadReason::GeneralFailure => "general_failure".to_owned(),
+            DeadReason::Refused(status) => format!("http:{status}"),
+            DeadReason::CountTooLarge(count) => format!("count_too_large:{count}"),
+        }
+    }
+
+    /// The reason behind a stored code; unknown codes are Adobe's words.
+    pub fn from_code(code: &str) -> DeadReason {
+        match code.split_once(':') {
+            Some(("http", status)) => {
+                status.parse().map_or_else(|_| DeadReason::Adobe(code.to_owned()), DeadReason::Refused)
+            }
+            Some(("count_too_large", count)) => {
+                count.parse().map_or_else(|_| DeadReason::Adobe(code.to_owned()), DeadReason::CountTooLarge)
+            }
+            Some(("adobe", words)) => DeadReason::Adobe(words.to_owned()),
+            _ if code == "general_failure" => DeadReason::GeneralFailure,
+            _ => DeadReason::Adobe(code.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeadReason::Adobe(words) => write!(out, "Adobe says {words:?}"),
+            DeadReason::GeneralFailure => write!(out, "Adobe says FAILURE without a reason"),
+            DeadReason::Refused(status) => {
+                write!(out, "HTTP {status} for this event while others of its suite succeed")
+            }
+            DeadReason::CountTooLarge(count) => write!(
+                out,
+                "count {count} would take {count} hits: set --count-with-id on the suite once Adobe's handling of \
+                 eventN=count:id is verified there, or --event-ids off, or split the event at its source, then requeue"
+            ),
+        }
+    }
+}
+
+impl Serialize for DeadReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.code())
+    }
+}

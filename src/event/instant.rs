@@ -1,0 +1,141 @@
+//! When an event happened: an instant in UTC at the precision of its source, to the nanosecond.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// A number at or above this is Unix milliseconds, below it Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
+const MILLISECONDS_FROM: i128 = 100_000_000_000;
+/// Nanoseconds of a second.
+const NANOS: i128 = 1_000_000_000;
+
+/// An instant in UTC, in whole nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instant(i64);
+
+impl Instant {
+    /// The instant this many nanoseconds after the Unix epoch.
+    pub fn from_nanos(nanos: i64) -> Instant {
+        Instant(nanos)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole Unix seconds, rounded down: the `timestamp` of a hit.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// The number of its UTC hour since the Unix epoch.
+    pub fn unix_hour(self) -> i64 {
+        self.unix_seconds().div_euclid(3600)
+    }
+
+    /// Reads RFC 3339 text with an offset.
+    pub(super) fn parse_text(text: &str) -> Result<Instant, String> {
+        let at = DateTime::parse_from_rfc3339(text).map_err(|_| {
+            format!("\"{text}\" is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00Z")
+        })?;
+        if fraction_digits(text).bytes().skip(9).any(|digit| digit != b'0') {
+            return Err(format!("\"{text}\" is finer than a nanosecond"));
+        }
+        at.timestamp_nanos_opt()
+            .map(Instant)
+            .ok_or_else(|| format!("\"{text}\" is beyond the years 1677 to 2262"))
+    }
+
+    /// Reads a JSON number: Unix seconds, or milliseconds when it is 10^11 or more; digits after the point are kept.
+    pub(super) fn parse_number(number: &str) -> Result<Instant, String> {
+        let refuse = || format!("{number} is no Unix time in seconds or milliseconds");
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if number.len() > 40 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(refuse());
+        }
+        let units: i128 = whole.parse().map_err(|_| refuse())?;
+        let nanos_of_unit = if units >= MILLISECONDS_FROM { NANOS / 1000 } else { NANOS };
+        let mut nanos = units * nanos_of_unit;
+        let mut digit_value = nanos_of_unit;
+        for digit in fraction.bytes().map(|byte| i128::from(byte - b'0')) {
+            if digit_value == 1 && digit != 0 {
+                return Err(format!("{number} is finer than a nanosecond"));
+            }
+            digit_value = (digit_value / 10).max(1);
+            nanos += if number.starts_with('-') { -digit * digit_value } else { digit * digit_value };
+        }
+        i64::try_from(nanos).map(Instant).map_err(|_| refuse())
+    }
+}
+
+/// The digits between the point and the offset of an RFC 3339 instant.
+fn fraction_digits(text: &str) -> &str {
+    let Some((_, rest)) = text.split_once('.') else { return "" };
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    &rest[..end]
+}
+
+impl From<DateTime<Utc>> for Instant {
+    /// Instants outside the years 1677 to 2262 become the nearest that can be held.
+    fn from(at: DateTime<Utc>) -> Instant {
+        let edge = if at.timestamp() < 0 { i64::MIN } else { i64::MAX };
+        Instant(at.timestamp_nanos_opt().unwrap_or(edge))
+    }
+}
+
+impl From<Instant> for DateTime<Utc> {
+    fn from(instant: Instant) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(instant.0)
+    }
+}
+
+impl fmt::Display for Instant {
+    /// RFC 3339 in UTC, with as many digits of the second as it needs.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&DateTime::from(*self).to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl serde::Serialize for Instant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_seconds_until_ten_to_the_eleventh() {
+        for (number, nanos) in [
+            ("1790000000", 1_790_000_000_000_000_000),
+            ("1790000000.25", 1_790_000_000_250_000_000),
+            ("1790000000000", 1_790_000_000_000_000_000),
+            ("1790000000000.5", 1_790_000_000_000_500_000),
+            ("1790000000.123456789", 1_790_000_000_123_456_789),
+            ("0", 0),
+        ] {
+            assert_eq!(Instant::parse_number(number).map(Instant::nanos), Ok(nanos), "{number}");
+        }
+        for number in ["1.7e9", "1790000000.1234567891", "99999999999999999999999", "x", "1.-5", ""] {
+            assert!(Instant::parse_number(number).is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn text_needs_an_offset_and_keeps_its_digits() {
+        let at = Instant::parse_text("2026-11-20T08:30:00.000000001+01:00").expect("an instant");
+        assert_eq!(at.to_string(), "2026-11-20T07:30:00.000000001Z");
+        for text in ["2026-11-20T08:30:00", "2026-11-20", "2026-11-20T08:30:00.0000000001Z", "now"] {
+            assert!(Instant::parse_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_down_also_before_the_epoch() {
+        assert_eq!(Instant::from_nanos(-1).unix_seconds(), -1);
+        assert_eq!(Instant::from_nanos(1_999_999_999).unix_seconds(), 1);
+    }
+}

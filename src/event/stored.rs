@@ -1,0 +1,130 @@
+//! How an event stands in the buffer: a few columns, and a JSON object of everything else.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
+
+/// The part of a stored event that has columns of its own.
+#[derive(Debug, Clone)]
+pub struct StoredColumns {
+    /// When it happened.
+    pub occurred_at: Instant,
+    /// Its kind.
+    pub kind: EventKind,
+    /// Whose it is.
+    pub requestor_id: RequestorId,
+    /// How many times it happened.
+    pub count: u32,
+}
+
+/// The JSON object beside the columns: `event_id` and every property but `requestor_id`, in the order of the table.
+struct Body<'a>(&'a PassEvent);
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        serialize_body(self.0, &mut map)?;
+        map.end()
+    }
+}
+
+fn serialize_body<M: SerializeMap>(event: &PassEvent, map: &mut M) -> Result<(), M::Error> {
+    if let Some(event_id) = event.event_id() {
+        map.serialize_entry("event_id", event_id)?;
+    }
+    event.properties.iter().try_for_each(|(property, value)| map.serialize_entry(property.name(), value))
+}
+
+/// The canonical event, as one line of NDJSON would carry it.
+impl Serialize for PassEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("occurred_at", &self.occurred_at)?;
+        map.serialize_entry("event", self.kind.name())?;
+        map.serialize_entry("requestor_id", &self.requestor_id)?;
+        if self.count > 1 {
+            map.serialize_entry("count", &self.count)?;
+        }
+        serialize_body(self, &mut map)?;
+        map.end()
+    }
+}
+
+impl PassEvent {
+    /// What the buffer stores beside the columns, as JSON text.
+    pub fn stored_body(&self) -> String {
+        serde_json::to_string(&Body(self)).expect("text and numbers always serialise")
+    }
+
+    /// The event that was stored; `Err` when the stored text is no body, which is damage.
+    pub fn from_stored(columns: StoredColumns, body: &str) -> Result<PassEvent, serde_json::Error> {
+        let mut event = PassEvent {
+            occurred_at: columns.occurred_at,
+            kind: columns.kind,
+            requestor_id: columns.requestor_id,
+            event_id: None,
+            count: columns.count,
+            properties: Properties::default(),
+        };
+        let mut deserializer = serde_json::Deserializer::from_str(body);
+        BodyInto(&mut event).deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(event)
+    }
+}
+
+/// Reads a body straight into the event, without a copy of each value in between.
+struct BodyInto<'a>(&'a mut PassEvent);
+
+impl<'de> DeserializeSeed<'de> for BodyInto<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BodyInto<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the stored body of an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<&str>()? {
+            match Property::from_name(key) {
+                Some(property) => map.next_value_seed(ValueInto(&mut self.0.properties, property))?,
+                None if key == "event_id" => self.0.event_id = Some(map.next_value()?),
+                None => return Err(serde::de::Error::custom(format_args!("unknown key {key:?}"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct ValueInto<'a>(&'a mut Properties, Property);
+
+impl<'de> DeserializeSeed<'de> for ValueInto<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for ValueInto<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("text")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.set(self.1, value);
+        Ok(())
+    }
+}

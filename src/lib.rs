@@ -1,0 +1,52 @@
+//! passbridge carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
+//!
+//! ```text
+//! files, stdin, inbox
+//!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
+//!       v
+//! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record
+//!       |  drain      pending events in time order -> lanes, one visitor always in one lane, in order
+//!       v
+//! mapping             PassEvent -> Hit: the fixed table, identity, timestamp, sanitised values
+//!       |  encode     Hit -> DIA XML
+//!       v
+//! collection          one hit a request; the reply is classified
+//!       |  record     delivered / rejected / retry / unknown, in batched transactions
+//!       v
+//! ledger              runs, dead letters, the accounting identity
+//! ```
+//!
+//! A room imports only from the floors below its own:
+//!
+//! ```text
+//! 4  cli                                                      arguments in; text or JSON and an exit code out
+//! 3  ingest  drain  schedule  explain                         composes the rest
+//! 2  buffer (all SQL)   collection (every hit on the wire)    touches the world
+//! 1  readers (bytes -> events)   mapping   encode             pure functions
+//! 0  event  hit  suite  delivery  config  clock               vocabulary
+//! -  sandbox                                                  imports floor 0; imported by cli and tests only
+//! ```
+//!
+//! Start with [`event`], then [`mapping`], then [`drain`].
+
+pub mod clock;
+pub mod config;
+pub mod delivery;
+pub mod event;
+pub mod hit;
+pub mod suite;
+
+pub mod encode;
+pub mod mapping;
+pub mod readers;
+
+pub mod buffer;
+pub mod collection;
+
+pub mod drain;
+pub mod explain;
+pub mod ingest;
+pub mod schedule;
+
+pub mod cli;
+pub mod sandbox;

@@ -1,0 +1,355 @@
+//! The report suite: where a requestor's hits go, and the policies of its delivery.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest report suite ID, in bytes (Admin > Report Suites > New Report Suite).
+pub const RSID_BYTES_MAX: usize = 40;
+
+/// A report suite's ID: 1 to 40 ASCII letters, digits or periods.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rsid(Arc<str>);
+
+impl Rsid {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Rsid {
+    type Err = SuiteError;
+
+    fn from_str(text: &str) -> Result<Rsid, SuiteError> {
+        let fits = (1..=RSID_BYTES_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
+            return Ok(Rsid(text.into()));
+        }
+        Err(SuiteError::BadRsid(text.to_owned()))
+    }
+}
+
+/// The collection host of a suite: `https://host[:port]`, or `http` to a loopback address.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CollectionUrl {
+    scheme: Scheme,
+    /// Lower case; an IPv6 address without its brackets.
+    host: Arc<str>,
+    port: u16,
+}
+
+/// How a collection host is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// TLS.
+    Https,
+    /// Plain, on loopback only: MVPD User IDs are personal data.
+    Http,
+}
+
+impl CollectionUrl {
+    /// Plain or TLS.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host name or address, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, given or the scheme's own.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the `Host` header says: the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl Scheme {
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Https => 443,
+            Scheme::Http => 80,
+        }
+    }
+}
+
+impl FromStr for CollectionUrl {
+    type Err = SuiteError;
+
+    fn from_str(text: &str) -> Result<CollectionUrl, SuiteError> {
+        let refuse = |why| SuiteError::BadCollectionUrl { url: text.to_owned(), why };
+        let uri: http::Uri = text.parse().map_err(|_| refuse("it is no URL"))?;
+        let scheme = match uri.scheme_str() {
+            Some("https") => Scheme::Https,
+            Some("http") => Scheme::Http,
+            _ => return Err(refuse("it must begin with https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("it must not carry a user name or password"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() || text.contains('#') {
+            return Err(refuse("give the host alone; passbridge adds the path /b/ss//6"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if host.is_empty() {
+            return Err(refuse("it names no host"));
+        }
+        let port = match authority.port_u16() {
+            Some(port) if port > 0 => port,
+            None if authority.as_str() == authority.host() => scheme.default_port(),
+            _ => return Err(refuse("its port is not between 1 and 65535")),
+        };
+        if scheme == Scheme::Http && !is_loopback(&host) {
+            return Err(refuse(
+                "plain http is only for a collector on this host; MVPD User IDs are personal data: use https",
+            ));
+        }
+        Ok(CollectionUrl { scheme, host: host.into(), port })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for CollectionUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Https => "https",
+            Scheme::Http => "http",
+        };
+        write!(out, "{scheme}://{}", self.authority())
+    }
+}
+
+/// An Experience Cloud organisation, such as `1234567890ABCDEF12345678@AdobeOrg`.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OrgId(Arc<str>);
+
+impl OrgId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OrgId {
+    type Err = SuiteError;
+
+    fn from_str(text: &str) -> Result<OrgId, SuiteError> {
+        let id = text.strip_suffix("@AdobeOrg").unwrap_or("");
+        if id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(OrgId(text.into()));
+        }
+        Err(SuiteError::BadOrgId(text.to_owned()))
+    }
+}
+
+macro_rules! text_newtype {
+    ($($name:ident),*) => {$(
+        impl TryFrom<String> for $name {
+            type Error = SuiteError;
+            fn try_from(text: String) -> Result<$name, SuiteError> { text.parse() }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String { value.to_string() }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result { write!(out, "{:?}", self.to_string()) }
+        }
+    )*};
+}
+
+impl fmt::Display for Rsid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for OrgId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+text_newtype!(Rsid, CollectionUrl, OrgId);
+
+/// Which value of an event is the visitor of its hit. One kind per suite: Analytics never joins two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityKind {
+    /// The MVPD User ID as `visitorID`, as the integration prescribes.
+    #[default]
+    MvpdUserId,
+    /// The Experience Cloud ID in `visitor_id` as `marketingCloudVisitorID`.
+    Ecid,
+}
+
+/// Whether each hit carries an ID by which Analytics counts it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventIds {
+    /// A repeat of a hit is exact, where the suite's events are set to "Use Event ID".
+    #[default]
+    On,
+    /// Every repeat counts again.
+    Off,
+}
+
+/// How an event with a count above one is sent where event IDs are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountForm {
+    /// As single hits, each with a serial of its own.
+    #[default]
+    SingleHits,
+    /// As `eventN=count:serial`, which Adobe's pages only imply: for suites where it was verified.
+    CountWithId,
+}
+
+/// What becomes of an event whose attempt may have been counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAmbiguous {
+    /// It is sent again.
+    #[default]
+    Retry,
+    /// It is held for a person to decide.
+    Hold,
+}
+
+/// Whether a suite's events flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuiteState {
+    /// They do.
+    #[default]
+    Active,
+    /// They wait in the buffer.
+    Paused,
+}
+
+/// What decides the hit that an event becomes. A first attempt of unknown outcome freezes it: every repeat of that event is
+/// sent in the same form, whatever changed since.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HitForm {
+    /// The destination.
+    pub rsid: Rsid,
+    /// Whose hit it is.
+    pub identity: IdentityKind,
+    /// The organisation that an ECID belongs to.
+    pub org_id: Option<OrgId>,
+    /// Whether hits carry serials.
+    pub event_ids: EventIds,
+    /// How counts above one are sent.
+    pub count_form: CountForm,
+}
+
+/// A report suite as the buffer knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReportSuite {
+    /// What its hits look like.
+    #[serde(flatten)]
+    pub form: HitForm,
+    /// Where they are posted.
+    pub collection_url: CollectionUrl,
+    /// What becomes of doubt.
+    pub on_ambiguous: OnAmbiguous,
+    /// Hits per second, over all lanes; `None` is no limit.
+    #[serde(rename = "rate")]
+    pub hits_per_second: Option<NonZeroU32>,
+    /// Whether its events flow.
+    pub state: SuiteState,
+}
+
+/// Why a suite's setting was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuiteError {
+    /// Not a report suite ID.
+    #[error(
+        "report suite ID {0:?} must be 1 to 40 letters, digits or periods (Admin > Report Suites shows it)"
+    )]
+    BadRsid(String),
+    /// Not a collection host.
+    #[error("collection URL {url:?}: {why}")]
+    BadCollectionUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Not an organisation.
+    #[error("organisation ID {0:?} must be 24 letters or digits and @AdobeOrg")]
+    BadOrgId(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in [
+            "https://c.example.com",
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:9/",
+            "http://127.8.9.1",
+        ] {
+            assert!(url.parse::<CollectionUrl>().is_ok(), "{url}");
+        }
+        for url in [
+            "http://c.example.com",
+            "ftp://c.example.com",
+            "https://",
+            "https://c.example.com/b/ss",
+            "https://user:secret@c.example.com",
+            "https://c.example.com?x",
+            "https://c.example.com:0",
+            "https://c.example.com:99999",
+            "http://127.0.0.1.example.com",
+            "c.example.com",
+            "",
+        ] {
+            assert!(url.parse::<CollectionUrl>().is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_collection_url_prints_in_one_form() {
+        for (given, printed) in [
+            ("https://C.Example.com:443/", "https://c.example.com"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://localhost:80", "http://localhost"),
+        ] {
+            assert_eq!(given.parse::<CollectionUrl>().map(|url| url.to_string()), Ok(printed.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_report_suite_id_is_short_and_plain() {
+        let longest = "a".repeat(40);
+        for rsid in ["examplersid", "a.b1", longest.as_str()] {
+            assert!(rsid.parse::<Rsid>().is_ok(), "{rsid}");
+        }
+        let too_long = "a".repeat(41);
+        for rsid in ["", "a,b", "a b", "a/b", "ä", too_long.as_str()] {
+            assert!(rsid.parse::<Rsid>().is_err(), "{rsid}");
+        }
+    }
+}
