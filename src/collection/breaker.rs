@@ -117,6 +117,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the host is up as far as anybody knows: every request may go.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state().phase, Phase::Closed)
+    }
+
     /// Whether a request may go out at `now`. An open breaker gives [`Permit::Go`] to one caller at a time.
     pub fn permit(&self, now: Instant) -> Permit {
         let mut state = self.state();

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -131,6 +132,10 @@ impl Failure {
     }
 
     fn of(error: &hyper::Error) -> Failure {
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        if error.is_incomplete_message() || io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            return Failure::closed();
+        }
         Failure::Broken(match error.source() {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -213,16 +218,15 @@ async fn read_body(
         });
         let Some(frame) = frame.await? else { break };
         let Ok(data) = frame.into_data() else { continue };
-        if first.is_empty() {
-            first = data;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.extend_from_slice(&first);
-        }
-        whole.extend_from_slice(&data);
-        if whole.len() > REPLY_BYTES_MAX {
+        if first.len() + whole.len() + data.len() > REPLY_BYTES_MAX {
             return Ok(Bytes::new());
+        }
+        // Nearly every reply is one piece, which needs no copy.
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
         }
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
@@ -279,6 +283,19 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dia_56_one_written_byte_makes_the_difference() {
+        let broken = || Failure::Broken("reset".to_owned());
+        let retry = |cause| Outcome::Retry { cause, retry_after: None };
+        assert_eq!(broken().outcome(0), retry(NotReceived::BeforeFirstByte));
+        assert_eq!(broken().outcome(1), Outcome::Ambiguous(Doubt::Broken("reset".to_owned())));
+        assert!(matches!(
+            Failure::TimedOut.outcome(0),
+            Outcome::Retry { cause: NotReceived::Connect(_), .. }
+        ));
+        assert_eq!(Failure::TimedOut.outcome(1), Outcome::Ambiguous(Doubt::TimedOut));
+    }
 
     #[test]
     fn dia_59_a_shorter_keep_alive_of_the_server_is_honoured() {

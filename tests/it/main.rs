@@ -1,1 +1,5 @@
 //! One test binary; a module per promise.
+
+mod collection_wire;
+mod order;
+mod support;
