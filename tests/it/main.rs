@@ -10,3 +10,4 @@ mod explain;
 mod fixture;
 mod golden_hits;
 mod hostile_events;
+mod sandbox_rules;
