@@ -2,4 +2,6 @@
 
 mod collection_wire;
 mod order;
+mod replies;
 mod support;
+mod year;
