@@ -1,3 +1,9 @@
 //! One test binary; a module per promise.
 
-mod sandbox_rules;
+mod dia_reader;
+mod dia_rules;
+mod dia_rules_of_values;
+mod explain;
+mod fixture;
+mod golden_hits;
+mod hostile_events;
