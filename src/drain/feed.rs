@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
+use super::Stop;
 use super::host::{HostRun, SuiteRun};
 use super::summary::Tally;
-use super::{Stop, StopReason};
 use crate::buffer::{Backlog, BufferError, Cursor, EventRef, FormKey, PendingEvent, RequestorKey};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::Instant;
@@ -85,8 +85,8 @@ pub(super) fn feed(
             break;
         }
         if !take_one(&scope.allowance) {
-            scope.stop.request(StopReason::Limit);
-            scope.tally.counts().left = true;
+            let mut counts = scope.tally.counts();
+            (counts.left, counts.is_limited) = (true, true);
             break;
         }
         let mut parcel = parcel(suite, pending);

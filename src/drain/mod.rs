@@ -283,7 +283,13 @@ fn summarise(
     let counts = tally.counts().clone();
     let status = buffer.status()?;
     let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
-    let stopped = stop.requested().into_iter().chain(hosts.iter().flat_map(|host| host.stop_reasons())).min();
+    let limit = counts.is_limited.then_some(StopReason::Limit);
+    let stopped = stop
+        .requested()
+        .into_iter()
+        .chain(limit)
+        .chain(hosts.iter().flat_map(|host| host.stop_reasons()))
+        .min();
     Ok(RunSummary {
         run_id: start.run,
         started_at,

@@ -79,6 +79,8 @@ pub(super) struct Counts {
     pub(super) retries: u64,
     /// Events taken and left pending, or not taken though they could have gone.
     pub(super) left: bool,
+    /// The run's number of events was reached, and there are more.
+    pub(super) is_limited: bool,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
