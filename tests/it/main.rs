@@ -1,8 +1,6 @@
 //! One test binary; a module per promise.
 
 mod collection_wire;
-mod order;
-mod support;
 mod dia_reader;
 mod dia_rules;
 mod dia_rules_of_values;
@@ -10,4 +8,8 @@ mod explain;
 mod fixture;
 mod golden_hits;
 mod hostile_events;
+mod order;
+mod replies;
 mod sandbox_rules;
+mod support;
+mod year;
