@@ -1,1 +1,223 @@
-//! The buffer room.
+//! The buffer: a SQLite file that holds every event exactly once, from ingest until Analytics has it.
+//!
+//! - In: events with their identity, and what became of each attempt. Out: pending events in the order in which they go,
+//!   and counts.
+//! - Guarantees: what a verb reports is durable when it returns; an event is in exactly one state; the accounting identity
+//!   holds at every commit, because the database refuses one that does not; an attempt is on disk before its first byte.
+//! - Does not know: what a hit is, how it is sent, when a drain runs.
+//! - Rules: section 5 of the design. `schemas/buffer.sql` draws the states and publishes every table; the price of each
+//!   choice stands in the comments of the verbs.
+//!
+//! One thread owns the writing connection; verbs hand it closures through a bounded channel. No transaction is ever open
+//! across an `.await`.
+
+mod backup;
+mod connection;
+mod dead_letters;
+mod erasure;
+mod events;
+mod ledger;
+mod lock;
+mod outcomes;
+mod retention;
+mod runs;
+mod status;
+mod suites;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::delivery::Sequence;
+use crate::suite::Rsid;
+
+pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
+pub use erasure::{Forget, Forgotten};
+pub use events::{
+    Backlog, Batch, Conflict, Cursor, Doubted, EventRef, InboxRow, InputId, JobKey, NewEvent, PendingEvent,
+    StoreReport,
+};
+pub use ledger::{Accounting, Amount, Discrepancy};
+pub use lock::DrainLock;
+pub use outcomes::{Change, Delivered};
+pub use retention::{RetentionPolicy, RetentionReport};
+pub use runs::{RunId, RunRecord, RunStart};
+pub use status::{DoubtedEvent, OverCount, ReasonCount, RequestorStatus, Status};
+pub use suites::{FormKey, RequestorKey, Route, SuiteListing};
+
+/// How many closures may wait for the writing thread: one per caller that could be waiting, and no more.
+const WAITING_VERBS_MAX: usize = 64;
+
+/// Why a verb of the buffer could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum BufferError {
+    /// No file there, and only `init` makes one.
+    #[error("there is no buffer at {0:?}")]
+    Missing(PathBuf),
+    /// `init` found one.
+    #[error("there is a buffer at {0:?} already")]
+    Exists(PathBuf),
+    /// The file or its folder could not be used.
+    #[error("cannot use {path:?}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite's locks cannot be trusted there.
+    #[error("{path:?} lies on a network file system ({kind}), where SQLite's locks cannot be trusted")]
+    NetworkFilesystem {
+        /// The file.
+        path: PathBuf,
+        /// Its file system.
+        kind: &'static str,
+    },
+    /// Another program's SQLite file.
+    #[error("{0:?} is no buffer of passbridge")]
+    NotABuffer(PathBuf),
+    /// Written by a later release.
+    #[error("cannot open buffer {path:?}: its schema is {found}, this program knows {known}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The latest this program knows.
+        known: i64,
+    },
+    /// Another drain, or a migration, holds the lock.
+    #[error("another drain holds the lock {0:?}")]
+    Locked(PathBuf),
+    /// SQLite refused: a full disk, a lock held too long, damage.
+    #[error("the buffer's database refused")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value cannot be read back: damage, or another program wrote to a private table.
+    #[error("event {0:?} in the buffer cannot be read back: {1}")]
+    Damaged(Sequence, String),
+    /// A requestor is mapped elsewhere.
+    #[error("requestor {requestor_id:?} is mapped to report suite {rsid} already")]
+    MappedElsewhere {
+        /// The requestor.
+        requestor_id: String,
+        /// Its suite.
+        rsid: Rsid,
+    },
+    /// No such suite.
+    #[error("there is no report suite {0}")]
+    UnknownSuite(Rsid),
+    /// `suite add` on a known suite with other settings.
+    #[error("report suite {rsid} is known with another {setting}; `suite add` only adds requestors to it")]
+    OtherSettings {
+        /// The suite.
+        rsid: Rsid,
+        /// The first setting that differs.
+        setting: &'static str,
+    },
+    /// The requestor is not mapped to this suite.
+    #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
+    NotMapped {
+        /// The requestor.
+        requestor_id: String,
+        /// The suite.
+        rsid: Rsid,
+    },
+    /// Events of the suite may have been counted; retiring it would leave them undecided.
+    #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
+    Undecided {
+        /// The suite.
+        rsid: Rsid,
+        /// Its events in doubt.
+        in_doubt: u64,
+        /// Its held events.
+        held: u64,
+    },
+    /// The writing thread is gone, after a panic that was reported already.
+    #[error("the buffer's thread has ended")]
+    ThreadEnded,
+}
+
+/// How a buffer is opened.
+#[derive(Debug, Clone)]
+pub struct BufferOptions {
+    /// The SQLite file.
+    pub path: PathBuf,
+    /// Whether it may lie on a network file system.
+    pub allow_network_filesystem: bool,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// An open buffer. Dropping it waits for the verbs under way.
+#[derive(Debug)]
+pub struct Buffer {
+    path: PathBuf,
+    clock: Clock,
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Buffer {
+    /// Creates an empty buffer; refuses where a file exists.
+    pub fn create(options: &BufferOptions) -> Result<(), BufferError> {
+        connection::create(options)
+    }
+
+    /// Opens a buffer, and brings its schema up to date where no drain runs.
+    pub fn open(options: &BufferOptions) -> Result<Buffer, BufferError> {
+        let (path, mut connection) = connection::open(options)?;
+        let (jobs, waiting) = mpsc::sync_channel::<Job>(WAITING_VERBS_MAX);
+        let thread = std::thread::Builder::new()
+            .name("buffer".to_owned())
+            .spawn(move || waiting.into_iter().for_each(|job| job(&mut connection)))
+            .map_err(|source| BufferError::File { path: path.clone(), source })?;
+        Ok(Buffer { path, clock: options.clock.clone(), jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// The resolved path of the SQLite file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a verb on the writing thread and waits for it.
+    fn call<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Connection) -> Result<T, BufferError> + Send + 'static,
+    ) -> Result<T, BufferError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        // A caller that went away needs no answer; the verb itself was done.
+        self.submit(Box::new(move |connection| drop(reply.send(verb(connection)))))?;
+        answer.recv().map_err(|_| BufferError::ThreadEnded)?
+    }
+
+    /// Runs a verb on the writing thread without blocking the runtime. Once submitted it is done, awaited or not.
+    async fn call_async<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Connection) -> Result<T, BufferError> + Send + 'static,
+    ) -> Result<T, BufferError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Box::new(move |connection| drop(reply.send(verb(connection)))))?;
+        answer.await.map_err(|_| BufferError::ThreadEnded)?
+    }
+
+    fn submit(&self, job: Job) -> Result<(), BufferError> {
+        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or(BufferError::ThreadEnded)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
+            drop(thread.join());
+        }
+    }
+}

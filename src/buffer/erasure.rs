@@ -1,0 +1,173 @@
+//! Erasure at a person's wish: every event of an MVPD user or a visitor ID goes, and only tombstones stay.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde::Serialize;
+
+use super::events::read_event;
+use super::ledger::{Postings, Term};
+use super::retention::delete_event;
+use super::{Buffer, BufferError, DrainLock, outcomes};
+use crate::delivery::Sequence;
+use crate::event::{Instant, Property};
+
+/// Events erased in one transaction.
+const ERASED_A_TRANSACTION: usize = 1_000;
+
+/// Whom to forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forget {
+    /// The subscriber that this MVPD knows by this ID.
+    MvpdUser {
+        /// `mvpd`.
+        mvpd: String,
+        /// `mvpd_user_id`.
+        mvpd_user_id: String,
+    },
+    /// The visitor whom the programmer knows by this ID.
+    Visitor {
+        /// `visitor_id`.
+        visitor_id: String,
+    },
+}
+
+impl Forget {
+    /// The properties that must all have these values.
+    pub fn criteria(&self) -> Vec<(Property, &str)> {
+        match self {
+            Forget::MvpdUser { mvpd, mvpd_user_id } => {
+                vec![(Property::Mvpd, mvpd), (Property::MvpdUserId, mvpd_user_id)]
+            }
+            Forget::Visitor { visitor_id } => vec![(Property::VisitorId, visitor_id)],
+        }
+    }
+
+    /// Whether a canonical event, as JSON text, is about them. Text that is no JSON is when it holds every value.
+    pub fn concerns(&self, text: &str) -> bool {
+        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+            Ok(object) => self.criteria().iter().all(|(property, value)| {
+                object.get(property.name()).is_some_and(|found| match found {
+                    serde_json::Value::String(found) => found == value,
+                    other => other.to_string() == *value,
+                })
+            }),
+            Err(_) => self.criteria().iter().all(|(_, value)| text.contains(value)),
+        }
+    }
+}
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Forgotten {
+    /// Events of every state.
+    pub events: u64,
+    /// Rows of the inbox.
+    pub inbox_rows: u64,
+}
+
+impl Buffer {
+    /// Erases every trace from the database file and its write-ahead log. Rewrites the file, so it needs as much free disk
+    /// again, and reads every event; no drain may run meanwhile, which the lock proves.
+    pub fn forget(&self, forget: &Forget, _lock: &DrainLock) -> Result<Forgotten, BufferError> {
+        let mut forgotten = Forgotten::default();
+        let whom = forget.clone();
+        let found = self.call(move |connection| find(connection, &whom))?;
+        let now = self.clock.now();
+        for chunk in found.chunks(ERASED_A_TRANSACTION) {
+            let chunk = chunk.to_vec();
+            forgotten.events += self.call(move |connection| erase(connection, &chunk, now))?;
+        }
+        let whom = forget.clone();
+        forgotten.inbox_rows = self.call(move |connection| erase_inbox(connection, &whom))?;
+        self.call(|connection| {
+            // Deleting leaves the bytes in free pages; rewriting the file and emptying the log leaves them nowhere.
+            connection.execute_batch("VACUUM")?;
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy != 0 {
+                return Err(BufferError::Sqlite(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                    Some(
+                        "the write-ahead log is in use by another process: run the same command again"
+                            .to_owned(),
+                    ),
+                )));
+            }
+            Ok(())
+        })?;
+        Ok(forgotten)
+    }
+}
+
+fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>, BufferError> {
+    let criteria = forget.criteria();
+    let mut statement = connection.prepare(
+        "SELECT seq FROM events
+         WHERE body ->> ?1 = ?2 AND (?3 IS NULL OR body ->> ?3 = ?4)",
+    )?;
+    let second = criteria.get(1);
+    let rows = statement.query_map(
+        (
+            criteria[0].0.name(),
+            criteria[0].1,
+            second.map(|(property, _)| property.name()),
+            second.map(|(_, value)| *value),
+        ),
+        |row| row.get(0).map(Sequence),
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> Result<u64, BufferError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut postings = Postings::default();
+    for sequence in sequences {
+        let (event, id, _) = read_event(&transaction, *sequence)?;
+        let from = take_from_its_state(&transaction, *sequence, &event)?;
+        transaction.prepare_cached("DELETE FROM claims WHERE seq = ?1")?.execute([sequence.0])?;
+        delete_event(&transaction, *sequence)?;
+        transaction
+            .prepare_cached("UPDATE identities SET seq = NULL, content = NULL, buried_on = ?2 WHERE id = ?1")?
+            .execute((id.bytes(), now.unix_hour().div_euclid(24)))?;
+        postings.shift(&event, from, Term::Erased);
+    }
+    postings.apply(&transaction)?;
+    transaction.commit()?;
+    Ok(sequences.len() as u64)
+}
+
+fn take_from_its_state(
+    transaction: &Transaction<'_>,
+    sequence: Sequence,
+    event: &super::EventRef,
+) -> Result<Term, BufferError> {
+    if outcomes::unqueue(transaction, event)? {
+        return Ok(Term::Pending);
+    }
+    for (delete, term) in [
+        ("DELETE FROM delivered WHERE seq = ?1", Term::Delivered),
+        ("DELETE FROM dead_letters WHERE seq = ?1", Term::Dead),
+        ("DELETE FROM held WHERE seq = ?1", Term::Held),
+        ("DELETE FROM discarded WHERE seq = ?1", Term::Discarded),
+    ] {
+        if transaction.prepare_cached(delete)?.execute([sequence.0])? > 0 {
+            return Ok(term);
+        }
+    }
+    Err(BufferError::Damaged(sequence, "it is in no state".to_owned()))
+}
+
+fn erase_inbox(connection: &mut Connection, forget: &Forget) -> Result<u64, BufferError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let rows = transaction
+        .prepare("SELECT rowid, CAST(body AS BLOB) FROM inbox")?
+        .query_map([], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Vec<u8>>>(1)?.unwrap_or_default()))
+        })?
+        .filter(|row| row.as_ref().map_or(true, |(_, body)| forget.concerns(&String::from_utf8_lossy(body))))
+        .map(|row| row.map(|(rowid, _)| rowid))
+        .collect::<Result<Vec<_>, _>>()?;
+    for rowid in &rows {
+        transaction.execute("DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
+    }
+    transaction.commit()?;
+    Ok(rows.len() as u64)
+}

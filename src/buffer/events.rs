@@ -1,0 +1,460 @@
+//! Events in: stored once by their identity. Pending events out: in the order in which they go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+
+use super::ledger::Postings;
+use super::suites::{FormKey, RequestorKey, form_of};
+use super::{Buffer, BufferError, connection, runs, suites};
+use crate::delivery::Sequence;
+use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
+use crate::suite::HitForm;
+
+/// The fact that holds the next sequence number.
+const NEXT_SEQ: &str = "next_seq";
+
+/// What brought an event: nothing for live events, else the backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobKey(i64);
+
+impl JobKey {
+    /// The job of live events.
+    pub const LIVE: JobKey = JobKey(0);
+}
+
+/// One input, as the buffer remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputId(i64);
+
+/// A validated event on its way in.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its line in the input.
+    pub line: u64,
+    /// Its identity.
+    pub id: EventId,
+    /// The digest of all it says.
+    pub content: ContentDigest,
+    /// Whose it is.
+    pub requestor_id: RequestorId,
+    /// Its kind.
+    pub kind: EventKind,
+    /// When it happened.
+    pub occurred_at: Instant,
+    /// How many times.
+    pub count: u32,
+    /// [`PassEvent::stored_body`].
+    pub body: String,
+}
+
+impl NewEvent {
+    /// An event with its identity and its stored form.
+    pub fn new(line: u64, event: &PassEvent) -> NewEvent {
+        let (id, content) = event.identity();
+        NewEvent {
+            line,
+            id,
+            content,
+            requestor_id: event.requestor_id().clone(),
+            kind: event.kind(),
+            occurred_at: event.occurred_at(),
+            count: event.count(),
+            body: event.stored_body(),
+        }
+    }
+}
+
+/// Events of one input, stored in one transaction.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Where they come from.
+    pub input: InputId,
+    /// The events, in the order of their lines.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event whose identity is known with other content: the first stays, this one is kept out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The line that was kept out.
+    pub line: u64,
+    /// The input of the event that is stored; empty where it has expired.
+    pub first_path: String,
+    /// Its line there; 0 where it has expired.
+    pub first_line: u64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreReport {
+    /// Events stored.
+    pub stored: u64,
+    /// Events known already, conflicts not among them.
+    pub duplicates: u64,
+    /// Events known already with other content.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A row of the open inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxRow {
+    /// Its number.
+    pub rowid: i64,
+    /// Whatever was inserted, as bytes; NULL is empty.
+    pub body: Vec<u8>,
+}
+
+/// What the account needs to know of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRef {
+    /// Its number.
+    pub sequence: Sequence,
+    /// What brought it.
+    pub job: JobKey,
+    /// Whose it is.
+    pub requestor: RequestorKey,
+    /// Its kind.
+    pub kind: EventKind,
+    /// When it happened.
+    pub occurred_at: Instant,
+    /// How many times.
+    pub count: u32,
+}
+
+/// An event that waits.
+#[derive(Debug, Clone)]
+pub struct PendingEvent {
+    /// Its place in the account.
+    pub reference: EventRef,
+    /// Its identity.
+    pub id: EventId,
+    /// The event.
+    pub event: PassEvent,
+    /// Attempts that may have been counted, and the form in which they were sent.
+    pub doubted: Option<Doubted>,
+}
+
+/// The frozen side of an event in doubt.
+#[derive(Debug, Clone)]
+pub struct Doubted {
+    /// The form of its attempts.
+    pub form: Arc<HitForm>,
+    /// The same, as the buffer names it.
+    pub form_key: FormKey,
+    /// How many attempts have an unknown outcome.
+    pub attempts: u32,
+}
+
+impl Buffer {
+    /// Remembers an input by the path that messages will name.
+    pub fn open_input(&self, path: &str) -> Result<InputId, BufferError> {
+        let (path, opened_at) = (path.to_owned(), self.clock.now().nanos());
+        self.call(move |connection| {
+            connection.execute("INSERT INTO inputs (path, opened_at) VALUES (?1, ?2)", (path, opened_at))?;
+            Ok(InputId(connection.last_insert_rowid()))
+        })
+    }
+
+    /// Stores what is new in a batch; durable when it returns.
+    pub fn store(&self, batch: Batch) -> Result<StoreReport, BufferError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let report = store(&transaction, &batch)?;
+            transaction.commit()?;
+            Ok(report)
+        })
+    }
+
+    /// The oldest rows of the inbox.
+    pub fn inbox(&self, limit: usize) -> Result<Vec<InboxRow>, BufferError> {
+        self.call(move |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT rowid, CAST(body AS BLOB) FROM inbox ORDER BY rowid LIMIT ?1")?;
+            let rows = statement.query_map([limit as i64], |row| {
+                Ok(InboxRow {
+                    rowid: row.get(0)?,
+                    body: row.get::<_, Option<Vec<u8>>>(1)?.unwrap_or_default(),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Stores the events of inbox rows and deletes those rows, in one transaction.
+    pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<StoreReport, BufferError> {
+        let rowids = rowids.to_vec();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let report = store(&transaction, &batch)?;
+            let mut delete = transaction.prepare_cached("DELETE FROM inbox WHERE rowid = ?1")?;
+            for rowid in &rowids {
+                delete.execute([rowid])?;
+            }
+            drop(delete);
+            transaction.commit()?;
+            Ok(report)
+        })
+    }
+
+    /// Opens a walk over the live events that wait, on a connection of its own.
+    pub fn backlog(&self) -> Result<Backlog, BufferError> {
+        Ok(Backlog {
+            connection: connection::open_reader(self)?,
+            forms: HashMap::new(),
+            requestors: HashMap::new(),
+        })
+    }
+}
+
+fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, BufferError> {
+    let mut report = StoreReport::default();
+    let mut postings = Postings::default();
+    let mut requestors: HashMap<RequestorId, RequestorKey> = HashMap::new();
+    let first_seq = runs::fact(transaction, NEXT_SEQ)?.unwrap_or(1);
+    let mut seq = first_seq;
+    {
+        let mut insert = Inserts::prepare(transaction)?;
+        for event in &batch.events {
+            if insert.identity.execute((event.id.bytes(), event.content.0, seq))? == 0 {
+                match first_of_conflict(transaction, event)? {
+                    Some(conflict) => report.conflicts.push(conflict),
+                    None => report.duplicates += 1,
+                }
+                continue;
+            }
+            let requestor = match requestors.get(&event.requestor_id) {
+                Some(requestor) => *requestor,
+                None => {
+                    let requestor = suites::intern_requestor(transaction, &event.requestor_id)?;
+                    requestors.insert(event.requestor_id.clone(), requestor);
+                    requestor
+                }
+            };
+            insert.event(seq, requestor, batch.input, event)?;
+            postings.ingest(&EventRef {
+                sequence: Sequence(seq),
+                job: JobKey::LIVE,
+                requestor,
+                kind: event.kind,
+                occurred_at: event.occurred_at,
+                count: event.count,
+            });
+            seq += 1;
+        }
+    }
+    report.stored = (seq - first_seq) as u64;
+    runs::set_fact(transaction, NEXT_SEQ, seq)?;
+    postings.apply(transaction)?;
+    Ok(report)
+}
+
+struct Inserts<'a> {
+    identity: CachedStatement<'a>,
+    event: CachedStatement<'a>,
+    queue: CachedStatement<'a>,
+}
+
+impl<'a> Inserts<'a> {
+    fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>, BufferError> {
+        Ok(Inserts {
+            identity: transaction
+                .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,
+            event: transaction.prepare_cached(
+                "INSERT INTO events (seq, id, requestor, slot, occurred_at, count, job, input, line, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?,
+            queue: transaction.prepare_cached(
+                "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)",
+            )?,
+        })
+    }
+
+    fn event(
+        &mut self,
+        seq: i64,
+        requestor: RequestorKey,
+        input: InputId,
+        event: &NewEvent,
+    ) -> Result<(), BufferError> {
+        let occurred_at = event.occurred_at.nanos();
+        self.event.execute(rusqlite::params![
+            seq,
+            event.id.bytes(),
+            requestor.0,
+            event.kind.slot(),
+            occurred_at,
+            event.count,
+            JobKey::LIVE.0,
+            input.0,
+            event.line as i64,
+            event.body
+        ])?;
+        self.queue.execute((JobKey::LIVE.0, requestor.0, occurred_at, seq))?;
+        Ok(())
+    }
+}
+
+/// The stored event that this one contradicts; `None` where both say the same, or what was said is erased.
+fn first_of_conflict(
+    transaction: &Transaction<'_>,
+    event: &NewEvent,
+) -> Result<Option<Conflict>, BufferError> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT i.content, p.path, e.line FROM identities i
+         LEFT JOIN events e ON e.seq = i.seq LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1",
+    )?;
+    let (content, path, line): (Option<i64>, Option<String>, Option<i64>) =
+        statement.query_row([event.id.bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(content.filter(|content| *content != event.content.0).map(|_| Conflict {
+        line: event.line,
+        first_path: path.unwrap_or_default(),
+        first_line: line.unwrap_or(0) as u64,
+    }))
+}
+
+impl JobKey {
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+}
+
+/// Where a walk over a requestor's backlog stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    occurred_at: i64,
+    seq: i64,
+}
+
+impl Cursor {
+    /// Before the first event.
+    pub const START: Cursor = Cursor { occurred_at: i64::MIN, seq: i64::MIN };
+
+    /// Behind this event.
+    pub fn after(event: &EventRef) -> Cursor {
+        Cursor { occurred_at: event.occurred_at.nanos(), seq: event.sequence.0 }
+    }
+}
+
+/// A walk over the live events that wait, in the order of (occurred_at, sequence) of each requestor.
+#[derive(Debug)]
+pub struct Backlog {
+    connection: Connection,
+    forms: HashMap<FormKey, Arc<HitForm>>,
+    requestors: HashMap<RequestorKey, RequestorId>,
+}
+
+impl Backlog {
+    /// The next events of a requestor that were stored up to `cover`; fewer than `limit` means that there are no more.
+    /// Events stored later are passed over and do not count against `limit`.
+    pub fn next(
+        &mut self,
+        requestor: RequestorKey,
+        after: Cursor,
+        cover: Sequence,
+        limit: usize,
+    ) -> Result<Vec<PendingEvent>, BufferError> {
+        let requestor_id = self.requestor_id(requestor)?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT q.seq, e.id, e.slot, q.occurred_at, e.count, e.body, q.job, d.form, d.attempts
+             FROM queue q JOIN events e ON e.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
+             WHERE q.job = ?1 AND q.requestor = ?2 AND (q.occurred_at, q.seq) > (?3, ?4) AND q.seq <= ?5
+             ORDER BY q.occurred_at, q.seq LIMIT ?6",
+        )?;
+        let mut rows = statement.query((
+            JobKey::LIVE.0,
+            requestor.0,
+            after.occurred_at,
+            after.seq,
+            cover.0,
+            limit as i64,
+        ))?;
+        let mut events = Vec::with_capacity(limit.min(4096));
+        while let Some(row) = rows.next()? {
+            let mut event = read_pending(row, requestor, &requestor_id)?;
+            if let Some(form_key) = row.get::<_, Option<i64>>(7)?.map(FormKey) {
+                let form = match self.forms.get(&form_key) {
+                    Some(form) => form.clone(),
+                    None => {
+                        let form = Arc::new(form_of(&self.connection, form_key)?);
+                        self.forms.insert(form_key, form.clone());
+                        form
+                    }
+                };
+                event.doubted = Some(Doubted { form, form_key, attempts: row.get(8)? });
+            }
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// Whether this visitor was sent something that happened after `occurred_at`, as far as `delivered` was folded.
+    pub fn is_late(&self, visitor: u64, occurred_at: Instant) -> Result<bool, BufferError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM sent_chunks c JOIN sent_visitors v ON v.chunk = c.chunk AND v.visitor = ?1
+                            WHERE c.latest_occurred_at > ?2 AND v.occurred_at > ?2)",
+        )?;
+        Ok(statement.query_row((visitor as i64, occurred_at.nanos()), |row| row.get(0))?)
+    }
+
+    /// The latest event that anybody was sent: what happened later cannot be late.
+    pub fn latest_sent(&self) -> Result<Option<Instant>, BufferError> {
+        let latest = self
+            .connection
+            .query_row("SELECT max(latest_occurred_at) FROM sent_chunks", [], |row| {
+                row.get::<_, Option<i64>>(0)
+            })
+            .optional()?;
+        Ok(latest.flatten().map(Instant::from_nanos))
+    }
+
+    fn requestor_id(&mut self, requestor: RequestorKey) -> Result<RequestorId, BufferError> {
+        if let Some(requestor_id) = self.requestors.get(&requestor) {
+            return Ok(requestor_id.clone());
+        }
+        let requestor_id = suites::requestor_id_of(&self.connection, requestor)?;
+        self.requestors.insert(requestor, requestor_id.clone());
+        Ok(requestor_id)
+    }
+}
+
+fn read_pending(
+    row: &Row<'_>,
+    requestor: RequestorKey,
+    requestor_id: &RequestorId,
+) -> Result<PendingEvent, BufferError> {
+    let sequence = Sequence(row.get(0)?);
+    let damaged = |what: &str| BufferError::Damaged(sequence, what.to_owned());
+    let slot: u8 = row.get(2)?;
+    let kind = EventKind::from_slot(slot).ok_or_else(|| damaged("its event slot is unknown"))?;
+    let occurred_at = Instant::from_nanos(row.get(3)?);
+    let count = row.get(4)?;
+    let columns = StoredColumns { occurred_at, kind, requestor_id: requestor_id.clone(), count };
+    let body = row.get_ref(5)?.as_str().map_err(|_| damaged("its body is no text"))?;
+    let event = PassEvent::from_stored(columns, body).map_err(|error| damaged(&error.to_string()))?;
+    Ok(PendingEvent {
+        reference: EventRef { sequence, job: JobKey(row.get(6)?), requestor, kind, occurred_at, count },
+        id: EventId::from_bytes(row.get(1)?),
+        event,
+        doubted: None,
+    })
+}
+
+/// One stored event of any state, for those who look at dead letters and held events.
+pub(super) fn read_event(
+    connection: &Connection,
+    sequence: Sequence,
+) -> Result<(EventRef, EventId, PassEvent), BufferError> {
+    let requestor =
+        connection.query_row("SELECT requestor FROM events WHERE seq = ?1", [sequence.0], |row| {
+            row.get(0).map(RequestorKey)
+        })?;
+    let requestor_id = suites::requestor_id_of(connection, requestor)?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, id, slot, occurred_at, count, body, job FROM events WHERE seq = ?1")?;
+    let mut rows = statement.query([sequence.0])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let pending = read_pending(row, requestor, &requestor_id)?;
+    Ok((pending.reference, pending.id, pending.event))
+}

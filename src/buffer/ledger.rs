@@ -1,0 +1,251 @@
+//! The account: how many events are in which state, kept beside the rows and recountable from them.
+//!
+//! ```text
+//! ingested = pending + delivered + dead + held + discarded + expired (by the state it left) + erased
+//! ```
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Transaction};
+use serde::Serialize;
+
+use super::events::EventRef;
+use super::{Buffer, BufferError};
+use crate::event::EventKind;
+
+/// Nanoseconds of an hour.
+const HOUR_NANOS: i64 = 3_600_000_000_000;
+
+/// A term of the account, in the order of the ledger's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Term {
+    /// Everything that was ever stored.
+    Ingested,
+    /// Waits to be sent.
+    Pending,
+    /// Analytics has it.
+    Delivered,
+    /// A reply condemned it.
+    Dead,
+    /// It may have been counted, and is not repeated.
+    Held,
+    /// An operator decided against it.
+    Discarded,
+    /// Was delivered, and retention deleted it.
+    ExpiredDelivered,
+    /// Was discarded, and retention deleted it.
+    ExpiredDiscarded,
+    /// Was erased at a person's wish.
+    Erased,
+}
+
+const TERMS: [Term; 9] = [
+    Term::Ingested,
+    Term::Pending,
+    Term::Delivered,
+    Term::Dead,
+    Term::Held,
+    Term::Discarded,
+    Term::ExpiredDelivered,
+    Term::ExpiredDiscarded,
+    Term::Erased,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Account {
+    requestor: i64,
+    slot: u8,
+    hour: i64,
+}
+
+/// What one transaction changes, summed before it touches the table.
+#[derive(Default)]
+pub(super) struct Postings {
+    sums: HashMap<Account, [i64; 18]>,
+}
+
+impl Postings {
+    /// A new event.
+    pub(super) fn ingest(&mut self, event: &EventRef) {
+        self.post(event, Term::Ingested, 1);
+        self.post(event, Term::Pending, 1);
+    }
+
+    /// An event that changes its state.
+    pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: Term) {
+        self.post(event, from, -1);
+        self.post(event, to, 1);
+    }
+
+    fn post(&mut self, event: &EventRef, term: Term, events: i64) {
+        let account = Account {
+            requestor: event.requestor.0,
+            slot: event.kind.slot(),
+            hour: event.occurred_at.nanos().div_euclid(HOUR_NANOS),
+        };
+        let sums = self.sums.entry(account).or_insert([0; 18]);
+        sums[term as usize * 2] += events;
+        sums[term as usize * 2 + 1] += events * i64::from(event.count);
+    }
+
+    /// Writes the sums, in the order of the table's key.
+    pub(super) fn apply(self, transaction: &Transaction<'_>) -> Result<(), BufferError> {
+        let mut accounts: Vec<(Account, [i64; 18])> = self.sums.into_iter().collect();
+        accounts.sort_unstable_by_key(|(account, _)| *account);
+        let mut update = transaction.prepare_cached(
+            "UPDATE ledger SET
+                ingested_events = ingested_events + ?4, ingested_units = ingested_units + ?5,
+                pending_events = pending_events + ?6, pending_units = pending_units + ?7,
+                delivered_events = delivered_events + ?8, delivered_units = delivered_units + ?9,
+                dead_events = dead_events + ?10, dead_units = dead_units + ?11,
+                held_events = held_events + ?12, held_units = held_units + ?13,
+                discarded_events = discarded_events + ?14, discarded_units = discarded_units + ?15,
+                expired_delivered_events = expired_delivered_events + ?16,
+                expired_delivered_units = expired_delivered_units + ?17,
+                expired_discarded_events = expired_discarded_events + ?18,
+                expired_discarded_units = expired_discarded_units + ?19,
+                erased_events = erased_events + ?20, erased_units = erased_units + ?21
+             WHERE requestor = ?1 AND slot = ?2 AND hour = ?3",
+        )?;
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                                        ?19, ?20, ?21)",
+        )?;
+        for (account, sums) in &accounts {
+            let key = [account.requestor, i64::from(account.slot), account.hour];
+            let values: Vec<i64> = key.iter().chain(sums).copied().collect();
+            if update.execute(rusqlite::params_from_iter(&values))? == 0 {
+                insert.execute(rusqlite::params_from_iter(&values))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One sum of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Amount {
+    /// Events.
+    pub events: i64,
+    /// The sum of their counts.
+    pub units: i64,
+}
+
+/// Every term of the account, summed over requestors, events and hours.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Accounting {
+    /// Everything that was ever stored.
+    pub ingested: Amount,
+    /// Waits to be sent.
+    pub pending: Amount,
+    /// Analytics has it.
+    pub delivered: Amount,
+    /// A reply condemned it.
+    pub dead: Amount,
+    /// It may have been counted, and is not repeated.
+    pub held: Amount,
+    /// An operator decided against it.
+    pub discarded: Amount,
+    /// Deleted by retention, of the delivered.
+    pub expired_delivered: Amount,
+    /// Deleted by retention, of the discarded.
+    pub expired_discarded: Amount,
+    /// Erased at a person's wish.
+    pub erased: Amount,
+    /// Whether ingested equals the sum of the others, in events and in units.
+    pub balanced: bool,
+}
+
+/// The account over the whole buffer.
+pub(super) fn accounting(connection: &Connection) -> Result<Accounting, BufferError> {
+    let sums: Vec<i64> = connection.query_row(
+        "SELECT total(ingested_events), total(ingested_units), total(pending_events), total(pending_units),
+                total(delivered_events), total(delivered_units), total(dead_events), total(dead_units),
+                total(held_events), total(held_units), total(discarded_events), total(discarded_units),
+                total(expired_delivered_events), total(expired_delivered_units),
+                total(expired_discarded_events), total(expired_discarded_units),
+                total(erased_events), total(erased_units)
+         FROM ledger",
+        [],
+        |row| (0..18).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
+    )?;
+    let amount = |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
+    let parts = |offset: usize| TERMS[1..].iter().map(|term| sums[*term as usize * 2 + offset]).sum::<i64>();
+    Ok(Accounting {
+        ingested: amount(Term::Ingested),
+        pending: amount(Term::Pending),
+        delivered: amount(Term::Delivered),
+        dead: amount(Term::Dead),
+        held: amount(Term::Held),
+        discarded: amount(Term::Discarded),
+        expired_delivered: amount(Term::ExpiredDelivered),
+        expired_discarded: amount(Term::ExpiredDiscarded),
+        erased: amount(Term::Erased),
+        balanced: sums[0] == parts(0) && sums[1] == parts(1),
+    })
+}
+
+/// Where the counters and the rows disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Discrepancy {
+    /// The requestor.
+    pub requestor_id: String,
+    /// The event's name.
+    pub event: String,
+    /// The UTC hour, counted from the Unix epoch.
+    pub hour: i64,
+    /// The state that is off.
+    pub state: String,
+    /// Events and units by the counters.
+    pub counted: Amount,
+    /// Events and units by the rows.
+    pub recounted: Amount,
+}
+
+impl Buffer {
+    /// Recounts the rows of every state and compares them with the counters. Reads the whole buffer; an empty list is proof.
+    pub fn verify(&self) -> Result<Vec<Discrepancy>, BufferError> {
+        let connection = super::connection::open_reader(self)?;
+        let mut statement = connection.prepare(
+            "WITH places AS (
+                SELECT seq, 'pending' AS state FROM queue
+                UNION ALL SELECT seq, 'delivered' FROM delivered
+                UNION ALL SELECT seq, 'dead' FROM dead_letters
+                UNION ALL SELECT seq, 'held' FROM held
+                UNION ALL SELECT seq, 'discarded' FROM discarded
+             ), recounted AS (
+                SELECT e.requestor, e.slot, e.occurred_at / 3600000000000 AS hour, coalesce(p.state, 'nowhere') AS state,
+                       count(*) AS events, sum(e.count) AS units
+                FROM events e LEFT JOIN places p ON p.seq = e.seq GROUP BY 1, 2, 3, 4
+             ), counted AS (
+                SELECT requestor, slot, hour, 'pending' AS state, pending_events AS events, pending_units AS units FROM ledger
+                UNION ALL SELECT requestor, slot, hour, 'delivered', delivered_events, delivered_units FROM ledger
+                UNION ALL SELECT requestor, slot, hour, 'dead', dead_events, dead_units FROM ledger
+                UNION ALL SELECT requestor, slot, hour, 'held', held_events, held_units FROM ledger
+                UNION ALL SELECT requestor, slot, hour, 'discarded', discarded_events, discarded_units FROM ledger
+             )
+             SELECT q.requestor_id, k.slot, k.hour, k.state, coalesce(c.events, 0), coalesce(c.units, 0),
+                    coalesce(r.events, 0), coalesce(r.units, 0)
+             FROM (SELECT requestor, slot, hour, state FROM counted WHERE events <> 0
+                   UNION SELECT requestor, slot, hour, state FROM recounted) k
+             JOIN requestors q ON q.requestor = k.requestor
+             LEFT JOIN counted c USING (requestor, slot, hour, state)
+             LEFT JOIN recounted r USING (requestor, slot, hour, state)
+             WHERE coalesce(c.events, 0) <> coalesce(r.events, 0) OR coalesce(c.units, 0) <> coalesce(r.units, 0)
+             ORDER BY 1, 2, 3, 4",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let slot: u8 = row.get(1)?;
+            Ok(Discrepancy {
+                requestor_id: row.get(0)?,
+                event: EventKind::from_slot(slot)
+                    .map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned()),
+                hour: row.get(2)?,
+                state: row.get(3)?,
+                counted: Amount { events: row.get(4)?, units: row.get(5)? },
+                recounted: Amount { events: row.get(6)?, units: row.get(7)? },
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

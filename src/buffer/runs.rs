@@ -1,0 +1,185 @@
+//! The record of each drain, and the small facts that outlive it.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use serde::Serialize;
+
+use super::ledger::{Postings, Term};
+use super::{Buffer, BufferError, events, outcomes};
+use crate::delivery::{Doubt, Sequence};
+use crate::event::Instant;
+
+/// Deliveries folded in one transaction: a second's work at most.
+const FOLD_ROWS: i64 = 200_000;
+
+/// The number of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RunId(pub i64);
+
+/// What a drain begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunStart {
+    /// Its number.
+    pub run: RunId,
+    /// The last event stored before it began: later ones wait for the next run.
+    pub cover: Sequence,
+    /// Attempts that an earlier run left without a record; their events are in doubt now.
+    pub recovered: u64,
+    /// Events in doubt that were held because their suite does not repeat them.
+    pub held: u64,
+}
+
+/// A drain that was.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// Its number.
+    pub run_id: RunId,
+    /// When it began.
+    pub started_at: Instant,
+    /// When it ended; `None` while it runs, or where it crashed.
+    pub finished_at: Option<Instant>,
+    /// What it did, as `drain --json` printed it.
+    pub summary: Option<serde_json::Value>,
+}
+
+impl Buffer {
+    /// Begins a drain: settles what a crash left behind, and fixes what this run covers. The caller holds the drain lock.
+    pub fn begin_run(&self) -> Result<RunStart, BufferError> {
+        let now = self.clock.now();
+        self.fold_sent()?;
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let recovered = recover_claims(&transaction, now)?;
+            let held = hold_doubts(&transaction, now)?;
+            transaction.execute("INSERT INTO runs (started_at) VALUES (?1)", [now.nanos()])?;
+            let run = RunId(transaction.last_insert_rowid());
+            let cover = Sequence(fact(&transaction, "next_seq")?.unwrap_or(1) - 1);
+            transaction.commit()?;
+            Ok(RunStart { run, cover, recovered, held })
+        })
+    }
+
+    /// Records the end of a drain with its summary.
+    pub fn finish_run(&self, run: RunId, summary: &impl Serialize) -> Result<(), BufferError> {
+        let now = self.clock.now().nanos();
+        let summary =
+            serde_json::to_string(summary).expect("a summary of numbers and names always serialises");
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE runs SET finished_at = ?2, summary = ?3 WHERE run = ?1",
+                (run.0, now, summary),
+            )?;
+            Ok(())
+        })?;
+        self.fold_sent()
+    }
+
+    /// The latest drains, newest first.
+    pub fn runs(&self, limit: usize) -> Result<Vec<RunRecord>, BufferError> {
+        self.call(move |connection| recent(connection, limit))
+    }
+
+    /// When the last drain that was not cut off ended.
+    pub fn last_finished_run(&self) -> Result<Option<Instant>, BufferError> {
+        self.call(|connection| {
+            let latest: Option<i64> =
+                connection.query_row("SELECT max(finished_at) FROM runs", [], |row| row.get(0))?;
+            Ok(latest.map(Instant::from_nanos))
+        })
+    }
+
+    /// Folds new deliveries into the latest event per visitor, which tells late events. Cheap where there are none.
+    pub fn fold_sent(&self) -> Result<(), BufferError> {
+        let now = self.clock.now();
+        while self.call(move |connection| fold(connection, now))? > 0 {}
+        Ok(())
+    }
+}
+
+pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRecord>, BufferError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT run, started_at, finished_at, summary FROM runs ORDER BY run DESC LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        let summary: Option<String> = row.get(3)?;
+        Ok(RunRecord {
+            run_id: RunId(row.get(0)?),
+            started_at: Instant::from_nanos(row.get(1)?),
+            finished_at: row.get::<_, Option<i64>>(2)?.map(Instant::from_nanos),
+            summary: summary.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Turns the claims of a run that ended without recording their outcome into doubts: exactly what may have been counted.
+fn recover_claims(transaction: &Transaction<'_>, now: Instant) -> Result<u64, BufferError> {
+    let recovered = transaction.execute(
+        "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?1, ?2 FROM claims WHERE true
+         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?1, cause = ?2",
+        (now.nanos(), Doubt::RunEnded.to_string()),
+    )?;
+    transaction.execute("DELETE FROM claims", [])?;
+    Ok(recovered as u64)
+}
+
+/// Holds every event in doubt whose suite does not repeat.
+fn hold_doubts(transaction: &Transaction<'_>, now: Instant) -> Result<u64, BufferError> {
+    let sequences = transaction
+        .prepare(
+            "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
+             JOIN events e ON e.seq = d.seq
+             JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
+             WHERE s.on_ambiguous = 'hold'",
+        )?
+        .query_map([], |row| row.get(0).map(Sequence))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut postings = Postings::default();
+    for sequence in &sequences {
+        let (event, _, _) = events::read_event(transaction, *sequence)?;
+        outcomes::unqueue(transaction, &event)?;
+        transaction.execute("INSERT INTO held (seq, held_at) VALUES (?1, ?2)", (sequence.0, now.nanos()))?;
+        postings.shift(&event, Term::Pending, Term::Held);
+    }
+    postings.apply(transaction)?;
+    Ok(sequences.len() as u64)
+}
+
+fn fold(connection: &mut Connection, now: Instant) -> Result<usize, BufferError> {
+    let folded: Option<i64> =
+        connection.query_row("SELECT max(last_n) FROM sent_chunks", [], |row| row.get(0))?;
+    let from = folded.unwrap_or(0);
+    let (last_n, latest): (Option<i64>, Option<i64>) = connection.query_row(
+        "SELECT max(n), max(occurred_at) FROM (SELECT n, occurred_at FROM delivered WHERE n > ?1 ORDER BY n LIMIT ?2)",
+        (from, FOLD_ROWS),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let (Some(last_n), Some(latest)) = (last_n, latest) else { return Ok(0) };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "INSERT INTO sent_chunks (last_n, latest_occurred_at, folded_at) VALUES (?1, ?2, ?3)",
+        (last_n, latest, now.nanos()),
+    )?;
+    let chunk = transaction.last_insert_rowid();
+    transaction.execute(
+        "INSERT INTO sent_visitors (chunk, visitor, occurred_at)
+         SELECT ?1, visitor, max(occurred_at) FROM delivered WHERE n > ?2 AND n <= ?3 AND visitor IS NOT NULL
+         GROUP BY visitor ORDER BY visitor",
+        (chunk, from, last_n),
+    )?;
+    transaction.commit()?;
+    Ok((last_n - from) as usize)
+}
+
+pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>, BufferError> {
+    Ok(connection
+        .prepare_cached("SELECT value FROM facts WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?)
+}
+
+pub(super) fn set_fact(connection: &Connection, name: &str, value: i64) -> Result<(), BufferError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)")?
+        .execute((name, value))?;
+    Ok(())
+}
