@@ -79,6 +79,14 @@ pub struct Excerpt<'a> {
     pub is_lossy: bool,
 }
 
+impl Excerpt<'_> {
+    /// What is kept of a line that is whole in memory.
+    pub fn of(line: &[u8]) -> Excerpt<'_> {
+        let kept = if line.len() > LINE_BYTES_MAX { &line[..EXCERPT_BYTES_MAX] } else { line };
+        Excerpt { bytes: kept.into(), line_bytes: line.len() as u64, header: None, is_lossy: false }
+    }
+}
+
 /// Why a line is no event. The texts are lower-case fragments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RejectReason {
@@ -128,7 +136,7 @@ pub enum RejectReason {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The source broke off; the lines before this one were whole.
-    #[error("breaks off in line {line}: {source}")]
+    #[error("breaks off in line {line}")]
     Broken {
         /// The line that is not whole, or that would have been next.
         line: u64,

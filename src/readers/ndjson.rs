@@ -9,10 +9,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
 use super::lines::Lines;
-use super::{
-    EXCERPT_BYTES_MAX, Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine,
-    UnknownKeys, csv,
-};
+use super::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv};
 use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
@@ -73,10 +70,7 @@ impl LineParser {
 
     /// Reads one line that stands alone; an empty one is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
-        let line_bytes = bytes.len() as u64;
-        let kept = if bytes.len() > LINE_BYTES_MAX { &bytes[..EXCERPT_BYTES_MAX] } else { bytes };
-        let excerpt = Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false };
-        self.parse(number, excerpt, bounds)
+        self.parse(number, Excerpt::of(bytes), bounds)
     }
 
     /// The keys so far that belong to no event.
@@ -332,7 +326,7 @@ mod tests {
                 header: header.map(Cow::Borrowed),
                 is_lossy,
             };
-            let rejected = RejectedLine::new("a", 3, "was bad".to_owned(), &excerpt);
+            let rejected = RejectedLine::new("a", 3, "was bad", &excerpt);
             serde_json::to_string(&rejected).expect("text")
         };
         let header = Some("occurred_at,event,requestor_id");
@@ -352,7 +346,7 @@ mod tests {
             let read = parser.parse_alone(9, line.as_bytes(), bounds());
             assert_eq!(read.result.err().map(|reason| reason.to_string()).as_deref(), expected, "{line}");
             // What is rejected again is kept in the same form, not wrapped twice.
-            let again = RejectedLine::new("a", 3, "was bad".to_owned(), &read.excerpt);
+            let again = RejectedLine::new("a", 3, "was bad", &read.excerpt);
             assert_eq!(serde_json::to_string(&again).expect("text"), line);
             assert!(parser.unknown_keys().is_empty());
         }

@@ -43,7 +43,7 @@ pub struct RejectedLine<'a> {
 
 impl<'a> RejectedLine<'a> {
     /// What is kept of a line.
-    pub fn new(path: &'a str, line: u64, reason: String, excerpt: &'a Excerpt<'_>) -> RejectedLine<'a> {
+    pub fn new(path: &'a str, line: u64, reason: &'a str, excerpt: &'a Excerpt<'_>) -> RejectedLine<'a> {
         let text = String::from_utf8_lossy(&excerpt.bytes);
         RejectedLine {
             path: path.into(),
@@ -75,7 +75,7 @@ mod tests {
             ),
             (excerpt(b"a", 9), r#"{"path":"p","line":7,"reason":"r","text":"a","line_bytes":9}"#),
         ] {
-            let kept = RejectedLine::new("p", 7, "r".to_owned(), &line);
+            let kept = RejectedLine::new("p", 7, "r", &line);
             assert_eq!(serde_json::to_string(&kept).expect("text"), expected);
         }
     }
