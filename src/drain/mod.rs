@@ -178,7 +178,7 @@ async fn send_all(
         feeds.push(start_feed(buffer, host, scope, inbounds)?);
     }
     drop(recorder);
-    finish_lanes(&mut lanes, stop, options.stop_grace).await;
+    finish_lanes(&mut lanes, stop, options.stop_grace, tally).await;
     let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     watch.abort();
     deadline.abort();
@@ -227,7 +227,12 @@ fn start_feed(
 }
 
 /// Waits for the lanes; after a stop at most the grace period. What is cut off keeps its claim, and is in doubt.
-async fn finish_lanes(lanes: &mut JoinSet<Result<(), RecorderGone>>, stop: &Stop, grace: Duration) {
+async fn finish_lanes(
+    lanes: &mut JoinSet<Result<(), RecorderGone>>,
+    stop: &Stop,
+    grace: Duration,
+    tally: &Tally,
+) {
     let grace_is_over = async {
         stop.wait().await;
         sleep(grace).await;
@@ -244,6 +249,7 @@ async fn finish_lanes(lanes: &mut JoinSet<Result<(), RecorderGone>>, stop: &Stop
             () = &mut grace_is_over, if !lanes.is_empty() => {
                 tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
                 lanes.shutdown().await;
+                tally.counts().left = true;
                 return;
             }
         }

@@ -8,6 +8,7 @@
 //! - Does not know: report suites, hits, when a drain runs.
 //! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures for the two threads and the size of a batch.
 
+mod erasure;
 mod inbox;
 mod input;
 mod portions;
@@ -18,6 +19,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
 pub use input::InputPath;
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
