@@ -277,6 +277,32 @@ pub struct ReportSuite {
     pub state: SuiteState,
 }
 
+impl ReportSuite {
+    /// An active suite with every policy at its default.
+    pub fn with_defaults(rsid: Rsid, collection_url: CollectionUrl) -> ReportSuite {
+        ReportSuite {
+            form: HitForm::with_defaults(rsid),
+            collection_url,
+            on_ambiguous: OnAmbiguous::default(),
+            hits_per_second: None,
+            state: SuiteState::default(),
+        }
+    }
+}
+
+impl HitForm {
+    /// The form with every setting at its default.
+    pub fn with_defaults(rsid: Rsid) -> HitForm {
+        HitForm {
+            rsid,
+            identity: IdentityKind::default(),
+            org_id: None,
+            event_ids: EventIds::default(),
+            count_form: CountForm::default(),
+        }
+    }
+}
+
 /// Why a suite's setting was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuiteError {

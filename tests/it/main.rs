@@ -1,15 +1,20 @@
 //! One test binary; a module per promise.
 
+mod cli_output;
 mod collection_wire;
+mod deploy;
 mod dia_reader;
 mod dia_rules;
 mod dia_rules_of_values;
+mod exit_codes;
 mod explain;
 mod fixture;
 mod golden_hits;
 mod hostile_events;
 mod ingest_formats;
 mod order;
+mod privacy;
+mod program;
 mod replies;
 mod sandbox_rules;
 mod schemas;

@@ -1,0 +1,163 @@
+//! What the program can be told: its commands, and the forms of value that several of them take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    backup, dead_letter, demo, drain, explain, forget, held, ingest, init, retention, run, sandbox, status,
+    suite,
+};
+use crate::buffer::Selection;
+use crate::delivery::Sequence;
+
+/// Where to look for help on what a status means; shown below every command's own help.
+const EXIT_CODES: &str = "\
+Exit status:
+    0  done
+    1  failed; the message says what holds now
+    2  wrong arguments or configuration, or no buffer yet: nothing was changed
+    3  done, but events became dead or held, or lines were rejected
+    4  stopped with events pending that could have gone; status --max-age: older than allowed
+   75  another drain holds the lock of this buffer: try again later
+  130  ended at once by a second SIGINT; 143 by a second SIGTERM
+
+Configuration: --config, else PASSBRIDGE_CONFIG, else ./passbridge.toml,
+else /etc/passbridge/passbridge.toml.
+Any key can be overridden: PASSBRIDGE_DELIVERY__LANES=16 stands for lanes = 16 in [delivery].";
+
+const FIRST_STEPS: &str = "\
+First steps:
+  passbridge demo                                    see it work; needs nothing
+  passbridge init                                    write passbridge.toml, create the buffer
+  passbridge suite add --requestor REF30 --rsid examplersid \\
+                       --collection-url https://example.sc.omtrdc.net
+  passbridge ingest events.ndjson                    store events, each once
+  passbridge drain                                   send what is pending
+  passbridge status                                  see where every event is";
+
+/// Carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "passbridge", version, max_term_width = 120)]
+#[command(after_help = FIRST_STEPS, after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"))]
+pub(super) struct Cli {
+    /// The configuration file. Paths in it are relative to it, never to the working directory.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
+    pub(super) config: Option<PathBuf>,
+    /// Report as one JSON document on standard output; logs and errors stay on standard error.
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them. Each is described where its arguments are.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Demo(demo::Args),
+    Init(init::Args),
+    #[command(subcommand)]
+    Suite(suite::Command),
+    Ingest(ingest::Args),
+    Drain(drain::Args),
+    Run(run::Args),
+    Explain(explain::Args),
+    Status(status::Args),
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    #[command(subcommand)]
+    Held(held::Command),
+    Forget(forget::Args),
+    Backup(backup::Args),
+    Retention(retention::Args),
+    Sandbox(sandbox::Args),
+}
+
+/// Which dead letters or held events.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct SelectionArgs {
+    /// Those with these numbers, as `list` shows them.
+    #[arg(value_name = "SEQ")]
+    sequences: Vec<i64>,
+    /// Those with this reason, as `list` shows it.
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+impl SelectionArgs {
+    /// The selection that was asked for.
+    pub(super) fn selection(&self) -> Selection {
+        match &self.reason {
+            Some(reason) => Selection::Reason(reason.clone()),
+            None if self.all => Selection::All,
+            None => Selection::Sequences(self.sequences.iter().copied().map(Sequence).collect()),
+        }
+    }
+}
+
+/// What a list shows.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only those with this reason.
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// How many at most, the latest first.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: usize,
+}
+
+impl ListArgs {
+    /// The selection that was asked for.
+    pub(super) fn selection(&self) -> Selection {
+        self.reason.clone().map_or(Selection::All, Selection::Reason)
+    }
+}
+
+/// Reads a duration such as `90s`, `15m`, `1h30m` or `2d`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let refuse = || format!("{text:?} is no duration: write 90s, 15m, 1h30m or 2d");
+    let mut seconds: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(refuse)?;
+        let amount: u64 = rest[..digits].parse().map_err(|_| refuse())?;
+        let unit_seconds = match rest.as_bytes()[digits] {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3600,
+            b'd' => 86_400,
+            _ => return Err(refuse()),
+        };
+        seconds =
+            amount.checked_mul(unit_seconds).and_then(|more| seconds.checked_add(more)).ok_or_else(refuse)?;
+        rest = &rest[digits + 1..];
+    }
+    if seconds == 0 { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_names_its_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2d", 172_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0s", "90", "m", "1w", "1.5h", "-1s", "1h30", "99999999999999999999d", "1µ"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `demo`: everything in one go, against a local stand-in for Adobe.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Context;
+use super::drain::DrainReport;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::ingest::IngestReport;
+use super::pass::Pass;
+use super::settings::{self, Settings};
+use super::signals;
+use super::table::Table;
+use crate::buffer::{Buffer, RequestorStatus};
+use crate::config::{LogConfig, LogLevel};
+use crate::drain::Stop;
+use crate::event::RequestorId;
+use crate::ingest::{self, FormatChoice, InputPath};
+use crate::sandbox::{Sandbox, SandboxOptions, Summary};
+use crate::suite::ReportSuite;
+
+/// The events: every kind for each of three requestors, as an operator would get them.
+const FILES: [(&str, &[u8]); 3] = [
+    ("ref30.ndjson", include_bytes!("../../fixtures/demo/ref30.ndjson")),
+    ("ref40.csv", include_bytes!("../../fixtures/demo/ref40.csv")),
+    ("ref50.ndjson", include_bytes!("../../fixtures/demo/ref50.ndjson")),
+];
+/// Which requestor goes where. REF50 has no suite on purpose.
+const SUITES: [(&str, &str); 2] = [("REF30", "demo.sports"), ("REF40", "demo.news")];
+
+/// Shows everything in one go: a local stand-in for Adobe, fixture events, a drain, what Analytics would count.
+///
+/// Needs nothing but this binary, sends nothing off this host, and cleans up after itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// What was shown.
+#[derive(Debug, Serialize)]
+struct DemoReport {
+    ingest: IngestReport,
+    ingest_again: IngestReport,
+    drain: DrainReport,
+    parked: Vec<RequestorStatus>,
+    analytics: Summary,
+}
+
+/// A folder that goes when it is dropped.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn create() -> Result<TemporaryFolder, CliError> {
+        let path = std::env::temp_dir().join(format!("passbridge-demo-{}", std::process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(TemporaryFolder(path)),
+            Err(source) => Err(CliError::File { verb: "write", path, source }),
+        }
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "the folder of the demo is left behind");
+        }
+    }
+}
+
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
+    super::log::start(&LogConfig { level: LogLevel::Warn, ..LogConfig::default() });
+    let folder = TemporaryFolder::create()?;
+    // The environment's overrides are for the operator's own buffer.
+    let settings = settings::parse("", &folder.0.join(settings::LOCAL_FILE), [])?;
+    let sandbox = Sandbox::start(SandboxOptions::default())?;
+    let report = show(&settings, &folder.0, &sandbox.url(), context, || sandbox.summary())?;
+    let is_clean = report.analytics.violations.is_empty() && !report.drain.0.left;
+    context.form.report(&report)?;
+    Ok(if is_clean { Exit::Done } else { Exit::Failed })
+}
+
+fn show(
+    settings: &Settings,
+    folder: &Path,
+    url: &str,
+    context: &Context,
+    analytics: impl FnOnce() -> Summary,
+) -> Result<DemoReport, CliError> {
+    Buffer::create(&context.buffer_options(settings))?;
+    let pass = Pass::open(settings, context)?;
+    for (requestor_id, rsid) in SUITES {
+        let requestor_id = RequestorId::new(requestor_id).expect("a plain name is a requestor ID");
+        pass.buffer.add_suite(ReportSuite::with_defaults(rsid.parse()?, url.parse()?), vec![requestor_id])?;
+    }
+    let ingest = load(&pass, settings, folder, context)?;
+    let ingest_again = load(&pass, settings, folder, context)?;
+    let stop = Stop::default();
+    let drained = super::runtime()?.block_on(async {
+        signals::listen(stop.clone())?;
+        pass.run(&stop).await
+    })?;
+    let waiting = pass.buffer.status()?.requestors;
+    let parked = waiting.into_iter().filter(|requestor| requestor.parked.is_some()).collect();
+    let mut analytics = analytics();
+    // In the order of their names: which of two lanes was first is chance.
+    analytics.suites.sort_by(|one, other| one.rsid.cmp(&other.rsid));
+    Ok(DemoReport { ingest, ingest_again, drain: DrainReport(drained.summary), parked, analytics })
+}
+
+fn load(
+    pass: &Pass,
+    settings: &Settings,
+    folder: &Path,
+    context: &Context,
+) -> Result<IngestReport, CliError> {
+    let mut inputs = Vec::new();
+    for (name, bytes) in FILES {
+        let path = folder.join(name);
+        fs::write(&path, bytes).map_err(|source| CliError::File {
+            verb: "write",
+            path: path.clone(),
+            source,
+        })?;
+        inputs.push(InputPath::new(path));
+    }
+    let options = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
+    let summary = ingest::load(&pass.buffer, &inputs, &options, &mut ())?;
+    Ok(IngestReport::new(summary, false))
+}
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "Adobe Pass events into Adobe Analytics, against a stand-in for Adobe on this host.")?;
+        writeln!(
+            out,
+            "By hand: the lines with $, after `passbridge sandbox` in another terminal and `passbridge init`."
+        )?;
+        self.write_ingest(out)?;
+        self.write_drain(out)?;
+        self.write_analytics(out)?;
+        self.write_parked(out)
+    }
+}
+
+impl DemoReport {
+    fn write_ingest(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "\n1. Events of three requestors go into the buffer. A second time, nothing is stored twice."
+        )?;
+        let files = FILES.map(|(name, _)| format!("fixtures/demo/{name}")).join(" ");
+        writeln!(out, "   $ passbridge ingest {files}\n")?;
+        let mut table = Table::new(&["", "read", "stored", "duplicates", "rejected"]);
+        for (name, report) in [("first", &self.ingest), ("again", &self.ingest_again)] {
+            let total = &report.summary.total;
+            table.row(&[&name, &total.read, &total.stored, &total.duplicates, &total.rejected]);
+        }
+        write!(out, "{table}")
+    }
+
+    fn write_drain(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "\n2. Two of the requestors have a report suite; their events are sent; one with a count of 3 takes three hits."
+        )?;
+        for (requestor_id, rsid) in SUITES {
+            writeln!(
+                out,
+                "   $ passbridge suite add --requestor {requestor_id} --rsid {rsid} --collection-url http://127.0.0.1:8080"
+            )?;
+        }
+        writeln!(out, "   $ passbridge drain\n")?;
+        write!(out, "{}", self.drain)
+    }
+
+    fn write_analytics(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "\n3. What Analytics would count.")?;
+        writeln!(out, "   $ curl http://127.0.0.1:8080/sandbox/summary\n")?;
+        let suites = &self.analytics.suites;
+        let mut headings = vec!["event", "label"];
+        headings.extend(suites.iter().map(|suite| suite.rsid.as_str()));
+        let mut table = Table::new(&headings);
+        let Some(first) = suites.first() else { return writeln!(out, "  nothing") };
+        for (slot, event) in first.events.iter().enumerate() {
+            let mut row: Vec<&dyn fmt::Display> = vec![&event.event, &event.label];
+            row.extend(suites.iter().map(|suite| &suite.events[slot].tally.units as &dyn fmt::Display));
+            table.row(&row);
+        }
+        write!(out, "{table}")?;
+        for suite in suites {
+            let (hits, visitors, page_views) = (suite.occurrences, suite.unique_visitors, suite.page_views);
+            writeln!(out, "  {}: {hits} hits, {visitors} visitors, {page_views} page views", suite.rsid)?;
+        }
+        match self.analytics.violations.len() {
+            0 => writeln!(out, "  every hit keeps the documented rules"),
+            broken => {
+                writeln!(out, "  {broken} documented rules were broken: {:?}", self.analytics.violations)
+            }
+        }
+    }
+
+    fn write_parked(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "\n4. The third has none yet: its events wait, and flow once it has one.\n")?;
+        let mut table = Table::new(&["requestor", "parked", "why"]);
+        for requestor in &self.parked {
+            let why = requestor.parked.unwrap_or_default();
+            table.row(&[&requestor.requestor_id, &requestor.pending, &why]);
+        }
+        write!(out, "{table}")?;
+        writeln!(out, "\n   $ passbridge suite add --requestor REF50 --rsid demo.news && passbridge drain")?;
+        writeln!(out, "   $ passbridge status")
+    }
+}

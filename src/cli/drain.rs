@@ -1,0 +1,160 @@
+//! `drain`: one pass over the buffer.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Context;
+use super::args::duration;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::pass::{Pass, PassReport};
+use super::signals;
+use super::table::Table;
+use crate::buffer::Buffer;
+use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
+
+/// Sends what is pending, once, and exits: for cron and systemd timers.
+///
+/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM or
+/// SIGINT lets the requests in flight finish and records them; a second signal ends at once, and loses nothing either.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+   0  done
+   3  done, and this run left events dead or held
+   4  events that could have gone are still pending (wins over 3)
+  75  another drain holds the lock
+
+Examples:
+  passbridge drain
+  passbridge drain --deadline 25m --json
+  passbridge drain --dry-run")]
+pub(super) struct Args {
+    /// Count what would be sent, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Take at most this many events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Stop taking events after this long.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// Drain a buffer restored from a backup although some of its suites have no event IDs: what the original delivered
+    /// after the copy is counted again there.
+    #[arg(long)]
+    accept_repeat: bool,
+}
+
+/// What a drain did.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct DrainReport(pub(super) RunSummary);
+
+impl fmt::Display for DrainReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = &self.0;
+        writeln!(
+            out,
+            "run {}: {} events read, {} delivered in {} hits",
+            run.run_id.0, run.read, run.delivered, run.hits
+        )?;
+        for (count, what) in [
+            (run.dead, "dead: passbridge dead-letter list"),
+            (run.held, "held: passbridge held list"),
+            (run.in_doubt, "in doubt: repeated by the next drain"),
+            (run.late, "late: older than what their visitor was already sent"),
+            (run.retries, "attempts repeated"),
+        ] {
+            if count > 0 {
+                writeln!(out, "  {count} {what}")?;
+            }
+        }
+        if run.suites.len() > 1 {
+            let mut table = Table::new(&["suite", "delivered", "dead", "held"]);
+            for (rsid, suite) in &run.suites {
+                table.row(&[rsid, &suite.delivered, &suite.dead, &suite.held]);
+            }
+            table.fmt(out)?;
+        }
+        writeln!(out, "  {} pending, of which {} parked", run.pending, run.parked)?;
+        match run.stopped {
+            Some(reason) => writeln!(out, "  stopped: {}", stopped(reason)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn stopped(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Signal => "by a signal",
+        StopReason::Deadline => "by its deadline",
+        StopReason::Limit => "at its limit",
+        StopReason::Host => "a collection host did not answer; see the log",
+        StopReason::Suite => "a collection host refuses a suite; see the log",
+    }
+}
+
+/// What a drain would send.
+#[derive(Debug, Serialize)]
+struct PreviewReport {
+    #[serde(flatten)]
+    preview: Preview,
+    /// Rows of the inbox, which a drain would validate and send as well.
+    inbox: i64,
+}
+
+impl fmt::Display for PreviewReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Preview { events, hits, dead, suites } = &self.preview;
+        writeln!(
+            out,
+            "would send {events} events in {hits} hits; {dead} would be dead before they are sent"
+        )?;
+        if self.inbox > 0 {
+            writeln!(out, "the inbox has {} rows more", self.inbox)?;
+        }
+        if suites.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new(&["suite", "events", "hits", "dead"]);
+        for (rsid, suite) in suites {
+            table.row(&[rsid, &suite.events, &suite.hits, &suite.dead]);
+        }
+        table.fmt(out)
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    if args.dry_run {
+        let buffer = Buffer::open(&context.buffer_options(&settings))?;
+        let report =
+            PreviewReport { preview: drain::preview(&buffer, args.limit)?, inbox: buffer.status()?.inbox };
+        context.form.report(&report)?;
+        return Ok(Exit::Done);
+    }
+    let mut pass = Pass::open(&settings, context)?;
+    pass.options.limit = args.limit;
+    pass.options.deadline = args.deadline;
+    pass.options.after_restore = if args.accept_repeat { AfterRestore::Accept } else { AfterRestore::Ask };
+    let stop = Stop::default();
+    let report = super::runtime()?.block_on(async {
+        signals::listen(stop.clone())?;
+        pass.run(&stop).await
+    })?;
+    let exit = exit(&report);
+    context.form.report(&DrainReport(report.summary))?;
+    Ok(exit)
+}
+
+/// The status of a drain. Events left behind win over events that want a look.
+fn exit(report: &PassReport) -> Exit {
+    let RunSummary { left, dead, held, .. } = report.summary;
+    match (left, dead + held + report.inbox_rejected) {
+        (true, _) => Exit::Pending,
+        (false, 0) => Exit::Done,
+        (false, _) => Exit::Unclean,
+    }
+}

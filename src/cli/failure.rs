@@ -1,0 +1,223 @@
+//! Turns every error of every room into what happened, what to do about it, and the exit status.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::exit::Exit;
+use super::settings::SettingsError;
+use crate::buffer::BufferError;
+use crate::collection::CollectionError;
+use crate::drain::DrainError;
+use crate::ingest::IngestError;
+use crate::sandbox::SandboxError;
+use crate::suite::SuiteError;
+
+/// Everything that can end a command.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// No usable configuration.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The buffer refused.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// Events could not be taken in.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// A drain could not be done.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// Nothing can be sent at all.
+    #[error(transparent)]
+    Collection(#[from] CollectionError),
+    /// The sandbox did not start.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A suite's setting was refused.
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    /// Arguments that are wrong together, or ask for something that needs a word more.
+    #[error("{what}")]
+    Refused {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A file of the user's could not be read or written.
+    #[error("cannot {verb} {path:?}")]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard output could not be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// The process could not be set up: threads, signals.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}
+
+/// A failure, ready to print.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// What happened, and where; the causes behind it follow.
+    what: String,
+    causes: Vec<String>,
+    /// What to do about it.
+    advice: String,
+    /// The exit status.
+    pub(super) exit: Exit,
+}
+
+impl From<CliError> for Failure {
+    fn from(error: CliError) -> Failure {
+        let causes = causes(&error);
+        let (exit, advice) = judge(&error);
+        Failure { what: error.to_string(), causes, advice, exit }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "error: {}", self.what)?;
+        self.causes.iter().try_for_each(|cause| write!(out, "\n  cause: {cause}"))?;
+        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", self.advice) }
+    }
+}
+
+fn causes(error: &CliError) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    causes
+}
+
+/// The exit status and the advice for each error.
+fn judge(error: &CliError) -> (Exit, String) {
+    match error {
+        CliError::Settings(error) => (Exit::Usage, settings_advice(error).to_owned()),
+        CliError::Buffer(error) => judge_buffer(error),
+        CliError::Ingest(error) => judge_ingest(error),
+        CliError::Drain(error) => judge_drain(error),
+        CliError::Collection(CollectionError::BadRoots(_)) => {
+            (Exit::Usage, "check the certificates of this host".to_owned())
+        }
+        CliError::Sandbox(error) => judge_sandbox(error),
+        CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
+        CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
+        CliError::File { .. } => {
+            (Exit::Failed, "check that the path exists and this user may use it".to_owned())
+        }
+        CliError::Output(_) => {
+            (Exit::Failed, "check where standard output goes; the work itself was done".to_owned())
+        }
+        CliError::Start(_) => {
+            (Exit::Failed, "check the limits of this host on threads and open files".to_owned())
+        }
+    }
+}
+
+fn settings_advice(error: &SettingsError) -> &'static str {
+    match error {
+        SettingsError::NotFound(_) => "name one with --config FILE, or write one with: passbridge init",
+        SettingsError::Unreadable { .. } => "check that the file exists and that this user may read it",
+        SettingsError::Syntax { .. }
+        | SettingsError::Unknown { .. }
+        | SettingsError::BadValue { .. }
+        | SettingsError::Schedule { .. } => {
+            "correct it there; deploy/passbridge.full.toml lists every key with its unit, range and default"
+        }
+    }
+}
+
+fn judge_ingest(error: &IngestError) -> (Exit, String) {
+    match error {
+        IngestError::DiskFloor { .. } => (
+            Exit::Failed,
+            "free some disk, drain, or lower ingest.min_free_bytes; then ingest the same inputs again"
+                .to_owned(),
+        ),
+        IngestError::Buffer(error) => judge_buffer(error),
+        IngestError::Rejects { .. } => (
+            Exit::Failed,
+            "make ingest.rejects_dir writable for this user; then ingest the same inputs again".to_owned(),
+        ),
+    }
+}
+
+fn judge_drain(error: &DrainError) -> (Exit, String) {
+    match error {
+        DrainError::Buffer(error) => judge_buffer(error),
+        DrainError::Restored { .. } => (
+            Exit::Usage,
+            "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others"
+                .to_owned(),
+        ),
+        DrainError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
+    }
+}
+
+fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
+    match error {
+        SandboxError::NotLoopback(_) => {
+            (Exit::Usage, "--listen 127.0.0.1:0 takes any free port of this host".to_owned())
+        }
+        SandboxError::Listen { .. } => {
+            (Exit::Failed, "choose another port, or 127.0.0.1:0 for any free one".to_owned())
+        }
+        SandboxError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
+    }
+}
+
+fn judge_buffer(error: &BufferError) -> (Exit, String) {
+    let (exit, advice) = match error {
+        BufferError::Missing(_) => (Exit::Usage, "create it with: passbridge init; or correct buffer.path"),
+        BufferError::Exists(_) => (Exit::Usage, "nothing to do: it was left as it is"),
+        BufferError::File { .. } => {
+            (Exit::Failed, "check that the folder exists and that this user may write there")
+        }
+        BufferError::NetworkFilesystem { .. } => (
+            Exit::Usage,
+            "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem",
+        ),
+        BufferError::NotABuffer(_) => (Exit::Usage, "correct buffer.path"),
+        BufferError::Newer { .. } => (Exit::Usage, "use the release that wrote it, or a later one"),
+        BufferError::Locked(_) => {
+            (Exit::LockHeld, "wait for it to end; the lock frees itself when its holder ends")
+        }
+        BufferError::Sqlite(_) => (
+            Exit::Failed,
+            "check free disk and permissions, then run it again; what was reported before is stored. \
+             If it persists: passbridge status --verify",
+        ),
+        BufferError::Damaged(_, _) => (Exit::Failed, "check the disk, and restore the latest backup"),
+        BufferError::MappedElsewhere { rsid, .. } => {
+            return (Exit::Usage, format!("free it first: passbridge suite remove {rsid} --requestor ID"));
+        }
+        BufferError::UnknownSuite(_) => (Exit::Usage, "see which there are: passbridge suite list"),
+        BufferError::OtherSettings { rsid, .. } => {
+            return (
+                Exit::Usage,
+                format!("leave the setting out, or change it with: passbridge suite set {rsid}"),
+            );
+        }
+        BufferError::NotMapped { .. } => (Exit::Usage, "see who is mapped where: passbridge suite list"),
+        BufferError::Undecided { .. } => (
+            Exit::Usage,
+            "settle them first: passbridge held list; those in doubt are settled by the next drain",
+        ),
+        BufferError::ThreadEnded => (Exit::Failed, "see the log above, and run it again"),
+    };
+    (exit, advice.to_owned())
+}

@@ -1,0 +1,71 @@
+//! `forget`: erasure at a person's wish.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use crate::buffer::{Buffer, Forget, Forgotten};
+use crate::ingest;
+
+/// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
+///
+/// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
+/// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
+/// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` are yours to delete.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id"]))]
+#[command(after_help = "\
+Examples:
+  passbridge forget --mvpd ExampleCable --mvpd-user-id 5f0e9c
+  passbridge forget --visitor-id 12345678901234567890123456789012345678")]
+pub(super) struct Args {
+    /// The MVPD that knows the person; its user IDs mean nothing elsewhere.
+    #[arg(long, requires = "mvpd_user_id")]
+    mvpd: Option<String>,
+    /// The MVPD's ID of the person, as in mvpd_user_id.
+    #[arg(long, value_name = "ID", requires = "mvpd")]
+    mvpd_user_id: Option<String>,
+    /// The programmer's ID of the person, as in visitor_id.
+    #[arg(long, value_name = "ID")]
+    visitor_id: Option<String>,
+}
+
+/// What was erased.
+#[derive(Debug, Serialize)]
+struct ForgetReport {
+    events: u64,
+    inbox_rows: u64,
+    rejected_lines: u64,
+}
+
+impl fmt::Display for ForgetReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ForgetReport { events, inbox_rows, rejected_lines } = self;
+        writeln!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let forget = match (&args.mvpd, &args.mvpd_user_id, &args.visitor_id) {
+        (Some(mvpd), Some(mvpd_user_id), None) => {
+            Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() }
+        }
+        (_, _, Some(visitor_id)) => Forget::Visitor { visitor_id: visitor_id.clone() },
+        (_, _, None) => {
+            return Err(CliError::Refused {
+                what: "nobody to forget".to_owned(),
+                advice: "passbridge forget --help".to_owned(),
+            });
+        }
+    };
+    let lock = buffer.lock()?;
+    let Forgotten { events, inbox_rows } = buffer.forget(&forget, &lock)?;
+    let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
+    context.form.report(&ForgetReport { events, inbox_rows, rejected_lines })?;
+    Ok(Exit::Done)
+}

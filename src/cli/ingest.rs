@@ -1,0 +1,159 @@
+//! `ingest`: events from files or standard input.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::output;
+use super::progress::IngestProgress;
+use super::settings::Settings;
+use super::table::Table;
+use crate::buffer::Buffer;
+use crate::clock::Clock;
+use crate::ingest::{self, FormatChoice, IngestOptions, IngestSummary, InputPath};
+use crate::readers::Format;
+
+/// Stores events from files or standard input, each exactly once.
+///
+/// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A line that is
+/// no event is kept with its file, line and reason in ingest.rejects_dir, and the rest goes in; mend the lines there and
+/// ingest that file. A file ingested again, whole or in part, stores nothing twice.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0  done
+  1  an input could not be read to its end; the whole lines before the break are stored
+  3  lines were rejected
+
+Examples:
+  passbridge ingest events.ndjson more.csv.gz
+  zcat archive/*.gz | passbridge ingest -
+  passbridge ingest --dry-run --json events.ndjson")]
+pub(super) struct Args {
+    /// The format of the inputs.
+    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
+    format: FormatArg,
+    /// Read and validate everything, and store nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// The files, or `-` for standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    inputs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// By the name of each input, then by its content.
+    Auto,
+    /// One canonical event as a JSON object per line.
+    Ndjson,
+    /// A header row of property names, then one event per row.
+    Csv,
+}
+
+impl FormatArg {
+    fn choice(self) -> FormatChoice {
+        match self {
+            FormatArg::Auto => FormatChoice::Auto,
+            FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
+            FormatArg::Csv => FormatChoice::Is(Format::Csv),
+        }
+    }
+}
+
+/// What was stored.
+#[derive(Debug, Serialize)]
+pub(super) struct IngestReport {
+    #[serde(flatten)]
+    pub(super) summary: IngestSummary,
+    /// Whether nothing was stored on purpose.
+    dry_run: bool,
+    /// The inputs that could not be read to their end, and why.
+    failures: Vec<String>,
+    /// The file of the rejected lines.
+    rejects: Option<PathBuf>,
+}
+
+impl IngestReport {
+    pub(super) fn new(summary: IngestSummary, dry_run: bool) -> IngestReport {
+        let failures = summary.failures.iter().map(ToString::to_string).collect();
+        IngestReport { rejects: summary.rejects_path.clone(), failures, summary, dry_run }
+    }
+
+    /// Tells what went wrong, beside the report.
+    fn warn(&self) {
+        for warning in &self.summary.warnings {
+            output::note(format_args!("warning: {warning}"));
+        }
+        for failure in &self.failures {
+            output::note(format_args!(
+                "error: {failure}\n  try: mend the input and ingest it again; what is stored stays once"
+            ));
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.failures.is_empty(), self.summary.total.rejected) {
+            (false, _) => Exit::Failed,
+            (true, 0) => Exit::Done,
+            (true, _) => Exit::Unclean,
+        }
+    }
+}
+
+impl fmt::Display for IngestReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["input", "read", "stored", "duplicates", "conflicts", "rejected"]);
+        let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
+        let inputs = self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts));
+        for (name, counts) in inputs.chain(total) {
+            table.row(&[
+                &name,
+                &counts.read,
+                &counts.stored,
+                &counts.duplicates,
+                &counts.conflicts,
+                &counts.rejected,
+            ]);
+        }
+        table.fmt(out)?;
+        if self.dry_run {
+            writeln!(out, "  nothing was stored (--dry-run)")?;
+        }
+        match &self.rejects {
+            Some(path) => {
+                writeln!(out, "  rejected lines: {} (mend them there, and ingest that file)", path.display())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let options = options(&settings, args.format.choice(), &context.clock);
+    let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
+    let summary = if args.dry_run {
+        ingest::preview(&inputs, &options, &mut |_| std::ops::ControlFlow::Continue(()))
+    } else {
+        let buffer = Buffer::open(&context.buffer_options(&settings))?;
+        let mut progress = IngestProgress::new();
+        let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
+        progress.finish();
+        loaded?
+    };
+    let report = IngestReport::new(summary, args.dry_run);
+    report.warn();
+    context.form.report(&report)?;
+    Ok(report.exit())
+}
+
+/// How these settings say to ingest.
+pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
+    IngestOptions { format, config: settings.config.ingest.clone(), clock: clock.clone() }
+}

@@ -1,0 +1,78 @@
+//! `init`: the configuration file and the buffer.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::settings::{self, SettingsError};
+use crate::buffer::{Buffer, BufferError};
+
+/// What a new configuration file says: every key, commented out, with its unit and default.
+const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
+
+/// Writes a commented configuration file and creates the buffer that it names.
+///
+/// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing that exists is overwritten: a file
+/// is kept, and says where the buffer goes; a buffer ends the command with status 2.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
+pub(super) struct Args {}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct InitReport {
+    config: PathBuf,
+    config_written: bool,
+    buffer: PathBuf,
+}
+
+impl fmt::Display for InitReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.config_written { "written" } else { "kept as it was" };
+        writeln!(out, "configuration  {}  ({verb})", self.config.display())?;
+        writeln!(out, "buffer         {}  (created)", self.buffer.display())?;
+        writeln!(out, "\nnext: passbridge suite add --requestor ID --rsid RSID --collection-url URL")
+    }
+}
+
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let file = match settings::find(context.config.as_deref()) {
+        Ok(file) => file,
+        Err(SettingsError::NotFound(_)) => PathBuf::from(settings::LOCAL_FILE),
+        Err(error) => return Err(error.into()),
+    };
+    // A buffer that exists ends the command before anything is written, also where the new file would name it.
+    let settings = match settings::read(&file) {
+        Err(SettingsError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            settings::read_text(TEMPLATE, &file)?
+        }
+        read => read?,
+    };
+    if settings.config.buffer.path.exists() {
+        return Err(BufferError::Exists(settings.config.buffer.path).into());
+    }
+    let config_written = write_template(&file)?;
+    Buffer::create(&context.buffer_options(&settings))?;
+    let report = InitReport { config: settings.file, config_written, buffer: settings.config.buffer.path };
+    context.form.report(&report)?;
+    Ok(Exit::Done)
+}
+
+/// Writes the file unless it exists; says whether it did.
+fn write_template(file: &Path) -> Result<bool, CliError> {
+    let failed = |source| CliError::File { verb: "write", path: file.to_owned(), source };
+    match OpenOptions::new().write(true).create_new(true).open(file) {
+        Ok(mut created) => {
+            created.write_all(TEMPLATE.as_bytes()).and_then(|()| created.sync_all()).map_err(failed)?;
+            Ok(true)
+        }
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(source) => Err(failed(source)),
+    }
+}

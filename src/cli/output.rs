@@ -1,0 +1,76 @@
+//! The only place that prints: reports to standard output, everything else to standard error.
+//!
+//! A reader that leaves early (`passbridge status | head -1`) ends nothing: what it did not read is dropped quietly.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::{CliError, Failure};
+
+/// How reports are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+impl Form {
+    /// The form that `--json` asks for.
+    pub(super) fn of(json: bool) -> Form {
+        if json { Form::Json } else { Form::Text }
+    }
+
+    /// Prints a command's report.
+    pub(super) fn report(self, report: &(impl Display + Serialize)) -> Result<(), CliError> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let written = match self {
+            Form::Text => write!(out, "{report}"),
+            Form::Json => {
+                serde_json::to_writer(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
+            }
+        };
+        quiet(written.and_then(|()| out.flush()))
+    }
+}
+
+/// Prints text that is a command's whole output as it is, such as a file that was asked for on standard output.
+pub(super) fn text(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Tells a person something beside the report.
+pub(super) fn note(text: impl Display) {
+    let mut out = io::stderr().lock();
+    // Where standard error is gone there is nobody left to tell.
+    writeln!(out, "{text}").unwrap_or_default();
+}
+
+/// Prints why a command failed, and gives its exit status.
+pub(super) fn failure(failure: &Failure) -> Exit {
+    note(failure);
+    failure.exit
+}
+
+/// Prints what clap has to say: help and version are done, everything else is usage.
+pub(super) fn usage(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => Exit::Usage,
+        (false, Ok(())) => Exit::Done,
+        (false, Err(source)) if source.kind() == ErrorKind::BrokenPipe => Exit::Done,
+        (false, Err(_)) => Exit::Failed,
+    }
+}
+
+fn quiet(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(CliError::Output(source)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,136 @@
+//! Long work as it goes: a bar on a terminal, a log line every few seconds elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinHandle;
+
+use crate::buffer::{Buffer, Status};
+use crate::ingest;
+
+/// How often the log tells.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+/// How often a drain's bar moves; each look reads the buffer's counters.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
+const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
+const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({per_sec}, {eta})";
+
+fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the templates above are valid");
+    length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
+}
+
+/// Shows an ingest.
+pub(super) struct IngestProgress {
+    is_terminal: bool,
+    /// The bar of the input at work, with its name.
+    bar: Option<(String, ProgressBar)>,
+    told_at: Instant,
+}
+
+impl IngestProgress {
+    pub(super) fn new() -> IngestProgress {
+        IngestProgress { is_terminal: io::stderr().is_terminal(), bar: None, told_at: Instant::now() }
+    }
+
+    /// Takes the bar away, so that the report stands alone.
+    pub(super) fn finish(self) {
+        if let Some((_, bar)) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&mut self, progress: &ingest::Progress<'_>) {
+        let is_same = self.bar.as_ref().is_some_and(|(path, _)| path == progress.path);
+        if !is_same {
+            let template = if progress.input_bytes.is_some() { BYTES } else { BYTES_OF_UNKNOWN };
+            let next = (progress.path.to_owned(), bar(progress.input_bytes, template));
+            if let Some((_, done)) = self.bar.replace(next) {
+                done.finish_and_clear();
+            }
+        }
+        if let Some((path, bar)) = &self.bar {
+            bar.set_position(progress.input_bytes_read);
+            bar.set_message(format!(
+                "{path}: {} stored, {} rejected",
+                progress.input.stored, progress.input.rejected
+            ));
+        }
+    }
+}
+
+impl ingest::Observer for IngestProgress {
+    fn progress(&mut self, progress: &ingest::Progress<'_>) {
+        if self.is_terminal {
+            self.show(progress);
+        } else if self.told_at.elapsed() >= LOG_EVERY {
+            self.told_at = Instant::now();
+            tracing::info!(
+                path = progress.path,
+                input_bytes_read = progress.input_bytes_read,
+                input_bytes = progress.input_bytes,
+                stored = progress.total.stored,
+                duplicates = progress.total.duplicates,
+                rejected = progress.total.rejected,
+                "ingesting"
+            );
+        }
+    }
+}
+
+/// Shows a drain until it is dropped, from the counters of the buffer.
+pub(super) struct DrainProgress {
+    watch: JoinHandle<()>,
+    bar: Option<ProgressBar>,
+}
+
+impl DrainProgress {
+    /// Starts to look. Must be called inside a runtime.
+    pub(super) fn start(buffer: &Arc<Buffer>) -> DrainProgress {
+        let bar = io::stderr().is_terminal().then(|| bar(Some(0), EVENTS));
+        let watch = tokio::spawn(watch(buffer.clone(), bar.clone()));
+        DrainProgress { watch, bar }
+    }
+}
+
+impl Drop for DrainProgress {
+    fn drop(&mut self) {
+        self.watch.abort();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+async fn watch(buffer: Arc<Buffer>, bar: Option<ProgressBar>) {
+    let Some(first) = look(&buffer).await else { return };
+    let length = first.pending - first.parked;
+    loop {
+        tokio::time::sleep(if bar.is_some() { LOOK_EVERY } else { LOG_EVERY }).await;
+        let Some(now) = look(&buffer).await else { return };
+        let done = (decided(&now) - decided(&first)).max(0);
+        match &bar {
+            Some(bar) => {
+                bar.set_length(length.max(done).unsigned_abs());
+                bar.set_position(done.unsigned_abs());
+                bar.set_message(format!("{} dead, {} held", now.dead - first.dead, now.held - first.held));
+            }
+            None => tracing::info!(done, pending = now.pending, parked = now.parked, "draining"),
+        }
+    }
+}
+
+/// Events that are no longer pending. Retention runs after the drain, so these only grow while it is watched.
+fn decided(status: &Status) -> i64 {
+    status.delivered + status.dead + status.held
+}
+
+/// A look that fails ends the watching; the drain itself says what is wrong with its buffer.
+async fn look(buffer: &Arc<Buffer>) -> Option<Status> {
+    let buffer = buffer.clone();
+    tokio::task::spawn_blocking(move || buffer.status()).await.ok()?.ok()
+}

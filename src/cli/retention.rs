@@ -1,0 +1,54 @@
+//! `retention`: deletes what is old enough, now.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use crate::buffer::{Buffer, RetentionReport};
+
+/// Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain.
+///
+/// Age counts from the outcome, never from when an event happened; what is pending, held or dead stays. Identities are kept
+/// for buffer.dedup_days more, so that a file ingested again is still a duplicate. Nothing is deleted after the clock has
+/// jumped, status 1: a host in the wrong year would delete everything.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Vouch for this host's clock after a jump: what looks old is old.
+    #[arg(long)]
+    trust_clock: bool,
+}
+
+/// What was deleted.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Report(RetentionReport);
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, clock_jumped } =
+            self.0;
+        if clock_jumped {
+            return writeln!(
+                out,
+                "nothing deleted: the clock has jumped by more than a week. If it is right now: passbridge retention --trust-clock"
+            );
+        }
+        writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
+        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let _lock = buffer.lock()?;
+    if args.trust_clock {
+        buffer.trust_clock()?;
+    }
+    let report = buffer.retain(super::retention_policy(&settings))?;
+    context.form.report(&Report(report))?;
+    Ok(if report.clock_jumped { Exit::Failed } else { Exit::Done })
+}

@@ -1,0 +1,107 @@
+//! `sandbox`: a local stand-in for Adobe's endpoints.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use crate::config::LogConfig;
+use crate::sandbox::{FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, UnknownSuites};
+use crate::suite::Rsid;
+
+const SUITES: &str = "\
+A suite is RSID[:KEY=VALUE,...] with the keys
+  timestamps    optional (default), required, not_allowed
+  recording     use_event_id (default): each event ID counts once; always_record: IDs are ignored
+  expected_ids  either (default), always, never: what the client is expected to send
+
+Questions to it, in JSON:
+  GET  /sandbox/summary       what Analytics would count
+  GET  /sandbox/hits?rsid=    the hits that were accepted
+  GET  /sandbox/violations    the rules that requests broke
+  POST /sandbox/reset         forgets what it has counted
+
+Examples:
+  passbridge sandbox --listen 127.0.0.1:8080
+  passbridge sandbox --faults 'status=503:5% retry-after=2; reset-after:1%; seed=7'";
+
+/// Runs a local stand-in for Adobe's endpoints, for rehearsal and tests, until it is stopped.
+///
+/// It speaks the Data Insertion API as Adobe documents it, enforces the documented rules, and counts what Analytics would
+/// count. It listens on this host only, keeps everything in memory, and forgets it when it ends.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SUITES, after_long_help = format!("{SUITES}\n\n{FAULT_SYNTAX}"))]
+pub(super) struct Args {
+    /// Where it listens: a loopback address; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// A suite that it knows, with its settings.
+    #[arg(long = "suite", value_name = "SUITE", value_parser = suite)]
+    suites: Vec<(Rsid, SuiteSettings)>,
+    /// Forget the hits of every other suite, as Adobe does, instead of counting them.
+    #[arg(long)]
+    only_these: bool,
+    /// Answer a request that breaks a rule with FAILURE and the rule, instead of accepting what Adobe accepts.
+    #[arg(long)]
+    strict: bool,
+    /// What goes wrong: see --help.
+    #[arg(long, value_name = "FAULTS")]
+    faults: Option<FaultPlan>,
+}
+
+/// Where it listens.
+#[derive(Debug, Serialize)]
+struct SandboxReport {
+    url: String,
+}
+
+impl fmt::Display for SandboxReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SandboxReport { url } = self;
+        writeln!(out, "listening at {url}")?;
+        writeln!(out, "  passbridge suite add --requestor ID --rsid RSID --collection-url {url}")?;
+        writeln!(out, "  curl {url}/sandbox/summary")
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    super::log::start(&LogConfig::default());
+    let options = SandboxOptions {
+        address: args.listen,
+        judge: if args.strict { Judge::Strict } else { Judge::On },
+        suites: args.suites.iter().cloned().collect(),
+        unknown_suites: if args.only_these { UnknownSuites::Forgotten } else { UnknownSuites::Counted },
+        faults: args.faults.clone().unwrap_or_default(),
+        clock: context.clock.clone(),
+        ..SandboxOptions::default()
+    };
+    super::runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Start)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Start)?;
+        let sandbox = Sandbox::start(options)?;
+        context.form.report(&SandboxReport { url: sandbox.url() })?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        sandbox.shutdown();
+        Ok(Exit::Done)
+    })
+}
+
+/// Reads `RSID[:KEY=VALUE,...]`.
+fn suite(text: &str) -> Result<(Rsid, SuiteSettings), String> {
+    let (rsid, settings) = text.split_once(':').unwrap_or((text, ""));
+    let rsid: Rsid = rsid.parse().map_err(|error: crate::suite::SuiteError| error.to_string())?;
+    let mut object = serde_json::Map::new();
+    for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
+        let (key, value) = setting.split_once('=').ok_or_else(|| format!("{setting:?} is no KEY=VALUE"))?;
+        object.insert(key.to_owned(), value.into());
+    }
+    let settings = serde_json::from_value(object.into()).map_err(|error| error.to_string())?;
+    Ok((rsid, settings))
+}

@@ -1,0 +1,404 @@
+//! Finds the configuration file, reads it, lays the environment over it, and checks every value once.
+//!
+//! Each value is checked by itself, so that a message names the line or the variable that it came from.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use serde::Deserialize;
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
+
+/// Names the file where `--config` does not.
+pub(super) const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
+/// The file in the working directory.
+pub(super) const LOCAL_FILE: &str = "passbridge.toml";
+/// The file of a host.
+const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
+/// What the variables that override keys begin with.
+const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
+
+/// What a number may be. A key that is not here takes whatever its type can hold.
+const RANGES: [(&str, &str, RangeInclusive<i64>); 11] = [
+    ("buffer", "retention_days", 0..=3650),
+    ("buffer", "dedup_days", 0..=3650),
+    ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
+    ("delivery", "lanes", 1..=1024),
+    ("delivery", "request_timeout_seconds", 1..=600),
+    ("delivery", "max_attempts", 1..=100),
+    ("delivery", "give_up_seconds", 1..=86_400),
+    ("delivery", "stop_grace_seconds", 0..=3600),
+    ("delivery", "backoff_base_ms", 1..=60_000),
+    ("delivery", "backoff_max_seconds", 1..=3600),
+    ("ingest", "future_skew_seconds", 0..=86_400),
+];
+
+/// The configuration in force.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// The file that it was read from, absolute.
+    pub(super) file: PathBuf,
+    /// Every value, its paths absolute.
+    pub(super) config: Config,
+    /// When `run` drains.
+    pub(super) timetable: Timetable,
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettingsError {
+    /// None of the places has a file.
+    #[error("no configuration file; looked at {}", list(.0))]
+    NotFound(Vec<PathBuf>),
+    /// The file cannot be read.
+    #[error("cannot read configuration {path:?}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{place}: {why}")]
+    Syntax {
+        /// File and line.
+        place: String,
+        /// What the parser says.
+        why: String,
+    },
+    /// A section or key that does not exist.
+    #[error("{place}: unknown {what} {name:?}; the nearest is {nearest:?}")]
+    Unknown {
+        /// File and line, or the environment.
+        place: String,
+        /// Section, key or variable.
+        what: &'static str,
+        /// What was given.
+        name: String,
+        /// What it may have meant.
+        nearest: String,
+    },
+    /// A value that its key does not take.
+    #[error("{place}: {key}: {why}")]
+    BadValue {
+        /// File and line, or the variable.
+        place: String,
+        /// Section and key.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The schedule makes no sense.
+    #[error("{file:?}: {source}")]
+    Schedule {
+        /// The file in force.
+        file: PathBuf,
+        /// What is wrong.
+        source: ScheduleError,
+    },
+}
+
+/// One value and where it was given.
+struct Given {
+    section: String,
+    key: String,
+    value: Value,
+    place: String,
+}
+
+/// Finds the file: `--config`, then PASSBRIDGE_CONFIG, then the working directory, then /etc.
+pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, SettingsError> {
+    if let Some(path) = named(option) {
+        return Ok(path);
+    }
+    let places = [PathBuf::from(LOCAL_FILE), PathBuf::from(SYSTEM_FILE)];
+    match places.iter().find(|place| place.exists()) {
+        Some(found) => Ok(found.clone()),
+        None => Err(SettingsError::NotFound(places.to_vec())),
+    }
+}
+
+/// The file that the option or the environment names, whether it exists or not.
+pub(super) fn named(option: Option<&Path>) -> Option<PathBuf> {
+    let variable = || env::var_os(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    option.map(Path::to_owned).or_else(variable)
+}
+
+/// Reads a file, lays the environment over it, and checks it.
+pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
+    let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    read_text(&text, path)
+}
+
+/// Reads a text as if it stood in this file.
+pub(super) fn read_text(text: &str, path: &Path) -> Result<Settings, SettingsError> {
+    let file = std::path::absolute(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    parse(text, &file, env::vars_os())
+}
+
+/// Makes settings of a file's text and of these variables.
+pub(super) fn parse(
+    text: &str,
+    file: &Path,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Settings, SettingsError> {
+    let known = defaults();
+    let mut table = Table::new();
+    for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {
+        check(&given)?;
+        let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(section) = section {
+            section.insert(given.key, given.value);
+        }
+    }
+    let mut config = Config::deserialize(table).map_err(|error| SettingsError::Syntax {
+        place: file.display().to_string(),
+        why: error.message().to_owned(),
+    })?;
+    let timetable = Timetable::new(&config.schedule)
+        .map_err(|source| SettingsError::Schedule { file: file.to_owned(), source })?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    config.buffer.path = folder.join(&config.buffer.path);
+    config.ingest.rejects_dir = folder.join(&config.ingest.rejects_dir);
+    Ok(Settings { file: file.to_owned(), config, timetable })
+}
+
+/// Every section and key that exists, with its default.
+fn defaults() -> Table {
+    Table::try_from(Config::default()).expect("a struct of structs of numbers and texts is a table")
+}
+
+fn keys(known: &Table) -> impl Iterator<Item = (&str, &str, &Value)> {
+    known.iter().flat_map(|(section, keys)| {
+        keys.as_table().into_iter().flatten().map(move |(key, value)| (section.as_str(), key.as_str(), value))
+    })
+}
+
+fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, SettingsError> {
+    let place = |at: usize| format!("{}:{}", file.display(), line_of(text, at));
+    let syntax = |error: toml::de::Error| SettingsError::Syntax {
+        place: place(error.span().map_or(0, |span| span.start)),
+        why: error.message().to_owned(),
+    };
+    let spans = DeTable::parse(text).map_err(syntax)?;
+    let values: Table = text.parse().map_err(syntax)?;
+    let mut found = Vec::new();
+    for (section, keys_of_section) in spans.get_ref() {
+        let section_place = place(section.span().start);
+        let name: &str = section.get_ref();
+        let Some(Value::Table(known_keys)) = known.get(name) else {
+            return Err(unknown_section(section_place, name, known));
+        };
+        let (Some(spans), Some(Value::Table(values))) =
+            (keys_of_section.get_ref().as_table(), values.get(name))
+        else {
+            return Err(bad_value(section_place, name, format!("it is a section: write [{name}]")));
+        };
+        for (key, value) in values {
+            let at =
+                spans.keys().find(|span| *span.get_ref() == key.as_str()).map_or(0, |span| span.span().start);
+            if !known_keys.contains_key(key) {
+                return Err(unknown_key(place(at), key, known));
+            }
+            found.push(Given {
+                section: name.to_owned(),
+                key: key.clone(),
+                value: value.clone(),
+                place: place(at),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn in_environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    known: &Table,
+) -> Result<Vec<Given>, SettingsError> {
+    let mut found = Vec::new();
+    for (name, text) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+        let Some((section, key, default)) =
+            keys(known).find(|(section, key, _)| variable(section, key) == name)
+        else {
+            // Container platforms set variables such as PASSBRIDGE_PORT for a service of our name, none of them with
+            // two underscores in a row.
+            let is_near_miss =
+                keys(known).any(|(section, key, _)| variable(section, key).replace("__", "_") == name);
+            if name.contains("__") || is_near_miss {
+                return Err(unknown_variable(name, known));
+            }
+            continue;
+        };
+        let refuse = |why: &str| bad_value(name.to_owned(), &format!("{section}.{key}"), why.to_owned());
+        let text = text.to_str().ok_or_else(|| refuse("it is not UTF-8"))?;
+        let value = match default {
+            Value::Integer(_) => {
+                Value::Integer(text.parse().map_err(|_| refuse("it must be a whole number"))?)
+            }
+            Value::Boolean(_) => {
+                Value::Boolean(text.parse().map_err(|_| refuse("it must be true or false"))?)
+            }
+            _ => Value::String(text.to_owned()),
+        };
+        found.push(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() });
+    }
+    Ok(found)
+}
+
+/// Checks one value by itself: its type, its range, and that a path or text is not empty.
+fn check(given: &Given) -> Result<(), SettingsError> {
+    let Given { section, key, value, place } = given;
+    let refuse = |why: String| bad_value(place.clone(), &format!("{section}.{key}"), why);
+    let alone = Table::from_iter([(key.clone(), value.clone())]);
+    Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))]))
+        .map_err(|error| refuse(error.message().to_owned()))?;
+    if value.as_str() == Some("") {
+        return Err(refuse("it is empty".to_owned()));
+    }
+    let range = RANGES.iter().find(|(of_section, of_key, _)| of_section == section && of_key == key);
+    match (range, value.as_integer()) {
+        (Some((_, _, range)), Some(number)) if !range.contains(&number) => {
+            Err(refuse(format!("{number} must be {} to {}", range.start(), range.end())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The variable that overrides a key.
+fn variable(section: &str, key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn bad_value(place: String, key: &str, why: String) -> SettingsError {
+    SettingsError::BadValue { place, key: key.to_owned(), why }
+}
+
+fn unknown_section(place: String, name: &str, known: &Table) -> SettingsError {
+    let nearest = nearest(name, known.keys().cloned());
+    SettingsError::Unknown { place, what: "section", name: name.to_owned(), nearest }
+}
+
+fn unknown_key(place: String, name: &str, known: &Table) -> SettingsError {
+    let key = nearest(name, keys(known).map(|(_, key, _)| key.to_owned()));
+    let section =
+        keys(known).find(|(_, candidate, _)| *candidate == key).map_or("", |(section, _, _)| section);
+    SettingsError::Unknown { place, what: "key", name: name.to_owned(), nearest: format!("{section}.{key}") }
+}
+
+fn unknown_variable(name: &str, known: &Table) -> SettingsError {
+    let nearest = nearest(name, keys(known).map(|(section, key, _)| variable(section, key)));
+    SettingsError::Unknown {
+        place: "environment".to_owned(),
+        what: "variable",
+        name: name.to_owned(),
+        nearest,
+    }
+}
+
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> String {
+    candidates.min_by_key(|candidate| strsim::damerau_levenshtein(candidate, name)).unwrap_or_default()
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        parse(text, Path::new("/etc/passbridge/passbridge.toml"), variables)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults_beside_it() {
+        let settings = with("", &[]).expect("a configuration");
+        assert_eq!(settings.config.buffer.path, Path::new("/etc/passbridge/passbridge.db"));
+        assert_eq!(settings.config.ingest.rejects_dir, Path::new("/etc/passbridge/rejects"));
+        assert_eq!(settings.config.delivery, Config::default().delivery);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_in_the_type_of_the_key() {
+        let settings = with(
+            "[delivery]\nlanes = 8\n",
+            &[
+                ("PASSBRIDGE_DELIVERY__LANES", "16"),
+                ("PASSBRIDGE_BUFFER__ALLOW_NETWORK_FILESYSTEM", "true"),
+                ("PASSBRIDGE_BUFFER__PATH", "/var/lib/passbridge/events.db"),
+                ("PASSBRIDGE_LOG__LEVEL", "debug"),
+                ("PASSBRIDGE_SERVICE_HOST", "10.0.0.1"),
+                ("PASSBRIDGE_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ],
+        )
+        .expect("a configuration");
+        assert_eq!(settings.config.delivery.lanes, 16);
+        assert!(settings.config.buffer.allow_network_filesystem);
+        assert_eq!(settings.config.buffer.path, Path::new("/var/lib/passbridge/events.db"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place_and_the_nearest_valid_name() {
+        let file = "/etc/passbridge/passbridge.toml";
+        for (text, variables, message) in [
+            ("[delivery]\n\nlane = 8", vec![], format!("{file}:3: unknown key \"lane\"; the nearest is \"delivery.lanes\"")),
+            ("[buffer]\nlanes = 8", vec![], format!("{file}:2: unknown key \"lanes\"; the nearest is \"delivery.lanes\"")),
+            ("\n[delivry]", vec![], format!("{file}:2: unknown section \"delivry\"; the nearest is \"delivery\"")),
+            ("delivery = 3", vec![], format!("{file}:1: delivery: it is a section: write [delivery]")),
+            ("[delivery]\nlanes = 0", vec![], format!("{file}:2: delivery.lanes: 0 must be 1 to 1024")),
+            ("delivery.lanes = 1025", vec![], format!("{file}:1: delivery.lanes: 1025 must be 1 to 1024")),
+            ("[buffer]\npath = \"\"", vec![], format!("{file}:2: buffer.path: it is empty")),
+            (
+                "",
+                vec![("PASSBRIDGE_DELIVERY__LANES", "many")],
+                "PASSBRIDGE_DELIVERY__LANES: delivery.lanes: it must be a whole number".to_owned(),
+            ),
+            (
+                "",
+                vec![("PASSBRIDGE_DELIVERY_LANES", "3")],
+                "environment: unknown variable \"PASSBRIDGE_DELIVERY_LANES\"; the nearest is \
+                 \"PASSBRIDGE_DELIVERY__LANES\""
+                    .to_owned(),
+            ),
+            (
+                "",
+                vec![("PASSBRIDGE_LOG__LEVL", "info")],
+                "environment: unknown variable \"PASSBRIDGE_LOG__LEVL\"; the nearest is \"PASSBRIDGE_LOG__LEVEL\""
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(with(text, &variables).err(), Some(message));
+        }
+        for text in [
+            "[log]\nformat = \"xml\"",
+            "[delivery]\nlanes = \"8\"",
+            "[delivery]\nlanes = -1",
+            "[delivery",
+            "a = 1\na = 2",
+        ] {
+            let refused = with(text, &[]).expect_err(text);
+            assert!(refused.starts_with(file), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_schedule_is_checked_with_the_rest() {
+        assert!(with("[schedule]\ncron = \"every day\"", &[]).is_err());
+        assert!(with("[schedule]\ntimezone = \"Mars/Olympus\"", &[]).is_err());
+    }
+}

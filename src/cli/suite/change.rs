@@ -1,0 +1,106 @@
+//! `suite add`, `set`, `pause`, `resume` and `remove`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::listing::{self, SuiteReport};
+use super::{AddArgs, RemoveArgs, SetArgs};
+use crate::buffer::{Buffer, BufferError, SuiteListing};
+use crate::cli::failure::CliError;
+use crate::suite::{HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
+
+pub(super) fn add(args: &AddArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+    // Only what is named is compared with a known suite: a requestor is added without repeating every setting.
+    let base = match (buffer.suite(&args.rsid), &args.collection_url) {
+        (Ok(known), Some(url)) => ReportSuite { collection_url: url.clone(), ..known.suite },
+        (Ok(known), None) => known.suite,
+        (Err(BufferError::UnknownSuite(_)), Some(url)) => {
+            ReportSuite::with_defaults(args.rsid.clone(), url.clone())
+        }
+        (Err(BufferError::UnknownSuite(rsid)), None) => {
+            return Err(CliError::Refused {
+                what: format!("report suite {rsid} is new: it needs a collection host"),
+                advice: "add --collection-url https://HOST, the tracking server of the programmer's site"
+                    .to_owned(),
+            });
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    buffer.add_suite(args.settings.apply(base), args.requestors.clone())?;
+    listing::one(buffer, &args.rsid)
+}
+
+pub(super) fn set(args: &SetArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+    let known = buffer.suite(&args.rsid)?;
+    let mut changed = args.settings.apply(known.suite.clone());
+    if let Some(url) = &args.collection_url {
+        changed.collection_url = url.clone();
+    }
+    if splits_visitors(&known.suite.form, &changed.form) && !args.split_visitors {
+        return Err(CliError::Refused {
+            what: split(&known, &changed),
+            advice: "repeat it with --split-visitors if that is meant".to_owned(),
+        });
+    }
+    buffer.set_suite(changed)?;
+    listing::one(buffer, &args.rsid)
+}
+
+/// Whether the same viewer becomes another visitor. An organisation counts only where ECIDs are sent.
+fn splits_visitors(from: &HitForm, to: &HitForm) -> bool {
+    from.identity != to.identity || (to.identity == IdentityKind::Ecid && from.org_id != to.org_id)
+}
+
+fn split(known: &SuiteListing, changed: &ReportSuite) -> String {
+    let name = |form: &HitForm| match (form.identity, &form.org_id) {
+        (IdentityKind::MvpdUserId, _) => "mvpd_user_id".to_owned(),
+        (IdentityKind::Ecid, None) => "ecid".to_owned(),
+        (IdentityKind::Ecid, Some(org_id)) => format!("ecid of {org_id}"),
+    };
+    format!(
+        "changing the identity of report suite {} from {} to {} splits the visitors of {}: Analytics never joins the two \
+         kinds, so each viewer counts as a new one from then on",
+        known.suite.form.rsid,
+        name(&known.suite.form),
+        name(&changed.form),
+        listing::names(&known.requestors)
+    )
+}
+
+pub(super) fn state(buffer: &Buffer, rsid: &Rsid, state: SuiteState) -> Result<SuiteReport, CliError> {
+    let known = buffer.suite(rsid)?.suite;
+    buffer.set_suite(ReportSuite { state, ..known })?;
+    listing::one(buffer, rsid)
+}
+
+/// What was freed.
+#[derive(Debug, Serialize)]
+pub(super) struct RemoveReport {
+    rsid: Rsid,
+    retired: bool,
+    freed_requestors: Vec<String>,
+}
+
+impl fmt::Display for RemoveReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.retired {
+            writeln!(out, "report suite {} is retired", self.rsid)?;
+        }
+        writeln!(out, "without a suite now: {}", listing::names(&self.freed_requestors))
+    }
+}
+
+pub(super) fn remove(args: &RemoveArgs, buffer: &Buffer) -> Result<RemoveReport, CliError> {
+    let rsid = args.rsid.clone();
+    if args.requestors.is_empty() {
+        let freed_requestors = buffer.suite(&rsid)?.requestors;
+        buffer.remove_suite(&rsid)?;
+        return Ok(RemoveReport { rsid, retired: true, freed_requestors });
+    }
+    for requestor_id in &args.requestors {
+        buffer.unmap_requestor(&rsid, requestor_id)?;
+    }
+    let freed_requestors = args.requestors.iter().map(ToString::to_string).collect();
+    Ok(RemoveReport { rsid, retired: false, freed_requestors })
+}

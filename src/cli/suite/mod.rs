@@ -1,0 +1,132 @@
+//! `suite`: which requestor's events go to which report suite, and how.
+
+mod change;
+mod listing;
+mod settings;
+mod transfer;
+
+use std::path::PathBuf;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use crate::event::{EventError, RequestorId};
+use crate::suite::{CollectionUrl, Rsid, SuiteState};
+use settings::SettingArgs;
+
+/// Says which requestor's events go to which report suite, and how.
+///
+/// A requestor maps to exactly one suite; many requestors may share one. Suites live in the buffer: a change holds from the
+/// next drain on, without a restart, and `pause` within a second also in a running one. Events of a requestor without a suite, or whose suite is paused,
+/// wait in the buffer (`status` calls them parked) and flow when that changes.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  passbridge suite add --requestor REF30 REF40 --rsid examplersid \\
+                       --collection-url https://example.sc.omtrdc.net
+  passbridge suite set examplersid --rate 50
+  passbridge suite pause examplersid
+  passbridge suite export | ssh standby passbridge suite import -")]
+pub(in crate::cli) enum Command {
+    Add(AddArgs),
+    /// Lists the suites with their requestors.
+    List,
+    /// Shows one suite with all its settings.
+    Show {
+        /// The report suite ID.
+        rsid: Rsid,
+    },
+    Set(SetArgs),
+    /// Stops a suite's events from being sent, within a second also in a running drain. They wait in the buffer.
+    Pause {
+        /// The report suite ID.
+        rsid: Rsid,
+    },
+    /// Lets a paused suite's events flow again.
+    Resume {
+        /// The report suite ID.
+        rsid: Rsid,
+    },
+    Remove(RemoveArgs),
+    /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
+    Export {
+        /// The file to write; it must not exist. Without one, standard output.
+        file: Option<PathBuf>,
+    },
+    /// Adds the suites of an export. Suites that are known already must have the same settings.
+    Import {
+        /// The file to read, or `-` for standard input.
+        file: PathBuf,
+    },
+}
+
+/// Maps requestors to a suite, whose events flow from then on.
+///
+/// A suite that is known already gets the requestors added; settings that differ from its own are refused, because `suite
+/// set` is where they change.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct AddArgs {
+    /// The requestor IDs whose events go there.
+    #[arg(long = "requestor", required = true, num_args = 1.., value_name = "ID", value_parser = requestor)]
+    requestors: Vec<RequestorId>,
+    /// The report suite ID, 1 to 40 letters, digits or periods.
+    #[arg(long)]
+    rsid: Rsid,
+    /// The collection host, such as https://example.sc.omtrdc.net; plain http for a collector on this host only. Required
+    /// for a new suite.
+    #[arg(long, value_name = "URL")]
+    collection_url: Option<CollectionUrl>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// Changes settings of a suite; what is not named stays.
+///
+/// Events with an attempt of unknown outcome are repeated exactly as they were first sent, whatever changes here.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct SetArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// The collection host.
+    #[arg(long, value_name = "URL")]
+    collection_url: Option<CollectionUrl>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Accept that a change of identity makes every known visitor of the suite a new one.
+    #[arg(long)]
+    split_visitors: bool,
+}
+
+/// Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again.
+///
+/// Refused while events there are held or in doubt: they belong to this suite, and would stay undecided for ever.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct RemoveArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// Free only these requestors, and keep the suite.
+    #[arg(long = "requestor", num_args = 1.., value_name = "ID", value_parser = requestor)]
+    requestors: Vec<RequestorId>,
+}
+
+fn requestor(text: &str) -> Result<RequestorId, EventError> {
+    RequestorId::new(text)
+}
+
+pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    let buffer = context.buffer()?;
+    match command {
+        Command::Add(args) => context.form.report(&change::add(args, &buffer)?)?,
+        Command::List => context.form.report(&listing::all(&buffer)?)?,
+        Command::Show { rsid } => context.form.report(&listing::one(&buffer, rsid)?)?,
+        Command::Set(args) => context.form.report(&change::set(args, &buffer)?)?,
+        Command::Pause { rsid } => context.form.report(&change::state(&buffer, rsid, SuiteState::Paused)?)?,
+        Command::Resume { rsid } => {
+            context.form.report(&change::state(&buffer, rsid, SuiteState::Active)?)?
+        }
+        Command::Remove(args) => context.form.report(&change::remove(args, &buffer)?)?,
+        Command::Export { file } => transfer::export(file.as_deref(), &buffer, context)?,
+        Command::Import { file } => context.form.report(&transfer::import(file, &buffer)?)?,
+    }
+    Ok(Exit::Done)
+}

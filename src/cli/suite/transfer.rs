@@ -1,0 +1,146 @@
+//! `suite export` and `suite import`.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::buffer::{Buffer, SuiteListing};
+use crate::cli::Context;
+use crate::cli::failure::CliError;
+use crate::cli::output;
+use crate::event::RequestorId;
+use crate::suite::{
+    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid,
+    SuiteState,
+};
+
+/// An export.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Export {
+    suites: Vec<ExportedSuite>,
+}
+
+/// A suite in an export: the same keys as `suite show --json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExportedSuite {
+    rsid: Rsid,
+    requestors: Vec<String>,
+    collection_url: CollectionUrl,
+    #[serde(default)]
+    identity: IdentityKind,
+    #[serde(default)]
+    org_id: Option<OrgId>,
+    #[serde(default)]
+    event_ids: EventIds,
+    #[serde(default)]
+    count_form: CountForm,
+    #[serde(default)]
+    on_ambiguous: OnAmbiguous,
+    #[serde(default)]
+    rate: Option<NonZeroU32>,
+    #[serde(default)]
+    state: SuiteState,
+}
+
+impl From<SuiteListing> for ExportedSuite {
+    fn from(listing: SuiteListing) -> ExportedSuite {
+        let SuiteListing { suite, requestors } = listing;
+        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state } = suite;
+        let HitForm { rsid, identity, org_id, event_ids, count_form } = form;
+        ExportedSuite {
+            rsid,
+            requestors,
+            collection_url,
+            identity,
+            org_id,
+            event_ids,
+            count_form,
+            on_ambiguous,
+            rate: hits_per_second,
+            state,
+        }
+    }
+}
+
+impl From<ExportedSuite> for ReportSuite {
+    fn from(exported: ExportedSuite) -> ReportSuite {
+        let ExportedSuite { rsid, identity, org_id, event_ids, count_form, .. } = exported;
+        ReportSuite {
+            form: HitForm { rsid, identity, org_id, event_ids, count_form },
+            collection_url: exported.collection_url,
+            on_ambiguous: exported.on_ambiguous,
+            hits_per_second: exported.rate,
+            state: exported.state,
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct ExportReport {
+    path: PathBuf,
+    suites: usize,
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{} suites written to {}", self.suites, self.path.display())
+    }
+}
+
+/// What was read.
+#[derive(Debug, Serialize)]
+pub(super) struct ImportReport {
+    suites: usize,
+    requestors: usize,
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{} suites with {} requestors are in place", self.suites, self.requestors)
+    }
+}
+
+pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) -> Result<(), CliError> {
+    let suites: Vec<ExportedSuite> = buffer.suites()?.into_iter().map(ExportedSuite::from).collect();
+    let count = suites.len();
+    let mut text =
+        serde_json::to_string_pretty(&Export { suites }).expect("texts and numbers always serialise");
+    text.push('\n');
+    let Some(path) = file else { return output::text(&text) };
+    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
+    let mut created = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    created.write_all(text.as_bytes()).map_err(failed)?;
+    context.form.report(&ExportReport { path: path.to_owned(), suites: count })
+}
+
+pub(super) fn import(path: &Path, buffer: &Buffer) -> Result<ImportReport, CliError> {
+    let read =
+        if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
+    let refuse = |why: String| CliError::Refused {
+        what: format!("{path:?} is no export of suites: {why}"),
+        advice: "write one with: passbridge suite export".to_owned(),
+    };
+    let Export { suites } = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+    let mut report = ImportReport { suites: suites.len(), requestors: 0 };
+    // Everything is read before anything is changed; a refusal half way leaves whole suites, and the same import goes on.
+    let mut ready = Vec::with_capacity(suites.len());
+    for exported in suites {
+        let requestors = exported.requestors.iter().map(|name| RequestorId::new(name));
+        let requestors: Vec<RequestorId> =
+            requestors.collect::<Result<_, _>>().map_err(|error| refuse(error.to_string()))?;
+        report.requestors += requestors.len();
+        ready.push((ReportSuite::from(exported), requestors));
+    }
+    for (suite, requestors) in ready {
+        buffer.add_suite(suite, requestors)?;
+    }
+    Ok(report)
+}

@@ -1,0 +1,222 @@
+//! Text for users is tested text: help and error texts are golden files, and JSON has the fields of the design.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{Program, bare_command, done, lines};
+use crate::support::sandbox;
+
+const COMMANDS: [&[&str]; 32] = [
+    &[],
+    &["demo"],
+    &["init"],
+    &["suite"],
+    &["suite", "add"],
+    &["suite", "list"],
+    &["suite", "show"],
+    &["suite", "set"],
+    &["suite", "pause"],
+    &["suite", "resume"],
+    &["suite", "remove"],
+    &["suite", "export"],
+    &["suite", "import"],
+    &["ingest"],
+    &["drain"],
+    &["run"],
+    &["explain"],
+    &["status"],
+    &["dead-letter"],
+    &["dead-letter", "list"],
+    &["dead-letter", "show"],
+    &["dead-letter", "requeue"],
+    &["dead-letter", "discard"],
+    &["held"],
+    &["held", "list"],
+    &["held", "show"],
+    &["held", "requeue"],
+    &["held", "settle"],
+    &["forget"],
+    &["backup"],
+    &["retention"],
+    &["sandbox"],
+];
+
+/// Compares with a golden file. Where they differ, the new text lies in the target folder, ready to be looked at and copied.
+fn assert_golden(name: &str, text: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cli").join(name);
+    if fs::read_to_string(&golden).is_ok_and(|expected| expected == text) {
+        return;
+    }
+    let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&new, text).expect("the new text is written");
+    panic!(
+        "{} differs; if the new text is right: cp {} {}",
+        golden.display(),
+        new.display(),
+        golden.display()
+    );
+}
+
+#[test]
+fn every_help_text_is_as_it_was_read() {
+    let mut text = String::new();
+    for words in COMMANDS {
+        let mut command = bare_command(Path::new("/"));
+        command.env("COLUMNS", "100").args(words).arg("--help");
+        let help = done(command);
+        assert_eq!(help.code, 0, "{words:?}");
+        text.push_str(&format!(
+            "$ passbridge {}--help\n",
+            words.iter().map(|word| format!("{word} ")).collect::<String>()
+        ));
+        help.out.lines().for_each(|line| text.push_str(&format!("{}\n", line.trim_end())));
+        text.push('\n');
+    }
+    assert_golden("help.txt", &text);
+}
+
+#[test]
+fn every_mistake_says_what_happened_and_what_to_do() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:9");
+    program.write("lines.ndjson", &lines(1));
+    program.write("bad.json", "{\"event\":\"play_request\"}");
+    let folder = program.path("");
+    let folder = folder.to_str().expect("UTF-8").trim_end_matches('/');
+    let (lines, bad) = (format!("{folder}/lines.ndjson"), format!("{folder}/bad.json"));
+    let missing = format!("{folder}/missing");
+    let mistakes: [&[&str]; 17] = [
+        &["init"],
+        &["suite", "add", "--requestor", "REF40", "--rsid", "new"],
+        &["suite", "add", "--requestor", "REF40", "--rsid", "a b", "--collection-url", "https://h"],
+        &["suite", "add", "--requestor", "REF40", "--rsid", "new", "--collection-url", "http://example.com"],
+        &["suite", "add", "--requestor", "REF30", "--rsid", "new", "--collection-url", "https://h"],
+        &["suite", "add", "--requestor", "REF40", "--rsid", "examplersid", "--event-ids", "off"],
+        &["suite", "set", "examplersid", "--identity", "ecid"],
+        &["suite", "show", "unknown"],
+        &["suite", "remove", "examplersid", "--requestor", "REF99"],
+        &["suite", "import", &lines],
+        &["dead-letter", "show", "7"],
+        &["held", "show", "7"],
+        &["ingest", folder],
+        &["ingest", &missing],
+        &["explain", &bad],
+        &["drain", "--deadline", "soon"],
+        &["backup", &lines],
+    ];
+    let mut text = String::new();
+    for words in mistakes {
+        let done = program.run(words);
+        assert_ne!(done.code, 0, "{words:?}");
+        text.push_str(&format!("$ passbridge {}\n{}[{}]\n\n", words.join(" "), done.err, done.code));
+    }
+    program.write("c.toml", "[delivery]\nlane = 3\n");
+    text.push_str(&format!("$ passbridge status\n{}", program.run(&["status"]).err));
+    assert_golden("mistakes.txt", &text.replace(folder, "FOLDER"));
+}
+
+/// That a document has these fields, each a number.
+fn assert_numbers(document: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(document[field].is_u64(), "{field} in {document}");
+    }
+}
+
+#[test]
+fn json_has_the_fields_of_the_design() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.write("events.ndjson", &lines(3));
+    let path = program.path("events.ndjson");
+    let (_, ingested) = program.json(&["ingest", path.to_str().expect("UTF-8")]);
+    let counts = ["read", "stored", "duplicates", "conflicts", "rejected"];
+    assert_numbers(&ingested["total"], &counts);
+    assert_numbers(&ingested["inputs"][0], &counts);
+    assert!(ingested["inputs"][0]["path"].is_string());
+
+    let (_, run) = program.json(&["drain"]);
+    let counts = [
+        "run_id",
+        "read",
+        "hits",
+        "delivered",
+        "dead",
+        "held",
+        "in_doubt",
+        "late",
+        "retries",
+        "pending",
+        "parked",
+    ];
+    assert_numbers(&run, &counts);
+    assert!(
+        run["started_at"].is_string() && run["finished_at"].is_string() && run["stopped"].is_null(),
+        "{run}"
+    );
+    assert_numbers(&run["suites"]["examplersid"], &["delivered", "dead", "held"]);
+
+    let (_, status) = program.json(&["status"]);
+    let counts = ["pending", "delivered", "dead", "held", "discarded", "parked", "in_doubt", "inbox"];
+    assert_numbers(&status, &counts);
+    assert_eq!(status["accounting"]["balanced"], true);
+    assert_eq!(status["accounting"]["ingested"]["units"], 3);
+    let requestor = &status["requestors"][0];
+    assert_eq!((&requestor["requestor_id"], &requestor["rsid"]), (&"REF30".into(), &"examplersid".into()));
+    assert!(requestor["pending"].is_u64() && requestor["oldest_occurred_at"].is_null());
+    assert_eq!(status["runs"][0]["run_id"], run["run_id"]);
+}
+
+#[test]
+fn suites_move_to_another_host_by_export_and_import() {
+    let (here, there) = (Program::new(), Program::new());
+    here.suite("http://127.0.0.1:9");
+    assert_eq!(here.run(&["suite", "set", "examplersid", "--rate", "7", "--on-ambiguous", "hold"]).code, 0);
+    let export = here.run(&["suite", "export"]).out;
+    there.write("suites.json", &export);
+    let path = there.path("suites.json");
+    for _ in 0..2 {
+        assert_eq!(there.run(&["suite", "import", path.to_str().expect("UTF-8")]).code, 0);
+    }
+    assert_eq!(there.run(&["suite", "export"]).out, export);
+}
+
+#[test]
+fn a_paused_suite_parks_its_events_and_a_resumed_one_sends_them() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    assert_eq!(program.run(&["suite", "pause", "examplersid"]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    assert_eq!((sandbox.accepted_count(), &program.json(&["status"]).1["parked"]), (0, &2.into()));
+    assert_eq!(program.run(&["suite", "resume", "examplersid"]).code, 0);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    assert_eq!(sandbox.accepted_count(), 2);
+}
+
+#[test]
+fn explain_needs_no_configuration_and_takes_an_object_on_several_lines() {
+    let program = Program::bare();
+    let event = lines(1).replace(",\"", ",\n  \"");
+    program.write("event.json", &event);
+    let mut command = bare_command(&program.path(""));
+    command.args(["explain", "event.json"]);
+    let explained = done(command);
+    assert_eq!(explained.code, 0, "{explained:?}");
+    assert!(explained.out.contains("event7") && explained.err.contains("default settings"), "{explained:?}");
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.write("events.ndjson", &lines(2));
+    let path = program.path("events.ndjson");
+    let path = path.to_str().expect("UTF-8");
+    assert_eq!(program.json(&["ingest", "--dry-run", path]).1["total"]["read"], 2);
+    assert_eq!(program.json(&["status"]).1["pending"], 0);
+    program.ingest(2);
+    assert_eq!(program.json(&["drain", "--dry-run"]).1["hits"], 2);
+    assert_eq!((sandbox.accepted_count(), &program.json(&["status"]).1["pending"]), (0, &2.into()));
+}

@@ -1,0 +1,202 @@
+//! Every exit status that the design promises is reached, and says what it promises.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use passbridge::buffer::Buffer;
+use passbridge::clock::Clock;
+use rustix::process::Signal;
+
+use crate::program::{Done, Program, bare_command, done, lines, send};
+use crate::support::{PATIENCE, buffer_options, sandbox};
+
+#[test]
+fn done_is_0() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(3);
+    let drained = program.run(&["drain"]);
+    assert_eq!(drained.code, 0, "{drained:?}");
+    assert_eq!(sandbox.counted("examplersid")[6], 3);
+    assert_eq!(program.run(&["status", "--verify", "--max-age", "2h"]).code, 0);
+}
+
+#[test]
+fn an_input_that_cannot_be_read_to_its_end_is_1_and_the_others_go_in() {
+    let program = Program::new();
+    program.write("good.ndjson", &lines(2));
+    let good = program.path("good.ndjson");
+    for bad in ["no-such-file.ndjson", ""] {
+        let bad = program.path(bad);
+        let paths = [bad.to_str().expect("UTF-8"), good.to_str().expect("UTF-8")];
+        let ingested = program.run(&["ingest", paths[0], paths[1]]);
+        assert_eq!(ingested.code, 1, "{ingested:?}");
+        assert!(ingested.err.contains(paths[0]), "{ingested:?}");
+    }
+    assert_eq!(program.json(&["status"]).1["pending"], 2);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_1() {
+    let program = Program::new();
+    let mut command = program.command(&["status"]);
+    command.stdout(OpenOptions::new().write(true).open("/dev/full").expect("the device that is always full"));
+    let full = done(command);
+    assert_eq!((full.code, full.err.contains("standard output")), (1, true), "{full:?}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let program = Program::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = program.command(&["status"]);
+    command.stdout(writer);
+    let left = done(command);
+    assert_eq!((left.code, left.err.as_str()), (0, ""));
+}
+
+#[test]
+fn wrong_arguments_or_configuration_is_2_and_changes_nothing() {
+    let program = Program::bare();
+    let folder = program.path("");
+    let bare = |args: &[&str]| {
+        let mut command = bare_command(&folder);
+        command.args(args);
+        done(command).code
+    };
+    assert_eq!(bare(&["drain"]), 2, "no configuration");
+    assert_eq!(bare(&["no-such-command"]), 2);
+    assert_eq!(bare(&["drain", "--limit", "0"]), 2);
+    assert_eq!(bare(&["suite", "add", "--requestor", "A", "--rsid", "a b"]), 2);
+    program.write("c.toml", "");
+    assert_eq!(program.run(&["status"]).code, 2, "no buffer");
+    program.write("c.toml", "[delivery]\nlanes = 0\n");
+    assert_eq!(program.run(&["init"]).code, 2);
+    assert!(!program.path("passbridge.db").exists());
+    program.write("c.toml", "");
+    assert_eq!(program.run(&["init"]).code, 0);
+    assert_eq!(program.run(&["init"]).code, 2, "there is a buffer already");
+}
+
+#[test]
+fn rejected_lines_are_3_and_the_rest_goes_in() {
+    let program = Program::new();
+    program.write("mixed.ndjson", &format!("{}no json\n", lines(2)));
+    let path = program.path("mixed.ndjson");
+    let (code, report) = program.json(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!(code, 3);
+    assert_eq!((&report["total"]["stored"], &report["total"]["rejected"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn events_left_dead_or_held_are_3() {
+    for (faults, policy, list) in [("failure=BAD", "retry", "dead-letter"), ("empty", "hold", "held")] {
+        let (sandbox, program) = (sandbox(faults), Program::new());
+        program.suite(&sandbox.url());
+        assert_eq!(program.run(&["suite", "set", "examplersid", "--on-ambiguous", policy]).code, 0);
+        program.ingest(2);
+        let (code, run) = program.json(&["drain"]);
+        assert_eq!(code, 3, "{run}");
+        assert_eq!(run["dead"].as_u64().zip(run["held"].as_u64()).map(|(dead, held)| dead + held), Some(2));
+        assert_eq!(program.run(&[list, "list"]).out.lines().count(), 3);
+    }
+}
+
+#[test]
+fn events_left_pending_that_could_have_gone_are_4() {
+    let (sandbox, program) = (sandbox("refuse"), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    let (code, run) = program.json(&["drain"]);
+    assert_eq!((code, &run["stopped"], &run["pending"]), (4, &"host".into(), &2.into()), "{run}");
+    assert_eq!(program.run(&["status", "--max-age", "1m"]).code, 4, "the oldest event is older");
+}
+
+#[test]
+fn a_limit_that_leaves_events_is_4_and_parked_ones_do_not_count() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.ingest(3);
+    assert_eq!(program.run(&["drain"]).code, 0, "parked events could not have gone");
+    program.suite(&sandbox.url());
+    let (code, run) = program.json(&["drain", "--limit", "2"]);
+    assert_eq!((code, &run["stopped"], &run["delivered"]), (4, &"limit".into(), &2.into()), "{run}");
+}
+
+#[test]
+fn a_lock_that_is_held_is_75() {
+    let program = Program::new();
+    let buffer =
+        Buffer::open(&buffer_options(program.path("passbridge.db"), &Clock::system())).expect("it opens");
+    let _lock = buffer.lock().expect("the lock is free");
+    for command in [&["drain"][..], &["retention"], &["forget", "--visitor-id", "v"]] {
+        assert_eq!(program.run(command).code, 75, "{command:?}");
+    }
+    assert_eq!(program.run(&["status"]).code, 0, "who only reads needs no lock");
+}
+
+/// A drain whose requests are never answered, once so many are in flight.
+fn hanging_drain(signals: &[Signal]) -> (Done, Program) {
+    let sandbox = sandbox("timeout-before");
+    let program = Program::with("[delivery]\nlanes = 2\nstop_grace_seconds = 1\n");
+    program.suite(&sandbox.url());
+    program.ingest(5);
+    let mut child = program.command(&["drain", "--json"]).stderr(Stdio::null()).spawn().expect("it starts");
+    while sandbox.summary().requests < 2 {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for (number, signal) in signals.iter().enumerate() {
+        // The second one must find the first one heard; nothing outside tells when.
+        std::thread::sleep(Duration::from_millis(if number == 0 { 0 } else { 300 }));
+        send(&child, *signal);
+    }
+    let output = child.wait_with_output().expect("it ends");
+    let out = String::from_utf8(output.stdout).expect("UTF-8");
+    (Done { code: output.status.code().expect("no signal kills it"), out, err: String::new() }, program)
+}
+
+#[test]
+fn a_first_signal_records_what_is_in_flight_and_is_4() {
+    let (done, program) = hanging_drain(&[Signal::TERM]);
+    assert_eq!(done.code, 4, "{done:?}");
+    assert!(done.out.contains("\"stopped\":\"signal\""), "{done:?}");
+    assert_eq!(program.json(&["status"]).1["pending"], 5);
+}
+
+#[test]
+fn a_second_signal_ends_at_once_with_130_or_143_and_loses_nothing() {
+    for (second, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (done, program) = hanging_drain(&[Signal::TERM, second]);
+        assert_eq!(done.code, code);
+        let (verified, status) = program.json(&["status", "--verify"]);
+        assert_eq!((verified, &status["pending"]), (0, &5.into()), "{status}");
+    }
+}
+
+#[test]
+fn run_drains_on_its_schedule_sees_new_suites_and_exits_0_on_a_signal() {
+    let sandbox = sandbox("");
+    let program = Program::with("[schedule]\ncron = \"* * * * * *\"\n");
+    program.ingest(2);
+    let child =
+        program.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    program.suite(&sandbox.url());
+    assert!(sandbox.wait_accepted(2, PATIENCE), "the suite was not seen");
+    send(&child, Signal::TERM);
+    let status = child.wait_with_output().expect("it ends").status;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn the_demo_needs_nothing_and_leaves_nothing() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let mut command = bare_command(Path::new("/"));
+    command.env("TMPDIR", folder.path()).arg("demo");
+    let demo = done(command);
+    assert_eq!(demo.code, 0, "{demo:?}");
+    assert!(demo.out.contains("38 events read, 38 delivered in 40 hits"), "{}", demo.out);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}

@@ -1,0 +1,123 @@
+//! The built program, as a shell or a timer would run it: an empty environment, and a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A configuration file and the buffer that it names, in a temporary folder.
+pub(crate) struct Program {
+    dir: TempDir,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Program {
+    /// A folder without anything in it.
+    pub(crate) fn bare() -> Program {
+        Program { dir: TempDir::new().expect("a temporary folder") }
+    }
+
+    /// An initialised one with this configuration.
+    pub(crate) fn with(config: &str) -> Program {
+        let program = Program::bare();
+        program.write("c.toml", config);
+        assert_eq!(program.run(&["init"]).code, 0);
+        program
+    }
+
+    /// An initialised one that gives up on a dead host after a second.
+    pub(crate) fn new() -> Program {
+        Program::with(
+            "[delivery]\nlanes = 4\ngive_up_seconds = 1\nbackoff_base_ms = 5\nbackoff_max_seconds = 1\n",
+        )
+    }
+
+    /// Maps REF30 to examplersid at this collection URL.
+    pub(crate) fn suite(&self, url: &str) {
+        let add = ["suite", "add", "--requestor", "REF30", "--rsid", "examplersid", "--collection-url", url];
+        assert_eq!(self.run(&add).code, 0);
+    }
+
+    /// Stores so many events of REF30.
+    pub(crate) fn ingest(&self, count: usize) {
+        self.write("events.ndjson", &lines(count));
+        assert_eq!(self.run(&["ingest", self.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file is written");
+    }
+
+    /// A command with `--config`, ready to start; its working directory is `/`.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = bare_command(Path::new("/"));
+        command.arg("--config").arg(self.path("c.toml")).args(args);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        done(self.command(args))
+    }
+
+    /// Runs a command with `--json`; gives its status and its document.
+    pub(crate) fn json(&self, args: &[&str]) -> (i32, Value) {
+        let done = done({
+            let mut command = self.command(args);
+            command.arg("--json");
+            command
+        });
+        let document = serde_json::from_str(&done.out);
+        (done.code, document.unwrap_or_else(|error| panic!("{args:?}: {error}\n{}\n{}", done.out, done.err)))
+    }
+}
+
+/// The program with an empty environment, in this folder.
+pub(crate) fn bare_command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_passbridge"));
+    command
+        .env_clear()
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn done(mut command: Command) -> Done {
+    let output = command.output().expect("the program starts");
+    Done {
+        code: output.status.code().expect("it exits by itself"),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+pub(crate) fn send(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("the signal is sent");
+}
+
+/// So many events of REF30, each of a viewer of its own.
+pub(crate) fn lines(count: usize) -> String {
+    let line = |number| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-01T00:00:00Z\",\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\
+             \"event_id\":\"e{number}\",\"mvpd\":\"M\",\"mvpd_user_id\":\"u{number}\"}}\n"
+        )
+    };
+    (0..count).map(line).collect()
+}
