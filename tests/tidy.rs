@@ -236,6 +236,19 @@ fn every_fixture_is_used_by_a_test() {
 }
 
 #[test]
+fn every_module_of_the_tests_is_built() {
+    let sources = sources("tests/it");
+    let main =
+        sources.iter().find(|source| source.path == "tests/it/main.rs").expect("the binary of the tests");
+    let modules =
+        sources.iter().filter_map(|source| source.path.strip_prefix("tests/it/")?.strip_suffix(".rs"));
+    let forgotten = modules
+        .filter(|module| *module != "main" && !module.contains('/'))
+        .filter(|module| !main.text.lines().any(|line| line == format!("mod {module};")));
+    assert_none(forgotten.map(|module| format!("tests/it/{module}.rs is not in tests/it/main.rs")).collect());
+}
+
+#[test]
 fn nothing_is_left_undone_or_tied_to_one_machine() {
     // Put together here, so that this file does not contain them.
     let left = ["todo", "unimplemented"].map(|name| format!("{name}!("));
