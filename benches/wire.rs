@@ -4,9 +4,8 @@
 //! own and answers at once. The median of the rounds is printed, and each figure relative to reqwest's.
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+mod sink;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,30 +14,24 @@ use bytes::Bytes;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::delivery::Outcome;
 use passbridge::suite::CollectionUrl;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use rcgen::generate_simple_self_signed;
+use sink::{client_cpu, cpu_between, sink};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 const LANES: usize = 32;
 const BODY_BYTES: usize = 1600;
 const WARM_UP: Duration = Duration::from_millis(300);
 const WINDOW: Duration = Duration::from_millis(1500);
-const SUCCESS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 58\r\n\r\n\
-<?xml version=1.0 encoding=UTF-8?><status>SUCCESS</status>";
 
 fn main() {
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(3);
     rustls::crypto::ring::default_provider().install_default().expect("the first provider");
     let certificate = generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     let pem = certificate.cert.pem();
-    let sinks = [("plain", sink(None)), ("TLS", sink(Some(certificate)))];
-    for (name, port) in sinks {
-        let scheme = if name == "TLS" { "https" } else { "http" };
-        let url = format!("{scheme}://localhost:{port}");
+    let sinks = [("plain", sink(None, Duration::ZERO)), ("TLS", sink(Some(&certificate), Duration::ZERO))];
+    for (name, sink) in sinks {
+        let url = sink.url;
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
         for _ in 0..rounds {
@@ -106,26 +99,12 @@ fn measure(client: impl FnOnce(Window) -> u64 + Send) -> Figures {
         let before = client_cpu();
         thread::sleep(window.end.saturating_duration_since(Instant::now()) - Duration::from_millis(5));
         let after = client_cpu();
-        let cpu: u64 = after.iter().map(|(id, nanos)| nanos - before.get(id).unwrap_or(&0)).sum();
-        (client.join().expect("a client"), cpu)
+        (client.join().expect("a client"), cpu_between(&before, &after))
     });
     Figures {
         per_second: requests as f64 / WINDOW.as_secs_f64(),
         cpu_micros: cpu as f64 / 1000.0 / requests as f64,
     }
-}
-
-/// Nanoseconds on a CPU, by thread.
-fn client_cpu() -> BTreeMap<u64, u64> {
-    let tasks = fs::read_dir("/proc/self/task").expect("Linux");
-    tasks
-        .filter_map(|task| {
-            let path = task.ok()?.path();
-            let name = fs::read_to_string(path.join("comm")).ok()?;
-            let on_cpu = fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()?;
-            (name.trim() != "sink").then_some((path.file_name()?.to_str()?.parse().ok()?, on_cpu))
-        })
-        .collect()
 }
 
 fn passbridge(url: &str, pem: &str, window: Window) -> u64 {
@@ -180,60 +159,4 @@ fn reqwest(url: &str, pem: &str, window: Window) -> u64 {
 
 fn body() -> Bytes {
     Bytes::from(vec![b'x'; BODY_BYTES])
-}
-
-/// A sink on a thread of its own; gives its port.
-fn sink(certificate: Option<CertifiedKey<rcgen::KeyPair>>) -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a socket");
-    let port = listener.local_addr().expect("an address").port();
-    let acceptor = certificate.map(acceptor);
-    let serve = move || {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = TcpListener::from_std(listener).expect("a socket");
-            loop {
-                let (tcp, _) = listener.accept().await.expect("a client");
-                tcp.set_nodelay(true).expect("a socket");
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    match acceptor {
-                        None => answer(tcp).await,
-                        Some(acceptor) => answer(acceptor.accept(tcp).await?).await,
-                    }
-                });
-            }
-        });
-    };
-    thread::Builder::new().name("sink".to_owned()).spawn(serve).expect("a thread");
-    port
-}
-
-fn acceptor(certificate: CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
-    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.cert.der().clone()], key)
-        .expect("a configuration");
-    TlsAcceptor::from(Arc::new(config))
-}
-
-/// Answers each request once its body is there. Every body is of the same length, so only the end of the head is looked for.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    let mut buffer = vec![0; 16 << 10];
-    let mut filled = 0;
-    loop {
-        let read = stream.read(&mut buffer[filled..]).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        filled += read;
-        let Some(head) = memchr::memmem::find(&buffer[..filled], b"\r\n\r\n") else { continue };
-        if filled >= head + 4 + BODY_BYTES {
-            filled = 0;
-            stream.write_all(SUCCESS).await?;
-        }
-    }
 }
