@@ -1,1 +1,230 @@
-//! The explain room.
+//! Shows the hit that an event becomes, tag by tag, and where each value comes from: for people, never on the way to Adobe.
+//!
+//! - In: an event, its identity, the hit form of its report suite. Out: an [`Explanation`], which prints and serialises.
+//! - Guarantees: it shows what would be sent, as it is made by the very functions that make it.
+//! - Does not know: the buffer, or whether the event was sent.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::delivery::DeadReason;
+use crate::encode;
+use crate::event::{DefaultValue, EventId, PassEvent, Property};
+use crate::hit::{Hit, VisitorIdentity};
+use crate::mapping::{self, Note, Source};
+use crate::suite::{CountForm, EventIds, HitForm};
+
+/// An event and all that Adobe will receive of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The identity of the event.
+    pub event_id: EventId,
+    /// The event, as one line of NDJSON would carry it.
+    pub event: PassEvent,
+    /// The destination.
+    pub rsid: String,
+    /// Why nothing is sent; `None` when something is.
+    pub dead: Option<DeadReason>,
+    /// Whom it counts for.
+    pub identity: Option<Identity>,
+    /// The tags of the first hit, in their order.
+    pub tags: Vec<TagLine>,
+    /// The properties that send no tag, in the order of their eVars.
+    pub absent: Vec<&'static str>,
+    /// What was changed on the way.
+    pub notes: Vec<Note>,
+    /// The XML of every hit, as it is sent.
+    pub xml: Vec<String>,
+}
+
+/// The identity of a hit, and why it is this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// The tag that carries it.
+    pub tag: &'static str,
+    /// The identifier.
+    pub value: String,
+    /// Where it comes from.
+    pub because: String,
+}
+
+/// One tag of a hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TagLine {
+    /// Its name.
+    pub tag: &'static str,
+    /// Adobe's label, for an eVar.
+    pub label: Option<&'static str>,
+    /// Its value, without XML's escapes.
+    pub value: String,
+    /// Where the value comes from.
+    pub from: String,
+}
+
+/// Explains what the event becomes.
+pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
+    let mut explanation = Explanation {
+        event_id: id,
+        event: event.clone(),
+        rsid: form.rsid.to_string(),
+        dead: None,
+        identity: None,
+        tags: Vec::new(),
+        absent: Vec::new(),
+        notes: Vec::new(),
+        xml: Vec::new(),
+    };
+    let mapped = match mapping::map(event, id, form) {
+        Ok(mapped) => mapped,
+        Err(reason) => return Explanation { dead: Some(reason), ..explanation },
+    };
+    explanation.notes = mapped.notes;
+    if let Some(hit) = mapped.hits.first() {
+        let identity = identity(hit, &explanation.notes);
+        encode::each_tag(hit, |tag, value| {
+            let property = evar_property(tag.name);
+            explanation.tags.push(TagLine {
+                tag: tag.name,
+                label: property.map(Property::label),
+                value: value.to_owned(),
+                from: match property {
+                    Some(property) => evar_source(event, property),
+                    None if tag.name == identity.tag => identity.because.clone(),
+                    None => plain_source(tag.name, event, form),
+                },
+            });
+        });
+        explanation.identity = Some(identity);
+        explanation.absent = Property::reported()
+            .iter()
+            .filter(|property| !hit.evars.iter().any(|(number, _)| Some(*number) == property.evar()))
+            .map(|property| property.name())
+            .collect();
+    }
+    explanation.xml = mapped.hits.iter().map(document).collect();
+    explanation
+}
+
+fn document(hit: &Hit<'_>) -> String {
+    let mut body = Vec::new();
+    encode::dia(hit, &mut body);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn identity(hit: &Hit<'_>, notes: &[Note]) -> Identity {
+    let (tag, value, as_it_is) = match &hit.visitor {
+        VisitorIdentity::VisitorId(id) => ("visitorID", id.as_ref(), "mvpd_user_id, as it is"),
+        VisitorIdentity::Ecid { id, org_id: _ } => {
+            ("marketingCloudVisitorID", *id, "visitor_id, which is an Experience Cloud ID")
+        }
+    };
+    let reasons: Vec<String> = notes.iter().filter_map(identity_reason).collect();
+    let because = if reasons.is_empty() { as_it_is.to_owned() } else { reasons.join("; ") };
+    Identity { tag, value: value.to_owned(), because }
+}
+
+fn identity_reason(note: &Note) -> Option<String> {
+    match note {
+        Note::VisitorDigested { .. } | Note::EcidInvalid | Note::Surrogate { .. } => Some(note.to_string()),
+        Note::ValueCut { .. }
+        | Note::CharactersDropped { .. }
+        | Note::ControlsReplaced { .. }
+        | Note::DynamicVariableBroken { .. }
+        | Note::Blank { .. }
+        | Note::MrssTitle
+        | Note::MrssBroken
+        | Note::IpAddressLeftOut
+        | Note::Split { .. } => None,
+    }
+}
+
+fn evar_property(tag: &str) -> Option<Property> {
+    let number: u8 = tag.strip_prefix("eVar")?.parse().ok()?;
+    Property::reported().iter().copied().find(|property| property.evar() == Some(number))
+}
+
+fn evar_source(event: &PassEvent, property: Property) -> String {
+    let name = property.name();
+    match mapping::evar(event, property, &mut Vec::new()).map(|evar| evar.source) {
+        Some(Source::Event) => name.to_owned(),
+        Some(Source::MrssTitle) => format!("the item title of the MRSS document in {name}"),
+        Some(Source::Default) | None => {
+            let lack = if event.property(property).is_some() { "a blank" } else { "no" };
+            let of_kind = match property.default_value() {
+                DefaultValue::On(..) => format!(" and is {}", event.kind().name()),
+                DefaultValue::Clientless(..) => " (Unknown from Clientless devices, else N/A)".to_owned(),
+                DefaultValue::Always(_) | DefaultValue::Absent => String::new(),
+            };
+            format!("default: the event has {lack} {name}{of_kind}")
+        }
+    }
+}
+
+fn plain_source(tag: &str, event: &PassEvent, form: &HitForm) -> String {
+    match tag {
+        "scXmlVer" => "constant: the version of the format".to_owned(),
+        "reportSuiteID" => format!("the report suite of requestor {}", event.requestor_id()),
+        "timestamp" => format!("occurred_at {}, in whole Unix seconds", event.occurred_at()),
+        "marketingCloudOrgID" => "the suite's --org-id".to_owned(),
+        "ipAddress" => Property::IpAddress.name().to_owned(),
+        "userAgent" => Property::UserAgent.name().to_owned(),
+        "linkType" => "constant: a custom link, which adds no page view".to_owned(),
+        "events" => events_source(event, form),
+        _ => format!("the label of {}", event.kind().name()),
+    }
+}
+
+fn events_source(event: &PassEvent, form: &HitForm) -> String {
+    let name = event.kind().name();
+    let count = event.count();
+    match (form.event_ids, form.count_form) {
+        (EventIds::Off, _) if count == 1 => format!("{name}; the suite has event IDs off"),
+        (EventIds::Off, _) => format!("{name}, count {count}; the suite has event IDs off"),
+        (EventIds::On, _) if count == 1 => {
+            format!("{name}, and the serial by which Analytics counts it once")
+        }
+        (EventIds::On, CountForm::CountWithId) => {
+            format!("{name}, count {count}, and the serial by which Analytics counts it once")
+        }
+        (EventIds::On, CountForm::SingleHits) => format!("{name}, 1 of {count}, and the serial of this hit"),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let event = &self.event;
+        writeln!(
+            out,
+            "event     {} of {} at {}",
+            event.kind().name(),
+            event.requestor_id(),
+            event.occurred_at()
+        )?;
+        writeln!(out, "event_id  {}", self.event_id)?;
+        if let Some(reason) = &self.dead {
+            return writeln!(out, "dead      {reason}");
+        }
+        if let Some(identity) = &self.identity {
+            writeln!(out, "visitor   {} {}\n          {}", identity.tag, identity.value, identity.because)?;
+        }
+        writeln!(out, "\nhit for report suite {}:", self.rsid)?;
+        for TagLine { tag, label, value, from } in &self.tags {
+            let label = label.map(|label| format!("{label} = ")).unwrap_or_default();
+            writeln!(out, "  {tag:<15} {label}{value:?}  {from}")?;
+        }
+        if !self.absent.is_empty() {
+            writeln!(out, "\nno tag, as the event has no value: {}", self.absent.join(" "))?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(out, "\nchanged on the way:")?;
+            self.notes.iter().try_for_each(|note| writeln!(out, "  {note}"))?;
+        }
+        let [first, rest @ ..] = self.xml.as_slice() else { return Ok(()) };
+        writeln!(out, "\nXML:\n{first}")?;
+        if !rest.is_empty() {
+            writeln!(out, "and {} more hits, alike but for the serial in events", rest.len())?;
+        }
+        Ok(())
+    }
+}

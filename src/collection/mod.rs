@@ -1,1 +1,197 @@
-//! The collection room.
+//! Sends a hit to its collection host and says what became of it.
+//!
+//! - In: the XML of one hit. Out: an [`Outcome`](crate::delivery::Outcome), never an error: every fault of a name, a socket, a
+//!   proxy, a certificate or a server is one.
+//! - Guarantees: one POST to `/b/ss//6` per call and connection at a time; an outcome that says "not received" is only given
+//!   while no byte of the request was written, or for a status that says so; a connection that the server closed in between
+//!   is replaced unnoticed; nothing takes longer than the request's time limit; redirects are not followed.
+//! - Does not know: events, the buffer, lanes, retries. It counts nothing and waits for nobody: [`Breaker`] and [`Limiter`]
+//!   tell their callers how long to wait.
+//! - Rules: DIA-01 to 04 and 48 to 62 of the conformance list; the "Response types", "Request" and "HTTP 1.1" pages of
+//!   Adobe's Data Insertion API.
+
+mod breaker;
+mod connect;
+mod dia;
+mod limiter;
+mod proxy;
+mod reply;
+mod socket;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
+
+pub use breaker::{Breaker, BreakerOptions, Health, Permit};
+pub use connect::Roots;
+pub use dia::Connection;
+pub use limiter::Limiter;
+pub use proxy::ProxySettings;
+pub use reply::classify;
+
+use crate::suite::{CollectionUrl, Scheme};
+use connect::Address;
+use proxy::Route;
+
+/// The longest that connecting may take where a request may take longer.
+pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// How passbridge names itself to a server. Always the same: Analytics reads an event's own agent in its XML.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("passbridge/", env!("CARGO_PKG_VERSION")));
+const XML: HeaderValue = HeaderValue::from_static("application/xml");
+
+/// How hits are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionOptions {
+    /// How long a request may take, its connection included. Default 30 s.
+    pub request_timeout: Duration,
+    /// How long connecting may take: name, TCP, proxy and TLS together. Default 10 s, or the request's time if that is less.
+    pub connect_timeout: Duration,
+    /// Hits per second and host, over all lanes. Default no limit.
+    pub rate_per_host: Option<NonZeroU32>,
+    /// When a host is left alone.
+    pub breaker: BreakerOptions,
+    /// Which certificates vouch for a host.
+    pub roots: Roots,
+    /// The proxies of the environment. Default none.
+    pub proxy: ProxySettings,
+}
+
+impl CollectionOptions {
+    /// The defaults, with this time for a request.
+    pub fn new(request_timeout: Duration) -> CollectionOptions {
+        CollectionOptions {
+            request_timeout,
+            connect_timeout: CONNECT_TIMEOUT_MAX.min(request_timeout),
+            rate_per_host: None,
+            breaker: BreakerOptions::default(),
+            roots: Roots::System,
+            proxy: ProxySettings::default(),
+        }
+    }
+}
+
+impl Default for CollectionOptions {
+    fn default() -> CollectionOptions {
+        CollectionOptions::new(Duration::from_secs(30))
+    }
+}
+
+/// Why nothing can be sent at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CollectionError {
+    /// The extra root certificates cannot be used.
+    #[error("cannot use the extra root certificates: {0}")]
+    BadRoots(String),
+}
+
+/// Every collection host that hits are sent to.
+pub struct Collection {
+    options: CollectionOptions,
+    extra_roots: RootCertStore,
+    tls: OnceLock<Arc<ClientConfig>>,
+    hosts: Mutex<HashMap<CollectionUrl, Weak<Host>>>,
+}
+
+impl Collection {
+    /// Checks the options. Nothing is connected yet, and the system's certificates are read with the first https host.
+    pub fn new(options: CollectionOptions) -> Result<Collection, CollectionError> {
+        let extra_roots = connect::extra_roots(&options.roots)?;
+        Ok(Collection { options, extra_roots, tls: OnceLock::new(), hosts: Mutex::default() })
+    }
+
+    /// The host behind a URL: one for all who ask, for as long as any of them, or a connection of theirs, holds it. After
+    /// that its breaker and its pace are forgotten, and the next one begins anew.
+    pub fn host(&self, url: &CollectionUrl) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(url).and_then(Weak::upgrade) {
+            return host;
+        }
+        let host = Arc::new(self.new_host(url));
+        hosts.insert(url.clone(), Arc::downgrade(&host));
+        host
+    }
+
+    fn new_host(&self, url: &CollectionUrl) -> Host {
+        let tls = (url.scheme() == Scheme::Https)
+            .then(|| Arc::clone(self.tls.get_or_init(|| connect::tls_config(self.extra_roots.clone()))));
+        let route = Route::to(url, &self.options.proxy);
+        match &route {
+            Route::Direct => {}
+            Route::Proxy(proxy) => tracing::debug!(host = %url, proxy = %proxy, "hits go through a proxy"),
+            Route::Unusable(why) => {
+                tracing::warn!(host = %url, why, "no hit can be sent: the proxy is unusable")
+            }
+        }
+        let name = url.to_string();
+        Host {
+            headers: request_headers(url),
+            address: Address { url: url.clone(), route, tls },
+            request_timeout: self.options.request_timeout,
+            connect_timeout: self.options.connect_timeout,
+            breaker: Breaker::new(&name, self.options.breaker.clone(), self.options.request_timeout),
+            limiter: Limiter::new(self.options.rate_per_host, Instant::now()),
+        }
+    }
+}
+
+/// The header fields of every request; its length is the connection's to add. There is no `Expect`: DIA refuses it before it
+/// reads the body.
+fn request_headers(url: &CollectionUrl) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    if let Ok(authority) = HeaderValue::try_from(url.authority()) {
+        headers.insert(HOST, authority);
+    }
+    headers.insert(CONTENT_TYPE, XML);
+    headers.insert(ACCEPT, XML);
+    headers.insert(USER_AGENT, AGENT);
+    headers
+}
+
+/// A collection host: what its lanes share.
+pub struct Host {
+    address: Address,
+    headers: HeaderMap,
+    request_timeout: Duration,
+    connect_timeout: Duration,
+    breaker: Breaker,
+    limiter: Limiter,
+}
+
+impl Host {
+    /// A connection of its own for a lane. It connects with its first hit.
+    pub fn connection(self: &Arc<Self>) -> Connection {
+        Connection::new(Arc::clone(self))
+    }
+
+    /// Whether the host is up, as far as its lanes know.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// The pace of all lanes together.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Host")
+            .field("url", &self.address.url)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Collection").field("options", &self.options).finish_non_exhaustive()
+    }
+}

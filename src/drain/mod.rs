@@ -1,1 +1,311 @@
-//! The drain room.
+//! One pass over the buffer: every event that waits and may go is sent, in the order of its visitor, and its fate recorded.
+//!
+//! - In: a buffer, a collection, options, a stop. Out: a [`RunSummary`].
+//! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is on disk before its
+//!   first byte; an event that may have been counted is repeated in the very form of its first attempt, or held; only a reply
+//!   about an event makes it dead; a host that is down stalls nobody else; the run ends.
+//! - Does not know: SQL, sockets, when it is started, what a person wants to read.
+//! - Rules: section 6 of the design. `retry.rs` decides, `lanes.rs` sends, `feed.rs` reads ahead, `recorder.rs` writes.
+
+mod feed;
+mod host;
+mod lanes;
+mod preview;
+mod recorder;
+mod retry;
+mod stop;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+pub use preview::{Preview, SuitePreview, preview};
+pub use retry::RetryLimits;
+pub use stop::{Stop, StopReason};
+pub use summary::{RunSummary, SuiteSummary};
+
+use crate::buffer::{Buffer, BufferError, DrainLock, Route, RunStart};
+use crate::clock::Clock;
+use crate::collection::Collection;
+use crate::event::Instant;
+use crate::suite::{CollectionUrl, EventIds};
+use feed::{Parcel, Scope};
+use host::HostRun;
+use lanes::{Lane, LaneContext};
+use recorder::{Recorder, RecorderGone};
+use summary::Tally;
+
+/// How often a drain looks for suites that were paused: the kill switch works within this time.
+const PAUSE_POLL: Duration = Duration::from_secs(1);
+/// Batches that wait for a lane: enough that it never runs dry while the feed reads on, few enough to bound the memory.
+const BATCHES_AHEAD: usize = 4;
+
+/// How a drain goes about it.
+#[derive(Debug, Clone)]
+pub struct DrainOptions {
+    /// Connections per collection host.
+    pub lanes: usize,
+    /// When a failed attempt is repeated.
+    pub retry: RetryLimits,
+    /// How long a stop waits for requests in flight.
+    pub stop_grace: Duration,
+    /// The most events to take; `None` takes all.
+    pub limit: Option<u64>,
+    /// The longest that it may take; `None` is no limit.
+    pub deadline: Option<Duration>,
+    /// Whether a buffer that was restored from a backup may repeat what the original delivered since.
+    pub after_restore: AfterRestore,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What to do with a buffer that is a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterRestore {
+    /// Refuse where repeats would count twice.
+    #[default]
+    Ask,
+    /// Drain it all the same.
+    Accept,
+}
+
+/// Why a drain could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The buffer failed; what was in flight is in doubt.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The buffer was restored from a backup, and a suite cannot tell repeats.
+    #[error(
+        "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
+    )]
+    Restored {
+        /// When the copy was made.
+        copied_at: Instant,
+        /// The first such suite.
+        rsid: String,
+    },
+    /// No thread could be started.
+    #[error("cannot start a thread to read the backlog")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Sends what waits. The caller holds the drain lock and has moved the inbox.
+pub async fn drain(
+    buffer: &Arc<Buffer>,
+    out: &Collection,
+    options: &DrainOptions,
+    stop: Stop,
+    _lock: &DrainLock,
+) -> Result<RunSummary, DrainError> {
+    let started_at = options.clock.now();
+    let routes = buffer.routes()?;
+    accept_restored(buffer, &routes, options)?;
+    let start = buffer.begin_run()?;
+    tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
+    let tally = Arc::new(Tally::default());
+    let hosts = hosts(out, routes, options.lanes);
+    send_all(buffer, &hosts, &start, options, &stop, &tally).await?;
+    let summary = summarise(buffer, &hosts, &start, options, started_at, &stop, &tally)?;
+    buffer.finish_run(start.run, &summary)?;
+    tracing::info!(
+        run_id = summary.run_id.0,
+        read = summary.read,
+        delivered = summary.delivered,
+        dead = summary.dead,
+        held = summary.held,
+        in_doubt = summary.in_doubt,
+        retries = summary.retries,
+        pending = summary.pending,
+        stopped = ?summary.stopped,
+        "drain ends"
+    );
+    Ok(summary)
+}
+
+fn accept_restored(buffer: &Buffer, routes: &[Route], options: &DrainOptions) -> Result<(), DrainError> {
+    let Some(copied_at) = buffer.copied_at()? else { return Ok(()) };
+    let blind = routes.iter().find(|route| route.suite.form.event_ids == EventIds::Off);
+    match (blind, options.after_restore) {
+        (Some(route), AfterRestore::Ask) => {
+            Err(DrainError::Restored { copied_at, rsid: route.suite.form.rsid.to_string() })
+        }
+        _ => Ok(buffer.accept_copy()?),
+    }
+}
+
+fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize) -> Vec<Arc<HostRun>> {
+    let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
+    for route in routes {
+        by_host.entry(route.suite.collection_url.clone()).or_default().push(route);
+    }
+    by_host.into_iter().map(|(url, routes)| Arc::new(HostRun::new(out.host(&url), routes, lanes))).collect()
+}
+
+type Feed = JoinHandle<Result<(), BufferError>>;
+
+async fn send_all(
+    buffer: &Arc<Buffer>,
+    hosts: &[Arc<HostRun>],
+    start: &RunStart,
+    options: &DrainOptions,
+    stop: &Stop,
+    tally: &Arc<Tally>,
+) -> Result<(), DrainError> {
+    let lanes_in_all = hosts.iter().map(|host| host.lanes).sum();
+    let (recorder, recording) = recorder::recorder(buffer.clone(), start.run, lanes_in_all);
+    let recording = tokio::spawn(recording);
+    let watch = tokio::spawn(pause_suites(buffer.clone(), hosts.to_vec()));
+    let deadline = tokio::spawn(keep_deadline(options.deadline, stop.clone()));
+    let allowance = Arc::new(AtomicU64::new(options.limit.unwrap_or(u64::MAX)));
+    let mut lanes = JoinSet::new();
+    let mut feeds: Vec<Feed> = Vec::new();
+    for host in hosts {
+        let scope = Scope {
+            cover: start.cover,
+            allowance: allowance.clone(),
+            stop: stop.clone(),
+            tally: tally.clone(),
+        };
+        let inbounds = start_lanes(&mut lanes, host, &recorder, options, stop, tally);
+        feeds.push(start_feed(buffer, host, scope, inbounds)?);
+    }
+    drop(recorder);
+    finish_lanes(&mut lanes, stop, options.stop_grace).await;
+    let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    watch.abort();
+    deadline.abort();
+    for feed in feeds {
+        feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    }
+    Ok(recorded?)
+}
+
+fn start_lanes(
+    lanes: &mut JoinSet<Result<(), RecorderGone>>,
+    host: &Arc<HostRun>,
+    recorder: &Recorder,
+    options: &DrainOptions,
+    stop: &Stop,
+    tally: &Arc<Tally>,
+) -> Vec<mpsc::Sender<Vec<Parcel>>> {
+    let start = |_| {
+        let (sender, inbound) = mpsc::channel(BATCHES_AHEAD);
+        let context = LaneContext {
+            host: host.clone(),
+            recorder: recorder.clone(),
+            limits: options.retry.clone(),
+            stop: stop.clone(),
+            tally: tally.clone(),
+            clock: options.clock.clone(),
+        };
+        lanes.spawn(Lane::new(context, inbound).run());
+        sender
+    };
+    (0..host.lanes).map(start).collect()
+}
+
+fn start_feed(
+    buffer: &Buffer,
+    host: &Arc<HostRun>,
+    scope: Scope,
+    lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
+) -> Result<Feed, DrainError> {
+    let backlog = buffer.backlog()?;
+    let host = host.clone();
+    std::thread::Builder::new()
+        .name("feed".to_owned())
+        .spawn(move || feed::feed(backlog, &host, &scope, &lanes))
+        .map_err(DrainError::Thread)
+}
+
+/// Waits for the lanes; after a stop at most the grace period. What is cut off keeps its claim, and is in doubt.
+async fn finish_lanes(lanes: &mut JoinSet<Result<(), RecorderGone>>, stop: &Stop, grace: Duration) {
+    let grace_is_over = async {
+        stop.wait().await;
+        sleep(grace).await;
+    };
+    tokio::pin!(grace_is_over);
+    loop {
+        tokio::select! {
+            joined = lanes.join_next() => match joined {
+                None => return,
+                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // A lane that lost its recorder ends; the recorder itself says why.
+                Some(_) => {}
+            },
+            () = &mut grace_is_over, if !lanes.is_empty() => {
+                tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
+                lanes.shutdown().await;
+                return;
+            }
+        }
+    }
+}
+
+/// Stops sending to suites that are no longer active.
+async fn pause_suites(buffer: Arc<Buffer>, hosts: Vec<Arc<HostRun>>) {
+    loop {
+        sleep(PAUSE_POLL).await;
+        // A buffer that cannot be read fails the recorder too, which reports it.
+        let Ok(routes) = buffer.routes_now().await else { return };
+        for suite in hosts.iter().flat_map(|host| &host.suites) {
+            if !routes.iter().any(|route| route.suite.form.rsid == *suite.rsid()) {
+                suite.pause();
+            }
+        }
+    }
+}
+
+async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
+    if let Some(deadline) = deadline {
+        sleep(deadline).await;
+        stop.request(StopReason::Deadline);
+    }
+}
+
+fn summarise(
+    buffer: &Buffer,
+    hosts: &[Arc<HostRun>],
+    start: &RunStart,
+    options: &DrainOptions,
+    started_at: Instant,
+    stop: &Stop,
+    tally: &Tally,
+) -> Result<RunSummary, DrainError> {
+    let counts = tally.counts().clone();
+    let status = buffer.status()?;
+    let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
+    let limit = counts.is_limited.then_some(StopReason::Limit);
+    let stopped = stop
+        .requested()
+        .into_iter()
+        .chain(limit)
+        .chain(hosts.iter().flat_map(|host| host.stop_reasons()))
+        .min();
+    Ok(RunSummary {
+        run_id: start.run,
+        started_at,
+        finished_at: options.clock.now(),
+        read: counts.read,
+        hits: counts.hits,
+        delivered: sum(|suite| suite.delivered),
+        dead: sum(|suite| suite.dead),
+        held: sum(|suite| suite.held) + start.held,
+        in_doubt: counts.in_doubt,
+        late: counts.late,
+        retries: counts.retries,
+        pending: status.pending as u64,
+        parked: status.parked as u64,
+        stopped,
+        left: counts.left,
+        suites: counts.suites,
+    })
+}

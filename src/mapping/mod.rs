@@ -1,1 +1,227 @@
-//! The mapping room.
+//! Turns one Pass event into the hits that Adobe receives, and says what it had to change on the way.
+//!
+//! - In: a [`PassEvent`], its [`EventId`], the [`HitForm`] of its report suite. Out: one or more [`Hit`]s, the key of the
+//!   visitor they count for, and [`Note`]s. An event that breaks a limit by itself is a [`DeadReason`] instead.
+//! - Guarantees: equal inputs give equal hits, on every machine and in every later release; no text of an event can reach
+//!   a hit unsanitised; all hits of an event count for one visitor; an ordinary event makes no note.
+//! - Does not know: XML, buffers, replies, the time of day.
+//! - Rules: sections 3 and 4 of the design. The fixed table and its defaults are [`crate::event`]'s.
+
+mod evar;
+mod identity;
+mod mrss;
+mod note;
+mod sanitize;
+mod serial;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+pub(crate) use evar::{Source, evar};
+pub use note::{DigestReason, Note, SurrogateSource};
+pub use serial::serial;
+
+use crate::delivery::DeadReason;
+use crate::event::{EventId, PassEvent, Property};
+use crate::hit::{Hit, VisitorKey};
+use crate::suite::{CountForm, EventIds, HitForm};
+
+/// The most single hits that are sent for one event. An aggregated source that counts more is better served by
+/// `--count-with-id`: every hit is a server call that Adobe bills, and a repeat of the event sends them all again.
+pub const SINGLE_HITS_MAX: u32 = 100;
+/// The longest eVar, in bytes of UTF-8; Adobe cuts longer ones, through the middle of a character if need be
+/// (Implementation Guide, "eVar").
+pub const EVAR_BYTES_MAX: usize = 255;
+/// The longest user agent, in bytes. Real ones stay below 512; no limit is published, and this one keeps a hostile agent
+/// from growing the request.
+pub const USER_AGENT_BYTES_MAX: usize = 1_000;
+
+/// What an event becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped<'a> {
+    /// The hits, never none; more than one only where a count goes out as single hits.
+    pub hits: Vec<Hit<'a>>,
+    /// The visitor that all of them count for.
+    pub visitor: VisitorKey,
+    /// What was changed on the way, in the order of the hit; empty for an ordinary event.
+    pub notes: Vec<Note>,
+}
+
+/// Maps an event. `Err` when its count would take more than [`SINGLE_HITS_MAX`] single hits.
+pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<Mapped<'a>, DeadReason> {
+    let counted = Counted::of(event, id, form)?;
+    let mut notes = Vec::new();
+    let visitor = identity::visitor(event, id, form, &mut notes);
+    let key = identity::key(&form.rsid, &visitor);
+    let ip_address = ip_address(event, &mut notes);
+    let user_agent = event
+        .property(Property::UserAgent)
+        .and_then(|agent| sanitize::clean(agent, Property::UserAgent, USER_AGENT_BYTES_MAX, &mut notes));
+    let mut evars = Vec::with_capacity(Property::EVARS);
+    for (number, property) in (1..).zip(Property::reported()) {
+        evars.extend(evar(event, *property, &mut notes).map(|evar| (number, evar.value)));
+    }
+    let hit = Hit {
+        rsid: &form.rsid,
+        timestamp: event.occurred_at().unix_seconds(),
+        visitor,
+        kind: event.kind(),
+        events: String::new(),
+        ip_address,
+        user_agent,
+        evars,
+    };
+    let hits = match counted {
+        Counted::Once(events) => vec![Hit { events, ..hit }],
+        Counted::SingleHits(hits) => {
+            notes.push(Note::Split { hits });
+            let slot = event.kind().slot();
+            (1..=hits)
+                .map(|index| Hit { events: format!("event{slot}:{}", serial(id, index)), ..hit.clone() })
+                .collect()
+        }
+    };
+    Ok(Mapped { hits, visitor: key, notes })
+}
+
+/// How the count of an event is told to Adobe.
+enum Counted {
+    /// In one hit, by its `events` variable.
+    Once(String),
+    /// In this many hits, each with a serial of its own.
+    SingleHits(u32),
+}
+
+impl Counted {
+    fn of(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Counted, DeadReason> {
+        let slot = event.kind().slot();
+        let once = match (form.event_ids, event.count(), form.count_form) {
+            (EventIds::Off, 1, _) => format!("event{slot}"),
+            (EventIds::Off, count, _) => format!("event{slot}={count}"),
+            (EventIds::On, 1, _) => format!("event{slot}:{}", serial(id, 0)),
+            (EventIds::On, count, CountForm::CountWithId) => format!("event{slot}={count}:{}", serial(id, 0)),
+            (EventIds::On, count, CountForm::SingleHits) if count <= SINGLE_HITS_MAX => {
+                return Ok(Counted::SingleHits(count));
+            }
+            (EventIds::On, count, CountForm::SingleHits) => return Err(DeadReason::CountTooLarge(count)),
+        };
+        Ok(Counted::Once(once))
+    }
+}
+
+/// The viewer's address, where it is one: anything else in `ipAddress` would be a visitor to nowhere.
+fn ip_address<'a>(event: &'a PassEvent, notes: &mut Vec<Note>) -> Option<Cow<'a, str>> {
+    let text = event.property(Property::IpAddress)?.trim();
+    if text.parse::<IpAddr>().is_err() {
+        notes.push(Note::IpAddressLeftOut);
+        return None;
+    }
+    Some(Cow::Borrowed(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Draft, Instant, RawValue, TimeBounds};
+    use crate::hit::VisitorIdentity;
+    use crate::suite::IdentityKind;
+
+    fn event(count: &str, keys: &[(&str, &str)]) -> PassEvent {
+        let mut draft = Draft::default();
+        draft.set("occurred_at", RawValue::Number("1790000000.75")).expect("an instant");
+        draft.set("event", RawValue::Text("authz_ok".into())).expect("a kind");
+        draft.set("requestor_id", RawValue::Text("SPORT1".into())).expect("a requestor");
+        draft.set("count", RawValue::Number(count)).expect("a count");
+        for (key, value) in keys {
+            draft.set(key, RawValue::Text((*value).into())).expect("a property");
+        }
+        let latest = Instant::from_nanos(i64::MAX);
+        draft.finish(TimeBounds { latest, now: latest }).expect("an event")
+    }
+
+    fn form(event_ids: EventIds, count_form: CountForm) -> HitForm {
+        let rsid = "examplersid".parse().expect("a report suite");
+        HitForm { rsid, identity: IdentityKind::MvpdUserId, org_id: None, event_ids, count_form }
+    }
+
+    const ID: [u8; 16] = [7; 16];
+
+    fn events(count: &str, form: &HitForm) -> Result<Vec<String>, DeadReason> {
+        let event = event(count, &[]);
+        let mapped = map(&event, EventId::from_bytes(ID), form)?;
+        Ok(mapped.hits.into_iter().map(|hit| hit.events).collect())
+    }
+
+    #[test]
+    fn the_count_and_the_serial_stand_where_the_suite_says() {
+        use CountForm::{CountWithId, SingleHits};
+        let id = EventId::from_bytes(ID);
+        let own = serial(id, 0);
+        for (count, event_ids, count_form, sent) in [
+            ("1", EventIds::Off, SingleHits, "event5".to_owned()),
+            ("2", EventIds::Off, CountWithId, "event5=2".to_owned()),
+            ("1000000", EventIds::Off, SingleHits, "event5=1000000".to_owned()),
+            ("1", EventIds::On, SingleHits, format!("event5:{own}")),
+            ("1", EventIds::On, CountWithId, format!("event5:{own}")),
+            ("2", EventIds::On, CountWithId, format!("event5=2:{own}")),
+            ("1000000", EventIds::On, CountWithId, format!("event5=1000000:{own}")),
+        ] {
+            assert_eq!(events(count, &form(event_ids, count_form)), Ok(vec![sent]));
+        }
+    }
+
+    #[test]
+    fn a_count_goes_out_as_single_hits_up_to_a_hundred() {
+        let form = form(EventIds::On, CountForm::SingleHits);
+        let id = EventId::from_bytes(ID);
+        let expected: Vec<String> = (1..=100).map(|index| format!("event5:{}", serial(id, index))).collect();
+        assert_eq!(events("100", &form), Ok(expected));
+        assert_eq!(events("101", &form), Err(DeadReason::CountTooLarge(101)));
+    }
+
+    #[test]
+    fn single_hits_differ_in_nothing_but_the_serial() {
+        let form = form(EventIds::On, CountForm::SingleHits);
+        let event = event("3", &[("mvpd_user_id", "abc"), ("mvpd", "Cable\u{7}Co")]);
+        let mapped = map(&event, EventId::from_bytes(ID), &form).expect("hits");
+        assert!(mapped.notes.contains(&Note::Split { hits: 3 }));
+        let [first, rest @ ..] = mapped.hits.as_slice() else { panic!("no hits") };
+        for hit in rest {
+            assert_ne!(hit.events, first.events);
+            assert_eq!(&Hit { events: first.events.clone(), ..hit.clone() }, first);
+        }
+    }
+
+    #[test]
+    fn an_ordinary_event_makes_no_note_and_owns_no_text() {
+        let form = form(EventIds::On, CountForm::SingleHits);
+        let agent = "Mozilla/5.0 (X11; Linux x86_64)";
+        let event =
+            event("1", &[("mvpd_user_id", "a1B2"), ("ip_address", "203.0.113.9"), ("user_agent", agent)]);
+        let mapped = map(&event, EventId::from_bytes(ID), &form).expect("a hit");
+        assert_eq!(mapped.notes.capacity(), 0);
+        let hit = &mapped.hits[0];
+        assert_eq!(hit.timestamp, 1_790_000_000);
+        assert_eq!(hit.visitor, VisitorIdentity::VisitorId("a1B2".into()));
+        assert_eq!(hit.user_agent.as_deref(), Some(agent));
+        assert!(hit.evars.iter().all(|(_, value)| matches!(value, Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn only_an_ip_address_is_sent_as_one() {
+        let form = form(EventIds::On, CountForm::SingleHits);
+        for (text, sent) in [
+            ("203.0.113.9", Some("203.0.113.9")),
+            (" 2001:db8::1\n", Some("2001:db8::1")),
+            ("203.0.113.9, 198.51.100.1", None),
+            ("203.0.113.256", None),
+            ("fe80::1%eth0", None),
+            ("unknown", None),
+        ] {
+            let event = event("1", &[("mvpd_user_id", "a"), ("ip_address", text)]);
+            let mapped = map(&event, EventId::from_bytes(ID), &form).expect("a hit");
+            assert_eq!(mapped.hits[0].ip_address.as_deref(), sent, "{text}");
+            assert_eq!(mapped.notes.contains(&Note::IpAddressLeftOut), sent.is_none(), "{text}");
+        }
+    }
+}

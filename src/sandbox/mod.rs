@@ -1,1 +1,264 @@
-//! The sandbox room.
+//! A faithful local stand-in for the Adobe endpoints that passbridge talks to: a rehearsal room, and the server behind tests.
+//!
+//! - In: HTTP requests to the Data Insertion API on a loopback address. Out: the replies that Adobe publishes, and on
+//!   request what Analytics would count of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON
+//!   under `/sandbox/`).
+//! - Guarantees: a hit that is answered with SUCCESS was counted first; a hit is counted once per event ID where its suite
+//!   says so; the same fault plan and the same order of requests give the same faults; every rule of [`Rule`] that a
+//!   request breaks is recorded under its number.
+//! - Does not know: what sends the hits. It shares no code with `encode` and `collection`: it reads the wire with its own
+//!   eyes, or both would be wrong together. It forgets everything when it ends.
+//! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis, "Build a request",
+//!   "Response types", "Variable reference") and on timestamps and event serialization (Adobe Analytics guide). Where they
+//!   are silent, the code says so.
+//!
+//! One file per surface: `dia` for the Data Insertion API, `admin` for the sandbox's own; `server` hands each request to its
+//! surface. A request to `dia` goes through
+//!
+//! ```text
+//! document (bytes -> tags; reader when they are odd) -> judge (rules) -> incoming (tags -> hit, or a refusal)
+//!     -> faults (what goes wrong) -> store, suites (what is counted) -> reply, wire (what goes back)
+//! ```
+
+mod admin;
+mod collector;
+mod dia;
+mod document;
+mod events_variable;
+mod fault_syntax;
+mod faults;
+mod incoming;
+mod judge;
+mod reader;
+mod reply;
+mod rules;
+mod server;
+mod store;
+mod suites;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use fault_syntax::{FAULT_SYNTAX, FaultError};
+pub use faults::{Fault, FaultKind, FaultPlan};
+pub use incoming::VisitorKind;
+pub use rules::{Rule, Violation};
+pub use store::{AcceptedHit, FaultSummary, KeepHits, Summary, UnknownSuites};
+pub use suites::{
+    EventRecording, EventSummary, EventTally, ExpectedIds, OrderBy, SuiteSettings, SuiteSummary,
+    TimestampSetting,
+};
+
+use crate::clock::Clock;
+use crate::suite::Rsid;
+use collector::{Collector, Door};
+use server::Serving;
+use store::Store;
+
+/// Whether requests are judged by the rules of the published interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Judge {
+    /// No: hits are only counted, which is faster.
+    Off,
+    /// Yes; what Adobe would accept is accepted all the same.
+    #[default]
+    On,
+    /// Yes, and a request that breaks a rule by itself is answered with FAILURE and the rule as its reason.
+    Strict,
+}
+
+/// How the sandbox behaves.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// Where it listens: a loopback address, port 0 for any free one. Default 127.0.0.1:0.
+    pub address: SocketAddr,
+    /// Plain HTTP without, TLS with.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether requests are judged. Default on.
+    pub judge: Judge,
+    /// How much is kept of each hit. Default everything.
+    pub keep_hits: KeepHits,
+    /// By what the order of a visitor's hits is judged. Default their timestamps.
+    pub order_by: OrderBy,
+    /// The suites that are set otherwise than by default.
+    pub suites: BTreeMap<Rsid, SuiteSettings>,
+    /// What becomes of hits for other suites. Default they are counted.
+    pub unknown_suites: UnknownSuites,
+    /// What goes wrong. Default nothing.
+    pub faults: FaultPlan,
+    /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as Adobe's.
+    pub idle_close: Option<Duration>,
+    /// Tells when a hit was received.
+    pub clock: Clock,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> SandboxOptions {
+        SandboxOptions {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: None,
+            judge: Judge::default(),
+            keep_hits: KeepHits::default(),
+            order_by: OrderBy::default(),
+            suites: BTreeMap::new(),
+            unknown_suites: UnknownSuites::default(),
+            faults: FaultPlan::default(),
+            idle_close: Some(dia::IDLE_MAX),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Why the sandbox did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// It accepts anything from anyone, so it is for this host alone.
+    #[error("sandbox address {0} is not a loopback address; use 127.0.0.1 or [::1]")]
+    NotLoopback(SocketAddr),
+    /// The port is taken, or forbidden.
+    #[error("sandbox cannot listen at {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The host gives no more threads.
+    #[error("sandbox cannot start its thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// Starts it on a thread of its own; it listens when this returns.
+    pub fn start(options: SandboxOptions) -> Result<Handle, SandboxError> {
+        let SandboxOptions { address, tls, idle_close, .. } = options;
+        if !address.ip().is_loopback() {
+            return Err(SandboxError::NotLoopback(address));
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut store =
+            Store::new(options.keep_hits, options.order_by, options.unknown_suites, options.faults);
+        for (rsid, settings) in &options.suites {
+            store.set_suite(rsid.as_str(), *settings);
+        }
+        let keeps_hits = options.keep_hits != KeepHits::None;
+        let collector = Arc::new(Collector::new(store, options.judge, keeps_hits, options.clock));
+
+        let (ready, listening) = mpsc::channel();
+        let shared = Arc::clone(&collector);
+        let thread = std::thread::Builder::new()
+            .name("sandbox".to_owned())
+            .spawn(move || server::serve(&shared, Serving { address, tls, idle_close }, &ready))
+            .map_err(SandboxError::Thread)?;
+        let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")));
+        let address = listening.map_err(|source| SandboxError::Listen { address, source })?;
+        collector.wait_for_door();
+        Ok(Handle { address, scheme, collector, thread: Some(thread) })
+    }
+}
+
+/// A running sandbox. Dropping it ends the server and closes every connection.
+#[derive(Debug)]
+pub struct Handle {
+    address: SocketAddr,
+    scheme: &'static str,
+    collector: Arc<Collector>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The collection URL to configure, without a path: `http://127.0.0.1:40000`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// What Analytics would count, and what the wire looked like.
+    pub fn summary(&self) -> Summary {
+        self.collector.store().summary()
+    }
+
+    /// By how much each event of a suite was raised: `[0]` is event1.
+    pub fn counted(&self, rsid: &str) -> [u64; 18] {
+        let store = self.collector.store();
+        store.suite(rsid).map_or([0; 18], |suite| suite.tally.events.map(|tally| tally.units))
+    }
+
+    /// The kept hits of all suites, in the order of acceptance. None where [`KeepHits::None`].
+    pub fn hits(&self) -> Vec<AcceptedHit> {
+        self.collector.store().hits(None, 0, usize::MAX)
+    }
+
+    /// A page of the kept hits of one suite, or of all.
+    pub fn hits_page(&self, rsid: Option<&str>, offset: usize, limit: usize) -> Vec<AcceptedHit> {
+        self.collector.store().hits(rsid, offset, limit)
+    }
+
+    /// How many hits were accepted, over all suites, repeats too.
+    pub fn accepted_count(&self) -> u64 {
+        self.collector.store().accepted()
+    }
+
+    /// Waits until so many hits were accepted; false where they were not in time.
+    pub fn wait_accepted(&self, count: u64, timeout: Duration) -> bool {
+        self.collector.wait_accepted(count, timeout)
+    }
+
+    /// The broken rules, the first 10,000 of them; [`Summary::violations`] counts all.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.collector.store().violations().to_vec()
+    }
+
+    /// How many first deliveries were older than the one before of the same suite and visitor.
+    pub fn inversions(&self) -> u64 {
+        self.collector.store().inversions()
+    }
+
+    /// How many requests each connection has carried, by its number.
+    pub fn requests_per_connection(&self) -> Vec<u32> {
+        self.collector.store().requests_per_connection().to_vec()
+    }
+
+    /// Replaces the fault plan and begins its draws. When this returns, `refuse` holds, or is lifted.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        self.collector.set_plan(plan);
+        self.collector.wait_for_door();
+    }
+
+    /// Lists a suite, or sets it anew; what it has counted stays.
+    pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
+        self.collector.store().set_suite(rsid, settings);
+    }
+
+    /// Forgets hits, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.
+    pub fn reset(&self) {
+        self.collector.store().reset();
+    }
+
+    /// Ends the server; returns when its port is free.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.collector.door.send_replace(Door::Closed);
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the sandbox's thread has panicked");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Stops sending to a host that is down: closed, open, probing, given up.
+//!
+//! ```text
+//!            N failures in a row            the wait is over
+//!   closed ----------------------> open ----------------------> probing
+//!     ^                             ^                              |
+//!     |                             +--- the probe fails: a longer wait
+//!     +------ any sign of life, from any state --------------------+
+//!
+//!   open, probing, or closed and failing ---- give_up since the first failure ----> given up
+//! ```
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::delivery::{Doubt, Outcome};
+
+/// How long the others wait before they ask again while one probes.
+const PROBE_POLL: Duration = Duration::from_millis(50);
+
+/// When a host counts as down, and for how long it is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerOptions {
+    /// Failures in a row, over all lanes, that open the breaker. Default 10.
+    pub failures_to_open: u32,
+    /// The first wait before a probe; each further one doubles it, with full jitter. Default 500 ms.
+    pub backoff_base: Duration,
+    /// The longest wait before a probe. Default 60 s.
+    pub backoff_max: Duration,
+    /// How long a host is tried after its first failure without a sign of life. Default 300 s.
+    pub give_up: Duration,
+}
+
+impl Default for BreakerOptions {
+    fn default() -> BreakerOptions {
+        BreakerOptions {
+            failures_to_open: 10,
+            backoff_base: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(60),
+            give_up: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Whether a request may go out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// It may; what becomes of it must be recorded.
+    Go,
+    /// Ask again after this long.
+    Wait(Duration),
+    /// The host has shown no sign of life for too long: leave it for this run.
+    GivenUp,
+}
+
+/// What an attempt says about the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered, be it with a refusal.
+    Alive,
+    /// No connection, no complete reply, or a reply that says "not now": 408, 429, 5xx.
+    Down,
+}
+
+impl Health {
+    /// Reads an outcome for what it says about the host.
+    pub fn of(outcome: &Outcome) -> Health {
+        match outcome {
+            Outcome::Delivered
+            | Outcome::Rejected(_)
+            | Outcome::BareFailure
+            | Outcome::Refused { .. }
+            | Outcome::SuiteFault(_)
+            | Outcome::Ambiguous(Doubt::Unreadable(_)) => Health::Alive,
+            Outcome::Ambiguous(Doubt::Status(status)) if *status < 500 => Health::Alive,
+            Outcome::Ambiguous(Doubt::Status(_) | Doubt::Broken(_) | Doubt::TimedOut | Doubt::RunEnded)
+            | Outcome::Retry { .. } => Health::Down,
+        }
+    }
+}
+
+/// The breaker of one host, shared by its lanes. It never sleeps: the caller passes the time and does the waiting.
+#[derive(Debug)]
+pub struct Breaker {
+    host: Box<str>,
+    options: BreakerOptions,
+    /// How long a probe may stay without a verdict: its sender was stopped, and the next may probe.
+    probe_time_max: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    failures: u32,
+    first_failure_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Closed,
+    Open { until: Instant, probes: u32 },
+    Probing { since: Instant, probes: u32 },
+    GivenUp,
+}
+
+impl Breaker {
+    /// A closed breaker. `host` names it in the log; a probe without a verdict is forgotten after `request_timeout`.
+    pub fn new(host: &str, options: BreakerOptions, request_timeout: Duration) -> Breaker {
+        Breaker {
+            host: host.into(),
+            options,
+            probe_time_max: request_timeout,
+            state: Mutex::new(State { phase: Phase::Closed, failures: 0, first_failure_at: None }),
+        }
+    }
+
+    /// Whether the host is up as far as anybody knows: every request may go.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state().phase, Phase::Closed)
+    }
+
+    /// Whether a request may go out at `now`. An open breaker gives [`Permit::Go`] to one caller at a time.
+    pub fn permit(&self, now: Instant) -> Permit {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Closed => Permit::Go,
+            Phase::GivenUp => Permit::GivenUp,
+            Phase::Probing { since, .. } if now.saturating_duration_since(since) < self.probe_time_max => {
+                Permit::Wait(PROBE_POLL)
+            }
+            Phase::Open { .. } | Phase::Probing { .. } if self.is_over(&state, now) => {
+                self.give_up(&mut state);
+                Permit::GivenUp
+            }
+            Phase::Open { until, .. } if now < until => Permit::Wait(until - now),
+            Phase::Open { probes, .. } | Phase::Probing { probes, .. } => {
+                state.phase = Phase::Probing { since: now, probes };
+                Permit::Go
+            }
+        }
+    }
+
+    /// Takes note of what an attempt that ended at `now` says about the host.
+    pub fn record(&self, now: Instant, health: Health) {
+        let mut state = self.state();
+        match health {
+            Health::Alive => self.close(&mut state),
+            Health::Down => self.fail(&mut state, now),
+        }
+    }
+
+    fn close(&self, state: &mut State) {
+        if !matches!(state.phase, Phase::Closed) {
+            tracing::info!(host = %self.host, "the collection host answers again");
+        }
+        *state = State { phase: Phase::Closed, failures: 0, first_failure_at: None };
+    }
+
+    fn fail(&self, state: &mut State, now: Instant) {
+        state.failures = state.failures.saturating_add(1);
+        state.first_failure_at.get_or_insert(now);
+        let probes = match state.phase {
+            Phase::Closed if state.failures < self.options.failures_to_open && !self.is_over(state, now) => {
+                return;
+            }
+            Phase::Closed => {
+                tracing::warn!(host = %self.host, failures = state.failures, "the collection host is down: probing it");
+                0
+            }
+            Phase::Probing { probes, .. } => probes.saturating_add(1),
+            // A request from before the breaker opened says nothing new.
+            Phase::Open { .. } | Phase::GivenUp => return,
+        };
+        if self.is_over(state, now) {
+            self.give_up(state);
+        } else {
+            let until = now + self.backoff(probes);
+            let last = state.first_failure_at.unwrap_or(now) + self.options.give_up;
+            state.phase = Phase::Open { until: until.min(last), probes };
+        }
+    }
+
+    fn give_up(&self, state: &mut State) {
+        let tried_seconds = self.options.give_up.as_secs();
+        tracing::warn!(host = %self.host, tried_seconds, "no sign of life from the collection host: leaving it for this run");
+        state.phase = Phase::GivenUp;
+    }
+
+    fn is_over(&self, state: &State, now: Instant) -> bool {
+        state.first_failure_at.is_some_and(|at| now.saturating_duration_since(at) >= self.options.give_up)
+    }
+
+    /// Full jitter: lanes of several processes that lost the same host must not come back together.
+    fn backoff(&self, probes: u32) -> Duration {
+        let longest =
+            self.options.backoff_base.saturating_mul(1 << probes.min(20)).min(self.options.backoff_max);
+        longest.mul_f64(fastrand::f64())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{DeadReason, NotReceived, SuiteFault};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn breaker() -> (Breaker, Instant) {
+        (Breaker::new("c.example.com", BreakerOptions::default(), 30 * SECOND), Instant::now())
+    }
+
+    fn opened() -> (Breaker, Instant) {
+        let (breaker, now) = breaker();
+        (0..10).for_each(|_| breaker.record(now, Health::Down));
+        (breaker, now)
+    }
+
+    /// Waits as a lane would, until a probe may go; counts the waits.
+    fn probe_at(breaker: &Breaker, mut now: Instant) -> Option<Instant> {
+        loop {
+            match breaker.permit(now) {
+                Permit::Go => return Some(now),
+                Permit::Wait(wait) => now += wait,
+                Permit::GivenUp => return None,
+            }
+        }
+    }
+
+    #[test]
+    fn ten_failures_in_a_row_open_it() {
+        let (breaker, now) = breaker();
+        for _ in 0..9 {
+            breaker.record(now, Health::Down);
+        }
+        assert_eq!(breaker.permit(now), Permit::Go);
+        breaker.record(now, Health::Alive);
+        for _ in 0..9 {
+            breaker.record(now, Health::Down);
+        }
+        assert_eq!(breaker.permit(now), Permit::Go);
+        breaker.record(now, Health::Down);
+        assert!(matches!(breaker.permit(now), Permit::Wait(_)));
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_through_at_a_time() {
+        let (breaker, now) = opened();
+        let now = probe_at(&breaker, now).expect("a probe");
+        assert_eq!(breaker.permit(now), Permit::Wait(PROBE_POLL));
+        assert_eq!(breaker.permit(now + 29 * SECOND), Permit::Wait(PROBE_POLL));
+        breaker.record(now, Health::Alive);
+        assert_eq!([breaker.permit(now), breaker.permit(now)], [Permit::Go, Permit::Go]);
+    }
+
+    #[test]
+    fn a_probe_that_was_stopped_is_replaced() {
+        let (breaker, now) = opened();
+        let now = probe_at(&breaker, now).expect("a probe");
+        assert_eq!(breaker.permit(now + 30 * SECOND), Permit::Go);
+        assert_eq!(breaker.permit(now + 30 * SECOND), Permit::Wait(PROBE_POLL));
+    }
+
+    #[test]
+    fn waits_grow_to_their_cap_and_are_jittered() {
+        let mut longest = [Duration::ZERO; 12];
+        let mut shortest = [Duration::MAX; 12];
+        for _ in 0..200 {
+            let options =
+                BreakerOptions { give_up: Duration::from_secs(1 << 20), ..BreakerOptions::default() };
+            let breaker = Breaker::new("c.example.com", options, SECOND);
+            let mut now = Instant::now();
+            (0..10).for_each(|_| breaker.record(now, Health::Down));
+            for (longest, shortest) in longest.iter_mut().zip(&mut shortest) {
+                let at = probe_at(&breaker, now).expect("a probe");
+                *longest = (*longest).max(at - now);
+                *shortest = (*shortest).min(at - now);
+                now = at;
+                breaker.record(now, Health::Down);
+            }
+        }
+        for (probes, (longest, shortest)) in longest.into_iter().zip(shortest).enumerate() {
+            let cap = (SECOND / 2 * (1 << probes)).min(60 * SECOND);
+            assert!(longest <= cap && longest > cap / 2, "probe {probes}: {longest:?}");
+            assert!(shortest < cap / 4, "probe {probes}: {shortest:?}");
+        }
+    }
+
+    #[test]
+    fn failures_from_before_it_opened_do_not_lengthen_the_wait() {
+        let (breaker, now) = opened();
+        (0..100).for_each(|_| breaker.record(now, Health::Down));
+        let at = probe_at(&breaker, now).expect("a probe");
+        assert!(at - now <= SECOND / 2);
+    }
+
+    #[test]
+    fn a_host_without_a_sign_of_life_is_given_up_after_five_minutes() {
+        let (breaker, start) = opened();
+        let mut now = start;
+        while let Some(at) = probe_at(&breaker, now) {
+            now = at + SECOND;
+            breaker.record(now, Health::Down);
+        }
+        assert!((now - start) < 302 * SECOND, "{:?}", now - start);
+        assert_eq!(breaker.permit(start + 300 * SECOND), Permit::GivenUp);
+        breaker.record(now, Health::Alive);
+        assert_eq!(breaker.permit(now), Permit::Go);
+    }
+
+    #[test]
+    fn a_single_lane_of_time_outs_gives_up_too() {
+        let (breaker, start) = breaker();
+        breaker.record(start, Health::Down);
+        breaker.record(start + 299 * SECOND, Health::Down);
+        assert_eq!(breaker.permit(start + 299 * SECOND), Permit::Go);
+        breaker.record(start + 300 * SECOND, Health::Down);
+        assert_eq!(breaker.permit(start + 300 * SECOND), Permit::GivenUp);
+    }
+
+    #[test]
+    fn any_complete_reply_but_5xx_429_and_408_is_a_sign_of_life() {
+        let retry = |cause| Outcome::Retry { cause, retry_after: None };
+        for (outcome, health) in [
+            (Outcome::Delivered, Health::Alive),
+            (Outcome::Rejected(DeadReason::Adobe("Syntax Error".to_owned())), Health::Alive),
+            (Outcome::BareFailure, Health::Alive),
+            (Outcome::Refused { status: 403 }, Health::Alive),
+            (Outcome::SuiteFault(SuiteFault::NoAccount), Health::Alive),
+            (Outcome::Ambiguous(Doubt::Unreadable(200)), Health::Alive),
+            (Outcome::Ambiguous(Doubt::Status(302)), Health::Alive),
+            (Outcome::Ambiguous(Doubt::Status(502)), Health::Down),
+            (Outcome::Ambiguous(Doubt::Broken("reset".to_owned())), Health::Down),
+            (Outcome::Ambiguous(Doubt::TimedOut), Health::Down),
+            (retry(NotReceived::Status(429)), Health::Down),
+            (retry(NotReceived::Status(503)), Health::Down),
+            (retry(NotReceived::Connect("refused".to_owned())), Health::Down),
+            (retry(NotReceived::BeforeFirstByte), Health::Down),
+        ] {
+            assert_eq!(Health::of(&outcome), health, "{outcome:?}");
+        }
+    }
+}

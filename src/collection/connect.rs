@@ -1,0 +1,154 @@
+//! From a collection host's address to a stream: names, TCP, the proxy's tunnel, TLS.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::CollectionError;
+use super::proxy::{Proxy, Route};
+use super::socket::{Socket, Stream};
+use crate::delivery::NotReceived;
+use crate::suite::CollectionUrl;
+
+/// Which certificates vouch for a collection host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Roots {
+    /// The operating system's, so that inspecting proxies work. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them, as everywhere.
+    #[default]
+    System,
+    /// The operating system's and these, in PEM.
+    Extra(Vec<u8>),
+}
+
+/// The certificates that were given beside the system's.
+pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionError> {
+    let bad = |why: String| CollectionError::BadRoots(why);
+    let mut store = RootCertStore::empty();
+    if let Roots::Extra(pem) = roots {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            store.add(certificate).map_err(|error| bad(error.to_string()))?;
+        }
+        if store.is_empty() {
+            return Err(bad("there is no certificate in them".to_owned()));
+        }
+    }
+    Ok(store)
+}
+
+/// Adds the system's certificates to `store`. That there are none at all is each connection's error: a collector on loopback
+/// needs none.
+pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::debug!(%error, "cannot read some of the system's root certificates");
+    }
+    store.add_parsable_certificates(system.certs);
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring's default suites cover TLS 1.2 and 1.3")
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// Where a host is, how it is reached, and what it must prove.
+pub(super) struct Address {
+    pub(super) url: CollectionUrl,
+    pub(super) route: Route,
+    /// `None` for plain http.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+impl Address {
+    /// Connects by `deadline`. Each error says which step failed.
+    pub(super) async fn connect(&self, deadline: Instant) -> Result<Stream, NotReceived> {
+        let tcp = match &self.route {
+            Route::Direct => dial(self.url.host(), self.url.port(), deadline).await?,
+            Route::Proxy(proxy) => {
+                let mut tcp =
+                    dial(&proxy.host, proxy.port, deadline).await.map_err(|cause| of_proxy(cause, proxy))?;
+                timeout_at(deadline, proxy.open_tunnel(&mut tcp, &self.url))
+                    .await
+                    .map_err(|_| NotReceived::Proxy("no answer in time".to_owned()))??;
+                tcp
+            }
+            Route::Unusable(why) => return Err(NotReceived::Proxy((*why).to_owned())),
+        };
+        match &self.tls {
+            None => Ok(Stream::Plain(Socket::new(tcp))),
+            Some(config) => self.secure(Arc::clone(config), tcp, deadline).await,
+        }
+    }
+
+    async fn secure(
+        &self,
+        config: Arc<ClientConfig>,
+        tcp: TcpStream,
+        deadline: Instant,
+    ) -> Result<Stream, NotReceived> {
+        let name = ServerName::try_from(self.url.host().to_owned())
+            .map_err(|_| NotReceived::Tls(format!("{:?} is no name for a certificate", self.url.host())))?;
+        let handshake = TlsConnector::from(config).connect(name, Socket::new(tcp));
+        match timeout_at(deadline, handshake).await {
+            Ok(Ok(tls)) => Ok(Stream::Tls(Box::new(tls))),
+            Ok(Err(error)) => Err(NotReceived::Tls(describe_tls(&error))),
+            Err(_) => Err(NotReceived::Tls("the handshake timed out".to_owned())),
+        }
+    }
+}
+
+/// Connects to the first address of `host` that answers. Each gets an equal part of the time that is left, so that one which
+/// swallows packets does not use up the next one's.
+async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NotReceived> {
+    let found = timeout_at(deadline, lookup_host((host, port)))
+        .await
+        .map_err(|_| NotReceived::Resolve(format!("{host}: no answer in time")))?
+        .map_err(|error| NotReceived::Resolve(format!("{host}: {error}")))?;
+    let addresses: Vec<_> = found.collect();
+    let mut failure = NotReceived::Resolve(format!("{host}: no address"));
+    for (tried, address) in addresses.iter().enumerate() {
+        let now = Instant::now();
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(now) / left;
+        let connected = timeout_at(now + share, TcpStream::connect(address)).await;
+        let connected =
+            connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "timed out")));
+        match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failure = NotReceived::Connect(format!("{address}: {error}")),
+        }
+    }
+    Err(failure)
+}
+
+fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
+    match cause {
+        NotReceived::Connect(why) => NotReceived::Connect(format!("proxy {proxy}: {why}")),
+        NotReceived::Resolve(why) => NotReceived::Resolve(format!("proxy {why}")),
+        cause @ (NotReceived::Tls(_)
+        | NotReceived::Proxy(_)
+        | NotReceived::BeforeFirstByte
+        | NotReceived::Status(_)) => cause,
+    }
+}
+
+/// The TLS layer's own words, with the two faults that an operator meets put plainly.
+fn describe_tls(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)"
+                .to_owned()
+        }
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    }
+}

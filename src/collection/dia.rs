@@ -1,0 +1,320 @@
+//! A connection to a collection host, and one hit over it.
+//!
+//! The HTTP connection is polled in place by the request that needs it, not by a task of its own: one wake-up per reply
+//! instead of three. While no request is in flight nobody polls it, so each request first looks whether the server is still
+//! there.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::header::LOCATION;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Host;
+use super::reply::classify;
+use super::socket::{Meter, Stream};
+use crate::delivery::{Doubt, NotReceived, Outcome};
+
+/// Where DIA reads XML: at response type 6, with the report suite named in the body alone ("Request" of the DIA guide).
+const PATH: &str = "/b/ss//6";
+/// How long a connection may lie idle and still be used. Adobe closes after about 15 s (`Keep-Alive: timeout=15` in the
+/// sample reply of the DIA guide).
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// The longest reply body that is read, in bytes. Adobe's has about a hundred.
+const REPLY_BYTES_MAX: usize = 64 << 10;
+/// The most that hyper buffers of a reply's head, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// One keep-alive connection with at most one request in flight; replaced when the server or a fault has closed it.
+pub struct Connection {
+    host: Arc<Host>,
+    live: Option<Live>,
+    timer: Timer,
+}
+
+impl Connection {
+    pub(super) fn new(host: Arc<Host>) -> Connection {
+        Connection { host, live: None, timer: Timer::default() }
+    }
+
+    /// Sends one hit and tells what became of it. Connects when it must; needs a tokio runtime with I/O and time. Dropping
+    /// the future closes the connection, and whether the hit was received is then unknown.
+    pub async fn send(&mut self, body: Bytes) -> Outcome {
+        let started_at = Instant::now();
+        self.timer.deadline = Some(started_at + self.host.request_timeout);
+        if let Some(mut live) = self.live.take().filter(|live| live.is_fresh(started_at)) {
+            let sent = live.exchange(self.host.request(body.clone()), &mut self.timer).await;
+            if !matches!(sent, Err(Failure::Broken(_)) if live.meter.written_bytes() == 0) {
+                return self.conclude(live, sent);
+            }
+            tracing::trace!(host = %self.host.address.url, "the server had closed the connection: a new one");
+        }
+        let deadline = started_at + self.host.connect_timeout.min(self.host.request_timeout);
+        let connected = match self.host.address.connect(deadline).await {
+            Ok(stream) => Live::start(stream).await,
+            Err(cause) => Err(cause),
+        };
+        match connected {
+            Ok(mut live) => {
+                let sent = live.exchange(self.host.request(body), &mut self.timer).await;
+                self.conclude(live, sent)
+            }
+            Err(cause) => Outcome::Retry { cause, retry_after: None },
+        }
+    }
+
+    fn conclude(&mut self, mut live: Live, sent: Result<Reply, Failure>) -> Outcome {
+        match sent {
+            Ok(reply) => {
+                let outcome = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+                if let Some(location) = reply.headers.get(LOCATION) {
+                    let host = &self.host.address.url;
+                    tracing::debug!(%host, status = reply.status, ?location, "a redirect, not followed");
+                }
+                if live.rest(&reply.headers) {
+                    self.live = Some(live);
+                }
+                outcome
+            }
+            Err(failure) => failure.outcome(live.meter.written_bytes()),
+        }
+    }
+}
+
+impl Host {
+    fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static(PATH);
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// A complete reply; one that is too long has an empty body, so that its status alone speaks.
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Why there is no complete reply.
+enum Failure {
+    Broken(String),
+    TimedOut,
+}
+
+impl Failure {
+    /// What a failure means depends on one thing: whether any byte of the request was written.
+    fn outcome(self, written_bytes: usize) -> Outcome {
+        let retry = |cause| Outcome::Retry { cause, retry_after: None };
+        match self {
+            Failure::Broken(_) if written_bytes == 0 => retry(NotReceived::BeforeFirstByte),
+            Failure::TimedOut if written_bytes == 0 => {
+                retry(NotReceived::Connect("timed out before the first byte was written".to_owned()))
+            }
+            Failure::Broken(why) => Outcome::Ambiguous(Doubt::Broken(why)),
+            Failure::TimedOut => Outcome::Ambiguous(Doubt::TimedOut),
+        }
+    }
+
+    fn of(error: &hyper::Error) -> Failure {
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        if error.is_incomplete_message() || io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            return Failure::closed();
+        }
+        Failure::Broken(match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
+    }
+
+    fn closed() -> Failure {
+        Failure::Broken("the server closed it".to_owned())
+    }
+}
+
+/// An open connection.
+struct Live {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// `None` once it has ended.
+    driver: Option<Driver>,
+    meter: Arc<Meter>,
+    idle_since: Instant,
+    idle_max: Duration,
+}
+
+impl Live {
+    async fn start(stream: Stream) -> Result<Live, NotReceived> {
+        let meter = stream.meter();
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| NotReceived::BeforeFirstByte)?;
+        Ok(Live { sender, driver: Some(driver), meter, idle_since: Instant::now(), idle_max: IDLE_MAX })
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.idle_since) < self.idle_max
+    }
+
+    /// Prepares for the next request; false if there can be none.
+    fn rest(&mut self, headers: &HeaderMap) -> bool {
+        self.idle_since = Instant::now();
+        self.idle_max = idle_max(headers);
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Sends a request and reads its reply, as long as `timer` allows.
+    async fn exchange(&mut self, request: Request<Full<Bytes>>, timer: &mut Timer) -> Result<Reply, Failure> {
+        self.meter.begin_request();
+        let mut response = pin!(self.sender.send_request(request));
+        let driver = &mut self.driver;
+        let response = poll_fn(|cx| {
+            let is_open = drive(driver, cx);
+            // Only the driver completes it, so nobody else needs to be woken for it.
+            match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of(&error))),
+                Poll::Pending if !is_open => Poll::Ready(Err(Failure::closed())),
+                Poll::Pending => timer.poll(cx).map(|()| Err(Failure::TimedOut)),
+            }
+        });
+        let (head, body) = response.await?.into_parts();
+        let body = read_body(driver, body, timer).await?;
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+    }
+}
+
+/// Reads the whole body; what is longer than [`REPLY_BYTES_MAX`] counts as empty.
+async fn read_body(
+    driver: &mut Option<Driver>,
+    mut body: Incoming,
+    timer: &mut Timer,
+) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = poll_fn(|cx| {
+            let is_open = drive(driver, cx);
+            match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(frame) => Poll::Ready(frame.transpose().map_err(|error| Failure::of(&error))),
+                Poll::Pending if !is_open => Poll::Ready(Err(Failure::closed())),
+                Poll::Pending => timer.poll(cx).map(|()| Err(Failure::TimedOut)),
+            }
+        });
+        let Some(frame) = frame.await? else { break };
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + whole.len() + data.len() > REPLY_BYTES_MAX {
+            return Ok(Bytes::new());
+        }
+        // Nearly every reply is one piece, which needs no copy.
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Lets the connection read and write. False once it has ended: then what it read is all there will be.
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
+    if let Some(running) = driver {
+        match Pin::new(running).poll(cx) {
+            Poll::Pending => return true,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => tracing::trace!(%error, "the connection ended"),
+        }
+        *driver = None;
+    }
+    false
+}
+
+/// How long the server lets the connection lie idle: [`IDLE_MAX`], or two thirds of a shorter promise, as 10 s are of
+/// Adobe's 15.
+fn idle_max(headers: &HeaderMap) -> Duration {
+    let promised = headers.get("keep-alive").and_then(|value| value.to_str().ok()).and_then(|text| {
+        let seconds = |part: &str| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse::<u32>().ok())?
+        };
+        text.split(',').find_map(seconds)
+    });
+    promised.map_or(IDLE_MAX, |seconds| (Duration::from_secs(u64::from(seconds)) * 2 / 3).min(IDLE_MAX))
+}
+
+/// A deadline that moves with each request. The timer underneath is moved only when it fires, which for requests that are
+/// answered is hardly ever.
+#[derive(Default)]
+struct Timer {
+    deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dia_56_one_written_byte_makes_the_difference() {
+        let broken = || Failure::Broken("reset".to_owned());
+        let retry = |cause| Outcome::Retry { cause, retry_after: None };
+        assert_eq!(broken().outcome(0), retry(NotReceived::BeforeFirstByte));
+        assert_eq!(broken().outcome(1), Outcome::Ambiguous(Doubt::Broken("reset".to_owned())));
+        assert!(matches!(
+            Failure::TimedOut.outcome(0),
+            Outcome::Retry { cause: NotReceived::Connect(_), .. }
+        ));
+        assert_eq!(Failure::TimedOut.outcome(1), Outcome::Ambiguous(Doubt::TimedOut));
+    }
+
+    #[test]
+    fn dia_59_a_shorter_keep_alive_of_the_server_is_honoured() {
+        for (header, milliseconds) in [
+            ("timeout=15", 10_000),
+            ("timeout=15, max=100", 10_000),
+            ("max=100, Timeout = 6", 4_000),
+            ("timeout=1", 666),
+            ("timeout=0", 0),
+            ("timeout=soon", 10_000),
+            ("max=5", 10_000),
+            ("", 10_000),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                http::header::HeaderName::from_static("keep-alive"),
+                header.parse().expect("a header"),
+            )]);
+            assert_eq!(idle_max(&headers).as_millis(), milliseconds, "{header}");
+        }
+        assert_eq!(idle_max(&HeaderMap::new()), IDLE_MAX);
+    }
+}

@@ -1,0 +1,139 @@
+//! Hits per second: who may send when, so that all lanes together keep a rate.
+
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The most that may go out at once after a pause, as a part of a second's hits.
+const BURSTS_PER_SECOND: u64 = 10;
+/// One hit, in the unit of [`Pace`]: nanoseconds times hits per second. At whole numbers no rate drifts, 3 a second included.
+const HIT: u128 = 1_000_000_000;
+
+/// Keeps a rate over all lanes that share it. Exact over the long run; after a pause at most a tenth of a second's hits, and
+/// at least one, go out at once.
+#[derive(Debug)]
+pub struct Limiter {
+    pace: Option<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    hits_per_second: u128,
+    /// How far behind the clock the next hit may be, in nanoseconds times hits per second.
+    slack: u128,
+    started_at: Instant,
+    /// When the next hit is due after `started_at`, in the same unit.
+    next: Mutex<u128>,
+}
+
+impl Limiter {
+    /// A limiter at `hits_per_second`, which begins now; `None` never waits.
+    pub fn new(hits_per_second: Option<NonZeroU32>, now: Instant) -> Limiter {
+        let pace = hits_per_second.map(|rate| {
+            let rate = u64::from(rate.get());
+            let burst = (rate / BURSTS_PER_SECOND).max(1);
+            Pace {
+                hits_per_second: u128::from(rate),
+                slack: u128::from(burst - 1) * HIT,
+                started_at: now,
+                next: Mutex::new(0),
+            }
+        });
+        Limiter { pace }
+    }
+
+    /// Takes the next place in line and tells how long to wait for it. A place cannot be given back: who does not send after
+    /// all leaves a gap of one hit.
+    pub fn reserve(&self, now: Instant) -> Duration {
+        self.pace.as_ref().map_or(Duration::ZERO, |pace| pace.reserve(now))
+    }
+}
+
+impl Pace {
+    fn reserve(&self, now: Instant) -> Duration {
+        let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * self.hits_per_second;
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = (*next).max(elapsed.saturating_sub(self.slack));
+        *next = due + HIT;
+        let wait = due.saturating_sub(elapsed).div_ceil(self.hits_per_second);
+        Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(hits_per_second: u32) -> (Limiter, Instant) {
+        let now = Instant::now();
+        (Limiter::new(NonZeroU32::new(hits_per_second), now), now)
+    }
+
+    #[test]
+    fn no_rate_is_no_wait() {
+        let (limiter, now) = limiter(0);
+        assert!((0..1000).all(|_| limiter.reserve(now).is_zero()));
+    }
+
+    #[test]
+    fn dia_62_a_rate_is_exact_over_the_long_run() {
+        for (hits_per_second, hits) in
+            [(1, 100_u32), (3, 10_000), (7, 70_000), (999, 999_000), (1_000_000, 10)]
+        {
+            let (limiter, now) = limiter(hits_per_second);
+            let last = (0..=hits).map(|_| limiter.reserve(now)).last().expect("hits");
+            let exact = Duration::from_secs(u64::from(hits)).as_nanos().div_ceil(u128::from(hits_per_second));
+            assert_eq!(last.as_nanos(), exact, "{hits_per_second} a second");
+        }
+    }
+
+    #[test]
+    fn the_first_hits_are_paced_too() {
+        let (limiter, now) = limiter(100);
+        let waits: Vec<_> = (0..4).map(|_| limiter.reserve(now).as_millis()).collect();
+        assert_eq!(waits, [0, 10, 20, 30]);
+    }
+
+    #[test]
+    fn a_pause_earns_a_tenth_of_a_second_and_no_more() {
+        let (limiter, start) = limiter(100);
+        let now = start + Duration::from_secs(3600);
+        let at_once = (0..50).take_while(|_| limiter.reserve(now).is_zero()).count();
+        assert_eq!(at_once, 10);
+    }
+
+    #[test]
+    fn a_slow_rate_never_bursts() {
+        let (limiter, start) = limiter(2);
+        let now = start + Duration::from_secs(60);
+        let waits: Vec<_> = (0..3).map(|_| limiter.reserve(now).as_millis()).collect();
+        assert_eq!(waits, [0, 500, 1000]);
+    }
+
+    #[test]
+    fn no_second_holds_more_than_its_rate_and_a_burst() {
+        let (limiter, start) = limiter(50);
+        let mut sent_at = Vec::new();
+        let mut now = start;
+        for step in 0..2000u64 {
+            now += Duration::from_millis(step * 7919 % 40);
+            now += limiter.reserve(now);
+            sent_at.push(now);
+        }
+        for (first, at) in sent_at.iter().enumerate() {
+            let within =
+                sent_at[first..].iter().take_while(|later| **later - *at < Duration::from_secs(1)).count();
+            assert!(within <= 55, "{within} hits within a second");
+        }
+    }
+
+    #[test]
+    fn an_earlier_instant_is_no_panic() {
+        let (limiter, now) = limiter(10);
+        limiter.reserve(now + Duration::from_secs(5));
+        let before = now.checked_sub(Duration::from_millis(1)).expect("an uptime");
+        assert!(limiter.reserve(before) > Duration::from_secs(4));
+    }
+}

@@ -1,0 +1,308 @@
+//! What a reply means for the hit: status, headers and body in, [`Outcome`] out, no I/O.
+//!
+//! Adobe's body is no well-formed XML: `<status>` and `<reason>` are two roots, the declaration appears up to twice, and the
+//! pages disagree on letter case. So the two elements are looked for, and no XML parser is asked.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use memchr::{memchr, memmem};
+
+use crate::delivery::{DeadReason, Doubt, NotReceived, Outcome, SuiteFault};
+
+/// The longest reason that is kept, in characters. The documented ones have up to 25.
+const REASON_CHARS_MAX: usize = 200;
+/// The reason that condemns the suite and not the event ("Response types" of the DIA guide; it stands in the body only).
+const NO_ACCOUNT: &str = "NO account";
+
+/// Tells what a complete reply means. `now` is what a date in `Retry-After` is relative to.
+pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Outcome {
+    match status {
+        200..=299 => Said::read(body).outcome(status),
+        404 => Outcome::SuiteFault(SuiteFault::NotFound),
+        408 | 429 | 500 | 503 => {
+            Outcome::Retry { cause: NotReceived::Status(status), retry_after: retry_after(headers, now) }
+        }
+        400..=499 => Outcome::Refused { status },
+        _ => Outcome::Ambiguous(Doubt::Status(status)),
+    }
+}
+
+/// `Retry-After` in either of its forms: seconds, or a date; a date that has passed is no wait.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    Some(at.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+/// What the body of a 2xx says.
+#[derive(Default)]
+struct Said<'a> {
+    is_success: bool,
+    is_failure: bool,
+    /// Whether a status stands there that is neither, or is cut off.
+    is_garbled: bool,
+    reason: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    fn read(body: &'a [u8]) -> Said<'a> {
+        let mut said = Said::default();
+        let mut rest = body;
+        while let Some(at) = memchr(b'<', rest) {
+            rest = &rest[at + 1..];
+            if rest.starts_with(b"!--") {
+                rest = memmem::find(rest, b"-->").map_or(&[], |end| &rest[end..]);
+            } else if let Some(content) = content(rest, b"status") {
+                said.add_status(content);
+            } else if let Some(content) = content(rest, b"reason") {
+                let words = text(content);
+                said.reason = said.reason.or((!words.is_empty()).then_some(words));
+            }
+        }
+        said
+    }
+
+    fn add_status(&mut self, content: &[u8]) {
+        let words = text(content);
+        if !is_closed(content, b"status") {
+            self.is_garbled = true;
+        } else if words.eq_ignore_ascii_case(b"SUCCESS") {
+            self.is_success = true;
+        } else if words.eq_ignore_ascii_case(b"FAILURE") {
+            self.is_failure = true;
+        } else {
+            self.is_garbled = true;
+        }
+    }
+
+    /// SUCCESS alone is success. What contradicts itself is no more readable than what says nothing.
+    fn outcome(&self, status: u16) -> Outcome {
+        match (self.is_success, self.is_failure, self.reason) {
+            _ if self.is_garbled => Outcome::Ambiguous(Doubt::Unreadable(status)),
+            (true, false, None) => Outcome::Delivered,
+            (false, true, None) => Outcome::BareFailure,
+            (false, true, Some(reason)) => rejection(reason),
+            (true, true, _) | (true, _, Some(_)) | (false, false, _) => {
+                Outcome::Ambiguous(Doubt::Unreadable(status))
+            }
+        }
+    }
+}
+
+fn rejection(reason: &[u8]) -> Outcome {
+    let words: String = String::from_utf8_lossy(reason)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(REASON_CHARS_MAX)
+        .collect();
+    if words
+        .split_whitespace()
+        .map(str::to_ascii_lowercase)
+        .eq(NO_ACCOUNT.split(' ').map(str::to_ascii_lowercase))
+    {
+        return Outcome::SuiteFault(SuiteFault::NoAccount);
+    }
+    Outcome::Rejected(DeadReason::Adobe(words.trim().to_owned()))
+}
+
+/// What follows the opening tag `name`, if `rest`, which begins behind a `<`, is one. An empty element has no content.
+fn content<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (head, tail) = rest.split_at_checked(name.len())?;
+    if !head.eq_ignore_ascii_case(name)
+        || !matches!(tail.first()?, b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n')
+    {
+        return None;
+    }
+    let end = memchr(b'>', tail)?;
+    if tail[..end].ends_with(b"/") { Some(&[]) } else { Some(&tail[end + 1..]) }
+}
+
+/// The text before the next tag, without the white space around it.
+fn text(content: &[u8]) -> &[u8] {
+    content[..memchr(b'<', content).unwrap_or(content.len())].trim_ascii()
+}
+
+/// Whether the next tag closes the element. A status without its end may be the beginning of another word.
+fn is_closed(content: &[u8], name: &[u8]) -> bool {
+    let Some(tag) = memchr(b'<', content).and_then(|at| content[at..].strip_prefix(b"</")) else {
+        return false;
+    };
+    let Some(end) = memchr(b'>', tag) else { return false };
+    tag[..end].trim_ascii_end().eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECLARATION: &str = "<?xml version=1.0 encoding=UTF-8?>";
+
+    fn of(status: u16, body: &str) -> Outcome {
+        classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn adobe(words: &str) -> Outcome {
+        Outcome::Rejected(DeadReason::Adobe(words.to_owned()))
+    }
+
+    #[test]
+    fn dia_48_49_success_is_found_in_every_published_shape() {
+        for body in [
+            format!("{DECLARATION}<status>SUCCESS</status>"),
+            format!("{DECLARATION}\n<status>SUCCESS</status>\n"),
+            format!("{DECLARATION}{DECLARATION}\r\n<status>\r\n SUCCESS\t</status>"),
+            "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?><STATUS>success</STATUS>".to_owned(),
+            "<status >Success</Status >".to_owned(),
+            "<status>SUCCESS</status><reason></reason>".to_owned(),
+            "<status>SUCCESS</status><reason/>".to_owned(),
+            "<!-- <status>FAILURE</status> --><status>SUCCESS</status>".to_owned(),
+        ] {
+            assert_eq!(of(200, &body), Outcome::Delivered, "{body}");
+            assert_eq!(of(202, &body), Outcome::Delivered, "{body}");
+        }
+    }
+
+    #[test]
+    fn dia_48_a_2xx_that_does_not_say_success_alone_is_in_doubt() {
+        for body in [
+            "",
+            "OK",
+            "SUCCESS",
+            "<html><body>It works!</body></html>",
+            "<status></status>",
+            "<status/>",
+            "<status>SUCCESS",
+            "<status>SUCCESS</stat",
+            "<status>SUCCESS</reason>",
+            "<status>SUCC</status>",
+            "<status>SUCCESSFUL</status>",
+            "<statuses>SUCCESS</statuses>",
+            "<status>SUCCESS</status><status>FAILURE</status>",
+            "<status>FAILURE</status><status>SUCCESS</status>",
+            "<status>SUCCESS</status><reason>NO account</reason>",
+            "<status>SUCCESS</status><status>MAYBE</status>",
+            "<!-- <status>SUCCESS</status> -->",
+            "<!-- <status>SUCCESS</status>",
+            "<reason>Syntax Error</reason>",
+            "<",
+            "<status",
+            "\u{0}\u{1}",
+        ] {
+            assert_eq!(of(200, body), Outcome::Ambiguous(Doubt::Unreadable(200)), "{body}");
+        }
+        assert_eq!(of(204, ""), Outcome::Ambiguous(Doubt::Unreadable(204)));
+    }
+
+    #[test]
+    fn dia_50_reasons_are_told_apart_and_kept_word_for_word() {
+        for reason in [
+            "NO pagename OR pageurl",
+            "NO visitorid OR ipaddress",
+            "Syntax Error",
+            "Syntax error",
+            "Ne timestamp <=> ?".split('<').next().unwrap_or_default().trim(),
+            "Timestamps  are not enabled; see 100% of them",
+        ] {
+            let body = format!("{DECLARATION}<status>FAILURE</status>{DECLARATION}<reason>{reason}</reason>");
+            assert_eq!(of(200, &body), adobe(reason), "{body}");
+        }
+        assert_eq!(of(200, "<reason> Odd </reason>\n<STATUS>failure</STATUS>"), adobe("Odd"));
+        assert_eq!(of(200, "<status>FAILURE</status><reason>cut off"), adobe("cut off"));
+    }
+
+    #[test]
+    fn dia_51_no_account_is_found_in_the_body_in_any_case() {
+        for reason in ["NO account", "no Account", " NO\n account "] {
+            let body = format!("<status>FAILURE</status><reason>{reason}</reason>");
+            assert_eq!(of(200, &body), Outcome::SuiteFault(SuiteFault::NoAccount), "{body}");
+        }
+        assert_eq!(of(200, "<status>FAILURE</status><reason>NO accounts</reason>"), adobe("NO accounts"));
+    }
+
+    #[test]
+    fn a_failure_without_words_is_bare() {
+        for body in [
+            "<status>FAILURE</status>",
+            "<status>FAILURE</status><reason/>",
+            "<status>FAILURE</status><reason> </reason>",
+        ] {
+            assert_eq!(of(200, body), Outcome::BareFailure, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_reason_is_cleaned_and_cut() {
+        let long = "é".repeat(REASON_CHARS_MAX + 1);
+        let body = format!("<status>FAILURE</status><reason>{long}</reason>");
+        assert_eq!(of(200, &body), adobe(&long[..2 * REASON_CHARS_MAX]));
+        assert_eq!(of(200, "<status>FAILURE</status><reason>a\u{1b}[31mb\nc</reason>"), adobe("a [31mb c"));
+        let invalid = classify(
+            200,
+            &HeaderMap::new(),
+            b"<status>FAILURE</status><reason>\xff</reason>",
+            SystemTime::UNIX_EPOCH,
+        );
+        assert_eq!(invalid, adobe("\u{fffd}"));
+    }
+
+    #[test]
+    fn dia_53_to_56_a_status_decides_whatever_the_body_says() {
+        let success = "<status>SUCCESS</status>";
+        let retry = |status| Outcome::Retry { cause: NotReceived::Status(status), retry_after: None };
+        let doubt = |status| Outcome::Ambiguous(Doubt::Status(status));
+        for (status, outcome) in [
+            (404, Outcome::SuiteFault(SuiteFault::NotFound)),
+            (408, retry(408)),
+            (429, retry(429)),
+            (500, retry(500)),
+            (503, retry(503)),
+            (400, Outcome::Refused { status: 400 }),
+            (403, Outcome::Refused { status: 403 }),
+            (413, Outcome::Refused { status: 413 }),
+            (499, Outcome::Refused { status: 499 }),
+            (101, doubt(101)),
+            (301, doubt(301)),
+            (302, doubt(302)),
+            (304, doubt(304)),
+            (307, doubt(307)),
+            (501, doubt(501)),
+            (502, doubt(502)),
+            (504, doubt(504)),
+            (599, doubt(599)),
+            (999, doubt(999)),
+        ] {
+            assert_eq!(of(status, success), outcome, "{status}");
+        }
+    }
+
+    #[test]
+    fn dia_55_retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
+        for (header, wait) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, header.parse().expect("a header"))]);
+            let outcome = classify(429, &headers, b"", now);
+            let retry_after = wait.map(Duration::from_secs);
+            assert_eq!(
+                outcome,
+                Outcome::Retry { cause: NotReceived::Status(429), retry_after },
+                "{header:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The stream under a connection: plain or TLS over a socket that counts what it was given to send.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// How much is read at most when the socket itself is asked: an idle peer has nothing to say but a TLS record or two.
+const LOOK_BYTES: usize = 256;
+
+/// What a socket tells its connection, and is told by it.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    written_bytes: AtomicUsize,
+    must_look: AtomicBool,
+}
+
+impl Meter {
+    /// Begins a request: counts from zero, and has the next read ask the kernel, whatever the runtime believes. The runtime
+    /// learns that a server has closed only when it next polls for events, which a busy lane may outrun.
+    pub(super) fn begin_request(&self) {
+        self.written_bytes.store(0, Relaxed);
+        self.must_look.store(true, Relaxed);
+    }
+
+    /// Bytes given to the socket since the request began.
+    pub(super) fn written_bytes(&self) -> usize {
+        self.written_bytes.load(Relaxed)
+    }
+}
+
+/// A TCP stream that counts. It lies below TLS: what the TLS layer has only buffered is not yet written, and what it wrote
+/// before it failed is.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    meter: Arc<Meter>,
+}
+
+impl Socket {
+    pub(super) fn new(tcp: TcpStream) -> Socket {
+        Socket { tcp, meter: Arc::default() }
+    }
+
+    fn counted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.meter.written_bytes.fetch_add(bytes, Relaxed);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.meter.must_look.load(Relaxed) {
+            self.meter.must_look.store(false, Relaxed);
+            let space = buf.initialize_unfilled_to(LOOK_BYTES.min(buf.remaining()));
+            match rustix::io::read(&self.tcp, space) {
+                Ok(bytes) => {
+                    buf.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.counted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.counted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// What HTTP is spoken over.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Stream {
+    pub(super) fn meter(&self) -> Arc<Meter> {
+        match self {
+            Stream::Plain(socket) => Arc::clone(&socket.meter),
+            Stream::Tls(tls) => Arc::clone(&tls.get_ref().0.meter),
+        }
+    }
+}
+
+macro_rules! either {
+    ($stream:expr, $method:ident($($argument:expr),*)) => {
+        match &mut *$stream {
+            Stream::Plain(socket) => Pin::new(socket).$method($($argument),*),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,545 @@
+//! A lane: one connection, at most one request in flight, the events of its visitors in their order.
+//!
+//! ```text
+//! inbound ──> queue ──> claimed (at most two, on disk before they are sent) ──> sent ──> recorded
+//!               ^                                                                │
+//!               └── aside: events of a visitor whose first one waits in backoff <┘
+//! ```
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::Stop;
+use super::feed::{Parcel, Work};
+use super::host::HostRun;
+use super::recorder::{ClaimTicket, Recorder, RecorderGone};
+use super::retry::{Next, RetryLimits, Situation, next};
+use super::summary::Tally;
+use crate::buffer::{Change, Delivered};
+use crate::clock::Clock;
+use crate::collection::{Connection, Health, Permit};
+use crate::delivery::{DeadReason, Doubt, Outcome};
+use crate::hit::VisitorKey;
+use crate::suite::OnAmbiguous;
+
+/// Claims that a lane may hold: one in flight, one ready behind it.
+const CLAIMS_MAX: usize = 2;
+/// Events that a lane sets aside for visitors in backoff; beyond that such a visitor waits for the next run.
+const ASIDE_MAX: usize = 1_024;
+/// The longest pause that a claim may sit through unsent; in a longer one it is given back, so that a crash leaves no doubt
+/// about an event that was not sent.
+const CLAIM_IDLE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What a lane needs of its run.
+pub(super) struct LaneContext {
+    pub(super) host: Arc<HostRun>,
+    pub(super) recorder: Recorder,
+    pub(super) limits: RetryLimits,
+    pub(super) stop: Stop,
+    pub(super) tally: Arc<Tally>,
+    pub(super) clock: Clock,
+}
+
+impl LaneContext {
+    /// Waits until the run stops, or its host is left.
+    async fn stopped(&self) {
+        tokio::select! {
+            _ = self.stop.wait() => {}
+            () = self.host.given_up() => {}
+        }
+    }
+}
+
+/// A visitor whose first event waits; the others wait behind it.
+struct Aside {
+    /// When the first may go; `None` while it is claimed or in flight.
+    due: Option<Instant>,
+    parcels: VecDeque<Parcel>,
+}
+
+pub(super) struct Lane {
+    context: LaneContext,
+    connection: Connection,
+    inbound: Receiver<Vec<Parcel>>,
+    queue: VecDeque<Parcel>,
+    claimed: VecDeque<(Parcel, ClaimTicket)>,
+    aside: HashMap<VisitorKey, Aside>,
+    aside_count: usize,
+    /// Visitors with an event that this run leaves pending: they get nothing more.
+    ended: HashSet<VisitorKey>,
+    /// Whether the breaker lets this lane find out if its host is up.
+    is_probing: bool,
+    /// Whether the pace of the next hit was reserved and waited for.
+    is_paid: bool,
+}
+
+/// What a lane turns to.
+enum Turn {
+    Go,
+    Wait(Option<Instant>),
+    End,
+}
+
+impl Lane {
+    pub(super) fn new(context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
+        let connection = context.host.host.connection();
+        Lane {
+            context,
+            connection,
+            inbound,
+            queue: VecDeque::new(),
+            claimed: VecDeque::new(),
+            aside: HashMap::new(),
+            aside_count: 0,
+            ended: HashSet::new(),
+            is_probing: false,
+            is_paid: false,
+        }
+    }
+
+    /// Sends until there is nothing left, the run stops or the recorder fails.
+    pub(super) async fn run(mut self) -> Result<(), RecorderGone> {
+        loop {
+            if self.is_stopped() {
+                break;
+            }
+            if let Some(until) = self.host_pause() {
+                self.give_back().await?;
+                self.rest(until).await;
+                continue;
+            }
+            match self.turn().await? {
+                Turn::Go => self.send_front().await?,
+                Turn::Wait(due) => self.wait(due).await,
+                Turn::End => break,
+            }
+        }
+        self.leave_everything().await
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.context.stop.requested().is_some() || self.context.host.is_given_up()
+    }
+
+    /// Claims what can be claimed, and says what to do.
+    async fn turn(&mut self) -> Result<Turn, RecorderGone> {
+        while let Ok(batch) = self.inbound.try_recv() {
+            self.queue.extend(batch);
+            if self.queue.len() > ASIDE_MAX {
+                break;
+            }
+        }
+        while self.claimed.len() < CLAIMS_MAX {
+            let Some(parcel) = self.next_parcel() else { break };
+            match parcel.work {
+                Work::Bury(ref reason) => {
+                    let reason = reason.clone();
+                    self.bury(parcel, reason).await?;
+                }
+                Work::Send { .. } => self.claim(parcel).await?,
+            }
+        }
+        if !self.claimed.is_empty() {
+            return Ok(Turn::Go);
+        }
+        let due = self.aside.values().filter_map(|aside| aside.due).min();
+        let ended =
+            due.is_none() && self.queue.is_empty() && self.inbound.is_closed() && self.inbound.is_empty();
+        Ok(if ended { Turn::End } else { Turn::Wait(due) })
+    }
+
+    /// The next event that may go: of a visitor whose wait is over, else of the queue.
+    fn next_parcel(&mut self) -> Option<Parcel> {
+        if !self.aside.is_empty() {
+            let now = Instant::now();
+            let due = self.aside.values_mut().find(|aside| aside.due.is_some_and(|due| due <= now));
+            if let Some(aside) = due {
+                aside.due = None;
+                self.aside_count -= 1;
+                return aside.parcels.pop_front();
+            }
+        }
+        while let Some(parcel) = self.queue.pop_front() {
+            if !parcel.suite.flows() || self.ended.contains(&parcel.visitor) {
+                self.leave(&parcel);
+            } else if self.aside.contains_key(&parcel.visitor) {
+                self.set_aside(parcel);
+            } else {
+                return Some(parcel);
+            }
+        }
+        None
+    }
+
+    /// Puts an event behind its visitor's first; where there is no room the visitor gets nothing more in this run.
+    fn set_aside(&mut self, parcel: Parcel) {
+        if self.aside_count >= ASIDE_MAX {
+            self.ended.insert(parcel.visitor);
+            self.leave(&parcel);
+            return;
+        }
+        if let Some(aside) = self.aside.get_mut(&parcel.visitor) {
+            aside.parcels.push_back(parcel);
+            self.aside_count += 1;
+        }
+    }
+
+    async fn claim(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
+        let claim = Change::Claim { sequence: parcel.event.sequence, form: parcel.form };
+        let ticket = self.context.recorder.claim(claim).await?;
+        self.claimed.push_back((parcel, ticket));
+        Ok(())
+    }
+
+    /// Waits for more events, for a backoff to end, or for the stop.
+    async fn wait(&mut self, due: Option<Instant>) {
+        let backoff = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let can_receive = !self.inbound.is_closed() || !self.inbound.is_empty();
+        let batch = tokio::select! {
+            batch = self.inbound.recv(), if can_receive => batch,
+            () = backoff => None,
+            () = self.context.stopped() => None,
+        };
+        self.queue.extend(batch.into_iter().flatten());
+    }
+
+    /// Until when nothing may be sent, because nobody reaches the host. Asked only with something to send: the one lane that
+    /// is allowed to probe must do so.
+    fn host_pause(&mut self) -> Option<Instant> {
+        let breaker = self.context.host.host.breaker();
+        if self.is_probing || breaker.is_closed() || !self.has_work() {
+            return None;
+        }
+        let now = Instant::now();
+        match breaker.permit(now) {
+            Permit::Go => {
+                self.is_probing = true;
+                None
+            }
+            Permit::Wait(wait) => Some(now + wait),
+            Permit::GivenUp => {
+                self.context.host.give_up();
+                Some(now)
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let now = Instant::now();
+        let is_due = |aside: &Aside| aside.due.is_some_and(|due| due <= now);
+        !self.claimed.is_empty() || !self.queue.is_empty() || self.aside.values().any(is_due)
+    }
+
+    /// Rests until an instant, or the stop.
+    async fn rest(&self, until: Instant) {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = self.context.stopped() => {}
+        }
+    }
+
+    /// Sends the event at the front, once its pace allows it and its claim is durable.
+    async fn send_front(&mut self) -> Result<(), RecorderGone> {
+        let Some((front, _)) = self.claimed.front() else { return Ok(()) };
+        if !std::mem::take(&mut self.is_paid) {
+            let now = Instant::now();
+            let wait = self.context.host.host.limiter().reserve(now).max(front.suite.limiter.reserve(now));
+            if wait > CLAIM_IDLE_MAX {
+                self.give_back().await?;
+                self.rest(now + wait).await;
+                self.is_paid = true;
+                return Ok(());
+            }
+            if !wait.is_zero() {
+                sleep_until(now + wait).await;
+            }
+        }
+        let Some((parcel, ticket)) = self.claimed.pop_front() else { return Ok(()) };
+        ticket.granted().await?;
+        if !parcel.suite.flows() {
+            self.leave(&parcel);
+            return self.release(&parcel).await;
+        }
+        self.deliver(parcel).await
+    }
+
+    async fn deliver(&mut self, mut parcel: Parcel) -> Result<(), RecorderGone> {
+        parcel.attempts += 1;
+        if parcel.attempts > 1 {
+            self.context.tally.counts().retries += 1;
+        }
+        while let Some(body) = next_body(&parcel) {
+            let outcome = self.connection.send(body).await;
+            let now = Instant::now();
+            let breaker = self.context.host.host.breaker();
+            let was_up = breaker.is_closed();
+            breaker.record(now, Health::of(&outcome));
+            self.is_probing = false;
+            match self.decide(&mut parcel, &outcome, was_up) {
+                Next::Delivered => {
+                    parcel.suite.succeed();
+                    self.context.tally.counts().hits += 1;
+                    advance(&mut parcel);
+                }
+                step => return self.take_step(parcel, outcome, step).await,
+            }
+        }
+        self.finish_delivered(parcel).await
+    }
+
+    fn decide(&self, parcel: &mut Parcel, outcome: &Outcome, host_was_up: bool) -> Next {
+        if matches!(outcome, Outcome::BareFailure) {
+            parcel.bare_failures += 1;
+        }
+        // A host that nobody reaches is the breaker's matter: it costs no event an attempt.
+        if !host_was_up && matches!(outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
+            parcel.attempts -= 1;
+        }
+        let fault = match outcome {
+            Outcome::Refused { status } => parcel.suite.refuse(*status, parcel.visitor),
+            Outcome::Delivered
+            | Outcome::Rejected(_)
+            | Outcome::BareFailure
+            | Outcome::Retry { .. }
+            | Outcome::Ambiguous(_)
+            | Outcome::SuiteFault(_) => None,
+        };
+        if let Some(fault) = fault {
+            return Next::StopSuite(fault);
+        }
+        let situation = Situation {
+            attempts: parcel.attempts,
+            bare_failures: parcel.bare_failures,
+            suite_succeeded: parcel.suite.has_succeeded(),
+            policy: parcel.suite.suite.on_ambiguous,
+            jitter: fastrand::f64(),
+        };
+        next(outcome, &situation, &self.context.limits)
+    }
+
+    async fn take_step(
+        &mut self,
+        mut parcel: Parcel,
+        outcome: Outcome,
+        step: Next,
+    ) -> Result<(), RecorderGone> {
+        tracing::debug!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), ?outcome, ?step, "attempt failed");
+        match step {
+            Next::Delivered => {}
+            Next::Bury(reason) => return self.bury(parcel, reason).await,
+            Next::Hold(doubt) => return self.hold(parcel, doubt).await,
+            Next::Again(wait) => {
+                self.settle_attempt(&mut parcel, &outcome).await?;
+                return self.again(parcel, Instant::now() + wait).await;
+            }
+            Next::LeavePending => self.settle_attempt(&mut parcel, &outcome).await?,
+            Next::StopSuite(fault) => {
+                parcel.suite.stop(&fault);
+                self.settle_attempt(&mut parcel, &outcome).await?;
+            }
+        }
+        self.end_visitor(parcel).await
+    }
+
+    /// Takes the claim back, or turns it into a doubt: where the attempt may have been counted, or some of its hits were.
+    async fn settle_attempt(&mut self, parcel: &mut Parcel, outcome: &Outcome) -> Result<(), RecorderGone> {
+        let doubt = match outcome {
+            Outcome::Ambiguous(doubt) => Some(doubt.clone()),
+            Outcome::Delivered
+            | Outcome::Rejected(_)
+            | Outcome::BareFailure
+            | Outcome::Refused { .. }
+            | Outcome::Retry { .. }
+            | Outcome::SuiteFault(_) => some_hits_counted(parcel),
+        };
+        match doubt {
+            None => self.release(parcel).await,
+            Some(doubt) => {
+                parcel.is_doubted = true;
+                // The policy for doubt was asked by whoever got here: the event stays pending.
+                self.record_doubt(parcel, doubt, OnAmbiguous::Retry).await
+            }
+        }
+    }
+
+    /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
+    async fn again(&mut self, parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
+        let visitor = parcel.visitor;
+        let aside =
+            self.aside.entry(visitor).or_insert_with(|| Aside { due: None, parcels: VecDeque::new() });
+        aside.due = Some(due);
+        aside.parcels.push_front(parcel);
+        self.aside_count += 1;
+        for (claimed, ticket) in std::mem::take(&mut self.claimed) {
+            if claimed.visitor == visitor {
+                self.release(&claimed).await?;
+                let aside = self
+                    .aside
+                    .entry(visitor)
+                    .or_insert_with(|| Aside { due: Some(due), parcels: VecDeque::new() });
+                aside.parcels.insert(1.min(aside.parcels.len()), claimed);
+                self.aside_count += 1;
+            } else {
+                self.claimed.push_back((claimed, ticket));
+            }
+        }
+        Ok(())
+    }
+
+    /// The visitor's first event is settled: what waited behind it goes next, in its order.
+    fn resume_visitor(&mut self, visitor: VisitorKey) {
+        if let Some(aside) = self.aside.remove(&visitor) {
+            self.aside_count -= aside.parcels.len();
+            for parcel in aside.parcels.into_iter().rev() {
+                self.queue.push_front(parcel);
+            }
+        }
+    }
+
+    async fn finish_delivered(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
+        {
+            let mut counts = self.context.tally.counts();
+            counts.late += u64::from(parcel.is_late);
+            counts.read += 1;
+            counts.suite(parcel.suite.rsid()).delivered += 1;
+        }
+        let at = self.context.clock.now();
+        let delivered = Delivered { event: parcel.event, visitor: parcel.visitor, at };
+        self.context.recorder.record(Change::Delivered(delivered)).await?;
+        if !self.aside.is_empty() {
+            self.resume_visitor(parcel.visitor);
+        }
+        Ok(())
+    }
+
+    async fn bury(&mut self, parcel: Parcel, reason: DeadReason) -> Result<(), RecorderGone> {
+        {
+            let mut counts = self.context.tally.counts();
+            counts.read += 1;
+            counts.suite(parcel.suite.rsid()).dead += 1;
+        }
+        tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %reason, "event is dead");
+        let at = self.context.clock.now();
+        let dead = Change::Dead { event: parcel.event, form: parcel.form, reason, at };
+        self.context.recorder.record(dead).await?;
+        self.resume_visitor(parcel.visitor);
+        Ok(())
+    }
+
+    async fn hold(&mut self, parcel: Parcel, doubt: Doubt) -> Result<(), RecorderGone> {
+        {
+            let mut counts = self.context.tally.counts();
+            counts.read += 1;
+            counts.suite(parcel.suite.rsid()).held += 1;
+        }
+        tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %doubt, "event is held");
+        self.record_doubt(&parcel, doubt, OnAmbiguous::Hold).await?;
+        self.resume_visitor(parcel.visitor);
+        Ok(())
+    }
+
+    async fn record_doubt(
+        &mut self,
+        parcel: &Parcel,
+        doubt: Doubt,
+        policy: OnAmbiguous,
+    ) -> Result<(), RecorderGone> {
+        let at = self.context.clock.now();
+        let change = Change::Doubt { event: parcel.event, form: parcel.form, doubt, policy, at };
+        self.context.recorder.record(change).await
+    }
+
+    async fn release(&mut self, parcel: &Parcel) -> Result<(), RecorderGone> {
+        self.context.recorder.record(Change::Release { sequence: parcel.event.sequence }).await
+    }
+
+    /// Leaves an event pending, and with it everything of its visitor in this run.
+    async fn end_visitor(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
+        let visitor = parcel.visitor;
+        self.ended.insert(visitor);
+        self.leave(&parcel);
+        if let Some(aside) = self.aside.remove(&visitor) {
+            self.aside_count -= aside.parcels.len();
+            aside.parcels.iter().for_each(|parcel| self.leave(parcel));
+        }
+        for (claimed, ticket) in std::mem::take(&mut self.claimed) {
+            if claimed.visitor == visitor {
+                self.leave(&claimed);
+                self.release(&claimed).await?;
+            } else {
+                self.claimed.push_back((claimed, ticket));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an event that this run leaves pending.
+    fn leave(&self, parcel: &Parcel) {
+        let mut counts = self.context.tally.counts();
+        counts.read += 1;
+        counts.in_doubt += u64::from(parcel.is_doubted);
+        counts.left |= !parcel.suite.is_paused();
+    }
+
+    /// Gives claims back during a pause; their events are first in the queue.
+    async fn give_back(&mut self) -> Result<(), RecorderGone> {
+        for (parcel, _) in std::mem::take(&mut self.claimed).into_iter().rev() {
+            self.release(&parcel).await?;
+            match self.aside.get_mut(&parcel.visitor) {
+                // The first of a visitor in backoff goes back to its place, due at once.
+                Some(aside) if aside.due.is_none() => {
+                    aside.due = Some(Instant::now());
+                    aside.parcels.push_front(parcel);
+                    self.aside_count += 1;
+                }
+                _ => self.queue.push_front(parcel),
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave_everything(mut self) -> Result<(), RecorderGone> {
+        self.give_back().await?;
+        self.inbound.close();
+        while let Ok(batch) = self.inbound.try_recv() {
+            self.queue.extend(batch);
+        }
+        self.queue
+            .iter()
+            .chain(self.aside.values().flat_map(|aside| &aside.parcels))
+            .for_each(|parcel| self.leave(parcel));
+        Ok(())
+    }
+}
+
+fn next_body(parcel: &Parcel) -> Option<Bytes> {
+    match &parcel.work {
+        Work::Send { hits, next } => hits.get(*next).cloned(),
+        Work::Bury(_) => None,
+    }
+}
+
+fn advance(parcel: &mut Parcel) {
+    if let Work::Send { next, .. } = &mut parcel.work {
+        *next += 1;
+    }
+}
+
+/// An event of several hits, some of which succeeded, is sent again whole and in the same form.
+fn some_hits_counted(parcel: &Parcel) -> Option<Doubt> {
+    match &parcel.work {
+        Work::Send { next, .. } if *next > 0 => {
+            Some(Doubt::Broken("after some hits of the event were counted".to_owned()))
+        }
+        Work::Send { .. } | Work::Bury(_) => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! What a drain would send, without sending it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::DrainError;
+use crate::buffer::{Buffer, Cursor};
+use crate::delivery::Sequence;
+use crate::mapping;
+
+/// Events read at a time.
+const ROWS: usize = 1_024;
+
+/// What waits and could go.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Preview {
+    /// Events that would be sent.
+    pub events: u64,
+    /// Requests that they would take: what Adobe bills as server calls.
+    pub hits: u64,
+    /// Events that would be dead before they are sent.
+    pub dead: u64,
+    /// Per report suite.
+    pub suites: BTreeMap<String, SuitePreview>,
+}
+
+/// One suite's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct SuitePreview {
+    /// Events that would be sent.
+    pub events: u64,
+    /// Requests that they would take.
+    pub hits: u64,
+    /// Events that would be dead before they are sent.
+    pub dead: u64,
+}
+
+/// Maps what waits, up to a number of events, and sends nothing.
+pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, DrainError> {
+    let mut backlog = buffer.backlog()?;
+    let mut preview = Preview::default();
+    let mut left = limit.unwrap_or(u64::MAX);
+    for route in buffer.routes()? {
+        let mut part = SuitePreview::default();
+        for requestor in &route.requestors {
+            let mut cursor = Cursor::START;
+            loop {
+                let rows = ROWS.min(usize::try_from(left).unwrap_or(ROWS));
+                let events = backlog.next(*requestor, cursor, Sequence(i64::MAX), rows)?;
+                let Some(last) = events.last() else { break };
+                cursor = Cursor::after(&last.reference);
+                left -= events.len() as u64;
+                for pending in &events {
+                    let form = pending.doubted.as_ref().map_or(&route.suite.form, |doubted| &doubted.form);
+                    match mapping::map(&pending.event, pending.id, form) {
+                        Ok(mapped) => {
+                            part.events += 1;
+                            part.hits += mapped.hits.len() as u64;
+                        }
+                        Err(_) => part.dead += 1,
+                    }
+                }
+            }
+        }
+        preview.events += part.events;
+        preview.hits += part.hits;
+        preview.dead += part.dead;
+        preview.suites.insert(route.suite.form.rsid.to_string(), part);
+    }
+    Ok(preview)
+}

@@ -1,0 +1,156 @@
+//! The next step after an attempt: a plain function of what is known, so that its rules are a table of tests.
+
+use std::time::Duration;
+
+use crate::delivery::{DeadReason, Doubt, Outcome, SuiteFault};
+use crate::suite::OnAmbiguous;
+
+/// FAILURE without a reason is general: worth this many tries in a run before the event is dead.
+const BARE_FAILURES_MAX: u32 = 3;
+
+/// What the configuration says about retries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryLimits {
+    /// Attempts per event in one run.
+    pub max_attempts: u32,
+    /// The first wait; each further one doubles it.
+    pub backoff_base: Duration,
+    /// The longest wait, also where `Retry-After` asks for more.
+    pub backoff_max: Duration,
+}
+
+/// What is known of an event when its attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    /// Attempts in this run, this one among them.
+    pub attempts: u32,
+    /// Bare FAILUREs in this run, this one among them.
+    pub bare_failures: u32,
+    /// Whether another hit of its suite succeeded in this run.
+    pub suite_succeeded: bool,
+    /// What its suite does with doubt.
+    pub policy: OnAmbiguous,
+    /// A random number from 0 to 1.
+    pub jitter: f64,
+}
+
+/// What becomes of the event.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// The hit is counted.
+    Delivered,
+    /// It can never succeed.
+    Bury(DeadReason),
+    /// Again, after this wait.
+    Again(Duration),
+    /// Not in this run.
+    LeavePending,
+    /// A person decides: it may have been counted, and its suite does not repeat.
+    Hold(Doubt),
+    /// Its suite is stopped for this run; the event waits.
+    StopSuite(SuiteFault),
+}
+
+pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> Next {
+    match outcome {
+        Outcome::Delivered => Next::Delivered,
+        Outcome::Rejected(reason) => Next::Bury(reason.clone()),
+        Outcome::BareFailure if now.bare_failures >= BARE_FAILURES_MAX => {
+            Next::Bury(DeadReason::GeneralFailure)
+        }
+        Outcome::Refused { status } if now.suite_succeeded => Next::Bury(DeadReason::Refused(*status)),
+        Outcome::SuiteFault(fault) => Next::StopSuite(fault.clone()),
+        Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
+        Outcome::Retry { retry_after, .. } => again(*retry_after, now, limits),
+        Outcome::BareFailure | Outcome::Refused { .. } | Outcome::Ambiguous(_) => again(None, now, limits),
+    }
+}
+
+fn again(retry_after: Option<Duration>, now: &Situation, limits: &RetryLimits) -> Next {
+    if now.attempts >= limits.max_attempts {
+        return Next::LeavePending;
+    }
+    let asked = retry_after.unwrap_or(Duration::ZERO).min(limits.backoff_max);
+    Next::Again(backoff(now.attempts, now.jitter, limits).max(asked))
+}
+
+/// Exponential backoff with full jitter: a random part of base * 2^(attempts - 1), never above the cap.
+fn backoff(attempts: u32, jitter: f64, limits: &RetryLimits) -> Duration {
+    let doubled = limits.backoff_base.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+    doubled.min(limits.backoff_max).mul_f64(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::NotReceived;
+
+    const LIMITS: RetryLimits = RetryLimits {
+        max_attempts: 8,
+        backoff_base: Duration::from_millis(500),
+        backoff_max: Duration::from_secs(60),
+    };
+
+    fn situation() -> Situation {
+        Situation {
+            attempts: 1,
+            bare_failures: 1,
+            suite_succeeded: false,
+            policy: OnAmbiguous::Retry,
+            jitter: 1.0,
+        }
+    }
+
+    fn busy(retry_after: Option<u64>) -> Outcome {
+        Outcome::Retry { cause: NotReceived::Status(503), retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap() {
+        for (attempts, seconds) in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0)] {
+            let now = Situation { attempts, ..situation() };
+            assert_eq!(next(&busy(None), &now, &LIMITS), Next::Again(Duration::from_secs_f64(seconds)));
+        }
+        let long = RetryLimits { max_attempts: 100, ..LIMITS };
+        let now = Situation { attempts: 99, ..situation() };
+        assert_eq!(next(&busy(None), &now, &long), Next::Again(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_up_to_the_cap() {
+        assert_eq!(next(&busy(Some(7)), &situation(), &LIMITS), Next::Again(Duration::from_secs(7)));
+        assert_eq!(next(&busy(Some(9999)), &situation(), &LIMITS), Next::Again(Duration::from_secs(60)));
+        let no_luck = Situation { jitter: 0.0, ..situation() };
+        assert_eq!(next(&busy(Some(1)), &no_luck, &LIMITS), Next::Again(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_fault_of_transport_leaves_the_event_pending_and_never_buries_it() {
+        let last = Situation { attempts: 8, ..situation() };
+        for outcome in [busy(None), Outcome::Ambiguous(Doubt::TimedOut)] {
+            assert_eq!(next(&outcome, &last, &LIMITS), Next::LeavePending);
+        }
+    }
+
+    #[test]
+    fn only_a_reply_about_the_event_buries_it() {
+        let among_good_ones = Situation { suite_succeeded: true, ..situation() };
+        let third_time = Situation { bare_failures: 3, ..situation() };
+        let syntax = DeadReason::Adobe("Syntax Error".to_owned());
+        for (outcome, now, reason) in [
+            (Outcome::Rejected(syntax.clone()), situation(), syntax),
+            (Outcome::Refused { status: 403 }, among_good_ones, DeadReason::Refused(403)),
+            (Outcome::BareFailure, third_time, DeadReason::GeneralFailure),
+        ] {
+            assert_eq!(next(&outcome, &now, &LIMITS), Next::Bury(reason));
+        }
+        assert!(matches!(next(&Outcome::Refused { status: 403 }, &situation(), &LIMITS), Next::Again(_)));
+        assert!(matches!(next(&Outcome::BareFailure, &situation(), &LIMITS), Next::Again(_)));
+    }
+
+    #[test]
+    fn doubt_is_held_where_the_suite_says_so() {
+        let hold = Situation { policy: OnAmbiguous::Hold, ..situation() };
+        assert_eq!(next(&Outcome::Ambiguous(Doubt::TimedOut), &hold, &LIMITS), Next::Hold(Doubt::TimedOut));
+    }
+}

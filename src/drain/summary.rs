@@ -1,0 +1,101 @@
+//! What a drain did, in the numbers that `drain --json` prints.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Serialize, Serializer};
+
+use super::StopReason;
+use crate::buffer::RunId;
+use crate::event::Instant;
+use crate::suite::Rsid;
+
+/// One drain. `read` to `late` are events of this run, `pending` and `parked` what waits in the buffer after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its number.
+    pub run_id: RunId,
+    /// When it began.
+    pub started_at: Instant,
+    /// When it ended.
+    pub finished_at: Instant,
+    /// Events taken from the buffer.
+    pub read: u64,
+    /// Requests that got SUCCESS.
+    pub hits: u64,
+    /// Events that Analytics has now.
+    pub delivered: u64,
+    /// Events that a reply condemned.
+    pub dead: u64,
+    /// Events that may have been counted, and are not repeated.
+    pub held: u64,
+    /// Events that wait with an attempt of unknown outcome.
+    pub in_doubt: u64,
+    /// Events delivered that are older than what their visitor was already sent.
+    pub late: u64,
+    /// Attempts beyond the first of each event.
+    pub retries: u64,
+    /// Events that wait in the buffer, the parked among them.
+    pub pending: u64,
+    /// Pending events whose requestor has no suite, or whose suite is paused.
+    pub parked: u64,
+    /// Why it ended early; `None` where it ended with its backlog.
+    pub stopped: Option<StopReason>,
+    /// Events left that could have gone: attempts used up, or the run ended early.
+    pub left: bool,
+    /// Per report suite.
+    #[serde(serialize_with = "by_rsid")]
+    pub suites: BTreeMap<Rsid, SuiteSummary>,
+}
+
+/// One suite's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct SuiteSummary {
+    /// Events that Analytics has now.
+    pub delivered: u64,
+    /// Events that a reply condemned.
+    pub dead: u64,
+    /// Events that may have been counted, and are not repeated.
+    pub held: u64,
+}
+
+fn by_rsid<S: Serializer>(suites: &BTreeMap<Rsid, SuiteSummary>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(suites.iter().map(|(rsid, summary)| (rsid.as_str(), summary)))
+}
+
+/// What the lanes of a run have counted so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    counts: Mutex<Counts>,
+}
+
+/// The counts behind a [`Tally`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) read: u64,
+    pub(super) hits: u64,
+    pub(super) in_doubt: u64,
+    pub(super) late: u64,
+    pub(super) retries: u64,
+    /// Events taken and left pending, or not taken though they could have gone.
+    pub(super) left: bool,
+    /// The run's number of events was reached, and there are more.
+    pub(super) is_limited: bool,
+    pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
+}
+
+impl Tally {
+    /// The counts; every lane shares one thread, so the lock is never waited for.
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    pub(super) fn suite(&mut self, rsid: &Rsid) -> &mut SuiteSummary {
+        if !self.suites.contains_key(rsid) {
+            self.suites.insert(rsid.clone(), SuiteSummary::default());
+        }
+        self.suites.get_mut(rsid).expect("it was inserted above where it was absent")
+    }
+}

@@ -1,0 +1,74 @@
+//! One eVar of a hit: the value of its property, its MRSS title, or the documented default.
+
+use std::borrow::Cow;
+
+use super::mrss::Resource;
+use super::{EVAR_BYTES_MAX, Note, mrss, sanitize};
+use crate::event::{DefaultValue, EventKind, PassEvent, Property};
+
+/// The value of `sdk_type` that stands for the Clientless API. Compared without regard to case, as Analytics compares
+/// eVars ("eVar", Implementation Guide).
+const CLIENTLESS: &str = "Clientless";
+
+/// The value of an eVar, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Evar<'a> {
+    pub(crate) value: Cow<'a, str>,
+    pub(crate) source: Source,
+}
+
+/// Where the value of an eVar came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The event's own property.
+    Event,
+    /// The item title of the MRSS document that the event carries.
+    MrssTitle,
+    /// The documentation of the integration, since the event has none.
+    Default,
+}
+
+/// The eVar that reports this property; `None` when it sends no tag.
+pub(crate) fn evar<'a>(event: &'a PassEvent, property: Property, notes: &mut Vec<Note>) -> Option<Evar<'a>> {
+    let Some(text) = event.property(property) else { return default(event, property) };
+    if property == Property::ResourceId
+        && let Some(value) = mrss_title(text, notes)
+    {
+        return Some(Evar { value: Cow::Owned(value), source: Source::MrssTitle });
+    }
+    match sanitize::clean(text, property, EVAR_BYTES_MAX, notes) {
+        Some(value) => Some(Evar { value, source: Source::Event }),
+        None => default(event, property),
+    }
+}
+
+fn mrss_title(resource: &str, notes: &mut Vec<Note>) -> Option<String> {
+    let title = match mrss::read(resource) {
+        Resource::Plain => return None,
+        Resource::Mrss { title } => {
+            notes.push(Note::MrssTitle);
+            sanitize::clean(&title, Property::ResourceId, EVAR_BYTES_MAX, notes).map(Cow::into_owned)
+        }
+        Resource::BrokenMrss => None,
+    };
+    if title.is_none() {
+        notes.push(Note::MrssBroken);
+    }
+    title
+}
+
+fn default<'a>(event: &PassEvent, property: Property) -> Option<Evar<'a>> {
+    let value = match property.default_value() {
+        DefaultValue::Absent => return None,
+        DefaultValue::Always(value) => value,
+        DefaultValue::On(kinds, value) => kinds.contains(&event.kind()).then_some(value)?,
+        DefaultValue::Clientless(clientless, _) if is_clientless(event) => clientless,
+        DefaultValue::Clientless(_, other) => other,
+    };
+    Some(Evar { value: Cow::Borrowed(value), source: Source::Default })
+}
+
+fn is_clientless(event: &PassEvent) -> bool {
+    matches!(event.kind(), EventKind::ClientlessTokenOk | EventKind::ClientlessTokenFailed)
+        || event.property(Property::SdkType).is_some_and(|sdk| sdk.trim().eq_ignore_ascii_case(CLIENTLESS))
+}

@@ -1,0 +1,157 @@
+//! Whom a hit counts for: the suite's own kind of identity, or a surrogate that is as stable as the event allows.
+//!
+//! ```text
+//! MVPD User ID of 1 to 100 ASCII letters and digits    itself
+//! any other MVPD User ID                               pbu + digest(user id, MVPD User ID)
+//! none, but a device ID                                pbs + digest(device,  requestor, device id)
+//!       else a session ID                              pbs + digest(session, requestor, session id)
+//!       else an address and a user agent               pbs + digest(agent,   requestor, address in binary, user agent)
+//!       else                                           pbs + digest(event,   requestor, identity of the event)
+//! digest(fields)    40 hexadecimal digits: the first 20 bytes of sha256 over the fields, each after its length (8 bytes,
+//!                   big endian); the first field is "passbridge visitor 1 " and the word above
+//! ```
+//!
+//! All of it is frozen: a visitor that changes its ID between releases is two visitors, for ever
+//! (`fixtures/visitors.golden`).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use super::{DigestReason, Note, SurrogateSource};
+use crate::event::{EventId, PassEvent, Property};
+use crate::hit::{VisitorIdentity, VisitorKey};
+use crate::suite::{HitForm, IdentityKind, Rsid};
+
+/// The longest `visitorID`, in bytes (Implementation Guide, "visitorID").
+const VISITOR_ID_BYTES_MAX: usize = 100;
+/// The digits of an Experience Cloud ID ("Privacy labeling: namespaces").
+const ECID_DIGITS: usize = 38;
+/// How the digest of an MVPD User ID begins.
+const USER_PREFIX: &str = "pbu";
+/// How a surrogate begins.
+const SURROGATE_PREFIX: &str = "pbs";
+/// The bytes of a digest that are kept: two of a billion visitors meet with a chance of 1 in 10^30.
+const DIGEST_BYTES: usize = 20;
+/// What sources write where they know nobody. Adobe warns of such IDs: they are one giant visitor ("visitorID").
+const PLACEHOLDERS: [&str; 3] = ["0", "null", "unknown"];
+
+/// The visitor of an event's hits.
+pub(super) fn visitor<'a>(
+    event: &'a PassEvent,
+    id: EventId,
+    form: &'a HitForm,
+    notes: &mut Vec<Note>,
+) -> VisitorIdentity<'a> {
+    let identity = match form.identity {
+        IdentityKind::MvpdUserId => Property::MvpdUserId,
+        IdentityKind::Ecid => Property::VisitorId,
+    };
+    match (form.identity, known(event, identity)) {
+        (IdentityKind::MvpdUserId, Some(user_id)) => {
+            return VisitorIdentity::VisitorId(from_user_id(user_id, notes));
+        }
+        (IdentityKind::Ecid, Some(text)) if is_ecid(text.trim()) => {
+            return VisitorIdentity::Ecid { id: text.trim(), org_id: form.org_id.as_ref() };
+        }
+        (IdentityKind::Ecid, Some(_)) => notes.push(Note::EcidInvalid),
+        (_, None) => {}
+    }
+    let (visitor_id, made_from) = surrogate(event, id);
+    notes.push(Note::Surrogate { lacks: identity, made_from });
+    VisitorIdentity::VisitorId(Cow::Owned(visitor_id))
+}
+
+/// The key that keeps a visitor's hits in one lane: the first 8 bytes of sha256 over report suite, kind and identifier.
+pub(super) fn key(rsid: &Rsid, visitor: &VisitorIdentity<'_>) -> VisitorKey {
+    let (kind, identifier) = match visitor {
+        VisitorIdentity::VisitorId(id) => ("visitorID", id.as_ref()),
+        VisitorIdentity::Ecid { id, org_id: _ } => ("marketingCloudVisitorID", *id),
+    };
+    let digest = sha256(&[rsid.as_str().as_bytes(), kind.as_bytes(), identifier.as_bytes()]);
+    VisitorKey(digest[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte)))
+}
+
+/// The value of an identifier, unless it says that nobody knows it.
+fn known(event: &PassEvent, property: Property) -> Option<&str> {
+    let value = event.property(property)?;
+    let bare = value.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+    let is_placeholder = bare.is_empty() || PLACEHOLDERS.iter().any(|none| bare.eq_ignore_ascii_case(none));
+    (!is_placeholder).then_some(value)
+}
+
+fn is_ecid(text: &str) -> bool {
+    text.len() == ECID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The `visitorID` of an MVPD User ID. White space is part of the ID: two IDs that differ at all are two visitors.
+fn from_user_id<'a>(user_id: &'a str, notes: &mut Vec<Note>) -> Cow<'a, str> {
+    let because = if user_id.bytes().any(|byte| !byte.is_ascii_alphanumeric()) {
+        DigestReason::OtherCharacters
+    } else if user_id.len() > VISITOR_ID_BYTES_MAX {
+        DigestReason::TooLong
+    } else if begins_like_ours(user_id) {
+        DigestReason::ReservedPrefix
+    } else {
+        return Cow::Borrowed(user_id);
+    };
+    notes.push(Note::VisitorDigested { because });
+    Cow::Owned(digest(USER_PREFIX, &[b"passbridge visitor 1 user id", user_id.as_bytes()]))
+}
+
+/// In any case of letters: whether Adobe folds it is not documented.
+fn begins_like_ours(user_id: &str) -> bool {
+    [USER_PREFIX, SURROGATE_PREFIX]
+        .iter()
+        .any(|prefix| user_id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+}
+
+fn surrogate(event: &PassEvent, id: EventId) -> (String, SurrogateSource) {
+    let requestor = event.requestor_id().as_str().as_bytes();
+    let digest = |fields: &[&[u8]]| digest(SURROGATE_PREFIX, fields);
+    if let Some(device) = known(event, Property::DeviceId) {
+        let fields = [b"passbridge visitor 1 device".as_slice(), requestor, device.as_bytes()];
+        return (digest(&fields), SurrogateSource::Device);
+    }
+    if let Some(session) = known(event, Property::SessionId) {
+        let fields = [b"passbridge visitor 1 session".as_slice(), requestor, session.as_bytes()];
+        return (digest(&fields), SurrogateSource::Session);
+    }
+    if let (Some(address), Some(agent)) = (address(event), known(event, Property::UserAgent)) {
+        let fields = [b"passbridge visitor 1 agent".as_slice(), requestor, &address, agent.as_bytes()];
+        return (digest(&fields), SurrogateSource::AddressAndAgent);
+    }
+    (digest(&[b"passbridge visitor 1 event", requestor, id.bytes()]), SurrogateSource::Event)
+}
+
+/// The viewer's address in binary, so that its spellings are one. What is no address, or one that is blanked out, tells
+/// nobody apart.
+fn address(event: &PassEvent) -> Option<Vec<u8>> {
+    match event.property(Property::IpAddress)?.trim().parse().ok()? {
+        address if IpAddr::is_unspecified(&address) => None,
+        IpAddr::V4(address) => Some(address.octets().to_vec()),
+        IpAddr::V6(address) => Some(address.octets().to_vec()),
+    }
+}
+
+fn digest(prefix: &str, fields: &[&[u8]]) -> String {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let mut text = String::with_capacity(prefix.len() + 2 * DIGEST_BYTES);
+    text.push_str(prefix);
+    for byte in &sha256(fields)[..DIGEST_BYTES] {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// Over the fields, each after its length, so that no two lists of fields run into each other.
+fn sha256(fields: &[&[u8]]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for field in fields {
+        digest.update((field.len() as u64).to_be_bytes());
+        digest.update(field);
+    }
+    digest.finalize().into()
+}

@@ -1,0 +1,152 @@
+//! The sandbox's own interface: questions and settings over HTTP, in JSON.
+//!
+//! ```text
+//! GET  /sandbox/summary                          what Analytics would count, and what the wire looked like
+//! GET  /sandbox/hits?rsid=&offset=0&limit=100    accepted hits, in the order of acceptance; limit at most 10000
+//! GET  /sandbox/violations                       broken rules, the first 10000 with their details
+//! POST /sandbox/reset                            forgets hits, counts and violations; settings and faults stay
+//! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
+//! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
+//! ```
+
+use std::collections::BTreeMap;
+
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::collector::Collector;
+use super::faults::FaultPlan;
+use super::reply::{self, ReplyBody};
+use super::rules::Violation;
+use super::store::AcceptedHit;
+use super::suites::SuiteSettings;
+use crate::suite::Rsid;
+
+/// Where every request of this interface begins.
+pub(super) const PREFIX: &str = "/sandbox/";
+/// The largest setting, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Hits in an answer, where the question names no limit.
+const HITS_DEFAULT: usize = 100;
+/// The most hits in an answer.
+const HITS_MAX: usize = 10_000;
+
+/// What is wrong with a request.
+struct Complaint {
+    status: StatusCode,
+    error: String,
+}
+
+impl Complaint {
+    fn new(status: StatusCode, error: impl ToString) -> Complaint {
+        Complaint { status, error: error.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+struct HitsAnswer {
+    accepted: u64,
+    offset: usize,
+    hits: Vec<AcceptedHit>,
+}
+
+#[derive(Serialize)]
+struct ViolationsAnswer<'a> {
+    counts: &'a BTreeMap<&'static str, u64>,
+    violations: &'a [Violation],
+}
+
+/// A fault plan as JSON carries it: each fault as its text.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct PlanText {
+    seed: u64,
+    faults: Vec<String>,
+}
+
+/// Answers one request.
+pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
+    match route(collector, request).await {
+        Ok(body) => reply::json(StatusCode::OK, body),
+        Err(Complaint { status, error }) => {
+            reply::json(status, serde_json::json!({ "error": error }).to_string())
+        }
+    }
+}
+
+async fn route(collector: &Collector, request: Request<Incoming>) -> Result<String, Complaint> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().strip_prefix(PREFIX).unwrap_or("");
+    match (&head.method, path) {
+        (&Method::GET, "summary") => json(&collector.store().summary()),
+        (&Method::GET, "hits") => hits(collector, head.uri.query().unwrap_or("")),
+        (&Method::GET, "violations") => {
+            let store = collector.store();
+            json(&ViolationsAnswer { counts: &store.summary().violations, violations: store.violations() })
+        }
+        (&Method::POST, "reset") => {
+            collector.store().reset();
+            Ok("{}".to_owned())
+        }
+        (&Method::PUT, "faults") => {
+            let text: PlanText = parsed(body).await?;
+            let faults: Result<_, _> = text.faults.iter().map(|fault| fault.parse()).collect();
+            let faults = faults.map_err(|error| Complaint::new(StatusCode::BAD_REQUEST, error))?;
+            let plan = FaultPlan { seed: text.seed, faults };
+            let answer = json(&plan);
+            collector.set_plan(plan);
+            answer
+        }
+        (&Method::PUT, path) => match path.strip_prefix("suites/").map(str::parse::<Rsid>) {
+            Some(Ok(rsid)) => {
+                let settings: SuiteSettings = parsed(body).await?;
+                collector.store().set_suite(rsid.as_str(), settings);
+                json(&settings)
+            }
+            Some(Err(error)) => Err(Complaint::new(StatusCode::BAD_REQUEST, error)),
+            None => Err(unknown(&head.method, path)),
+        },
+        (method, path) => Err(unknown(method, path)),
+    }
+}
+
+fn unknown(method: &Method, path: &str) -> Complaint {
+    let error = format!(
+        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, POST reset, PUT suites/RSID, faults"
+    );
+    Complaint::new(StatusCode::NOT_FOUND, error)
+}
+
+fn hits(collector: &Collector, query: &str) -> Result<String, Complaint> {
+    let (mut rsid, mut offset, mut limit) = (None, 0, HITS_DEFAULT);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let refuse =
+            || Complaint::new(StatusCode::BAD_REQUEST, format!("{pair:?}: rsid=, offset=N or limit=N"));
+        match name {
+            "rsid" => rsid = Some(value).filter(|rsid| !rsid.is_empty()),
+            "offset" => offset = value.parse().map_err(|_| refuse())?,
+            "limit" => limit = value.parse::<usize>().map_err(|_| refuse())?.min(HITS_MAX),
+            _ => return Err(refuse()),
+        }
+    }
+    let store = collector.store();
+    json(&HitsAnswer { accepted: store.accepted(), offset, hits: store.hits(rsid, offset, limit) })
+}
+
+/// An answer as text. None of them has a key that is no string, which is all that can fail.
+fn json(answer: &impl Serialize) -> Result<String, Complaint> {
+    serde_json::to_string(answer).map_err(|error| Complaint::new(StatusCode::INTERNAL_SERVER_ERROR, error))
+}
+
+async fn parsed<T: DeserializeOwned>(body: Incoming) -> Result<T, Complaint> {
+    let refuse = |error: String| Complaint::new(StatusCode::BAD_REQUEST, error);
+    let body =
+        Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| refuse(error.to_string()))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| refuse(error.to_string()))
+}

@@ -1,0 +1,204 @@
+//! What a request asks to be recorded, as Adobe would read it, or the reason why it would not.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chrono::{DateTime, NaiveDateTime};
+use serde::Serialize;
+
+use super::document::{Document, TagKind};
+
+/// Which identifier a hit counts by, in Adobe's order of precedence (Adobe Analytics guide, "Identify visitors").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisitorKind {
+    /// `visitorID`.
+    VisitorId,
+    /// `analyticsVisitorID`.
+    AnalyticsVisitorId,
+    /// `marketingCloudVisitorID`.
+    MarketingCloudVisitorId,
+    /// `fallbackVisitorID`.
+    FallbackVisitorId,
+    /// `ipAddress` with `userAgent`.
+    IpAddress,
+}
+
+/// Why Adobe answers FAILURE (Data Insertion API, "Response types"); `Display` of each is the published reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("Syntax Error")]
+    SyntaxError,
+    #[error("NO account")]
+    NoAccount,
+    #[error("NO visitorid OR ipaddress")]
+    NoVisitor,
+    #[error("NO pagename OR pageurl")]
+    NoPage,
+    /// In strict mode: the first rule that the request breaks.
+    #[error("{0}")]
+    Strict(String),
+}
+
+/// A hit that Adobe would accept.
+#[derive(Debug)]
+pub(super) struct IncomingHit<'d> {
+    /// As it was written: several suites stand in it with commas between.
+    pub(super) rsid: &'d str,
+    pub(super) visitor_kind: VisitorKind,
+    pub(super) visitor: Cow<'d, str>,
+    pub(super) timestamp: Option<&'d str>,
+    pub(super) events: &'d str,
+    /// Whether it is a link hit, which is no page view.
+    pub(super) is_link: bool,
+    pub(super) document: &'d Document<'d>,
+}
+
+impl<'d> IncomingHit<'d> {
+    /// Reads a document as a hit. The suite in the body wins over the one in the path, which is nowhere published.
+    pub(super) fn of(document: &'d Document<'d>, path_rsid: &'d str) -> Result<IncomingHit<'d>, Refusal> {
+        if document.is_malformed {
+            return Err(Refusal::SyntaxError);
+        }
+        let rsid = suite_of(document, path_rsid).ok_or(Refusal::NoAccount)?;
+        let (visitor_kind, visitor) = visitor_of(document).ok_or(Refusal::NoVisitor)?;
+        let is_link = document.value(TagKind::LinkName).or(document.value(TagKind::LinkUrl)).is_some();
+        let has_page = document.value(TagKind::PageName).or(document.value(TagKind::PageUrl)).is_some();
+        let has_whole_link = is_link && document.value(TagKind::LinkType).is_some();
+        if !has_page && !has_whole_link {
+            return Err(Refusal::NoPage);
+        }
+        Ok(IncomingHit {
+            rsid,
+            visitor_kind,
+            visitor,
+            timestamp: document.value(TagKind::Timestamp),
+            events: document.value(TagKind::Events).unwrap_or(""),
+            is_link,
+            document,
+        })
+    }
+
+    /// A digest of whom it counts for, equal as long as the program runs.
+    pub(super) fn visitor_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.visitor_kind, self.visitor.as_ref()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A digest of all that it says but for its timestamp.
+    pub(super) fn content_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for tag in self.document.tags.iter().filter(|tag| tag.kind != TagKind::Timestamp) {
+            (tag.name.as_ref(), tag.value.as_ref()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// The text of an eVar.
+    pub(super) fn evar(&self, number: u16) -> Option<&'d str> {
+        self.document.value(TagKind::Evar(number))
+    }
+}
+
+/// The suite that a document names, or its path.
+pub(super) fn suite_of<'d>(document: &'d Document<'_>, path_rsid: &'d str) -> Option<&'d str> {
+    document.value(TagKind::ReportSuiteId).or(Some(path_rsid).filter(|rsid| !rsid.is_empty()))
+}
+
+/// The identifier that Adobe would use.
+pub(super) fn visitor_of<'d>(document: &'d Document<'_>) -> Option<(VisitorKind, Cow<'d, str>)> {
+    let by_precedence = [
+        (TagKind::VisitorId, VisitorKind::VisitorId),
+        (TagKind::AnalyticsVisitorId, VisitorKind::AnalyticsVisitorId),
+        (TagKind::MarketingCloudVisitorId, VisitorKind::MarketingCloudVisitorId),
+        (TagKind::FallbackVisitorId, VisitorKind::FallbackVisitorId),
+    ];
+    let named = by_precedence
+        .iter()
+        .find_map(|(tag, kind)| document.value(*tag).map(|value| (*kind, Cow::Borrowed(value))));
+    named.or_else(|| {
+        let address = document.value(TagKind::IpAddress)?;
+        let agent = document.value(TagKind::UserAgent)?;
+        Some((VisitorKind::IpAddress, Cow::Owned(format!("{address} {agent}"))))
+    })
+}
+
+/// The Unix seconds of a timestamp: digits, or ISO 8601 with date, hours and minutes (Adobe Analytics guide, "timestamp").
+/// `None` where Adobe's reading is not published.
+pub(super) fn timestamp_seconds(timestamp: &str) -> Option<i64> {
+    if let Ok(seconds) = timestamp.parse() {
+        return Some(seconds);
+    }
+    if let Ok(at) = DateTime::parse_from_rfc3339(timestamp) {
+        return Some(at.timestamp());
+    }
+    let zoned = ["%Y-%m-%dT%H:%M:%S%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%#z", "%Y%m%dT%H%M%#z"];
+    if let Some(at) = zoned.iter().find_map(|form| DateTime::parse_from_str(timestamp, form).ok()) {
+        return Some(at.timestamp());
+    }
+    ["%Y-%m-%dT%H:%MZ", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%MZ"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(timestamp, form).ok())
+        .map(|at| at.and_utc().timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{DECLARATION, read};
+    use super::*;
+
+    fn reason(tags: &str, path_rsid: &str) -> Result<VisitorKind, String> {
+        let body = format!("{DECLARATION}<request>{tags}</request>");
+        IncomingHit::of(&read(body.as_bytes()), path_rsid)
+            .map(|hit| hit.visitor_kind)
+            .map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn the_four_reasons_are_told_apart() {
+        const PAGE: &str = "<pageName>p</pageName>";
+        const SUITE: &str = "<reportSuiteID>s</reportSuiteID>";
+        const VISITOR: &str = "<visitorID>v</visitorID>";
+        for (tags, path, expected) in [
+            ("<eVar1>", "", Err("Syntax Error")),
+            (&format!("{PAGE}{VISITOR}") as &str, "", Err("NO account")),
+            (&format!("{PAGE}{VISITOR}"), "s", Ok(VisitorKind::VisitorId)),
+            (&format!("{PAGE}{VISITOR}<reportSuiteID> </reportSuiteID>"), "", Err("NO account")),
+            (&format!("{PAGE}{SUITE}"), "", Err("NO visitorid OR ipaddress")),
+            (&format!("{PAGE}{SUITE}<ipAddress>1.2.3.4</ipAddress>"), "", Err("NO visitorid OR ipaddress")),
+            (
+                &format!("{PAGE}{SUITE}<ipAddress>1.2.3.4</ipAddress><userAgent>a</userAgent>"),
+                "",
+                Ok(VisitorKind::IpAddress),
+            ),
+            (&format!("{SUITE}{VISITOR}"), "", Err("NO pagename OR pageurl")),
+            (&format!("{SUITE}{VISITOR}<linkName>l</linkName>"), "", Err("NO pagename OR pageurl")),
+            (
+                &format!("{SUITE}{VISITOR}<linkType>o</linkType><linkName>l</linkName>"),
+                "",
+                Ok(VisitorKind::VisitorId),
+            ),
+        ] {
+            assert_eq!(reason(tags, path), expected.map_err(str::to_owned), "{tags}");
+        }
+    }
+
+    #[test]
+    fn timestamps_are_seconds_or_iso_8601() {
+        for text in [
+            "1790000000",
+            "2026-09-21T14:13:20Z",
+            "2026-09-21T15:13:20+01:00",
+            "2026-09-21T15:13:20+0100",
+            "20260921T151320+0100",
+            "2026-09-21T07:13:20-07",
+            "20260921T141320Z",
+        ] {
+            assert_eq!(timestamp_seconds(text), Some(1_790_000_000), "{text}");
+        }
+        for text in ["1790000000.5", "yesterday", "2026-09-21", ""] {
+            assert_eq!(timestamp_seconds(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The careful reading of a body that is not plain: every rule of the grammar that it breaks gets its name, and what Adobe's
+//! parser would still understand is understood.
+
+use std::borrow::Cow;
+
+use quick_xml::Reader;
+use quick_xml::errors::{Error, IllFormedError};
+use quick_xml::events::{BytesRef, BytesStart, Event};
+
+use super::document::{DECLARATION, Document, Tag, TagKind, entity_character, has_illegal_character};
+use super::rules::{Finding, Rule};
+
+/// Where the reading stands.
+#[derive(Debug, Default)]
+struct Reading<'b> {
+    document: Document<'b>,
+    /// The tag that is open directly in the root.
+    open: Option<Open>,
+    /// How many elements are open.
+    depth: u32,
+    roots: u32,
+}
+
+#[derive(Debug)]
+struct Open {
+    name: String,
+    value: String,
+    /// In mixed content only the first child's text counts (Data Insertion API, "Build a request").
+    is_settled: bool,
+}
+
+/// Reads any body that is UTF-8.
+pub(super) fn read_carefully<'b>(text: &str) -> Document<'b> {
+    let mut reading = Reading::default();
+    if !text.starts_with(DECLARATION) {
+        reading.find(Rule::Declaration, format!("the body begins {:?}", text.get(..48).unwrap_or(text)));
+    }
+    if has_illegal_character(text) {
+        reading.malformed("it has a character that XML 1.0 cannot carry");
+    }
+    let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut is_first = true;
+    loop {
+        match reader.read_event() {
+            Ok(Event::Eof) => break,
+            Ok(event) => reading.event(&event, is_first),
+            Err(error) => {
+                if matches!(error, Error::IllFormed(IllFormedError::UnclosedReference)) {
+                    reading.find(Rule::Entities, "a bare & stands in text");
+                }
+                reading.malformed(&error.to_string());
+                return reading.document;
+            }
+        }
+        is_first = false;
+    }
+    reading.end()
+}
+
+impl<'b> Reading<'b> {
+    fn find(&mut self, rule: Rule, detail: impl Into<String>) {
+        self.document.findings.push(Finding::new(rule, detail));
+    }
+
+    fn malformed(&mut self, why: &str) {
+        self.document.is_malformed = true;
+        self.find(Rule::WellFormed, why);
+    }
+
+    fn event(&mut self, event: &Event<'_>, is_first: bool) {
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::Empty(start) => {
+                self.start(start);
+                self.close();
+            }
+            Event::End(_) => self.close(),
+            Event::Text(text) => {
+                let text: &str = text;
+                if text.contains('>') {
+                    self.find(Rule::Entities, "a bare > stands in text");
+                }
+                if text.contains("]]>") {
+                    self.malformed("]]> stands in text");
+                }
+                self.text(text);
+            }
+            Event::CData(text) => {
+                self.find(Rule::PlainXml, "a CDATA section");
+                self.text(text);
+            }
+            Event::GeneralRef(reference) => self.reference(reference),
+            Event::Comment(_) => self.find(Rule::PlainXml, "a comment"),
+            Event::PI(_) => self.find(Rule::PlainXml, "a processing instruction"),
+            Event::DocType(_) => self.find(Rule::PlainXml, "a DOCTYPE"),
+            Event::Decl(_) if is_first => {}
+            Event::Decl(_) => self.malformed("an XML declaration that is not at the beginning"),
+            Event::Eof => {}
+        }
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>) {
+        let name = start.name();
+        let name: &str = name.as_ref();
+        if !is_xml_name(name) {
+            self.malformed(&format!("{name:?} is no name"));
+        }
+        if name.contains(':') {
+            self.find(Rule::PlainXml, format!("<{name}> has a namespace"));
+        }
+        self.attributes(name, start);
+        match (self.depth, &mut self.open) {
+            (0, _) => self.root(name),
+            (1, _) => {
+                self.open = Some(Open { name: name.to_owned(), value: String::new(), is_settled: false });
+            }
+            (_, Some(open)) => {
+                open.is_settled = true;
+                let detail = format!("<{name}> stands in <{}>", open.name);
+                self.find(Rule::FlatTags, detail);
+            }
+            (_, None) => {}
+        }
+        self.depth += 1;
+    }
+
+    fn root(&mut self, name: &str) {
+        self.roots += 1;
+        if self.roots > 1 {
+            self.find(Rule::OneHit, format!("<{name}> is a second root"));
+            self.malformed("it has two roots");
+        }
+        if name != "request" {
+            self.find(Rule::FlatTags, format!("the root is <{name}>"));
+        }
+        if !name.eq_ignore_ascii_case("request") {
+            self.document.is_malformed = true;
+        }
+    }
+
+    fn attributes(&mut self, name: &str, start: &BytesStart<'_>) {
+        for attribute in start.attributes() {
+            match attribute {
+                Ok(attribute) => {
+                    let key: &str = attribute.key.as_ref();
+                    let rule = if key.starts_with("xmlns") { Rule::PlainXml } else { Rule::FlatTags };
+                    self.find(rule, format!("<{name}> has the attribute {key:?}"));
+                }
+                Err(error) => self.malformed(&error.to_string()),
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth > 1 {
+            return;
+        }
+        if let Some(open) = self.open.take() {
+            self.document.tags.push(Tag {
+                kind: TagKind::of(&open.name),
+                name: Cow::Owned(open.name),
+                value: Cow::Owned(open.value),
+            });
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        match &mut self.open {
+            Some(open) if !open.is_settled => open.value.push_str(text),
+            Some(_) => {}
+            None if text.trim().is_empty() => {}
+            None if self.depth == 0 => self.malformed("text outside the root"),
+            None => self.find(Rule::FlatTags, "text stands directly in <request>"),
+        }
+    }
+
+    fn reference(&mut self, reference: &BytesRef<'_>) {
+        let name: &str = reference;
+        if reference.is_char_ref() {
+            self.find(Rule::PlainXml, format!("the numeric reference &{name};"));
+            match reference.resolve_char_ref() {
+                Ok(Some(character)) => self.text(character.encode_utf8(&mut [0; 4])),
+                Ok(None) | Err(_) => self.malformed(&format!("&{name}; is no character")),
+            }
+            return;
+        }
+        match entity_character(name) {
+            Some(character) => self.text(character.encode_utf8(&mut [0; 4])),
+            None => {
+                self.find(Rule::Entities, format!("the entity &{name};"));
+                self.malformed(&format!("&{name}; is not defined"));
+            }
+        }
+    }
+
+    fn end(mut self) -> Document<'b> {
+        if self.depth > 0 {
+            self.malformed("it ends inside an element");
+        } else if self.roots == 0 {
+            self.malformed("it has no root");
+        }
+        self.document
+    }
+}
+
+/// The names of XML 1.0, near enough: Adobe's tags are ASCII.
+fn is_xml_name(name: &str) -> bool {
+    let is_start = |letter: char| letter.is_alphabetic() || matches!(letter, '_' | ':');
+    name.starts_with(is_start)
+        && name
+            .chars()
+            .all(|letter| is_start(letter) || letter.is_numeric() || matches!(letter, '-' | '.' | '·'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::read;
+    use super::*;
+
+    fn codes(document: &Document<'_>) -> Vec<&'static str> {
+        document.findings.iter().map(|finding| finding.rule.code()).collect()
+    }
+
+    #[test]
+    fn each_broken_rule_of_the_grammar_has_its_name() {
+        let inside = |inner: &str| format!("{DECLARATION}<request>{inner}</request>");
+        for (body, broken, is_malformed) in [
+            ("<request></request>".to_owned(), vec!["DIA-06"], false),
+            ("<?xml version=1.0 encoding=UTF-8?><request></request>".to_owned(), vec!["DIA-06"], false),
+            (format!("\u{feff}{DECLARATION}<request></request>"), vec!["DIA-06"], false),
+            (format!(" {DECLARATION}<request></request>"), vec!["DIA-06", "DIA-10"], true),
+            (format!("{DECLARATION}<REQUEST></REQUEST>"), vec!["DIA-07"], false),
+            (format!("{DECLARATION}<hit></hit>"), vec!["DIA-07"], true),
+            (format!("{DECLARATION}<request/><request/>"), vec!["DIA-05", "DIA-10"], true),
+            (format!("{DECLARATION}<request>"), vec!["DIA-10"], true),
+            (format!("{DECLARATION}<request></request>x"), vec!["DIA-10"], true),
+            (DECLARATION.to_owned(), vec!["DIA-10"], true),
+            (inside("<eVar1>a<b>c</b></eVar1>"), vec!["DIA-07"], false),
+            (inside("<eVar1 a='b'>c</eVar1>"), vec!["DIA-07"], false),
+            (inside("<eVar1 xmlns='b'>c</eVar1>"), vec!["DIA-09"], false),
+            (inside("<x:eVar1>c</x:eVar1>"), vec!["DIA-09"], false),
+            (inside("loose"), vec!["DIA-07"], false),
+            (inside("<eVar1>a > b</eVar1>"), vec!["DIA-08"], false),
+            (inside("<eVar1>&nbsp;</eVar1>"), vec!["DIA-08", "DIA-10"], true),
+            (inside("<eVar1>a & b</eVar1>"), vec!["DIA-08", "DIA-10"], true),
+            (inside("<eVar1>&#65;</eVar1>"), vec!["DIA-09"], false),
+            (inside("<eVar1>&#0;</eVar1>"), vec!["DIA-09", "DIA-10"], true),
+            (inside("<eVar1><![CDATA[a]]></eVar1>"), vec!["DIA-09"], false),
+            (inside("<!-- a -->"), vec!["DIA-09"], false),
+            (inside("<?a b?>"), vec!["DIA-09"], false),
+            (format!("{DECLARATION}<!DOCTYPE request><request></request>"), vec!["DIA-09"], false),
+            (inside("<eVar1>\u{1}</eVar1>"), vec!["DIA-10"], true),
+            (inside("<eVar1>a</eVar2>"), vec!["DIA-10"], true),
+            (inside("<1>a</1>"), vec!["DIA-10"], true),
+            (inside("<eVar1/>"), vec![], false),
+        ] {
+            let document = read(body.as_bytes());
+            assert_eq!((codes(&document), document.is_malformed), (broken, is_malformed), "{body}");
+        }
+        let latin1 = read(b"<?xml version=\"1.0\"?><request>\xe9</request>");
+        assert_eq!((codes(&latin1), latin1.is_malformed), (vec!["DIA-06"], true));
+    }
+
+    #[test]
+    fn both_readings_of_a_plain_document_agree() {
+        let body = format!(
+            "{DECLARATION}\n<request>\n<eVar2>a &amp; b &lt;&gt;&quot;&apos; é</eVar2><events> event1 </events>\
+             <pageName></pageName></request>\n"
+        );
+        assert_eq!(read(body.as_bytes()), read_carefully(&body));
+    }
+
+    #[test]
+    fn the_first_text_of_mixed_content_counts() {
+        let body = format!("{DECLARATION}<request><eVar1>a<b>c</b>d</eVar1><eVar2>e</eVar2></request>");
+        let document = read(body.as_bytes());
+        assert_eq!(document.evars().collect::<Vec<_>>(), [(1, "a"), (2, "e")]);
+    }
+}

@@ -1,0 +1,138 @@
+//! The rules of the published interface by name, and the record of those that were broken.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// How many violations are kept with their details; beyond it they are only counted.
+const VIOLATIONS_KEPT_MAX: usize = 10_000;
+
+macro_rules! rules {
+    ($($variant:ident = $code:literal, $text:literal;)*) => {
+        /// A rule of the Data Insertion API's conformance list that can be seen on the wire.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule {
+            $(#[doc = concat!($code, ": ", $text, ".")] $variant,)*
+        }
+
+        impl Rule {
+            /// Its number in the list, such as `DIA-21`.
+            pub fn code(self) -> &'static str {
+                match self { $(Rule::$variant => $code,)* }
+            }
+
+            /// What it demands.
+            pub fn text(self) -> &'static str {
+                match self { $(Rule::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    Address = "DIA-01", "POST to a path that ends in /b/ss//6";
+    Headers = "DIA-03", "Content-Type and Accept are application/xml";
+    Expect = "DIA-04", "no Expect header";
+    OneHit = "DIA-05", "one hit per request";
+    Declaration = "DIA-06", "UTF-8 that begins with the XML declaration";
+    FlatTags = "DIA-07", "tags stand directly in <request>, once each, with text only";
+    Entities = "DIA-08", "&, < and > are written as entities, and no entity but the five occurs";
+    PlainXml = "DIA-09", "no DOCTYPE, CDATA, comment, numeric reference, namespace or processing instruction";
+    WellFormed = "DIA-10", "well-formed XML 1.0";
+    KnownTags = "DIA-11", "only tags of the variable reference";
+    OneSuite = "DIA-12", "exactly one suite, in reportSuiteID, and none in the path";
+    Identity = "DIA-13", "visitorID or marketingCloudVisitorID, never empty";
+    PageContext = "DIA-14", "linkType with linkName, and pageName";
+    LinkForm = "DIA-15", "linkType is o; linkName and pageName are at most 100 bytes";
+    NoPageView = "DIA-16", "no hit adds a page view";
+    NoEmptyTag = "DIA-17", "no tag is empty";
+    VersionTag = "DIA-18", "scXmlVer is spelt so and says 1.0";
+    NoDynamicVariable = "DIA-19", "no value starts with D=";
+    Size = "DIA-20", "a hit stays under 64 KiB";
+    VisitorIdForm = "DIA-21", "visitorID is 1 to 100 ASCII letters and digits";
+    NoPlaceholder = "DIA-24", "placeholders are not identities";
+    OneIdentifier = "DIA-26", "one identifier per hit";
+    EcidForm = "DIA-27", "marketingCloudVisitorID is 38 decimal digits";
+    Timestamp = "DIA-30", "every hit carries timestamp";
+    TimestampDigits = "DIA-31", "timestamp is whole Unix seconds, in digits";
+    SameTimestamp = "DIA-32", "timestamp is the same on each attempt";
+    VisitorOrder = "DIA-33", "a visitor's hits come one by one, in the order of time";
+    EventName = "DIA-38", "events is one of event1 to event18";
+    EventCount = "DIA-39", "a count is a whole number of 2 or more";
+    EventId = "DIA-40", "an event ID is 1 to 20 of 0-9 and a-z";
+    SameHit = "DIA-41", "an event ID belongs to one event";
+    EventIdPresent = "DIA-42", "with event IDs on, every hit has one";
+    EventIdAbsent = "DIA-43", "with event IDs off, none is sent";
+    CountBeforeId = "DIA-44", "count and ID are written eventN=count:id";
+    EvarLength = "DIA-45", "an eVar is at most 255 bytes";
+    CleanText = "DIA-46", "no white space at the ends of a value, no control characters in it";
+    FixedTable = "DIA-47", "eVars follow the fixed table, defaults included";
+    IdleConnection = "DIA-59", "a connection idle for 15 seconds is not used again";
+    ClientAgent = "DIA-60", "User-Agent is a fixed, neutral one";
+    NoGet = "DIA-61", "GET is never used";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.code())
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+/// A rule broken by one request, before it is known which request that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) rule: Rule,
+    pub(super) detail: String,
+}
+
+impl Finding {
+    pub(super) fn new(rule: Rule, detail: impl Into<String>) -> Finding {
+        Finding { rule, detail: detail.into() }
+    }
+}
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Which one.
+    pub rule: Rule,
+    /// What was found instead.
+    pub detail: String,
+    /// The report suite, as far as one was named.
+    pub rsid: String,
+    /// The number of the request since start or reset, from 1.
+    pub request: u64,
+    /// The number of its connection since start, from 0.
+    pub connection: u32,
+}
+
+/// All violations: every one counted, the first of them kept.
+#[derive(Debug, Default)]
+pub(super) struct Violations {
+    counts: BTreeMap<Rule, u64>,
+    kept: Vec<Violation>,
+}
+
+impl Violations {
+    pub(super) fn add(&mut self, violation: Violation) {
+        *self.counts.entry(violation.rule).or_default() += 1;
+        if self.kept.len() < VIOLATIONS_KEPT_MAX {
+            self.kept.push(violation);
+        }
+    }
+
+    pub(super) fn counts(&self) -> &BTreeMap<Rule, u64> {
+        &self.counts
+    }
+
+    pub(super) fn kept(&self) -> &[Violation] {
+        &self.kept
+    }
+}

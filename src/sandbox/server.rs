@@ -1,0 +1,218 @@
+//! The server: one thread with its own runtime, the door, and the connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use super::admin;
+use super::collector::{Collector, Door, Line};
+use super::dia::{self, Broken};
+use super::reply::ReplyBody;
+use super::wire::{Wire, WireControl};
+
+/// How many connections may wait to be accepted: more than any drain has lanes.
+const BACKLOG: u32 = 4096;
+/// How long to wait before the port is tried again, or a connection after the host ran out of sockets.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What the server needs besides the shared state.
+pub(super) struct Serving {
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// How long a connection may be idle; `None` is for ever.
+    pub(super) idle_close: Option<Duration>,
+}
+
+/// Serves until the door is closed; says on `ready` where it listens, or why it does not. For a thread of its own.
+pub(super) fn serve(
+    collector: &Arc<Collector>,
+    serving: Serving,
+    ready: &mpsc::Sender<io::Result<SocketAddr>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let listener = listen(serving.address)?;
+            let address = listener.local_addr()?;
+            // The one who started it has gone only if it panicked; then there is nobody to serve.
+            if ready.send(Ok(address)).is_ok() {
+                keep_door(collector, Serving { address, ..serving }, listener).await;
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = outcome
+        && let Err(unheard) = ready.send(Err(error))
+    {
+        tracing::error!(error = ?unheard.0, "the sandbox has stopped");
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that the port can be taken again at once while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Lets connections in, or not, as the door says.
+async fn keep_door(collector: &Arc<Collector>, serving: Serving, listener: TcpListener) {
+    let mut door = collector.door.subscribe();
+    let mut listener = Some(listener);
+    let acceptor = serving.tls.map(TlsAcceptor::from);
+    loop {
+        let wanted = *door.borrow_and_update();
+        match wanted {
+            Door::Closed => return,
+            Door::Refusing => listener = None,
+            Door::Open if listener.is_none() => match listen(serving.address) {
+                Ok(again) => listener = Some(again),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot listen again");
+                    sleep(RETRY_PAUSE).await;
+                    door.mark_changed();
+                    continue;
+                }
+            },
+            Door::Open => {}
+        }
+        collector.door_is(wanted);
+        let_in(collector, listener.as_ref(), &mut door, acceptor.as_ref(), serving.idle_close).await;
+    }
+}
+
+/// Accepts connections until the door changes.
+async fn let_in(
+    collector: &Arc<Collector>,
+    listener: Option<&TcpListener>,
+    door: &mut watch::Receiver<Door>,
+    acceptor: Option<&TlsAcceptor>,
+    idle_close: Option<Duration>,
+) {
+    loop {
+        let accepted = async {
+            match listener {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        let accepted = tokio::select! {
+            biased;
+            // The door's owner is the collector, which outlives this.
+            _ = door.changed() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let connection =
+                    connection(Arc::clone(collector), socket, acceptor.cloned(), door.clone(), idle_close);
+                tokio::spawn(connection);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    collector: Arc<Collector>,
+    socket: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    door: watch::Receiver<Door>,
+    idle_close: Option<Duration>,
+) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot send small packets at once");
+    }
+    let control = WireControl::new();
+    let wire = Wire::new(socket, Arc::clone(&control));
+    let number = {
+        let mut store = collector.store();
+        if store.dice.refuses_connection() {
+            control.reset();
+            return;
+        }
+        store.connected()
+    };
+    let line = Arc::new(Line::new(number, control));
+    match acceptor {
+        None => converse(collector, line, wire, door, idle_close).await,
+        Some(acceptor) => match acceptor.accept(wire).await {
+            Ok(stream) => converse(collector, line, stream, door, idle_close).await,
+            Err(error) => tracing::debug!(%error, "no TLS"),
+        },
+    }
+}
+
+/// Answers the requests of one connection until either side ends it.
+async fn converse<S>(
+    collector: Arc<Collector>,
+    line: Arc<Line>,
+    stream: S,
+    mut door: watch::Receiver<Door>,
+    idle_close: Option<Duration>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| answer(&collector, &line, request));
+    let connection =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut idle_check = pin!(sleep(idle_close.unwrap_or_default()));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(connection = line.number, %error, "a connection broke");
+                }
+                return;
+            }
+            changed = door.changed() => {
+                if changed.is_err() || *door.borrow() != Door::Open {
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            () = idle_check.as_mut(), if idle_close.is_some() => {
+                let left = idle_close.unwrap_or_default().saturating_sub(line.idle());
+                if left.is_zero() {
+                    connection.as_mut().graceful_shutdown();
+                }
+                idle_check.as_mut().reset(tokio::time::Instant::now() + left.max(RETRY_PAUSE));
+            }
+        }
+    }
+}
+
+/// Hands a request to its surface.
+async fn answer(
+    collector: &Arc<Collector>,
+    line: &Line,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Broken> {
+    line.begin();
+    let response = if request.uri().path().starts_with(admin::PREFIX) {
+        Ok(admin::answer(collector, request).await)
+    } else {
+        dia::answer(collector, line, request).await
+    };
+    line.end();
+    response
+}

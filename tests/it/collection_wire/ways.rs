@@ -1,0 +1,273 @@
+//! The ways to a host: TLS with good and bad certificates, and through proxies.
+
+use std::time::Duration;
+
+use passbridge::collection::{
+    Collection, CollectionError, CollectionOptions, Connection, ProxySettings, Roots,
+};
+use passbridge::delivery::{Doubt, NotReceived, Outcome};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::server::{Peer, SUCCESS, Server, reply, success};
+use super::{SECOND, host};
+
+/// A certificate authority that the client may be told to trust.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Authority(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    /// A server's certificate for `name`, which this authority vouches for.
+    fn server(&self, name: &str) -> ServerConfig {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = rustls::crypto::ring::default_provider().into();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("a server's configuration");
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+
+    fn options(&self) -> CollectionOptions {
+        CollectionOptions {
+            roots: Roots::Extra(self.0.pem().into_bytes()),
+            ..CollectionOptions::new(Duration::from_secs(5))
+        }
+    }
+
+    fn connection(&self, server: &Server, proxy: ProxySettings) -> Connection {
+        let url = format!("https://localhost:{}", server.address.port());
+        host(&url, CollectionOptions { proxy, ..self.options() }).connection()
+    }
+}
+
+fn cause(outcome: Outcome) -> NotReceived {
+    match outcome {
+        Outcome::Retry { cause, retry_after: None } => cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn dia_02_a_host_with_a_trusted_certificate_is_spoken_to_over_tls() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), Peer::serve);
+    let mut connection = authority.connection(&server, ProxySettings::default());
+    for hit in 0..20 {
+        assert_eq!(connection.send(hit.to_string().into()).await, Outcome::Delivered);
+    }
+    assert_eq!((server.connections(), server.bodies().len()), (1, 20));
+    assert!(server.requests()[0].contains(&format!("host: localhost:{}\r\n", server.address.port())));
+}
+
+#[tokio::test]
+async fn dia_02_a_certificate_for_another_name_or_of_a_stranger_is_refused() {
+    let authority = Authority::new("trusted");
+    for (server, said) in [
+        (authority.server("elsewhere.example.com"), "not valid for name"),
+        (
+            Authority::new("stranger").server("localhost"),
+            "no root certificate of this system vouches for the host",
+        ),
+    ] {
+        let server = Server::start_tls(server, Peer::serve);
+        let outcome = authority.connection(&server, ProxySettings::default()).send("<request/>".into()).await;
+        let NotReceived::Tls(why) = cause(outcome) else { panic!("{said}") };
+        assert!(why.contains(said), "{why}");
+        assert_eq!(server.requests(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_speak_tls_is_told_apart_from_one_that_is_silent() {
+    let authority = Authority::new("trusted");
+    let plain = Server::start(|peer| peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    let outcome = authority.connection(&plain, ProxySettings::default()).send("<request/>".into()).await;
+    assert!(matches!(cause(outcome), NotReceived::Tls(_)));
+
+    let silent = Server::start(Peer::until_closed);
+    let options = CollectionOptions {
+        connect_timeout: Duration::from_millis(200),
+        ..CollectionOptions::new(5 * SECOND)
+    };
+    let mut connection = host(&format!("https://{}", silent.address), options).connection();
+    let outcome = connection.send("<request/>".into()).await;
+    assert_eq!(cause(outcome), NotReceived::Tls("the handshake timed out".to_owned()));
+}
+
+#[tokio::test]
+async fn dia_58_a_tls_connection_closed_between_requests_costs_nothing() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), |peer| {
+        peer.request();
+        peer.send(success());
+    });
+    let mut connection = authority.connection(&server, ProxySettings::default());
+    for hit in ["1", "2", "3"] {
+        assert_eq!(connection.send(hit.into()).await, Outcome::Delivered);
+        server.wait_for_close();
+    }
+    assert_eq!(server.bodies(), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn dia_56_a_tls_connection_that_breaks_after_the_first_byte_is_in_doubt() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), |peer| {
+        peer.request();
+        peer.send(&success()[..30]);
+    });
+    let mut connection = authority.connection(&server, ProxySettings::default());
+    for body in ["<request/>".to_owned(), "x".repeat(1 << 20)] {
+        let outcome = connection.send(body.into()).await;
+        assert!(matches!(outcome, Outcome::Ambiguous(Doubt::Broken(_))), "{outcome:?}");
+    }
+}
+
+#[test]
+fn roots_that_are_no_certificates_are_refused() {
+    for pem in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let options = CollectionOptions { roots: Roots::Extra(pem.into()), ..CollectionOptions::default() };
+        assert!(matches!(Collection::new(options), Err(CollectionError::BadRoots(_))), "{pem}");
+    }
+}
+
+/// A proxy that tunnels every CONNECT to `target`, whatever it names, where it carries `authorization`.
+fn proxy(target: &Server, authorization: &'static str) -> (Server, std::sync::mpsc::Receiver<String>) {
+    let target = target.address;
+    let (tell, asked) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let server = Server::start(move |peer| {
+        let Some(head) = peer.read_until("\r\n\r\n") else { return };
+        tell.lock().expect("no panic").send(head.clone()).expect("a test");
+        if head.contains(authorization) {
+            peer.send("HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
+            peer.tunnel(target);
+        } else {
+            peer.send(reply(
+                "407 Proxy Authentication Required",
+                "Proxy-Authenticate: Basic\r\n",
+                "who are you?",
+            ));
+        }
+    });
+    (server, asked)
+}
+
+fn through(proxy: &Server, user: &str, no: &str) -> ProxySettings {
+    ProxySettings {
+        https: Some(format!("http://{user}{}", proxy.address)),
+        all: None,
+        no: Some(no.to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn hits_go_through_the_proxy_in_one_tunnel() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), Peer::serve);
+    let (proxy, asked) = proxy(&server, "");
+    let mut connection = authority.connection(&server, through(&proxy, "", ""));
+    for hit in ["1", "2", "3"] {
+        assert_eq!(connection.send(hit.into()).await, Outcome::Delivered);
+    }
+    let target = format!("localhost:{}", server.address.port());
+    assert_eq!(
+        asked.try_iter().collect::<Vec<_>>(),
+        [format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")]
+    );
+    assert_eq!((server.bodies(), proxy.connections()), (vec!["1".into(), "2".into(), "3".into()], 1));
+}
+
+#[tokio::test]
+async fn the_proxy_gets_the_password_and_nobody_else_does() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), Peer::serve);
+    let (proxy, _asked) = proxy(&server, "\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n");
+
+    let mut connection = authority.connection(&server, through(&proxy, "Aladdin:open%20sesame@", ""));
+    assert_eq!(connection.send("<request/>".into()).await, Outcome::Delivered);
+    assert!(!server.requests()[0].to_ascii_lowercase().contains("authorization"));
+
+    let mut connection = authority.connection(&server, through(&proxy, "Aladdin:closed@", ""));
+    let refused = cause(connection.send("<request/>".into()).await);
+    assert_eq!(refused, NotReceived::Proxy("407 Proxy Authentication Required".to_owned()));
+}
+
+#[tokio::test]
+async fn a_host_in_no_proxy_and_plain_loopback_are_reached_directly() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), Peer::serve);
+    let (proxy, asked) = proxy(&server, "");
+    let mut connection = authority.connection(&server, through(&proxy, "", "example.com,localhost"));
+    assert_eq!(connection.send("<request/>".into()).await, Outcome::Delivered);
+
+    let plain = Server::start(Peer::serve);
+    let options = CollectionOptions { proxy: through(&proxy, "", ""), ..CollectionOptions::default() };
+    assert_eq!(host(&plain.url(), options).connection().send("<request/>".into()).await, Outcome::Delivered);
+    assert_eq!((asked.try_iter().count(), proxy.connections()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_proxy_that_fails_is_told_apart_from_the_host() {
+    let authority = Authority::new("trusted");
+    let server = Server::start_tls(authority.server("localhost"), Peer::serve);
+    for (answer, said) in [
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is not HTTP"),
+        ("HTTP/1.1 200", "the connection broke"),
+        ("", "the connection broke"),
+    ] {
+        let proxy = Server::start(move |peer| {
+            peer.read_until("\r\n\r\n");
+            peer.send(answer);
+        });
+        let outcome =
+            authority.connection(&server, through(&proxy, "user:secret@", "")).send("x".into()).await;
+        let NotReceived::Proxy(why) = cause(outcome) else { panic!("{answer}") };
+        assert!(why.starts_with(said) && !why.contains("secret"), "{why}");
+    }
+    let gone = ProxySettings {
+        https: Some("http://user:secret@127.0.0.1:1".to_owned()),
+        ..ProxySettings::default()
+    };
+    let NotReceived::Connect(why) = cause(authority.connection(&server, gone).send("x".into()).await) else {
+        panic!("it connected")
+    };
+    assert!(why.starts_with("proxy 127.0.0.1:1: ") && !why.contains("secret"), "{why}");
+    let socks = ProxySettings {
+        all: Some("socks5://user:secret@127.0.0.1:1".to_owned()),
+        ..ProxySettings::default()
+    };
+    let why = cause(authority.connection(&server, socks).send("x".into()).await);
+    assert!(why.to_string().contains("ALL_PROXY must begin with http://"), "{why}");
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_never_answers_is_not_waited_for() {
+    let authority = Authority::new("trusted");
+    let proxy = Server::start(Peer::until_closed);
+    let options = CollectionOptions {
+        connect_timeout: Duration::from_millis(200),
+        proxy: through(&proxy, "", ""),
+        ..authority.options()
+    };
+    let mut connection = host("https://localhost:1", options).connection();
+    let cause = cause(connection.send(SUCCESS.into()).await);
+    assert_eq!(cause, NotReceived::Proxy("no answer in time".to_owned()));
+}

@@ -1,0 +1,286 @@
+//! What each kind of reply, or the lack of one, does to an event, its visitor, its suite and its host.
+
+use std::time::{Duration, Instant};
+
+use passbridge::buffer::{Requeue, Selection};
+use passbridge::delivery::DeadReason;
+use passbridge::drain::{Stop, StopReason};
+use passbridge::suite::{EventIds, OnAmbiguous};
+use serde_json::json;
+
+use crate::support::{FIRST_SECOND, House, PATIENCE, counted, event, plays, report_suite, sandbox};
+
+#[test]
+fn faults_that_leave_no_doubt_are_repeated_without_a_double() {
+    let sandbox = sandbox("status=503:10%; 429:5%; 408:5%; status=500:5%; reset-before:0%; seed=3");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
+    house.store(plays(500));
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.dead, summary.in_doubt), (500, 0, 0));
+    assert!(summary.retries > 0);
+    assert_eq!(sandbox.accepted_count(), 500);
+    house.assert_balanced();
+}
+
+#[test]
+fn doubtful_attempts_are_repeated_and_counted_once_by_their_serial() {
+    let faults =
+        "reset-after:5%; reset-before:5%; malformed:3%; empty:2%; timeout-after:1%; status=502:2%; seed=5";
+    let sandbox = sandbox(faults);
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(400));
+    let summary = house.drain_with(|options| options.lanes = 32).expect("a drain");
+    assert_eq!((summary.delivered, summary.dead), (400, 0));
+    assert!(sandbox.accepted_count() > 400, "no repeat was provoked");
+    assert_eq!(counted(&sandbox), 400);
+    assert_eq!(house.buffer.status().expect("a status").over_count.worst_case_units, 0);
+    house.assert_balanced();
+}
+
+#[test]
+fn without_event_ids_the_worst_case_over_count_is_known_to_the_unit() {
+    let sandbox = sandbox("reset-after only-evar6=3 first=2; reset-before only-evar6=4 first=1");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
+    let mut events = plays(10);
+    events[3] = event(json!({
+        "occurred_at": FIRST_SECOND + 3, "mvpd_user_id": "user3", "resource_id": "3", "count": 7,
+    }));
+    house.store(events);
+    assert_eq!(house.drain().delivered, 10);
+    let over_count = house.buffer.status().expect("a status").over_count;
+    assert_eq!((over_count.events, over_count.worst_case_units), (2, 2 * 7 + 1));
+    assert_eq!(counted(&sandbox), 9 + 7 + 2 * 7);
+    let doubted = house.buffer.doubted().expect("the doubted events");
+    assert_eq!(doubted.iter().map(|event| event.attempts).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn under_hold_a_doubtful_event_is_never_repeated_and_is_listed() {
+    let sandbox = sandbox("reset-after only-evar6=3");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.on_ambiguous = OnAmbiguous::Hold);
+    house.store(plays(10));
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.held, summary.left), (9, 1, false));
+    assert_eq!(sandbox.accepted_count(), 10);
+    let held = house.buffer.held(Selection::All, 10).expect("held events");
+    assert_eq!(held.len(), 1);
+    assert_eq!(house.drain().read, 0);
+    house.assert_balanced();
+}
+
+#[test]
+fn one_event_that_a_firewall_refuses_among_good_ones_is_dead_alone() {
+    let sandbox = sandbox("status=403 only-evar6=0");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(20));
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.dead, summary.left), (19, 1, false));
+    let dead = house.buffer.dead_letters(Selection::All, 10).expect("dead letters");
+    assert_eq!(dead[0].reason, DeadReason::Refused(403));
+    house.assert_balanced();
+}
+
+#[test]
+fn a_suite_that_refuses_every_visitor_is_stopped_and_nothing_is_dead() {
+    for (fault, stopped) in [
+        ("status=403", StopReason::Suite),
+        ("status=404", StopReason::Suite),
+        ("failure=\"NO account\"", StopReason::Suite),
+    ] {
+        let sandbox = sandbox(&format!("{fault} only-rsid=examplersid"));
+        let house = House::new();
+        house.suite(&sandbox.url());
+        let mut other = report_suite("otherrsid", &sandbox.url());
+        other.form.event_ids = EventIds::On;
+        house.map("OTHER", &other);
+        house.store(plays(50));
+        house.store([event(json!({"requestor_id": "OTHER"}))]);
+        let summary = house.drain();
+        assert_eq!((summary.delivered, summary.dead, summary.pending), (1, 0, 50), "{fault}");
+        assert_eq!((summary.stopped, summary.left), (Some(stopped), true), "{fault}");
+        assert!(sandbox.summary().requests < 20, "{fault}: the suite was not left alone");
+        house.assert_balanced();
+    }
+}
+
+#[test]
+fn an_adobe_reason_is_dead_in_adobes_words_and_a_bare_failure_after_three_tries() {
+    let sandbox = sandbox("failure=\"Syntax Error\" only-evar6=1; bare-failure only-evar6=2");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(5));
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.dead), (3, 2));
+    assert_eq!(sandbox.summary().requests, 3 + 1 + 3);
+    let reasons = house.buffer.status().expect("a status").dead_by_reason;
+    let mut codes: Vec<String> = reasons.iter().map(|reason| reason.reason.code()).collect();
+    codes.sort();
+    assert_eq!(codes, ["adobe:Syntax Error", "general_failure"]);
+}
+
+#[test]
+fn an_outage_longer_than_every_limit_leaves_everything_pending() {
+    let sandbox = sandbox("refuse");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(200));
+    let summary = house.drain_with(|options| options.retry.max_attempts = 2).expect("a drain");
+    assert_eq!((summary.delivered, summary.dead, summary.held, summary.in_doubt), (0, 0, 0, 0));
+    assert_eq!((summary.pending, summary.stopped, summary.left), (200, Some(StopReason::Host), true));
+    sandbox.set_faults("".parse().expect("no faults"));
+    assert_eq!(house.drain().delivered, 200);
+    house.assert_balanced();
+}
+
+#[test]
+fn a_host_that_is_down_stalls_nobody_else() {
+    let (down, up) = (sandbox("refuse"), sandbox(""));
+    let house = House::new();
+    house.suite(&up.url());
+    house.map("DOWN", &report_suite("downrsid", &down.url()));
+    house.store((0..500_i64).map(|number| {
+        event(json!({"requestor_id": "DOWN", "occurred_at": FIRST_SECOND - 1, "resource_id": number.to_string()}))
+    }));
+    house.store(plays(500));
+    let up_address = up.address();
+    let watch = std::thread::spawn(move || (up.wait_accepted(500, PATIENCE), Instant::now(), up_address));
+    let summary = house.drain();
+    let ended = Instant::now();
+    let (all_arrived, arrived_at, _) = watch.join().expect("the watch");
+    assert!(
+        all_arrived && ended - arrived_at > Duration::from_millis(500),
+        "the healthy host waited for the other"
+    );
+    assert_eq!((summary.delivered, summary.pending, summary.stopped), (500, 500, Some(StopReason::Host)));
+}
+
+#[test]
+fn a_host_that_comes_back_within_the_run_costs_no_event() {
+    let sandbox = sandbox("refuse");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(300));
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(700));
+            sandbox.set_faults("".parse().expect("no faults"));
+        });
+        house.drain_with(|options| options.retry.max_attempts = 3).expect("a drain")
+    });
+    assert_eq!((summary.delivered, summary.pending, summary.stopped), (300, 0, None));
+}
+
+#[test]
+fn a_stop_takes_nothing_new_and_records_what_is_in_flight() {
+    let sandbox = sandbox("latency=50ms");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(1_000));
+    let stop = Stop::default();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(sandbox.wait_accepted(20, PATIENCE));
+            stop.request(StopReason::Signal);
+        });
+        house.drain_until(stop.clone(), |_| {}).expect("a drain")
+    });
+    assert_eq!((summary.stopped, summary.left), (Some(StopReason::Signal), true));
+    assert!(summary.delivered < 200);
+    assert_eq!((sandbox.accepted_count(), summary.in_doubt), (summary.delivered, 0));
+    assert_eq!(house.buffer.status().expect("a status").in_doubt, 0);
+    house.assert_balanced();
+}
+
+#[test]
+fn what_the_grace_period_cuts_off_is_in_doubt() {
+    let sandbox = sandbox("timeout-after only-evar6=0");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(4));
+    let stop = Stop::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(sandbox.wait_accepted(4, PATIENCE));
+            stop.request(StopReason::Signal);
+        });
+        house
+            .drain_until(stop.clone(), |options| options.stop_grace = Duration::from_millis(20))
+            .expect("a drain");
+    });
+    assert_eq!(house.buffer.status().expect("a status").in_doubt, 1);
+    sandbox.set_faults("".parse().expect("no faults"));
+    assert_eq!(house.drain().delivered, 1);
+    assert_eq!(counted(&sandbox), 4);
+}
+
+#[test]
+fn a_limit_and_a_deadline_end_the_run_with_the_rest_pending() {
+    let sandbox = sandbox("latency=5ms");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(2_000));
+    let limited = house.drain_with(|options| options.limit = Some(100)).expect("a drain");
+    assert_eq!((limited.read, limited.stopped, limited.left), (100, Some(StopReason::Limit), true));
+    assert_eq!(limited.delivered + limited.pending, 2_000);
+    let timed =
+        house.drain_with(|options| options.deadline = Some(Duration::from_millis(100))).expect("a drain");
+    assert_eq!((timed.stopped, timed.left), (Some(StopReason::Deadline), true));
+    assert_eq!(house.drain().pending, 0);
+}
+
+#[test]
+fn a_limit_that_takes_the_last_event_is_no_early_end() {
+    let sandbox = sandbox("");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(10));
+    let summary = house.drain_with(|options| options.limit = Some(10)).expect("a drain");
+    assert_eq!((summary.delivered, summary.stopped, summary.left), (10, None, false));
+}
+
+#[test]
+fn hits_per_second_hold_over_all_lanes() {
+    let sandbox = sandbox("");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.hits_per_second = std::num::NonZeroU32::new(100));
+    house.store(plays(100));
+    let began = Instant::now();
+    assert_eq!(house.drain().delivered, 100);
+    assert!(began.elapsed() > Duration::from_millis(850), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_requeued_dead_letter_goes_out_in_the_next_run() {
+    let sandbox = sandbox("failure=\"Syntax Error\" only-evar6=1");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(3));
+    assert_eq!(house.drain().dead, 1);
+    sandbox.set_faults("".parse().expect("no faults"));
+    let requeued = house.buffer.requeue_dead(Selection::All, Requeue::OnlyExact).expect("a requeue");
+    assert_eq!((requeued.requeued, requeued.may_double), (1, 0));
+    assert_eq!(house.drain().delivered, 1);
+    assert_eq!(counted(&sandbox), 3);
+    house.assert_balanced();
+}
+
+#[test]
+fn an_event_counted_by_single_hits_is_delivered_with_its_last_and_repeated_whole() {
+    let sandbox = sandbox("status=503 after=3 first=1");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store([event(json!({"mvpd_user_id": "one", "count": 5}))]);
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.hits), (1, 5));
+    assert_eq!(counted(&sandbox), 5);
+    house.store([event(json!({"mvpd_user_id": "one", "count": 101}))]);
+    let summary = house.drain();
+    assert_eq!((summary.dead, summary.hits), (1, 0));
+    let dead = house.buffer.dead_letters(Selection::All, 10).expect("dead letters");
+    assert_eq!(dead[0].reason, DeadReason::CountTooLarge(101));
+}
