@@ -1,1 +1,285 @@
-//! The ingest room.
+//! Takes events in: files, standard input and the inbox, through one validation, into the buffer.
+//!
+//! - In: inputs, plain or compressed, in any format of [`readers`](crate::readers); or the rows that other programs put into
+//!   the inbox. Out: an [`IngestSummary`], and a file of the lines that are no event.
+//! - Guarantees: what a summary counts as stored is durable. The rest of an input goes in behind a bad line, and the rest of
+//!   the inputs behind a broken one. Of an input that breaks off, every whole line is stored and the one in the break is
+//!   neither stored nor rejected. Memory is bounded by three portions of 8 MiB, whatever an input holds.
+//! - Does not know: report suites, hits, when a drain runs.
+//! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures for the two threads and the size of a batch.
+
+mod inbox;
+mod input;
+mod portions;
+mod rejects;
+mod summary;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+pub use inbox::take_inbox;
+pub use input::InputPath;
+pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
+
+use crate::buffer::{Batch, Buffer, BufferError, InputId};
+use crate::clock::Clock;
+use crate::config::IngestConfig;
+use crate::event::{Instant, PassEvent, TimeBounds};
+use crate::readers::{Format, ReadError};
+use portions::{InputEnd, Portion, Reject};
+use rejects::Rejects;
+use summary::Tally;
+
+/// Which format the inputs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FormatChoice {
+    /// Found by the extension of each, then by its content.
+    #[default]
+    Auto,
+    /// Said.
+    Is(Format),
+}
+
+/// How to ingest.
+#[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// The format of the inputs. The inbox is always NDJSON.
+    pub format: FormatChoice,
+    /// Section `[ingest]` of the configuration, its paths resolved.
+    pub config: IngestConfig,
+    /// What tells whether an event is ahead of its time.
+    pub clock: Clock,
+}
+
+impl IngestOptions {
+    /// What the clock allows now.
+    fn bounds(&self) -> TimeBounds {
+        let now = self.clock.now();
+        let skew_nanos = i64::from(self.config.future_skew_seconds) * 1_000_000_000;
+        TimeBounds { latest: Instant::from_nanos(now.nanos().saturating_add(skew_nanos)), now }
+    }
+}
+
+/// How far an ingest has come.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// The input at work.
+    pub path: &'a str,
+    /// How far it was read, in bytes as it lies on disk.
+    pub input_bytes_read: u64,
+    /// How long it is on disk; `None` where nobody knows, as of standard input.
+    pub input_bytes: Option<u64>,
+    /// Its counts.
+    pub input: &'a Counts,
+    /// The counts of all inputs so far.
+    pub total: &'a Counts,
+}
+
+/// Watches long work.
+pub trait Observer {
+    /// A portion of lines was taken in, and is durable.
+    fn progress(&mut self, progress: &Progress<'_>);
+}
+
+/// Nobody watches.
+impl Observer for () {
+    fn progress(&mut self, _: &Progress<'_>) {}
+}
+
+/// Why one input could not be read to its end. The texts continue a sentence that begins with its name.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It cannot be opened.
+    #[error("cannot be opened")]
+    Open(#[source] io::Error),
+    /// It is a directory.
+    #[error("is a directory; name the files in it")]
+    Directory,
+    /// Its name says compressed, and it has no byte.
+    #[error("has no byte, so it is no whole {0} file")]
+    NoFrame(&'static str),
+    /// It is compressed in a way that is not read here.
+    #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
+    Compression(&'static str),
+    /// It is UTF-16.
+    #[error("is UTF-16; save it as UTF-8")]
+    Utf16,
+    /// It is one JSON list.
+    #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
+    JsonList,
+    /// It broke off, or its header cannot be used.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why an ingest stopped. What was stored before stays stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The disk is too full to take more in.
+    #[error(
+        "the disk of the buffer has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes} for the drain; {stored} events were stored before"
+    )]
+    DiskFloor {
+        /// What is free.
+        free_bytes: u64,
+        /// What must stay free.
+        min_free_bytes: u64,
+        /// What this ingest had stored.
+        stored: u64,
+    },
+    /// The buffer refused.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The rejected lines cannot be kept.
+    #[error("cannot keep rejected lines in {path:?}")]
+    Rejects {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Stores the events of the inputs. An input that fails is in the summary's failures; the others go in.
+pub fn load(
+    buffer: &Buffer,
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    observer: &mut dyn Observer,
+) -> Result<IngestSummary, IngestError> {
+    let mut load = Load {
+        buffer,
+        options,
+        tally: Tally::new(inputs.iter().map(|input| input.name().into_owned())),
+        rejects: Rejects::new(&options.config.rejects_dir, options.clock.now()),
+        open: None,
+    };
+    let (portions, reading) = portions::start(inputs, options);
+    for portion in portions {
+        if let Err(error) = load.take(portion, observer) {
+            load.rejects.sync()?;
+            return Err(error);
+        }
+    }
+    if let Err(panic) = reading.join() {
+        std::panic::resume_unwind(panic);
+    }
+    load.rejects.sync()?;
+    let path = load.rejects.path().map(PathBuf::from);
+    Ok(load.tally.finish(path))
+}
+
+/// Reads the inputs as [`load`] would and stores nothing: hands each event over until told to stop. Rejected lines are
+/// counted and named in the warnings only; nothing is written.
+pub fn preview(
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    on_event: &mut dyn FnMut(&PassEvent) -> ControlFlow<()>,
+) -> IngestSummary {
+    let mut tally = Tally::new(inputs.iter().map(|input| input.name().into_owned()));
+    for (number, path) in inputs.iter().enumerate() {
+        match preview_input(number, path, options, &mut tally, on_event) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break,
+            Err(error) => tally.failed(number, error),
+        }
+    }
+    tally.finish(None)
+}
+
+fn preview_input(
+    number: usize,
+    path: &InputPath,
+    options: &IngestOptions,
+    tally: &mut Tally,
+    on_event: &mut dyn FnMut(&PassEvent) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, InputError> {
+    let Some(mut open) = input::open(path, options.format)? else {
+        tally.empty(number);
+        return Ok(ControlFlow::Continue(()));
+    };
+    let flow = loop {
+        let line = match open.reader.next_line(options.bounds()) {
+            Ok(Some(line)) => line,
+            Ok(None) => break Ok(ControlFlow::Continue(())),
+            Err(error) => break Err(error.into()),
+        };
+        match line.result {
+            Ok(event) => {
+                tally.seen(number);
+                if on_event(&event).is_break() {
+                    break Ok(ControlFlow::Break(()));
+                }
+            }
+            Err(reason) => tally.rejected(number, line.number, reason.to_string()),
+        }
+    };
+    tally.unknown(open.reader.unknown_keys());
+    flow
+}
+
+/// An ingest under way.
+struct Load<'a> {
+    buffer: &'a Buffer,
+    options: &'a IngestOptions,
+    tally: Tally,
+    rejects: Rejects,
+    /// The input at work, as the buffer knows it, once it had an event.
+    open: Option<(usize, InputId)>,
+}
+
+impl Load<'_> {
+    fn take(&mut self, portion: Portion, observer: &mut dyn Observer) -> Result<(), IngestError> {
+        let input = portion.input;
+        if !portion.is_empty() {
+            check_free_disk(self.buffer, self.options, &self.tally)?;
+        }
+        self.rejects.write(portion.rejects.iter().map(|reject| reject.kept.as_str()))?;
+        if !portion.events.is_empty() {
+            let batch = Batch { input: self.input_id(input)?, events: portion.events };
+            let report = self.buffer.store(batch)?;
+            self.tally.stored(input, &report);
+        }
+        for Reject { line, reason, .. } in portion.rejects {
+            self.tally.rejected(input, line, reason);
+        }
+        match portion.end {
+            None => {}
+            Some(InputEnd::Empty) => self.tally.empty(input),
+            Some(InputEnd::Read { result, unknown }) => {
+                self.tally.unknown(&unknown);
+                result.unwrap_or_else(|error| self.tally.failed(input, error));
+            }
+        }
+        observer.progress(&Progress {
+            path: self.tally.path(input),
+            input_bytes_read: portion.input_bytes_read,
+            input_bytes: portion.input_bytes,
+            input: self.tally.counts(input),
+            total: self.tally.total(),
+        });
+        Ok(())
+    }
+
+    fn input_id(&mut self, input: usize) -> Result<InputId, IngestError> {
+        match self.open {
+            Some((number, id)) if number == input => Ok(id),
+            _ => {
+                let id = self.buffer.open_input(self.tally.path(input))?;
+                self.open = Some((input, id));
+                Ok(id)
+            }
+        }
+    }
+}
+
+fn check_free_disk(buffer: &Buffer, options: &IngestOptions, tally: &Tally) -> Result<(), IngestError> {
+    let free_bytes = buffer.free_bytes()?;
+    let min_free_bytes = options.config.min_free_bytes;
+    if free_bytes < min_free_bytes {
+        let stored = tally.total().stored;
+        return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored });
+    }
+    Ok(())
+}

@@ -1,1 +1,177 @@
-//! The readers room.
+//! Reads source formats: bytes in, events or rejected lines out; one reader a format.
+//!
+//! - In: a [`BufRead`], already decompressed, and what the clock allows. Out: one [`Line`] after the other, each an event or
+//!   the reason why it is none.
+//! - Guarantees: a bad line costs only itself, and reading goes on behind it. Memory stays flat whatever a line holds: none
+//!   above [`LINE_BYTES_MAX`] is kept. A line that its source broke off is neither an event nor a reject but a [`ReadError`].
+//! - Does not know: files, compression, the time of day, the buffer.
+//! - Rules: section 3 of the design; RFC 8259 and RFC 4180 for the two formats; `schemas/pass-event.schema.json` for a line.
+
+pub mod csv;
+mod lines;
+pub mod ndjson;
+mod rejected;
+mod unknown;
+
+use std::borrow::Cow;
+use std::io::{self, BufRead};
+
+pub use rejected::RejectedLine;
+pub use unknown::UnknownKeys;
+
+use crate::event::{EventError, PassEvent, TimeBounds};
+
+/// The longest line or CSV row, in bytes. An event with every property filled takes a few KiB; an MRSS resource may take
+/// some hundred. Above this lies a file that is not made of lines, and memory must not follow it.
+pub const LINE_BYTES_MAX: usize = 4 << 20;
+/// How much of a longer line is kept for the rejects, in bytes: enough to recognise what it was.
+pub const EXCERPT_BYTES_MAX: usize = 64 << 10;
+
+/// The source formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One canonical event as a JSON object per line; also the rejects of an earlier run, mended.
+    Ndjson,
+    /// A header row of property names, then one event per row.
+    Csv,
+}
+
+impl Format {
+    /// Its reader. Reads the header of a format that has one.
+    pub fn open<'r, R: BufRead + 'r>(self, source: R) -> Result<Box<dyn Reader + 'r>, ReadError> {
+        Ok(match self {
+            Format::Ndjson => Box::new(ndjson::NdjsonReader::new(source)),
+            Format::Csv => Box::new(csv::CsvReader::new(source)?),
+        })
+    }
+}
+
+/// The seam between formats and ingest.
+pub trait Reader {
+    /// The next line, `None` at the end of the source. After an error there is nothing more to read.
+    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError>;
+
+    /// The keys so far that belong to no event.
+    fn unknown_keys(&self) -> &UnknownKeys;
+}
+
+/// One line of a source, blank ones left out.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// Where it starts in its source, from 1; in CSV the header and the lines inside quotes count too.
+    pub number: u64,
+    /// The line itself, for the rejects.
+    pub excerpt: Excerpt<'a>,
+    /// Its event, or why it is none.
+    pub result: Result<PassEvent, RejectReason>,
+}
+
+/// A line as its source wrote it, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt<'a> {
+    /// Its bytes without the line ending; of a line above [`LINE_BYTES_MAX`] the first [`EXCERPT_BYTES_MAX`].
+    pub bytes: Cow<'a, [u8]>,
+    /// The length of the whole line in bytes.
+    pub line_bytes: u64,
+    /// The header row that gives its cells their names, in CSV.
+    pub header: Option<Cow<'a, str>>,
+    /// Whether an earlier run already put U+FFFD for what was not UTF-8.
+    pub is_lossy: bool,
+}
+
+impl Excerpt<'_> {
+    /// What is kept of a line that is whole in memory.
+    pub fn of(line: &[u8]) -> Excerpt<'_> {
+        let kept = if line.len() > LINE_BYTES_MAX { &line[..EXCERPT_BYTES_MAX] } else { line };
+        Excerpt { bytes: kept.into(), line_bytes: line.len() as u64, header: None, is_lossy: false }
+    }
+}
+
+/// Why a line is no event. The texts are lower-case fragments.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// It is an object or a row, but no event.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// Its bytes are not UTF-8.
+    #[error("is not UTF-8 from byte {0} on")]
+    NotUtf8(usize),
+    /// It is longer than [`LINE_BYTES_MAX`].
+    #[error("is {0} bytes long; the most is {LINE_BYTES_MAX}")]
+    TooLong(u64),
+    /// It holds nothing.
+    #[error("is empty")]
+    Empty,
+    /// It breaks the syntax of JSON.
+    #[error("is not JSON: {what} at column {column}")]
+    NotJson {
+        /// What broke.
+        what: String,
+        /// Where, in bytes from 1.
+        column: usize,
+    },
+    /// It is JSON, but not an object.
+    #[error("is not a JSON object")]
+    NotObject,
+    /// A CSV row does not fit its header.
+    #[error("has {found} fields; the header has {expected}")]
+    FieldCount {
+        /// Fields of the row.
+        found: usize,
+        /// Fields of the header.
+        expected: usize,
+    },
+    /// A CSV row opens a quote that the source never closes.
+    #[error("opens a quote that is never closed; everything behind it is in this row")]
+    OpenQuote,
+    /// A line of an earlier run's rejects still shows where it was not UTF-8.
+    #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
+    NotMended,
+    /// A line of an earlier run's rejects names a header that cannot be one.
+    #[error("its header {0}")]
+    Header(HeaderError),
+}
+
+/// Why a source cannot be read on. The texts continue a sentence that begins with the source's name.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The source broke off; the lines before this one were whole.
+    #[error("breaks off in line {line}")]
+    Broken {
+        /// The line that is not whole, or that would have been next.
+        line: u64,
+        /// What the source said.
+        source: io::Error,
+    },
+    /// The header row of a CSV source cannot be used.
+    #[error("cannot be read: its header {0}")]
+    Header(HeaderError),
+}
+
+/// Why a CSV header cannot be used. The texts continue a sentence that begins with "its header".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// A name stands twice.
+    #[error("names column {0:?} twice")]
+    Twice(String),
+    /// A column that every event needs is absent.
+    #[error("{found:?} has no column {missing:?}; it must name the properties, separated by commas")]
+    Missing {
+        /// The column.
+        missing: &'static str,
+        /// How the header starts.
+        found: String,
+    },
+    /// More columns than any source has.
+    #[error("has more than {} columns", csv::COLUMNS_MAX)]
+    TooManyColumns,
+    /// It is not UTF-8.
+    #[error("is not UTF-8")]
+    NotUtf8,
+    /// It is longer than [`LINE_BYTES_MAX`].
+    #[error("is longer than {LINE_BYTES_MAX} bytes")]
+    TooLong,
+    /// It opens a quote and never closes it.
+    #[error("opens a quote that is never closed")]
+    OpenQuote,
+}

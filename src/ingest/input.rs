@@ -1,0 +1,236 @@
+//! Opens an input: a file or standard input, its compression and its format found out.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{FormatChoice, InputError};
+use crate::readers::{Format, ReadError, Reader};
+
+/// How much is read from a file, and unpacked, at a time, in bytes.
+const CHUNK_BYTES: usize = 256 << 10;
+/// How much white space may stand in front of the first line before the format is taken to be NDJSON, in bytes.
+const PEEK_BYTES_MAX: usize = 64 << 10;
+/// How many bytes tell every compression apart.
+const MAGIC_BYTES: usize = 6;
+
+/// Where lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputPath {
+    /// Standard input, `-`.
+    StandardInput,
+    /// A file.
+    File(PathBuf),
+}
+
+impl InputPath {
+    /// The input that an argument names.
+    pub fn new(argument: impl AsRef<OsStr>) -> InputPath {
+        let argument = argument.as_ref();
+        if argument == "-" { InputPath::StandardInput } else { InputPath::File(PathBuf::from(argument)) }
+    }
+
+    /// How messages, rejects and the buffer name it: as the argument did.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            InputPath::StandardInput => Cow::Borrowed("-"),
+            InputPath::File(path) => path.to_string_lossy(),
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match self {
+            InputPath::StandardInput => None,
+            InputPath::File(path) => Some(path),
+        }
+    }
+}
+
+/// An input that has at least one line.
+pub(super) struct OpenInput {
+    pub(super) reader: Box<dyn Reader>,
+    /// How far it was read, in bytes as it lies on disk.
+    pub(super) position: Rc<Cell<u64>>,
+    /// How long it is on disk, where that is known.
+    pub(super) bytes: Option<u64>,
+}
+
+/// Opens an input; `None` when it holds nothing.
+pub(super) fn open(path: &InputPath, format: FormatChoice) -> Result<Option<OpenInput>, InputError> {
+    let (source, bytes) = source(path)?;
+    let position = Rc::new(Cell::new(0));
+    let mut source =
+        BufReader::with_capacity(CHUNK_BYTES, Counted { source, position: Rc::clone(&position) });
+    let magic = peek(&mut source, MAGIC_BYTES, |magic| magic.len() == MAGIC_BYTES).map_err(broken)?;
+    if magic.is_empty() {
+        return match extensions(path).compression {
+            Some(name) => Err(InputError::NoFrame(name)),
+            None => Ok(None),
+        };
+    }
+    let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
+    let start = peek(&mut source, PEEK_BYTES_MAX, |start| first_letter(start).is_some()).map_err(broken)?;
+    let Some(format) = format_of(path, format, &start)? else { return Ok(None) };
+    let reader = format.open(Cursor::new(start).chain(source))?;
+    Ok(Some(OpenInput { reader, position, bytes }))
+}
+
+fn source(path: &InputPath) -> Result<(Box<dyn Read>, Option<u64>), InputError> {
+    let Some(path) = path.file() else { return Ok((Box::new(io::stdin().lock()), None)) };
+    let file = File::open(path).map_err(InputError::Open)?;
+    let metadata = file.metadata().map_err(InputError::Open)?;
+    if metadata.is_dir() {
+        return Err(InputError::Directory);
+    }
+    let bytes = metadata.is_file().then_some(metadata.len());
+    Ok((Box::new(file), bytes))
+}
+
+/// Unpacks by what the content is, whatever the name says.
+fn unpacked(magic: &[u8], source: impl BufRead + 'static) -> Result<Box<dyn BufRead>, InputError> {
+    Ok(match magic {
+        [0x1F, 0x8B, ..] => Box::new(BufReader::with_capacity(CHUNK_BYTES, MultiGzDecoder::new(source))),
+        // A Zstandard frame, or the skippable frame that parallel compressors put first (RFC 8878, section 3.1).
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(source).map_err(broken)?;
+            Box::new(BufReader::with_capacity(CHUNK_BYTES, decoder))
+        }
+        [b'P', b'K', 3, 4, ..] => return Err(InputError::Compression("zip")),
+        [0xFD, b'7', b'z', b'X', b'Z', 0] => return Err(InputError::Compression("xz")),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => return Err(InputError::Compression("bzip2")),
+        _ => Box::new(source),
+    })
+}
+
+/// The format of an input that starts so; `None` when it is empty.
+fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Option<Format>, InputError> {
+    if matches!(start, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) {
+        return Err(InputError::Utf16);
+    }
+    let letter = first_letter(start);
+    if letter.is_none() && start.len() < PEEK_BYTES_MAX {
+        return Ok(None);
+    }
+    let by_name = extensions(path).format;
+    Ok(Some(match (choice, by_name, letter) {
+        (FormatChoice::Is(format), ..) | (FormatChoice::Auto, Some(format), _) => format,
+        (FormatChoice::Auto, None, Some(b'{') | None) => Format::Ndjson,
+        (FormatChoice::Auto, None, Some(b'[')) => return Err(InputError::JsonList),
+        (FormatChoice::Auto, None, Some(_)) => Format::Csv,
+    }))
+}
+
+/// What the extensions of a name say.
+struct Extensions {
+    format: Option<Format>,
+    compression: Option<&'static str>,
+}
+
+fn extensions(path: &InputPath) -> Extensions {
+    let name = path.name().to_ascii_lowercase();
+    let (stem, compression) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
+        (Some(stem), _) => (stem, Some("gzip")),
+        (None, Some(stem)) => (stem, Some("Zstandard")),
+        (None, None) => (name.as_str(), None),
+    };
+    let format = match Path::new(stem).extension().and_then(OsStr::to_str) {
+        Some("ndjson" | "jsonl") => Some(Format::Ndjson),
+        Some("csv") => Some(Format::Csv),
+        _ => None,
+    };
+    Extensions { format, compression }
+}
+
+/// The first byte that is neither white space nor a byte order mark.
+fn first_letter(start: &[u8]) -> Option<u8> {
+    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
+    // A mark that is not whole yet is no letter.
+    if b"\xEF\xBB\xBF".starts_with(start) {
+        return None;
+    }
+    start.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// Takes bytes from the start of a source until they are enough, most, or all.
+fn peek(
+    source: &mut impl BufRead,
+    bytes_max: usize,
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    const STEP_BYTES: usize = 64;
+    let mut start = Vec::new();
+    while start.len() < bytes_max && !is_enough(&start) {
+        let chunk = match source.fill_buf() {
+            Ok([]) => break,
+            Ok(chunk) => &chunk[..chunk.len().min(STEP_BYTES).min(bytes_max - start.len())],
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        start.extend_from_slice(chunk);
+        let taken = chunk.len();
+        source.consume(taken);
+    }
+    Ok(start)
+}
+
+fn broken(source: io::Error) -> InputError {
+    InputError::Read(ReadError::Broken { line: 1, source })
+}
+
+/// Counts what is read, for the progress of long work.
+struct Counted<R> {
+    source: R,
+    position: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.position.set(self.position.get() + read as u64);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_found_by_name_then_by_content() {
+        use FormatChoice::{Auto, Is};
+        for (name, choice, start, expected) in [
+            ("a.ndjson", Auto, "x", Some(Format::Ndjson)),
+            ("a.JSONL.gz", Auto, "x", Some(Format::Ndjson)),
+            ("a.csv.zst", Auto, "{", Some(Format::Csv)),
+            ("a.csv", Is(Format::Ndjson), "x", Some(Format::Ndjson)),
+            ("a.json", Auto, "\u{feff} \r\n{", Some(Format::Ndjson)),
+            ("-", Auto, "{", Some(Format::Ndjson)),
+            ("-", Auto, "occurred_at", Some(Format::Csv)),
+            ("csv", Auto, "{", Some(Format::Ndjson)),
+            ("a.csv", Auto, "\u{feff}", None),
+            ("a.csv", Auto, " \n", None),
+        ] {
+            let found = format_of(&InputPath::new(name), choice, start.as_bytes()).expect(name);
+            assert_eq!(found, expected, "{name} {start:?}");
+        }
+        let list = format_of(&InputPath::new("a.json"), Auto, b"[");
+        assert!(matches!(list, Err(InputError::JsonList)));
+        let wide = format_of(&InputPath::new("a.ndjson"), Auto, b"\xFF\xFE{\0");
+        assert!(matches!(wide, Err(InputError::Utf16)));
+    }
+
+    #[test]
+    fn peeking_takes_no_more_than_it_needs() {
+        for capacity in [1, 2, 100] {
+            let mut source = BufReader::with_capacity(capacity, "  \u{feff}".as_bytes());
+            assert_eq!(peek(&mut source, 3, |_| false).expect("memory").len(), 3);
+            assert_eq!(peek(&mut source, 3, |_| false).expect("memory").len(), 2);
+        }
+    }
+}

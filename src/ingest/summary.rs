@@ -1,0 +1,253 @@
+//! What an ingest did: counts per input, and what its caller should be told.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::InputError;
+use crate::buffer::{Conflict, StoreReport};
+use crate::readers::UnknownKeys;
+
+/// How many rejected lines, and how many conflicts, are named. The rejects file has all of the former.
+const NAMED_MAX: u64 = 20;
+
+/// What became of the lines of one or more inputs. `read` is the sum of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Lines that were not blank.
+    pub read: u64,
+    /// Events that were new.
+    pub stored: u64,
+    /// Events that were already stored.
+    pub duplicates: u64,
+    /// Events whose identity was already stored with other content; the first one stays.
+    pub conflicts: u64,
+    /// Lines that are no event.
+    pub rejected: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        self.read += other.read;
+        self.stored += other.stored;
+        self.duplicates += other.duplicates;
+        self.conflicts += other.conflicts;
+        self.rejected += other.rejected;
+    }
+}
+
+/// The counts of one input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputSummary {
+    /// The input as it was named; `inbox` for the table.
+    pub path: String,
+    /// What became of its lines.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// Something that its caller should be told, though the work is done. The texts name the input and the line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// An input had nothing in it.
+    #[error("{path}: is empty")]
+    Empty {
+        /// The input.
+        path: String,
+    },
+    /// A line was rejected.
+    #[error("{path}:{line}: {reason}")]
+    Rejected {
+        /// Its input.
+        path: String,
+        /// Its line.
+        line: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Two lines give the same `event_id` to different events.
+    #[error("{path}:{line}: {}", conflict_reason(.first))]
+    Conflict {
+        /// The input of the line that was left out.
+        path: String,
+        /// That line.
+        line: u64,
+        /// The line that stays.
+        first: FirstLine,
+    },
+    /// More lines were rejected than are named.
+    #[error("{0} more rejected lines are not named here; the rejects file has them all")]
+    MoreRejected(u64),
+    /// There were more conflicts than are named.
+    #[error("{0} more conflicts are not named here")]
+    MoreConflicts(u64),
+    /// Keys that belong to no event were kept out.
+    #[error("keys that no event has were kept out: {0}")]
+    UnknownKeys(UnknownKeys),
+}
+
+/// The line that an event was first read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstLine {
+    /// Its input; empty where the event has expired from the buffer.
+    pub path: String,
+    /// Its number there.
+    pub line: u64,
+}
+
+impl FirstLine {
+    pub(super) fn of(conflict: &Conflict) -> FirstLine {
+        FirstLine { path: conflict.first_path.clone(), line: conflict.first_line }
+    }
+}
+
+/// What a conflict is, for people.
+pub(super) fn conflict_reason(first: &FirstLine) -> String {
+    let which = match first.path.as_str() {
+        "" => "an event that has expired from the buffer".to_owned(),
+        path => format!("{path}:{}", first.line),
+    };
+    format!("has the event_id of {which} and other content; the first one stays")
+}
+
+/// An input that could not be read to its end; the whole lines before the break are stored.
+#[derive(Debug)]
+pub struct InputFailure {
+    /// The input as it was named.
+    pub path: String,
+    /// What broke.
+    pub error: InputError,
+}
+
+/// The input, what broke, and why, in one line.
+impl fmt::Display for InputFailure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.path, self.error)?;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            write!(out, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What an ingest did. Serialises as `ingest --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct IngestSummary {
+    /// Every input, in the order given.
+    pub inputs: Vec<InputSummary>,
+    /// Their sum.
+    pub total: Counts,
+    /// The inputs that could not be read to their end.
+    #[serde(skip)]
+    pub failures: Vec<InputFailure>,
+    /// What else should be told; bounded.
+    #[serde(skip)]
+    pub warnings: Vec<Warning>,
+    /// The file of the rejected lines, where there are any; durable.
+    #[serde(skip)]
+    pub rejects_path: Option<PathBuf>,
+}
+
+/// A summary in the making.
+pub(super) struct Tally {
+    summary: IngestSummary,
+    unknown: UnknownKeys,
+}
+
+impl Tally {
+    pub(super) fn new(paths: impl Iterator<Item = String>) -> Tally {
+        let inputs = paths.map(|path| InputSummary { path, counts: Counts::default() }).collect();
+        let summary = IngestSummary {
+            inputs,
+            total: Counts::default(),
+            failures: Vec::new(),
+            warnings: Vec::new(),
+            rejects_path: None,
+        };
+        Tally { summary, unknown: UnknownKeys::default() }
+    }
+
+    pub(super) fn path(&self, input: usize) -> &str {
+        &self.summary.inputs[input].path
+    }
+
+    pub(super) fn counts(&self, input: usize) -> &Counts {
+        &self.summary.inputs[input].counts
+    }
+
+    pub(super) fn total(&self) -> &Counts {
+        &self.summary.total
+    }
+
+    /// Counts an event that is not offered to the buffer.
+    pub(super) fn seen(&mut self, input: usize) {
+        self.add(input, &Counts { read: 1, ..Counts::default() });
+    }
+
+    pub(super) fn stored(&mut self, input: usize, report: &StoreReport) {
+        let conflicts = report.conflicts.len() as u64;
+        for (conflict, named) in report.conflicts.iter().zip(self.summary.total.conflicts..) {
+            self.name_conflict(input, conflict, named);
+        }
+        let (stored, duplicates) = (report.stored, report.duplicates);
+        let read = stored + duplicates + conflicts;
+        self.add(input, &Counts { read, stored, duplicates, conflicts, rejected: 0 });
+    }
+
+    pub(super) fn rejected(&mut self, input: usize, line: u64, reason: String) {
+        if self.summary.total.rejected < NAMED_MAX {
+            let path = self.path(input).to_owned();
+            self.summary.warnings.push(Warning::Rejected { path, line, reason });
+        }
+        self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
+    }
+
+    pub(super) fn empty(&mut self, input: usize) {
+        let path = self.path(input).to_owned();
+        self.summary.warnings.push(Warning::Empty { path });
+    }
+
+    pub(super) fn failed(&mut self, input: usize, error: InputError) {
+        let path = self.path(input).to_owned();
+        self.summary.failures.push(InputFailure { path, error });
+    }
+
+    pub(super) fn unknown(&mut self, unknown: &UnknownKeys) {
+        self.unknown.absorb(unknown);
+    }
+
+    pub(super) fn finish(mut self, rejects_path: Option<PathBuf>) -> IngestSummary {
+        let warnings = &mut self.summary.warnings;
+        let Counts { rejected, conflicts, .. } = self.summary.total;
+        if rejected > NAMED_MAX {
+            warnings.push(Warning::MoreRejected(rejected - NAMED_MAX));
+        }
+        if conflicts > NAMED_MAX {
+            warnings.push(Warning::MoreConflicts(conflicts - NAMED_MAX));
+        }
+        if !self.unknown.is_empty() {
+            warnings.push(Warning::UnknownKeys(self.unknown));
+        }
+        self.summary.rejects_path = rejects_path;
+        self.summary
+    }
+
+    fn name_conflict(&mut self, input: usize, conflict: &Conflict, named: u64) {
+        if named < NAMED_MAX {
+            self.summary.warnings.push(Warning::Conflict {
+                path: self.path(input).to_owned(),
+                line: conflict.line,
+                first: FirstLine::of(conflict),
+            });
+        }
+    }
+
+    fn add(&mut self, input: usize, counts: &Counts) {
+        self.summary.inputs[input].counts.add(counts);
+        self.summary.total.add(counts);
+    }
+}

@@ -1,0 +1,412 @@
+//! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
+//!
+//! Every cell is text; an empty one is absent. `occurred_at` and `count` that look like numbers are read as numbers. Unknown
+//! columns are counted once per row, like unknown keys. Rows may end in LF or CR LF, and quoted cells may hold either.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::BufRead;
+
+use csv_core::ReadRecordResult;
+use memchr::memchr_iter;
+
+use super::lines::{BYTE_ORDER_MARK, fill};
+use super::{
+    EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason,
+    UnknownKeys,
+};
+use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds};
+
+/// The most columns of a header. A wide export has some hundred; the cells of a row above this are counted, not kept.
+pub const COLUMNS_MAX: usize = 1024;
+/// What every event needs, so every header.
+const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
+
+/// Reads CSV.
+pub struct CsvReader<R> {
+    records: Records<R>,
+    header: String,
+    columns: Vec<String>,
+    unknown: UnknownKeys,
+}
+
+impl<R: BufRead> CsvReader<R> {
+    /// A reader from the start of a source, whose header it reads.
+    pub fn new(source: R) -> Result<CsvReader<R>, ReadError> {
+        let mut records = Records::new(source);
+        records.advance()?;
+        let columns = records.header().map_err(ReadError::Header)?;
+        let header = String::from_utf8_lossy(&records.raw).trim_start_matches('\u{feff}').to_owned();
+        Ok(CsvReader { records, header, columns, unknown: UnknownKeys::default() })
+    }
+}
+
+impl<R: BufRead> Reader for CsvReader<R> {
+    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
+        if !self.records.advance()? {
+            return Ok(None);
+        }
+        let result = self.records.event(&self.columns, bounds, &mut self.unknown);
+        let excerpt = Excerpt {
+            bytes: Cow::Borrowed(&self.records.raw),
+            line_bytes: self.records.raw_bytes,
+            header: Some(Cow::Borrowed(&self.header)),
+            is_lossy: false,
+        };
+        Ok(Some(Line { number: self.records.start_line, excerpt, result }))
+    }
+
+    fn unknown_keys(&self) -> &UnknownKeys {
+        &self.unknown
+    }
+}
+
+/// Reads one row under a header, both as a rejects file keeps them.
+pub(super) fn parse_row(
+    header: &str,
+    row: &str,
+    bounds: TimeBounds,
+    unknown: &mut UnknownKeys,
+) -> Result<PassEvent, RejectReason> {
+    let in_memory = "a source in memory never breaks off";
+    let mut records = Records::new(header.as_bytes());
+    records.advance().expect(in_memory);
+    let columns = records.header().map_err(RejectReason::Header)?;
+    let mut records = Records::new(row.as_bytes());
+    if !records.advance().expect(in_memory) {
+        return Err(RejectReason::Empty);
+    }
+    let result = records.event(&columns, bounds, unknown);
+    // A line break outside quotes would make two rows of one: the second must not vanish.
+    if records.advance().expect(in_memory) {
+        return Err(RejectReason::FieldCount {
+            found: columns.len() + records.found,
+            expected: columns.len(),
+        });
+    }
+    result
+}
+
+/// The records of a source, one at a time, with memory bounded: what lies above a limit is counted and dropped.
+struct Records<R> {
+    source: R,
+    machine: csv_core::Reader,
+    /// The cells of the current record one behind the other, quotes resolved.
+    cells: Vec<u8>,
+    /// Where each cell ends in `cells`.
+    ends: Vec<usize>,
+    /// How many cells the current record has, also above [`COLUMNS_MAX`].
+    found: usize,
+    /// The current record as the source wrote it, without its line ending.
+    raw: Vec<u8>,
+    raw_bytes: u64,
+    /// Line feeds in front of what is read next.
+    lines_passed: u64,
+    /// The line that the current record starts in, from 1.
+    start_line: u64,
+    /// Whether the source ended inside a quote of the current record.
+    is_open: bool,
+}
+
+impl<R: BufRead> Records<R> {
+    fn new(source: R) -> Records<R> {
+        Records {
+            source,
+            machine: csv_core::Reader::new(),
+            cells: vec![0; 4096],
+            ends: vec![0; COLUMNS_MAX],
+            found: 0,
+            raw: Vec::new(),
+            raw_bytes: 0,
+            lines_passed: 0,
+            start_line: 1,
+            is_open: false,
+        }
+    }
+
+    /// Moves to the next record; false at the end of the source.
+    fn advance(&mut self) -> Result<bool, ReadError> {
+        self.raw.clear();
+        self.raw_bytes = 0;
+        self.found = 0;
+        let mut written = 0;
+        let mut tail: &[u8] = b"\n";
+        loop {
+            let chunk = fill(&mut self.source, self.lines_passed + 1)?;
+            // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.
+            let at_end = chunk.is_empty();
+            let input = if at_end { tail } else { chunk };
+            let mut overflow = [0; 64];
+            let ends =
+                if self.found < COLUMNS_MAX { &mut self.ends[self.found..] } else { &mut overflow[..] };
+            let (state, read, cell_bytes, cell_count) =
+                self.machine.read_record(input, &mut self.cells[written..], ends);
+            self.found += cell_count;
+            written += cell_bytes;
+            if at_end {
+                tail = &tail[read..];
+                self.is_open = input.is_empty() && state == ReadRecordResult::Record;
+            } else {
+                let chunk = &chunk[..read];
+                keep(&mut self.raw, &mut self.raw_bytes, &mut self.lines_passed, &mut self.start_line, chunk);
+                self.source.consume(read);
+            }
+            match state {
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(false),
+                ReadRecordResult::OutputFull if written >= LINE_BYTES_MAX => written = 0,
+                ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
+                ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
+            }
+        }
+        if self.raw_bytes <= LINE_BYTES_MAX as u64 {
+            let kept = self.raw.len() - self.raw.iter().rev().take_while(|byte| is_line_end(**byte)).count();
+            self.raw.truncate(kept);
+            self.raw_bytes = kept as u64;
+        }
+        Ok(true)
+    }
+
+    /// The cells of the current record; fewer than `found` where there are too many.
+    fn cells(&self) -> Result<Vec<&str>, RejectReason> {
+        if self.raw_bytes > LINE_BYTES_MAX as u64 {
+            return Err(RejectReason::TooLong(self.raw_bytes));
+        }
+        if self.is_open {
+            return Err(RejectReason::OpenQuote);
+        }
+        let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
+        let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
+        // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
+        let refuse = || RejectReason::NotUtf8(valid_bytes(&self.raw) + 1);
+        let text = std::str::from_utf8(bytes).map_err(|_| refuse())?;
+        let mut start = 0;
+        let mut cells = Vec::with_capacity(ends.len());
+        for end in ends {
+            cells.push(text.get(start..*end).ok_or_else(refuse)?);
+            start = *end;
+        }
+        Ok(cells)
+    }
+
+    fn header(&self) -> Result<Vec<String>, HeaderError> {
+        let cells = self.cells().map_err(|reason| match reason {
+            RejectReason::TooLong(_) => HeaderError::TooLong,
+            RejectReason::OpenQuote => HeaderError::OpenQuote,
+            _ => HeaderError::NotUtf8,
+        })?;
+        if self.found > COLUMNS_MAX {
+            return Err(HeaderError::TooManyColumns);
+        }
+        let names: Vec<String> = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
+        let mut met = HashSet::new();
+        if let Some(twice) = names.iter().find(|name| !name.is_empty() && !met.insert(name.as_str())) {
+            return Err(HeaderError::Twice(twice.clone()));
+        }
+        match REQUIRED.into_iter().find(|name| !met.contains(name)) {
+            Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw) }),
+            None => Ok(names),
+        }
+    }
+
+    fn event(
+        &self,
+        columns: &[String],
+        bounds: TimeBounds,
+        unknown: &mut UnknownKeys,
+    ) -> Result<PassEvent, RejectReason> {
+        let cells = self.cells()?;
+        if self.found != columns.len() {
+            return Err(RejectReason::FieldCount { found: self.found, expected: columns.len() });
+        }
+        let mut draft = Draft::default();
+        for (column, cell) in columns.iter().zip(cells) {
+            if draft.set(column, raw_value(column, cell))? == KeyKind::Unknown {
+                unknown.note(column);
+            }
+        }
+        Ok(draft.finish(bounds)?)
+    }
+}
+
+/// Adds a part of a record to what is kept of it. Blank lines in front of the record are passed, not kept.
+fn keep(raw: &mut Vec<u8>, raw_bytes: &mut u64, lines_passed: &mut u64, start_line: &mut u64, part: &[u8]) {
+    let blank = if *raw_bytes == 0 { part.iter().take_while(|byte| is_line_end(**byte)).count() } else { 0 };
+    let (blank, part) = part.split_at(blank);
+    *lines_passed += memchr_iter(b'\n', blank).count() as u64;
+    if *raw_bytes == 0 {
+        *start_line = *lines_passed + 1;
+    }
+    *lines_passed += memchr_iter(b'\n', part).count() as u64;
+    *raw_bytes += part.len() as u64;
+    if *raw_bytes <= LINE_BYTES_MAX as u64 {
+        raw.extend_from_slice(part);
+    } else {
+        raw.extend_from_slice(&part[..part.len().min(EXCERPT_BYTES_MAX)]);
+        raw.truncate(EXCERPT_BYTES_MAX);
+    }
+}
+
+/// How many bytes at the start are whole characters.
+fn valid_bytes(raw: &[u8]) -> usize {
+    std::str::from_utf8(raw).map_or_else(|error| error.valid_up_to(), str::len)
+}
+
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+fn raw_value<'a>(column: &str, cell: &'a str) -> RawValue<'a> {
+    if matches!(column, "occurred_at" | "count") && looks_like_a_number(cell) {
+        RawValue::Number(cell)
+    } else {
+        RawValue::Text(Cow::Borrowed(cell))
+    }
+}
+
+fn looks_like_a_number(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    digits.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// The first characters of a header, for a message.
+fn start_of(raw: &[u8]) -> String {
+    const CHARS_MAX: usize = 60;
+    let raw = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw);
+    String::from_utf8_lossy(raw).chars().take(CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use super::*;
+    use crate::event::{Instant, Property};
+
+    const HEADER: &str = "requestor_id,event,occurred_at,mvpd";
+
+    fn bounds() -> TimeBounds {
+        let now = Instant::from_nanos(1_795_000_000_000_000_000);
+        TimeBounds { latest: now, now }
+    }
+
+    /// The line numbers of a source, each with its `mvpd` or why it was rejected, whatever the size of its chunks.
+    fn read(source: &str) -> Vec<(u64, String)> {
+        let mut last = None;
+        for capacity in [1, 3, 4096] {
+            let mut reader =
+                CsvReader::new(BufReader::with_capacity(capacity, source.as_bytes())).expect("a header");
+            let mut found = Vec::new();
+            while let Some(line) = reader.next_line(bounds()).expect("memory") {
+                let text = match line.result {
+                    Ok(event) => event.property(Property::Mvpd).unwrap_or("-").to_owned(),
+                    Err(reason) => reason.to_string(),
+                };
+                found.push((line.number, text));
+            }
+            assert!(last.is_none_or(|last| last == found), "chunks of {capacity}");
+            last = Some(found);
+        }
+        last.expect("three readings")
+    }
+
+    fn rows(rows: &str) -> Vec<(u64, String)> {
+        read(&format!("{HEADER}\n{rows}"))
+    }
+
+    #[test]
+    fn rows_are_read_with_the_line_that_they_start_in() {
+        let row = "REF30,authn_ok,2026-11-10T08:00:00Z";
+        for (text, expected) in [
+            (format!("{row},a\n{row},b"), vec![(2, "a"), (3, "b")]),
+            (format!("{row},a\r\n\r\n{row},b\r\n"), vec![(2, "a"), (4, "b")]),
+            (format!("{row},\"a\nb\"\n{row},\"c\"\"d\"\n"), vec![(2, "a\nb"), (4, "c\"d")]),
+            (format!("{row},\n"), vec![(2, "-")]),
+            ("REF30,authn_ok,1790000000.5,n".to_owned(), vec![(2, "n")]),
+            (
+                format!("{row}\n{row},a,b\n{row},c"),
+                vec![(2, "has 3 fields; the header has 4"), (3, "has 5 fields; the header has 4"), (4, "c")],
+            ),
+            (
+                format!("{row},a\n{row},\"b\n{row},c\n"),
+                vec![
+                    (2, "a"),
+                    (3, "opens a quote that is never closed; everything behind it is in this row"),
+                ],
+            ),
+            (String::new(), vec![]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(|(line, text)| (line, text.to_owned())).collect();
+            assert_eq!(rows(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_come_in_any_order_and_unknown_ones_are_counted_by_row() {
+        let source = "\u{feff}zone, mvpd ,event,\"occurred_at\",requestor_id,count,\r\n\
+                      z,Cablevision,authn_ok,1790000000000,REF30,3,\r\n\
+                      z,,authn_ok,1790000000000,REF30,,\r\n";
+        let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
+        let event = reader.next_line(bounds()).expect("memory").expect("a row").result.expect("an event");
+        assert_eq!((event.count(), event.property(Property::Mvpd)), (3, Some("Cablevision")));
+        let line = reader.next_line(bounds()).expect("memory").expect("a row");
+        assert_eq!(line.result.expect("an event").count(), 1);
+        assert_eq!(
+            line.excerpt.header.as_deref(),
+            Some("zone, mvpd ,event,\"occurred_at\",requestor_id,count,")
+        );
+        assert_eq!(line.excerpt.bytes.as_ref(), b"z,,authn_ok,1790000000000,REF30,,");
+        assert_eq!(reader.unknown_keys().to_string(), "\"\" (2 times), \"zone\" (2 times)");
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_used_says_why() {
+        for (source, expected) in [
+            ("", "\"\" has no column \"occurred_at\"; it must name the properties, separated by commas"),
+            (
+                "\u{feff}occurred_at;event;requestor_id\n",
+                "\"occurred_at;event;requestor_id\" has no column \"occurred_at\"; it must name the properties, separated by commas",
+            ),
+            ("occurred_at,event,requestor_id,event\n", "names column \"event\" twice"),
+            ("occurred_at,\"event\n", "opens a quote that is never closed"),
+        ] {
+            let error = CsvReader::new(source.as_bytes()).err().expect(source);
+            assert_eq!(error.to_string(), format!("cannot be read: its header {expected}"), "{source}");
+        }
+        let wide = format!("{HEADER}{}", ",a".repeat(COLUMNS_MAX));
+        assert!(matches!(
+            CsvReader::new(wide.as_bytes()),
+            Err(ReadError::Header(HeaderError::TooManyColumns | HeaderError::Twice(_)))
+        ));
+    }
+
+    #[test]
+    fn halves_of_a_character_in_two_cells_are_not_utf8() {
+        let mut source = HEADER.as_bytes().to_vec();
+        source.extend(b"\nREF30,authn_ok,\xC3,\xA9\nREF30,authn_ok,\xFF,a\n");
+        let mut reader = CsvReader::new(source.as_slice()).expect("a header");
+        for _ in 0..2 {
+            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            assert!(matches!(line.result, Err(RejectReason::NotUtf8(_))), "{:?}", line.result);
+        }
+    }
+
+    #[test]
+    fn a_row_above_the_limit_is_rejected_and_the_next_one_is_read() {
+        let head = format!("{HEADER}\nREF30,authn_ok,2026-11-10T08:00:00Z,\"");
+        for filler in ["x", ",", "\"\"", "\n"] {
+            let length = LINE_BYTES_MAX as u64 + 10;
+            let filler_bytes = filler.repeat(length as usize / filler.len());
+            let tail = "\"\nREF30,authn_ok,2026-11-10T08:00:00Z,next\n";
+            let source = head.as_bytes().chain(filler_bytes.as_bytes()).chain(tail.as_bytes());
+            let mut reader = CsvReader::new(source).expect("a header");
+            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            assert!(matches!(line.result, Err(RejectReason::TooLong(_))), "{filler:?}: {:?}", line.result);
+            assert_eq!(line.excerpt.bytes.len(), EXCERPT_BYTES_MAX);
+            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            assert_eq!(line.result.expect("an event").property(Property::Mvpd), Some("next"));
+            assert!(reader.records.cells.capacity() <= 4 * LINE_BYTES_MAX);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Splits a source into lines, with memory bounded whatever the source holds.
+
+use std::io::{BufRead, ErrorKind};
+
+use memchr::memchr;
+
+use super::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
+
+/// What some editors put before the first line, and no parser wants to see.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The lines of a source, one at a time.
+pub(super) struct Lines<R> {
+    source: R,
+    /// The current line without its ending; only the start of one above the limit.
+    line: Vec<u8>,
+    /// The length of the current line, also where it is above the limit.
+    line_bytes: u64,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(source: R) -> Lines<R> {
+        Lines { source, line: Vec::new(), line_bytes: 0, number: 0 }
+    }
+
+    /// Moves to the next line; false at the end of the source.
+    pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
+        self.line.clear();
+        self.line_bytes = 0;
+        self.number += 1;
+        loop {
+            let chunk = fill(&mut self.source, self.number)?;
+            if chunk.is_empty() {
+                break;
+            }
+            let end = memchr(b'\n', chunk);
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            self.line_bytes += part.len() as u64;
+            if self.line_bytes <= LINE_BYTES_MAX as u64 {
+                self.line.extend_from_slice(part);
+            } else {
+                self.line.extend_from_slice(&part[..part.len().min(EXCERPT_BYTES_MAX)]);
+                self.line.truncate(EXCERPT_BYTES_MAX);
+            }
+            let taken = end.map_or(chunk.len(), |end| end + 1);
+            self.source.consume(taken);
+            if end.is_some() {
+                self.trim();
+                return Ok(true);
+            }
+        }
+        let is_line = self.line_bytes > 0;
+        self.trim();
+        Ok(is_line)
+    }
+
+    /// The current line without its ending and, in the first, without a byte order mark.
+    pub(super) fn bytes(&self) -> &[u8] {
+        let is_marked = self.number == 1 && self.line.starts_with(BYTE_ORDER_MARK);
+        &self.line[if is_marked { BYTE_ORDER_MARK.len() } else { 0 }..]
+    }
+
+    /// The length of the whole line in bytes.
+    pub(super) fn line_bytes(&self) -> u64 {
+        self.line_bytes
+    }
+
+    /// The number of the current line, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn trim(&mut self) {
+        if self.line_bytes <= LINE_BYTES_MAX as u64 && self.line.last() == Some(&b'\r') {
+            self.line.pop();
+            self.line_bytes -= 1;
+        }
+    }
+}
+
+/// What the source holds next; empty at its end. `line` is what a break is reported in.
+pub(super) fn fill<R: BufRead>(source: &mut R, line: u64) -> Result<&[u8], ReadError> {
+    // The first call only waits: returning its borrow from the loop is what the borrow checker cannot follow.
+    loop {
+        match source.fill_buf() {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(ReadError::Broken { line, source }),
+        }
+    }
+    source.fill_buf().map_err(|source| ReadError::Broken { line, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use super::*;
+
+    fn split(source: impl BufRead) -> Vec<(u64, String, u64)> {
+        let mut lines = Lines::new(source);
+        let mut all = Vec::new();
+        while lines.advance().expect("a source in memory") {
+            let text = String::from_utf8_lossy(lines.bytes()).into_owned();
+            all.push((lines.number(), text, lines.line_bytes()));
+        }
+        all
+    }
+
+    #[test]
+    fn lines_end_with_lf_or_crlf_or_the_source() {
+        for (source, expected) in [
+            ("", vec![]),
+            ("\n", vec![(1, "")]),
+            ("a\r\nb\n\nc", vec![(1, "a"), (2, "b"), (3, ""), (4, "c")]),
+            ("\u{feff}a\n\u{feff}b", vec![(1, "a"), (2, "\u{feff}b")]),
+            ("a\rb\n\r", vec![(1, "a\rb"), (2, "")]),
+        ] {
+            for capacity in [1, 2, 64] {
+                let found = split(BufReader::with_capacity(capacity, source.as_bytes()));
+                let found: Vec<_> = found.iter().map(|(number, text, _)| (*number, text.as_str())).collect();
+                assert_eq!(found, expected, "{source:?} by {capacity}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_above_the_limit_is_cut_and_the_next_one_is_whole() {
+        let exact = LINE_BYTES_MAX as u64;
+        for (length, kept) in
+            [(exact - 1, exact as usize - 1), (exact, exact as usize), (exact + 1, EXCERPT_BYTES_MAX)]
+        {
+            let source = std::io::repeat(b'x').take(length).chain(&b"\nnext\n"[..]);
+            let mut lines = Lines::new(BufReader::with_capacity(1000, source));
+            assert!(lines.advance().expect("memory"));
+            assert_eq!((lines.bytes().len(), lines.line_bytes()), (kept, length));
+            assert!(lines.line.capacity() <= 2 * LINE_BYTES_MAX);
+            assert!(lines.advance().expect("memory"));
+            assert_eq!(lines.bytes(), b"next");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! NDJSON: one canonical event as a JSON object per line, or a line of an earlier run's rejects, mended.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::BufRead;
+
+use memchr::memmem::Finder;
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+
+use super::lines::Lines;
+use super::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv};
+use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds};
+
+/// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
+const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
+
+/// Reads NDJSON. Blank lines are skipped, a byte order mark at the start and CR LF are no matter.
+pub struct NdjsonReader<R> {
+    lines: Lines<R>,
+    parser: LineParser,
+}
+
+impl<R: BufRead> NdjsonReader<R> {
+    /// A reader from the start of a source.
+    pub fn new(source: R) -> NdjsonReader<R> {
+        NdjsonReader { lines: Lines::new(source), parser: LineParser::new() }
+    }
+}
+
+impl<R: BufRead> Reader for NdjsonReader<R> {
+    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
+        while self.lines.advance()? {
+            if self.lines.bytes().trim_ascii().is_empty() {
+                continue;
+            }
+            let excerpt = Excerpt {
+                bytes: Cow::Borrowed(self.lines.bytes()),
+                line_bytes: self.lines.line_bytes(),
+                header: None,
+                is_lossy: false,
+            };
+            return Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)));
+        }
+        Ok(None)
+    }
+
+    fn unknown_keys(&self) -> &UnknownKeys {
+        &self.parser.unknown
+    }
+}
+
+/// Parses lines that are already apart: those of a source, or the rows of the inbox.
+pub struct LineParser {
+    mark: Finder<'static>,
+    unknown: UnknownKeys,
+}
+
+impl Default for LineParser {
+    fn default() -> LineParser {
+        LineParser::new()
+    }
+}
+
+impl LineParser {
+    /// A parser that has met no unknown key.
+    pub fn new() -> LineParser {
+        LineParser { mark: Finder::new(MARK_OF_REJECTS), unknown: UnknownKeys::default() }
+    }
+
+    /// Reads one line that stands alone; an empty one is a reject.
+    pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
+        self.parse(number, Excerpt::of(bytes), bounds)
+    }
+
+    /// The keys so far that belong to no event.
+    pub fn unknown_keys(&self) -> &UnknownKeys {
+        &self.unknown
+    }
+
+    fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
+        if excerpt.line_bytes > LINE_BYTES_MAX as u64 {
+            let result = Err(RejectReason::TooLong(excerpt.line_bytes));
+            return Line { number, excerpt, result };
+        }
+        let text = match std::str::from_utf8(&excerpt.bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let result = Err(RejectReason::NotUtf8(error.valid_up_to() + 1));
+                return Line { number, excerpt, result };
+            }
+        };
+        if self.mark.find(text.as_bytes()).is_some()
+            && let Ok(rejected) = serde_json::from_str::<RejectedLine<'_>>(text)
+        {
+            return self.parse_mended(number, rejected, bounds);
+        }
+        let result = parse_object(text, bounds, &mut self.unknown);
+        Line { number, excerpt, result }
+    }
+
+    fn parse_mended(&mut self, number: u64, rejected: RejectedLine<'_>, bounds: TimeBounds) -> Line<'static> {
+        let result = if rejected.is_lossy && rejected.text.contains(char::REPLACEMENT_CHARACTER) {
+            Err(RejectReason::NotMended)
+        } else if let Some(header) = &rejected.header {
+            csv::parse_row(header, &rejected.text, bounds, &mut self.unknown)
+        } else {
+            parse_object(&rejected.text, bounds, &mut self.unknown)
+        };
+        let text = rejected.text.into_owned();
+        let excerpt = Excerpt {
+            line_bytes: text.len() as u64,
+            bytes: Cow::Owned(text.into_bytes()),
+            header: rejected.header.map(|header| Cow::Owned(header.into_owned())),
+            is_lossy: rejected.is_lossy,
+        };
+        Line { number, excerpt, result }
+    }
+}
+
+fn parse_object(
+    text: &str,
+    bounds: TimeBounds,
+    unknown: &mut UnknownKeys,
+) -> Result<PassEvent, RejectReason> {
+    if text.trim_ascii().is_empty() {
+        return Err(RejectReason::Empty);
+    }
+    let mut draft = Draft::default();
+    let mut refused = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    json.deserialize_map(Keys { draft: &mut draft, unknown, refused: &mut refused })
+        .and_then(|()| json.end())
+        .map_err(|error| refused.map_or_else(|| syntax_reason(&error), RejectReason::Event))?;
+    Ok(draft.finish(bounds)?)
+}
+
+fn syntax_reason(error: &serde_json::Error) -> RejectReason {
+    if error.is_data() {
+        return RejectReason::NotObject;
+    }
+    let message = error.to_string();
+    let what = message.split(" at line ").next().unwrap_or(&message);
+    RejectReason::NotJson { what: what.to_owned(), column: error.column() }
+}
+
+/// Hands the keys of an object to a draft as they come, so that no tree of the line is built.
+struct Keys<'a> {
+    draft: &'a mut Draft,
+    unknown: &'a mut UnknownKeys,
+    /// Why the draft refused a key: serde's own error can carry only text.
+    refused: &'a mut Option<EventError>,
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        // Keys and values are taken as the text that the source wrote: a number keeps its digits, and a text without
+        // escapes is not copied.
+        while let Some(key) = map.next_key::<&serde_json::value::RawValue>()? {
+            let value = map.next_value::<&serde_json::value::RawValue>()?;
+            let key = unquoted(key.get()).map_err(serde::de::Error::custom)?;
+            let value = raw_value(value.get()).map_err(serde::de::Error::custom)?;
+            match self.draft.set(&key, value) {
+                Ok(KeyKind::Known) => {}
+                Ok(KeyKind::Unknown) => self.unknown.note(&key),
+                Err(error) => {
+                    *self.refused = Some(error);
+                    return Err(serde::de::Error::custom("refused"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn raw_value(json: &str) -> Result<RawValue<'_>, serde_json::Error> {
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => RawValue::Text(unquoted(json)?),
+        Some(b'{' | b'[') => RawValue::Nested,
+        Some(b't') => RawValue::Flag(true),
+        Some(b'f') => RawValue::Flag(false),
+        Some(b'n') | None => RawValue::Absent,
+        Some(_) => RawValue::Number(json),
+    })
+}
+
+/// The text of a JSON string, its escapes resolved. An escape that is half a surrogate pair becomes U+FFFD: JavaScript
+/// sources cut texts in the middle of one, and the event counts all the same.
+fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    if memchr::memchr(b'\\', json.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
+    }
+    let mut bytes = serde_json::Deserializer::from_str(json).deserialize_bytes(TextBytes)?;
+    // serde_json writes a lone surrogate as the three bytes that UTF-8 forbids for it: ED, then A0 or above.
+    let mut start = 0;
+    while let Some(found) = memchr::memchr(0xED, &bytes[start..]) {
+        let character = &mut bytes[start + found..start + found + 3];
+        if character[1] >= 0xA0 {
+            character.copy_from_slice("\u{fffd}".as_bytes());
+        }
+        start += found + 3;
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(serde::de::Error::custom)
+}
+
+struct TextBytes;
+
+impl Visitor<'_> for TextBytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("text")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Instant, Property};
+
+    const START: &str = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30""#;
+
+    fn bounds() -> TimeBounds {
+        let now = Instant::from_nanos(1_795_000_000_000_000_000);
+        TimeBounds { latest: now, now }
+    }
+
+    fn with(rest: &str) -> Result<PassEvent, RejectReason> {
+        parse_object(&format!("{START}{rest}"), bounds(), &mut UnknownKeys::default())
+    }
+
+    #[test]
+    fn values_are_taken_as_the_source_wrote_them() {
+        for (json, expected) in [
+            (r#""Cablevision""#, Some("Cablevision")),
+            (r#""a\"\\\/\u00e9\n""#, Some("a\"\\/é\n")),
+            (r#""\ud83d\ude00""#, Some("😀")),
+            ("12.50", Some("12.50")),
+            ("-1e+400", Some("-1e+400")),
+            ("123456789012345678901234567890", Some("123456789012345678901234567890")),
+            ("true", Some("true")),
+            ("false", Some("false")),
+            ("null", None),
+            (r#""""#, None),
+        ] {
+            let event = with(&format!(",\"mvpd\" : {json} }}")).expect(json);
+            assert_eq!(event.property(Property::Mvpd), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_one_replacement_character() {
+        for (json, expected) in [
+            (r"\ud83d", "\u{fffd}"),
+            (r"a\ude00b", "a\u{fffd}b"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
+            (r"\ud83dx\u00ed\u0020", "\u{fffd}xí "),
+            (r"\ud7ff\ud800", "\u{d7ff}\u{fffd}"),
+        ] {
+            let event = with(&format!(r#","mvpd":"{json}","\udc00":1}}"#)).expect(json);
+            assert_eq!(event.property(Property::Mvpd), Some(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_broken_line_says_what_broke() {
+        for (line, expected) in [
+            ("[1]", "is not a JSON object"),
+            ("\"text\"", "is not a JSON object"),
+            ("1", "is not a JSON object"),
+            ("null", "is not a JSON object"),
+            ("{\"event\":", "is not JSON: EOF while parsing a value at column 9"),
+            (
+                "{\"mvpd\":\"a\tb\"}",
+                "is not JSON: control character (\\u0000-\\u001F) found while parsing a string at column 10",
+            ),
+            ("{\"mvpd\":01}", "is not JSON: invalid number at column 10"),
+            ("{} {}", "is not JSON: trailing characters at column 4"),
+            ("{}", "occurred_at is missing"),
+            ("{\"mvpd\":{\"a\":1}}", "mvpd must be text, a number or a boolean, not an object or a list"),
+            ("{\"mvpd\":null,\"mvpd\":\"a\"}", "mvpd is given twice"),
+            ("{'event':1}", "is not JSON: key must be a string at column 2"),
+        ] {
+            let reason = parse_object(line, bounds(), &mut UnknownKeys::default()).expect_err(line);
+            assert_eq!(reason.to_string(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        let deep = "[".repeat(1_000_000);
+        assert!(matches!(with(&format!(",\"zone\":{deep}")), Err(RejectReason::NotJson { .. })));
+        let closed = format!(",\"zone\":{deep}{}}}", "]".repeat(1_000_000));
+        assert!(with(&closed).is_ok());
+    }
+
+    #[test]
+    fn unknown_keys_are_counted_and_kept_out() {
+        let mut reader = NdjsonReader::new("{\"zone\":1}\n\n{\"zone\":[],\"z\\u006fne\":{}}".as_bytes());
+        let mut numbers = Vec::new();
+        while let Some(line) = reader.next_line(bounds()).expect("memory") {
+            numbers.push(line.number);
+        }
+        assert_eq!(numbers, [1, 3]);
+        assert_eq!(reader.unknown_keys().to_string(), "\"zone\" (3 times)");
+    }
+
+    #[test]
+    fn a_rejected_line_is_read_again_once_it_is_mended() {
+        let event = format!("{START}}}");
+        let row = "2026-11-10T08:00:00Z,authn_ok,REF30";
+        let kept = |text: &str, header: Option<&str>, is_lossy: bool| {
+            let excerpt = Excerpt {
+                bytes: text.as_bytes().into(),
+                line_bytes: text.len() as u64,
+                header: header.map(Cow::Borrowed),
+                is_lossy,
+            };
+            let rejected = RejectedLine::new("a", 3, "was bad", &excerpt);
+            serde_json::to_string(&rejected).expect("text")
+        };
+        let header = Some("occurred_at,event,requestor_id");
+        for (line, expected) in [
+            (kept(&event, None, false), None),
+            (kept(&event, None, true), None),
+            (kept(row, header, false), None),
+            (kept("{}", None, false), Some("occurred_at is missing")),
+            (kept("", None, false), Some("is empty")),
+            (kept("a,b", header, false), Some("has 2 fields; the header has 3")),
+            (
+                kept("{\"mvpd\":\"\u{fffd}\"}", None, true),
+                Some("still holds U+FFFD where its source was not UTF-8; put what belongs there"),
+            ),
+        ] {
+            let mut parser = LineParser::new();
+            let read = parser.parse_alone(9, line.as_bytes(), bounds());
+            assert_eq!(read.result.err().map(|reason| reason.to_string()).as_deref(), expected, "{line}");
+            // What is rejected again is kept in the same form, not wrapped twice.
+            let again = RejectedLine::new("a", 3, "was bad", &read.excerpt);
+            assert_eq!(serde_json::to_string(&again).expect("text"), line);
+            assert!(parser.unknown_keys().is_empty());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The form in which rejected lines are kept, and read again once they are mended.
+//!
+//! ```text
+//! {"path":"a.ndjson","line":3,"reason":"occurred_at is missing","text":"{\"event\":\"authn_ok\"}"}
+//!     path, line    where the line came from
+//!     reason        why it was rejected, for people
+//!     text          the line itself: what to mend
+//!     header        the header row of its source, where that was CSV: gives the cells of text their names
+//!     is_lossy      true where the line was not UTF-8: text shows U+FFFD for each bad part, and is refused while it does
+//!     line_bytes    the length of the whole line, where text is only its start
+//! ```
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::Excerpt;
+
+/// One rejected line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedLine<'a> {
+    /// The source as it was named, `-` for standard input, `inbox` for the table.
+    #[serde(borrow)]
+    pub path: Cow<'a, str>,
+    /// Its line there, from 1; in the inbox its row.
+    pub line: u64,
+    /// Why it was rejected.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    /// The line itself.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+    /// The header row of its source.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Cow<'a, str>>,
+    /// Whether `text` shows U+FFFD for what was not UTF-8. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_lossy: bool,
+    /// The length of the whole line in bytes, where `text` is only its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_bytes: Option<u64>,
+}
+
+impl<'a> RejectedLine<'a> {
+    /// What is kept of a line.
+    pub fn new(path: &'a str, line: u64, reason: &'a str, excerpt: &'a Excerpt<'_>) -> RejectedLine<'a> {
+        let text = String::from_utf8_lossy(&excerpt.bytes);
+        RejectedLine {
+            path: path.into(),
+            line,
+            reason: reason.into(),
+            is_lossy: excerpt.is_lossy || matches!(text, Cow::Owned(_)),
+            text,
+            header: excerpt.header.as_deref().map(Cow::Borrowed),
+            line_bytes: (excerpt.line_bytes > excerpt.bytes.len() as u64).then_some(excerpt.line_bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excerpt(bytes: &[u8], line_bytes: u64) -> Excerpt<'_> {
+        Excerpt { bytes: bytes.into(), line_bytes, header: None, is_lossy: false }
+    }
+
+    #[test]
+    fn a_kept_line_says_what_it_lacks_and_nothing_else() {
+        for (line, expected) in [
+            (excerpt(b"{\"a\"", 4), r#"{"path":"p","line":7,"reason":"r","text":"{\"a\""}"#),
+            (
+                excerpt(b"a\xFFb", 3),
+                "{\"path\":\"p\",\"line\":7,\"reason\":\"r\",\"text\":\"a\u{fffd}b\",\"is_lossy\":true}",
+            ),
+            (excerpt(b"a", 9), r#"{"path":"p","line":7,"reason":"r","text":"a","line_bytes":9}"#),
+        ] {
+            let kept = RejectedLine::new("p", 7, "r", &line);
+            assert_eq!(serde_json::to_string(&kept).expect("text"), expected);
+        }
+    }
+}

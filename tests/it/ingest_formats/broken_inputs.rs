@@ -1,0 +1,143 @@
+//! An input that cannot be read to its end says so, and costs no line but the one in the break.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// What the summary says of inputs that fail, without their folder.
+fn failures(summary: &IngestSummary, intake: &Intake) -> Vec<String> {
+    let folder = format!("{}/", intake.house.dir.path().display());
+    summary.failures.iter().map(|failure| failure.to_string().replace(&folder, "")).collect()
+}
+
+#[test]
+fn a_truncated_archive_stores_every_whole_line_and_names_the_one_in_the_break() {
+    let text = events(10_000);
+    let zstd = zstd::encode_all(text.as_bytes(), 1).expect("memory");
+    for (name, whole) in [("cut.ndjson.gz", gzip(text.as_bytes())), ("cut.ndjson.zst", zstd)] {
+        let intake = Intake::new();
+        let path = intake.file(name, &whole[..whole.len() * 3 / 5]);
+        let summary = intake.load(&[&path]);
+        let stored = summary.total.stored;
+        assert_eq!(summary.total, counts(stored, stored, 0, 0, 0), "{name}");
+        assert!((100..10_000).contains(&stored), "{stored} lines of {name}");
+        let failure = failures(&summary, &intake).join("\n");
+        let expected = format!("{name}: breaks off in line {}: ", stored + 1);
+        assert!(failure.starts_with(&expected), "{failure} but not {expected}");
+        assert_eq!(intake.pending(), stored as i64);
+
+        let whole = intake.file("whole", &whole);
+        assert_eq!(intake.load(&[&whole]).total, counts(10_000, 10_000 - stored, stored, 0, 0), "{name}");
+    }
+}
+
+#[test]
+fn a_truncated_csv_archive_keeps_its_whole_rows() {
+    let rows: String = (0..3_000u64)
+        .map(|row| {
+            format!(
+                "{},authn_ok,HarborNews,{:x}\n",
+                1_794_000_000 + row,
+                row.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            )
+        })
+        .collect();
+    let whole = gzip(format!("occurred_at,event,requestor_id,session_id\n{rows}").as_bytes());
+    let intake = Intake::new();
+    let path = intake.file("cut.csv.gz", &whole[..whole.len() / 2]);
+    let summary = intake.load(&[&path]);
+    let stored = summary.total.stored;
+    assert!(stored > 100);
+    assert_eq!(summary.total, counts(stored, stored, 0, 0, 0));
+    let failure = failures(&summary, &intake).join("\n");
+    assert!(failure.starts_with(&format!("cut.csv.gz: breaks off in line {}: ", stored + 2)), "{failure}");
+}
+
+#[test]
+fn the_other_inputs_go_in_when_one_fails() {
+    let intake = Intake::new();
+    let folder = intake.house.dir.path().join("folder");
+    std::fs::create_dir(&folder).expect("a folder");
+    let good = intake.file("good.ndjson", events(3).as_bytes());
+    let files = [
+        ("none.csv.gz", &b""[..]),
+        ("none.zst", b""),
+        ("book.csv", b"PK\x03\x04\x14\0"),
+        ("log.xz", b"\xFD7zXZ\0\0"),
+        ("wide.ndjson", b"\xFF\xFE{\0}\0"),
+        ("list.json", b" [{\"event\":1}]"),
+        ("prose.txt", b"hello\n"),
+    ]
+    .map(|(name, content)| intake.file(name, content));
+    let fixtures = ["csv/duplicate-column.csv", "csv/semicolons.csv"].map(fixture);
+    let missing = intake.house.dir.path().join("missing");
+    let mut inputs: Vec<&Path> = vec![&folder, &missing];
+    inputs.extend(files.iter().chain(&fixtures).map(PathBuf::as_path));
+    inputs.push(&good);
+    let summary = intake.load(&inputs);
+    assert_eq!(summary.total, counts(3, 3, 0, 0, 0));
+    assert_eq!(summary.inputs.len(), inputs.len());
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/");
+    let failures: Vec<String> =
+        failures(&summary, &intake).iter().map(|failure| failure.replace(repository, "")).collect();
+    let header = "it must name the properties, separated by commas";
+    assert_eq!(
+        failures,
+        [
+            "folder: is a directory; name the files in it".to_owned(),
+            "missing: cannot be opened: No such file or directory (os error 2)".to_owned(),
+            "none.csv.gz: has no byte, so it is no whole gzip file".to_owned(),
+            "none.zst: has no byte, so it is no whole Zstandard file".to_owned(),
+            "book.csv: is compressed as zip; only gzip and Zstandard are unpacked here".to_owned(),
+            "log.xz: is compressed as xz; only gzip and Zstandard are unpacked here".to_owned(),
+            "wide.ndjson: is UTF-16; save it as UTF-8".to_owned(),
+            "list.json: is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them"
+                .to_owned(),
+            format!(
+                "prose.txt: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
+            ),
+            "csv/duplicate-column.csv: cannot be read: its header names column \"mvpd\" twice".to_owned(),
+            format!(
+                "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" has no column \"occurred_at\"; {header}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_empty_input_is_no_failure_and_is_named() {
+    let intake = Intake::new();
+    for (name, content) in
+        [("a.ndjson", &b""[..]), ("b.csv", b"\xEF\xBB\xBF"), ("c", b" \n\n"), ("d.gz", &gzip(b""))]
+    {
+        let path = intake.file(name, content);
+        let summary = intake.load(&[&path]);
+        assert!(summary.failures.is_empty(), "{name}");
+        assert_eq!(summary.total, Counts::default());
+        assert_eq!(summary.warnings[0].to_string(), format!("{}: is empty", path.display()));
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_says_so() {
+    let intake = Intake::new();
+    let path = intake.file("secret.ndjson", events(1).as_bytes());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("our file");
+    std::fs::set_permissions(intake.house.dir.path(), std::fs::Permissions::from_mode(0o755))
+        .expect("our folder");
+    let summary = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            // The superuser may read everything, so this thread, and the one it starts, become another user.
+            if rustix::process::geteuid().is_root() {
+                let nobody = rustix::thread::Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("the superuser may");
+            }
+            intake.load(&[&path])
+        });
+        reading.join().expect("an ingest")
+    });
+    assert_eq!(
+        failures(&summary, &intake),
+        ["secret.ndjson: cannot be opened: Permission denied (os error 13)"]
+    );
+}

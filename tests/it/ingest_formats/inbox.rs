@@ -1,0 +1,94 @@
+//! What other programs insert into the inbox goes the way of a file's lines.
+
+use passbridge::ingest::take_inbox;
+
+use super::*;
+
+impl Intake {
+    /// Inserts as another program would, with nothing of ours.
+    fn insert(&self, values: &[&str]) {
+        let database = rusqlite::Connection::open(self.house.buffer.path()).expect("the file");
+        for value in values {
+            database
+                .execute(&format!("INSERT INTO inbox (body) VALUES ({value})"), [])
+                .expect("an open table");
+        }
+    }
+
+    fn take(&self) -> IngestSummary {
+        take_inbox(&self.house.buffer, &self.options, &mut ()).expect("the inbox")
+    }
+
+    fn inbox_rows(&self) -> i64 {
+        self.house.buffer.status().expect("a status").inbox
+    }
+}
+
+const EVENT: &str =
+    r#"'{"occurred_at":1794000000,"event":"authn_ok","requestor_id":"HarborNews","event_id":"i-1"}'"#;
+
+#[test]
+fn an_empty_inbox_is_no_work() {
+    let intake = Intake::new();
+    let summary = intake.take();
+    assert_eq!(summary.total, Counts::default());
+    assert!(summary.warnings.is_empty() && summary.rejects_path.is_none());
+}
+
+#[test]
+fn events_are_stored_and_whatever_else_was_inserted_is_kept_as_a_reject() {
+    let intake = Intake::new();
+    let other = EVENT.replace("authn_ok\"", "authn_ok\",\"mvpd\":\"Brightline\"");
+    let blob = format!("CAST({} AS BLOB)", EVENT.replace("i-1", "i-2"));
+    intake.insert(&[EVENT, "NULL", "''", "42", "x'FF00'", "'{}'", &blob, EVENT, &other]);
+    let summary = intake.take();
+    assert_eq!(summary.inputs[0].path, "inbox");
+    assert_eq!(summary.total, counts(9, 2, 1, 1, 5));
+    assert_eq!((intake.inbox_rows(), intake.pending()), (0, 2));
+    let kept = std::fs::read_to_string(summary.rejects_path.expect("rejects")).expect("UTF-8");
+    let kept: Vec<(u64, String, String)> = kept
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(line["path"], "inbox");
+            let text = |key: &str| line[key].as_str().expect("text").to_owned();
+            (line["line"].as_u64().expect("a rowid"), text("reason"), text("text"))
+        })
+        .collect();
+    let expected = [
+        (2, "is empty", ""),
+        (3, "is empty", ""),
+        (4, "is not a JSON object", "42"),
+        (5, "is not UTF-8 from byte 1 on", "\u{fffd}\0"),
+        (6, "occurred_at is missing", "{}"),
+        // The row of a conflict is gone from the inbox, so it is kept too, though it counts as a conflict.
+        (9, "has the event_id of inbox:1 and other content; the first one stays", other.trim_matches('\'')),
+    ];
+    assert_eq!(kept, expected.map(|(line, reason, text)| (line, reason.to_owned(), text.to_owned())));
+}
+
+#[test]
+fn a_long_inbox_is_moved_page_by_page() {
+    let intake = Intake::new();
+    let database = rusqlite::Connection::open(intake.house.buffer.path()).expect("the file");
+    database
+        .execute(
+            "INSERT INTO inbox (body)
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+             SELECT json_object('occurred_at', 1794000000 + i, 'event', 'authn_ok', 'requestor_id', 'HarborNews') FROM n",
+            [],
+        )
+        .expect("an open table");
+    assert_eq!(intake.take().total, counts(2_500, 2_500, 0, 0, 0));
+    assert_eq!((intake.inbox_rows(), intake.pending()), (0, 2_500));
+}
+
+#[test]
+fn a_row_stays_where_its_reject_cannot_be_kept() {
+    let mut intake = Intake::new();
+    intake.options.config.rejects_dir = intake.file("a-file", b"");
+    intake.insert(&["'bad'"]);
+    let error = take_inbox(&intake.house.buffer, &intake.options, &mut ()).expect_err("no folder");
+    assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
+    assert_eq!(intake.inbox_rows(), 1);
+}

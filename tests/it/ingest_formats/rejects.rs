@@ -1,0 +1,166 @@
+//! A line that is no event is kept with its reason, and goes in once it is mended.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::*;
+
+/// The lines of a run's rejects.
+fn kept(summary: &IngestSummary) -> Vec<Value> {
+    let path = summary.rejects_path.as_ref().expect("rejects");
+    let text = std::fs::read_to_string(path).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn reasons(summary: &IngestSummary) -> Vec<(u64, String)> {
+    let reason = |line: &Value| {
+        (line["line"].as_u64().expect("a number"), line["reason"].as_str().expect("text").to_owned())
+    };
+    kept(summary).iter().map(reason).collect()
+}
+
+#[test]
+fn bad_lines_are_named_with_their_reason_and_the_rest_goes_in() {
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("ndjson/bad-lines.ndjson")]);
+    assert_eq!(summary.total, counts(16, 2, 0, 0, 14));
+    let expected = [
+        (2, "is not JSON: EOF while parsing an object at column 56"),
+        (3, "is not JSON: expected ident at column 2"),
+        (4, "is not a JSON object"),
+        (5, "event \"authz_okay\" is unknown; the nearest is \"authz_ok\""),
+        (
+            6,
+            "occurred_at \"2026-11-09 08:20\" is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00Z",
+        ),
+        (7, "occurred_at is missing"),
+        (
+            8,
+            "occurred_at 1999-12-31T23:59:59Z is before the year 2000; seconds and milliseconds may be mixed up",
+        ),
+        (
+            9,
+            "occurred_at 2099-01-01T00:00:00Z is ahead of this host's clock (2026-11-20T12:00:00Z) by more than ingest.future_skew_seconds; check the clock of the source and of this host",
+        ),
+        (10, "count 0 must be a whole number from 1 to 1,000,000"),
+        (11, "mvpd must be text, a number or a boolean, not an object or a list"),
+        (12, "mvpd is given twice"),
+        (13, "is not UTF-8 from byte 97 on"),
+        (
+            14,
+            "requestor_id \" HarborNews\" must be 1 to 255 bytes without control characters or white space at its ends",
+        ),
+        (15, "is not JSON: trailing characters at column 107"),
+    ];
+    assert_eq!(reasons(&summary), expected.map(|(line, reason)| (line, reason.to_owned())));
+    assert_eq!(kept(&summary)[11]["is_lossy"], true);
+}
+
+#[test]
+fn bad_rows_are_named_with_the_line_they_start_in() {
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("csv/bad-rows.csv")]);
+    assert_eq!(summary.total, counts(8, 2, 0, 0, 6));
+    let expected = [
+        (3, "has 3 fields; the header has 4"),
+        (4, "has 5 fields; the header has 4"),
+        (
+            5,
+            "occurred_at \"09/11/2026 08:40\" is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00Z",
+        ),
+        (6, "event is missing"),
+        (7, "is not UTF-8 from byte 45 on"),
+        (10, "opens a quote that is never closed; everything behind it is in this row"),
+    ];
+    assert_eq!(reasons(&summary), expected.map(|(line, reason)| (line, reason.to_owned())));
+    assert_eq!(kept(&summary)[0]["header"], "occurred_at,event,requestor_id,mvpd");
+}
+
+#[test]
+fn rejects_are_for_their_owner_and_two_runs_never_share_a_file() {
+    let intake = Intake::new();
+    let input = fixture("ndjson/bad-lines.ndjson");
+    let names: Vec<String> = (0..2)
+        .map(|_| {
+            let path = intake.load(&[&input]).rejects_path.expect("rejects");
+            assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+            path.strip_prefix(&intake.options.config.rejects_dir).expect("there").display().to_string()
+        })
+        .collect();
+    assert_eq!(names, ["rejected-20261120T120000Z-1.ndjson", "rejected-20261120T120000Z-2.ndjson"]);
+}
+
+#[test]
+fn rejects_that_nobody_mended_are_rejected_again_in_the_same_form() {
+    let intake = Intake::new();
+    let first = intake.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
+    let again = intake.load(&[first.rejects_path.as_ref().expect("rejects")]);
+    assert_eq!(again.total, counts(20, 0, 0, 0, 20));
+    assert!(again.warnings.iter().all(|warning| !warning.to_string().contains("kept out")));
+    let without_origin = |summary: &IngestSummary| {
+        let mut lines = kept(summary);
+        lines.iter_mut().for_each(|line| {
+            let line = line.as_object_mut().expect("an object");
+            ["path", "line", "reason"].iter().for_each(|key| drop(line.remove(*key)));
+        });
+        lines
+    };
+    assert_eq!(without_origin(&again), without_origin(&first));
+}
+
+#[test]
+fn rejects_go_in_once_they_are_mended() {
+    let intake = Intake::new();
+    let first = intake.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
+    let path = first.rejects_path.expect("rejects");
+    let text = std::fs::read_to_string(&path).expect("UTF-8");
+    let mended = text.replace("authz_okay", "authz_ok").replace("Caf\u{fffd}", "Café").replace(
+        "2026-11-09T08:40:02Z,authz_ok,HarborNews",
+        "2026-11-09T08:40:02Z,authz_ok,HarborNews,Brightline",
+    );
+    let mended = intake.file("mended.ndjson", mended.as_bytes());
+    let again = intake.load(&[&mended]);
+    assert_eq!(again.total, counts(20, 4, 0, 0, 16));
+    assert_eq!(intake.stored().iter().filter(|event| event.contains("Café")).count(), 2);
+    assert_eq!(intake.load(&[&mended]).total, counts(20, 0, 4, 0, 16));
+}
+
+#[test]
+fn a_line_above_four_mebibytes_is_rejected_by_its_start() {
+    let intake = Intake::new();
+    let long = format!("{{\"mvpd\":\"{}\"}}\n", "é".repeat(3 << 20));
+    let path = intake.file("long.ndjson", [long.as_str(), &events(1)].concat().as_bytes());
+    let summary = intake.load(&[&path]);
+    assert_eq!(summary.total, counts(2, 1, 0, 0, 1));
+    let kept = kept(&summary).remove(0);
+    assert_eq!(kept["reason"], "is 6291467 bytes long; the most is 4194304");
+    assert_eq!(kept["line_bytes"], 6_291_467);
+    assert!(
+        kept["text"].as_str().is_some_and(|text| text.len() < 70_000 && text.starts_with("{\"mvpd\":\"éé"))
+    );
+}
+
+#[test]
+fn a_flood_of_rejects_is_kept_whole_and_named_in_part() {
+    let intake = Intake::new();
+    let path = intake.file("flood.ndjson", "x\n".repeat(30_000).as_bytes());
+    let summary = intake.load(&[&path]);
+    assert_eq!(summary.total, counts(30_000, 0, 0, 0, 30_000));
+    assert_eq!(kept(&summary).len(), 30_000);
+    assert_eq!(summary.warnings.len(), 21);
+    assert_eq!(
+        summary.warnings[20].to_string(),
+        "29980 more rejected lines are not named here; the rejects file has them all"
+    );
+}
+
+#[test]
+fn rejects_that_cannot_be_kept_stop_the_ingest() {
+    let mut intake = Intake::new();
+    intake.options.config.rejects_dir = intake.file("a-file", b"");
+    let input = InputPath::new(fixture("ndjson/bad-lines.ndjson"));
+    let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no folder");
+    assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
+    assert!(error.to_string().contains("a-file"), "{error}");
+}
