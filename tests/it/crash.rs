@@ -4,12 +4,13 @@
 //! and after it accepts, and is killed 17 times or more between its first and its last accepted hit: 51 kills in all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use passbridge::sandbox::{EventRecording, Handle, SandboxOptions, SuiteSettings};
 
-use crate::program::{Program, plays_ndjson};
-use crate::support::{PATIENCE, REQUESTOR, RSID, counted, sandbox_with};
+use crate::program::Program;
+use crate::support::{FIRST_SECOND, PATIENCE, REQUESTOR, RSID, counted, sandbox_with};
 
 const EVENTS: usize = 20_000;
 const KILLS: usize = 17;
@@ -40,10 +41,12 @@ impl Crashes {
             let settings = SuiteSettings { recording, ..SuiteSettings::default() };
             options.suites = BTreeMap::from([(RSID.parse().expect("an rsid"), settings)]);
         });
-        let program = Program::with_config(CONFIG);
-        program.add_suite(REQUESTOR, RSID, &sandbox.url(), suite);
-        let events = program.file("events.ndjson", plays_ndjson(EVENTS, 2_000));
-        program.succeeds(&["ingest", events.to_str().expect("a path")]);
+        let program = Program::with(CONFIG);
+        let url = sandbox.url();
+        let add = ["suite", "add", "--requestor", REQUESTOR, "--rsid", RSID, "--collection-url", &url];
+        assert_eq!(program.run(&[&add, suite].concat()).code, 0);
+        program.write("events.ndjson", &plays_ndjson(EVENTS, 2_000));
+        assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("a path")]).code, 0);
         Crashes { program, sandbox, named: BTreeSet::new() }
     }
 
@@ -52,7 +55,7 @@ impl Crashes {
         let mut in_doubt = 0;
         for kill in 0..KILLS {
             let so_far = self.sandbox.accepted_count();
-            let mut drain = self.program.start(&["drain"]);
+            let mut drain = start(&self.program, &["drain"]);
             let pause = 1 + (kill as u64 * 389) % 900;
             assert!(self.sandbox.wait_accepted(so_far + pause, PATIENCE), "kill {kill}: the drain sent too little");
             drain.kill().expect("the drain is killed");
@@ -94,6 +97,26 @@ impl Crashes {
         }
         accepted
     }
+}
+
+fn start(program: &Program, args: &[&str]) -> Child {
+    program.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+}
+
+/// `count` play requests as NDJSON, of `visitors` visitors in turn, numbered in eVar6 and `event_id`.
+fn plays_ndjson(count: usize, visitors: usize) -> String {
+    let line = |number: usize| {
+        let event = serde_json::json!({
+            "occurred_at": FIRST_SECOND + (number / visitors) as i64,
+            "event": "play_requested",
+            "requestor_id": REQUESTOR,
+            "event_id": number.to_string(),
+            "mvpd_user_id": format!("user{}", number % visitors),
+            "resource_id": number.to_string(),
+        });
+        format!("{event}\n")
+    };
+    (0..count).map(line).collect()
 }
 
 #[test]
@@ -144,11 +167,12 @@ fn under_hold_no_event_is_repeated_and_every_doubtful_one_is_listed_through_seve
 
 #[test]
 fn an_ingest_that_was_killed_loses_nothing_that_it_acknowledged_and_doubles_nothing() {
-    let program = Program::new();
-    let events = program.file("events.ndjson", plays_ndjson(100_000, 1_000));
-    let path = events.to_str().expect("a path");
+    let program = Program::with(CONFIG);
+    program.write("events.ndjson", &plays_ndjson(100_000, 1_000));
+    let path = program.path("events.ndjson");
+    let path = path.to_str().expect("a path");
     for pause_ms in [20, 60, 120, 250] {
-        let mut ingest = program.start(&["ingest", path]);
+        let mut ingest = start(&program, &["ingest", path]);
         std::thread::sleep(Duration::from_millis(pause_ms));
         // An ingest that was quicker has ended; then the next one finds duplicates only.
         ingest.kill().expect("the ingest is killed");
