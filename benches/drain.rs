@@ -15,7 +15,9 @@ use passbridge::buffer::{Batch, Buffer, BufferOptions, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::drain::{AfterRestore, DrainOptions, RetryLimits, Stop, drain};
-use passbridge::event::{Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds};
+use passbridge::event::{
+    Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds,
+};
 use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, SuiteState};
 use passbridge::{encode, mapping};
 use rcgen::generate_simple_self_signed;
@@ -32,7 +34,9 @@ fn main() {
     let certificate = generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     let pem = certificate.cert.pem();
     println!("{events} events, {} bytes a body", body().len());
-    for (name, sink) in [("plain", sink(None, Duration::ZERO)), ("TLS", sink(Some(&certificate), Duration::ZERO))] {
+    for (name, sink) in
+        [("plain", sink(None, Duration::ZERO)), ("TLS", sink(Some(&certificate), Duration::ZERO))]
+    {
         compare(name, &sink, &pem, events);
     }
     let slow = sink(None, Duration::from_millis(20));
@@ -69,7 +73,10 @@ fn compare(name: &str, sink: &Sink, pem: &str, events: usize) {
         100.0 * median(ratios),
         if name == "TLS" { "95 %" } else { "100 %" }
     );
-    println!("{name}: {our_cpu:.1} us CPU an event, bare post {bare_cpu:.1} us: x {:.2} (goal 2.0)", our_cpu / bare_cpu);
+    println!(
+        "{name}: {our_cpu:.1} us CPU an event, bare post {bare_cpu:.1} us: x {:.2} (goal 2.0)",
+        our_cpu / bare_cpu
+    );
 }
 
 struct Figures {
@@ -82,7 +89,10 @@ fn timed(sink: &Sink, work: impl FnOnce()) -> Figures {
     work();
     let seconds = began.elapsed().as_secs_f64();
     let requests = (sink.requests() - requests) as f64;
-    Figures { per_second: requests / seconds, cpu_micros: cpu_between(&cpu, &client_cpu()) as f64 / 1_000.0 / requests }
+    Figures {
+        per_second: requests / seconds,
+        cpu_micros: cpu_between(&cpu, &client_cpu()) as f64 / 1_000.0 / requests,
+    }
 }
 
 fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
@@ -104,7 +114,8 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     let lock = buffer.lock().expect("the lock");
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let figures = timed(sink, || {
-        let summary = runtime.block_on(drain(&buffer, &out, &options, Stop::default(), &lock)).expect("a drain");
+        let summary =
+            runtime.block_on(drain(&buffer, &out, &options, Stop::default(), &lock)).expect("a drain");
         assert_eq!(summary.delivered, events as u64);
     });
     runtime.shutdown_background();
@@ -136,7 +147,12 @@ fn collection(pem: &str) -> Collection {
 fn posted(sink: &Sink, pem: &str, posts: usize) -> Figures {
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate");
-    let client = reqwest::Client::builder().tls_certs_only([certificate]).http1_only().no_proxy().build().expect("a client");
+    let client = reqwest::Client::builder()
+        .tls_certs_only([certificate])
+        .http1_only()
+        .no_proxy()
+        .build()
+        .expect("a client");
     let url: Arc<str> = format!("{}/b/ss//6", sink.url).into();
     timed(sink, || {
         runtime.block_on(async {
@@ -145,7 +161,8 @@ fn posted(sink: &Sink, pem: &str, posts: usize) -> Figures {
                 let (client, url, body) = (client.clone(), url.clone(), body());
                 lanes.spawn(async move {
                     for _ in 0..posts / LANES {
-                        let request = client.post(&*url).header("content-type", "application/xml").body(body.clone());
+                        let request =
+                            client.post(&*url).header("content-type", "application/xml").body(body.clone());
                         let reply = request.send().await.expect("a reply");
                         assert!(reply.bytes().await.expect("a body").ends_with(b"<status>SUCCESS</status>"));
                     }
@@ -214,7 +231,9 @@ fn event(number: usize) -> PassEvent {
             Property::MvpdUserId => format!("dXNlcg{}==", number % 20_000),
             Property::ResourceId => number.to_string(),
             Property::IpAddress => "203.0.113.7".to_owned(),
-            Property::UserAgent => "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 Chrome/94.0 Safari/537.36".to_owned(),
+            Property::UserAgent => {
+                "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 Chrome/94.0 Safari/537.36".to_owned()
+            }
             _ => format!("{} {}", property.label(), number % 40),
         };
         draft.set(property.name(), RawValue::Text(value.into())).expect("a property");

@@ -101,7 +101,10 @@ async fn answer(
 fn content_length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"content-length: ";
     let at = memchr::memmem::find(head, NAME).expect("a length") + NAME.len();
-    head[at..].iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, byte| sum * 10 + usize::from(byte - b'0'))
+    head[at..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |sum, byte| sum * 10 + usize::from(byte - b'0'))
 }
 
 /// Nanoseconds on a CPU, by thread, of all threads but the sinks'.

@@ -15,7 +15,7 @@ use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::delivery::Outcome;
 use passbridge::suite::CollectionUrl;
 use rcgen::generate_simple_self_signed;
-use sink::{client_cpu, cpu_between, sink};
+use sink::{client_cpu, cpu_between, median, sink};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -31,20 +31,21 @@ fn main() {
     let pem = certificate.cert.pem();
     let sinks = [("plain", sink(None, Duration::ZERO)), ("TLS", sink(Some(&certificate), Duration::ZERO))];
     for (name, sink) in sinks {
-        let url = sink.url;
+        let url = &sink.url;
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
         for _ in 0..rounds {
-            ours.push(measure(|window| passbridge(&url, &pem, window)));
-            theirs.push(measure(|window| reqwest(&url, &pem, window)));
+            ours.push(measure(|window| passbridge(url, &pem, window)));
+            theirs.push(measure(|window| reqwest(url, &pem, window)));
         }
-        let (ours, theirs) = (median(ours), median(theirs));
+        let (ours, theirs) = (medians(&ours), medians(&theirs));
         println!("{name}: passbridge, current_thread  {ours}");
         println!("{name}: reqwest, multi-thread       {theirs}");
         println!(
-            "{name}: requests a second x {:.2}, CPU per request x {:.2}",
+            "{name}: requests a second x {:.2}, CPU per request x {:.2}; {} requests in all",
             ours.per_second / theirs.per_second,
-            ours.cpu_micros / theirs.cpu_micros
+            ours.cpu_micros / theirs.cpu_micros,
+            sink.requests()
         );
     }
 }
@@ -62,13 +63,9 @@ impl std::fmt::Display for Figures {
     }
 }
 
-fn median(mut rounds: Vec<Figures>) -> Figures {
-    let middle = rounds.len() / 2;
-    let mut of = |figure: fn(&Figures) -> f64| {
-        rounds.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
-        figure(&rounds[middle])
-    };
-    Figures { per_second: of(|f| f.per_second), cpu_micros: of(|f| f.cpu_micros) }
+fn medians(rounds: &[Figures]) -> Figures {
+    let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
+    Figures { per_second: of(|figures| figures.per_second), cpu_micros: of(|figures| figures.cpu_micros) }
 }
 
 /// When a lane warms up, and when it counts.
