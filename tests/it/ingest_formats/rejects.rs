@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use passbridge::buffer::Forget;
+use passbridge::ingest::forget_rejects;
 use serde_json::Value;
 
 use super::*;
@@ -163,4 +165,32 @@ fn rejects_that_cannot_be_kept_stop_the_ingest() {
     let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no folder");
     assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
     assert!(error.to_string().contains("a-file"), "{error}");
+}
+
+#[test]
+fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
+    let intake = Intake::new();
+    let whom =
+        |mvpd: &str, user: &str| Forget::MvpdUser { mvpd: mvpd.to_owned(), mvpd_user_id: user.to_owned() };
+    let forget =
+        |forget: &Forget| forget_rejects(&intake.options.config.rejects_dir, forget).expect("the folder");
+    assert_eq!(forget(&whom("Brightline", "u1")), 0, "where there is no folder");
+    let lines = "{\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\"}\n\
+                 {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u10\"}\n\
+                 {\"mvpd\":\"OrbitTV\",\"mvpd_user_id\":\"u1\"}\n\
+                 {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\",\n";
+    let json = intake.load(&[&intake.file("a.ndjson", lines.as_bytes())]);
+    let rows =
+        "occurred_at,event,requestor_id,mvpd,mvpd_user_id\nyesterday,authn_ok,HarborNews,Brightline,u1\n";
+    let csv = intake.load(&[&intake.file("a.csv", rows.as_bytes())]);
+
+    assert_eq!(forget(&whom("Brightline", "u1")), 3);
+    let left: Vec<Value> = kept(&json).iter().map(|line| line["line"].clone()).collect();
+    assert_eq!(left, [2, 3]);
+    let mode =
+        std::fs::metadata(json.rejects_path.as_ref().expect("rejects")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!csv.rejects_path.expect("rejects").exists(), "a file without a line");
+    assert_eq!(std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count(), 1);
+    assert_eq!(forget(&whom("Brightline", "u1")), 0);
 }
