@@ -1,1 +1,462 @@
-//! The schedule room.
+//! Says when the next drain starts, and starts it: `run` without the drain.
+//!
+//! - In: the `[schedule]` section, a clock, when the last drain started. Out: calls of `tick`, one at a time.
+//! - Guarantees: a tick never overlaps itself; slots missed while the host was down, asleep or busy become one tick; no
+//!   slot starts two; a clock set back delays the next tick by one slot at most; a stop ends the wait at once.
+//! - Does not know: what a tick does, the buffer, signals.
+//! - Rules: section 7 of issue 1, and daylight saving as cron(8) has it. Where an expression names its hours, a slot in the
+//!   skipped hour starts when the gap ends and one in the doubled hour starts once, the first time. Where it takes every
+//!   hour, it follows elapsed time: the skipped hour has no slots, the doubled one has them twice.
+
+use std::pin::{Pin, pin};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use cron::TimeUnitSpec;
+
+use crate::clock::Clock;
+use crate::config::ScheduleConfig;
+use crate::event::Instant;
+
+/// The longest that `run` sleeps before it looks at the clock again: a suspended host or a clock that was set is noticed
+/// within it. One look costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How late a slot may start before the log calls it caught up on: more than a look and a busy host explain.
+const LATE_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// The longest jitter, in seconds: an hour spreads any fleet.
+pub const JITTER_SECONDS_MAX: u64 = 3600;
+/// More than the farthest that a local time lies from UTC.
+const OFFSET_MAX: TimeDelta = TimeDelta::hours(15);
+/// The days of the week, by their numbers in crontab(5).
+const DAY_NAMES: [&str; 8] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
+
+/// When drains start.
+#[derive(Debug, Clone)]
+pub struct Timetable {
+    slots: cron::Schedule,
+    /// Whether the expression takes all 24 hours, and so follows elapsed time through a change of the clocks.
+    every_hour: bool,
+    zone: Tz,
+    jitter: Duration,
+}
+
+/// Why a `[schedule]` section is no timetable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// The expression cannot be read.
+    #[error("schedule.cron {expression:?} is no cron expression of five or six fields: {why}")]
+    BadCron {
+        /// What was given.
+        expression: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The expression names a day that does not exist.
+    #[error("schedule.cron {0:?} never comes due")]
+    NeverDue(String),
+    /// The time zone has no such name.
+    #[error("schedule.timezone {name:?} is no IANA time zone; the nearest is {nearest:?}")]
+    UnknownTimezone {
+        /// What was given.
+        name: String,
+        /// What it may have meant.
+        nearest: &'static str,
+    },
+    /// The jitter is longer than is allowed.
+    #[error("schedule.jitter_seconds {0} must be 0 to {JITTER_SECONDS_MAX}")]
+    JitterTooLong(u64),
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// A slot is due; `at` is the first that was not served.
+    Start { at: Instant },
+    /// Nothing is due before this long.
+    Wait(Duration),
+}
+
+impl Timetable {
+    /// Reads a `[schedule]` section. Days of the week are numbered as in crontab(5), 0 and 7 both Sunday; where day of
+    /// month and day of week are both restricted, both must match.
+    pub fn new(config: &ScheduleConfig) -> Result<Timetable, ScheduleError> {
+        let zone = Tz::from_str(&config.timezone).map_err(|_| ScheduleError::UnknownTimezone {
+            name: config.timezone.clone(),
+            nearest: nearest_zone(&config.timezone),
+        })?;
+        if config.jitter_seconds > JITTER_SECONDS_MAX {
+            return Err(ScheduleError::JitterTooLong(config.jitter_seconds));
+        }
+        let slots = read_cron(&config.cron)?;
+        let every_hour = slots.hours().count() == 24;
+        let jitter = Duration::from_secs(config.jitter_seconds);
+        let timetable = Timetable { slots, every_hour, zone, jitter };
+        match timetable.next_slot(Instant::from_nanos(0)) {
+            Some(_) => Ok(timetable),
+            None => Err(ScheduleError::NeverDue(config.cron.clone())),
+        }
+    }
+
+    /// The first slot after an instant; `None` past the year 2100.
+    pub fn next_slot(&self, after: Instant) -> Option<Instant> {
+        let after = DateTime::<Utc>::from(after);
+        let next = if self.every_hour { self.next_elapsed(after) } else { self.next_on_the_wall(after) };
+        next.map(Instant::from)
+    }
+
+    /// The next slot where hours are named: each local time happens once, in order.
+    fn next_on_the_wall(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = after + self.offset_at(after);
+        self.slots
+            .after(&local)
+            .map(|slot| self.first_instant_of(slot.naive_utc()))
+            .find(|slot| *slot > after)
+    }
+
+    /// The first instant at which a wall clock of the zone shows this time, or has just jumped past it.
+    fn first_instant_of(&self, local: NaiveDateTime) -> DateTime<Utc> {
+        match self.zone.from_local_datetime(&local).earliest() {
+            Some(at) => at.with_timezone(&Utc),
+            None => self.change_between(local.and_utc() - OFFSET_MAX, local.and_utc() + OFFSET_MAX),
+        }
+    }
+
+    /// The next slot where every hour has them: local time is elapsed time plus an offset, until the offset changes.
+    fn next_elapsed(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut from = after;
+        let mut local = from + self.offset_at(from);
+        loop {
+            let offset = self.offset_at(from);
+            let slot = self.slots.after(&local).next()? - offset;
+            if self.offset_at(slot) == offset {
+                return Some(slot);
+            }
+            from = self.change_between(from, slot);
+            local = from + self.offset_at(from) - TimeDelta::seconds(1);
+        }
+    }
+
+    /// What local time is ahead of UTC.
+    fn offset_at(&self, at: DateTime<Utc>) -> TimeDelta {
+        let offset = self.zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        TimeDelta::seconds(i64::from(offset.local_minus_utc()))
+    }
+
+    /// The instant, in whole seconds, at which the offset changes between two instants whose offsets differ.
+    fn change_between(&self, before: DateTime<Utc>, after: DateTime<Utc>) -> DateTime<Utc> {
+        let old = self.offset_at(before);
+        let (mut low, mut high) = (before.timestamp(), after.timestamp());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let at = DateTime::from_timestamp(middle, 0).unwrap_or(after);
+            if self.offset_at(at) == old { low = middle } else { high = middle }
+        }
+        DateTime::from_timestamp(high, 0).unwrap_or(after)
+    }
+
+    /// Up to where slots count as served. It moves back with a clock that was set back, but not past the next slot: that
+    /// one may be the very slot that was just served.
+    fn served(&self, served: Instant, now: Instant) -> Instant {
+        match self.next_slot(now) {
+            Some(next) if now < served => served.min(next),
+            _ => served,
+        }
+    }
+
+    fn step(&self, served: Instant, now: Instant) -> Step {
+        match self.next_slot(served) {
+            Some(at) if at <= now => Step::Start { at },
+            Some(at) => {
+                let wait_nanos = at.nanos().saturating_sub(now.nanos());
+                Step::Wait(Duration::from_nanos(wait_nanos.unsigned_abs()).min(LOOK_EVERY))
+            }
+            None => Step::Wait(LOOK_EVERY),
+        }
+    }
+
+    fn jitter(&self) -> Duration {
+        self.jitter.mul_f64(fastrand::f64())
+    }
+}
+
+/// Calls `tick` at every slot until `stopped` resolves.
+///
+/// `last_started` is when the last completed drain began, `None` where there was none: a slot missed since is caught up on
+/// at once, however many there were; without one the first tick waits for its slot. A tick that is running when
+/// `stopped` resolves is awaited: it has to hear of the stop by itself.
+pub async fn run(
+    timetable: &Timetable,
+    clock: &Clock,
+    last_started: Option<Instant>,
+    stopped: impl Future<Output = ()>,
+    mut tick: impl AsyncFnMut(),
+) {
+    let mut stopped = pin!(stopped);
+    let mut served = last_started.unwrap_or_else(|| clock.now());
+    loop {
+        let now = clock.now();
+        served = timetable.served(served, now);
+        match timetable.step(served, now) {
+            Step::Start { at } => {
+                log_start(at, now);
+                if stops_within(timetable.jitter(), stopped.as_mut()).await {
+                    return;
+                }
+                served = now;
+                tick().await;
+            }
+            Step::Wait(wait) => {
+                if stops_within(wait, stopped.as_mut()).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn log_start(at: Instant, now: Instant) {
+    if DateTime::<Utc>::from(now) - DateTime::<Utc>::from(at) > LATE_AFTER {
+        tracing::info!(missed_at = %at, "a drain was missed and is caught up on");
+    } else {
+        tracing::debug!(slot = %at, "a drain is due");
+    }
+}
+
+/// Waits, and says whether the stop came first.
+async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>>) -> bool {
+    tokio::select! {
+        biased;
+        () = stopped => true,
+        () = tokio::time::sleep(wait) => false,
+    }
+}
+
+/// The `cron` crate reads seconds first and numbers Sunday 1; crontab(5) has five fields and numbers it 0 or 7.
+fn read_cron(expression: &str) -> Result<cron::Schedule, ScheduleError> {
+    let refuse = |why: String| ScheduleError::BadCron { expression: expression.to_owned(), why };
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let (seconds, rest) = match fields.as_slice() {
+        rest if rest.len() == 5 => ("0", rest),
+        [seconds, rest @ ..] if rest.len() == 5 => (*seconds, rest),
+        _ => return Err(refuse(format!("it has {} fields", fields.len()))),
+    };
+    let days = rest[4].split(',').map(named_days).collect::<Option<Vec<_>>>();
+    let days = days.ok_or_else(|| refuse(format!("{:?} is no day of the week", rest[4])))?.join(",");
+    let six = format!("{seconds} {} {days}", rest[..4].join(" "));
+    cron::Schedule::from_str(&six).map_err(|error| refuse(error.to_string()))
+}
+
+/// One item of the day-of-week field with its days by name; `None` where a number is none of 0 to 7.
+fn named_days(item: &str) -> Option<String> {
+    if !item.starts_with(|letter: char| letter.is_ascii_digit()) {
+        return Some(item.to_owned());
+    }
+    let (range, step) = item.split_once('/').unwrap_or((item, "1"));
+    let (first, last) = range.split_once('-').unwrap_or((range, if item == range { range } else { "7" }));
+    let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+    let step: usize = step.parse().ok().filter(|step| *step > 0)?;
+    let names = (first..=last).step_by(step).map(|day| DAY_NAMES.get(day).copied());
+    names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty()).map(|names| names.join(","))
+}
+
+fn nearest_zone(name: &str) -> &'static str {
+    chrono_tz::TZ_VARIANTS
+        .iter()
+        .map(|zone| zone.name())
+        .min_by_key(|known| {
+            strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &name.to_ascii_lowercase())
+        })
+        .unwrap_or("UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timetable(cron: &str, timezone: &str) -> Timetable {
+        let config =
+            ScheduleConfig { cron: cron.to_owned(), timezone: timezone.to_owned(), jitter_seconds: 0 };
+        Timetable::new(&config).expect("a valid schedule")
+    }
+
+    fn at(text: &str) -> Instant {
+        Instant::from(DateTime::parse_from_rfc3339(text).expect("an instant").with_timezone(&Utc))
+    }
+
+    /// The next slots after an instant, as UTC texts.
+    fn slots(cron: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
+        let timetable = timetable(cron, zone);
+        let first = timetable.next_slot(at(after));
+        let following = std::iter::successors(first, |slot| timetable.next_slot(*slot));
+        following.take(count).map(|slot| slot.to_string()).collect()
+    }
+
+    #[test]
+    fn five_and_six_fields_mean_the_same() {
+        let after = "2026-11-20T08:31:00Z";
+        let five = slots("*/30 * * * *", "America/Los_Angeles", after, 3);
+        assert_eq!(five, ["2026-11-20T09:00:00Z", "2026-11-20T09:30:00Z", "2026-11-20T10:00:00Z"]);
+        assert_eq!(five, slots("0 */30 * * * *", "America/Los_Angeles", after, 3));
+    }
+
+    #[test]
+    fn days_of_the_week_are_numbered_as_in_crontab() {
+        let friday = "2026-11-20T12:00:00Z";
+        for (field, first) in [
+            ("1-5", "2026-11-23T03:00:00Z"),
+            ("0", "2026-11-22T03:00:00Z"),
+            ("7", "2026-11-22T03:00:00Z"),
+            ("6-7", "2026-11-21T03:00:00Z"),
+            ("Mon", "2026-11-23T03:00:00Z"),
+            ("2,4", "2026-11-24T03:00:00Z"),
+            ("1/3", "2026-11-22T03:00:00Z"),
+        ] {
+            assert_eq!(slots(&format!("0 3 * * {field}"), "UTC", friday, 1), [first], "{field}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_meant_is_refused() {
+        for cron in [
+            "",
+            "* * * *",
+            "0 0 * * * * 2026",
+            "61 * * * *",
+            "0 0 30 2 *",
+            "0 0 * * 8",
+            "0 0 * * 5-1",
+            "x * * * *",
+        ] {
+            let config = ScheduleConfig { cron: cron.to_owned(), ..ScheduleConfig::default() };
+            assert!(Timetable::new(&config).is_err(), "{cron:?}");
+        }
+        let config =
+            ScheduleConfig { timezone: "america/los_angles".to_owned(), ..ScheduleConfig::default() };
+        let refused = Timetable::new(&config).expect_err("no such zone").to_string();
+        assert!(refused.contains("America/Los_Angeles"), "{refused}");
+    }
+
+    #[test]
+    fn a_slot_in_the_skipped_hour_starts_when_the_gap_ends() {
+        // 2026-03-08: 02:00 PST becomes 03:00 PDT at 10:00Z.
+        let next = slots("30 2 * * *", "America/Los_Angeles", "2026-03-07T12:00:00Z", 2);
+        assert_eq!(next, ["2026-03-08T10:00:00Z", "2026-03-09T09:30:00Z"]);
+    }
+
+    #[test]
+    fn a_slot_in_the_doubled_hour_starts_once() {
+        // 2026-11-01: 02:00 PDT becomes 01:00 PST at 09:00Z.
+        let next = slots("30 1 * * *", "America/Los_Angeles", "2026-10-31T12:00:00Z", 2);
+        assert_eq!(next, ["2026-11-01T08:30:00Z", "2026-11-02T09:30:00Z"]);
+        let next = slots("30 1 * * *", "America/Los_Angeles", "2026-11-01T09:10:00Z", 1);
+        assert_eq!(next, ["2026-11-02T09:30:00Z"], "started in the second pass of the doubled hour");
+    }
+
+    #[test]
+    fn every_half_hour_stays_half_an_hour_through_both_changes() {
+        for (zone, after) in [
+            ("America/Los_Angeles", "2026-03-08T08:00:00Z"),
+            ("America/Los_Angeles", "2026-11-01T07:00:00Z"),
+            ("Europe/Berlin", "2026-10-24T23:00:00Z"),
+            ("Australia/Lord_Howe", "2026-04-04T12:00:00Z"),
+        ] {
+            let timetable = timetable("0 */30 * * * *", zone);
+            let mut slot = at(after);
+            for _ in 0..12 {
+                let next = timetable.next_slot(slot).expect("a slot");
+                assert_eq!(next.unix_seconds() - slot.unix_seconds(), 1800, "{zone} after {slot}");
+                slot = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_set_back_neither_repeats_a_slot_nor_stops_the_runs() {
+        let timetable = timetable("0 */30 * * * *", "UTC");
+        let start = |served: &str, now: &str| {
+            let served = timetable.served(at(served), at(now));
+            timetable.next_slot(served).map(|slot| slot.to_string())
+        };
+        let noon = "2026-11-20T12:00:05Z";
+        assert_eq!(start(noon, "2026-11-20T11:59:00Z").as_deref(), Some("2026-11-20T12:30:00Z"));
+        assert_eq!(start(noon, "2026-11-20T09:10:00Z").as_deref(), Some("2026-11-20T10:00:00Z"));
+        assert_eq!(start("2036-01-01T00:00:00Z", noon).as_deref(), Some("2026-11-20T13:00:00Z"));
+    }
+
+    /// Runs the schedule for some seconds of tokio's paused time beside a wall clock, which `wall` gives for each second
+    /// passed. Returns when ticks started, by that clock, to the minute.
+    async fn ticks(
+        last_started: Option<Instant>,
+        seconds: u64,
+        wall: impl Fn(u64) -> Instant,
+        tick_seconds: u64,
+    ) -> Vec<String> {
+        let clock = Clock::fixed(wall(0));
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let moving = async {
+            for second in 1..=seconds {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                clock.set(wall(second));
+            }
+            stop.send(()).expect("the schedule still listens");
+        };
+        let mut started = Vec::new();
+        let timetable = timetable("*/30 * * * *", "UTC");
+        let stopped = async { stopped.await.expect("the clock says when to stop") };
+        let running = run(&timetable, &clock, last_started, stopped, async || {
+            started.push(clock.now().to_string()[..16].to_owned());
+            tokio::time::sleep(Duration::from_secs(tick_seconds)).await;
+        });
+        tokio::join!(moving, running);
+        started
+    }
+
+    fn plus(start: &str, seconds: u64) -> Instant {
+        Instant::from_nanos(at(start).nanos() + seconds as i64 * 1_000_000_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_missed_slots_become_one_drain() {
+        let wall = |second| plus("2026-11-20T12:10:00Z", second);
+        let started = ticks(Some(at("2026-11-18T07:00:00Z")), 3100, wall, 0).await;
+        assert_eq!(started, ["2026-11-20T12:10", "2026-11-20T12:30", "2026-11-20T13:00"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_caught_up_on_where_nothing_was_missed() {
+        let wall = |second| plus("2026-11-20T12:10:00Z", second);
+        for last_started in [None, Some(at("2026-11-20T12:00:01Z"))] {
+            assert_eq!(ticks(last_started, 1300, wall, 0).await, ["2026-11-20T12:30"]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slots_that_pass_during_a_drain_become_one_drain_after_it() {
+        let wall = |second| plus("2026-11-20T12:29:00Z", second);
+        let started = ticks(None, 9000, wall, 4000).await;
+        assert_eq!(started, ["2026-11-20T12:30", "2026-11-20T13:36", "2026-11-20T14:43"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspended_host_drains_within_half_a_minute_of_waking() {
+        let wall = |second| plus("2026-11-20T12:01:00Z", if second < 10 { second } else { second + 40_000 });
+        let started = ticks(None, 100, wall, 0).await;
+        assert_eq!(started, ["2026-11-20T23:08"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_set_ten_years_ahead_and_back_goes_on_draining() {
+        let wall = |second| {
+            let years = if (100..200).contains(&second) { 315_360_000 } else { 0 };
+            plus("2026-11-20T12:31:00Z", second + years)
+        };
+        let started = ticks(None, 7200, wall, 0).await;
+        assert_eq!(
+            started.len(),
+            4,
+            "one in 2036, then every half hour but the one it may have stood for: {started:?}"
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! The rules of the house that a program can check: who may import whom, where things may stand, names and sizes.
+//!
+//! ```text
+//! 4  cli
+//! 3  ingest  drain  schedule  explain
+//! 2  buffer  collection
+//! 1  readers  mapping  encode
+//! 0  event  hit  suite  delivery  config  clock
+//! -  sandbox      imports floor 0; imported by cli and tests only
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room and the floor that it stands on.
+const FLOORS: [(&str, u8); 16] = [
+    ("event", 0),
+    ("hit", 0),
+    ("suite", 0),
+    ("delivery", 0),
+    ("config", 0),
+    ("clock", 0),
+    ("readers", 1),
+    ("mapping", 1),
+    ("encode", 1),
+    ("buffer", 2),
+    ("collection", 2),
+    ("ingest", 3),
+    ("drain", 3),
+    ("schedule", 3),
+    ("explain", 3),
+    ("cli", 4),
+];
+/// The rooms that may import one of their own floor: the schedule drives the drain.
+const MATES: [(&str, &str); 1] = [("schedule", "drain")];
+/// What may stand only in files whose path begins so.
+const FENCES: [(&str, &[&str]); 13] = [
+    ("rusqlite::", &["src/buffer/"]),
+    ("hyper::", &["src/collection/", "src/sandbox/"]),
+    ("hyper_util::", &["src/collection/", "src/sandbox/"]),
+    ("rustls::", &["src/collection/", "src/sandbox/"]),
+    ("reqwest::", &[]),
+    ("clap::", &["src/cli/"]),
+    ("indicatif::", &["src/cli/"]),
+    ("tracing_subscriber::", &["src/cli/log.rs"]),
+    ("cron::", &["src/schedule.rs"]),
+    ("Utc::now", &["src/clock.rs"]),
+    ("SystemTime::now", &["src/clock.rs"]),
+    ("io::stdout", &["src/cli/output.rs"]),
+    ("println!", &["src/cli/output.rs"]),
+];
+/// What floors 0 and 1 never see.
+const UNSEEN_BELOW_FLOOR_2: [&str; 5] = ["tokio::", "std::fs", "std::env", "fs::File", "async fn"];
+/// Names that say nothing of what a file owns.
+const EMPTY_NAMES: [&str; 10] =
+    ["utils", "util", "helpers", "helper", "common", "misc", "types", "models", "traits", "prelude"];
+/// Lines of a file, its unit tests left out.
+const FILE_LINES_MAX: usize = 600;
+
+struct Source {
+    /// Relative to the repository, with `/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The code without comments and without the unit tests at its end.
+    fn code(&self) -> String {
+        let code = self.text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or("");
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The room that a file of `src` belongs to, where it is one of a room.
+    fn room(&self) -> Option<&str> {
+        let inside = self.path.strip_prefix("src/")?;
+        let room = inside.split('/').next()?.trim_end_matches(".rs");
+        (!matches!(room, "main" | "lib")).then_some(room)
+    }
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_under(folder: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(repository().join(folder)) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.map(|entry| entry.expect("a readable folder")) {
+        let name = format!("{folder}/{}", entry.file_name().to_str().expect("a name in UTF-8"));
+        if entry.path().is_dir() { found.extend(files_under(&name)) } else { found.push(PathBuf::from(name)) }
+    }
+    found.sort();
+    found
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let rust =
+        files_under(folder).into_iter().filter(|path| path.extension().is_some_and(|suffix| suffix == "rs"));
+    rust.map(|path| Source {
+        text: fs::read_to_string(repository().join(&path)).expect("a source in UTF-8"),
+        path: path.to_str().expect("a path in UTF-8").to_owned(),
+    })
+    .collect()
+}
+
+fn floor_of(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+/// The rooms that a piece of code names after `crate::`.
+fn imports(code: &str) -> Vec<&str> {
+    let mut rooms = Vec::new();
+    for (at, prefix) in code.match_indices("crate::") {
+        let rest = &code[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => rooms.extend(first_names_of_group(group)),
+            None => rooms.push(identifier(rest)),
+        }
+    }
+    rooms
+}
+
+/// The first names of `a::b, c::{d, e}, f}`.
+fn first_names_of_group(group: &str) -> Vec<&str> {
+    let (mut depth, mut starts) = (0_i32, vec![0]);
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => starts.push(at + 1),
+            _ => {}
+        }
+    }
+    let names = starts.into_iter().map(|start| identifier(group[start..].trim_start()));
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+fn identifier(text: &str) -> &str {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or("")
+}
+
+fn assert_none(violations: Vec<String>) {
+    assert!(violations.is_empty(), "\n  {}\n", violations.join("\n  "));
+}
+
+#[test]
+fn a_room_imports_only_from_the_floors_below_its_own() {
+    let mut violations = Vec::new();
+    for source in sources("src") {
+        let Some(room) = source.room() else { continue };
+        let code = source.code();
+        for import in imports(&code).into_iter().filter(|import| *import != room) {
+            let is_allowed = match (room, floor_of(room), import, floor_of(import)) {
+                ("cli", _, _, _) => true,
+                (_, _, "sandbox", _) => false,
+                ("sandbox", _, _, below) => below == Some(0),
+                (_, Some(0), _, below) => below == Some(0),
+                (_, Some(own), _, Some(below)) => below < own || MATES.contains(&(room, import)),
+                (_, _, _, _) => false,
+            };
+            if !is_allowed {
+                violations.push(format!("{} imports crate::{import}", source.path));
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let rooms = sources("src");
+    let homeless =
+        rooms.iter().filter_map(Source::room).filter(|room| *room != "sandbox" && floor_of(room).is_none());
+    assert_none(homeless.map(|room| format!("src/{room} has no floor in tests/tidy.rs")).collect());
+}
+
+#[test]
+fn what_has_a_fence_stays_behind_it() {
+    let mut violations = Vec::new();
+    for source in sources("src") {
+        let code = source.code();
+        for (word, homes) in FENCES {
+            let is_home = homes.iter().any(|home| source.path.starts_with(home));
+            if !is_home && contains_word(&code, word) {
+                violations.push(format!("{}: {word} belongs to {homes:?}", source.path));
+            }
+        }
+        let is_pure = source.room().and_then(floor_of).is_some_and(|floor| floor < 2);
+        for word in UNSEEN_BELOW_FLOOR_2 {
+            if is_pure && code.contains(word) {
+                violations.push(format!("{}: {word} below floor 2", source.path));
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+/// Whether the word stands in the code, not as the end of a longer name.
+fn contains_word(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        !code[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':')
+    })
+}
+
+#[test]
+fn files_are_short_and_named_for_what_they_own() {
+    let mut violations = Vec::new();
+    for source in sources("src").into_iter().chain(sources("tests")).chain(sources("benches")) {
+        let lines = source.text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or("").lines().count();
+        if lines > FILE_LINES_MAX {
+            violations.push(format!("{} has {lines} lines, {FILE_LINES_MAX} are allowed", source.path));
+        }
+        let named = source.path.split('/').map(|part| part.trim_end_matches(".rs"));
+        violations.extend(
+            named
+                .filter(|part| EMPTY_NAMES.contains(part))
+                .map(|part| format!("{}: {part} names no owner", source.path)),
+        );
+    }
+    assert_none(violations);
+}
+
+#[test]
+fn every_fixture_is_used_by_a_test() {
+    let readers: Vec<Source> = ["src", "tests", "benches"].into_iter().flat_map(sources).collect();
+    let is_named = |name: &str| readers.iter().any(|source| source.text.contains(name));
+    let unused = files_under("fixtures").into_iter().filter(|fixture| {
+        let name = fixture.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
+        let folders =
+            fixture.ancestors().skip(1).filter_map(Path::to_str).filter(|folder| folder.contains('/'));
+        !is_named(name) && !folders.into_iter().any(&is_named)
+    });
+    assert_none(unused.map(|fixture| format!("{} is read by no test", fixture.display())).collect());
+}
+
+#[test]
+fn nothing_is_left_undone_or_tied_to_one_machine() {
+    // Put together here, so that this file does not contain them.
+    let left = ["todo", "unimplemented"].map(|name| format!("{name}!("));
+    let skipped = format!("#[{}", "ignore");
+    let machines = ["/home/", "/root/", "/work/", "/Users/"].map(|folder| format!("\"{folder}"));
+    let mut violations = Vec::new();
+    for source in ["src", "tests", "benches"].into_iter().flat_map(sources) {
+        let is_tidy = source.path == "tests/tidy.rs";
+        for word in
+            left.iter().chain([&skipped]).chain(&machines).filter(|word| source.text.contains(word.as_str()))
+        {
+            if !is_tidy {
+                violations.push(format!("{}: {word}", source.path));
+            }
+        }
+    }
+    assert_none(violations);
+}
+
+#[test]
+fn the_checks_see_what_they_look_for() {
+    assert_eq!(
+        imports("use crate::{buffer::{A, B}, event::C};\ncrate::drain::run()"),
+        ["buffer", "event", "drain"]
+    );
+    assert!(contains_word("use hyper::body", "hyper::") && !contains_word("my_hyper::x", "hyper::"));
+    let source =
+        Source { path: "src/a.rs".to_owned(), text: "x\n// y\n#[cfg(test)]\nmod tests {}".to_owned() };
+    assert_eq!(source.code(), "x");
+}
