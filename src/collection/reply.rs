@@ -205,7 +205,6 @@ mod tests {
             "NO visitorid OR ipaddress",
             "Syntax Error",
             "Syntax error",
-            "Ne timestamp <=> ?".split('<').next().unwrap_or_default().trim(),
             "Timestamps  are not enabled; see 100% of them",
         ] {
             let body = format!("{DECLARATION}<status>FAILURE</status>{DECLARATION}<reason>{reason}</reason>");

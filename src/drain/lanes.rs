@@ -28,8 +28,11 @@ use crate::suite::OnAmbiguous;
 
 /// Claims that a lane may hold: one in flight, one ready behind it.
 const CLAIMS_MAX: usize = 2;
-/// Events that a lane sets aside for visitors in backoff; beyond that such a visitor waits for the next run.
-const ASIDE_MAX: usize = 1_024;
+/// Events that a lane sets aside for visitors in backoff; beyond that such a visitor waits for the next run. With 2 KiB a
+/// hit and 512 lanes that is 128 MiB at the very most.
+const ASIDE_MAX: usize = 128;
+/// Events at hand below which a lane looks for more.
+const QUEUE_LOW: usize = 4;
 /// The longest pause that a claim may sit through unsent; in a longer one it is given back, so that a crash leaves no doubt
 /// about an event that was not sent.
 const CLAIM_IDLE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
@@ -127,11 +130,9 @@ impl Lane {
 
     /// Claims what can be claimed, and says what to do.
     async fn turn(&mut self) -> Result<Turn, RecorderGone> {
-        while let Ok(batch) = self.inbound.try_recv() {
+        while self.queue.len() < QUEUE_LOW {
+            let Ok(batch) = self.inbound.try_recv() else { break };
             self.queue.extend(batch);
-            if self.queue.len() > ASIDE_MAX {
-                break;
-            }
         }
         while self.claimed.len() < CLAIMS_MAX {
             let Some(parcel) = self.next_parcel() else { break };

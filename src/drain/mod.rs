@@ -45,7 +45,7 @@ use summary::Tally;
 /// How often a drain looks for suites that were paused: the kill switch works within this time.
 const PAUSE_POLL: Duration = Duration::from_secs(1);
 /// Batches that wait for a lane: enough that it never runs dry while the feed reads on, few enough to bound the memory.
-const BATCHES_AHEAD: usize = 4;
+const BATCHES_AHEAD: usize = 2;
 
 /// How a drain goes about it.
 #[derive(Debug, Clone)]

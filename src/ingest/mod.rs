@@ -4,7 +4,7 @@
 //!   the inbox. Out: an [`IngestSummary`], and a file of the lines that are no event.
 //! - Guarantees: what a summary counts as stored is durable. The rest of an input goes in behind a bad line, and the rest of
 //!   the inputs behind a broken one. Of an input that breaks off, every whole line is stored and the one in the break is
-//!   neither stored nor rejected. Memory is bounded by three portions of 8 MiB, whatever an input holds.
+//!   neither stored nor rejected. Memory is bounded by three portions of some 8 MiB, whatever an input holds.
 //! - Does not know: report suites, hits, when a drain runs.
 //! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures for the two threads and the size of a batch.
 

@@ -74,7 +74,11 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
         let path = dir.join(format!("rejected-{began_at}-{number}.ndjson"));
         // Only one run can create the name: two that begin in one second never write into one file.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return Ok(RejectsFile { path, writer: BufWriter::new(file) }),
+            Ok(file) => {
+                // Held until the run ends: an erasure waits for it.
+                file.lock()?;
+                return Ok(RejectsFile { path, writer: BufWriter::new(file) });
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use passbridge::buffer::{Buffer, BufferOptions};
+use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use passbridge::config::IngestConfig;
 use passbridge::delivery::Sequence;
@@ -20,52 +20,49 @@ use passbridge::ingest::{
 };
 use passbridge::readers::Format;
 
+use crate::support::House;
+
 /// 2026-11-20T12:00:00Z: later than every fixture.
 fn now() -> Instant {
     Instant::from_nanos(1_795_176_000_000_000_000)
 }
 
-/// A buffer in a folder of its own.
-struct Bench {
-    dir: tempfile::TempDir,
-    buffer: Buffer,
+/// A buffer, and all that it takes to fill it.
+struct Intake {
+    house: House,
     options: IngestOptions,
 }
 
-impl Bench {
-    fn new() -> Bench {
-        let dir = tempfile::tempdir().expect("a folder");
-        let clock = Clock::fixed(now());
-        let path = dir.path().join("passbridge.db");
-        let buffer = BufferOptions { path, allow_network_filesystem: true, clock: clock.clone() };
-        Buffer::create(&buffer).expect("a new buffer");
+impl Intake {
+    fn new() -> Intake {
+        let house = House::at(Clock::fixed(now()));
         let config = IngestConfig {
-            rejects_dir: dir.path().join("rejects"),
+            rejects_dir: house.dir.path().join("rejects"),
             min_free_bytes: 0,
             ..IngestConfig::default()
         };
-        let options = IngestOptions { format: FormatChoice::Auto, config, clock };
-        Bench { buffer: Buffer::open(&buffer).expect("a buffer"), options, dir }
+        let options = IngestOptions { format: FormatChoice::Auto, config, clock: house.clock.clone() };
+        Intake { house, options }
     }
 
     fn load(&self, inputs: &[&Path]) -> IngestSummary {
         let inputs: Vec<InputPath> = inputs.iter().map(InputPath::new).collect();
-        load(&self.buffer, &inputs, &self.options, &mut ()).expect("an ingest")
+        load(&self.house.buffer, &inputs, &self.options, &mut ()).expect("an ingest")
     }
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.dir.path().join(name);
+        let path = self.house.dir.path().join(name);
         std::fs::write(&path, content).expect("a file");
         path
     }
 
     fn pending(&self) -> i64 {
-        self.buffer.status().expect("a status").pending
+        self.house.buffer.status().expect("a status").pending
     }
 
     /// The stored events as canonical JSON, in the order they were stored.
     fn stored(&self) -> Vec<String> {
-        let events = (1..=self.pending()).map(|number| self.buffer.event(Sequence(number)));
+        let events = (1..=self.pending()).map(|number| self.house.buffer.event(Sequence(number)));
         let events = events.map(|event| event.expect("a read").expect("an event"));
         events.map(|event| serde_json::to_string(&event).expect("text")).collect()
     }
@@ -100,34 +97,34 @@ fn counts(read: u64, stored: u64, duplicates: u64, conflicts: u64, rejected: u64
 
 #[test]
 fn the_same_events_as_ndjson_and_as_csv_are_stored_once() {
-    let bench = Bench::new();
-    let first = bench.load(&[&fixture("ndjson/basic.ndjson")]);
+    let intake = Intake::new();
+    let first = intake.load(&[&fixture("ndjson/basic.ndjson")]);
     assert_eq!(first.total, counts(6, 6, 0, 0, 0));
-    let second = bench.load(&[&fixture("csv/basic.csv")]);
+    let second = intake.load(&[&fixture("csv/basic.csv")]);
     assert_eq!(second.total, counts(6, 0, 6, 0, 0));
-    assert_eq!(bench.pending(), 6);
+    assert_eq!(intake.pending(), 6);
     assert!(second.warnings.is_empty() && second.failures.is_empty() && second.rejects_path.is_none());
-    assert!(!bench.options.config.rejects_dir.exists(), "no reject, no folder");
+    assert!(!intake.options.config.rejects_dir.exists(), "no reject, no folder");
 }
 
 #[test]
 fn overlapping_halves_store_each_event_once_in_one_run_and_in_two() {
     let (first, second) =
         (fixture("ndjson/overlapping-first.ndjson"), fixture("ndjson/overlapping-second.ndjson"));
-    let bench = Bench::new();
-    let summary = bench.load(&[&first, &second]);
+    let intake = Intake::new();
+    let summary = intake.load(&[&first, &second]);
     assert_eq!(summary.inputs[0].counts, counts(14, 14, 0, 0, 0));
     assert_eq!(summary.inputs[1].counts, counts(11, 6, 5, 0, 0));
-    assert_eq!(bench.load(&[&second, &first, &first]).total, counts(39, 0, 39, 0, 0));
-    assert_eq!(bench.pending(), 20);
+    assert_eq!(intake.load(&[&second, &first, &first]).total, counts(39, 0, 39, 0, 0));
+    assert_eq!(intake.pending(), 20);
 }
 
 #[test]
 fn the_summary_serialises_as_the_command_prints_it() {
-    let bench = Bench::new();
-    let path = bench.file("a.ndjson", events(2).as_bytes());
+    let intake = Intake::new();
+    let path = intake.file("a.ndjson", events(2).as_bytes());
     let path = path.to_str().expect("UTF-8");
-    let summary = bench.load(&[Path::new(path)]);
+    let summary = intake.load(&[Path::new(path)]);
     let counts = r#""read":2,"stored":2,"duplicates":0,"conflicts":0,"rejected":0"#;
     assert_eq!(
         serde_json::to_string(&summary).expect("text"),
@@ -137,9 +134,9 @@ fn the_summary_serialises_as_the_command_prints_it() {
 
 #[test]
 fn a_conflict_names_both_lines_and_the_first_one_stays() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let path = fixture("ndjson/conflicting.ndjson");
-    let summary = bench.load(&[&path]);
+    let summary = intake.load(&[&path]);
     // The same event_id of another kind is another event.
     assert_eq!(summary.total, counts(4, 2, 1, 1, 0));
     let path = path.display();
@@ -147,7 +144,7 @@ fn a_conflict_names_both_lines_and_the_first_one_stays() {
         summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [format!("{path}:3: has the event_id of {path}:1 and other content; the first one stays")]
     );
-    assert!(bench.stored()[0].contains("Brightline"));
+    assert!(intake.stored()[0].contains("Brightline"));
 }
 
 #[test]
@@ -162,10 +159,10 @@ fn compression_is_found_by_content_whatever_the_name() {
         ("frames.ndjson", [zstd(start), zstd(end)].concat()),
         ("skippable.zst", [&b"\x50\x2A\x4D\x18\x02\0\0\0ab"[..], &zstd(text.as_bytes())].concat()),
     ] {
-        let mut bench = Bench::new();
-        bench.options.format = FormatChoice::Is(Format::Ndjson);
-        let path = bench.file(name, &content);
-        assert_eq!(bench.load(&[&path]).total, counts(100, 100, 0, 0, 0), "{name}");
+        let mut intake = Intake::new();
+        intake.options.format = FormatChoice::Is(Format::Ndjson);
+        let path = intake.file(name, &content);
+        assert_eq!(intake.load(&[&path]).total, counts(100, 100, 0, 0, 0), "{name}");
     }
 }
 
@@ -174,8 +171,8 @@ fn compression_is_found_by_content_whatever_the_name() {
 fn standard_input_is_read_like_a_file_however_it_trickles_in() {
     const CHILD: &str = "PASSBRIDGE_TEST_READS_STDIN";
     if std::env::var_os(CHILD).is_some() {
-        let bench = Bench::new();
-        let summary = bench.load(&[Path::new("-")]);
+        let intake = Intake::new();
+        let summary = intake.load(&[Path::new("-")]);
         assert_eq!(summary.inputs[0].path, "-");
         assert_eq!(summary.total, counts(500, 500, 0, 0, 0));
         return;
@@ -203,54 +200,57 @@ fn standard_input_is_read_like_a_file_however_it_trickles_in() {
 
 #[test]
 fn ndjson_quirks_cost_no_event() {
-    let bench = Bench::new();
-    let summary = bench.load(&[&fixture("ndjson/quirks.ndjson")]);
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("ndjson/quirks.ndjson")]);
     assert_eq!(summary.total, counts(5, 5, 0, 0, 0));
     assert_eq!(
         summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["keys that no event has were kept out: \"region\" (1 times), \"zone\" (2 times)"]
     );
-    let stored = bench.stored();
+    let stored = intake.stored();
     assert!(stored[2].ends_with("\"mvpd\":\"Café \\\"Nord\\\" \u{fffd}\"}"), "{}", stored[2]);
     assert!(stored[4].ends_with("\"mvpd\":\"true\"}"), "{}", stored[4]);
 }
 
 #[test]
 fn csv_quirks_cost_no_event() {
-    let bench = Bench::new();
-    let summary = bench.load(&[&fixture("csv/quirks.csv")]);
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("csv/quirks.csv")]);
     assert_eq!(summary.total, counts(3, 3, 0, 0, 0));
     assert_eq!(
         summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["keys that no event has were kept out: \"region\" (3 times), \"zone\" (3 times)"]
     );
-    let stored = bench.stored();
+    let stored = intake.stored();
     assert!(stored[0].contains(r#""mvpd":"Brightline, \"Nord\"""#), "{}", stored[0]);
     assert!(stored[1].contains(r"<rss>\r\n<title>Two lines</title>\r\n</rss>"), "{}", stored[1]);
 }
 
 #[test]
 fn the_demo_has_every_kind_for_each_of_three_requestors() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let names = ["demo/harbor-news.ndjson", "demo/summit-sports.csv", "demo/lantern-movies.ndjson.gz"];
     let inputs = names.map(|name| InputPath::new(fixture(name)));
     let mut met = std::collections::BTreeSet::new();
-    let summary = preview(&inputs, &bench.options, &mut |event| {
+    let summary = preview(&inputs, &intake.options, &mut |event| {
         met.insert((event.requestor_id().as_str().to_owned(), event.kind()));
         assert!(event.property(Property::DeviceId).is_some());
         ControlFlow::Continue(())
     });
     assert_eq!((summary.total, met.len()), (counts(63, 0, 0, 0, 0), 3 * 18));
     assert!(summary.warnings.is_empty() && summary.failures.is_empty());
-    assert_eq!(load(&bench.buffer, &inputs, &bench.options, &mut ()).expect("an ingest").total.stored, 63);
+    assert_eq!(
+        load(&intake.house.buffer, &inputs, &intake.options, &mut ()).expect("an ingest").total.stored,
+        63
+    );
 }
 
 #[test]
 fn a_dry_run_hands_over_canonical_events_and_writes_nothing() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let mut lines = Vec::new();
     let inputs = [InputPath::new(fixture("ndjson/bad-lines.ndjson"))];
-    let summary = preview(&inputs, &bench.options, &mut |event| {
+    let summary = preview(&inputs, &intake.options, &mut |event| {
         lines.push(serde_json::to_string(event).expect("text"));
         if lines.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -260,20 +260,20 @@ fn a_dry_run_hands_over_canonical_events_and_writes_nothing() {
     );
     assert_eq!(lines.len(), 2);
     assert_eq!(summary.total, counts(16, 0, 0, 0, 14));
-    assert_eq!(bench.pending(), 0);
-    assert!(!bench.options.config.rejects_dir.exists());
+    assert_eq!(intake.pending(), 0);
+    assert!(!intake.options.config.rejects_dir.exists());
 }
 
 #[test]
 fn an_event_may_be_ahead_of_the_clock_by_the_skew_and_no_more() {
-    let mut bench = Bench::new();
-    bench.options.config.future_skew_seconds = 60;
+    let mut intake = Intake::new();
+    intake.options.config.future_skew_seconds = 60;
     let line = |second: i64| {
         let at = now().unix_seconds() + second;
         format!("{{\"occurred_at\":{at},\"event\":\"authn_ok\",\"requestor_id\":\"HarborNews\"}}\n")
     };
-    let path = bench.file("a.ndjson", [line(60), line(61)].concat().as_bytes());
-    let summary = bench.load(&[&path]);
+    let path = intake.file("a.ndjson", [line(60), line(61)].concat().as_bytes());
+    let summary = intake.load(&[&path]);
     assert_eq!(summary.total, counts(2, 1, 0, 0, 1));
     let warning = summary.warnings[0].to_string();
     assert!(
@@ -293,11 +293,11 @@ fn the_observer_sees_every_portion_once_it_is_durable() {
             self.1.push((progress.total.stored, pending, progress.input_bytes_read));
         }
     }
-    let bench = Bench::new();
+    let intake = Intake::new();
     let text = events(25_000);
-    let path = bench.file("a.ndjson", text.as_bytes());
-    let mut seen = Seen(&bench.buffer, Vec::new());
-    load(&bench.buffer, &[InputPath::new(path)], &bench.options, &mut seen).expect("an ingest");
+    let path = intake.file("a.ndjson", text.as_bytes());
+    let mut seen = Seen(&intake.house.buffer, Vec::new());
+    load(&intake.house.buffer, &[InputPath::new(path)], &intake.options, &mut seen).expect("an ingest");
     let stored: Vec<(u64, i64)> = seen.1.iter().map(|(stored, pending, _)| (*stored, *pending)).collect();
     assert_eq!(stored, [(10_000, 10_000), (20_000, 20_000), (25_000, 25_000)]);
     assert_eq!(seen.1.last().map(|(.., read)| *read), Some(text.len() as u64));
@@ -305,13 +305,13 @@ fn the_observer_sees_every_portion_once_it_is_durable() {
 
 #[test]
 fn a_disk_below_the_floor_takes_nothing_in_and_both_figures_are_named() {
-    let mut bench = Bench::new();
-    bench.options.config.min_free_bytes = u64::MAX;
-    let path = InputPath::new(bench.file("a.ndjson", events(2).as_bytes()));
-    let error = load(&bench.buffer, &[path], &bench.options, &mut ()).expect_err("the floor");
+    let mut intake = Intake::new();
+    intake.options.config.min_free_bytes = u64::MAX;
+    let path = InputPath::new(intake.file("a.ndjson", events(2).as_bytes()));
+    let error = load(&intake.house.buffer, &[path], &intake.options, &mut ()).expect_err("the floor");
     let IngestError::DiskFloor { free_bytes, min_free_bytes: u64::MAX, stored: 0 } = error else {
         panic!("{error}")
     };
     assert!(error.to_string().contains(&free_bytes.to_string()), "{error}");
-    assert_eq!(bench.pending(), 0);
+    assert_eq!(intake.pending(), 0);
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 
 /// What the summary says of inputs that fail, without their folder.
-fn failures(summary: &IngestSummary, bench: &Bench) -> Vec<String> {
-    let folder = format!("{}/", bench.dir.path().display());
+fn failures(summary: &IngestSummary, intake: &Intake) -> Vec<String> {
+    let folder = format!("{}/", intake.house.dir.path().display());
     summary.failures.iter().map(|failure| failure.to_string().replace(&folder, "")).collect()
 }
 
@@ -15,19 +15,19 @@ fn a_truncated_archive_stores_every_whole_line_and_names_the_one_in_the_break() 
     let text = events(10_000);
     let zstd = zstd::encode_all(text.as_bytes(), 1).expect("memory");
     for (name, whole) in [("cut.ndjson.gz", gzip(text.as_bytes())), ("cut.ndjson.zst", zstd)] {
-        let bench = Bench::new();
-        let path = bench.file(name, &whole[..whole.len() * 3 / 5]);
-        let summary = bench.load(&[&path]);
+        let intake = Intake::new();
+        let path = intake.file(name, &whole[..whole.len() * 3 / 5]);
+        let summary = intake.load(&[&path]);
         let stored = summary.total.stored;
         assert_eq!(summary.total, counts(stored, stored, 0, 0, 0), "{name}");
         assert!((100..10_000).contains(&stored), "{stored} lines of {name}");
-        let failure = failures(&summary, &bench).join("\n");
+        let failure = failures(&summary, &intake).join("\n");
         let expected = format!("{name}: breaks off in line {}: ", stored + 1);
         assert!(failure.starts_with(&expected), "{failure} but not {expected}");
-        assert_eq!(bench.pending(), stored as i64);
+        assert_eq!(intake.pending(), stored as i64);
 
-        let whole = bench.file("whole", &whole);
-        assert_eq!(bench.load(&[&whole]).total, counts(10_000, 10_000 - stored, stored, 0, 0), "{name}");
+        let whole = intake.file("whole", &whole);
+        assert_eq!(intake.load(&[&whole]).total, counts(10_000, 10_000 - stored, stored, 0, 0), "{name}");
     }
 }
 
@@ -43,22 +43,22 @@ fn a_truncated_csv_archive_keeps_its_whole_rows() {
         })
         .collect();
     let whole = gzip(format!("occurred_at,event,requestor_id,session_id\n{rows}").as_bytes());
-    let bench = Bench::new();
-    let path = bench.file("cut.csv.gz", &whole[..whole.len() / 2]);
-    let summary = bench.load(&[&path]);
+    let intake = Intake::new();
+    let path = intake.file("cut.csv.gz", &whole[..whole.len() / 2]);
+    let summary = intake.load(&[&path]);
     let stored = summary.total.stored;
     assert!(stored > 100);
     assert_eq!(summary.total, counts(stored, stored, 0, 0, 0));
-    let failure = failures(&summary, &bench).join("\n");
+    let failure = failures(&summary, &intake).join("\n");
     assert!(failure.starts_with(&format!("cut.csv.gz: breaks off in line {}: ", stored + 2)), "{failure}");
 }
 
 #[test]
 fn the_other_inputs_go_in_when_one_fails() {
-    let bench = Bench::new();
-    let folder = bench.dir.path().join("folder");
+    let intake = Intake::new();
+    let folder = intake.house.dir.path().join("folder");
     std::fs::create_dir(&folder).expect("a folder");
-    let good = bench.file("good.ndjson", events(3).as_bytes());
+    let good = intake.file("good.ndjson", events(3).as_bytes());
     let files = [
         ("none.csv.gz", &b""[..]),
         ("none.zst", b""),
@@ -68,18 +68,18 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("list.json", b" [{\"event\":1}]"),
         ("prose.txt", b"hello\n"),
     ]
-    .map(|(name, content)| bench.file(name, content));
+    .map(|(name, content)| intake.file(name, content));
     let fixtures = ["csv/duplicate-column.csv", "csv/semicolons.csv"].map(fixture);
-    let missing = bench.dir.path().join("missing");
+    let missing = intake.house.dir.path().join("missing");
     let mut inputs: Vec<&Path> = vec![&folder, &missing];
     inputs.extend(files.iter().chain(&fixtures).map(PathBuf::as_path));
     inputs.push(&good);
-    let summary = bench.load(&inputs);
+    let summary = intake.load(&inputs);
     assert_eq!(summary.total, counts(3, 3, 0, 0, 0));
     assert_eq!(summary.inputs.len(), inputs.len());
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/");
     let failures: Vec<String> =
-        failures(&summary, &bench).iter().map(|failure| failure.replace(repository, "")).collect();
+        failures(&summary, &intake).iter().map(|failure| failure.replace(repository, "")).collect();
     let header = "it must name the properties, separated by commas";
     assert_eq!(
         failures,
@@ -106,12 +106,12 @@ fn the_other_inputs_go_in_when_one_fails() {
 
 #[test]
 fn an_empty_input_is_no_failure_and_is_named() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     for (name, content) in
         [("a.ndjson", &b""[..]), ("b.csv", b"\xEF\xBB\xBF"), ("c", b" \n\n"), ("d.gz", &gzip(b""))]
     {
-        let path = bench.file(name, content);
-        let summary = bench.load(&[&path]);
+        let path = intake.file(name, content);
+        let summary = intake.load(&[&path]);
         assert!(summary.failures.is_empty(), "{name}");
         assert_eq!(summary.total, Counts::default());
         assert_eq!(summary.warnings[0].to_string(), format!("{}: is empty", path.display()));
@@ -120,10 +120,11 @@ fn an_empty_input_is_no_failure_and_is_named() {
 
 #[test]
 fn a_file_that_may_not_be_read_says_so() {
-    let bench = Bench::new();
-    let path = bench.file("secret.ndjson", events(1).as_bytes());
+    let intake = Intake::new();
+    let path = intake.file("secret.ndjson", events(1).as_bytes());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("our file");
-    std::fs::set_permissions(bench.dir.path(), std::fs::Permissions::from_mode(0o755)).expect("our folder");
+    std::fs::set_permissions(intake.house.dir.path(), std::fs::Permissions::from_mode(0o755))
+        .expect("our folder");
     let summary = std::thread::scope(|scope| {
         let reading = scope.spawn(|| {
             // The superuser may read everything, so this thread, and the one it starts, become another user.
@@ -131,12 +132,12 @@ fn a_file_that_may_not_be_read_says_so() {
                 let nobody = rustix::thread::Uid::from_raw(65_534);
                 rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("the superuser may");
             }
-            bench.load(&[&path])
+            intake.load(&[&path])
         });
         reading.join().expect("an ingest")
     });
     assert_eq!(
-        failures(&summary, &bench),
+        failures(&summary, &intake),
         ["secret.ndjson: cannot be opened: Permission denied (os error 13)"]
     );
 }

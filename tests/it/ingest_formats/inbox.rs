@@ -4,10 +4,10 @@ use passbridge::ingest::take_inbox;
 
 use super::*;
 
-impl Bench {
+impl Intake {
     /// Inserts as another program would, with nothing of ours.
     fn insert(&self, values: &[&str]) {
-        let database = rusqlite::Connection::open(self.buffer.path()).expect("the file");
+        let database = rusqlite::Connection::open(self.house.buffer.path()).expect("the file");
         for value in values {
             database
                 .execute(&format!("INSERT INTO inbox (body) VALUES ({value})"), [])
@@ -16,11 +16,11 @@ impl Bench {
     }
 
     fn take(&self) -> IngestSummary {
-        take_inbox(&self.buffer, &self.options, &mut ()).expect("the inbox")
+        take_inbox(&self.house.buffer, &self.options, &mut ()).expect("the inbox")
     }
 
     fn inbox_rows(&self) -> i64 {
-        self.buffer.status().expect("a status").inbox
+        self.house.buffer.status().expect("a status").inbox
     }
 }
 
@@ -29,22 +29,22 @@ const EVENT: &str =
 
 #[test]
 fn an_empty_inbox_is_no_work() {
-    let bench = Bench::new();
-    let summary = bench.take();
+    let intake = Intake::new();
+    let summary = intake.take();
     assert_eq!(summary.total, Counts::default());
     assert!(summary.warnings.is_empty() && summary.rejects_path.is_none());
 }
 
 #[test]
 fn events_are_stored_and_whatever_else_was_inserted_is_kept_as_a_reject() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let other = EVENT.replace("authn_ok\"", "authn_ok\",\"mvpd\":\"Brightline\"");
     let blob = format!("CAST({} AS BLOB)", EVENT.replace("i-1", "i-2"));
-    bench.insert(&[EVENT, "NULL", "''", "42", "x'FF00'", "'{}'", &blob, EVENT, &other]);
-    let summary = bench.take();
+    intake.insert(&[EVENT, "NULL", "''", "42", "x'FF00'", "'{}'", &blob, EVENT, &other]);
+    let summary = intake.take();
     assert_eq!(summary.inputs[0].path, "inbox");
     assert_eq!(summary.total, counts(9, 2, 1, 1, 5));
-    assert_eq!((bench.inbox_rows(), bench.pending()), (0, 2));
+    assert_eq!((intake.inbox_rows(), intake.pending()), (0, 2));
     let kept = std::fs::read_to_string(summary.rejects_path.expect("rejects")).expect("UTF-8");
     let kept: Vec<(u64, String, String)> = kept
         .lines()
@@ -69,8 +69,8 @@ fn events_are_stored_and_whatever_else_was_inserted_is_kept_as_a_reject() {
 
 #[test]
 fn a_long_inbox_is_moved_page_by_page() {
-    let bench = Bench::new();
-    let database = rusqlite::Connection::open(bench.buffer.path()).expect("the file");
+    let intake = Intake::new();
+    let database = rusqlite::Connection::open(intake.house.buffer.path()).expect("the file");
     database
         .execute(
             "INSERT INTO inbox (body)
@@ -79,16 +79,16 @@ fn a_long_inbox_is_moved_page_by_page() {
             [],
         )
         .expect("an open table");
-    assert_eq!(bench.take().total, counts(2_500, 2_500, 0, 0, 0));
-    assert_eq!((bench.inbox_rows(), bench.pending()), (0, 2_500));
+    assert_eq!(intake.take().total, counts(2_500, 2_500, 0, 0, 0));
+    assert_eq!((intake.inbox_rows(), intake.pending()), (0, 2_500));
 }
 
 #[test]
 fn a_row_stays_where_its_reject_cannot_be_kept() {
-    let mut bench = Bench::new();
-    bench.options.config.rejects_dir = bench.file("a-file", b"");
-    bench.insert(&["'bad'"]);
-    let error = take_inbox(&bench.buffer, &bench.options, &mut ()).expect_err("no folder");
+    let mut intake = Intake::new();
+    intake.options.config.rejects_dir = intake.file("a-file", b"");
+    intake.insert(&["'bad'"]);
+    let error = take_inbox(&intake.house.buffer, &intake.options, &mut ()).expect_err("no folder");
     assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
-    assert_eq!(bench.inbox_rows(), 1);
+    assert_eq!(intake.inbox_rows(), 1);
 }

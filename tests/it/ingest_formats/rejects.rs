@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use passbridge::buffer::Forget;
+use passbridge::ingest::forget_rejects;
 use serde_json::Value;
 
 use super::*;
@@ -22,8 +24,8 @@ fn reasons(summary: &IngestSummary) -> Vec<(u64, String)> {
 
 #[test]
 fn bad_lines_are_named_with_their_reason_and_the_rest_goes_in() {
-    let bench = Bench::new();
-    let summary = bench.load(&[&fixture("ndjson/bad-lines.ndjson")]);
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("ndjson/bad-lines.ndjson")]);
     assert_eq!(summary.total, counts(16, 2, 0, 0, 14));
     let expected = [
         (2, "is not JSON: EOF while parsing an object at column 56"),
@@ -59,8 +61,8 @@ fn bad_lines_are_named_with_their_reason_and_the_rest_goes_in() {
 
 #[test]
 fn bad_rows_are_named_with_the_line_they_start_in() {
-    let bench = Bench::new();
-    let summary = bench.load(&[&fixture("csv/bad-rows.csv")]);
+    let intake = Intake::new();
+    let summary = intake.load(&[&fixture("csv/bad-rows.csv")]);
     assert_eq!(summary.total, counts(8, 2, 0, 0, 6));
     let expected = [
         (3, "has 3 fields; the header has 4"),
@@ -79,13 +81,13 @@ fn bad_rows_are_named_with_the_line_they_start_in() {
 
 #[test]
 fn rejects_are_for_their_owner_and_two_runs_never_share_a_file() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let input = fixture("ndjson/bad-lines.ndjson");
     let names: Vec<String> = (0..2)
         .map(|_| {
-            let path = bench.load(&[&input]).rejects_path.expect("rejects");
+            let path = intake.load(&[&input]).rejects_path.expect("rejects");
             assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
-            path.strip_prefix(&bench.options.config.rejects_dir).expect("there").display().to_string()
+            path.strip_prefix(&intake.options.config.rejects_dir).expect("there").display().to_string()
         })
         .collect();
     assert_eq!(names, ["rejected-20261120T120000Z-1.ndjson", "rejected-20261120T120000Z-2.ndjson"]);
@@ -93,9 +95,9 @@ fn rejects_are_for_their_owner_and_two_runs_never_share_a_file() {
 
 #[test]
 fn rejects_that_nobody_mended_are_rejected_again_in_the_same_form() {
-    let bench = Bench::new();
-    let first = bench.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
-    let again = bench.load(&[first.rejects_path.as_ref().expect("rejects")]);
+    let intake = Intake::new();
+    let first = intake.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
+    let again = intake.load(&[first.rejects_path.as_ref().expect("rejects")]);
     assert_eq!(again.total, counts(20, 0, 0, 0, 20));
     assert!(again.warnings.iter().all(|warning| !warning.to_string().contains("kept out")));
     let without_origin = |summary: &IngestSummary| {
@@ -111,27 +113,27 @@ fn rejects_that_nobody_mended_are_rejected_again_in_the_same_form() {
 
 #[test]
 fn rejects_go_in_once_they_are_mended() {
-    let bench = Bench::new();
-    let first = bench.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
+    let intake = Intake::new();
+    let first = intake.load(&[&fixture("ndjson/bad-lines.ndjson"), &fixture("csv/bad-rows.csv")]);
     let path = first.rejects_path.expect("rejects");
     let text = std::fs::read_to_string(&path).expect("UTF-8");
     let mended = text.replace("authz_okay", "authz_ok").replace("Caf\u{fffd}", "Café").replace(
         "2026-11-09T08:40:02Z,authz_ok,HarborNews",
         "2026-11-09T08:40:02Z,authz_ok,HarborNews,Brightline",
     );
-    let mended = bench.file("mended.ndjson", mended.as_bytes());
-    let again = bench.load(&[&mended]);
+    let mended = intake.file("mended.ndjson", mended.as_bytes());
+    let again = intake.load(&[&mended]);
     assert_eq!(again.total, counts(20, 4, 0, 0, 16));
-    assert_eq!(bench.stored().iter().filter(|event| event.contains("Café")).count(), 2);
-    assert_eq!(bench.load(&[&mended]).total, counts(20, 0, 4, 0, 16));
+    assert_eq!(intake.stored().iter().filter(|event| event.contains("Café")).count(), 2);
+    assert_eq!(intake.load(&[&mended]).total, counts(20, 0, 4, 0, 16));
 }
 
 #[test]
 fn a_line_above_four_mebibytes_is_rejected_by_its_start() {
-    let bench = Bench::new();
+    let intake = Intake::new();
     let long = format!("{{\"mvpd\":\"{}\"}}\n", "é".repeat(3 << 20));
-    let path = bench.file("long.ndjson", [long.as_str(), &events(1)].concat().as_bytes());
-    let summary = bench.load(&[&path]);
+    let path = intake.file("long.ndjson", [long.as_str(), &events(1)].concat().as_bytes());
+    let summary = intake.load(&[&path]);
     assert_eq!(summary.total, counts(2, 1, 0, 0, 1));
     let kept = kept(&summary).remove(0);
     assert_eq!(kept["reason"], "is 6291467 bytes long; the most is 4194304");
@@ -143,9 +145,9 @@ fn a_line_above_four_mebibytes_is_rejected_by_its_start() {
 
 #[test]
 fn a_flood_of_rejects_is_kept_whole_and_named_in_part() {
-    let bench = Bench::new();
-    let path = bench.file("flood.ndjson", "x\n".repeat(30_000).as_bytes());
-    let summary = bench.load(&[&path]);
+    let intake = Intake::new();
+    let path = intake.file("flood.ndjson", "x\n".repeat(30_000).as_bytes());
+    let summary = intake.load(&[&path]);
     assert_eq!(summary.total, counts(30_000, 0, 0, 0, 30_000));
     assert_eq!(kept(&summary).len(), 30_000);
     assert_eq!(summary.warnings.len(), 21);
@@ -157,10 +159,38 @@ fn a_flood_of_rejects_is_kept_whole_and_named_in_part() {
 
 #[test]
 fn rejects_that_cannot_be_kept_stop_the_ingest() {
-    let mut bench = Bench::new();
-    bench.options.config.rejects_dir = bench.file("a-file", b"");
+    let mut intake = Intake::new();
+    intake.options.config.rejects_dir = intake.file("a-file", b"");
     let input = InputPath::new(fixture("ndjson/bad-lines.ndjson"));
-    let error = load(&bench.buffer, &[input], &bench.options, &mut ()).expect_err("no folder");
+    let error = load(&intake.house.buffer, &[input], &intake.options, &mut ()).expect_err("no folder");
     assert!(matches!(error, IngestError::Rejects { .. }), "{error}");
     assert!(error.to_string().contains("a-file"), "{error}");
+}
+
+#[test]
+fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
+    let intake = Intake::new();
+    let whom =
+        |mvpd: &str, user: &str| Forget::MvpdUser { mvpd: mvpd.to_owned(), mvpd_user_id: user.to_owned() };
+    let forget =
+        |forget: &Forget| forget_rejects(&intake.options.config.rejects_dir, forget).expect("the folder");
+    assert_eq!(forget(&whom("Brightline", "u1")), 0, "where there is no folder");
+    let lines = "{\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\"}\n\
+                 {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u10\"}\n\
+                 {\"mvpd\":\"OrbitTV\",\"mvpd_user_id\":\"u1\"}\n\
+                 {\"mvpd\":\"Brightline\",\"mvpd_user_id\":\"u1\",\n";
+    let json = intake.load(&[&intake.file("a.ndjson", lines.as_bytes())]);
+    let rows =
+        "occurred_at,event,requestor_id,mvpd,mvpd_user_id\nyesterday,authn_ok,HarborNews,Brightline,u1\n";
+    let csv = intake.load(&[&intake.file("a.csv", rows.as_bytes())]);
+
+    assert_eq!(forget(&whom("Brightline", "u1")), 3);
+    let left: Vec<Value> = kept(&json).iter().map(|line| line["line"].clone()).collect();
+    assert_eq!(left, [2, 3]);
+    let mode =
+        std::fs::metadata(json.rejects_path.as_ref().expect("rejects")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!csv.rejects_path.expect("rejects").exists(), "a file without a line");
+    assert_eq!(std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count(), 1);
+    assert_eq!(forget(&whom("Brightline", "u1")), 0);
 }
