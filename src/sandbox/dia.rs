@@ -14,7 +14,7 @@ use super::Judge;
 use super::collector::{Collector, Line};
 use super::document::{self, Document};
 use super::faults::{Fate, FaultKind, FaultTarget};
-use super::incoming::{IncomingHit, Refusal, suite_of, visitor_of};
+use super::incoming::{IncomingHit, Refusal, content_hash, suite_of, visitor_of};
 use super::judge::judge;
 use super::reply::{self, ReplyBody, Shape, Verdict};
 use super::rules::{Finding, Rule};
@@ -204,6 +204,7 @@ fn decide(
         hit = Err(Refusal::Strict(format!("{}: {}", finding.rule, finding.detail)));
     }
     let received_at = collector.received_at();
+    let content_hash = if is_judged { content_hash(body) } else { 0 };
 
     let mut store = collector.store();
     let is_last = carry(&mut store, line, is_judged.then_some(&mut findings));
@@ -213,14 +214,14 @@ fn decide(
     let accepts = fate.strike.as_ref().is_none_or(|(_, accepts)| *accepts);
     let mut flight = None;
     if let (Ok(hit), true) = (&hit, is_judged) {
-        let (key, finding) = store.flies(hit);
+        let (key, finding) = store.flies(hit, content_hash);
         flight = Some(Flight { collector: Arc::clone(collector), key });
         findings.extend(finding);
     }
     if let (Ok(hit), true) = (&hit, accepts) {
         let is_answered = fate.strike.as_ref().is_none_or(|(kind, _)| leaves_reply_whole(kind));
-        let arrival = Arrival { received_at, connection: line.number, is_answered };
-        let more = store.accept(hit, arrival, is_judged);
+        let arrival = Arrival { received_at, connection: line.number, is_answered, content_hash };
+        let more = store.accept(hit, arrival);
         if is_judged {
             findings.extend(more);
         }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::reader::read_carefully;
 use super::rules::{Finding, Rule};
@@ -16,7 +16,7 @@ pub(super) const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#
 /// How many tags a hit has at most, so that the list seldom grows.
 const TAGS_EXPECTED: usize = 48;
 /// The highest eVar that Adobe has.
-const EVAR_MAX: u16 = 250;
+pub(super) const EVAR_MAX: u16 = 250;
 
 /// What a tag is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,11 +99,11 @@ const OTHERS: [&str; 29] = [
 ];
 
 /// Families of numbered tags, with the last number of each.
-const FAMILIES: [(&str, u16); 3] = [("prop", 75), ("hier", 5), ("list", 3)];
+const FAMILIES: [(&[u8; 4], u16); 3] = [(b"prop", 75), (b"hier", 5), (b"list", 3)];
 
 impl TagKind {
     pub(super) fn of(name: &str) -> TagKind {
-        if let Some(number) = numbered(name, "evar") {
+        if let Some(number) = numbered(name, b"evar") {
             return if number <= EVAR_MAX { TagKind::Evar(number) } else { TagKind::Unknown };
         }
         if let Some((_, kind)) = NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
@@ -119,15 +119,15 @@ impl TagKind {
 }
 
 /// The number of a tag such as `eVar7`, from 1 on.
-fn numbered(name: &str, family: &str) -> Option<u16> {
-    let (start, digits) = name.split_at_checked(family.len())?;
-    if !start.eq_ignore_ascii_case(family) || digits.starts_with('0') {
+fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
+    let (start, digits) = name.as_bytes().split_first_chunk::<4>()?;
+    if !start.eq_ignore_ascii_case(family) || digits.first().is_none_or(|digit| *digit == b'0') {
         return None;
     }
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok()
+    digits.iter().try_fold(0, |number: u16, digit| {
+        let value = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(value)
+    })
 }
 
 /// One tag with its text, entities resolved.
@@ -188,30 +188,42 @@ fn scan(text: &str) -> Option<Vec<Tag<'_>>> {
     if has_illegal_character(text) {
         return None;
     }
+    let bytes = text.as_bytes();
     let mut tags = Vec::with_capacity(TAGS_EXPECTED);
-    let mut rest = text.strip_prefix(DECLARATION)?.trim_ascii_start().strip_prefix("<request>")?;
+    let first = text.strip_prefix(DECLARATION)?.trim_ascii_start().strip_prefix("<request>")?;
+    let mut at = text.len() - first.len();
     loop {
-        rest = rest.trim_ascii_start().strip_prefix('<')?;
-        if let Some(end) = rest.strip_prefix("/request>") {
+        at += bytes[at..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let name_at = at + bytes[at..].strip_prefix(b"<").map(|_| 1)?;
+        if let Some(end) = bytes[name_at..].strip_prefix(b"/request>") {
             return end.trim_ascii().is_empty().then_some(tags);
         }
-        let name_end = memchr(b'>', rest.as_bytes())?;
-        let name = &rest[..name_end];
-        if !is_plain_name(name) {
-            return None;
+        let name_length = plain_name_length(&bytes[name_at..])?;
+        let value_at = name_at + name_length + 1;
+        let mut close_at = value_at + memchr3(b'<', b'&', b'>', &bytes[value_at..])?;
+        let is_literal = bytes[close_at] == b'<';
+        if !is_literal {
+            close_at += memchr(b'<', &bytes[close_at..])?;
         }
-        rest = &rest[name_end + 1..];
-        let value_end = memchr(b'<', rest.as_bytes())?;
-        let value = resolve(&rest[..value_end])?;
-        rest = rest[value_end..].strip_prefix("</")?.strip_prefix(name)?.strip_prefix('>')?;
-        tags.push(Tag { kind: TagKind::of(name), name: Cow::Borrowed(name), value });
+        let name = &text[name_at..name_at + name_length];
+        let value = &text[value_at..close_at];
+        let close = bytes[close_at..].strip_prefix(b"</")?.strip_prefix(name.as_bytes())?;
+        close.strip_prefix(b">")?;
+        tags.push(Tag {
+            kind: TagKind::of(name),
+            name: Cow::Borrowed(name),
+            value: if is_literal { Cow::Borrowed(value) } else { resolve(value)? },
+        });
+        at = close_at + name_length + 3;
     }
 }
 
-/// Letters, digits, underscores and periods, beginning with a letter: no namespace, no attribute.
-fn is_plain_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+/// The length of a name that ends with `>`: letters, digits, underscores and periods, a letter first. No namespace, no
+/// attribute.
+fn plain_name_length(bytes: &[u8]) -> Option<usize> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let length = bytes.iter().position(|byte| !is_plain(byte))?;
+    (bytes[0].is_ascii_alphabetic() && bytes[length] == b'>').then_some(length)
 }
 
 /// Text with its entities resolved; `None` where it holds another entity, a bare ampersand or a bare `>`.

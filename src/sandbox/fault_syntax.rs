@@ -14,29 +14,31 @@ A fault is KIND[=VALUE][:SHARE%] followed by options; several are separated by s
 matching requests that it strikes (default 100). The first fault of the list that strikes a request decides; latency adds up.
 
 Kinds, and whether the hit is accepted (counted) all the same:
-  refuse                  new connections are refused; with a share, first or after: reset as soon as they stand       no
-  reset-before            the connection is reset once the request is read                                              no
-  reset-after             the same, after the hit was accepted                                                         yes
-  reset-mid-reply         a part of the reply is written, then the connection is reset                                 yes
-  timeout-before          the request is read and never answered                                                        no
-  timeout-after           the same, after the hit was accepted                                                         yes
-  status=CODE (or CODE)   this HTTP status, 100 to 599, such as status=503 or 429                                       no
-  bare-failure            FAILURE without a reason                                                                      no
-  failure=REASON          FAILURE with this reason, in double quotes where it has spaces                                no
-  malformed               200 with a body that breaks off inside its status                                            yes
-  empty                   200 without a body                                                                           yes
-  slow-reply[=20ms]       the reply comes a few bytes at a time, this long apart                                       yes
-  chunked                 the reply has chunked transfer encoding with odd boundaries                                  yes
-  two-declarations        the reply repeats its XML declaration                                                        yes
-  close                   the connection is closed without notice after the reply                                      yes
-  latency=5ms             the reply waits this long (ms or s)                                                          yes
-  max-requests-per-connection=N   each connection is closed without notice after N replies (takes no share or option)
+  refuse                new connections are refused, until the plan is replaced by the program that started it
+                          (with a share, first or after: reset as soon as they stand)                            no
+  reset-before          the connection is reset once the request is read                                         no
+  reset-after           the same, after the hit was accepted                                                     yes
+  reset-mid-reply       a part of the reply is written, then the connection is reset                             yes
+  timeout-before        the request is read and never answered                                                   no
+  timeout-after         the same, after the hit was accepted                                                     yes
+  status=CODE (or CODE) this HTTP status, 200 to 599, such as status=503 or 429                                  no
+  bare-failure          FAILURE without a reason                                                                 no
+  failure=REASON        FAILURE with this reason, in double quotes where it has spaces                           no
+  malformed             200 with a body that breaks off inside its status                                        yes
+  empty                 200 without a body                                                                       yes
+  slow-reply[=20ms]     the reply comes a few bytes at a time, this long apart (ms or s)                         yes
+  chunked               the reply has chunked transfer encoding with odd boundaries                              yes
+  two-declarations      the reply repeats its XML declaration                                                    yes
+  close                 the connection is closed without notice after the reply                                  yes
+  latency=5ms           the reply waits this long (ms or s)                                                      yes
+  max-requests-per-connection=N
+                        each connection is closed without notice after N replies (takes no share, no options)    yes
 
 Options:
   retry-after=SECONDS     the Retry-After header of a status
   accept=yes|no           accepts the hit, or does not, against the kind's own rule
   only-rsid=RSID  only-visitor=ID  only-evarN=VALUE   strikes only requests that carry this value
-  first=N  after=N        strikes only the first N matching requests, or those after the first N (N and M: M after N)
+  first=M  after=N        strikes only the first M matching requests; only those after the first N; both: M after N
 
   seed=N                  alone between semicolons: the seed of all draws (default 0)
 
@@ -118,6 +120,9 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Fault, FaultError> {
         let refuse = |why: String| FaultError { fault: text.trim().to_owned(), why };
+        if !text.matches('"').count().is_multiple_of(2) {
+            return Err(refuse("a double quote is not closed".to_owned()));
+        }
         let mut words = split_unquoted(text, char::is_whitespace).into_iter();
         let head = words.next().ok_or_else(|| refuse("it is empty".to_owned()))?;
         let (head, share_ppm) = match head.rsplit_once(':') {
@@ -319,6 +324,7 @@ mod tests {
             "max-requests-per-connection=5:5%",
             "close accept=maybe",
             "close only-evarx=1",
+            "failure=\"NO account",
         ] {
             let error = text.parse::<FaultPlan>().expect_err(text);
             assert!(error.to_string().starts_with("fault \""), "{error}");

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// The whole of a share, in parts per million.
 pub(super) const WHOLE_PPM: u32 = 1_000_000;
+
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
@@ -24,7 +25,7 @@ pub enum FaultKind {
     TimeoutAfter,
     /// This HTTP status, with `Retry-After` in seconds where given.
     Status {
-        /// 100 to 599.
+        /// 200 to 599.
         code: u16,
         /// Seconds.
         retry_after_seconds: Option<u32>,

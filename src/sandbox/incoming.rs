@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, NaiveDateTime};
+use memchr::{memchr, memmem};
 use serde::Serialize;
 
 use super::document::{Document, TagKind};
@@ -86,19 +87,25 @@ impl<'d> IncomingHit<'d> {
         hasher.finish()
     }
 
-    /// A digest of all that it says but for its timestamp.
-    pub(super) fn content_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for tag in self.document.tags.iter().filter(|tag| tag.kind != TagKind::Timestamp) {
-            (tag.name.as_ref(), tag.value.as_ref()).hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-
     /// The text of an eVar.
     pub(super) fn evar(&self, number: u16) -> Option<&'d str> {
         self.document.value(TagKind::Evar(number))
     }
+}
+
+/// A digest of all that a body says but for its timestamp, equal as long as the program runs.
+pub(super) fn content_hash(body: &[u8]) -> u64 {
+    const TAG: &[u8] = b"<timestamp>";
+    let (before, after) = match memmem::find(body, TAG) {
+        Some(at) => body.split_at(at),
+        None => (body, &[][..]),
+    };
+    let value_length = after.get(TAG.len()..).and_then(|value| memchr(b'<', value)).unwrap_or(0);
+    let after = after.get(TAG.len() + value_length..).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    hasher.write(before);
+    hasher.write(after);
+    hasher.finish()
 }
 
 /// The suite that a document names, or its path.
@@ -182,6 +189,16 @@ mod tests {
         ] {
             assert_eq!(reason(tags, path), expected.map_err(str::to_owned), "{tags}");
         }
+    }
+
+    #[test]
+    fn a_content_hash_leaves_out_the_timestamp_only() {
+        let hash = |body: &str| content_hash(body.as_bytes());
+        let body = "<a>1</a><timestamp>100</timestamp><b>2</b>";
+        assert_eq!(hash(body), hash(&body.replace("100", "2000")));
+        assert_ne!(hash(body), hash(&body.replace('2', "3")));
+        assert_ne!(hash("<a>1</a>"), hash("<a>2</a>"));
+        assert_ne!(hash("<timestamp>1</timestamp>"), hash("<timestamp>"));
     }
 
     #[test]

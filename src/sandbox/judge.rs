@@ -1,10 +1,8 @@
 //! The judge: which rules one request breaks, by its own bytes alone.
 
-use std::collections::HashSet;
-
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 
-use super::document::{Document, Tag, TagKind};
+use super::document::{Document, EVAR_MAX, Tag, TagKind};
 use super::events_variable::{EVENT_ID_BYTES_MAX, EventUse, event_uses};
 use super::rules::{Finding, Rule};
 use crate::event::{DefaultValue, EventKind, Property};
@@ -83,9 +81,18 @@ impl<'d> Judge<'d> {
     }
 
     fn tags(&mut self) {
-        let mut names: HashSet<String> = HashSet::with_capacity(self.document.tags.len());
+        let mut evars_met = [false; EVAR_MAX as usize + 1];
+        let mut others_met: Vec<&str> = Vec::new();
         for tag in &self.document.tags {
-            if !names.insert(tag.name.to_ascii_lowercase()) {
+            let is_met = match tag.kind {
+                TagKind::Evar(number) => std::mem::replace(&mut evars_met[usize::from(number)], true),
+                _ => {
+                    let is_met = others_met.iter().any(|name| name.eq_ignore_ascii_case(&tag.name));
+                    others_met.push(&tag.name);
+                    is_met
+                }
+            };
+            if is_met {
                 self.find(Rule::FlatTags, format!("<{}> stands twice", tag.name));
             }
             self.tag(tag);
@@ -106,7 +113,7 @@ impl<'d> Judge<'d> {
         } else if value.trim() != value {
             self.find(Rule::CleanText, format!("<{name}> has white space at an end: {value:?}"));
         }
-        if value.chars().any(char::is_control) {
+        if has_control_character(value) {
             self.find(Rule::CleanText, format!("<{name}> has a control character: {value:?}"));
         }
         if value.starts_with("D=") {
@@ -238,6 +245,12 @@ impl<'d> Judge<'d> {
             }
         }
     }
+}
+
+/// Whether a control character stands in it. Most text is ASCII, where a look at each byte is enough.
+fn has_control_character(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control())
+        || (!text.is_ascii() && text.chars().any(char::is_control))
 }
 
 /// Whether a hit of this event carries the property even where its event has no value.

@@ -277,4 +277,25 @@ mod tests {
         let document = read(body.as_bytes());
         assert_eq!(document.evars().collect::<Vec<_>>(), [(1, "a"), (2, "e")]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn both_readings_give_back_any_text_that_was_escaped(values in proptest::collection::vec("\\PC{0,40}", 0..5)) {
+            let escaped = values.iter().map(|value| {
+                value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+            });
+            let tags: String = escaped.map(|value| format!("<eVar1>{value}</eVar1>")).collect();
+            let body = format!("{DECLARATION}<request>{tags}</request>");
+            let document = read(body.as_bytes());
+            let read_back: Vec<&str> = document.evars().map(|(_, value)| value).collect();
+            proptest::prop_assert_eq!(read_back, values);
+            proptest::prop_assert_eq!(&document, &read_carefully(&body));
+        }
+
+        #[test]
+        fn no_body_is_too_odd_to_be_read(body in "(<|>|&|;|/|!|\\?|\\[|\\]|-|#|x|request|eVar1|=|'|\"| |\u{1}|é){0,40}") {
+            let document = read(body.as_bytes());
+            proptest::prop_assert!(document.is_malformed || body.contains("<request"));
+        }
+    }
 }

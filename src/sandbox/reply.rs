@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
@@ -17,6 +17,9 @@ use super::document::DECLARATION;
 
 /// How long an idle connection is kept, as the published sample reply says it.
 const KEEP_ALIVE: HeaderValue = HeaderValue::from_static("timeout=15");
+const KEEP_ALIVE_HEADER: HeaderName = HeaderName::from_static("keep-alive");
+const STATUS_HEADER: HeaderName = HeaderName::from_static("status");
+const REASON_HEADER: HeaderName = HeaderName::from_static("reason");
 const APPLICATION_XML: HeaderValue = HeaderValue::from_static("application/xml");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SUCCESS: HeaderValue = HeaderValue::from_static("SUCCESS");
@@ -82,13 +85,13 @@ fn xml_text(verdict: &Verdict, shape: Shape) -> String {
 fn mirror(headers: &mut HeaderMap, verdict: &Verdict) {
     match verdict {
         Verdict::Success => {
-            headers.insert("status", SUCCESS);
+            headers.insert(STATUS_HEADER, SUCCESS);
         }
         Verdict::Failure(Some(reason)) if reason == NO_ACCOUNT => {}
         Verdict::Failure(reason) => {
-            headers.insert("status", FAILURE);
+            headers.insert(STATUS_HEADER, FAILURE);
             if let Some(reason) = reason.as_deref().and_then(|reason| HeaderValue::from_str(reason).ok()) {
-                headers.insert("reason", reason);
+                headers.insert(REASON_HEADER, reason);
             }
         }
     }
@@ -138,7 +141,7 @@ pub(super) fn unread(response_type: u8, is_post: bool) -> Option<Response<ReplyB
         reply(status, HeaderValue::from_static(media), ReplyBody::Whole(Bytes::from_static(body)));
     let has_status = matches!((response_type, is_post), (0 | 2, _) | (1 | 3, true));
     if has_status {
-        response.headers_mut().insert("status", FAILURE);
+        response.headers_mut().insert(STATUS_HEADER, FAILURE);
     }
     Some(response)
 }
@@ -152,7 +155,7 @@ fn reply(status: StatusCode, media: HeaderValue, body: ReplyBody) -> Response<Re
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media);
-    response.headers_mut().insert("keep-alive", KEEP_ALIVE);
+    response.headers_mut().insert(KEEP_ALIVE_HEADER, KEEP_ALIVE);
     response
 }
 

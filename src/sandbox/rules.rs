@@ -36,7 +36,7 @@ rules! {
     Expect = "DIA-04", "no Expect header";
     OneHit = "DIA-05", "one hit per request";
     Declaration = "DIA-06", "UTF-8 that begins with the XML declaration";
-    FlatTags = "DIA-07", "tags stand directly in <request>, once each, with text only";
+    FlatTags = "DIA-07", "tags stand directly in the root, once each, with text only";
     Entities = "DIA-08", "&, < and > are written as entities, and no entity but the five occurs";
     PlainXml = "DIA-09", "no DOCTYPE, CDATA, comment, numeric reference, namespace or processing instruction";
     WellFormed = "DIA-10", "well-formed XML 1.0";

@@ -3,6 +3,7 @@
 //! One lock holds it all. The server has one thread, so nobody waits for the lock but a test that asks a question.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
@@ -104,6 +105,8 @@ pub(super) struct Arrival {
     pub(super) received_at: Instant,
     pub(super) connection: u32,
     pub(super) is_answered: bool,
+    /// A digest of all but the timestamp; 0 where requests are not judged.
+    pub(super) content_hash: u64,
 }
 
 /// Everything.
@@ -190,12 +193,7 @@ impl Store {
     }
 
     /// Accepts a hit: counts it for each suite that it names, and keeps what is to be kept.
-    pub(super) fn accept(
-        &mut self,
-        hit: &IncomingHit<'_>,
-        arrival: Arrival,
-        is_judged: bool,
-    ) -> Vec<Finding> {
+    pub(super) fn accept(&mut self, hit: &IncomingHit<'_>, arrival: Arrival) -> Vec<Finding> {
         let counted = Counted {
             visitor_hash: hit.visitor_hash(),
             is_timestamped: hit.timestamp.is_some(),
@@ -203,7 +201,7 @@ impl Store {
             events: hit.events,
             is_link: hit.is_link,
             evar6: hit.evar(6),
-            content_hash: if is_judged { hit.content_hash() } else { 0 },
+            content_hash: arrival.content_hash,
         };
         let mut findings = Vec::new();
         let mut first_suite = None;
@@ -225,7 +223,7 @@ impl Store {
         let slot = event.and_then(|event| event.slot());
         let count = event.map_or(0, |event| event.units());
         let serial = event.and_then(|event| event.serial());
-        let Arrival { received_at, connection, is_answered } = arrival;
+        let Arrival { received_at, connection, is_answered, content_hash: _ } = arrival;
         match &mut self.kept {
             Kept::Full(hits) => hits.push(AcceptedHit {
                 receipt: self.accepted,
@@ -259,8 +257,7 @@ impl Store {
     }
 
     /// Notes that a hit is under way; gives what is wrong with that, and the key that [`Store::landed`] takes.
-    pub(super) fn flies(&mut self, hit: &IncomingHit<'_>) -> (u64, Option<Finding>) {
-        let content = hit.content_hash();
+    pub(super) fn flies(&mut self, hit: &IncomingHit<'_>, content: u64) -> (u64, Option<Finding>) {
         let key = in_flight_key(hit);
         let (flying, count) = self.in_flight.entry(key).or_insert((content, 0));
         let is_overtaking = *count > 0 && *flying != content;
@@ -379,7 +376,6 @@ fn suites_of(rsid: &str) -> impl Iterator<Item = &str> {
 }
 
 fn in_flight_key(hit: &IncomingHit<'_>) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     (hit.rsid, hit.visitor_kind, hit.visitor.as_ref()).hash(&mut hasher);
     hasher.finish()
