@@ -2,6 +2,7 @@
 
 mod cli_output;
 mod collection_wire;
+mod crash;
 mod deploy;
 mod dia_reader;
 mod dia_rules;
