@@ -47,7 +47,10 @@ impl Forget {
             Ok(object) => self.criteria().iter().all(|(property, value)| {
                 object.get(property.name()).is_some_and(|found| match found {
                     serde_json::Value::String(found) => found == value,
-                    other => *value == other.to_string(),
+                    other => {
+                        let rendered = other.to_string();
+                        rendered == *value
+                    }
                 })
             }),
             Err(_) => self.criteria().iter().all(|(_, value)| text.contains(value)),

@@ -13,7 +13,7 @@ macro_rules! rules {
         /// A rule of the Data Insertion API's conformance list that can be seen on the wire.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Rule {
-            $(#[doc = concat!($code, ": ", $text, ".")] $variant,)*
+            $(#[doc = concat!($code, ": `", $text, "`.")] $variant,)*
         }
 
         impl Rule {

@@ -16,6 +16,7 @@ mod ingest_formats;
 mod order;
 mod privacy;
 mod program;
+mod readme;
 mod replies;
 mod sandbox_rules;
 mod schemas;
