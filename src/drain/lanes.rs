@@ -28,9 +28,11 @@ use crate::suite::OnAmbiguous;
 
 /// Claims that a lane may hold: one in flight, one ready behind it.
 const CLAIMS_MAX: usize = 2;
-/// Events that a lane sets aside for visitors in backoff; beyond that such a visitor waits for the next run. With 2 KiB a
-/// hit and 512 lanes that is 128 MiB at the very most.
-const ASIDE_MAX: usize = 128;
+/// Events that the lanes of a host set aside for visitors in backoff, all together: about 40 MiB of hits.
+const ASIDE_PER_HOST: usize = 16_384;
+/// Failed attempts after which a visitor gives way where there is no more room aside. Until then its lane waits with it:
+/// a busy visitor would otherwise lose its run to a single 503.
+const PATIENT_ATTEMPTS: u32 = 3;
 /// Events at hand below which a lane looks for more.
 const QUEUE_LOW: usize = 4;
 /// The longest pause that a claim may sit through unsent; in a longer one it is given back, so that a crash leaves no doubt
@@ -58,9 +60,12 @@ impl LaneContext {
 }
 
 /// A visitor whose first event waits; the others wait behind it.
+#[derive(Default)]
 struct Aside {
     /// When the first may go; `None` while it is claimed or in flight.
     due: Option<Instant>,
+    /// Attempts of the first so far.
+    attempts: u32,
     parcels: VecDeque<Parcel>,
 }
 
@@ -72,6 +77,7 @@ pub(super) struct Lane {
     claimed: VecDeque<(Parcel, ClaimTicket)>,
     aside: HashMap<VisitorKey, Aside>,
     aside_count: usize,
+    aside_max: usize,
     /// Visitors with an event that this run leaves pending: they get nothing more.
     ended: HashSet<VisitorKey>,
     /// Whether the breaker lets this lane find out if its host is up.
@@ -91,6 +97,7 @@ impl Lane {
     pub(super) fn new(context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
         let connection = context.host.host.connection();
         Lane {
+            aside_max: (ASIDE_PER_HOST / context.host.lanes).max(1),
             context,
             connection,
             inbound,
@@ -167,25 +174,31 @@ impl Lane {
         while let Some(parcel) = self.queue.pop_front() {
             if !parcel.suite.flows() || self.ended.contains(&parcel.visitor) {
                 self.leave(&parcel);
-            } else if self.aside.contains_key(&parcel.visitor) {
-                self.set_aside(parcel);
+                continue;
+            }
+            let Some(aside) = self.aside.get_mut(&parcel.visitor) else { return Some(parcel) };
+            if self.aside_count < self.aside_max {
+                aside.parcels.push_back(parcel);
+                self.aside_count += 1;
+            } else if aside.attempts < PATIENT_ATTEMPTS {
+                self.queue.push_front(parcel);
+                return None;
             } else {
-                return Some(parcel);
+                self.give_way(&parcel);
             }
         }
         None
     }
 
-    /// Puts an event behind its visitor's first; where there is no room the visitor gets nothing more in this run.
-    fn set_aside(&mut self, parcel: Parcel) {
-        if self.aside_count >= ASIDE_MAX {
-            self.ended.insert(parcel.visitor);
-            self.leave(&parcel);
-            return;
-        }
-        if let Some(aside) = self.aside.get_mut(&parcel.visitor) {
-            aside.parcels.push_back(parcel);
-            self.aside_count += 1;
+    /// Leaves a visitor in backoff for the next run, so that the others of its lane go on.
+    fn give_way(&mut self, parcel: &Parcel) {
+        self.ended.insert(parcel.visitor);
+        self.leave(parcel);
+        if let Some(aside) = self.aside.get_mut(&parcel.visitor).filter(|aside| aside.due.is_some()) {
+            // The first keeps its place: it may still be sent, as it is older than all that is left.
+            let rest = aside.parcels.split_off(1.min(aside.parcels.len()));
+            self.aside_count -= rest.len();
+            rest.iter().for_each(|parcel| self.leave(parcel));
         }
     }
 
@@ -204,7 +217,7 @@ impl Lane {
                 None => std::future::pending().await,
             }
         };
-        let can_receive = !self.inbound.is_closed() || !self.inbound.is_empty();
+        let can_receive = self.queue.is_empty() && (!self.inbound.is_closed() || !self.inbound.is_empty());
         let batch = tokio::select! {
             batch = self.inbound.recv(), if can_receive => batch,
             () = backoff => None,
@@ -375,18 +388,14 @@ impl Lane {
     /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
     async fn again(&mut self, parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
         let visitor = parcel.visitor;
-        let aside =
-            self.aside.entry(visitor).or_insert_with(|| Aside { due: None, parcels: VecDeque::new() });
-        aside.due = Some(due);
+        let aside = self.aside.entry(visitor).or_default();
+        (aside.due, aside.attempts) = (Some(due), parcel.attempts);
         aside.parcels.push_front(parcel);
         self.aside_count += 1;
         for (claimed, ticket) in std::mem::take(&mut self.claimed) {
             if claimed.visitor == visitor {
                 self.release(&claimed).await?;
-                let aside = self
-                    .aside
-                    .entry(visitor)
-                    .or_insert_with(|| Aside { due: Some(due), parcels: VecDeque::new() });
+                let aside = self.aside.entry(visitor).or_default();
                 aside.parcels.insert(1.min(aside.parcels.len()), claimed);
                 self.aside_count += 1;
             } else {

@@ -115,3 +115,16 @@ fn an_event_older_than_what_its_visitor_was_sent_goes_out_unshifted_and_counts_a
     let timestamps: Vec<i64> = sandbox.hits().iter().filter_map(|hit| hit.timestamp).collect();
     assert!(timestamps.contains(&(FIRST_SECOND + 50)), "{timestamps:?}");
 }
+
+#[test]
+fn a_busy_visitor_outlives_more_failures_than_there_is_room_aside() {
+    let sandbox = sandbox_with("status=503:5%; seed=9", |options| options.order_by = OrderBy::Evar6);
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store((0..400_i64).map(|number| {
+        event(json!({"occurred_at": FIRST_SECOND + number, "mvpd_user_id": "busy", "resource_id": number.to_string()}))
+    }));
+    // 16,384 events aside over 512 lanes are 32 a lane.
+    let summary = house.drain_with(|options| options.lanes = 512).expect("a drain");
+    assert_eq!((summary.delivered, sandbox.inversions()), (400, 0));
+}
