@@ -175,7 +175,7 @@ fn every_event_of_the_fixtures_is_valid() {
         include_str!("../../fixtures/ndjson/overlapping-first.ndjson"),
         include_str!("../../fixtures/ndjson/overlapping-second.ndjson"),
         include_str!("../../fixtures/ndjson/conflicting.ndjson"),
-        include_str!("../../fixtures/demo/harbor-news.ndjson"),
+        include_str!("../../fixtures/demo/ref30.ndjson"),
     ] {
         for line in text.lines() {
             validator.validate(&serde_json::from_str(line).expect("JSON")).expect(line);
