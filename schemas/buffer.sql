@@ -20,7 +20,7 @@ CREATE TABLE inbox (
     body TEXT
 );
 
--- Small facts: the next sequence number, the clock as last seen.
+-- Small facts: the next sequence number, the clock as last seen, the over-count of events that have expired.
 CREATE TABLE facts (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -88,6 +88,8 @@ CREATE TABLE identities (
     buried_on INTEGER                                          -- the day since when it is one
 ) WITHOUT ROWID, STRICT;
 
+CREATE INDEX tombstones ON identities (buried_on) WHERE buried_on IS NOT NULL;
+
 -- What waits, in the order in which it goes: narrow, so that ten million rows cost little to walk.
 CREATE TABLE queue (
     job         INTEGER NOT NULL,
@@ -110,12 +112,13 @@ CREATE TABLE doubts (
     form     INTEGER NOT NULL REFERENCES forms,
     attempts INTEGER NOT NULL CHECK (attempts > 0),
     last_at  INTEGER NOT NULL,
-    cause    TEXT NOT NULL
+    cause    TEXT NOT NULL,
+    wanted   INTEGER NOT NULL DEFAULT 0                        -- 1: a person wants the repeat, whatever the policy says
 ) STRICT;
 
 -- Append-only, in the order of recording.
 CREATE TABLE delivered (
-    n            INTEGER PRIMARY KEY,
+    n            INTEGER PRIMARY KEY AUTOINCREMENT,            -- never used twice: sent_chunks remembers it
     seq          INTEGER NOT NULL,
     occurred_at  INTEGER NOT NULL,
     visitor      INTEGER,                                      -- digest of suite and visitor; NULL: settled by hand
@@ -134,6 +137,11 @@ CREATE TABLE dead_letters (
 CREATE TABLE held (
     seq     INTEGER PRIMARY KEY REFERENCES doubts,
     held_at INTEGER NOT NULL
+) STRICT;
+
+-- Deliveries that a person vouched for, not a reply.
+CREATE TABLE settled (
+    seq INTEGER PRIMARY KEY
 ) STRICT;
 
 CREATE TABLE discarded (

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::event::Instant;
 
@@ -30,6 +31,11 @@ impl Clock {
         if let Some(fixed) = &self.fixed {
             fixed.store(at.nanos(), Ordering::SeqCst);
         }
+    }
+
+    /// The time now, as HTTP dates are compared with.
+    pub fn system_time(&self) -> SystemTime {
+        SystemTime::from(DateTime::<Utc>::from(self.now()))
     }
 
     /// The time now.

@@ -81,6 +81,14 @@ pub enum Doubt {
     /// Another status that leaves it open: 302, 502, 504 and their like.
     #[error("HTTP {0}")]
     Status(u16),
+    /// Of an event that is sent as several hits, some succeeded and the next one did not.
+    #[error("{counted} of its {of} hits were counted, the next one was not")]
+    SomeCounted {
+        /// Hits that were answered SUCCESS.
+        counted: usize,
+        /// Hits in all.
+        of: usize,
+    },
     /// The process ended between the first byte and the record of the reply.
     #[error("the run ended before the reply was recorded")]
     RunEnded,

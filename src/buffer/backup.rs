@@ -1,6 +1,6 @@
 //! Online copies of a live buffer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -22,13 +22,20 @@ impl Buffer {
             return Err(BufferError::Exists(to.to_owned()));
         }
         let source = super::connection::open_reader(self)?;
-        copy(&source, to)?;
         let copied_at = self.clock.now().nanos();
-        let target = Connection::open(to)?;
+        // Until it is whole and marked it has another name, so that a crash leaves no copy that passes for the original.
+        let mut name = to.as_os_str().to_owned();
+        name.push(".partial");
+        let partial = PathBuf::from(name);
+        copy(&source, &partial)?;
+        let target = Connection::open(&partial)?;
         target
             .execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)", (COPIED_AT, copied_at))?;
         target.pragma_update(None, "journal_mode", "DELETE")?;
-        Ok(())
+        drop(target);
+        let failed = |source| BufferError::File { path: to.to_owned(), source };
+        std::fs::hard_link(&partial, to).map_err(failed)?;
+        std::fs::remove_file(&partial).map_err(failed)
     }
 
     /// When this buffer was copied from another, if no drain has accepted that yet.
@@ -47,7 +54,7 @@ impl Buffer {
     }
 }
 
-/// Copies every page; fails where the target exists with content.
+/// Copies every page into a new file, or over an old one.
 pub(super) fn copy(source: &Connection, to: &Path) -> Result<(), BufferError> {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()
@@ -57,7 +64,10 @@ pub(super) fn copy(source: &Connection, to: &Path) -> Result<(), BufferError> {
         .mode(0o600)
         .open(to)
         .map_err(|source| BufferError::File { path: to.to_owned(), source })?;
+    // One snapshot for the whole copy: a step that opens its own begins anew whenever another connection commits.
+    let snapshot = source.unchecked_transaction()?;
+    snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let mut target = Connection::open(to)?;
-    Backup::new(source, &mut target)?.run_to_completion(PAGES_A_STEP, Duration::ZERO, None)?;
+    Backup::new(&snapshot, &mut target)?.run_to_completion(PAGES_A_STEP, Duration::ZERO, None)?;
     Ok(())
 }

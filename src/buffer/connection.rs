@@ -61,8 +61,12 @@ pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), Buf
     }
     if found < known {
         let _lock = lock::take(&path)?;
-        back_up_before_migration(&connection, &path, found)?;
-        migrate(&mut connection, found)?;
+        // Another process may have migrated while this one waited to look.
+        let found = schema_version(&connection, &path)?;
+        if found < known {
+            back_up_before_migration(&connection, &path, found)?;
+            migrate(&mut connection, found)?;
+        }
     }
     Ok((path, connection))
 }

@@ -201,6 +201,7 @@ impl Buffer {
                             report.may_double += 1;
                         } else if let Some(event) = take(transaction, choice.sequence, place)? {
                             outcomes::enqueue(transaction, &event)?;
+                            want_repeat(transaction, choice.sequence)?;
                             postings.shift(&event, place.term(), Term::Pending);
                             report.requeued += 1;
                         }
@@ -329,6 +330,12 @@ fn take(
     Ok(Some(read_event(transaction, sequence)?.0))
 }
 
+/// Notes that a person wants the repeat of an attempt in doubt, so that no policy holds it again before it was sent.
+fn want_repeat(transaction: &Transaction<'_>, sequence: Sequence) -> Result<(), BufferError> {
+    transaction.prepare_cached("UPDATE doubts SET wanted = 1 WHERE seq = ?1")?.execute([sequence.0])?;
+    Ok(())
+}
+
 fn settle_one(
     transaction: &Transaction<'_>,
     event: &EventRef,
@@ -338,7 +345,12 @@ fn settle_one(
     match settlement {
         Settlement::Delivered => transaction
             .prepare_cached("INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (?1, ?2, ?3)")?
-            .execute((event.sequence.0, event.occurred_at.nanos(), now.nanos()))?,
+            .execute((event.sequence.0, event.occurred_at.nanos(), now.nanos()))
+            .and_then(|_| {
+                transaction
+                    .prepare_cached("INSERT INTO settled (seq) VALUES (?1)")?
+                    .execute([event.sequence.0])
+            })?,
         Settlement::Discarded => transaction
             .prepare_cached("INSERT INTO discarded (seq, discarded_at) VALUES (?1, ?2)")?
             .execute((event.sequence.0, now.nanos()))?,

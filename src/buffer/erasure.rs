@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::events::read_event;
 use super::ledger::{Postings, Term};
 use super::retention::delete_event;
-use super::{Buffer, BufferError, DrainLock, outcomes};
+use super::{Buffer, BufferError, DrainLock, outcomes, status};
 use crate::delivery::Sequence;
 use crate::event::{Instant, Property};
 
@@ -133,6 +133,7 @@ fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> R
                 Term::Delivered
             }
         };
+        status::remember_over_count(&transaction, *sequence)?;
         transaction.prepare_cached("DELETE FROM claims WHERE seq = ?1")?.execute([sequence.0])?;
         delete_event(&transaction, *sequence)?;
         transaction

@@ -143,8 +143,6 @@ pub struct Doubted {
     pub form: Arc<HitForm>,
     /// The same, as the buffer names it.
     pub form_key: FormKey,
-    /// How many attempts have an unknown outcome.
-    pub attempts: u32,
 }
 
 impl Buffer {
@@ -357,7 +355,7 @@ impl Backlog {
     ) -> Result<Vec<PendingEvent>, BufferError> {
         let requestor_id = self.requestor_id(requestor)?;
         let mut statement = self.connection.prepare_cached(
-            "SELECT q.seq, e.id, e.slot, q.occurred_at, e.count, e.body, q.job, d.form, d.attempts
+            "SELECT q.seq, e.id, e.slot, q.occurred_at, e.count, e.body, q.job, d.form
              FROM queue q JOIN events e ON e.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              WHERE q.job = ?1 AND q.requestor = ?2 AND (q.occurred_at, q.seq) > (?3, ?4) AND q.seq <= ?5
              ORDER BY q.occurred_at, q.seq LIMIT ?6",
@@ -382,7 +380,7 @@ impl Backlog {
                         form
                     }
                 };
-                event.doubted = Some(Doubted { form, form_key, attempts: row.get(8)? });
+                event.doubted = Some(Doubted { form, form_key });
             }
             events.push(event);
         }

@@ -246,6 +246,29 @@ impl Buffer {
                 recounted: Amount { events: row.get(6)?, units: row.get(7)? },
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut found: Vec<Discrepancy> = rows.collect::<Result<_, _>>()?;
+        found.extend(orphans(&connection)?);
+        Ok(found)
     }
+}
+
+/// Rows that stand for an event that is not there.
+fn orphans(connection: &Connection) -> Result<Option<Discrepancy>, BufferError> {
+    let orphans: i64 = connection.query_row(
+        "SELECT count(*) FROM (
+            SELECT seq FROM queue UNION ALL SELECT seq FROM delivered UNION ALL SELECT seq FROM dead_letters
+            UNION ALL SELECT seq FROM held UNION ALL SELECT seq FROM discarded UNION ALL SELECT seq FROM claims
+            UNION ALL SELECT seq FROM doubts UNION ALL SELECT seq FROM identities WHERE seq IS NOT NULL) p
+         WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = p.seq)",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok((orphans > 0).then(|| Discrepancy {
+        requestor_id: String::new(),
+        event: String::new(),
+        hour: 0,
+        state: "orphan".to_owned(),
+        counted: Amount::default(),
+        recounted: Amount { events: orphans, units: 0 },
+    }))
 }

@@ -1,6 +1,7 @@
 //! The drain lock: one drain, migration or erasure at a time per buffer, released by the death of its holder.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Buffer, BufferError};
@@ -27,10 +28,20 @@ pub(super) fn take(path: &Path) -> Result<DrainLock, BufferError> {
         .write(true)
         .open(&lock_path)
         .map_err(|source| BufferError::File { path: lock_path.clone(), source })?;
+    share_owner(path, &file);
     match file.try_lock() {
         Ok(()) => Ok(DrainLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(BufferError::Locked(lock_path)),
         Err(TryLockError::Error(source)) => Err(BufferError::File { path: lock_path, source }),
+    }
+}
+
+/// Gives the lock the buffer's owner, where root made it: one command run as root must not lock out the service.
+fn share_owner(path: &Path, lock: &File) {
+    let (Ok(buffer), Ok(own)) = (std::fs::metadata(path), lock.metadata()) else { return };
+    if (buffer.uid(), buffer.gid()) != (own.uid(), own.gid()) {
+        // Only root may, and only root needs to; for everyone else the lock works as it is.
+        std::os::unix::fs::fchown(lock, Some(buffer.uid()), Some(buffer.gid())).unwrap_or(());
     }
 }
 

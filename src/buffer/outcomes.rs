@@ -175,7 +175,7 @@ fn record_doubt(
     transaction
         .prepare_cached(
             "INSERT INTO doubts (seq, form, attempts, last_at, cause) VALUES (?1, ?2, 1, ?3, ?4)
-             ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4",
+             ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4, wanted = 0",
         )?
         .execute((event.sequence.0, form.0, at.nanos(), doubt.to_string()))?;
     Ok(())

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::events::read_event;
 use super::ledger::{Postings, Term};
-use super::{Buffer, BufferError, runs};
+use super::{Buffer, BufferError, runs, status};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
@@ -69,9 +69,13 @@ impl Buffer {
                 }
             }
         }
-        report.forgotten_identities =
-            self.call(move |connection| forget_identities(connection, policy, now))?;
-        Ok(report)
+        loop {
+            let forgotten = self.call(move |connection| forget_identities(connection, policy, now))?;
+            report.forgotten_identities += forgotten;
+            if forgotten < DELETED_A_TRANSACTION as u64 {
+                return Ok(report);
+            }
+        }
     }
 
     /// Vouches for the clock: what looks old is old.
@@ -79,6 +83,7 @@ impl Buffer {
         let now = self.clock.now().nanos();
         self.call(move |connection| {
             runs::set_fact(connection, CLOCK_SEEN_AT, now)?;
+            call_the_future_now(connection, now)?;
             connection.execute("DELETE FROM facts WHERE name = ?1", [CLOCK_JUMPED_AT])?;
             Ok(())
         })
@@ -90,12 +95,22 @@ fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool, Buffe
     let seen_at = runs::fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
     runs::set_fact(connection, CLOCK_SEEN_AT, now.nanos())?;
     let step = now.nanos() - seen_at;
+    if step < -JUMP_NANOS {
+        call_the_future_now(connection, now.nanos())?;
+    }
     if step.abs() > JUMP_NANOS {
         runs::set_fact(connection, CLOCK_JUMPED_AT, now.nanos())?;
         return Ok(true);
     }
     let steady_since = runs::fact(connection, CLOCK_JUMPED_AT)?;
     Ok(steady_since.is_some_and(|jumped_at| now.nanos() < jumped_at.saturating_add(STEADY_NANOS)))
+}
+
+/// What was recorded under a clock that was ahead would never grow old: it counts as recorded now.
+fn call_the_future_now(connection: &Connection, now: i64) -> Result<(), BufferError> {
+    connection.execute("UPDATE delivered SET delivered_at = ?1 WHERE delivered_at > ?1", [now])?;
+    connection.execute("UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])?;
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -108,13 +123,13 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (select, delete, from, to) = match place {
         Place::Delivered => (
-            "SELECT seq, n FROM delivered WHERE delivered_at < ?1 ORDER BY n LIMIT ?2",
+            "SELECT seq, n, delivered_at FROM delivered ORDER BY n LIMIT ?1",
             "DELETE FROM delivered WHERE n = ?1",
             Term::Delivered,
             Term::ExpiredDelivered,
         ),
         Place::Discarded => (
-            "SELECT seq, seq FROM discarded WHERE discarded_at < ?1 ORDER BY seq LIMIT ?2",
+            "SELECT seq, seq, discarded_at FROM discarded ORDER BY discarded_at LIMIT ?1",
             "DELETE FROM discarded WHERE seq = ?1",
             Term::Discarded,
             Term::ExpiredDiscarded,
@@ -122,11 +137,16 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
     };
     let old = transaction
         .prepare_cached(select)?
-        .query_map((cutoff, DELETED_A_TRANSACTION), |row| Ok((Sequence(row.get(0)?), row.get::<_, i64>(1)?)))?
+        .query_map([DELETED_A_TRANSACTION], |row| {
+            Ok((Sequence(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })?
+        // Both lists are in the order of their age, so nothing behind the first young one need be read.
+        .take_while(|row| row.as_ref().map_or(true, |(_, _, at)| *at < cutoff))
         .collect::<Result<Vec<_>, _>>()?;
     let mut postings = Postings::default();
-    for (sequence, row) in &old {
+    for (sequence, row, _) in &old {
         let (event, id, _) = read_event(&transaction, *sequence)?;
+        status::remember_over_count(&transaction, *sequence)?;
         transaction.prepare_cached(delete)?.execute([row])?;
         delete_event(&transaction, *sequence)?;
         transaction
@@ -142,6 +162,7 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
 /// Deletes the row of an event and what is known of its attempts; its place in a state is the caller's.
 pub(super) fn delete_event(transaction: &Transaction<'_>, sequence: Sequence) -> Result<(), BufferError> {
     transaction.prepare_cached("DELETE FROM doubts WHERE seq = ?1")?.execute([sequence.0])?;
+    transaction.prepare_cached("DELETE FROM settled WHERE seq = ?1")?.execute([sequence.0])?;
     transaction.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([sequence.0])?;
     Ok(())
 }
@@ -157,8 +178,10 @@ fn forget_identities(
         return Ok(0);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let forgotten = transaction
-        .execute("DELETE FROM identities WHERE buried_on < ?1", [today - i64::from(policy.dedup_days)])?;
+    let forgotten = transaction.execute(
+        "DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE buried_on < ?1 LIMIT ?2)",
+        (today - i64::from(policy.dedup_days), DELETED_A_TRANSACTION),
+    )? as u64;
     let oldest = now.nanos() - i64::from(policy.retention_days) * DAY_NANOS;
     transaction.execute(
         "DELETE FROM sent_visitors WHERE chunk IN
@@ -169,7 +192,9 @@ fn forget_identities(
         "DELETE FROM sent_chunks WHERE folded_at < ?1 AND chunk < (SELECT max(chunk) FROM sent_chunks)",
         [oldest],
     )?;
-    runs::set_fact(&transaction, BURIED_CHECKED_ON, today)?;
+    if forgotten < DELETED_A_TRANSACTION as u64 {
+        runs::set_fact(&transaction, BURIED_CHECKED_ON, today)?;
+    }
     transaction.commit()?;
-    Ok(forgotten as u64)
+    Ok(forgotten)
 }

@@ -73,6 +73,14 @@ impl Buffer {
         self.fold_sent()
     }
 
+    /// Attempts of this run that were cut off before their outcome was recorded: their events are in doubt.
+    pub fn claims_left(&self) -> Result<u64, BufferError> {
+        self.call(|connection| {
+            let left: i64 = connection.query_row("SELECT count(*) FROM claims", [], |row| row.get(0))?;
+            Ok(left as u64)
+        })
+    }
+
     /// The latest drains, newest first.
     pub fn runs(&self, limit: usize) -> Result<Vec<RunRecord>, BufferError> {
         self.call(move |connection| recent(connection, limit))
@@ -81,8 +89,13 @@ impl Buffer {
     /// When the last drain that was not cut off ended.
     pub fn last_finished_run(&self) -> Result<Option<Instant>, BufferError> {
         self.call(|connection| {
-            let latest: Option<i64> =
-                connection.query_row("SELECT max(finished_at) FROM runs", [], |row| row.get(0))?;
+            let latest: Option<i64> = connection
+                .query_row(
+                    "SELECT finished_at FROM runs WHERE finished_at IS NOT NULL ORDER BY run DESC LIMIT 1",
+                    [],
+                    |row| row.get(0),
+                )
+                .optional()?;
             Ok(latest.map(Instant::from_nanos))
         })
     }
@@ -115,7 +128,7 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
 fn recover_claims(transaction: &Transaction<'_>, now: Instant) -> Result<u64, BufferError> {
     let recovered = transaction.execute(
         "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?1, ?2 FROM claims WHERE true
-         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?1, cause = ?2",
+         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?1, cause = ?2, wanted = 0",
         (now.nanos(), Doubt::RunEnded.to_string()),
     )?;
     transaction.execute("DELETE FROM claims", [])?;
@@ -129,7 +142,7 @@ fn hold_doubts(transaction: &Transaction<'_>, now: Instant) -> Result<u64, Buffe
             "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
              JOIN events e ON e.seq = d.seq
              JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
-             WHERE s.on_ambiguous = 'hold'",
+             WHERE s.on_ambiguous = 'hold' AND d.wanted = 0",
         )?
         .query_map([], |row| row.get(0).map(Sequence))?
         .collect::<Result<Vec<_>, _>>()?;

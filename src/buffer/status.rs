@@ -1,11 +1,11 @@
 //! What an operator asks first: what waits, since when, and does the account balance.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
 use super::ledger::{Accounting, accounting};
 use super::runs::{RunRecord, recent};
-use super::{Buffer, BufferError, dead_letters};
+use super::{Buffer, BufferError, dead_letters, runs};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::Instant;
 
@@ -122,8 +122,15 @@ const DOUBTED: &str = "
                  WHEN EXISTS (SELECT 1 FROM held h WHERE h.seq = o.seq) THEN 'held'
                  WHEN EXISTS (SELECT 1 FROM dead_letters d WHERE d.seq = o.seq) THEN 'dead'
                  WHEN EXISTS (SELECT 1 FROM discarded d WHERE d.seq = o.seq) THEN 'discarded'
-                 ELSE 'delivered' END AS state
+                 ELSE 'delivered' END AS state,
+            EXISTS (SELECT 1 FROM held h WHERE h.seq = o.seq) OR EXISTS (SELECT 1 FROM dead_letters d WHERE d.seq = o.seq)
+                OR EXISTS (SELECT 1 FROM discarded d WHERE d.seq = o.seq)
+                OR EXISTS (SELECT 1 FROM settled s WHERE s.seq = o.seq) AS is_unanswered
         FROM open o JOIN events e ON e.seq = o.seq)";
+
+/// The facts that sum up the over-count of events that have expired.
+const OVER_COUNT_EVENTS: &str = "over_count_events";
+const OVER_COUNT_UNITS: &str = "over_count_units";
 
 impl Buffer {
     /// The state of the buffer, from its counters: cheap whatever its size.
@@ -221,15 +228,39 @@ fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>, BufferErr
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A doubtful attempt of a pending or delivered event may have counted besides the one that is right; of the attempts of a
-/// held, dead or discarded event, one may be the right one.
+/// A doubtful attempt of an event that was answered SUCCESS, or will be, may have counted besides the one that is right. Where
+/// no attempt was ever answered, one of them may be the right one. Events that have expired are remembered as a sum.
 fn over_count(connection: &Connection) -> Result<OverCount, BufferError> {
-    Ok(connection.query_row(
+    let (events, units): (i64, f64) = connection.query_row(
         &format!(
-            "{DOUBTED} SELECT count(*), total(d.count * (d.attempts - (d.state = 'held')))
-             FROM doubted d JOIN forms f ON f.form = d.form WHERE f.event_ids = 'off'"
+            "{DOUBTED} SELECT count(*), total(d.count * (d.attempts - d.is_unanswered))
+             FROM doubted d JOIN forms f ON f.form = d.form
+             WHERE f.event_ids = 'off' AND d.attempts > d.is_unanswered"
         ),
         [],
-        |row| Ok(OverCount { events: row.get(0)?, worst_case_units: row.get::<_, f64>(1)? as i64 }),
-    )?)
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let expired = |name| runs::fact(connection, name).map(|value| value.unwrap_or(0));
+    Ok(OverCount {
+        events: events + expired(OVER_COUNT_EVENTS)?,
+        worst_case_units: units as i64 + expired(OVER_COUNT_UNITS)?,
+    })
+}
+
+/// Adds the over-count of an event to the sum that outlives it.
+pub(super) fn remember_over_count(connection: &Connection, sequence: Sequence) -> Result<(), BufferError> {
+    let over: Option<i64> = connection
+        .prepare_cached(&format!(
+            "{DOUBTED} SELECT d.count * (d.attempts - d.is_unanswered) FROM doubted d JOIN forms f ON f.form = d.form
+             WHERE d.seq = ?1 AND f.event_ids = 'off' AND d.attempts > d.is_unanswered"
+        ))?
+        .query_row([sequence.0], |row| row.get(0))
+        .optional()?;
+    if let Some(units) = over {
+        for (name, more) in [(OVER_COUNT_EVENTS, 1), (OVER_COUNT_UNITS, units)] {
+            let sum = runs::fact(connection, name)?.unwrap_or(0) + more;
+            runs::set_fact(connection, name, sum)?;
+        }
+    }
+    Ok(())
 }

@@ -75,7 +75,13 @@ impl Health {
             | Outcome::SuiteFault(_)
             | Outcome::Ambiguous(Doubt::Unreadable(_)) => Health::Alive,
             Outcome::Ambiguous(Doubt::Status(status)) if *status < 500 => Health::Alive,
-            Outcome::Ambiguous(Doubt::Status(_) | Doubt::Broken(_) | Doubt::TimedOut | Doubt::RunEnded)
+            Outcome::Ambiguous(
+                Doubt::Status(_)
+                | Doubt::Broken(_)
+                | Doubt::TimedOut
+                | Doubt::SomeCounted { .. }
+                | Doubt::RunEnded,
+            )
             | Outcome::Retry { .. } => Health::Down,
         }
     }
@@ -149,6 +155,28 @@ impl Breaker {
         match health {
             Health::Alive => self.close(&mut state),
             Health::Down => self.fail(&mut state, now),
+        }
+    }
+
+    /// Keeps every lane off the host until it said it may be asked again (`Retry-After`); then one probes.
+    pub fn rest(&self, now: Instant, wait: Duration) {
+        let mut state = self.state();
+        let until = now + wait;
+        match state.phase {
+            Phase::GivenUp => {}
+            Phase::Open { until: later, .. } if later >= until => {}
+            Phase::Closed | Phase::Open { .. } | Phase::Probing { .. } => {
+                state.first_failure_at.get_or_insert(now);
+                state.phase = Phase::Open { until, probes: 0 };
+            }
+        }
+    }
+
+    /// Gives a permit to probe back unused: the lane has nothing to send after all.
+    pub fn return_probe(&self, now: Instant) {
+        let mut state = self.state();
+        if let Phase::Probing { probes, .. } = state.phase {
+            state.phase = Phase::Open { until: now, probes };
         }
     }
 
@@ -231,6 +259,19 @@ mod tests {
                 Permit::GivenUp => return None,
             }
         }
+    }
+
+    #[test]
+    fn a_host_that_asks_for_rest_is_left_alone_by_every_lane_until_then() {
+        let (breaker, now) = breaker();
+        breaker.rest(now, 2 * SECOND);
+        assert_eq!(breaker.permit(now + SECOND), Permit::Wait(SECOND));
+        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
+        assert!(matches!(breaker.permit(now + 2 * SECOND), Permit::Wait(_)));
+        breaker.return_probe(now + 2 * SECOND);
+        assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
+        breaker.record(now + 2 * SECOND, Health::Alive);
+        assert!(breaker.is_closed());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::LOCATION;
@@ -80,7 +80,8 @@ impl Connection {
     fn conclude(&mut self, mut live: Live, sent: Result<Reply, Failure>) -> Outcome {
         match sent {
             Ok(reply) => {
-                let outcome = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+                let outcome =
+                    classify(reply.status, &reply.headers, &reply.body, self.host.clock.system_time());
                 if let Some(location) = reply.headers.get(LOCATION) {
                     let host = &self.host.address.url;
                     tracing::debug!(%host, status = reply.status, ?location, "a redirect, not followed");

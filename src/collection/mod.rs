@@ -36,6 +36,7 @@ pub use limiter::Limiter;
 pub use proxy::ProxySettings;
 pub use reply::classify;
 
+use crate::clock::Clock;
 use crate::suite::{CollectionUrl, Scheme};
 use connect::Address;
 use proxy::Route;
@@ -47,7 +48,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("passbridge/", env!(
 const XML: HeaderValue = HeaderValue::from_static("application/xml");
 
 /// How hits are sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CollectionOptions {
     /// How long a request may take, its connection included. Default 30 s.
     pub request_timeout: Duration,
@@ -61,6 +62,8 @@ pub struct CollectionOptions {
     pub roots: Roots,
     /// The proxies of the environment. Default none.
     pub proxy: ProxySettings,
+    /// What a date in `Retry-After` is compared with. Default the system's clock.
+    pub clock: Clock,
 }
 
 impl CollectionOptions {
@@ -73,6 +76,7 @@ impl CollectionOptions {
             breaker: BreakerOptions::default(),
             roots: Roots::System,
             proxy: ProxySettings::default(),
+            clock: Clock::system(),
         }
     }
 }
@@ -137,6 +141,7 @@ impl Collection {
             connect_timeout: self.options.connect_timeout,
             breaker: Breaker::new(&name, self.options.breaker.clone(), self.options.request_timeout),
             limiter: Limiter::new(self.options.rate_per_host, Instant::now()),
+            clock: self.options.clock.clone(),
         }
     }
 }
@@ -162,6 +167,7 @@ pub struct Host {
     connect_timeout: Duration,
     breaker: Breaker,
     limiter: Limiter,
+    clock: Clock,
 }
 
 impl Host {

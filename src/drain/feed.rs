@@ -231,9 +231,12 @@ impl<'a> Deal<'a> {
 
     fn add(&mut self, parcel: Parcel) -> Result<(), LanesGone> {
         let lane = (parcel.visitor.0 % self.lanes.len() as u64) as usize;
+        // Counted in hits, not in events: they are what takes memory.
+        self.dealt += match &parcel.work {
+            Work::Send { hits, .. } => hits.len(),
+            Work::Bury(_) => 1,
+        };
         self.hands[lane].push(parcel);
-        self.dealt += 1;
-        // The first hits go out at once; later a batch is worth waiting for.
         if self.dealt >= DEALT_A_LANE * self.lanes.len() { self.flush() } else { Ok(()) }
     }
 

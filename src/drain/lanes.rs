@@ -124,10 +124,14 @@ impl Lane {
             }
             match self.turn().await? {
                 Turn::Go => self.send_front().await?,
-                Turn::Wait(due) => self.wait(due).await,
+                Turn::Wait(due) => {
+                    self.return_probe();
+                    self.wait(due).await;
+                }
                 Turn::End => break,
             }
         }
+        self.return_probe();
         self.leave_everything().await
     }
 
@@ -247,6 +251,13 @@ impl Lane {
         }
     }
 
+    /// Lets another lane probe, where this one was to and has nothing to send.
+    fn return_probe(&mut self) {
+        if std::mem::take(&mut self.is_probing) {
+            self.context.host.host.breaker().return_probe(Instant::now());
+        }
+    }
+
     fn has_work(&self) -> bool {
         let now = Instant::now();
         let is_due = |aside: &Aside| aside.due.is_some_and(|due| due <= now);
@@ -292,11 +303,17 @@ impl Lane {
             self.context.tally.counts().retries += 1;
         }
         while let Some(body) = next_body(&parcel) {
-            let outcome = self.connection.send(body).await;
+            if has_begun(&parcel) && !self.may_go_on(&parcel).await {
+                return self.interrupt(parcel).await;
+            }
+            let outcome = self.send(body).await?;
             let now = Instant::now();
             let breaker = self.context.host.host.breaker();
             let was_up = breaker.is_closed();
             breaker.record(now, Health::of(&outcome));
+            if let Outcome::Retry { retry_after: Some(asked), .. } = &outcome {
+                breaker.rest(now, (*asked).min(self.context.limits.backoff_max));
+            }
             self.is_probing = false;
             match self.decide(&mut parcel, &outcome, was_up) {
                 Next::Delivered => {
@@ -308,6 +325,42 @@ impl Lane {
             }
         }
         self.finish_delivered(parcel).await
+    }
+
+    /// Sends one hit. A stop meanwhile gives back at once what was claimed behind it, and then waits for the reply.
+    async fn send(&mut self, body: Bytes) -> Result<Outcome, RecorderGone> {
+        let sending = self.connection.send(body);
+        tokio::pin!(sending);
+        tokio::select! {
+            biased;
+            outcome = &mut sending => return Ok(outcome),
+            () = self.context.stopped() => {}
+        }
+        for (parcel, _) in self.claimed.drain(..).rev() {
+            let release = Change::Release { sequence: parcel.event.sequence };
+            self.context.recorder.record(release).await?;
+            self.queue.push_front(parcel);
+        }
+        Ok(sending.await)
+    }
+
+    /// Keeps the pace between the hits of one event; false where the run or the suite was stopped meanwhile.
+    async fn may_go_on(&self, parcel: &Parcel) -> bool {
+        let now = Instant::now();
+        let wait = self.context.host.host.limiter().reserve(now).max(parcel.suite.limiter.reserve(now));
+        if !wait.is_zero() {
+            self.rest(now + wait).await;
+        }
+        !self.is_stopped() && parcel.suite.flows()
+    }
+
+    /// Leaves an event of several hits, some of which were counted: it is repeated whole, in the same form.
+    async fn interrupt(&mut self, mut parcel: Parcel) -> Result<(), RecorderGone> {
+        if let Some(doubt) = some_hits_counted(&parcel) {
+            parcel.is_doubted = true;
+            self.record_doubt(&parcel, doubt, OnAmbiguous::Retry).await?;
+        }
+        self.end_visitor(parcel).await
     }
 
     fn decide(&self, parcel: &mut Parcel, outcome: &Outcome, host_was_up: bool) -> Next {
@@ -438,6 +491,9 @@ impl Lane {
             counts.suite(parcel.suite.rsid()).dead += 1;
         }
         tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %reason, "event is dead");
+        if let Some(doubt) = some_hits_counted(&parcel) {
+            self.record_doubt(&parcel, doubt, OnAmbiguous::Retry).await?;
+        }
         let at = self.context.clock.now();
         let dead = Change::Dead { event: parcel.event, form: parcel.form, reason, at };
         self.context.recorder.record(dead).await?;
@@ -544,12 +600,14 @@ fn advance(parcel: &mut Parcel) {
     }
 }
 
+fn has_begun(parcel: &Parcel) -> bool {
+    matches!(parcel.work, Work::Send { next, .. } if next > 0)
+}
+
 /// An event of several hits, some of which succeeded, is sent again whole and in the same form.
 fn some_hits_counted(parcel: &Parcel) -> Option<Doubt> {
     match &parcel.work {
-        Work::Send { next, .. } if *next > 0 => {
-            Some(Doubt::Broken("after some hits of the event were counted".to_owned()))
-        }
+        Work::Send { hits, next } if *next > 0 => Some(Doubt::SomeCounted { counted: *next, of: hits.len() }),
         Work::Send { .. } | Work::Bury(_) => None,
     }
 }

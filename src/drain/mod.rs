@@ -107,12 +107,12 @@ pub async fn drain(
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
     let routes = buffer.routes()?;
-    accept_restored(buffer, &routes, options)?;
+    accept_restored(buffer, options)?;
     let start = buffer.begin_run()?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
     let hosts = hosts(out, routes, options.lanes);
-    send_all(buffer, &hosts, &start, options, &stop, &tally).await?;
+    let damage = send_all(buffer, &hosts, &start, options, &stop, &tally).await?;
     let summary = summarise(buffer, &hosts, &start, options, started_at, &stop, &tally)?;
     buffer.finish_run(start.run, &summary)?;
     tracing::info!(
@@ -124,20 +124,23 @@ pub async fn drain(
         in_doubt = summary.in_doubt,
         retries = summary.retries,
         pending = summary.pending,
-        stopped = ?summary.stopped,
+        stopped = summary.stopped.map(StopReason::name),
         "drain ends"
     );
-    Ok(summary)
+    damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-fn accept_restored(buffer: &Buffer, routes: &[Route], options: &DrainOptions) -> Result<(), DrainError> {
+fn accept_restored(buffer: &Buffer, options: &DrainOptions) -> Result<(), DrainError> {
     let Some(copied_at) = buffer.copied_at()? else { return Ok(()) };
-    let blind = routes.iter().find(|route| route.suite.form.event_ids == EventIds::Off);
+    // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
+    let suites = buffer.suites()?;
+    let blind = suites.iter().find(|listing| listing.suite.form.event_ids == EventIds::Off);
     match (blind, options.after_restore) {
-        (Some(route), AfterRestore::Ask) => {
-            Err(DrainError::Restored { copied_at, rsid: route.suite.form.rsid.to_string() })
+        (Some(listing), AfterRestore::Ask) => {
+            Err(DrainError::Restored { copied_at, rsid: listing.suite.form.rsid.to_string() })
         }
-        _ => Ok(buffer.accept_copy()?),
+        (None, AfterRestore::Ask) => Ok(()),
+        (_, AfterRestore::Accept) => Ok(buffer.accept_copy()?),
     }
 }
 
@@ -158,7 +161,7 @@ async fn send_all(
     options: &DrainOptions,
     stop: &Stop,
     tally: &Arc<Tally>,
-) -> Result<(), DrainError> {
+) -> Result<Option<BufferError>, DrainError> {
     let lanes_in_all = hosts.iter().map(|host| host.lanes).sum();
     let (recorder, recording) = recorder::recorder(buffer.clone(), start.run, lanes_in_all);
     let recording = tokio::spawn(recording);
@@ -182,10 +185,13 @@ async fn send_all(
     let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     watch.abort();
     deadline.abort();
-    for feed in feeds {
-        feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    }
-    Ok(recorded?)
+    // What a feed could not read ends its host's part; what was sent is recorded and reported all the same.
+    let failed = feeds
+        .into_iter()
+        .filter_map(|feed| feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err());
+    let damage = failed.last();
+    recorded?;
+    Ok(damage)
 }
 
 fn start_lanes(
@@ -263,7 +269,10 @@ async fn pause_suites(buffer: Arc<Buffer>, hosts: Vec<Arc<HostRun>>) {
         // A buffer that cannot be read fails the recorder too, which reports it.
         let Ok(routes) = buffer.routes_now().await else { return };
         for suite in hosts.iter().flat_map(|host| &host.suites) {
-            if !routes.iter().any(|route| route.suite.form.rsid == *suite.rsid()) {
+            let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
+            let still_maps =
+                |route: &Route| suite.requestors.iter().all(|requestor| route.requestors.contains(requestor));
+            if !route.is_some_and(still_maps) {
                 suite.pause();
             }
         }
@@ -288,6 +297,7 @@ fn summarise(
 ) -> Result<RunSummary, DrainError> {
     let counts = tally.counts().clone();
     let status = buffer.status()?;
+    let cut_off = buffer.claims_left()?;
     let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
     let limit = counts.is_limited.then_some(StopReason::Limit);
     let stopped = stop
@@ -300,18 +310,18 @@ fn summarise(
         run_id: start.run,
         started_at,
         finished_at: options.clock.now(),
-        read: counts.read,
+        read: counts.read + cut_off,
         hits: counts.hits,
         delivered: sum(|suite| suite.delivered),
         dead: sum(|suite| suite.dead),
         held: sum(|suite| suite.held) + start.held,
-        in_doubt: counts.in_doubt,
+        in_doubt: counts.in_doubt + cut_off,
         late: counts.late,
         retries: counts.retries,
         pending: status.pending as u64,
         parked: status.parked as u64,
         stopped,
-        left: counts.left,
+        left: counts.left || cut_off > 0,
         suites: counts.suites,
     })
 }

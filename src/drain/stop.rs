@@ -21,6 +21,19 @@ pub enum StopReason {
     Suite,
 }
 
+impl StopReason {
+    /// The word that `--json` and the log say.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::Signal => "signal",
+            StopReason::Deadline => "deadline",
+            StopReason::Limit => "limit",
+            StopReason::Host => "host",
+            StopReason::Suite => "suite",
+        }
+    }
+}
+
 /// A drain's stop: takes no new events, finishes what is in flight.
 #[derive(Debug, Clone)]
 pub struct Stop {

@@ -270,7 +270,7 @@ fn a_requeued_dead_letter_goes_out_in_the_next_run() {
 }
 
 #[test]
-fn an_event_counted_by_single_hits_is_delivered_with_its_last_and_repeated_whole() {
+fn an_event_counted_by_single_hits_resumes_within_a_run_and_is_delivered_with_its_last() {
     let sandbox = sandbox("status=503 after=3 first=1");
     let house = House::new();
     house.suite(&sandbox.url());
@@ -283,4 +283,76 @@ fn an_event_counted_by_single_hits_is_delivered_with_its_last_and_repeated_whole
     assert_eq!((summary.dead, summary.hits), (1, 0));
     let dead = house.buffer.dead_letters(Selection::All, 10).expect("dead letters");
     assert_eq!(dead[0].reason, DeadReason::CountTooLarge(101));
+}
+
+#[test]
+fn an_event_of_which_some_hits_were_counted_is_repeated_whole_and_in_the_same_form() {
+    for fault in ["status=503 after=2", "failure=\"Syntax Error\" after=2"] {
+        let sandbox = sandbox(fault);
+        let house = House::new();
+        let mut suite = house.suite(&sandbox.url());
+        house.store([event(json!({"mvpd_user_id": "one", "count": 5}))]);
+        let summary = house.drain_with(|options| options.retry.max_attempts = 2).expect("a drain");
+        assert_eq!((summary.hits, summary.delivered), (2, 0), "{fault}");
+        suite.form.event_ids = EventIds::Off;
+        house.buffer.set_suite(suite).expect("the settings change");
+        sandbox.set_faults("".parse().expect("no faults"));
+        house.buffer.requeue_dead(Selection::All, Requeue::OnlyExact).expect("a requeue");
+        assert_eq!(house.drain().hits, 5, "{fault}");
+        assert_eq!(counted(&sandbox), 5, "{fault}");
+    }
+}
+
+#[test]
+fn single_hits_keep_the_pace_and_obey_a_stop() {
+    let sandbox = sandbox("");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.hits_per_second = std::num::NonZeroU32::new(100));
+    house.store([event(json!({"mvpd_user_id": "one", "count": 100}))]);
+    let stop = Stop::default();
+    let began = Instant::now();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(sandbox.wait_accepted(40, PATIENCE));
+            stop.request(StopReason::Signal);
+        });
+        house.drain_until(stop.clone(), |_| {}).expect("a drain")
+    });
+    assert!(began.elapsed() > Duration::from_millis(250), "{:?}", began.elapsed());
+    assert!(summary.hits < 60, "{}", summary.hits);
+    assert_eq!((summary.delivered, summary.in_doubt, summary.left), (0, 1, true));
+    assert_eq!(house.drain().delivered, 1);
+    assert_eq!(counted(&sandbox), 100);
+}
+
+#[test]
+fn a_host_that_asks_for_rest_gets_it_from_every_lane() {
+    let sandbox = sandbox("429 first=1 retry-after=1");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(200));
+    let began = Instant::now();
+    let summary = house.drain_with(|options| options.retry.backoff_max = Duration::from_secs(5)).expect("a drain");
+    assert_eq!(summary.delivered, 200);
+    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_stop_leaves_in_doubt_only_what_was_written() {
+    let sandbox = sandbox("timeout-after");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(4));
+    let stop = Stop::default();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(sandbox.wait_accepted(1, PATIENCE));
+            stop.request(StopReason::Signal);
+        });
+        house
+            .drain_until(stop.clone(), |options| (options.lanes, options.stop_grace) = (1, Duration::from_millis(50)))
+            .expect("a drain")
+    });
+    assert_eq!((summary.in_doubt, summary.left), (1, true));
+    assert_eq!(house.buffer.status().expect("a status").in_doubt, 1);
 }

@@ -153,6 +153,7 @@ fn hold_turned_on_later_holds_what_is_in_doubt() {
     let summary = house.drain();
     assert_eq!((summary.held, summary.delivered), (1, 0));
     assert_eq!(house.buffer.settle_held(Selection::All, Settlement::Delivered).expect("it is settled"), 1);
+    assert_eq!(house.buffer.status().expect("a status").over_count.worst_case_units, 0);
     house.buffer.remove_suite(&rsid()).expect("nothing is undecided any more");
     house.assert_balanced();
 }
@@ -172,6 +173,7 @@ fn a_requeue_that_may_double_is_left_until_it_is_wanted() {
     assert_eq!((asked.requeued, asked.may_double), (0, 1));
     let told = house.buffer.requeue_held(Selection::All, Requeue::EvenIfDoubled).expect("an answer");
     assert_eq!((told.requeued, told.may_double), (1, 0));
+    assert_eq!(house.drain().delivered, 1);
     house.assert_balanced();
 }
 
@@ -341,4 +343,76 @@ fn events_stored_while_a_drain_runs_wait_for_the_next() {
     });
     assert_eq!((summary.delivered, summary.pending, summary.left), (200, 1, false));
     assert_eq!(house.drain().delivered, 1);
+}
+
+#[test]
+fn an_event_is_late_also_after_everything_delivered_has_expired() {
+    let sandbox = sandbox("");
+    let house = house_on_the_day_after();
+    house.suite(&sandbox.url());
+    house.store(plays(10));
+    house.drain();
+    house.buffer.retain(POLICY).expect("a look at the clock");
+    for day in (5..36).step_by(5) {
+        house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
+        house.buffer.retain(POLICY).expect("retention");
+    }
+    let of = |second: i64| event(json!({"occurred_at": FIRST_SECOND + second, "mvpd_user_id": "one"}));
+    house.store([of(2_000_000)]);
+    assert_eq!(house.drain().late, 0);
+    house.store([of(1_900_000)]);
+    assert_eq!(house.drain().late, 1);
+}
+
+#[test]
+fn the_over_count_outlives_the_events_that_it_is_of() {
+    let sandbox = sandbox("reset-after only-evar6=1 first=2");
+    let house = house_on_the_day_after();
+    house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
+    house.store(plays(3));
+    house.drain();
+    for day in (1..40).step_by(5) {
+        house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
+        house.buffer.retain(POLICY).expect("retention");
+    }
+    let status = house.buffer.status().expect("a status");
+    assert_eq!((status.delivered, status.over_count.worst_case_units), (0, 2));
+}
+
+#[test]
+fn a_backup_taken_during_a_drain_is_whole() {
+    let sandbox = sandbox("latency=2ms");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(plays(2_000));
+    let copy = house.dir.path().join("copy.db");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(sandbox.wait_accepted(50, crate::support::PATIENCE));
+            house.buffer.backup(&copy).expect("a backup");
+        });
+        assert_eq!(house.drain().delivered, 2_000);
+    });
+    let restored = Buffer::open(&buffer_options(copy, &house.clock)).expect("the copy opens");
+    assert_eq!(restored.verify().expect("a recount"), []);
+    let status = restored.status().expect("a status");
+    assert_eq!(status.accounting.ingested.events, 2_000);
+    assert!(status.pending > 0, "the copy was taken after the drain");
+}
+
+#[test]
+fn a_recount_finds_every_row_that_was_tampered_with() {
+    for damage in [
+        "DELETE FROM queue WHERE seq = 3",
+        "DELETE FROM events WHERE seq = 3",
+        "INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (3, 0, 0)",
+        "UPDATE events SET count = 7 WHERE seq = 3",
+        "INSERT INTO discarded VALUES (99, 0)",
+    ] {
+        let house = House::new();
+        house.store(plays(5));
+        let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
+        database.execute_batch(damage).expect("some damage");
+        assert_ne!(house.buffer.verify().expect("a recount"), [], "{damage}");
+    }
 }
