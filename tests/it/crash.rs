@@ -57,7 +57,10 @@ impl Crashes {
             let so_far = self.sandbox.accepted_count();
             let mut drain = start(&self.program, &["drain"]);
             let pause = 1 + (kill as u64 * 389) % 900;
-            assert!(self.sandbox.wait_accepted(so_far + pause, PATIENCE), "kill {kill}: the drain sent too little");
+            assert!(
+                self.sandbox.wait_accepted(so_far + pause, PATIENCE),
+                "kill {kill}: the drain sent too little"
+            );
             drain.kill().expect("the drain is killed");
             drain.wait().expect("the drain ends");
             in_doubt += usize::from(self.look() > 0);
@@ -140,7 +143,10 @@ fn without_event_ids_only_events_that_status_named_are_repeated_through_seventee
     let repeated: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
     assert!(!repeated.is_empty(), "no repeat was provoked");
     for (number, times) in &repeated {
-        assert!(crashes.named.contains(*number), "event {number} was accepted {times} times, and status never named it");
+        assert!(
+            crashes.named.contains(*number),
+            "event {number} was accepted {times} times, and status never named it"
+        );
     }
     let (_, status) = crashes.program.json(&["status"]);
     let over_count: usize = repeated.iter().map(|(_, times)| **times - 1).sum();
