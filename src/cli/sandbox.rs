@@ -34,7 +34,8 @@ Examples:
 /// It speaks the Data Insertion API as Adobe documents it, enforces the documented rules, and counts what Analytics would
 /// count. It listens on this host only, keeps everything in memory, and forgets it when it ends.
 #[derive(Debug, clap::Args)]
-#[command(after_help = SUITES, after_long_help = format!("{SUITES}\n\n{FAULT_SYNTAX}"))]
+// The table of faults is as wide as a line of code.
+#[command(term_width = 126, after_help = SUITES, after_long_help = format!("{SUITES}\n\n{FAULT_SYNTAX}"))]
 pub(super) struct Args {
     /// Where it listens: a loopback address; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
