@@ -332,7 +332,8 @@ fn a_host_that_asks_for_rest_gets_it_from_every_lane() {
     house.suite(&sandbox.url());
     house.store(plays(200));
     let began = Instant::now();
-    let summary = house.drain_with(|options| options.retry.backoff_max = Duration::from_secs(5)).expect("a drain");
+    let summary =
+        house.drain_with(|options| options.retry.backoff_max = Duration::from_secs(5)).expect("a drain");
     assert_eq!(summary.delivered, 200);
     assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
 }
@@ -350,7 +351,9 @@ fn a_stop_leaves_in_doubt_only_what_was_written() {
             stop.request(StopReason::Signal);
         });
         house
-            .drain_until(stop.clone(), |options| (options.lanes, options.stop_grace) = (1, Duration::from_millis(50)))
+            .drain_until(stop.clone(), |options| {
+                (options.lanes, options.stop_grace) = (1, Duration::from_millis(50))
+            })
             .expect("a drain")
     });
     assert_eq!((summary.in_doubt, summary.left), (1, true));
