@@ -1,7 +1,7 @@
 //! Opening the SQLite file: where it may lie, how it is tuned, which schema it has.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), Buf
         _ => BufferError::File { path: options.path.clone(), source },
     })?;
     refuse_network_filesystem(options, &path)?;
+    refuse_second_name(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let found = schema_version(&connection, &path)?;
     let known = MIGRATIONS.len() as i64;
@@ -131,6 +132,17 @@ fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<(),
         Some((_, kind)) => Err(BufferError::NetworkFilesystem { path: options.path.clone(), kind }),
         None => Ok(()),
     }
+}
+
+/// A hard link would be another path to the same events, with a lock of its own: two drains would send everything twice.
+fn refuse_second_name(path: &Path) -> Result<(), BufferError> {
+    let failed = |source| BufferError::File { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(failed)?.nlink() > 1 {
+        let why =
+            "it has a second name (a hard link), under which a second drain could run: remove that name";
+        return Err(failed(std::io::Error::other(why)));
+    }
+    Ok(())
 }
 
 impl Buffer {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::events::read_event;
 use super::ledger::{Postings, Term};
-use super::retention::delete_event;
+use super::retention::{self, delete_event};
 use super::{Buffer, BufferError, DrainLock, outcomes, status};
 use crate::delivery::Sequence;
 use crate::event::{Instant, Property};
@@ -41,20 +41,31 @@ impl Forget {
         }
     }
 
-    /// Whether a canonical event, as JSON text, is about them. Text that is no JSON is when it holds every value.
+    /// Whether a line that is no event, or not yet one, is about them. It may be broken in any way, so what looks like them
+    /// is taken for them: their ID as a value anywhere, unless an MVPD is named that is another.
     pub fn concerns(&self, text: &str) -> bool {
-        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
-            Ok(object) => self.criteria().iter().all(|(property, value)| {
-                object.get(property.name()).is_some_and(|found| match found {
-                    serde_json::Value::String(found) => found == value,
-                    other => {
-                        let rendered = other.to_string();
-                        rendered == *value
-                    }
-                })
-            }),
-            Err(_) => self.criteria().iter().all(|(_, value)| text.contains(value)),
-        }
+        let criteria = self.criteria();
+        let Some((_, id)) = criteria.last() else { return false };
+        let mut values = Vec::new();
+        let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
+        let has = |value: &str| {
+            values.iter().any(|found| found.trim() == value)
+                || text.contains(&format!("\"{value}\""))
+                || (!is_json && text.contains(value))
+        };
+        let names_another = criteria.len() > 1 && text.contains("mvpd\"") && !has(criteria[0].1);
+        has(id) && !names_another
+    }
+}
+
+/// Every text and number in a JSON value, as text.
+fn collect_values(json: &serde_json::Value, values: &mut Vec<String>) {
+    match json {
+        serde_json::Value::String(text) => values.push(text.clone()),
+        serde_json::Value::Number(number) => values.push(number.to_string()),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_values(item, values)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|field| collect_values(field, values)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) => {}
     }
 }
 
@@ -101,22 +112,17 @@ impl Buffer {
     }
 }
 
+/// An event without an MVPD is theirs when it carries their ID; white space around an ID is not sent, so it does not count.
 fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>, BufferError> {
-    let criteria = forget.criteria();
+    let (mvpd, property, id) = match forget {
+        Forget::MvpdUser { mvpd, mvpd_user_id } => (Some(mvpd), Property::MvpdUserId, mvpd_user_id),
+        Forget::Visitor { visitor_id } => (None, Property::VisitorId, visitor_id),
+    };
     let mut statement = connection.prepare(
-        "SELECT seq FROM events
-         WHERE body ->> ?1 = ?2 AND (?3 IS NULL OR body ->> ?3 = ?4)",
+        "SELECT seq FROM events WHERE trim(body ->> ?1) = trim(?2)
+         AND (?3 IS NULL OR body ->> 'mvpd' IS NULL OR trim(body ->> 'mvpd') = trim(?3))",
     )?;
-    let second = criteria.get(1);
-    let rows = statement.query_map(
-        (
-            criteria[0].0.name(),
-            criteria[0].1,
-            second.map(|(property, _)| property.name()),
-            second.map(|(_, value)| *value),
-        ),
-        |row| row.get(0).map(Sequence),
-    )?;
+    let rows = statement.query_map((property.name(), id, mvpd), |row| row.get(0).map(Sequence))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -124,6 +130,7 @@ fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> R
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut postings = Postings::default();
     let mut delivered = Vec::new();
+    let buried_on = retention::day_of_burial(&transaction, now)?;
     for sequence in sequences {
         let (event, id, _) = read_event(&transaction, *sequence)?;
         let from = match take_from_its_state(&transaction, *sequence, &event)? {
@@ -138,7 +145,7 @@ fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> R
         delete_event(&transaction, *sequence)?;
         transaction
             .prepare_cached("UPDATE identities SET seq = NULL, content = NULL, buried_on = ?2 WHERE id = ?1")?
-            .execute((id.bytes(), now.unix_hour().div_euclid(24)))?;
+            .execute((id.bytes(), buried_on))?;
         postings.shift(&event, from, Term::Erased);
     }
     // Deliveries are found by a walk over all of them, so once for the whole transaction.

@@ -206,6 +206,10 @@ impl Buffer {
     /// Recounts the rows of every state and compares them with the counters. Reads the whole buffer; an empty list is proof.
     pub fn verify(&self) -> Result<Vec<Discrepancy>, BufferError> {
         let connection = super::connection::open_reader(self)?;
+        let file: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if file != "ok" {
+            return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);
+        }
         let mut statement = connection.prepare(
             "WITH places AS (
                 SELECT seq, 'pending' AS state FROM queue
@@ -263,12 +267,19 @@ fn orphans(connection: &Connection) -> Result<Option<Discrepancy>, BufferError> 
         [],
         |row| row.get(0),
     )?;
-    Ok((orphans > 0).then(|| Discrepancy {
-        requestor_id: String::new(),
-        event: String::new(),
-        hour: 0,
-        state: "orphan".to_owned(),
-        counted: Amount::default(),
-        recounted: Amount { events: orphans, units: 0 },
-    }))
+    Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan", orphans)))
+}
+
+impl Discrepancy {
+    /// Rows that belong to no account.
+    fn of_rows(state: &str, rows: i64) -> Discrepancy {
+        Discrepancy {
+            requestor_id: String::new(),
+            event: String::new(),
+            hour: 0,
+            state: state.to_owned(),
+            counted: Amount::default(),
+            recounted: Amount { events: rows, units: 0 },
+        }
+    }
 }

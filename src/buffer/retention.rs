@@ -113,6 +113,13 @@ fn call_the_future_now(connection: &Connection, now: i64) -> Result<(), BufferEr
     Ok(())
 }
 
+/// The day from which a tombstone counts: today, or the latest that the clock ever showed, so that a clock that is behind
+/// shortens no tombstone's life.
+pub(super) fn day_of_burial(connection: &Connection, now: Instant) -> Result<i64, BufferError> {
+    let seen_at = runs::fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
+    Ok(seen_at.max(now.nanos()) / DAY_NANOS)
+}
+
 #[derive(Clone, Copy)]
 enum Place {
     Delivered,

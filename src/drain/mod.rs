@@ -40,7 +40,7 @@ use feed::{Parcel, Scope};
 use host::HostRun;
 use lanes::{Lane, LaneContext};
 use recorder::{Recorder, RecorderGone};
-use summary::Tally;
+use summary::{Counts, Tally};
 
 /// How often a drain looks for suites that were paused: the kill switch works within this time.
 const PAUSE_POLL: Duration = Duration::from_secs(1);
@@ -106,15 +106,24 @@ pub async fn drain(
     _lock: &DrainLock,
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
-    let routes = buffer.routes()?;
-    accept_restored(buffer, options)?;
-    let start = buffer.begin_run()?;
+    let after_restore = options.after_restore;
+    let (routes, start) = blocking(buffer, move |buffer| {
+        accept_restored(buffer, after_restore)?;
+        Ok::<_, DrainError>((buffer.routes()?, buffer.begin_run()?))
+    })
+    .await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
     let hosts = hosts(out, routes, options.lanes);
     let damage = send_all(buffer, &hosts, &start, options, &stop, &tally).await?;
-    let summary = summarise(buffer, &hosts, &start, options, started_at, &stop, &tally)?;
-    buffer.finish_run(start.run, &summary)?;
+    let (run, recorded) = (start.run, tally.counts().clone());
+    let (status, cut_off) =
+        blocking(buffer, |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left()?))).await?;
+    let stopped = stop_reason(&stop, &hosts, &recorded);
+    let finished_at = options.clock.now();
+    let summary = RunSummary::new(&start, (started_at, finished_at), recorded, &status, cut_off, stopped);
+    let to_record = summary.clone();
+    blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
     tracing::info!(
         run_id = summary.run_id.0,
         read = summary.read,
@@ -130,12 +139,12 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-fn accept_restored(buffer: &Buffer, options: &DrainOptions) -> Result<(), DrainError> {
+fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(), DrainError> {
     let Some(copied_at) = buffer.copied_at()? else { return Ok(()) };
     // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
     let suites = buffer.suites()?;
     let blind = suites.iter().find(|listing| listing.suite.form.event_ids == EventIds::Off);
-    match (blind, options.after_restore) {
+    match (blind, after_restore) {
         (Some(listing), AfterRestore::Ask) => {
             Err(DrainError::Restored { copied_at, rsid: listing.suite.form.rsid.to_string() })
         }
@@ -286,42 +295,18 @@ async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
     }
 }
 
-fn summarise(
-    buffer: &Buffer,
-    hosts: &[Arc<HostRun>],
-    start: &RunStart,
-    options: &DrainOptions,
-    started_at: Instant,
-    stop: &Stop,
-    tally: &Tally,
-) -> Result<RunSummary, DrainError> {
-    let counts = tally.counts().clone();
-    let status = buffer.status()?;
-    let cut_off = buffer.claims_left()?;
-    let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
+/// Why the run ended early, if it did; the reason that says most where there are several.
+fn stop_reason(stop: &Stop, hosts: &[Arc<HostRun>], counts: &Counts) -> Option<StopReason> {
     let limit = counts.is_limited.then_some(StopReason::Limit);
-    let stopped = stop
-        .requested()
-        .into_iter()
-        .chain(limit)
-        .chain(hosts.iter().flat_map(|host| host.stop_reasons()))
-        .min();
-    Ok(RunSummary {
-        run_id: start.run,
-        started_at,
-        finished_at: options.clock.now(),
-        read: counts.read + cut_off,
-        hits: counts.hits,
-        delivered: sum(|suite| suite.delivered),
-        dead: sum(|suite| suite.dead),
-        held: sum(|suite| suite.held) + start.held,
-        in_doubt: counts.in_doubt + cut_off,
-        late: counts.late,
-        retries: counts.retries,
-        pending: status.pending as u64,
-        parked: status.parked as u64,
-        stopped,
-        left: counts.left || cut_off > 0,
-        suites: counts.suites,
-    })
+    stop.requested().into_iter().chain(limit).chain(hosts.iter().flat_map(|host| host.stop_reasons())).min()
+}
+
+/// Does a verb of the buffer beside the runtime, so that a second signal is heard while another process holds the database.
+async fn blocking<T: Send + 'static>(
+    buffer: &Arc<Buffer>,
+    verb: impl FnOnce(&Buffer) -> T + Send + 'static,
+) -> T {
+    let buffer = buffer.clone();
+    let done = tokio::task::spawn_blocking(move || verb(&buffer)).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Serialize, Serializer};
 
 use super::StopReason;
-use crate::buffer::RunId;
+use crate::buffer::{RunId, RunStart, Status};
 use crate::event::Instant;
 use crate::suite::Rsid;
 
@@ -46,6 +46,38 @@ pub struct RunSummary {
     /// Per report suite.
     #[serde(serialize_with = "by_rsid")]
     pub suites: BTreeMap<Rsid, SuiteSummary>,
+}
+
+impl RunSummary {
+    /// Adds up a run. `cut_off` are attempts that a stop left without an outcome.
+    pub(super) fn new(
+        start: &RunStart,
+        (started_at, finished_at): (Instant, Instant),
+        counts: Counts,
+        status: &Status,
+        cut_off: u64,
+        stopped: Option<StopReason>,
+    ) -> RunSummary {
+        let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
+        RunSummary {
+            run_id: start.run,
+            started_at,
+            finished_at,
+            read: counts.read + cut_off,
+            hits: counts.hits,
+            delivered: sum(|suite| suite.delivered),
+            dead: sum(|suite| suite.dead),
+            held: sum(|suite| suite.held) + start.held,
+            in_doubt: counts.in_doubt + cut_off,
+            late: counts.late,
+            retries: counts.retries,
+            pending: status.pending as u64,
+            parked: status.parked as u64,
+            stopped,
+            left: counts.left || cut_off > 0,
+            suites: counts.suites,
+        }
+    }
 }
 
 /// One suite's part.

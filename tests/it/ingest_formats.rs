@@ -13,7 +13,7 @@ use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use passbridge::config::IngestConfig;
 use passbridge::delivery::Sequence;
-use passbridge::event::{Instant, Property};
+use passbridge::event::Instant;
 use passbridge::ingest::{
     Counts, FormatChoice, IngestError, IngestOptions, IngestSummary, InputPath, Observer, Progress, load,
     preview,
@@ -234,7 +234,6 @@ fn the_demo_has_every_kind_for_each_of_three_requestors() {
     let mut met = std::collections::BTreeSet::new();
     let summary = preview(&inputs, &intake.options, &mut |event| {
         met.insert((event.requestor_id().as_str().to_owned(), event.kind()));
-        assert!(event.property(Property::DeviceId).is_some());
         ControlFlow::Continue(())
     });
     assert_eq!((summary.total, met.len()), (counts(56, 0, 0, 0, 0), 3 * 18));

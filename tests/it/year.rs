@@ -416,3 +416,65 @@ fn a_recount_finds_every_row_that_was_tampered_with() {
         assert_ne!(house.buffer.verify().expect("a recount"), [], "{damage}");
     }
 }
+
+#[test]
+fn a_buffer_with_a_second_name_is_refused() {
+    let house = House::new();
+    std::fs::hard_link(house.buffer.path(), house.dir.path().join("second.db")).expect("a hard link");
+    let refused = Buffer::open(&buffer_options(house.buffer.path().to_owned(), &house.clock)).expect_err("two names");
+    assert!(matches!(refused, BufferError::File { .. }), "{refused}");
+}
+
+#[test]
+fn a_broken_line_is_forgotten_with_the_person_that_it_names_however_it_is_broken() {
+    let forget = Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "user-17".to_owned() };
+    for (text, concerns) in [
+        (r#"{"mvpd":"Sling","mvpd_user_id":"user-17"}"#, true),
+        (r#"{"data":{"mvpd":"Sling","mvpd_user_id":"user-17"}}"#, true),
+        (r#"{"mvpd":"Sling","mvpd_user_id":"user-17","mvpd_user_id":"other"}"#, true),
+        (r#"{"mvpd":"Sling","mvpdUserId":"user-17"}"#, true),
+        (r#"{"mvpd":"Sling ","mvpd_user_id":" user-17 "}"#, true),
+        (r#"{"mvpd_user_id":"user-17"}"#, true),
+        (r#"{"mvpd":"Sling","mvpd_user_id":"\u0075ser-17"}"#, true),
+        (r#"{"mvpd":"Sling","mvpd_user_id":"user-17""#, true),
+        (r#"{"mvpd":"Other","mvpd_user_id":"user-17"}"#, false),
+        (r#"{"mvpd":"Sling","mvpd_user_id":"user-171"}"#, false),
+        ("", false),
+    ] {
+        assert_eq!(forget.concerns(text), concerns, "{text}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_no_proof_of_an_account_that_balances() {
+    let house = House::new();
+    house.store(plays(500));
+    let path = house.buffer.path().to_owned();
+    let database = rusqlite::Connection::open(&path).expect("the database opens");
+    database.pragma_update(None, "wal_checkpoint", "TRUNCATE").expect("a checkpoint");
+    drop(database);
+    let mut bytes = std::fs::read(&path).expect("the file");
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x55);
+    let damaged = house.dir.path().join("damaged.db");
+    std::fs::write(&damaged, bytes).expect("the damage");
+    let buffer = Buffer::open(&buffer_options(damaged, &house.clock)).expect("it opens all the same");
+    assert_ne!(buffer.verify().unwrap_or_default(), []);
+}
+
+/// Every schema ever released must open; a release that forgets to add its buffer fails here.
+#[test]
+fn a_buffer_of_every_released_schema_opens_and_balances() {
+    let house = House::new();
+    let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
+    let latest: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version");
+    for version in 1..=latest {
+        let stored = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/buffers/schema-{version}.sqlite"));
+        let copy = house.dir.path().join(format!("{version}.db"));
+        std::fs::copy(&stored, &copy).unwrap_or_else(|error| panic!("{stored:?}: {error}"));
+        let buffer = Buffer::open(&buffer_options(copy, &house.clock)).expect("it opens");
+        assert_eq!(buffer.verify().expect("a recount"), []);
+        let status = buffer.status().expect("a status");
+        assert_eq!((status.accounting.ingested.events, status.parked, status.inbox), (20, 20, 1));
+    }
+}
