@@ -72,7 +72,7 @@ pub(super) struct Failure {
     what: String,
     causes: Vec<String>,
     /// What to do about it.
-    advice: String,
+    pub(super) advice: String,
     /// The exit status.
     pub(super) exit: Exit,
 }
@@ -82,6 +82,15 @@ impl From<CliError> for Failure {
         let causes = causes(&error);
         let (exit, advice) = judge(&error);
         Failure { what: error.to_string(), causes, advice, exit }
+    }
+}
+
+impl Failure {
+    /// What happened and why, for a line of the log.
+    pub(super) fn on_one_line(&self) -> String {
+        let mut line = self.what.clone();
+        self.causes.iter().for_each(|cause| line.push_str(&format!(": {cause}")));
+        line
     }
 }
 

@@ -56,9 +56,9 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         };
         schedule::run(timetable, &context.clock, last_started, stopped, async || {
             report.drains += 1;
-            if let Err(error) = pass.run(&stop).await {
+            if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
                 report.failed += 1;
-                tracing::error!("{}", Failure::from(error));
+                log_failure(&Failure::from(error));
             }
         })
         .await;
@@ -66,6 +66,16 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     })?;
     context.form.report(&report)?;
     Ok(Exit::Done)
+}
+
+/// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
+fn log_failure(failure: &Failure) {
+    let (why, advice, exit) = (failure.on_one_line(), failure.advice.as_str(), failure.exit.code());
+    if failure.exit == Exit::LockHeld {
+        tracing::warn!(why, advice, exit, "no drain in this slot; the next slot tries again");
+    } else {
+        tracing::error!(why, advice, exit, "the drain of this slot failed; the next slot tries again");
+    }
 }
 
 /// When the last completed drain began: what was stored after that waits for the next one.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::InputError;
+use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
 use crate::readers::UnknownKeys;
 
@@ -150,6 +150,9 @@ pub struct IngestSummary {
     /// The file of the rejected lines, where there are any; durable.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
+    /// Why rows were left in the inbox, where they were; always `None` of files.
+    #[serde(skip)]
+    pub left: Option<IngestError>,
 }
 
 /// A summary in the making.
@@ -167,6 +170,7 @@ impl Tally {
             failures: Vec::new(),
             warnings: Vec::new(),
             rejects_path: None,
+            left: None,
         };
         Tally { summary, unknown: UnknownKeys::default() }
     }
