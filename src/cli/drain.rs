@@ -9,6 +9,7 @@ use super::Context;
 use super::args::duration;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::hint;
 use super::output;
 use super::pass::{InboxReport, Pass, PassReport};
 use super::signals;
@@ -75,7 +76,7 @@ impl fmt::Display for DrainReport {
             (run.retries, "attempts repeated"),
         ] {
             if count > 0 {
-                writeln!(out, "  {count} {what}")?;
+                writeln!(out, "  {count} {}", hint::complete(what))?;
             }
         }
         if run.suites.len() > 1 {

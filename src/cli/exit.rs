@@ -13,7 +13,7 @@ pub enum Exit {
     Failed = 1,
     /// The arguments or the configuration are wrong, or there is no buffer yet. Nothing was changed.
     Usage = 2,
-    /// Done, but this run left events dead or held, or `ingest` rejected lines.
+    /// Done, but this run left events dead or held, or lines were rejected or in conflict, or the inbox was left.
     Unclean = 3,
     /// Stopped with events pending that could have gone; those parked or paused do not count. For `status --max-age`: the
     /// oldest of them, or the last completed run, is older than allowed.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::hint;
 use super::settings::SettingsError;
 use crate::buffer::BufferError;
 use crate::collection::CollectionError;
@@ -98,7 +99,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "error: {}", self.what)?;
         self.causes.iter().try_for_each(|cause| write!(out, "\n  cause: {cause}"))?;
-        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", self.advice) }
+        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", hint::complete(&self.advice)) }
     }
 }
 

@@ -15,20 +15,20 @@ use super::settings::Settings;
 use super::table::Table;
 use crate::buffer::Buffer;
 use crate::clock::Clock;
-use crate::ingest::{self, FormatChoice, IngestOptions, IngestSummary, InputPath};
+use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath};
 use crate::readers::Format;
 
 /// Stores events from files or standard input, each exactly once.
 ///
 /// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A line that is
-/// no event is kept with its file, line and reason in ingest.rejects_dir, and the rest goes in; mend the lines there and
-/// ingest that file. A file ingested again, whole or in part, stores nothing twice.
+/// no event, or that says something else under the event_id of another, is kept with its file, line and reason in
+/// ingest.rejects_dir, and the rest goes in; mend the lines there and ingest that file. A file ingested again, whole or in part, stores nothing twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status:
   0  done
   1  an input could not be read to its end; the whole lines before the break are stored
-  3  lines were rejected
+  3  lines were rejected, or in conflict with events that are stored
 
 Examples:
   passbridge ingest events.ndjson more.csv.gz
@@ -98,7 +98,8 @@ impl IngestReport {
     }
 
     fn exit(&self) -> Exit {
-        match (self.failures.is_empty(), self.summary.total.rejected) {
+        let Counts { rejected, conflicts, .. } = self.summary.total;
+        match (self.failures.is_empty(), rejected + conflicts) {
             (false, _) => Exit::Failed,
             (true, 0) => Exit::Done,
             (true, _) => Exit::Unclean,

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::failure::{CliError, Failure};
+use super::hint;
 use super::progress::DrainProgress;
 use super::settings::Settings;
 use crate::buffer::{Buffer, RetentionPolicy};
@@ -126,7 +127,8 @@ impl Pass {
         let report = blocking(move || buffer.retain(policy)).await?;
         if report.clock_jumped {
             tracing::warn!(
-                "the clock has jumped, so nothing was deleted; if it is right now: passbridge retention --trust-clock"
+                "the clock has jumped, so nothing was deleted; if it is right now: {}",
+                hint::complete("passbridge retention --trust-clock")
             );
         }
         Ok(())

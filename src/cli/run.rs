@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::{CliError, Failure};
+use super::hint;
 use super::pass::Pass;
 use super::signals;
 use crate::buffer::Buffer;
@@ -70,11 +71,11 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
 
 /// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
 fn log_failure(failure: &Failure) {
-    let (why, advice, exit) = (failure.on_one_line(), failure.advice.as_str(), failure.exit.code());
+    let (why, advice, exit) = (failure.on_one_line(), hint::complete(&failure.advice), failure.exit.code());
     if failure.exit == Exit::LockHeld {
-        tracing::warn!(why, advice, exit, "no drain in this slot; the next slot tries again");
+        tracing::warn!(why, %advice, exit, "no drain in this slot; the next slot tries again");
     } else {
-        tracing::error!(why, advice, exit, "the drain of this slot failed; the next slot tries again");
+        tracing::error!(why, %advice, exit, "the drain of this slot failed; the next slot tries again");
     }
 }
 
