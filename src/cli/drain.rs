@@ -19,8 +19,9 @@ use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
-/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM or
-/// SIGINT lets the requests in flight finish and records them; a second signal ends at once, and loses nothing either.
+/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM,
+/// SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal ends at once, and loses nothing
+/// either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status:

@@ -20,6 +20,8 @@ pub enum Exit {
     Pending = 4,
     /// Another drain holds the lock of this buffer: the `EX_TEMPFAIL` of sysexits.h, worth a try later.
     LockHeld = 75,
+    /// A second signal, and that was SIGHUP: ended at once, like [`Exit::Interrupted`].
+    HungUp = 129,
     /// A second SIGINT: ended at once. What was in flight is in doubt, and on record as such.
     Interrupted = 130,
     /// A second SIGTERM: ended at once, like [`Exit::Interrupted`].

@@ -26,11 +26,8 @@ pub(super) fn complete(message: &str) -> Cow<'_, str> {
 fn with_config(message: &str, config: &Path) -> String {
     let config = config.display().to_string();
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@%:,".contains(letter);
-    let quoted = if config.chars().all(is_plain) {
-        config
-    } else {
-        format!("'{}'", config.replace('\'', "'\\''"))
-    };
+    let quoted =
+        if config.chars().all(is_plain) { config } else { format!("'{}'", config.replace('\'', "'\\''")) };
     message.replace("passbridge ", &format!("passbridge --config {quoted} "))
 }
 

@@ -1,6 +1,7 @@
 //! `ingest`: events from files or standard input.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
-use super::output;
+use super::output::{self, Form};
 use super::progress::IngestProgress;
 use super::settings::Settings;
 use super::table::Table;
@@ -38,7 +39,8 @@ pub(super) struct Args {
     /// The format of the inputs.
     #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
     format: FormatArg,
-    /// Read and validate everything, and store nothing.
+    /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
+    /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
     dry_run: bool,
     /// The files, or `-` for standard input.
@@ -107,12 +109,30 @@ impl IngestReport {
     }
 }
 
+impl IngestReport {
+    fn inputs(&self) -> impl Iterator<Item = (&str, &Counts)> {
+        self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts))
+    }
+
+    /// What there is to say where nothing was stored.
+    fn write_preview(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["input", "read", "events", "rejected"]);
+        let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
+        for (name, counts) in self.inputs().chain(total) {
+            table.row(&[&name, &counts.read, &(counts.read - counts.rejected), &counts.rejected]);
+        }
+        write!(out, "{table}  nothing was stored (--dry-run)")
+    }
+}
+
 impl fmt::Display for IngestReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dry_run {
+            return self.write_preview(out);
+        }
         let mut table = Table::new(&["input", "read", "stored", "duplicates", "conflicts", "rejected"]);
         let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
-        let inputs = self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts));
-        for (name, counts) in inputs.chain(total) {
+        for (name, counts) in self.inputs().chain(total) {
             table.row(&[
                 &name,
                 &counts.read,
@@ -123,9 +143,6 @@ impl fmt::Display for IngestReport {
             ]);
         }
         table.fmt(out)?;
-        if self.dry_run {
-            writeln!(out, "  nothing was stored (--dry-run)")?;
-        }
         match &self.rejects {
             Some(path) => {
                 writeln!(out, "  rejected lines: {} (mend them there, and ingest that file)", path.display())
@@ -139,18 +156,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let options = options(&settings, args.format.choice(), &context.clock);
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
-    let summary = if args.dry_run {
-        ingest::preview(&inputs, &options, &mut |_| std::ops::ControlFlow::Continue(()))
-    } else {
-        let buffer = Buffer::open(&context.buffer_options(&settings))?;
-        let mut progress = IngestProgress::new();
-        let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
-        progress.finish();
-        loaded?
-    };
-    let report = IngestReport::new(summary, args.dry_run);
+    if args.dry_run {
+        return preview(&inputs, &options, context);
+    }
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let mut progress = IngestProgress::new();
+    let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
+    progress.finish();
+    let report = IngestReport::new(loaded?, false);
     report.warn();
     context.form.report(&report)?;
+    Ok(report.exit())
+}
+
+/// Prints the events, and stores nothing.
+fn preview(inputs: &[InputPath], options: &IngestOptions, context: &Context) -> Result<Exit, CliError> {
+    let summary = match context.form {
+        Form::Json => ingest::preview(inputs, options, &mut |_| ControlFlow::Continue(())),
+        Form::Text => {
+            let mut lines = output::Lines::new();
+            let summary = ingest::preview(inputs, options, &mut |event| lines.json(event));
+            lines.finish()?;
+            summary
+        }
+    };
+    let report = IngestReport::new(summary, true);
+    report.warn();
+    match context.form {
+        Form::Json => context.form.report(&report)?,
+        Form::Text => output::note(&report),
+    }
     Ok(report.exit())
 }
 

@@ -276,9 +276,9 @@ impl Load<'_> {
         report: &StoreReport,
     ) -> Result<(), IngestError> {
         for conflict in &report.conflicts {
-            let Some(event) = events.iter().find(|event| event.line == conflict.line) else { continue };
+            let Ok(found) = events.binary_search_by_key(&conflict.line, |event| event.line) else { continue };
             let reason = conflict_reason(&FirstLine::of(conflict));
-            let text = canonical_text(event);
+            let text = canonical_text(&events[found]);
             let excerpt = Excerpt::of(text.as_bytes());
             let kept = Reject::new(self.tally.path(input), conflict.line, &excerpt, reason).kept;
             self.rejects.write([kept.as_str()].into_iter())?;
