@@ -106,8 +106,14 @@ impl fmt::Display for Failure {
 fn causes(error: &CliError) -> Vec<String> {
     let mut causes = Vec::new();
     let mut source = error.source();
+    let mut said = error.to_string();
     while let Some(cause) = source {
-        causes.push(cause.to_string());
+        // Some messages end with their cause already.
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            causes.push(text.clone());
+        }
+        said = text;
         source = cause.source();
     }
     causes

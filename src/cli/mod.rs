@@ -92,6 +92,9 @@ impl Context {
     fn settings(&self) -> Result<Settings, CliError> {
         let settings = settings::read(&settings::find(self.config.as_deref())?)?;
         log::start(&settings.config.log);
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(settings)
     }
 

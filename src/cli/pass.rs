@@ -55,6 +55,9 @@ impl InboxReport {
         for warning in &moved.warnings {
             tracing::warn!("{warning}");
         }
+        if let Some(path) = &moved.rejects_path {
+            tracing::warn!(path = %path.display(), "rows of the inbox were rejected, and are kept");
+        }
         let left = moved.left.map(|error| Failure::from(CliError::from(error)).on_one_line());
         if let Some(why) = &left {
             tracing::warn!(why, "the inbox was left; what is in the buffer is sent");
