@@ -22,8 +22,8 @@ pub struct Explanation {
     pub event_id: EventId,
     /// The event, as one line of NDJSON would carry it.
     pub event: PassEvent,
-    /// The destination.
-    pub rsid: String,
+    /// The destination; `None` where the requestor has none yet.
+    pub rsid: Option<String>,
     /// Why nothing is sent; `None` when something is.
     pub dead: Option<DeadReason>,
     /// Whom it counts for.
@@ -67,7 +67,7 @@ pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
     let mut explanation = Explanation {
         event_id: id,
         event: event.clone(),
-        rsid: form.rsid.to_string(),
+        rsid: Some(form.rsid.to_string()),
         dead: None,
         identity: None,
         tags: Vec::new(),
@@ -104,6 +104,21 @@ pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
     }
     explanation.xml = mapped.hits.iter().map(document).collect();
     explanation
+}
+
+impl Explanation {
+    /// The same for a requestor without a report suite: the form was a stand-in.
+    pub fn without_suite(mut self) -> Explanation {
+        self.rsid = None;
+        for line in self.tags.iter_mut().filter(|line| line.tag == "reportSuiteID") {
+            line.from = no_suite(&self.event);
+        }
+        self
+    }
+}
+
+fn no_suite(event: &PassEvent) -> String {
+    format!("none: {} has no suite yet", event.requestor_id())
 }
 
 fn document(hit: &Hit<'_>) -> String {
@@ -208,7 +223,8 @@ impl fmt::Display for Explanation {
         if let Some(identity) = &self.identity {
             writeln!(out, "visitor   {} {}\n          {}", identity.tag, identity.value, identity.because)?;
         }
-        writeln!(out, "\nhit for report suite {}:", self.rsid)?;
+        let suite = self.rsid.clone().unwrap_or_else(|| no_suite(&self.event));
+        writeln!(out, "\nhit for report suite {suite}:")?;
         for TagLine { tag, label, value, from } in &self.tags {
             let label = label.map(|label| format!("{label} = ")).unwrap_or_default();
             writeln!(out, "  {tag:<15} {label}{value:?}  {from}")?;

@@ -1,15 +1,17 @@
 //! What the program can be told: its commands, and the forms of value that several of them take.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::failure::CliError;
 use super::{
     backup, dead_letter, demo, drain, explain, forget, held, ingest, init, retention, run, sandbox, status,
     suite,
 };
-use crate::buffer::Selection;
+use crate::buffer::{BufferError, Selection};
 use crate::delivery::Sequence;
 
 /// Where to look for help on what a status means; shown below every command's own help.
@@ -18,10 +20,11 @@ Exit status:
     0  done
     1  failed; the message says what holds now
     2  wrong arguments or configuration, or no buffer yet: nothing was changed
-    3  done, but events became dead or held, or lines were rejected
+    3  done, but events became dead or held, or lines were rejected or in conflict,
+       or the inbox was left
     4  stopped with events pending that could have gone; status --max-age: older than allowed
    75  another drain holds the lock of this buffer: try again later
-  130  ended at once by a second SIGINT; 143 by a second SIGTERM
+  130  ended at once by a second SIGINT; 143 by a second SIGTERM; 129 by a second SIGHUP
 
 Configuration: --config, else PASSBRIDGE_CONFIG, else ./passbridge.toml,
 else /etc/passbridge/passbridge.toml.
@@ -90,12 +93,72 @@ pub(super) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    /// The selection that was asked for.
-    pub(super) fn selection(&self) -> Selection {
+    /// The selection that was asked for, once `list` has shown that it is not empty. What was asked for by number or reason
+    /// and is not there at all is refused; `--all` of none is done.
+    pub(super) fn find<T>(
+        &self,
+        names: &Names,
+        list: impl FnOnce(Selection, usize) -> Result<Vec<T>, BufferError>,
+        sequence_of: impl Fn(&T) -> Sequence,
+    ) -> Result<Found, CliError> {
+        let selection = self.selection();
+        let limit = match &selection {
+            Selection::All => return Ok(Found { selection, missing: Vec::new() }),
+            Selection::Reason(_) => 1,
+            Selection::Sequences(sequences) => sequences.len(),
+        };
+        let there: HashSet<i64> =
+            list(selection.clone(), limit)?.iter().map(|one| sequence_of(one).0).collect();
+        let missing: Vec<i64> =
+            self.sequences.iter().copied().filter(|sequence| !there.contains(sequence)).collect();
+        if there.is_empty() {
+            return Err(names.refuse(&missing, self.reason.as_deref()));
+        }
+        Ok(Found { selection, missing })
+    }
+
+    fn selection(&self) -> Selection {
         match &self.reason {
             Some(reason) => Selection::Reason(reason.clone()),
             None if self.all => Selection::All,
             None => Selection::Sequences(self.sequences.iter().copied().map(Sequence).collect()),
+        }
+    }
+}
+
+/// A selection that is not empty.
+pub(super) struct Found {
+    pub(super) selection: Selection,
+    /// The numbers that are not among them.
+    pub(super) missing: Vec<i64>,
+}
+
+/// What events in one state are called.
+pub(super) struct Names {
+    /// What one is: `no dead letter`.
+    pub(super) none: &'static str,
+    /// What many are: `dead letters`.
+    pub(super) many: &'static str,
+    /// The command that shows them.
+    pub(super) list: &'static str,
+}
+
+impl Names {
+    /// Why nothing was done.
+    pub(super) fn refuse(&self, missing: &[i64], reason: Option<&str>) -> CliError {
+        let what = match reason {
+            Some(reason) => format!("there are no {} with the reason {reason:?}", self.many),
+            None => self.missing(missing),
+        };
+        CliError::Refused { what, advice: format!("see which there are: {}", self.list) }
+    }
+
+    /// Says that these are not among them.
+    pub(super) fn missing(&self, missing: &[i64]) -> String {
+        let numbers: Vec<String> = missing.iter().map(i64::to_string).collect();
+        match &numbers[..] {
+            [number] => format!("event {number} is {}", self.none),
+            _ => format!("events {} are {}", numbers.join(", "), self.none),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Context;
-use super::args::{ListArgs, SelectionArgs};
+use super::args::{ListArgs, Names, SelectionArgs};
 use super::exit::Exit;
 use super::failure::CliError;
 use super::held::{self, ChangedReport, RequeueReport};
@@ -14,12 +14,20 @@ use crate::buffer::{Buffer, DeadLetter, Selection};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
+/// What dead letters are called.
+const NAMES: Names =
+    Names { none: "no dead letter", many: "dead letters", list: "passbridge dead-letter list" };
+
 /// Lists, requeues or discards the events that Adobe rejected.
 ///
 /// An event is dead when a reply was about the event itself; a fault of the network never kills one. It stays until someone
 /// decides: requeue it once the cause is mended (an eVar enabled, a suite's setting), or discard it.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
+Exit status of requeue and discard:
+  2  nothing was selected, so nothing was done
+  3  done, but some of the numbers are no dead letters, or a requeue left events that may count twice
+
 Examples:
   passbridge dead-letter list
   passbridge dead-letter requeue --reason 'adobe:NO timestamp'
@@ -82,6 +90,13 @@ impl fmt::Display for ShowReport {
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     let buffer = context.buffer()?;
+    let find = |selection: &SelectionArgs| {
+        selection.find(
+            &NAMES,
+            |wanted, limit| buffer.dead_letters(wanted, limit),
+            |dead: &DeadLetter| dead.seq,
+        )
+    };
     match command {
         Command::List(args) => {
             let dead_letters = buffer.dead_letters(args.selection(), args.limit)?;
@@ -89,14 +104,19 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
         }
         Command::Show { seq } => context.form.report(&show(&buffer, Sequence(*seq))?)?,
         Command::Requeue(args) => {
-            let report = RequeueReport(buffer.requeue_dead(args.selection(), args.requeue())?);
-            context.form.report(&report)?;
-            return Ok(report.exit());
+            let found = find(&args.selection)?;
+            let done = buffer.requeue_dead(found.selection, args.requeue())?;
+            return RequeueReport { done, missing: found.missing }.print(&NAMES, context);
         }
-        Command::Discard(args) => {
-            context
-                .form
-                .report(&ChangedReport { discarded: buffer.discard_dead(args.selection())?, delivered: 0 })?;
+        Command::Discard(selection) => {
+            let found = find(selection)?;
+            let report = ChangedReport {
+                discarded: buffer.discard_dead(found.selection)?,
+                delivered: 0,
+                missing: found.missing,
+                verb: "discarded",
+            };
+            return report.print(&NAMES, context);
         }
     }
     Ok(Exit::Done)
@@ -104,9 +124,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
 
 fn show(buffer: &Buffer, seq: Sequence) -> Result<ShowReport, CliError> {
     let found = buffer.dead_letters(Selection::Sequences(vec![seq]), 1)?;
-    let dead_letter = found.into_iter().next().ok_or_else(|| CliError::Refused {
-        what: format!("event {} is no dead letter", seq.0),
-        advice: "see which there are: passbridge dead-letter list".to_owned(),
-    })?;
+    let dead_letter = found.into_iter().next().ok_or_else(|| NAMES.refuse(&[seq.0], None))?;
     Ok(ShowReport { dead_letter, event: buffer.event(seq)? })
 }

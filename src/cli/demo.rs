@@ -76,7 +76,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = settings::parse("", &folder.0.join(settings::LOCAL_FILE), [])?;
     let sandbox = Sandbox::start(SandboxOptions::default())?;
     let report = show(&settings, &folder.0, &sandbox.url(), context, || sandbox.summary())?;
-    let is_clean = report.analytics.violations.is_empty() && !report.drain.0.left;
+    let is_clean = report.analytics.violations.is_empty() && !report.drain.run.left;
     context.form.report(&report)?;
     Ok(if is_clean { Exit::Done } else { Exit::Failed })
 }
@@ -106,7 +106,9 @@ fn show(
     let mut analytics = analytics();
     // In the order of their names: which of two lanes was first is chance.
     analytics.suites.sort_by(|one, other| one.rsid.cmp(&other.rsid));
-    Ok(DemoReport { ingest, ingest_again, drain: DrainReport(drained.summary), parked, analytics })
+    drained.retained?;
+    let drain = DrainReport { run: drained.summary, inbox: drained.inbox };
+    Ok(DemoReport { ingest, ingest_again, drain, parked, analytics })
 }
 
 fn load(

@@ -9,7 +9,9 @@ use super::Context;
 use super::args::duration;
 use super::exit::Exit;
 use super::failure::CliError;
-use super::pass::{Pass, PassReport};
+use super::hint;
+use super::output;
+use super::pass::{InboxReport, Pass, PassReport};
 use super::signals;
 use super::table::Table;
 use crate::buffer::Buffer;
@@ -17,13 +19,15 @@ use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
-/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM or
-/// SIGINT lets the requests in flight finish and records them; a second signal ends at once, and loses nothing either.
+/// It covers the events stored before it began. One drain at a time per buffer: a second one ends with status 75. SIGTERM,
+/// SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal ends at once, and loses nothing
+/// either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status:
    0  done
-   3  done, and this run left events dead or held
+   1  failed; after a report: the drain is done, but what is old could not be deleted
+   3  done, and this run left events dead or held, or rows of the inbox rejected, in conflict or where they were
    4  events that could have gone are still pending (wins over 3)
   75  another drain holds the lock
 
@@ -49,17 +53,22 @@ pub(super) struct Args {
 
 /// What a drain did.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct DrainReport(pub(super) RunSummary);
+pub(super) struct DrainReport {
+    #[serde(flatten)]
+    pub(super) run: RunSummary,
+    /// What came out of the inbox before.
+    pub(super) inbox: InboxReport,
+}
 
 impl fmt::Display for DrainReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let run = &self.0;
+        let run = &self.run;
         writeln!(
             out,
             "run {}: {} events read, {} delivered in {} hits",
             run.run_id.0, run.read, run.delivered, run.hits
         )?;
+        self.inbox.fmt(out)?;
         for (count, what) in [
             (run.dead, "dead: passbridge dead-letter list"),
             (run.held, "held: passbridge held list"),
@@ -68,7 +77,7 @@ impl fmt::Display for DrainReport {
             (run.retries, "attempts repeated"),
         ] {
             if count > 0 {
-                writeln!(out, "  {count} {what}")?;
+                writeln!(out, "  {count} {}", hint::complete(what))?;
             }
         }
         if run.suites.len() > 1 {
@@ -144,17 +153,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         signals::listen(stop.clone())?;
         pass.run(&stop).await
     })?;
-    let exit = exit(&report);
-    context.form.report(&DrainReport(report.summary))?;
-    Ok(exit)
+    let PassReport { summary, inbox, retained } = report;
+    let report = DrainReport { run: summary, inbox };
+    context.form.report(&report)?;
+    if retained.is_err() {
+        output::note("warning: the drain is done, but what is old was not deleted");
+    }
+    retained.map(|()| exit(&report))
 }
 
 /// The status of a drain. Events left behind win over events that want a look.
-fn exit(report: &PassReport) -> Exit {
-    let RunSummary { left, dead, held, .. } = report.summary;
-    match (left, dead + held + report.inbox_rejected) {
+fn exit(report: &DrainReport) -> Exit {
+    let RunSummary { left, dead, held, .. } = report.run;
+    match (left, dead + held > 0 || report.inbox.is_unclean()) {
         (true, _) => Exit::Pending,
-        (false, 0) => Exit::Done,
-        (false, _) => Exit::Unclean,
+        (false, false) => Exit::Done,
+        (false, true) => Exit::Unclean,
     }
 }

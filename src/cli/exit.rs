@@ -13,13 +13,15 @@ pub enum Exit {
     Failed = 1,
     /// The arguments or the configuration are wrong, or there is no buffer yet. Nothing was changed.
     Usage = 2,
-    /// Done, but this run left events dead or held, or `ingest` rejected lines.
+    /// Done, but this run left events dead or held, or lines were rejected or in conflict, or the inbox was left.
     Unclean = 3,
     /// Stopped with events pending that could have gone; those parked or paused do not count. For `status --max-age`: the
     /// oldest of them, or the last completed run, is older than allowed.
     Pending = 4,
     /// Another drain holds the lock of this buffer: the `EX_TEMPFAIL` of sysexits.h, worth a try later.
     LockHeld = 75,
+    /// A second signal, and that was SIGHUP: ended at once, like [`Exit::Interrupted`].
+    HungUp = 129,
     /// A second SIGINT: ended at once. What was in flight is in doubt, and on record as such.
     Interrupted = 130,
     /// A second SIGTERM: ended at once, like [`Exit::Interrupted`].

@@ -49,17 +49,18 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let event = read_event(&args.event, context.clock.now())?;
-    let form = match mapped_form(event.requestor_id(), context)? {
-        Some(form) => form,
+    let explained = |form: &HitForm| explain(&event, event.identity().0, form);
+    let explanation = match mapped_form(event.requestor_id(), context)? {
+        Some(form) => explained(&form),
         None => {
             output::note(format_args!(
                 "note: {} is mapped to no report suite here; shown with the default settings",
                 event.requestor_id()
             ));
-            HitForm::with_defaults(UNMAPPED_RSID.parse()?)
+            explained(&HitForm::with_defaults(UNMAPPED_RSID.parse()?)).without_suite()
         }
     };
-    context.form.report(&Report(explain(&event, event.identity().0, &form)))?;
+    context.form.report(&Report(explanation))?;
     Ok(Exit::Done)
 }
 
@@ -76,11 +77,13 @@ fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<H
 }
 
 fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
-    let read =
-        if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    let is_standard_input = path == Path::new("-");
+    let read = if is_standard_input { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    let path = if is_standard_input { Path::new("standard input") } else { path };
     let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
+    let name = if is_standard_input { "standard input".to_owned() } else { format!("{path:?}") };
     let refuse = |why: String| CliError::Refused {
-        what: format!("{path:?} holds no event: {why}"),
+        what: format!("{name} holds no event: {why}"),
         advice:
             "schemas/pass-event.schema.json says what an event is; passbridge ingest --dry-run checks many"
                 .to_owned(),
@@ -90,9 +93,20 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
     let mut reader = Format::Ndjson.open(line.as_bytes()).map_err(|error| refuse(error.to_string()))?;
     match reader.next_line(bounds) {
-        Ok(Some(line)) => line.result.map_err(|reason| refuse(reason.to_string())),
+        Ok(Some(line)) => {
+            note_others(line.number, &text);
+            line.result.map_err(|reason| refuse(reason.to_string()))
+        }
         Ok(None) => Err(refuse("it is empty".to_owned())),
         Err(error) => Err(refuse(error.to_string())),
+    }
+}
+
+/// Says which line is shown, where there are several and they are no single object.
+fn note_others(number: u64, text: &str) {
+    let lines = text.lines().count();
+    if lines > 1 && serde_json::from_str::<IgnoredAny>(text).is_err() {
+        output::note(format_args!("note: shown: line {number} of {lines}"));
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::hint;
 use super::settings::SettingsError;
 use crate::buffer::BufferError;
 use crate::collection::CollectionError;
@@ -72,7 +73,7 @@ pub(super) struct Failure {
     what: String,
     causes: Vec<String>,
     /// What to do about it.
-    advice: String,
+    pub(super) advice: String,
     /// The exit status.
     pub(super) exit: Exit,
 }
@@ -85,19 +86,34 @@ impl From<CliError> for Failure {
     }
 }
 
+impl Failure {
+    /// What happened and why, for a line of the log.
+    pub(super) fn on_one_line(&self) -> String {
+        let mut line = self.what.clone();
+        self.causes.iter().for_each(|cause| line.push_str(&format!(": {cause}")));
+        line
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "error: {}", self.what)?;
         self.causes.iter().try_for_each(|cause| write!(out, "\n  cause: {cause}"))?;
-        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", self.advice) }
+        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", hint::complete(&self.advice)) }
     }
 }
 
 fn causes(error: &CliError) -> Vec<String> {
     let mut causes = Vec::new();
     let mut source = error.source();
+    let mut said = error.to_string();
     while let Some(cause) = source {
-        causes.push(cause.to_string());
+        // Some messages end with their cause already.
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            causes.push(text.clone());
+        }
+        said = text;
         source = cause.source();
     }
     causes

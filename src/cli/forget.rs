@@ -12,6 +12,7 @@ use crate::ingest;
 
 /// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
 ///
+/// Values are compared exactly, upper and lower case included; where nobody is found, the report says so, with status 0.
 /// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
 /// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
 /// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` are yours to delete.
@@ -29,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID", requires = "mvpd")]
     mvpd_user_id: Option<String>,
     /// The programmer's ID of the person, as in visitor_id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     visitor_id: Option<String>,
 }
 
@@ -39,11 +40,17 @@ struct ForgetReport {
     events: u64,
     inbox_rows: u64,
     rejected_lines: u64,
+    /// What was looked for, for people.
+    #[serde(skip)]
+    whom: &'static str,
 }
 
 impl fmt::Display for ForgetReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ForgetReport { events, inbox_rows, rejected_lines } = self;
+        let ForgetReport { events, inbox_rows, rejected_lines, whom } = self;
+        if events + inbox_rows + rejected_lines == 0 {
+            return writeln!(out, "nobody found: no event, inbox row or rejected line has exactly {whom}");
+        }
         writeln!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")
     }
 }
@@ -63,9 +70,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
             });
         }
     };
+    let whom = match &forget {
+        Forget::MvpdUser { .. } => "this MVPD and user ID; both are case-sensitive",
+        Forget::Visitor { .. } => "this visitor ID; it is case-sensitive",
+    };
     let lock = buffer.lock()?;
     let Forgotten { events, inbox_rows } = buffer.forget(&forget, &lock)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
-    context.form.report(&ForgetReport { events, inbox_rows, rejected_lines })?;
+    context.form.report(&ForgetReport { events, inbox_rows, rejected_lines, whom })?;
     Ok(Exit::Done)
 }

@@ -5,13 +5,17 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Context;
-use super::args::{ListArgs, SelectionArgs};
+use super::args::{ListArgs, Names, SelectionArgs};
 use super::exit::Exit;
 use super::failure::CliError;
+use super::output;
 use super::table::Table;
 use crate::buffer::{Buffer, HeldEvent, Requeue, Requeued, Selection, Settlement};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
+
+/// What held events are called.
+const NAMES: Names = Names { none: "not held", many: "held events", list: "passbridge held list" };
 
 /// Lists, requeues or settles the events that may have been counted and are not repeated.
 ///
@@ -19,6 +23,10 @@ use crate::event::PassEvent;
 /// what Analytics shows for its time and event, then say what it was.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
+Exit status of requeue and settle:
+  2  nothing was selected, so nothing was done
+  3  done, but some of the numbers are not held, or a requeue left events that may count twice
+
 Examples:
   passbridge held list
   passbridge held settle --delivered 88 89
@@ -40,17 +48,13 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct RequeueArgs {
     #[command(flatten)]
-    selection: SelectionArgs,
+    pub(super) selection: SelectionArgs,
     /// Also those that Analytics may then count twice.
     #[arg(long)]
     accept_repeat: bool,
 }
 
 impl RequeueArgs {
-    pub(super) fn selection(&self) -> Selection {
-        self.selection.selection()
-    }
-
     pub(super) fn requeue(&self) -> Requeue {
         if self.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact }
     }
@@ -121,27 +125,42 @@ pub(super) fn write_event(out: &mut fmt::Formatter<'_>, event: Option<&PassEvent
 
 /// What a requeue did.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct RequeueReport(pub(super) Requeued);
+pub(super) struct RequeueReport {
+    #[serde(flatten)]
+    pub(super) done: Requeued,
+    /// The numbers that named nothing.
+    pub(super) missing: Vec<i64>,
+}
 
 impl RequeueReport {
-    /// Events left behind want a word more.
-    pub(super) fn exit(&self) -> Exit {
-        if self.0.may_double > 0 { Exit::Unclean } else { Exit::Done }
+    /// Prints it. Events left behind, and numbers that named nothing, want a word more.
+    pub(super) fn print(&self, names: &Names, context: &Context) -> Result<Exit, CliError> {
+        context.form.report(self)?;
+        let left = if self.done.may_double > 0 { Exit::Unclean } else { Exit::Done };
+        Ok(missing_exit(names, &self.missing).unwrap_or(left))
     }
+}
+
+/// Names the numbers that named nothing, where there are any.
+fn missing_exit(names: &Names, missing: &[i64]) -> Option<Exit> {
+    if missing.is_empty() {
+        return None;
+    }
+    output::note(format_args!("warning: {}", names.missing(missing)));
+    Some(Exit::Unclean)
 }
 
 impl fmt::Display for RequeueReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} requeued; the next drain sends them", self.0.requeued)?;
-        if self.0.may_double == 0 {
+        writeln!(out, "{} requeued; the next drain sends them", self.done.requeued)?;
+        if self.done.may_double == 0 {
             return Ok(());
         }
         writeln!(
             out,
             "{} left: they may have been counted already, and their suite has no event IDs by which a repeat counts once. \
              To send them all the same: --accept-repeat",
-            self.0.may_double
+            self.done.may_double
         )
     }
 }
@@ -151,43 +170,60 @@ impl fmt::Display for RequeueReport {
 pub(super) struct ChangedReport {
     pub(super) discarded: u64,
     pub(super) delivered: u64,
+    /// The numbers that named nothing.
+    pub(super) missing: Vec<i64>,
+    /// What was done to them, for people.
+    #[serde(skip)]
+    pub(super) verb: &'static str,
+}
+
+impl ChangedReport {
+    /// Prints it. Numbers that named nothing want a word more.
+    pub(super) fn print(&self, names: &Names, context: &Context) -> Result<Exit, CliError> {
+        context.form.report(self)?;
+        Ok(missing_exit(names, &self.missing).unwrap_or(Exit::Done))
+    }
 }
 
 impl fmt::Display for ChangedReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.delivered {
-            0 => writeln!(out, "{} discarded", self.discarded),
-            delivered => writeln!(out, "{delivered} settled as delivered"),
-        }
+        writeln!(out, "{} {}", self.discarded + self.delivered, self.verb)
     }
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     let buffer = context.buffer()?;
+    let find = |selection: &SelectionArgs| {
+        selection.find(&NAMES, |wanted, limit| buffer.held(wanted, limit), |held: &HeldEvent| held.seq)
+    };
     match command {
         Command::List(args) => {
             context.form.report(&ListReport { held: buffer.held(args.selection(), args.limit)? })?;
         }
         Command::Show { seq } => context.form.report(&show(&buffer, Sequence(*seq))?)?,
         Command::Requeue(args) => {
-            let report = RequeueReport(buffer.requeue_held(args.selection(), args.requeue())?);
-            context.form.report(&report)?;
-            return Ok(report.exit());
+            let found = find(&args.selection)?;
+            let done = buffer.requeue_held(found.selection, args.requeue())?;
+            return RequeueReport { done, missing: found.missing }.print(&NAMES, context);
         }
         Command::Settle(args) => {
-            let selection = args.selection.selection();
+            let found = find(&args.selection)?;
             let report = if args.delivered {
                 ChangedReport {
-                    delivered: buffer.settle_held(selection, Settlement::Delivered)?,
+                    delivered: buffer.settle_held(found.selection, Settlement::Delivered)?,
                     discarded: 0,
+                    missing: found.missing,
+                    verb: "settled as delivered",
                 }
             } else {
                 ChangedReport {
-                    discarded: buffer.settle_held(selection, Settlement::Discarded)?,
+                    discarded: buffer.settle_held(found.selection, Settlement::Discarded)?,
                     delivered: 0,
+                    missing: found.missing,
+                    verb: "settled as discarded",
                 }
             };
-            context.form.report(&report)?;
+            return report.print(&NAMES, context);
         }
     }
     Ok(Exit::Done)
@@ -195,9 +231,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
 
 fn show(buffer: &Buffer, seq: Sequence) -> Result<ShowReport, CliError> {
     let held = buffer.held(Selection::Sequences(vec![seq]), 1)?.into_iter().next();
-    let held = held.ok_or_else(|| CliError::Refused {
-        what: format!("event {} is not held", seq.0),
-        advice: "see which are: passbridge held list".to_owned(),
-    })?;
+    let held = held.ok_or_else(|| NAMES.refuse(&[seq.0], None))?;
     Ok(ShowReport { held, event: buffer.event(seq)? })
 }

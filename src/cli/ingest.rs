@@ -1,6 +1,7 @@
 //! `ingest`: events from files or standard input.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -9,26 +10,26 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
-use super::output;
+use super::output::{self, Form};
 use super::progress::IngestProgress;
 use super::settings::Settings;
 use super::table::Table;
 use crate::buffer::Buffer;
 use crate::clock::Clock;
-use crate::ingest::{self, FormatChoice, IngestOptions, IngestSummary, InputPath};
+use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath};
 use crate::readers::Format;
 
 /// Stores events from files or standard input, each exactly once.
 ///
 /// Plain, gzip and Zstandard inputs are told apart by their content. What is reported as stored is on disk. A line that is
-/// no event is kept with its file, line and reason in ingest.rejects_dir, and the rest goes in; mend the lines there and
-/// ingest that file. A file ingested again, whole or in part, stores nothing twice.
+/// no event, or that says something else under the event_id of another, is kept with its file, line and reason in
+/// ingest.rejects_dir, and the rest goes in; mend the lines there and ingest that file. A file ingested again, whole or in part, stores nothing twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status:
   0  done
   1  an input could not be read to its end; the whole lines before the break are stored
-  3  lines were rejected
+  3  lines were rejected, or in conflict with events that are stored
 
 Examples:
   passbridge ingest events.ndjson more.csv.gz
@@ -38,7 +39,8 @@ pub(super) struct Args {
     /// The format of the inputs.
     #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
     format: FormatArg,
-    /// Read and validate everything, and store nothing.
+    /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
+    /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
     dry_run: bool,
     /// The files, or `-` for standard input.
@@ -98,7 +100,8 @@ impl IngestReport {
     }
 
     fn exit(&self) -> Exit {
-        match (self.failures.is_empty(), self.summary.total.rejected) {
+        let Counts { rejected, conflicts, .. } = self.summary.total;
+        match (self.failures.is_empty(), rejected + conflicts) {
             (false, _) => Exit::Failed,
             (true, 0) => Exit::Done,
             (true, _) => Exit::Unclean,
@@ -106,12 +109,30 @@ impl IngestReport {
     }
 }
 
+impl IngestReport {
+    fn inputs(&self) -> impl Iterator<Item = (&str, &Counts)> {
+        self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts))
+    }
+
+    /// What there is to say where nothing was stored.
+    fn write_preview(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["input", "read", "events", "rejected"]);
+        let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
+        for (name, counts) in self.inputs().chain(total) {
+            table.row(&[&name, &counts.read, &(counts.read - counts.rejected), &counts.rejected]);
+        }
+        write!(out, "{table}  nothing was stored (--dry-run)")
+    }
+}
+
 impl fmt::Display for IngestReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dry_run {
+            return self.write_preview(out);
+        }
         let mut table = Table::new(&["input", "read", "stored", "duplicates", "conflicts", "rejected"]);
         let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
-        let inputs = self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts));
-        for (name, counts) in inputs.chain(total) {
+        for (name, counts) in self.inputs().chain(total) {
             table.row(&[
                 &name,
                 &counts.read,
@@ -122,9 +143,6 @@ impl fmt::Display for IngestReport {
             ]);
         }
         table.fmt(out)?;
-        if self.dry_run {
-            writeln!(out, "  nothing was stored (--dry-run)")?;
-        }
         match &self.rejects {
             Some(path) => {
                 writeln!(out, "  rejected lines: {} (mend them there, and ingest that file)", path.display())
@@ -138,18 +156,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let options = options(&settings, args.format.choice(), &context.clock);
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
-    let summary = if args.dry_run {
-        ingest::preview(&inputs, &options, &mut |_| std::ops::ControlFlow::Continue(()))
-    } else {
-        let buffer = Buffer::open(&context.buffer_options(&settings))?;
-        let mut progress = IngestProgress::new();
-        let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
-        progress.finish();
-        loaded?
-    };
-    let report = IngestReport::new(summary, args.dry_run);
+    if args.dry_run {
+        return preview(&inputs, &options, context);
+    }
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let mut progress = IngestProgress::new();
+    let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
+    progress.finish();
+    let report = IngestReport::new(loaded?, false);
     report.warn();
     context.form.report(&report)?;
+    Ok(report.exit())
+}
+
+/// Prints the events, and stores nothing.
+fn preview(inputs: &[InputPath], options: &IngestOptions, context: &Context) -> Result<Exit, CliError> {
+    let summary = match context.form {
+        Form::Json => ingest::preview(inputs, options, &mut |_| ControlFlow::Continue(())),
+        Form::Text => {
+            let mut lines = output::Lines::new();
+            let summary = ingest::preview(inputs, options, &mut |event| lines.json(event));
+            lines.finish()?;
+            summary
+        }
+    };
+    let report = IngestReport::new(summary, true);
+    report.warn();
+    match context.form {
+        Form::Json => context.form.report(&report)?,
+        Form::Text => output::note(&report),
+    }
     Ok(report.exit())
 }
 

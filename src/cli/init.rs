@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::hint;
 use super::settings::{self, SettingsError};
 use crate::buffer::{Buffer, BufferError};
 
@@ -19,7 +20,8 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 /// Writes a commented configuration file and creates the buffer that it names.
 ///
 /// The file is the one of --config or PASSBRIDGE_CONFIG, else ./passbridge.toml. Nothing that exists is overwritten: a file
-/// is kept, and says where the buffer goes; a buffer ends the command with status 2.
+/// is kept, and says where the buffer goes; a buffer that has no file yet gets one. Where both exist, the command ends with
+/// status 2.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
 pub(super) struct Args {}
@@ -30,14 +32,18 @@ struct InitReport {
     config: PathBuf,
     config_written: bool,
     buffer: PathBuf,
+    buffer_created: bool,
 }
 
 impl fmt::Display for InitReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.config_written { "written" } else { "kept as it was" };
+        let kept = "kept as it was";
+        let verb = if self.config_written { "written" } else { kept };
         writeln!(out, "configuration  {}  ({verb})", self.config.display())?;
-        writeln!(out, "buffer         {}  (created)", self.buffer.display())?;
-        writeln!(out, "\nnext: passbridge suite add --requestor ID --rsid RSID --collection-url URL")
+        let verb = if self.buffer_created { "created" } else { kept };
+        writeln!(out, "buffer         {}  ({verb})", self.buffer.display())?;
+        let next = "passbridge suite add --requestor ID --rsid RSID --collection-url URL";
+        writeln!(out, "\nnext: {}", hint::complete(next))
     }
 }
 
@@ -47,19 +53,25 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         Err(SettingsError::NotFound(_)) => PathBuf::from(settings::LOCAL_FILE),
         Err(error) => return Err(error.into()),
     };
-    // A buffer that exists ends the command before anything is written, also where the new file would name it.
-    let settings = match settings::read(&file) {
+    let (settings, has_file) = match settings::read(&file) {
         Err(SettingsError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            settings::read_text(TEMPLATE, &file)?
+            (settings::read_text(TEMPLATE, &file)?, false)
         }
-        read => read?,
+        read => (read?, true),
     };
-    if settings.config.buffer.path.exists() {
-        return Err(BufferError::Exists(settings.config.buffer.path).into());
+    let options = context.buffer_options(&settings);
+    let buffer_created = !options.path.exists();
+    match (buffer_created, has_file) {
+        (true, _) => {}
+        // Whatever lies where the new file would name it must be a buffer.
+        (false, false) => drop(Buffer::open(&options)?),
+        (false, true) => return Err(BufferError::Exists(options.path).into()),
     }
     let config_written = write_template(&file)?;
-    Buffer::create(&context.buffer_options(&settings))?;
-    let report = InitReport { config: settings.file, config_written, buffer: settings.config.buffer.path };
+    if buffer_created {
+        Buffer::create(&options)?;
+    }
+    let report = InitReport { config: settings.file, config_written, buffer: options.path, buffer_created };
     context.form.report(&report)?;
     Ok(Exit::Done)
 }

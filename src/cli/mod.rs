@@ -16,6 +16,7 @@ mod explain;
 mod failure;
 mod forget;
 mod held;
+mod hint;
 mod ingest;
 mod init;
 mod log;
@@ -58,6 +59,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    hint::note_config(cli.config.as_deref());
     let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
     match &cli.command {
         Command::Demo(args) => demo::run(args, &context),
@@ -90,6 +92,9 @@ impl Context {
     fn settings(&self) -> Result<Settings, CliError> {
         let settings = settings::read(&settings::find(self.config.as_deref())?)?;
         log::start(&settings.config.log);
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(settings)
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
@@ -42,6 +43,37 @@ impl Form {
 pub(super) fn text(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Prints lines that are a command's whole output, as they come.
+pub(super) struct Lines {
+    out: io::BufWriter<io::StdoutLock<'static>>,
+    broken: Option<io::Error>,
+}
+
+impl Lines {
+    pub(super) fn new() -> Lines {
+        Lines { out: io::BufWriter::new(io::stdout().lock()), broken: None }
+    }
+
+    /// Prints a line, or breaks where nobody can read it any more.
+    pub(super) fn json(&mut self, line: &impl Serialize) -> ControlFlow<()> {
+        let written = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
+        match written.and_then(|()| writeln!(self.out)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.broken = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), CliError> {
+        quiet(match self.broken.take() {
+            Some(error) => Err(error),
+            None => self.out.flush(),
+        })
+    }
 }
 
 /// Tells a person something beside the report.

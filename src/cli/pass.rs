@@ -1,19 +1,24 @@
 //! One drain as the command line does it: lock, inbox, drain, retention. `drain` makes one, `run` one per slot.
 
 use std::env;
+use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::Context;
-use super::failure::CliError;
+use super::failure::{CliError, Failure};
+use super::hint;
 use super::progress::DrainProgress;
 use super::settings::Settings;
 use crate::buffer::{Buffer, RetentionPolicy};
 use crate::collection::{BreakerOptions, Collection, CollectionOptions, ProxySettings};
 use crate::config::DeliveryConfig;
 use crate::drain::{self, AfterRestore, DrainOptions, RetryLimits, RunSummary, Stop, StopReason};
-use crate::ingest::{self, FormatChoice, IngestOptions};
+use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary};
 
 /// Everything that a drain needs, opened once.
 pub(super) struct Pass {
@@ -28,8 +33,66 @@ pub(super) struct Pass {
 #[derive(Debug)]
 pub(super) struct PassReport {
     pub(super) summary: RunSummary,
-    /// Rows of the inbox that are no event.
-    pub(super) inbox_rejected: u64,
+    pub(super) inbox: InboxReport,
+    /// Whether what is old could be deleted after a drain that is done.
+    pub(super) retained: Result<(), CliError>,
+}
+
+/// What became of the inbox.
+#[derive(Debug, Serialize)]
+pub(super) struct InboxReport {
+    #[serde(flatten)]
+    pub(super) counts: Counts,
+    /// The file of its rows that are no event, or lost against one.
+    pub(super) rejects: Option<PathBuf>,
+    /// Why rows were left in it.
+    pub(super) left: Option<String>,
+}
+
+impl InboxReport {
+    /// Tells of it in the log.
+    fn new(moved: IngestSummary) -> InboxReport {
+        for warning in &moved.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(path) = &moved.rejects_path {
+            tracing::warn!(path = %path.display(), "rows of the inbox were rejected, and are kept");
+        }
+        let left = moved.left.map(|error| Failure::from(CliError::from(error)).on_one_line());
+        if let Some(why) = &left {
+            tracing::warn!(why, "the inbox was left; what is in the buffer is sent");
+        }
+        InboxReport { counts: moved.total, rejects: moved.rejects_path, left }
+    }
+
+    /// Whether a person has to look at it.
+    pub(super) fn is_unclean(&self) -> bool {
+        self.counts.rejected + self.counts.conflicts > 0 || self.left.is_some()
+    }
+}
+
+impl fmt::Display for InboxReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { read, stored, duplicates, conflicts, rejected } = self.counts;
+        if read > 0 {
+            write!(out, "  inbox: {read} rows, {stored} stored")?;
+            for (count, what) in
+                [(duplicates, "duplicates"), (conflicts, "conflicts"), (rejected, "rejected")]
+            {
+                if count > 0 {
+                    write!(out, ", {count} {what}")?;
+                }
+            }
+            match &self.rejects {
+                Some(path) => writeln!(out, ": {}", path.display())?,
+                None => writeln!(out)?,
+            }
+        }
+        match &self.left {
+            Some(why) => writeln!(out, "  the inbox was left: {why}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Pass {
@@ -49,18 +112,17 @@ impl Pass {
         let lock = self.buffer.lock()?;
         let (buffer, inbox) = (self.buffer.clone(), self.inbox.clone());
         let moved = blocking(move || ingest::take_inbox(&buffer, &inbox, &mut ())).await?;
-        for warning in &moved.warnings {
-            tracing::warn!("{warning}");
-        }
+        let inbox = InboxReport::new(moved);
         let progress = DrainProgress::start(&self.buffer);
         let drained = drain::drain(&self.buffer, &self.collection, &self.options, stop.clone(), &lock).await;
         drop(progress);
         let summary = drained?;
         // Who waits for the stop waits for nothing else; the next drain deletes as well.
-        if !matches!(summary.stopped, Some(StopReason::Signal | StopReason::Deadline)) {
-            self.retain().await?;
-        }
-        Ok(PassReport { summary, inbox_rejected: moved.total.rejected })
+        let retained = match summary.stopped {
+            Some(StopReason::Signal | StopReason::Deadline) => Ok(()),
+            _ => self.retain().await,
+        };
+        Ok(PassReport { summary, inbox, retained })
     }
 
     async fn retain(&self) -> Result<(), CliError> {
@@ -68,7 +130,8 @@ impl Pass {
         let report = blocking(move || buffer.retain(policy)).await?;
         if report.clock_jumped {
             tracing::warn!(
-                "the clock has jumped, so nothing was deleted; if it is right now: passbridge retention --trust-clock"
+                "the clock has jumped, so nothing was deleted; if it is right now: {}",
+                hint::complete("passbridge retention --trust-clock")
             );
         }
         Ok(())

@@ -33,7 +33,8 @@ impl fmt::Display for Report {
         if clock_jumped {
             return writeln!(
                 out,
-                "nothing deleted: the clock has jumped by more than a week. If it is right now: passbridge retention --trust-clock"
+                "nothing deleted: the clock has jumped by more than a week. If it is right now: {}",
+                super::hint::complete("passbridge retention --trust-clock")
             );
         }
         writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;

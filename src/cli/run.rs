@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::{CliError, Failure};
+use super::hint;
 use super::pass::Pass;
 use super::signals;
 use crate::buffer::Buffer;
@@ -21,7 +22,7 @@ const RUNS_LOOKED_AT: usize = 100;
 ///
 /// Slots missed while the host was down, asleep or busy become one drain. New report suites are seen by the next drain,
 /// without a restart; a changed configuration needs one. A drain that fails is logged and tried again at the next slot.
-/// SIGTERM or SIGINT lets the requests in flight finish, records them, and exits 0.
+/// SIGTERM, SIGINT or SIGHUP lets the requests in flight finish, records them, and exits 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}
@@ -56,9 +57,9 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         };
         schedule::run(timetable, &context.clock, last_started, stopped, async || {
             report.drains += 1;
-            if let Err(error) = pass.run(&stop).await {
+            if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
                 report.failed += 1;
-                tracing::error!("{}", Failure::from(error));
+                log_failure(&Failure::from(error));
             }
         })
         .await;
@@ -66,6 +67,16 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     })?;
     context.form.report(&report)?;
     Ok(Exit::Done)
+}
+
+/// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
+fn log_failure(failure: &Failure) {
+    let (why, advice, exit) = (failure.on_one_line(), hint::complete(&failure.advice), failure.exit.code());
+    if failure.exit == Exit::LockHeld {
+        tracing::warn!(why, %advice, exit, "no drain in this slot; the next slot tries again");
+    } else {
+        tracing::error!(why, %advice, exit, "the drain of this slot failed; the next slot tries again");
+    }
 }
 
 /// When the last completed drain began: what was stored after that waits for the next one.

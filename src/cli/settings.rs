@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) config: Config,
     /// When `run` drains.
     pub(super) timetable: Timetable,
+    /// Variables that look meant for us and are not read.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Why there is no usable configuration.
@@ -150,9 +152,11 @@ pub(super) fn parse(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
     let known = defaults();
+    let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+    let warnings = variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
     let mut table = Table::new();
     for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {
-        check(&given)?;
+        check(&given, &known[&given.section][&given.key])?;
         let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(section) = section {
             section.insert(given.key, given.value);
@@ -167,7 +171,7 @@ pub(super) fn parse(
     let folder = file.parent().unwrap_or(Path::new("/"));
     config.buffer.path = folder.join(&config.buffer.path);
     config.ingest.rejects_dir = folder.join(&config.ingest.rejects_dir);
-    Ok(Settings { file: file.to_owned(), config, timetable })
+    Ok(Settings { file: file.to_owned(), config, timetable, warnings })
 }
 
 /// Every section and key that exists, with its default.
@@ -237,39 +241,55 @@ fn in_environment(
             }
             continue;
         };
-        let refuse = |why: &str| bad_value(name.to_owned(), &format!("{section}.{key}"), why.to_owned());
-        let text = text.to_str().ok_or_else(|| refuse("it is not UTF-8"))?;
-        let value = match default {
-            Value::Integer(_) => {
-                Value::Integer(text.parse().map_err(|_| refuse("it must be a whole number"))?)
-            }
-            Value::Boolean(_) => {
-                Value::Boolean(text.parse().map_err(|_| refuse("it must be true or false"))?)
-            }
-            _ => Value::String(text.to_owned()),
+        let text = text.to_str().ok_or_else(|| {
+            bad_value(name.to_owned(), &format!("{section}.{key}"), "it is not UTF-8".to_owned())
+        })?;
+        // A text that is no such value stays text, and is refused with the rest.
+        let typed = match default {
+            Value::Integer(_) => text.parse().ok().map(Value::Integer),
+            Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            _ => None,
         };
+        let value = typed.unwrap_or_else(|| Value::String(text.to_owned()));
         found.push(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() });
     }
     Ok(found)
 }
 
 /// Checks one value by itself: its type, its range, and that a path or text is not empty.
-fn check(given: &Given) -> Result<(), SettingsError> {
+fn check(given: &Given, default: &Value) -> Result<(), SettingsError> {
     let Given { section, key, value, place } = given;
     let refuse = |why: String| bad_value(place.clone(), &format!("{section}.{key}"), why);
+    let range = RANGES.iter().find(|(of_section, of_key, _)| of_section == section && of_key == key);
+    let fits = match (default, value.as_integer(), range) {
+        (Value::Integer(_), Some(number), Some((_, _, range))) => range.contains(&number),
+        (Value::Integer(_), number, None) => number.is_some_and(|number| number >= 0),
+        (Value::Integer(_), None, Some(_)) => false,
+        (Value::Boolean(_), ..) => value.is_bool(),
+        _ => true,
+    };
+    if !fits {
+        let wanted = match (default, range) {
+            (Value::Boolean(_), _) => "true or false".to_owned(),
+            (_, Some((_, _, range))) => format!("a whole number from {} to {}", range.start(), range.end()),
+            (_, None) => "a whole number, 0 or more".to_owned(),
+        };
+        return Err(refuse(format!("{value} must be {wanted}")));
+    }
     let alone = Table::from_iter([(key.clone(), value.clone())]);
     Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))]))
         .map_err(|error| refuse(error.message().to_owned()))?;
     if value.as_str() == Some("") {
         return Err(refuse("it is empty".to_owned()));
     }
-    let range = RANGES.iter().find(|(of_section, of_key, _)| of_section == section && of_key == key);
-    match (range, value.as_integer()) {
-        (Some((_, _, range)), Some(number)) if !range.contains(&number) => {
-            Err(refuse(format!("{number} must be {} to {}", range.start(), range.end())))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
+}
+
+/// What to say of a variable that names a key without its section.
+fn without_section(name: &str, known: &Table) -> Option<String> {
+    let rest = name.strip_prefix(VARIABLE_PREFIX)?;
+    let (section, key, _) = keys(known).find(|(_, key, _)| key.to_ascii_uppercase() == rest)?;
+    Some(format!("the variable {name} is not read; did you mean {}?", variable(section, key)))
 }
 
 /// The variable that overrides a key.
@@ -286,6 +306,9 @@ fn bad_value(place: String, key: &str, why: String) -> SettingsError {
 }
 
 fn unknown_section(place: String, name: &str, known: &Table) -> SettingsError {
+    if let Some((section, key, _)) = keys(known).find(|(_, key, _)| *key == name) {
+        return bad_value(place, name, format!("it stands in no section; did you mean {section}.{key}?"));
+    }
     let nearest = nearest(name, known.keys().cloned());
     SettingsError::Unknown { place, what: "section", name: name.to_owned(), nearest }
 }
@@ -360,13 +383,16 @@ mod tests {
             ("[buffer]\nlanes = 8", vec![], format!("{file}:2: unknown key \"lanes\"; the nearest is \"delivery.lanes\"")),
             ("\n[delivry]", vec![], format!("{file}:2: unknown section \"delivry\"; the nearest is \"delivery\"")),
             ("delivery = 3", vec![], format!("{file}:1: delivery: it is a section: write [delivery]")),
-            ("[delivery]\nlanes = 0", vec![], format!("{file}:2: delivery.lanes: 0 must be 1 to 1024")),
-            ("delivery.lanes = 1025", vec![], format!("{file}:1: delivery.lanes: 1025 must be 1 to 1024")),
+            ("[delivery]\nlanes = 0", vec![], format!("{file}:2: delivery.lanes: 0 must be a whole number from 1 to 1024")),
+            ("delivery.lanes = 1025", vec![], format!("{file}:1: delivery.lanes: 1025 must be a whole number from 1 to 1024")),
+            ("[delivery]\nlanes = \"8\"", vec![], format!("{file}:2: delivery.lanes: \"8\" must be a whole number from 1 to 1024")),
+            ("[ingest]\nmin_free_bytes = -1", vec![], format!("{file}:2: ingest.min_free_bytes: -1 must be a whole number, 0 or more")),
+            ("lanes = 8", vec![], format!("{file}:1: lanes: it stands in no section; did you mean delivery.lanes?")),
             ("[buffer]\npath = \"\"", vec![], format!("{file}:2: buffer.path: it is empty")),
             (
                 "",
                 vec![("PASSBRIDGE_DELIVERY__LANES", "many")],
-                "PASSBRIDGE_DELIVERY__LANES: delivery.lanes: it must be a whole number".to_owned(),
+                "PASSBRIDGE_DELIVERY__LANES: delivery.lanes: \"many\" must be a whole number from 1 to 1024".to_owned(),
             ),
             (
                 "",
@@ -394,6 +420,15 @@ mod tests {
             let refused = with(text, &[]).expect_err(text);
             assert!(refused.starts_with(file), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_variable_without_its_section_is_warned_about() {
+        let settings = with("", &[("PASSBRIDGE_LANES", "8"), ("PASSBRIDGE_PORT", "80")]).expect("settings");
+        assert_eq!(
+            settings.warnings,
+            ["the variable PASSBRIDGE_LANES is not read; did you mean PASSBRIDGE_DELIVERY__LANES?"]
+        );
     }
 
     #[test]

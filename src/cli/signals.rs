@@ -1,4 +1,6 @@
-//! SIGTERM and SIGINT: the first asks for a stop, the second ends the process at once.
+//! SIGTERM, SIGINT and SIGHUP: the first asks for a stop, the second ends the process at once.
+//!
+//! SIGHUP is left ignored where it was so from the start, as `nohup` has it.
 
 use std::process;
 
@@ -13,6 +15,11 @@ pub(super) fn listen(stop: Stop) -> Result<(), CliError> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate()).map_err(CliError::Start)?,
         interrupt: signal(SignalKind::interrupt()).map_err(CliError::Start)?,
+        hangup: if ignores_hangup() {
+            None
+        } else {
+            Some(signal(SignalKind::hangup()).map_err(CliError::Start)?)
+        },
     };
     tokio::spawn(async move {
         signals.next().await;
@@ -30,14 +37,45 @@ pub(super) fn listen(stop: Stop) -> Result<(), CliError> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     /// Waits for the next signal; gives the status that it means when it is the second.
     async fn next(&mut self) -> Exit {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            _ = hangup => Exit::HungUp,
             _ = self.terminate.recv() => Exit::Terminated,
             _ = self.interrupt.recv() => Exit::Interrupted,
         }
+    }
+}
+
+/// Whether this process was started to outlive its terminal. Where the kernel does not tell, it was not.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status).is_some_and(|signals| signals & 1 != 0)
+}
+
+/// The set of ignored signals, signal 1 in its lowest bit (proc_pid_status(5)).
+fn ignored(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ignored_signals_are_read_as_the_kernel_writes_them() {
+        assert_eq!(ignored("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"), Some(0x1001));
+        assert_eq!(ignored("Name:\tpassbridge\n"), None);
     }
 }

@@ -158,7 +158,11 @@ impl StatusReport {
         writeln!(
             out,
             "  {}",
-            if account.balanced { "balanced" } else { "NOT BALANCED: passbridge status --verify" }
+            if account.balanced {
+                "balanced".into()
+            } else {
+                super::hint::complete("NOT BALANCED: passbridge status --verify")
+            }
         )
     }
 
@@ -192,7 +196,7 @@ impl StatusReport {
 
     fn write_runs(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.status.runs.is_empty() {
-            return writeln!(out, "\nno drain yet: passbridge drain");
+            return writeln!(out, "\nno drain yet: {}", super::hint::complete("passbridge drain"));
         }
         let mut table =
             Table::new(&["run", "started_at", "finished_at", "delivered", "dead", "held", "stopped"]);
@@ -223,7 +227,7 @@ impl StatusReport {
 }
 
 fn hint(count: i64, command: &str) -> String {
-    if count == 0 { String::new() } else { format!("  ({command})") }
+    if count == 0 { String::new() } else { format!("  ({})", super::hint::complete(command)) }
 }
 
 /// One value of a run's summary, empty where the run was cut off.

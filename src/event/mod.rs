@@ -169,6 +169,9 @@ pub enum EventError {
     /// `event` is none of the eighteen.
     #[error("event {0:?} is unknown; the nearest is {1:?}")]
     UnknownKind(String, &'static str),
+    /// `event` is one of the eighteen by Analytics' number.
+    #[error("event {0:?} is Analytics' number of an event: write {1:?}")]
+    KindByNumber(String, &'static str),
     /// `occurred_at` cannot be read.
     #[error("occurred_at {0}")]
     BadInstant(String),
@@ -196,6 +199,9 @@ pub enum EventError {
     /// `count` breaks its rules.
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
+    /// `count` would be one but for its quotes.
+    #[error("count {0:?} is text: write {0}")]
+    CountIsText(String),
 }
 
 /// An event being read: keys in any order, then [`Draft::finish`].
@@ -303,6 +309,10 @@ fn read_instant(value: &RawValue<'_>) -> Result<Instant, EventError> {
 fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
     let name = plain_text(value);
     EventKind::from_name(name).ok_or_else(|| {
+        let slot = name.strip_prefix("event").and_then(|number| number.parse().ok());
+        if let Some(kind) = slot.and_then(EventKind::from_slot) {
+            return EventError::KindByNumber(name.to_owned(), kind.name());
+        }
         let name = clip(name);
         let nearest = EventKind::ALL
             .into_iter()
@@ -325,7 +335,13 @@ fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
 
 fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
     let refuse = || EventError::BadCount(clip(plain_text(value)));
-    let RawValue::Number(number) = value else { return Err(refuse()) };
+    let number = match value {
+        RawValue::Number(number) => number,
+        RawValue::Text(text) if read_count(&RawValue::Number(text)).is_ok() => {
+            return Err(EventError::CountIsText(clip(text)));
+        }
+        _ => return Err(refuse()),
+    };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let count: u32 = whole.parse().map_err(|_| refuse())?;
     let is_whole = fraction.bytes().all(|digit| digit == b'0');

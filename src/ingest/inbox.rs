@@ -15,6 +15,8 @@ const ROWS_MAX: usize = 1_000;
 
 /// Moves the rows that were in the inbox when it began: events into the buffer, anything else into the rejects, with its
 /// `rowid` as its line. A row leaves the inbox in the transaction that stores its event, or after its reject is on disk.
+/// Where the disk is too full or rejects cannot be kept, the other rows are left, and the summary says why: what is in the
+/// buffer can be sent all the same.
 pub fn take_inbox(
     buffer: &Buffer,
     options: &IngestOptions,
@@ -30,10 +32,17 @@ pub fn take_inbox(
     };
     // A short page is the last one: rows that arrive while it is moved are left for the next drain, or a busy program
     // would keep this one here.
-    while take.page(observer)? == ROWS_MAX {}
+    let left = loop {
+        match take.page(observer) {
+            Ok(ROWS_MAX) => {}
+            Ok(_) => break None,
+            Err(IngestError::Buffer(error)) => return Err(error.into()),
+            Err(error @ (IngestError::DiskFloor { .. } | IngestError::Rejects { .. })) => break Some(error),
+        }
+    };
     take.tally.unknown(take.parser.unknown_keys());
     let path = take.rejects.path().map(|path| path.to_owned());
-    Ok(take.tally.finish(path))
+    Ok(IngestSummary { left, ..take.tally.finish(path) })
 }
 
 struct Take<'a> {
@@ -63,11 +72,11 @@ impl Take<'_> {
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let report = self.buffer.store_inbox(&rowids, Batch { input, events })?;
-        self.keep_conflicts(&rows, &report)?;
         self.tally.stored(0, &report);
         for Reject { line, reason, .. } in rejects {
             self.tally.rejected(0, line, reason);
         }
+        self.keep_conflicts(&rows, &report)?;
         observer.progress(&Progress {
             path: INBOX,
             input_bytes_read: 0,

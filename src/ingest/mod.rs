@@ -1,7 +1,8 @@
 //! Takes events in: files, standard input and the inbox, through one validation, into the buffer.
 //!
 //! - In: inputs, plain or compressed, in any format of [`readers`](crate::readers); or the rows that other programs put into
-//!   the inbox. Out: an [`IngestSummary`], and a file of the lines that are no event.
+//!   the inbox. Out: an [`IngestSummary`], and a file of the lines that are no event,
+//!   or that lost against another of their `event_id`.
 //! - Guarantees: what a summary counts as stored is durable. The rest of an input goes in behind a bad line, and the rest of
 //!   the inputs behind a broken one. Of an input that breaks off, every whole line is stored and the one in the break is
 //!   neither stored nor rejected. Memory is bounded by three portions of some 8 MiB, whatever an input holds.
@@ -24,14 +25,14 @@ pub use inbox::take_inbox;
 pub use input::InputPath;
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 
-use crate::buffer::{Batch, Buffer, BufferError, InputId};
+use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};
 use crate::clock::Clock;
 use crate::config::IngestConfig;
-use crate::event::{Instant, PassEvent, TimeBounds};
-use crate::readers::{Format, ReadError};
+use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
+use crate::readers::{Excerpt, Format, ReadError};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
-use summary::Tally;
+use summary::{Tally, conflict_reason};
 
 /// Which format the inputs have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -239,9 +240,12 @@ impl Load<'_> {
         }
         self.rejects.write(portion.rejects.iter().map(|reject| reject.kept.as_str()))?;
         if !portion.events.is_empty() {
-            let batch = Batch { input: self.input_id(input)?, events: portion.events };
-            let report = self.buffer.store(batch)?;
+            let id = self.input_id(input)?;
+            // Only the buffer finds a conflict, and then the rejects keep the event that lost.
+            let events = portion.events.clone();
+            let report = self.buffer.store(Batch { input: id, events })?;
             self.tally.stored(input, &report);
+            self.keep_conflicts(input, &portion.events, &report)?;
         }
         for Reject { line, reason, .. } in portion.rejects {
             self.tally.rejected(input, line, reason);
@@ -264,6 +268,24 @@ impl Load<'_> {
         Ok(())
     }
 
+    /// Keeps the events that lost against another of their `event_id`, in their canonical form, whatever the input's was.
+    fn keep_conflicts(
+        &mut self,
+        input: usize,
+        events: &[NewEvent],
+        report: &StoreReport,
+    ) -> Result<(), IngestError> {
+        for conflict in &report.conflicts {
+            let Ok(found) = events.binary_search_by_key(&conflict.line, |event| event.line) else { continue };
+            let reason = conflict_reason(&FirstLine::of(conflict));
+            let text = canonical_text(&events[found]);
+            let excerpt = Excerpt::of(text.as_bytes());
+            let kept = Reject::new(self.tally.path(input), conflict.line, &excerpt, reason).kept;
+            self.rejects.write([kept.as_str()].into_iter())?;
+        }
+        Ok(())
+    }
+
     fn input_id(&mut self, input: usize) -> Result<InputId, IngestError> {
         match self.open {
             Some((number, id)) if number == input => Ok(id),
@@ -274,6 +296,18 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// The event as a line of NDJSON.
+fn canonical_text(event: &NewEvent) -> String {
+    let columns = StoredColumns {
+        occurred_at: event.occurred_at,
+        kind: event.kind,
+        requestor_id: event.requestor_id.clone(),
+        count: event.count,
+    };
+    let event = PassEvent::from_stored(columns, &event.body).expect("the body was made of an event");
+    serde_json::to_string(&event).expect("text and numbers always serialise")
 }
 
 fn check_free_disk(buffer: &Buffer, options: &IngestOptions, tally: &Tally) -> Result<(), IngestError> {

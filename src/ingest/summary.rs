@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::InputError;
+use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
 use crate::readers::UnknownKeys;
 
-/// How many rejected lines, and how many conflicts, are named. The rejects file has all of the former.
+/// How many rejected lines, and how many conflicts, are named. The rejects file has them all.
 const NAMED_MAX: u64 = 20;
 
 /// What became of the lines of one or more inputs. `read` is the sum of the others.
@@ -81,7 +81,7 @@ pub enum Warning {
     #[error("{0} more rejected lines are not named here; the rejects file has them all")]
     MoreRejected(u64),
     /// There were more conflicts than are named.
-    #[error("{0} more conflicts are not named here")]
+    #[error("{0} more conflicts are not named here; the rejects file has them all")]
     MoreConflicts(u64),
     /// Keys that belong to no event were kept out.
     #[error("keys that no event has were kept out: {0}")]
@@ -147,9 +147,12 @@ pub struct IngestSummary {
     /// What else should be told; bounded.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
-    /// The file of the rejected lines, where there are any; durable.
+    /// The file of the rejected lines and of the conflicts, where there are any; durable.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
+    /// Why rows were left in the inbox, where they were; always `None` of files.
+    #[serde(skip)]
+    pub left: Option<IngestError>,
 }
 
 /// A summary in the making.
@@ -167,6 +170,7 @@ impl Tally {
             failures: Vec::new(),
             warnings: Vec::new(),
             rejects_path: None,
+            left: None,
         };
         Tally { summary, unknown: UnknownKeys::default() }
     }

@@ -203,6 +203,12 @@ impl<R: BufRead> Records<R> {
         if let Some(twice) = names.iter().find(|name| !name.is_empty() && !met.insert(name.as_str())) {
             return Err(HeaderError::Twice(twice.clone()));
         }
+        if let [name] = &names[..] {
+            let separators = [('\t', "tabs"), (';', "semicolons")];
+            if let Some((_, separator)) = separators.into_iter().find(|(letter, _)| name.contains(*letter)) {
+                return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw) });
+            }
+        }
         match REQUIRED.into_iter().find(|name| !met.contains(name)) {
             Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw) }),
             None => Ok(names),

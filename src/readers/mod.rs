@@ -162,6 +162,14 @@ pub enum HeaderError {
         /// How the header starts.
         found: String,
     },
+    /// One column that holds another separator.
+    #[error("{found:?} is one column: the columns are separated by {separator}; commas are needed")]
+    OtherSeparator {
+        /// What separates them.
+        separator: &'static str,
+        /// How the header starts.
+        found: String,
+    },
     /// More columns than any source has.
     #[error("has more than {} columns", csv::COLUMNS_MAX)]
     TooManyColumns,

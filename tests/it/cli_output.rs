@@ -155,6 +155,7 @@ fn json_has_the_fields_of_the_design() {
         run["started_at"].is_string() && run["finished_at"].is_string() && run["stopped"].is_null(),
         "{run}"
     );
+    assert_numbers(&run["inbox"], &["read", "stored", "duplicates", "conflicts", "rejected"]);
     assert_numbers(&run["suites"]["examplersid"], &["delivered", "dead", "held"]);
 
     let (_, status) = program.json(&["status"]);
@@ -205,6 +206,14 @@ fn explain_needs_no_configuration_and_takes_an_object_on_several_lines() {
     let explained = done(command);
     assert_eq!(explained.code, 0, "{explained:?}");
     assert!(explained.out.contains("event7") && explained.err.contains("default settings"), "{explained:?}");
+    assert!(explained.out.contains("none: REF30 has no suite yet"), "{explained:?}");
+    program.write("events.ndjson", &lines(20));
+    let mut command = bare_command(&program.path(""));
+    command.args(["explain", "events.ndjson"]);
+    assert!(done(command).err.contains("shown: line 1 of 20"));
+    let mut command = bare_command(&program.path(""));
+    command.arg("explain");
+    assert!(done(command).err.contains("error: standard input holds no event"));
 }
 
 #[test]
@@ -215,6 +224,11 @@ fn a_dry_run_counts_and_changes_nothing() {
     let path = program.path("events.ndjson");
     let path = path.to_str().expect("UTF-8");
     assert_eq!(program.json(&["ingest", "--dry-run", path]).1["total"]["read"], 2);
+    let printed = program.run(&["ingest", "--dry-run", path]);
+    let events: Vec<Value> =
+        printed.out.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    assert_eq!((events.len(), &events[1]["event_id"]), (2, &"e1".into()));
+    assert!(printed.err.contains("nothing was stored"), "{printed:?}");
     assert_eq!(program.json(&["status"]).1["pending"], 0);
     program.ingest(2);
     assert_eq!(program.json(&["drain", "--dry-run"]).1["hits"], 2);

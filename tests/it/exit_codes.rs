@@ -79,6 +79,10 @@ fn wrong_arguments_or_configuration_is_2_and_changes_nothing() {
     program.write("c.toml", "");
     assert_eq!(program.run(&["init"]).code, 0);
     assert_eq!(program.run(&["init"]).code, 2, "there is a buffer already");
+    std::fs::remove_file(program.path("c.toml")).expect("a file");
+    let mended = program.run(&["init"]);
+    assert_eq!((mended.code, program.run(&["status"]).code), (0, 0), "{mended:?}");
+    assert!(mended.out.contains("kept as it was") && mended.out.contains("next: passbridge --config "));
 }
 
 #[test]
@@ -89,6 +93,90 @@ fn rejected_lines_are_3_and_the_rest_goes_in() {
     let (code, report) = program.json(&["ingest", path.to_str().expect("UTF-8")]);
     assert_eq!(code, 3);
     assert_eq!((&report["total"]["stored"], &report["total"]["rejected"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn conflicts_are_3_and_the_rejects_have_them() {
+    let program = Program::new();
+    program.write("twice.ndjson", &format!("{0}{1}", lines(1), lines(1).replace("\"u0\"", "\"other\"")));
+    let path = program.path("twice.ndjson");
+    let (code, report) = program.json(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!((code, &report["total"]["conflicts"]), (3, &1.into()), "{report}");
+    let kept = std::fs::read_to_string(report["rejects"].as_str().expect("a file")).expect("UTF-8");
+    assert!(kept.contains(&format!("has the event_id of {}:1", path.display())), "{kept}");
+}
+
+/// Inserts as another program would.
+fn insert(program: &Program, body: &str) {
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the file");
+    database.execute("INSERT INTO inbox (body) VALUES (?1)", [body]).expect("an open table");
+}
+
+#[test]
+fn a_full_disk_or_an_unwritable_rejects_folder_leaves_the_inbox_and_the_drain_goes_on_with_3() {
+    for (config, row, why) in [
+        ("[ingest]\nmin_free_bytes = 9000000000000000000\n", lines(1), "ingest.min_free_bytes"),
+        ("[ingest]\nrejects_dir = \"c.toml\"\n", "no event".to_owned(), "cannot keep rejected lines"),
+    ] {
+        let (sandbox, program) = (sandbox(""), Program::new());
+        program.suite(&sandbox.url());
+        program.ingest(2);
+        program.write("c.toml", config);
+        insert(&program, row.trim_end());
+        let (code, run) = program.json(&["drain"]);
+        assert_eq!((code, &run["delivered"], sandbox.accepted_count()), (3, &2.into(), 2), "{run}");
+        assert!(run["inbox"]["left"].as_str().is_some_and(|left| left.contains(why)), "{run}");
+        let again = program.run(&["drain"]);
+        assert!(again.out.contains("the inbox was left") && again.err.contains("WARN"), "{again:?}");
+        assert_eq!(program.json(&["status"]).1["inbox"], 1);
+    }
+}
+
+#[test]
+fn rows_of_the_inbox_that_are_rejected_are_3_and_the_report_says_so() {
+    let program = Program::new();
+    insert(&program, lines(1).trim_end());
+    insert(&program, "no event");
+    let drained = program.run(&["drain"]);
+    assert_eq!(drained.code, 3, "{drained:?}");
+    assert!(drained.out.contains("inbox: 2 rows, 1 stored, 1 rejected: /"), "{drained:?}");
+    insert(&program, lines(1).trim_end());
+    let (code, run) = program.json(&["drain"]);
+    assert_eq!(
+        (code, &run["inbox"]["read"], &run["inbox"]["duplicates"]),
+        (0, &1.into(), &1.into()),
+        "{run}"
+    );
+}
+
+#[test]
+fn a_selection_of_nothing_is_2_and_of_some_is_3() {
+    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    assert_eq!(program.run(&["drain"]).code, 3);
+    for (words, why) in [
+        (&["dead-letter", "discard", "999"][..], "event 999 is no dead letter"),
+        (&["dead-letter", "requeue", "--reason", "none"], "there are no dead letters with the reason"),
+        (&["held", "settle", "--delivered", "1", "2"], "events 1, 2 are not held"),
+        (&["held", "requeue", "--reason", "none"], "there are no held events with the reason"),
+    ] {
+        let done = program.run(words);
+        assert_eq!((done.code, done.err.contains(why)), (2, true), "{done:?}");
+    }
+    let some = program.run(&["dead-letter", "discard", "1", "999"]);
+    assert_eq!((some.code, some.out.as_str()), (3, "1 discarded\n"), "{some:?}");
+    assert!(some.err.contains("event 999 is no dead letter"), "{some:?}");
+    assert_eq!(program.run(&["dead-letter", "discard", "--all"]).code, 0);
+    assert_eq!(program.run(&["dead-letter", "discard", "--all"]).code, 0, "all of none");
+}
+
+#[test]
+fn nobody_found_to_forget_is_said_and_two_kinds_of_person_are_2() {
+    let program = Program::new();
+    let nobody = program.run(&["forget", "--visitor-id", "v"]);
+    assert_eq!((nobody.code, nobody.out.contains("case-sensitive")), (0, true), "{nobody:?}");
+    assert_eq!(program.run(&["forget", "--visitor-id", "v", "--mvpd", "M"]).code, 2);
 }
 
 #[test]
@@ -168,7 +256,7 @@ fn a_first_signal_records_what_is_in_flight_and_is_4() {
 
 #[test]
 fn a_second_signal_ends_at_once_with_130_or_143_and_loses_nothing() {
-    for (second, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (second, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (done, program) = hanging_drain(&[Signal::TERM, second]);
         assert_eq!(done.code, code);
         let (verified, status) = program.json(&["status", "--verify"]);

@@ -145,6 +145,14 @@ fn a_conflict_names_both_lines_and_the_first_one_stays() {
         [format!("{path}:3: has the event_id of {path}:1 and other content; the first one stays")]
     );
     assert!(intake.stored()[0].contains("Brightline"));
+    let kept = std::fs::read_to_string(summary.rejects_path.expect("rejects")).expect("UTF-8");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("one line");
+    assert_eq!((&kept["path"], &kept["line"]), (&path.to_string().into(), &3.into()));
+    let reason = format!("has the event_id of {path}:1 and other content; the first one stays");
+    assert_eq!(kept["reason"], reason);
+    let lost: serde_json::Value =
+        serde_json::from_str(kept["text"].as_str().expect("text")).expect("an event");
+    assert_ne!(lost["mvpd"], "Brightline");
 }
 
 #[test]

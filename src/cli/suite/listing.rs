@@ -18,7 +18,11 @@ pub(super) struct SuitesReport {
 impl fmt::Display for SuitesReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.suites.is_empty() {
-            return writeln!(out, "no report suites yet: passbridge suite add --help");
+            return writeln!(
+                out,
+                "no report suites yet: {}",
+                crate::cli::hint::complete("passbridge suite add --help")
+            );
         }
         let mut table = Table::new(&[
             "rsid",

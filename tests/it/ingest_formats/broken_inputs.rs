@@ -98,7 +98,7 @@ fn the_other_inputs_go_in_when_one_fails() {
             ),
             "csv/duplicate-column.csv: cannot be read: its header names column \"mvpd\" twice".to_owned(),
             format!(
-                "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" has no column \"occurred_at\"; {header}"
+                "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed"
             ),
         ]
     );

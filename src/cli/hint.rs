@@ -1,0 +1,48 @@
+//! The commands that messages name: each repeats the `--config` of the command that prints it, so that it can be typed as it
+//! stands.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// `--config` of this process.
+static CONFIG: OnceLock<PathBuf> = OnceLock::new();
+
+/// Notes the `--config` of this process. A second call changes nothing.
+pub(super) fn note_config(config: Option<&Path>) {
+    if let Some(config) = config {
+        CONFIG.get_or_init(|| config.to_owned());
+    }
+}
+
+/// A message, with `--config` in every `passbridge` command that it names.
+pub(super) fn complete(message: &str) -> Cow<'_, str> {
+    match CONFIG.get() {
+        Some(config) => Cow::Owned(with_config(message, config)),
+        None => Cow::Borrowed(message),
+    }
+}
+
+fn with_config(message: &str, config: &Path) -> String {
+    let config = config.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+@%:,".contains(letter);
+    let quoted =
+        if config.chars().all(is_plain) { config } else { format!("'{}'", config.replace('\'', "'\\''")) };
+    message.replace("passbridge ", &format!("passbridge --config {quoted} "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_repeats_the_configuration_and_other_words_stay() {
+        for (config, message, expected) in [
+            ("/etc/a.toml", "see passbridge status", "see passbridge --config /etc/a.toml status"),
+            ("it's", "passbridge drain", "passbridge --config 'it'\\''s' drain"),
+            ("a", "set buffer.path in passbridge.toml", "set buffer.path in passbridge.toml"),
+        ] {
+            assert_eq!(with_config(message, Path::new(config)), expected);
+        }
+    }
+}
