@@ -421,7 +421,8 @@ fn a_recount_finds_every_row_that_was_tampered_with() {
 fn a_buffer_with_a_second_name_is_refused() {
     let house = House::new();
     std::fs::hard_link(house.buffer.path(), house.dir.path().join("second.db")).expect("a hard link");
-    let refused = Buffer::open(&buffer_options(house.buffer.path().to_owned(), &house.clock)).expect_err("two names");
+    let refused =
+        Buffer::open(&buffer_options(house.buffer.path().to_owned(), &house.clock)).expect_err("two names");
     assert!(matches!(refused, BufferError::File { .. }), "{refused}");
 }
 
@@ -469,7 +470,8 @@ fn a_buffer_of_every_released_schema_opens_and_balances() {
     let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
     let latest: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version");
     for version in 1..=latest {
-        let stored = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/buffers/schema-{version}.sqlite"));
+        let stored = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("fixtures/buffers/schema-{version}.sqlite"));
         let copy = house.dir.path().join(format!("{version}.db"));
         std::fs::copy(&stored, &copy).unwrap_or_else(|error| panic!("{stored:?}: {error}"));
         let buffer = Buffer::open(&buffer_options(copy, &house.clock)).expect("it opens");
