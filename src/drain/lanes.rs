@@ -6,7 +6,7 @@
 //!               └── aside: events of a visitor whose first one waits in backoff <┘
 //! ```
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::Stop;
+use super::aside::{Aside, Place};
 use super::feed::{Parcel, Work};
 use super::host::HostRun;
 use super::recorder::{ClaimTicket, Recorder, RecorderGone};
@@ -28,11 +29,6 @@ use crate::suite::OnAmbiguous;
 
 /// Claims that a lane may hold: one in flight, one ready behind it.
 const CLAIMS_MAX: usize = 2;
-/// Events that the lanes of a host set aside for visitors in backoff, all together: about 40 MiB of hits.
-const ASIDE_PER_HOST: usize = 16_384;
-/// Failed attempts after which a visitor gives way where there is no more room aside. Until then its lane waits with it:
-/// a busy visitor would otherwise lose its run to a single 503.
-const PATIENT_ATTEMPTS: u32 = 3;
 /// Events at hand below which a lane looks for more.
 const QUEUE_LOW: usize = 4;
 /// The longest pause that a claim may sit through unsent; in a longer one it is given back, so that a crash leaves no doubt
@@ -59,25 +55,13 @@ impl LaneContext {
     }
 }
 
-/// A visitor whose first event waits; the others wait behind it.
-#[derive(Default)]
-struct Aside {
-    /// When the first may go; `None` while it is claimed or in flight.
-    due: Option<Instant>,
-    /// Attempts of the first so far.
-    attempts: u32,
-    parcels: VecDeque<Parcel>,
-}
-
 pub(super) struct Lane {
     context: LaneContext,
     connection: Connection,
     inbound: Receiver<Vec<Parcel>>,
     queue: VecDeque<Parcel>,
     claimed: VecDeque<(Parcel, ClaimTicket)>,
-    aside: HashMap<VisitorKey, Aside>,
-    aside_count: usize,
-    aside_max: usize,
+    aside: Aside,
     /// Visitors with an event that this run leaves pending: they get nothing more.
     ended: HashSet<VisitorKey>,
     /// Whether the breaker lets this lane find out if its host is up.
@@ -97,14 +81,12 @@ impl Lane {
     pub(super) fn new(context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
         let connection = context.host.host.connection();
         Lane {
-            aside_max: (ASIDE_PER_HOST / context.host.lanes).max(1),
+            aside: Aside::new(context.host.lanes),
             context,
             connection,
             inbound,
             queue: VecDeque::new(),
             claimed: VecDeque::new(),
-            aside: HashMap::new(),
-            aside_count: 0,
             ended: HashSet::new(),
             is_probing: false,
             is_paid: false,
@@ -158,7 +140,7 @@ impl Lane {
         if !self.claimed.is_empty() {
             return Ok(Turn::Go);
         }
-        let due = self.aside.values().filter_map(|aside| aside.due).min();
+        let due = self.aside.next_due();
         let ended =
             due.is_none() && self.queue.is_empty() && self.inbound.is_closed() && self.inbound.is_empty();
         Ok(if ended { Turn::End } else { Turn::Wait(due) })
@@ -166,44 +148,30 @@ impl Lane {
 
     /// The next event that may go: of a visitor whose wait is over, else of the queue.
     fn next_parcel(&mut self) -> Option<Parcel> {
-        if !self.aside.is_empty() {
-            let now = Instant::now();
-            let due = self.aside.values_mut().find(|aside| aside.due.is_some_and(|due| due <= now));
-            if let Some(aside) = due {
-                aside.due = None;
-                self.aside_count -= 1;
-                return aside.parcels.pop_front();
-            }
+        if let Some(parcel) = self.aside.take_due() {
+            return Some(parcel);
         }
         while let Some(parcel) = self.queue.pop_front() {
             if !parcel.suite.flows() || self.ended.contains(&parcel.visitor) {
                 self.leave(&parcel);
                 continue;
             }
-            let Some(aside) = self.aside.get_mut(&parcel.visitor) else { return Some(parcel) };
-            if self.aside_count < self.aside_max {
-                aside.parcels.push_back(parcel);
-                self.aside_count += 1;
-            } else if aside.attempts < PATIENT_ATTEMPTS {
-                self.queue.push_front(parcel);
-                return None;
-            } else {
-                self.give_way(&parcel);
+            match self.aside.place(parcel) {
+                Place::Free(parcel) => return Some(parcel),
+                Place::Kept => {}
+                Place::NoRoom(parcel) => {
+                    self.queue.push_front(parcel);
+                    return None;
+                }
+                Place::GiveWay(parcel) => {
+                    tracing::debug!(rsid = %parcel.suite.rsid(), "a busy visitor gives way to the others until the next run");
+                    self.ended.insert(parcel.visitor);
+                    self.leave(&parcel);
+                    self.aside.give_way(parcel.visitor).iter().for_each(|parcel| self.leave(parcel));
+                }
             }
         }
         None
-    }
-
-    /// Leaves a visitor in backoff for the next run, so that the others of its lane go on.
-    fn give_way(&mut self, parcel: &Parcel) {
-        self.ended.insert(parcel.visitor);
-        self.leave(parcel);
-        if let Some(aside) = self.aside.get_mut(&parcel.visitor).filter(|aside| aside.due.is_some()) {
-            // The first keeps its place: it may still be sent, as it is older than all that is left.
-            let rest = aside.parcels.split_off(1.min(aside.parcels.len()));
-            self.aside_count -= rest.len();
-            rest.iter().for_each(|parcel| self.leave(parcel));
-        }
     }
 
     async fn claim(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
@@ -259,9 +227,8 @@ impl Lane {
     }
 
     fn has_work(&self) -> bool {
-        let now = Instant::now();
-        let is_due = |aside: &Aside| aside.due.is_some_and(|due| due <= now);
-        !self.claimed.is_empty() || !self.queue.is_empty() || self.aside.values().any(is_due)
+        let is_due = self.aside.next_due().is_some_and(|due| due <= Instant::now());
+        !self.claimed.is_empty() || !self.queue.is_empty() || is_due
     }
 
     /// Rests until an instant, or the stop.
@@ -441,16 +408,11 @@ impl Lane {
     /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
     async fn again(&mut self, parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
         let visitor = parcel.visitor;
-        let aside = self.aside.entry(visitor).or_default();
-        (aside.due, aside.attempts) = (Some(due), parcel.attempts);
-        aside.parcels.push_front(parcel);
-        self.aside_count += 1;
+        self.aside.back_off(parcel, due);
         for (claimed, ticket) in std::mem::take(&mut self.claimed) {
             if claimed.visitor == visitor {
                 self.release(&claimed).await?;
-                let aside = self.aside.entry(visitor).or_default();
-                aside.parcels.insert(1.min(aside.parcels.len()), claimed);
-                self.aside_count += 1;
+                self.aside.follow(claimed);
             } else {
                 self.claimed.push_back((claimed, ticket));
             }
@@ -460,11 +422,8 @@ impl Lane {
 
     /// The visitor's first event is settled: what waited behind it goes next, in its order.
     fn resume_visitor(&mut self, visitor: VisitorKey) {
-        if let Some(aside) = self.aside.remove(&visitor) {
-            self.aside_count -= aside.parcels.len();
-            for parcel in aside.parcels.into_iter().rev() {
-                self.queue.push_front(parcel);
-            }
+        for parcel in self.aside.release(visitor).into_iter().rev() {
+            self.queue.push_front(parcel);
         }
     }
 
@@ -478,9 +437,7 @@ impl Lane {
         let at = self.context.clock.now();
         let delivered = Delivered { event: parcel.event, visitor: parcel.visitor, at };
         self.context.recorder.record(Change::Delivered(delivered)).await?;
-        if !self.aside.is_empty() {
-            self.resume_visitor(parcel.visitor);
-        }
+        self.resume_visitor(parcel.visitor);
         Ok(())
     }
 
@@ -533,10 +490,7 @@ impl Lane {
         let visitor = parcel.visitor;
         self.ended.insert(visitor);
         self.leave(&parcel);
-        if let Some(aside) = self.aside.remove(&visitor) {
-            self.aside_count -= aside.parcels.len();
-            aside.parcels.iter().for_each(|parcel| self.leave(parcel));
-        }
+        self.aside.release(visitor).iter().for_each(|parcel| self.leave(parcel));
         for (claimed, ticket) in std::mem::take(&mut self.claimed) {
             if claimed.visitor == visitor {
                 self.leave(&claimed);
@@ -560,14 +514,8 @@ impl Lane {
     async fn give_back(&mut self) -> Result<(), RecorderGone> {
         for (parcel, _) in std::mem::take(&mut self.claimed).into_iter().rev() {
             self.release(&parcel).await?;
-            match self.aside.get_mut(&parcel.visitor) {
-                // The first of a visitor in backoff goes back to its place, due at once.
-                Some(aside) if aside.due.is_none() => {
-                    aside.due = Some(Instant::now());
-                    aside.parcels.push_front(parcel);
-                    self.aside_count += 1;
-                }
-                _ => self.queue.push_front(parcel),
+            if let Some(parcel) = self.aside.take_back(parcel) {
+                self.queue.push_front(parcel);
             }
         }
         Ok(())
@@ -579,10 +527,7 @@ impl Lane {
         while let Ok(batch) = self.inbound.try_recv() {
             self.queue.extend(batch);
         }
-        self.queue
-            .iter()
-            .chain(self.aside.values().flat_map(|aside| &aside.parcels))
-            .for_each(|parcel| self.leave(parcel));
+        self.queue.iter().chain(self.aside.parcels()).for_each(|parcel| self.leave(parcel));
         Ok(())
     }
 }

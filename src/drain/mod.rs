@@ -7,6 +7,7 @@
 //! - Does not know: SQL, sockets, when it is started, what a person wants to read.
 //! - Rules: section 6 of the design. `retry.rs` decides, `lanes.rs` sends, `feed.rs` reads ahead, `recorder.rs` writes.
 
+mod aside;
 mod feed;
 mod host;
 mod lanes;
