@@ -26,7 +26,7 @@ const NAMES: Names =
 #[command(after_help = "\
 Exit status of requeue and discard:
   2  nothing was selected, so nothing was done
-  3  done, but some of the numbers are no dead letters, or a requeue left events that may count twice
+  3  done, but some numbers are no dead letters, or a requeue left events that may count twice
 
 Examples:
   passbridge dead-letter list

@@ -27,7 +27,8 @@ use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
 Exit status:
    0  done
    1  failed; after a report: the drain is done, but what is old could not be deleted
-   3  done, and this run left events dead or held, or rows of the inbox rejected, in conflict or where they were
+   3  done, and this run left events dead or held, or rows of the inbox were rejected,
+      in conflict or left
    4  events that could have gone are still pending (wins over 3)
   75  another drain holds the lock
 

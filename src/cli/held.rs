@@ -25,7 +25,7 @@ const NAMES: Names = Names { none: "not held", many: "held events", list: "passb
 #[command(after_help = "\
 Exit status of requeue and settle:
   2  nothing was selected, so nothing was done
-  3  done, but some of the numbers are not held, or a requeue left events that may count twice
+  3  done, but some numbers are not held, or a requeue left events that may count twice
 
 Examples:
   passbridge held list

@@ -372,7 +372,11 @@ mod tests {
             ("", "\"\" has no column \"occurred_at\"; it must name the properties, separated by commas"),
             (
                 "\u{feff}occurred_at;event;requestor_id\n",
-                "\"occurred_at;event;requestor_id\" has no column \"occurred_at\"; it must name the properties, separated by commas",
+                "\"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed",
+            ),
+            (
+                "occurred_at\tevent\n",
+                "\"occurred_at\\tevent\" is one column: the columns are separated by tabs; commas are needed",
             ),
             ("occurred_at,event,requestor_id,event\n", "names column \"event\" twice"),
             ("occurred_at,\"event\n", "opens a quote that is never closed"),

@@ -194,3 +194,16 @@ fn a_forgotten_person_is_gone_from_the_rejects_and_everybody_else_stays() {
     assert_eq!(std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count(), 1);
     assert_eq!(forget(&whom("Brightline", "u1")), 0);
 }
+
+#[test]
+fn a_number_for_an_event_and_a_count_in_quotes_are_told_what_to_write() {
+    let intake = Intake::new();
+    let event = r#"{"occurred_at":1794000000,"event":"event6","requestor_id":"HarborNews"}"#;
+    let count = r#"{"occurred_at":1794000000,"event":"authn_ok","requestor_id":"HarborNews","count":"3"}"#;
+    let path = intake.file("mistakes.ndjson", format!("{event}\n{count}\n").as_bytes());
+    let expected = [
+        (1, "event \"event6\" is Analytics' number of an event: write \"authz_failed\"".to_owned()),
+        (2, "count \"3\" is text: write 3".to_owned()),
+    ];
+    assert_eq!(reasons(&intake.load(&[&path])), expected);
+}
