@@ -97,9 +97,7 @@ fn the_other_inputs_go_in_when_one_fails() {
                 "prose.txt: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
             ),
             "csv/duplicate-column.csv: cannot be read: its header names column \"mvpd\" twice".to_owned(),
-            format!(
-                "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed"
-            ),
+            "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed".to_owned(),
         ]
     );
 }
