@@ -22,7 +22,7 @@ fn crowd() -> Vec<passbridge::event::PassEvent> {
 }
 
 #[test]
-fn hits_of_one_visitor_arrive_in_order_across_lanes_though_every_fifth_fails() {
+fn dia_33_and_34_hits_of_one_visitor_arrive_in_order_across_lanes_though_every_fifth_fails() {
     let faults =
         "status=503:8%; reset-before:4%; reset-after:4%; 429:2%; bare-failure:1%; malformed:1%; seed=11";
     let sandbox = sandbox_with(faults, |options| {
@@ -66,7 +66,7 @@ fn a_visitor_keeps_its_order_over_two_requestors_of_one_suite() {
 }
 
 #[test]
-fn a_visitor_in_backoff_does_not_hold_up_the_others_of_its_lane() {
+fn dia_35_a_visitor_in_backoff_does_not_hold_up_the_others_of_its_lane() {
     let sandbox = sandbox("status=503 only-evar6=0 first=3");
     let house = House::new();
     house.suite(&sandbox.url());

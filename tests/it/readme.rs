@@ -36,3 +36,17 @@ fn the_steps_by_hand_work_as_written() {
     }
     assert_eq!(sandbox.accepted_count(), 22, "20 events, one of them counts three times");
 }
+
+#[test]
+fn the_transcript_is_what_the_demo_prints() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let (_, section) = readme.split_once("## What the demo shows").expect("the heading");
+    let (_, block) = section.split_once("```text\n").expect("a transcript");
+    let (transcript, _) = block.split_once("```").expect("the end of the transcript");
+    let mut command = bare_command(Path::new("/"));
+    command.arg("demo");
+    let done = done(command);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.out.trim_end(), transcript.trim_end());
+}
