@@ -107,7 +107,7 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     for start in (0..events).step_by(10_000) {
         let numbers = start..(start + 10_000).min(events);
         let events = numbers.map(|number| NewEvent::new(number as u64, &event(number))).collect();
-        buffer.store(Batch { input, events }).expect("a batch");
+        buffer.store(Batch { input, events, memory: Vec::new() }).expect("a batch");
     }
     let out = collection(pem);
     let options = drain_options(lanes);

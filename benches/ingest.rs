@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 
 use passbridge::buffer::{Buffer, BufferOptions, NewEvent};
 use passbridge::clock::Clock;
-use passbridge::config::IngestConfig;
+use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::{EventKind, TimeBounds};
 use passbridge::ingest::{FormatChoice, IngestOptions, InputPath, load};
+use passbridge::readers::rest_v2::RestV2Options;
 use passbridge::readers::{Format, Reader};
 
 const EVENTS: u64 = 1_000_000;
@@ -85,7 +86,13 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
     let buffer = BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: clock.clone() };
     Buffer::create(&buffer)?;
     let config = IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() };
-    let options = IngestOptions { format: FormatChoice::Auto, config, clock };
+    let options = IngestOptions {
+        format: FormatChoice::Auto,
+        config,
+        rest_v2: RestV2Config::default(),
+        secret: None,
+        clock,
+    };
     let start = Instant::now();
     let buffer = Buffer::open(&buffer)?;
     let summary = load(&buffer, &[InputPath::new(input)], &options, &mut ())?;
@@ -166,7 +173,8 @@ impl Inputs {
         let now = Clock::system().now();
         let bounds = TimeBounds { latest: now, now };
         let mut csv = BufWriter::new(File::create(&self.csv)?);
-        let mut reader: Box<dyn Reader> = Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?))?;
+        let mut reader: Box<dyn Reader> =
+            Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?), &RestV2Options::unused())?;
         while let Some(line) = reader.next_line(bounds)? {
             let event = NewEvent::new(line.number, &line.result?);
             writeln!(

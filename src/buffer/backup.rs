@@ -21,7 +21,7 @@ impl Buffer {
         if to.exists() {
             return Err(BufferError::Exists(to.to_owned()));
         }
-        let source = super::connection::open_reader(self)?;
+        let source = super::connection::open_reader(self.path())?;
         let copied_at = self.clock.now().nanos();
         // Until it is whole and marked it has another name, so that a crash leaves no copy that passes for the original.
         let mut name = to.as_os_str().to_owned();

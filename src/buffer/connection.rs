@@ -13,7 +13,8 @@ use super::{Buffer, BufferError, BufferOptions, lock};
 const APPLICATION_ID: i64 = 0x5061_7373;
 
 /// Every schema ever released, in order; the first makes version 1. Append only.
-const MIGRATIONS: &[&str] = &[include_str!("../../schemas/buffer.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../schemas/buffer.sql"), include_str!("../../schemas/buffer-2.sql")];
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,9 +73,9 @@ pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), Buf
     Ok((path, connection))
 }
 
-/// A second connection that only reads, for walking the backlog while outcomes are recorded.
-pub(super) fn open_reader(buffer: &Buffer) -> Result<Connection, BufferError> {
-    let connection = connect(&buffer.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+/// A second connection that only reads, for looking while something is written.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, BufferError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.pragma_update(None, "cache_size", -16_384)?;
     Ok(connection)
 }

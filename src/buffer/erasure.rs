@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::events::read_event;
 use super::ledger::{Postings, Term};
 use super::retention::{self, delete_event};
-use super::{Buffer, BufferError, DrainLock, outcomes, status};
+use super::{Buffer, BufferError, DrainLock, memory, outcomes, status};
 use crate::delivery::Sequence;
 use crate::event::{Instant, Property};
 
@@ -76,6 +76,8 @@ pub struct Forgotten {
     pub events: u64,
     /// Rows of the inbox.
     pub inbox_rows: u64,
+    /// Rows of what sources remember: profiles and logins under way.
+    pub memory_rows: u64,
 }
 
 impl Buffer {
@@ -92,6 +94,8 @@ impl Buffer {
         }
         let whom = forget.clone();
         forgotten.inbox_rows = self.call(move |connection| erase_inbox(connection, &whom))?;
+        let whom = forget.clone();
+        forgotten.memory_rows = self.call(move |connection| memory::erase(connection, &whom))?;
         self.call(|connection| {
             // Deleting leaves the bytes in free pages; rewriting the file and emptying the log leaves them nowhere. The copy
             // is as large as the buffer, so it is made on disk and not in memory.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::ledger::Postings;
+use super::memory::{self, MemoryRow};
 use super::suites::{FormKey, RequestorKey, form_of};
 use super::{Buffer, BufferError, connection, runs, suites};
 use crate::delivery::Sequence;
@@ -73,6 +74,8 @@ pub struct Batch {
     pub input: InputId,
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
+    /// What its reader remembers of them.
+    pub memory: Vec<MemoryRow>,
 }
 
 /// An event whose identity is known with other content: the first stays, this one is kept out.
@@ -157,9 +160,11 @@ impl Buffer {
 
     /// Stores what is new in a batch; durable when it returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport, BufferError> {
+        let now = self.clock.now();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let report = store(&transaction, &batch)?;
+            memory::store(&transaction, &batch.memory, now)?;
             transaction.commit()?;
             Ok(report)
         })
@@ -199,7 +204,7 @@ impl Buffer {
     /// Opens a walk over the live events that wait, on a connection of its own.
     pub fn backlog(&self) -> Result<Backlog, BufferError> {
         Ok(Backlog {
-            connection: connection::open_reader(self)?,
+            connection: connection::open_reader(self.path())?,
             forms: HashMap::new(),
             requestors: HashMap::new(),
         })

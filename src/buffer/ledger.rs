@@ -205,7 +205,7 @@ pub struct Discrepancy {
 impl Buffer {
     /// Recounts the rows of every state and compares them with the counters. Reads the whole buffer; an empty list is proof.
     pub fn verify(&self) -> Result<Vec<Discrepancy>, BufferError> {
-        let connection = super::connection::open_reader(self)?;
+        let connection = super::connection::open_reader(self.path())?;
         let file: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if file != "ok" {
             return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);

@@ -18,6 +18,7 @@ mod erasure;
 mod events;
 mod ledger;
 mod lock;
+mod memory;
 mod outcomes;
 mod retention;
 mod runs;
@@ -43,6 +44,7 @@ pub use events::{
 };
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::DrainLock;
+pub use memory::{MemoryReader, MemoryRow};
 pub use outcomes::{Change, Delivered};
 pub use retention::{RetentionPolicy, RetentionReport};
 pub use runs::{RunId, RunRecord, RunStart};

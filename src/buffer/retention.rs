@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::events::read_event;
 use super::ledger::{Postings, Term};
-use super::{Buffer, BufferError, runs, status};
+use super::{Buffer, BufferError, memory, runs, status};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
@@ -69,6 +69,7 @@ impl Buffer {
                 }
             }
         }
+        while self.call(move |connection| memory::drop_past(connection, now))? {}
         loop {
             let forgotten = self.call(move |connection| forget_identities(connection, policy, now))?;
             report.forgotten_identities += forgotten;

@@ -135,7 +135,7 @@ const OVER_COUNT_UNITS: &str = "over_count_units";
 impl Buffer {
     /// The state of the buffer, from its counters: cheap whatever its size.
     pub fn status(&self) -> Result<Status, BufferError> {
-        let connection = super::connection::open_reader(self)?;
+        let connection = super::connection::open_reader(self.path())?;
         let transaction = connection.unchecked_transaction()?;
         let accounting = accounting(&transaction)?;
         let requestors = requestors(&transaction)?;
@@ -164,7 +164,7 @@ impl Buffer {
 
     /// Every event with attempts of unknown outcome, whatever became of it since, in the order of arrival.
     pub fn doubted(&self) -> Result<Vec<DoubtedEvent>, BufferError> {
-        let connection = super::connection::open_reader(self)?;
+        let connection = super::connection::open_reader(self.path())?;
         let mut statement = connection.prepare(&format!(
             "{DOUBTED} SELECT d.seq, d.body ->> 'event_id', r.requestor_id, f.rsid, d.slot, d.occurred_at, d.count, d.attempts,
                               d.state, f.event_ids = 'on', d.cause

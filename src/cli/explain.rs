@@ -17,6 +17,7 @@ use crate::buffer::BufferError;
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
 use crate::explain::{Explanation, explain};
 use crate::readers::Format;
+use crate::readers::rest_v2::RestV2Options;
 use crate::suite::HitForm;
 
 /// The report suite that is shown where none is mapped.
@@ -91,7 +92,9 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
     let line = on_one_line(&text);
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
-    let mut reader = Format::Ndjson.open(line.as_bytes()).map_err(|error| refuse(error.to_string()))?;
+    let mut reader = Format::Ndjson
+        .open(line.as_bytes(), &RestV2Options::unused())
+        .map_err(|error| refuse(error.to_string()))?;
     match reader.next_line(bounds) {
         Ok(Some(line)) => {
             note_others(line.number, &text);

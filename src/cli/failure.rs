@@ -148,6 +148,9 @@ fn settings_advice(error: &SettingsError) -> &'static str {
     match error {
         SettingsError::NotFound(_) => "name one with --config FILE, or write one with: passbridge init",
         SettingsError::Unreadable { .. } => "check that the file exists and that this user may read it",
+        SettingsError::Secret { .. } => {
+            "write at least 16 random bytes into it, such as: head -c 32 /dev/urandom | base64"
+        }
         SettingsError::Syntax { .. }
         | SettingsError::Unknown { .. }
         | SettingsError::BadValue { .. }

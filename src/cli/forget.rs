@@ -39,6 +39,8 @@ pub(super) struct Args {
 struct ForgetReport {
     events: u64,
     inbox_rows: u64,
+    /// Rows of what sources remember between runs.
+    memory_rows: u64,
     rejected_lines: u64,
     /// What was looked for, for people.
     #[serde(skip)]
@@ -47,11 +49,15 @@ struct ForgetReport {
 
 impl fmt::Display for ForgetReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ForgetReport { events, inbox_rows, rejected_lines, whom } = self;
-        if events + inbox_rows + rejected_lines == 0 {
+        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, whom } = self;
+        if events + inbox_rows + memory_rows + rejected_lines == 0 {
             return writeln!(out, "nobody found: no event, inbox row or rejected line has exactly {whom}");
         }
-        writeln!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")
+        write!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")?;
+        if *memory_rows > 0 {
+            write!(out, ", and {memory_rows} rows of logins and profiles that sources remembered")?;
+        }
+        writeln!(out)
     }
 }
 
@@ -75,8 +81,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         Forget::Visitor { .. } => "this visitor ID; it is case-sensitive",
     };
     let lock = buffer.lock()?;
-    let Forgotten { events, inbox_rows } = buffer.forget(&forget, &lock)?;
+    let Forgotten { events, inbox_rows, memory_rows } = buffer.forget(&forget, &lock)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
-    context.form.report(&ForgetReport { events, inbox_rows, rejected_lines, whom })?;
+    context.form.report(&ForgetReport { events, inbox_rows, memory_rows, rejected_lines, whom })?;
     Ok(Exit::Done)
 }

@@ -16,8 +16,10 @@ use super::settings::Settings;
 use super::table::Table;
 use crate::buffer::Buffer;
 use crate::clock::Clock;
-use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath};
+use crate::event::PassEvent;
+use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
 use crate::readers::Format;
+use crate::readers::rest_v2::{ExchangeSummary, rule_name};
 
 /// Stores events from files or standard input, each exactly once.
 ///
@@ -43,6 +45,12 @@ pub(super) struct Args {
     /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run, say for each event from which line it comes and, of an exchange, by which rule of the derivation.
+    #[arg(long, requires = "dry_run")]
+    why: bool,
+    /// Show what became of exchanges, by endpoint and rule: what was counted, what was passed over and why.
+    #[arg(long)]
+    summary: bool,
     /// The files, or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     inputs: Vec<PathBuf>,
@@ -56,6 +64,8 @@ enum FormatArg {
     Ndjson,
     /// A header row of property names, then one event per row.
     Csv,
+    /// Exchanges with the Pass REST API V2, one per line; events follow from them.
+    RestV2,
 }
 
 impl FormatArg {
@@ -64,6 +74,7 @@ impl FormatArg {
             FormatArg::Auto => FormatChoice::Auto,
             FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
             FormatArg::Csv => FormatChoice::Is(Format::Csv),
+            FormatArg::RestV2 => FormatChoice::Is(Format::RestV2),
         }
     }
 }
@@ -79,12 +90,21 @@ pub(super) struct IngestReport {
     failures: Vec<String>,
     /// The file of the rejected lines.
     rejects: Option<PathBuf>,
+    /// Whether the text shows what became of exchanges.
+    #[serde(skip)]
+    shows_exchanges: bool,
 }
 
 impl IngestReport {
     pub(super) fn new(summary: IngestSummary, dry_run: bool) -> IngestReport {
         let failures = summary.failures.iter().map(ToString::to_string).collect();
-        IngestReport { rejects: summary.rejects_path.clone(), failures, summary, dry_run }
+        IngestReport {
+            rejects: summary.rejects_path.clone(),
+            failures,
+            summary,
+            dry_run,
+            shows_exchanges: false,
+        }
     }
 
     /// Tells what went wrong, beside the report.
@@ -121,7 +141,20 @@ impl IngestReport {
         for (name, counts) in self.inputs().chain(total) {
             table.row(&[&name, &counts.read, &(counts.read - counts.rejected), &counts.rejected]);
         }
+        self.write_exchanges(out)?;
         write!(out, "{table}  nothing was stored (--dry-run)")
+    }
+
+    fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(exchanges) = self.summary.exchanges.as_ref().filter(|_| self.shows_exchanges) else {
+            return Ok(());
+        };
+        let mut table = Table::new(&["endpoint", "rule", "what it is", "exchanges", "events"]);
+        for ((endpoint, rule), (count, events)) in &exchanges.rules {
+            table.row(&[endpoint, rule, &rule_name(*rule), count, events]);
+        }
+        let ExchangeSummary { others, again, late, .. } = exchanges;
+        writeln!(out, "{table}  other paths: {others}; seen before: {again}; late: {late}")
     }
 }
 
@@ -142,6 +175,7 @@ impl fmt::Display for IngestReport {
                 &counts.rejected,
             ]);
         }
+        self.write_exchanges(out)?;
         table.fmt(out)?;
         match &self.rejects {
             Some(path) => {
@@ -154,33 +188,68 @@ impl fmt::Display for IngestReport {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let options = options(&settings, args.format.choice(), &context.clock);
+    let mut options = options(&settings, args.format.choice(), &context.clock);
+    options.secret = settings.source_secret()?;
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
     if args.dry_run {
-        return preview(&inputs, &options, context);
+        // The same exchange gives the same event as it would if it were stored.
+        if options.secret.is_none() && settings.config.buffer.path.exists() {
+            options.secret =
+                Some(Buffer::open(&context.buffer_options(&settings))?.source_secret()?.to_vec());
+        }
+        return preview(&inputs, &options, args, context);
     }
     let buffer = Buffer::open(&context.buffer_options(&settings))?;
     let mut progress = IngestProgress::new();
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
     progress.finish();
-    let report = IngestReport::new(loaded?, false);
+    let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
     report.warn();
     context.form.report(&report)?;
     Ok(report.exit())
 }
 
+/// An event and where it comes from.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    event: &'a PassEvent,
+    why: Why,
+}
+
+#[derive(Serialize)]
+struct Why {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule_name: Option<&'static str>,
+}
+
 /// Prints the events, and stores nothing.
-fn preview(inputs: &[InputPath], options: &IngestOptions, context: &Context) -> Result<Exit, CliError> {
+fn preview(
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    args: &Args,
+    context: &Context,
+) -> Result<Exit, CliError> {
     let summary = match context.form {
-        Form::Json => ingest::preview(inputs, options, &mut |_| ControlFlow::Continue(())),
+        Form::Json => ingest::preview(inputs, options, &mut |_, _| ControlFlow::Continue(())),
         Form::Text => {
             let mut lines = output::Lines::new();
-            let summary = ingest::preview(inputs, options, &mut |event| lines.json(event));
+            let summary = ingest::preview(inputs, options, &mut |event, Origin { line, rule }| {
+                if args.why {
+                    let why = Why { line, rule, rule_name: rule.map(rule_name) };
+                    lines.json(&Explained { event, why })
+                } else {
+                    lines.json(event)
+                }
+            });
             lines.finish()?;
             summary
         }
     };
-    let report = IngestReport::new(summary, true);
+    let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(summary, true) };
     report.warn();
     match context.form {
         Form::Json => context.form.report(&report)?,
@@ -191,5 +260,11 @@ fn preview(inputs: &[InputPath], options: &IngestOptions, context: &Context) -> 
 
 /// How these settings say to ingest.
 pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
-    IngestOptions { format, config: settings.config.ingest.clone(), clock: clock.clone() }
+    IngestOptions {
+        format,
+        config: settings.config.ingest.clone(),
+        rest_v2: settings.config.rest_v2.clone(),
+        secret: None,
+        clock: clock.clone(),
+    }
 }

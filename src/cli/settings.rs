@@ -95,6 +95,16 @@ pub(super) enum SettingsError {
         /// What is wrong.
         why: String,
     },
+    /// A secret cannot be read, or is none.
+    #[error("cannot use the secret of {key} in {path:?}: {why}")]
+    Secret {
+        /// The key that names its file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The schedule makes no sense.
     #[error("{file:?}: {source}")]
     Schedule {
@@ -103,6 +113,26 @@ pub(super) enum SettingsError {
         /// What is wrong.
         source: ScheduleError,
     },
+}
+
+impl Settings {
+    /// What sources are digested with, where a file holds it.
+    pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
+        /// The shortest secret that cannot be guessed, in bytes: 128 random bits, in any notation.
+        const SECRET_BYTES_MIN: usize = 16;
+        let path = &self.config.rest_v2.secret_file;
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let refuse =
+            |why: String| SettingsError::Secret { key: "rest_v2.secret_file", path: path.clone(), why };
+        let secret = fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let secret = secret.trim_ascii_end();
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(refuse(format!("it has fewer than {SECRET_BYTES_MIN} bytes")));
+        }
+        Ok(Some(secret.to_vec()))
+    }
 }
 
 /// One value and where it was given.
@@ -171,6 +201,9 @@ pub(super) fn parse(
     let folder = file.parent().unwrap_or(Path::new("/"));
     config.buffer.path = folder.join(&config.buffer.path);
     config.ingest.rejects_dir = folder.join(&config.ingest.rejects_dir);
+    if !config.rest_v2.secret_file.as_os_str().is_empty() {
+        config.rest_v2.secret_file = folder.join(&config.rest_v2.secret_file);
+    }
     Ok(Settings { file: file.to_owned(), config, timetable, warnings })
 }
 

@@ -223,6 +223,27 @@ const SEEN_EVENT_ID: u32 = 62;
 const SEEN_COUNT: u32 = 63;
 
 impl Draft {
+    /// A draft of an event that a reader derives, instead of finding it in a line.
+    pub fn derived(
+        kind: EventKind,
+        occurred_at: Instant,
+        requestor_id: RequestorId,
+        event_id: Box<str>,
+    ) -> Draft {
+        Draft {
+            occurred_at: Some(occurred_at),
+            kind: Some(kind),
+            requestor_id: Some(requestor_id),
+            event_id: Some(event_id),
+            ..Draft::default()
+        }
+    }
+
+    /// Sets a property of a derived event; an empty value makes it absent.
+    pub fn put(&mut self, property: Property, value: &str) {
+        self.properties.set(property, value);
+    }
+
     /// Takes one key and its value.
     pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<KeyKind, EventError> {
         let bit = match key {

@@ -71,7 +71,7 @@ impl Take<'_> {
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
-        let report = self.buffer.store_inbox(&rowids, Batch { input, events })?;
+        let report = self.buffer.store_inbox(&rowids, Batch { input, events, memory: Vec::new() })?;
         self.tally.stored(0, &report);
         for Reject { line, reason, .. } in rejects {
             self.tally.rejected(0, line, reason);

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::{FormatChoice, InputError};
+use crate::readers::rest_v2::{self, RestV2Options};
 use crate::readers::{Format, ReadError, Reader};
 
 /// How much is read from a file, and unpacked, at a time, in bytes.
@@ -62,7 +63,11 @@ pub(super) struct OpenInput {
 }
 
 /// Opens an input; `None` when it holds nothing.
-pub(super) fn open(path: &InputPath, format: FormatChoice) -> Result<Option<OpenInput>, InputError> {
+pub(super) fn open(
+    path: &InputPath,
+    format: FormatChoice,
+    rest_v2: &RestV2Options,
+) -> Result<Option<OpenInput>, InputError> {
     let (source, bytes) = source(path)?;
     let position = Rc::new(Cell::new(0));
     let mut source =
@@ -75,9 +80,9 @@ pub(super) fn open(path: &InputPath, format: FormatChoice) -> Result<Option<Open
         };
     }
     let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
-    let start = peek(&mut source, PEEK_BYTES_MAX, |start| first_letter(start).is_some()).map_err(broken)?;
+    let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
     let Some(format) = format_of(path, format, &start)? else { return Ok(None) };
-    let reader = format.open(Cursor::new(start).chain(source))?;
+    let reader = format.open(Cursor::new(start).chain(source), rest_v2)?;
     Ok(Some(OpenInput { reader, position, bytes }))
 }
 
@@ -118,6 +123,10 @@ fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Opt
         return Ok(None);
     }
     let by_name = extensions(path).format;
+    let looks_like_exchanges = letter == Some(b'{') && rest_v2::starts_like_exchanges(start);
+    if choice == FormatChoice::Auto && by_name != Some(Format::Csv) && looks_like_exchanges {
+        return Ok(Some(Format::RestV2));
+    }
     Ok(Some(match (choice, by_name, letter) {
         (FormatChoice::Is(format), ..) | (FormatChoice::Auto, Some(format), _) => format,
         (FormatChoice::Auto, None, Some(b'{') | None) => Format::Ndjson,
@@ -145,6 +154,14 @@ fn extensions(path: &InputPath) -> Extensions {
         _ => None,
     };
     Extensions { format, compression }
+}
+
+/// Whether a start tells every format apart: its first line, where that is an object, else its first letter.
+fn is_telling(start: &[u8]) -> bool {
+    match first_letter(start) {
+        Some(b'{') => start.trim_ascii_start().contains(&b'\n'),
+        letter => letter.is_some(),
+    }
 }
 
 /// The first byte that is neither white space nor a byte order mark.

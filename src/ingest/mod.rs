@@ -12,6 +12,7 @@
 mod erasure;
 mod inbox;
 mod input;
+mod memory;
 mod portions;
 mod rejects;
 mod summary;
@@ -27,8 +28,9 @@ pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, 
 
 use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};
 use crate::clock::Clock;
-use crate::config::IngestConfig;
+use crate::config::{IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
+use crate::readers::rest_v2::RestV2Options;
 use crate::readers::{Excerpt, Format, ReadError};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
@@ -51,6 +53,10 @@ pub struct IngestOptions {
     pub format: FormatChoice,
     /// Section `[ingest]` of the configuration, its paths resolved.
     pub config: IngestConfig,
+    /// Section `[rest_v2]`.
+    pub rest_v2: RestV2Config,
+    /// What codes and devices are digested with; `None`: the buffer keeps one of its own.
+    pub secret: Option<Vec<u8>>,
     /// What tells whether an event is ahead of its time.
     pub clock: Clock,
 }
@@ -158,7 +164,8 @@ pub fn load(
         rejects: Rejects::new(&options.config.rejects_dir, options.clock.now()),
         open: None,
     };
-    let (portions, reading) = portions::start(inputs, options);
+    let source = memory::Source::of(buffer, options)?;
+    let (portions, reading) = portions::start(inputs, options, source);
     for portion in portions {
         if let Err(error) = load.take(portion, observer) {
             load.rejects.sync()?;
@@ -173,16 +180,17 @@ pub fn load(
     Ok(load.tally.finish(path))
 }
 
-/// Reads the inputs as [`load`] would and stores nothing: hands each event over until told to stop. Rejected lines are
-/// counted and named in the warnings only; nothing is written.
+/// Reads the inputs as [`load`] would into an empty buffer, and stores nothing: hands each event over, with where it comes
+/// from, until told to stop. Rejected lines are counted and named in the warnings only; nothing is written.
 pub fn preview(
     inputs: &[InputPath],
     options: &IngestOptions,
-    on_event: &mut dyn FnMut(&PassEvent) -> ControlFlow<()>,
+    on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> IngestSummary {
     let mut tally = Tally::new(inputs.iter().map(|input| input.name().into_owned()));
+    let rest_v2 = memory::passing(options);
     for (number, path) in inputs.iter().enumerate() {
-        match preview_input(number, path, options, &mut tally, on_event) {
+        match preview_input(number, path, options, &rest_v2, &mut tally, on_event) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => break,
             Err(error) => tally.failed(number, error),
@@ -191,14 +199,24 @@ pub fn preview(
     tally.finish(None)
 }
 
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The line of its input, from 1.
+    pub line: u64,
+    /// The row of the derivation table that made it, where the line is an exchange.
+    pub rule: Option<u8>,
+}
+
 fn preview_input(
     number: usize,
     path: &InputPath,
     options: &IngestOptions,
+    rest_v2: &RestV2Options,
     tally: &mut Tally,
-    on_event: &mut dyn FnMut(&PassEvent) -> ControlFlow<()>,
+    on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, InputError> {
-    let Some(mut open) = input::open(path, options.format)? else {
+    let Some(mut open) = input::open(path, options.format, rest_v2)? else {
         tally.empty(number);
         return Ok(ControlFlow::Continue(()));
     };
@@ -211,7 +229,8 @@ fn preview_input(
         match line.result {
             Ok(event) => {
                 tally.seen(number);
-                if on_event(&event).is_break() {
+                let origin = Origin { line: line.number, rule: line.rule };
+                if on_event(&event, origin).is_break() {
                     break Ok(ControlFlow::Break(()));
                 }
             }
@@ -219,6 +238,9 @@ fn preview_input(
         }
     };
     tally.unknown(open.reader.unknown_keys());
+    if let Some(exchanges) = open.reader.exchanges() {
+        tally.exchanges(number, exchanges);
+    }
     flow
 }
 
@@ -239,11 +261,12 @@ impl Load<'_> {
             check_free_disk(self.buffer, self.options, &self.tally)?;
         }
         self.rejects.write(portion.rejects.iter().map(|reject| reject.kept.as_str()))?;
-        if !portion.events.is_empty() {
+        if !portion.events.is_empty() || !portion.changes.is_empty() {
             let id = self.input_id(input)?;
+            let memory = memory::rows(&portion.changes);
             // Only the buffer finds a conflict, and then the rejects keep the event that lost.
             let events = portion.events.clone();
-            let report = self.buffer.store(Batch { input: id, events })?;
+            let report = self.buffer.store(Batch { input: id, events, memory })?;
             self.tally.stored(input, &report);
             self.keep_conflicts(input, &portion.events, &report)?;
         }
@@ -253,8 +276,11 @@ impl Load<'_> {
         match portion.end {
             None => {}
             Some(InputEnd::Empty) => self.tally.empty(input),
-            Some(InputEnd::Read { result, unknown }) => {
+            Some(InputEnd::Read { result, unknown, exchanges }) => {
                 self.tally.unknown(&unknown);
+                if let Some(exchanges) = &exchanges {
+                    self.tally.exchanges(input, exchanges);
+                }
                 result.unwrap_or_else(|error| self.tally.failed(input, error));
             }
         }

@@ -4,8 +4,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::input::{self, OpenInput};
+use super::memory::Source;
 use super::{IngestOptions, InputError, InputPath};
 use crate::buffer::NewEvent;
+use crate::readers::memory::MemoryChange;
+use crate::readers::rest_v2::{ExchangeSummary, RestV2Options};
 use crate::readers::{Excerpt, Line, RejectedLine, UnknownKeys};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
@@ -14,6 +17,8 @@ const PORTION_LINES_MAX: usize = 10_000;
 const PORTION_BYTES_MAX: usize = 8 << 20;
 /// Portions that wait between the threads, besides the one being read and the one being stored.
 const PORTIONS_WAITING_MAX: usize = 1;
+/// After how many more portions one is surely stored: one may be stored just now, one waits, and one was just sent.
+const STORED_AFTER: u32 = 3;
 
 /// Some lines of one input.
 #[derive(Default)]
@@ -22,6 +27,8 @@ pub(super) struct Portion {
     pub(super) input: usize,
     pub(super) events: Vec<NewEvent>,
     pub(super) rejects: Vec<Reject>,
+    /// What later runs must know of the lines of these events.
+    pub(super) changes: Vec<MemoryChange>,
     /// How far its input was read, and how long it is where that is known, in bytes as it lies on disk.
     pub(super) input_bytes_read: u64,
     pub(super) input_bytes: Option<u64>,
@@ -56,18 +63,25 @@ pub(super) enum InputEnd {
         result: Result<(), InputError>,
         /// Its keys that belong to no event.
         unknown: UnknownKeys,
+        /// What became of its exchanges, where it holds them.
+        exchanges: Option<ExchangeSummary>,
     },
 }
 
 /// Starts to read. The thread ends with the last input, or when nobody receives any more; one that waits for standard input
 /// then ends with the program.
-pub(super) fn start(inputs: &[InputPath], options: &IngestOptions) -> (Receiver<Portion>, JoinHandle<()>) {
+pub(super) fn start(
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    source: Source,
+) -> (Receiver<Portion>, JoinHandle<()>) {
     let (sender, receiver) = sync_channel(PORTIONS_WAITING_MAX);
     let inputs = inputs.to_vec();
     let options = options.clone();
     let reading = thread::spawn(move || {
+        let rest_v2 = source.into_options();
         for (number, input) in inputs.iter().enumerate() {
-            if read_input(number, input, &options, &sender).is_err() {
+            if read_input(number, input, &options, &rest_v2, &sender).is_err() {
                 return;
             }
         }
@@ -82,40 +96,54 @@ fn read_input(
     number: usize,
     path: &InputPath,
     options: &IngestOptions,
+    rest_v2: &RestV2Options,
     sender: &SyncSender<Portion>,
 ) -> Result<(), Unwanted> {
-    let send = |portion| sender.send(portion).map_err(|_| Unwanted);
+    let send = |portion| {
+        sender.send(portion).map_err(|_| Unwanted)?;
+        rest_v2.memory.borrow_mut().let_go(STORED_AFTER);
+        Ok(())
+    };
     let mut portion = Portion { input: number, ..Portion::default() };
-    let mut open = match input::open(path, options.format) {
+    let mut open = match input::open(path, options.format, rest_v2) {
         Ok(Some(open)) => open,
         Ok(None) => return send(Portion { end: Some(InputEnd::Empty), ..portion }),
         Err(error) => {
-            let end = InputEnd::Read { result: Err(error), unknown: UnknownKeys::default() };
+            let end = InputEnd::Read { result: Err(error), unknown: UnknownKeys::default(), exchanges: None };
             return send(Portion { end: Some(end), ..portion });
         }
     };
     let name = path.name();
     let result = loop {
-        let line = match open.reader.next_line(options.bounds()) {
-            Ok(Some(line)) => line,
-            Ok(None) => break Ok(()),
+        let is_line = match open.reader.next_line(options.bounds()) {
+            Ok(Some(line)) => {
+                portion.take(&name, &line);
+                true
+            }
+            Ok(None) => false,
             Err(error) => break Err(InputError::from(error)),
         };
-        portion.take(&name, &line);
-        if portion.is_full() {
+        let is_paused = open.reader.is_paused();
+        if !is_line && !is_paused {
+            break Ok(());
+        }
+        if is_paused || (portion.is_full() && !open.reader.is_inside_line()) {
+            portion.changes = open.reader.take_changes();
             portion.note_position(&open);
             send(std::mem::replace(&mut portion, Portion { input: number, ..Portion::default() }))?;
         }
     };
+    portion.changes = open.reader.take_changes();
     portion.note_position(&open);
-    portion.end = Some(InputEnd::Read { result, unknown: open.reader.unknown_keys().clone() });
+    let unknown = open.reader.unknown_keys().clone();
+    portion.end = Some(InputEnd::Read { result, unknown, exchanges: open.reader.exchanges().cloned() });
     send(portion)
 }
 
 impl Portion {
     /// Whether it has nothing to store or keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.rejects.is_empty()
+        self.events.is_empty() && self.rejects.is_empty() && self.changes.is_empty()
     }
 
     fn take(&mut self, path: &str, line: &Line<'_>) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
 use crate::readers::UnknownKeys;
+use crate::readers::rest_v2::ExchangeSummary;
 
 /// How many rejected lines, and how many conflicts, are named. The rejects file has them all.
 const NAMED_MAX: u64 = 20;
@@ -83,6 +84,18 @@ pub enum Warning {
     /// There were more conflicts than are named.
     #[error("{0} more conflicts are not named here; the rejects file has them all")]
     MoreConflicts(u64),
+    /// `X-Device-Info` headers did not decode: their events have no device.
+    #[error(
+        "{path}:{line}: X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
+    )]
+    BrokenDeviceInfo {
+        /// The input.
+        path: String,
+        /// The first line with one.
+        line: u64,
+        /// How many.
+        count: u64,
+    },
     /// Keys that belong to no event were kept out.
     #[error("keys that no event has were kept out: {0}")]
     UnknownKeys(UnknownKeys),
@@ -141,6 +154,9 @@ pub struct IngestSummary {
     pub inputs: Vec<InputSummary>,
     /// Their sum.
     pub total: Counts,
+    /// What became of exchanges, where inputs held them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<ExchangeSummary>,
     /// The inputs that could not be read to their end.
     #[serde(skip)]
     pub failures: Vec<InputFailure>,
@@ -167,6 +183,7 @@ impl Tally {
         let summary = IngestSummary {
             inputs,
             total: Counts::default(),
+            exchanges: None,
             failures: Vec::new(),
             warnings: Vec::new(),
             rejects_path: None,
@@ -218,6 +235,15 @@ impl Tally {
     pub(super) fn failed(&mut self, input: usize, error: InputError) {
         let path = self.path(input).to_owned();
         self.summary.failures.push(InputFailure { path, error });
+    }
+
+    pub(super) fn exchanges(&mut self, input: usize, exchanges: &ExchangeSummary) {
+        let all = self.summary.exchanges.get_or_insert_default();
+        if let (None, Some(line)) = (all.first_broken_device_info, exchanges.first_broken_device_info) {
+            let (path, count) = (self.path(input).to_owned(), exchanges.broken_device_infos);
+            self.summary.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
+        }
+        self.summary.exchanges.get_or_insert_default().add(exchanges);
     }
 
     pub(super) fn unknown(&mut self, unknown: &UnknownKeys) {

@@ -53,7 +53,7 @@ impl<R: BufRead> Reader for CsvReader<R> {
             header: Some(Cow::Borrowed(&self.header)),
             is_lossy: false,
         };
-        Ok(Some(Line { number: self.records.start_line, excerpt, result }))
+        Ok(Some(Line { number: self.records.start_line, excerpt, result, rule: None }))
     }
 
     fn unknown_keys(&self) -> &UnknownKeys {

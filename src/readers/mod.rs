@@ -9,17 +9,22 @@
 
 pub mod csv;
 mod lines;
+pub mod memory;
 pub mod ndjson;
 mod rejected;
+pub mod rest_v2;
 mod unknown;
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::io::{self, BufRead};
 
 pub use rejected::RejectedLine;
 pub use unknown::UnknownKeys;
 
 use crate::event::{EventError, PassEvent, TimeBounds};
+use memory::MemoryChange;
+use rest_v2::{ExchangeSummary, RestV2Options};
 
 /// The longest line or CSV row, in bytes. An event with every property filled takes a few KiB; an MRSS resource may take
 /// some hundred. Above this lies a file that is not made of lines, and memory must not follow it.
@@ -34,12 +39,19 @@ pub enum Format {
     Ndjson,
     /// A header row of property names, then one event per row.
     Csv,
+    /// One exchange with the Pass REST API V2 per line; events follow from it.
+    RestV2,
 }
 
 impl Format {
     /// Its reader. Reads the header of a format that has one.
-    pub fn open<'r, R: BufRead + 'r>(self, source: R) -> Result<Box<dyn Reader + 'r>, ReadError> {
+    pub fn open<'r, R: BufRead + 'r>(
+        self,
+        source: R,
+        rest_v2: &RestV2Options,
+    ) -> Result<Box<dyn Reader + 'r>, ReadError> {
         Ok(match self {
+            Format::RestV2 => Box::new(rest_v2::RestV2Reader::new(source, rest_v2.clone())),
             Format::Ndjson => Box::new(ndjson::NdjsonReader::new(source)),
             Format::Csv => Box::new(csv::CsvReader::new(source)?),
         })
@@ -48,11 +60,31 @@ impl Format {
 
 /// The seam between formats and ingest.
 pub trait Reader {
-    /// The next line, `None` at the end of the source. After an error there is nothing more to read.
+    /// The next line; `None` at the end of the source, or while it is paused. After an error there is nothing more to read.
     fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError>;
 
     /// The keys so far that belong to no event.
     fn unknown_keys(&self) -> &UnknownKeys;
+
+    /// Whether the last line has more events: what is stored of it must not be cut here.
+    fn is_inside_line(&self) -> bool {
+        false
+    }
+
+    /// Whether it goes on only after its changes were taken.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    /// What later runs must know of the lines so far, since the last call; none while inside a line.
+    fn take_changes(&mut self) -> Vec<MemoryChange> {
+        Vec::new()
+    }
+
+    /// What became of exchanges, where the source holds them.
+    fn exchanges(&self) -> Option<&ExchangeSummary> {
+        None
+    }
 }
 
 /// One line of a source, blank ones left out.
@@ -64,6 +96,8 @@ pub struct Line<'a> {
     pub excerpt: Excerpt<'a>,
     /// Its event, or why it is none.
     pub result: Result<PassEvent, RejectReason>,
+    /// The rule that made the event, where the line is none by itself.
+    pub rule: Option<u8>,
 }
 
 /// A line as its source wrote it, as far as it is kept.
@@ -124,6 +158,9 @@ pub enum RejectReason {
     /// A CSV row opens a quote that the source never closes.
     #[error("opens a quote that is never closed; everything behind it is in this row")]
     OpenQuote,
+    /// A line is no exchange. It says nothing of what stands in it: that may be a secret.
+    #[error("is no exchange: {0}")]
+    Exchange(String),
     /// A line of an earlier run's rejects still shows where it was not UTF-8.
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,
@@ -142,6 +179,14 @@ pub enum ReadError {
         line: u64,
         /// What the source said.
         source: io::Error,
+    },
+    /// What is known of earlier runs cannot be read.
+    #[error("cannot be derived from line {line} on, because what is known of earlier runs cannot be read")]
+    Memory {
+        /// The line.
+        line: u64,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The header row of a CSV source cannot be used.
     #[error("cannot be read: its header {0}")]

@@ -81,13 +81,13 @@ impl LineParser {
     fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
         if excerpt.line_bytes > LINE_BYTES_MAX as u64 {
             let result = Err(RejectReason::TooLong(excerpt.line_bytes));
-            return Line { number, excerpt, result };
+            return Line { number, excerpt, result, rule: None };
         }
         let text = match std::str::from_utf8(&excerpt.bytes) {
             Ok(text) => text,
             Err(error) => {
                 let result = Err(RejectReason::NotUtf8(error.valid_up_to() + 1));
-                return Line { number, excerpt, result };
+                return Line { number, excerpt, result, rule: None };
             }
         };
         if self.mark.find(text.as_bytes()).is_some()
@@ -96,7 +96,7 @@ impl LineParser {
             return self.parse_mended(number, rejected, bounds);
         }
         let result = parse_object(text, bounds, &mut self.unknown);
-        Line { number, excerpt, result }
+        Line { number, excerpt, result, rule: None }
     }
 
     fn parse_mended(&mut self, number: u64, rejected: RejectedLine<'_>, bounds: TimeBounds) -> Line<'static> {
@@ -114,7 +114,7 @@ impl LineParser {
             header: rejected.header.map(|header| Cow::Owned(header.into_owned())),
             is_lossy: rejected.is_lossy,
         };
-        Line { number, excerpt, result }
+        Line { number, excerpt, result, rule: None }
     }
 }
 

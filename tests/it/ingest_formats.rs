@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
-use passbridge::config::IngestConfig;
+use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::delivery::Sequence;
 use passbridge::event::Instant;
 use passbridge::ingest::{
@@ -41,7 +41,13 @@ impl Intake {
             min_free_bytes: 0,
             ..IngestConfig::default()
         };
-        let options = IngestOptions { format: FormatChoice::Auto, config, clock: house.clock.clone() };
+        let options = IngestOptions {
+            format: FormatChoice::Auto,
+            config,
+            rest_v2: RestV2Config::default(),
+            secret: None,
+            clock: house.clock.clone(),
+        };
         Intake { house, options }
     }
 
@@ -240,7 +246,7 @@ fn the_demo_has_every_kind_for_each_of_three_requestors() {
     let names = ["demo/ref30.ndjson", "demo/ref40.csv", "demo/ref50.ndjson"];
     let inputs = names.map(|name| InputPath::new(fixture(name)));
     let mut met = std::collections::BTreeSet::new();
-    let summary = preview(&inputs, &intake.options, &mut |event| {
+    let summary = preview(&inputs, &intake.options, &mut |event, _| {
         met.insert((event.requestor_id().as_str().to_owned(), event.kind()));
         ControlFlow::Continue(())
     });
@@ -257,7 +263,7 @@ fn a_dry_run_hands_over_canonical_events_and_writes_nothing() {
     let intake = Intake::new();
     let mut lines = Vec::new();
     let inputs = [InputPath::new(fixture("ndjson/bad-lines.ndjson"))];
-    let summary = preview(&inputs, &intake.options, &mut |event| {
+    let summary = preview(&inputs, &intake.options, &mut |event, _| {
         lines.push(serde_json::to_string(event).expect("text"));
         if lines.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

@@ -18,6 +18,7 @@ mod privacy;
 mod program;
 mod readme;
 mod replies;
+mod rest_v2;
 mod sandbox_rules;
 mod schemas;
 mod support;

@@ -72,7 +72,7 @@ impl House {
             .enumerate()
             .map(|(line, event)| NewEvent::new(line as u64 + 1, &event))
             .collect();
-        self.buffer.store(Batch { input, events }).expect("events are stored")
+        self.buffer.store(Batch { input, events, memory: Vec::new() }).expect("events are stored")
     }
 
     /// One pass with the options of [`options`].

@@ -1,0 +1,135 @@
+//! What readers of sources remember between runs, stored in the transaction of the events that it belongs to.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::connection::open_reader;
+use super::{Buffer, BufferError, Forget};
+use crate::event::Instant;
+
+/// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
+/// every row of theirs is long past.
+const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
+/// Rows dropped in one transaction of retention.
+const DROPPED_A_TRANSACTION: i64 = 10_000;
+
+/// A row, or that it is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryRow {
+    /// Which.
+    pub key: [u8; 16],
+    /// From when on nobody asks for it.
+    pub drops_at: Instant,
+    /// What it holds; `None`: forgotten.
+    pub body: Option<String>,
+}
+
+/// Looks rows up, on a connection of its own that is opened at the first look: most sources remember nothing.
+#[derive(Debug)]
+pub struct MemoryReader {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl MemoryReader {
+    /// The body of a row.
+    pub fn body(&mut self, key: &[u8; 16]) -> Result<Option<String>, BufferError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(open_reader(&self.path)?),
+        };
+        let mut statement = connection.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+}
+
+impl Buffer {
+    /// Opens a view of what readers remember.
+    pub fn memory(&self) -> MemoryReader {
+        MemoryReader { path: self.path.clone(), connection: None }
+    }
+
+    /// The secret that sources are digested with; made at the first call, and the same for ever.
+    pub fn source_secret(&self) -> Result<[u8; 32], BufferError> {
+        self.call(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let known = transaction
+                .query_row("SELECT value FROM secrets WHERE name = 'source'", [], |row| row.get(0))
+                .optional()?;
+            let secret = match known {
+                Some(secret) => secret,
+                None => {
+                    let secret = random();
+                    transaction
+                        .execute("INSERT INTO secrets (name, value) VALUES ('source', ?1)", [secret])?;
+                    secret
+                }
+            };
+            transaction.commit()?;
+            Ok(secret)
+        })
+    }
+}
+
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        // The kernel's generator fails only for a bad address, and is interrupted by signals.
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
+    }
+    bytes
+}
+
+/// Stores what changed.
+pub(super) fn store(
+    transaction: &Transaction<'_>,
+    rows: &[MemoryRow],
+    now: Instant,
+) -> Result<(), BufferError> {
+    let earliest = now.nanos().saturating_add(STAYS_NANOS);
+    let mut set = transaction.prepare_cached(
+        "INSERT INTO source_memory (key, drops_at, body) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET drops_at = excluded.drops_at, body = excluded.body",
+    )?;
+    let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
+    for row in rows {
+        match &row.body {
+            Some(body) => set.execute((row.key, row.drops_at.nanos().max(earliest), body))?,
+            None => forget.execute([row.key])?,
+        };
+    }
+    Ok(())
+}
+
+/// Drops rows whose time is over; whether there may be more.
+pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool, BufferError> {
+    let dropped = connection.execute(
+        "DELETE FROM source_memory WHERE key IN
+             (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)",
+        (now.nanos(), DROPPED_A_TRANSACTION),
+    )?;
+    Ok(dropped as i64 == DROPPED_A_TRANSACTION)
+}
+
+/// Forgets the rows that are about a person; how many.
+pub(super) fn erase(connection: &mut Connection, forget: &Forget) -> Result<u64, BufferError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut found: Vec<[u8; 16]> = Vec::new();
+    let mut statement = transaction.prepare("SELECT key, body FROM source_memory WHERE body <> ''")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if forget.concerns(&row.get::<_, String>(1)?) {
+            found.push(row.get(0)?);
+        }
+    }
+    drop(rows);
+    drop(statement);
+    for key in &found {
+        transaction.execute("DELETE FROM source_memory WHERE key = ?1", [key])?;
+    }
+    transaction.commit()?;
+    Ok(found.len() as u64)
+}

@@ -1,0 +1,67 @@
+//! What readers remember between runs, and the secret that they digest with, out of the buffer.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::rc::Rc;
+
+use super::{IngestError, IngestOptions};
+use crate::buffer::{Buffer, BufferError, MemoryReader, MemoryRow};
+use crate::readers::memory::{Keyring, Memory, MemoryChange, MemoryKey, Recollection};
+use crate::readers::rest_v2::RestV2Options;
+
+/// The secret of a preview without a buffer: its identities are for looking at, and no ingest gives the same ones.
+const SECRET_OF_PREVIEWS: &[u8] = b"preview";
+
+/// What a reading thread takes along.
+pub(super) struct Source {
+    options: IngestOptions,
+    secret: Vec<u8>,
+    memory: MemoryReader,
+}
+
+impl Source {
+    pub(super) fn of(buffer: &Buffer, options: &IngestOptions) -> Result<Source, IngestError> {
+        let secret = match &options.secret {
+            Some(secret) => secret.clone(),
+            None => buffer.source_secret()?.to_vec(),
+        };
+        Ok(Source { options: options.clone(), secret, memory: buffer.memory() })
+    }
+
+    pub(super) fn into_options(self) -> RestV2Options {
+        let stored = Recollection::new(Some(Box::new(Stored(self.memory))));
+        rest_v2_options(&self.options, &self.secret, stored)
+    }
+}
+
+struct Stored(MemoryReader);
+
+impl Memory for Stored {
+    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.body(&key.0).map_err(|error: BufferError| Box::new(error))?)
+    }
+}
+
+/// Options under which nothing is remembered beyond the preview.
+pub(super) fn passing(options: &IngestOptions) -> RestV2Options {
+    let secret = options.secret.as_deref().unwrap_or(SECRET_OF_PREVIEWS);
+    rest_v2_options(options, secret, Recollection::new(None))
+}
+
+fn rest_v2_options(options: &IngestOptions, secret: &[u8], memory: Recollection) -> RestV2Options {
+    RestV2Options {
+        config: options.rest_v2.clone(),
+        keyring: Keyring::new(secret),
+        memory: Rc::new(RefCell::new(memory)),
+    }
+}
+
+/// The changes as rows of the buffer.
+pub(super) fn rows(changes: &[MemoryChange]) -> Vec<MemoryRow> {
+    let row = |change: &MemoryChange| MemoryRow {
+        key: change.key.0,
+        drops_at: change.drops_at,
+        body: change.body.clone(),
+    };
+    changes.iter().map(row).collect()
+}

@@ -1,0 +1,206 @@
+//! What a reader knows of the lines of earlier runs: a login may begin in one file and end in the next.
+//!
+//! Rows are found by keyed digests, so that codes and devices never lie in them in clear. A reader asks what is stored, and
+//! lays its own changes over that; whoever runs it stores them together with the events of the same lines.
+
+use std::collections::HashMap;
+use std::error::Error;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::event::Instant;
+
+/// Rows kept in memory alone before those whose time is over are looked for.
+const SWEEP_ROWS: usize = 100_000;
+
+/// The key of a row: a keyed digest of what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemoryKey(pub [u8; 16]);
+
+impl MemoryKey {
+    /// Hexadecimal text.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A row that is to be set or, without a body, forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryChange {
+    /// Which row.
+    pub key: MemoryKey,
+    /// From when on nobody asks for it.
+    pub drops_at: Instant,
+    /// What it holds.
+    pub body: Option<String>,
+}
+
+/// What is stored of earlier runs.
+pub trait Memory {
+    /// The body of a row.
+    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>>;
+}
+
+/// Digests what must not be kept in clear. One secret per deployment makes them useless elsewhere.
+#[derive(Clone)]
+pub struct Keyring(Hmac<Sha256>);
+
+impl Keyring {
+    /// A keyring with this secret.
+    pub fn new(secret: &[u8]) -> Keyring {
+        Keyring(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
+    }
+
+    /// The digest of some parts under a name; parts cannot run into each other.
+    pub fn digest(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
+        let mut mac = self.0.clone();
+        mac.update(name.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let whole = mac.finalize().into_bytes();
+        let mut short = [0; 16];
+        short.copy_from_slice(&whole[..16]);
+        MemoryKey(short)
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Keyring")
+    }
+}
+
+/// What is stored, with the changes of this run over it.
+pub struct Recollection {
+    /// `None` where nothing is ever stored.
+    stored: Option<Box<dyn Memory>>,
+    rows: HashMap<MemoryKey, Row>,
+    /// What changed since it was last taken, in order of the first change.
+    changed: Vec<MemoryKey>,
+    generation: u32,
+    latest: Instant,
+    sweep_at: usize,
+}
+
+struct Row {
+    drops_at: Instant,
+    body: Option<String>,
+    /// When it was last taken to be stored; `None` while it waits for that.
+    taken: Option<u32>,
+}
+
+impl std::fmt::Debug for Recollection {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Recollection").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+impl Recollection {
+    /// Over what is stored; `None` where nothing is, nor ever will be.
+    pub fn new(stored: Option<Box<dyn Memory>>) -> Recollection {
+        let latest = Instant::from_nanos(i64::MIN);
+        Recollection {
+            stored,
+            rows: HashMap::new(),
+            changed: Vec::new(),
+            generation: 0,
+            latest,
+            sweep_at: SWEEP_ROWS,
+        }
+    }
+
+    /// What a row holds.
+    pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+        match self.rows.get(&key) {
+            Some(row) => Ok(row.body.clone()),
+            None => self.stored.as_mut().map_or(Ok(None), |stored| stored.recall(key)),
+        }
+    }
+
+    /// Sets a row, or forgets it.
+    pub fn remember(&mut self, key: MemoryKey, drops_at: Instant, body: Option<String>) {
+        let before = self.rows.insert(key, Row { drops_at, body, taken: None });
+        if self.stored.is_some() && before.is_none_or(|row| row.taken.is_some()) {
+            self.changed.push(key);
+        }
+    }
+
+    /// How many changes wait to be taken.
+    pub fn changes_waiting(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The changes since the last call, to be stored with the events since then.
+    pub fn take_changes(&mut self) -> Vec<MemoryChange> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut changes = Vec::with_capacity(changed.len());
+        for key in changed {
+            let Some(row) = self.rows.get_mut(&key) else { continue };
+            row.taken = Some(self.generation);
+            changes.push(MemoryChange { key, drops_at: row.drops_at, body: row.body.clone() });
+        }
+        self.generation += 1;
+        changes
+    }
+
+    /// Lets go of what was taken this many calls ago or earlier: it is stored by now.
+    pub fn let_go(&mut self, calls_ago: u32) {
+        let newest = self.generation.saturating_sub(calls_ago);
+        self.rows.retain(|_, row| row.taken.is_none_or(|taken| taken >= newest));
+    }
+
+    /// Where nothing is ever stored: notes how far the lines have come, and at times drops the rows that are past their time.
+    pub fn pass(&mut self, now: Instant) {
+        self.latest = self.latest.max(now);
+        if self.stored.is_some() || self.rows.len() < self.sweep_at {
+            return;
+        }
+        let latest = self.latest;
+        self.rows.retain(|_, row| row.drops_at > latest && row.body.is_some());
+        // Twice what is left, so that sweeping stays cheap where little can be dropped.
+        self.sweep_at = SWEEP_ROWS.max(2 * self.rows.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_tell_names_parts_and_secrets_apart() {
+        let ring = Keyring::new(b"secret");
+        let all = [
+            ring.digest("login", &[b"ab", b"c"]),
+            ring.digest("login", &[b"a", b"bc"]),
+            ring.digest("other", &[b"ab", b"c"]),
+            Keyring::new(b"other").digest("login", &[b"ab", b"c"]),
+        ];
+        for (index, digest) in all.iter().enumerate() {
+            assert_eq!(all.iter().position(|other| other == digest), Some(index));
+        }
+    }
+
+    #[test]
+    fn changes_are_taken_once_and_recalled_until_they_are_let_go() {
+        let (key, drops_at) = (MemoryKey([1; 16]), Instant::from_nanos(9));
+        struct Empty;
+        impl Memory for Empty {
+            fn recall(&mut self, _: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+                Ok(None)
+            }
+        }
+        let mut memory = Recollection::new(Some(Box::new(Empty)));
+        memory.remember(key, drops_at, Some("a".to_owned()));
+        memory.remember(key, drops_at, Some("b".to_owned()));
+        assert_eq!(memory.take_changes(), [MemoryChange { key, drops_at, body: Some("b".to_owned()) }]);
+        assert_eq!(memory.take_changes(), []);
+        memory.let_go(2);
+        assert_eq!(memory.recall(key).expect("no store"), Some("b".to_owned()));
+        assert!(memory.take_changes().is_empty());
+        memory.let_go(2);
+        assert_eq!(memory.recall(key).expect("no store"), None);
+    }
+}

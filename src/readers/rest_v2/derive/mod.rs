@@ -1,0 +1,312 @@
+//! The derivation table: which events an exchange is. The numbers of the rules are the rows of section 8 of the reference.
+
+mod decisions;
+mod partner;
+mod profiles;
+mod sessions;
+
+use super::exchange::{Exchange, Reply};
+use super::route::Endpoint;
+use super::state::{DAY_MS, Failure, Login, Profile, State, ms_of};
+use super::vocabulary;
+use crate::config::RestV2Config;
+use crate::event::{Draft, EventError, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+
+/// An event and the rule that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Derived {
+    /// The event.
+    pub event: PassEvent,
+    /// The row of the derivation table.
+    pub rule: u8,
+}
+
+/// What became of an exchange.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// A row of the derivation table applied, and gave these events.
+    Rule(u8, Vec<Derived>),
+    /// It was taken before.
+    Again,
+    /// The clock forbids its events.
+    Refused(EventError),
+    /// Its path names what cannot be a requestor.
+    NoRequestor,
+    /// A success whose body cannot be read, from this column on.
+    Unreadable(usize),
+}
+
+/// Takes one exchange.
+pub(super) fn take(
+    exchange: &Exchange,
+    config: &RestV2Config,
+    state: State<'_>,
+    bounds: TimeBounds,
+) -> Result<Taken, Failure> {
+    if let Reply::Unreadable(column) = exchange.reply {
+        return Ok(Taken::Unreadable(column));
+    }
+    let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
+        return Ok(Taken::NoRequestor);
+    };
+    // What the clock forbids is refused before anything is remembered of it.
+    for at in [exchange.started_at, exchange.answered_at] {
+        let probe = Draft::derived(EventKind::AuthnRequested, at, requestor_id.clone(), "".into());
+        if let Err(error) = probe.finish(bounds) {
+            return Ok(Taken::Refused(error));
+        }
+    }
+    let mut derivation =
+        Derivation { exchange, config, state, requestor_id, bounds, rule: 43, events: Vec::new() };
+    let drops_at = ms_of(exchange.started_at) + i64::from(config.dedup_days) * DAY_MS;
+    if !derivation.state.is_first(exchange.fingerprint, drops_at)? {
+        return Ok(Taken::Again);
+    }
+    derivation.run()?;
+    Ok(Taken::Rule(derivation.rule, derivation.events))
+}
+
+struct Derivation<'a> {
+    exchange: &'a Exchange,
+    config: &'a RestV2Config,
+    state: State<'a>,
+    requestor_id: RequestorId,
+    bounds: TimeBounds,
+    /// The row that applies; the last one until another is found.
+    rule: u8,
+    events: Vec<Derived>,
+}
+
+/// What an event says beside its exchange.
+#[derive(Default, Clone)]
+struct Facts<'a> {
+    mvpd: Option<&'a str>,
+    login: Option<&'a Login>,
+    profile: Option<&'a Profile>,
+    resource: Option<&'a str>,
+    error: Option<&'a str>,
+    ttl_ms: Option<i64>,
+    latency_ms: Option<u64>,
+    is_apple: bool,
+    /// Whether a degradation rule decided.
+    is_degraded_decision: bool,
+    /// Which of several decisions about one resource.
+    ordinal: usize,
+}
+
+impl<'a> Derivation<'a> {
+    fn run(&mut self) -> Result<(), Failure> {
+        let exchange = self.exchange;
+        let (endpoint, status) = (exchange.endpoint, exchange.status);
+        // Refused before anything was looked at, or not answered: the gateway tries again.
+        if matches!(status, 0 | 401 | 405 | 429) {
+            self.rule = 23;
+            return Ok(());
+        }
+        let is_success = (200..300).contains(&status);
+        match endpoint {
+            Endpoint::Configuration => self.configuration(),
+            Endpoint::CreateSession | Endpoint::ResumeSession => match &exchange.reply {
+                Reply::Session(session) => self.session(session),
+                _ => self.nothing(9),
+            },
+            Endpoint::RetrieveSession => match &exchange.reply {
+                Reply::Device(device) => self.device(device),
+                _ => self.nothing(9),
+            },
+            Endpoint::UserAgent => match &exchange.redirect {
+                Some(mvpd) => self.user_agent(mvpd.as_deref()),
+                None => self.nothing(9),
+            },
+            Endpoint::ProfileOfCode => match &exchange.reply {
+                Reply::Profiles(profiles) => self.profiles_of_code(profiles),
+                Reply::Error(code) => self.failed_code(code),
+                _ => self.nothing(14),
+            },
+            Endpoint::Profiles | Endpoint::ProfileOfMvpd => match &exchange.reply {
+                Reply::Profiles(profiles) => self.profiles(profiles),
+                _ => self.nothing(16),
+            },
+            Endpoint::PartnerSession => match &exchange.reply {
+                Reply::Session(session) => self.partner_session(session),
+                _ => self.nothing(22),
+            },
+            Endpoint::PartnerProfile => self.partner_profile(),
+            Endpoint::Authorize if is_success => self.decisions(),
+            Endpoint::Authorize => self.failed_authorize(),
+            Endpoint::Preauthorize if is_success => self.preflight(),
+            Endpoint::Preauthorize => self.failed_preflight(),
+            Endpoint::Logout => self.logout(is_success),
+        }
+    }
+
+    fn nothing(&mut self, rule: u8) -> Result<(), Failure> {
+        self.rule = rule;
+        Ok(())
+    }
+
+    fn sp(&self) -> &'a str {
+        &self.exchange.service_provider
+    }
+
+    fn device_id(&self, login: Option<&Login>) -> Option<String> {
+        let own = self.exchange.device.map(|device| device.hex());
+        own.or_else(|| login.and_then(|login| login.device_id.clone()))
+    }
+
+    fn answered_ms(&self) -> i64 {
+        ms_of(self.exchange.answered_at)
+    }
+
+    /// The profile that decisions and logouts are joined with.
+    fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, Failure> {
+        match (self.device_id(None), mvpd) {
+            (Some(device), Some(mvpd)) => {
+                self.state.profile(self.sp(), &device, mvpd, ms_of(self.exchange.started_at))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The code of an answer that is no success: its own, or what a server's fault without one is called.
+    fn error_of_failure(&self) -> Option<&'a str> {
+        match &self.exchange.reply {
+            Reply::Error(code) => Some(code),
+            _ if self.exchange.status >= 500 => Some("internal_server_error"),
+            _ => None,
+        }
+    }
+
+    fn logout(&mut self, is_success: bool) -> Result<(), Failure> {
+        let exchange = self.exchange;
+        let mvpd = exchange.name.as_deref();
+        let error = if is_success { None } else { self.error_of_failure() };
+        let action = match &exchange.reply {
+            Reply::Logout(action) => action.as_deref(),
+            _ => None,
+        };
+        let (rule, outcome) = match action {
+            Some("complete") => (38, Some(EventKind::LogoutCompleted)),
+            Some("logout") => (39, None),
+            Some("partner_logout") => (40, None),
+            _ if (300..400).contains(&exchange.status) => (39, None),
+            _ if !is_success && error.is_none() => return self.nothing(23),
+            _ if !is_success => (42, Some(EventKind::LogoutFailed)),
+            _ => (41, Some(EventKind::LogoutFailed)),
+        };
+        self.rule = rule;
+        let profile = self.joined(mvpd)?;
+        let facts = Facts { mvpd, profile: profile.as_ref(), ..Facts::default() };
+        self.emit(EventKind::LogoutRequested, &facts)?;
+        if let Some(kind) = outcome {
+            self.emit(kind, &Facts { error, ..facts })?;
+        }
+        if let (true, Some(device), Some(mvpd)) = (rule != 42, self.device_id(None), mvpd) {
+            self.state.end_profile(self.sp(), &device, mvpd)?;
+        }
+        Ok(())
+    }
+
+    fn configuration(&mut self) -> Result<(), Failure> {
+        self.rule = 43;
+        if let Reply::Proxied(mvpds) = &self.exchange.reply {
+            for mvpd in mvpds {
+                self.state.keep_proxied(self.sp(), mvpd, self.answered_ms())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, kind: EventKind, facts: &Facts<'_>) -> Result<(), Failure> {
+        let at = match kind {
+            EventKind::AuthnRequested
+            | EventKind::AuthzRequested
+            | EventKind::LogoutRequested
+            | EventKind::PreflightRequested => self.exchange.started_at,
+            _ => self.exchange.answered_at,
+        };
+        self.emit_at(kind, at, facts)
+    }
+
+    fn emit_at(&mut self, kind: EventKind, at: Instant, facts: &Facts<'_>) -> Result<(), Failure> {
+        let exchange = self.exchange;
+        let parts: [&[u8]; 5] = [
+            &exchange.fingerprint.0,
+            &[self.rule],
+            kind.name().as_bytes(),
+            facts.resource.unwrap_or("").as_bytes(),
+            &facts.ordinal.to_be_bytes(),
+        ];
+        let event_id = self.state.keyring.digest("event", &parts).hex();
+        let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());
+        let mut put = |property: Property, value: Option<&str>| {
+            if let Some(value) = value {
+                draft.put(property, value);
+            }
+        };
+        let login = facts.login;
+        put(Property::SdkType, Some(&self.config.sdk_type));
+        put(Property::SdkVersion, Some(&self.config.sdk_version));
+        put(Property::Mvpd, facts.mvpd);
+        put(Property::ResourceId, facts.resource);
+        put(Property::AuthzErrorType, facts.error.map(vocabulary::error_type).as_deref());
+        put(Property::TokenType, token_type(kind, facts));
+        put(Property::Ttl, facts.ttl_ms.map(|ms| (ms / 1000).to_string()).as_deref());
+        put(
+            Property::LatencyMs,
+            facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string()).as_deref(),
+        );
+        let visitor = exchange.visitor_id.as_deref();
+        put(Property::VisitorId, visitor.or_else(|| login?.visitor_id.as_deref()));
+        put(Property::DeviceId, self.device_id(login).as_deref());
+        let is_joined = kind != EventKind::AuthnRequested;
+        if let Some(profile) = facts.profile.filter(|_| is_joined) {
+            put(Property::MvpdUserId, profile.user_id.as_deref());
+            put(Property::AuthenticationType, profile.kind.as_deref());
+            put(Property::SsoMechanism, profile.kind.as_deref().and_then(vocabulary::sso_mechanism));
+        }
+        if facts.is_apple || facts.profile.is_some_and(|profile| profile.is_apple) {
+            put(Property::ExternalAuthProvider, Some("Apple"));
+        }
+        let known = login.map(|login| &login.device_info);
+        let mut device = exchange.device_info.as_ref().or(known).cloned().unwrap_or_default();
+        if let Some(login) = login {
+            device.overlay(&login.device);
+        }
+        for (name, value) in &device.0 {
+            if let Some(property) = Property::from_name(name) {
+                put(property, Some(value));
+            }
+        }
+        if let Some(mvpd) = facts.mvpd
+            && self.state.is_proxied(&exchange.service_provider, mvpd)?
+        {
+            draft.put(Property::Proxy, &self.config.proxied_by);
+        }
+        let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
+        self.events.push(Derived { event, rule: self.rule });
+        Ok(())
+    }
+}
+
+/// `token_type` where it is not `normal`, which the table fills in.
+fn token_type(kind: EventKind, facts: &Facts<'_>) -> Option<&'static str> {
+    use EventKind::{AuthnOk, AuthnPending, AuthzOk, PlayRequested, PreflightGranted};
+    if !matches!(kind, AuthnOk | AuthnPending | AuthzOk | PlayRequested | PreflightGranted) {
+        return None;
+    }
+    if facts.profile.is_some_and(|profile| profile.is_degraded) {
+        Some("authnall")
+    } else if facts.is_degraded_decision {
+        Some("authzall")
+    } else if facts.profile.is_some_and(|profile| profile.is_hba) {
+        Some("hba")
+    } else {
+        None
+    }
+}
+
+/// Whether an event is an MVPD's answer, which carries how long that took: an upper bound, since Adobe's own time is in it.
+fn is_answered(kind: EventKind) -> bool {
+    matches!(kind, EventKind::AuthzOk | EventKind::AuthzFailed)
+}

@@ -1,0 +1,219 @@
+//! Which endpoint a request is for, by its path alone: hosts differ between deployments.
+
+use std::borrow::Cow;
+
+/// The endpoints of section 2 of the reference, under the names that it gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Endpoint {
+    /// `GET /{sp}/configuration`
+    Configuration,
+    /// `POST /{sp}/sessions`
+    CreateSession,
+    /// `POST /{sp}/sessions/{code}`
+    ResumeSession,
+    /// `GET /{sp}/sessions/{code}`
+    RetrieveSession,
+    /// `GET /authenticate/{sp}/{code}`
+    UserAgent,
+    /// `GET /{sp}/profiles`
+    Profiles,
+    /// `GET /{sp}/profiles/{mvpd}`
+    ProfileOfMvpd,
+    /// `GET /{sp}/profiles/code/{code}`
+    ProfileOfCode,
+    /// `POST /{sp}/decisions/authorize/{mvpd}`
+    Authorize,
+    /// `POST /{sp}/decisions/preauthorize/{mvpd}`
+    Preauthorize,
+    /// `GET /{sp}/logout/{mvpd}`
+    Logout,
+    /// `POST /{sp}/sessions/sso/{partner}`
+    PartnerSession,
+    /// `POST /{sp}/profiles/sso/{partner}`
+    PartnerProfile,
+}
+
+impl Endpoint {
+    /// The name that reports show.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Endpoint::Configuration => "configuration",
+            Endpoint::CreateSession => "create session",
+            Endpoint::ResumeSession => "resume session",
+            Endpoint::RetrieveSession => "retrieve session",
+            Endpoint::UserAgent => "authenticate in user agent",
+            Endpoint::Profiles => "profiles",
+            Endpoint::ProfileOfMvpd => "profile of mvpd",
+            Endpoint::ProfileOfCode => "profile of code",
+            Endpoint::Authorize => "authorize",
+            Endpoint::Preauthorize => "preauthorize",
+            Endpoint::Logout => "logout",
+            Endpoint::PartnerSession => "partner session",
+            Endpoint::PartnerProfile => "partner profile",
+        }
+    }
+}
+
+/// A request's endpoint and what its path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route<'a> {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// `{sp}`, the requestor ID.
+    pub service_provider: Cow<'a, str>,
+    /// `{mvpd}` or `{partner}`.
+    pub name: Option<Cow<'a, str>>,
+    /// `{code}`, which nobody may keep in clear.
+    pub code: Option<Cow<'a, str>>,
+}
+
+/// The path of a URL, absolute or in origin form, without its query.
+pub(super) fn path_of(url: &str) -> &str {
+    let rest = match url.find("://") {
+        Some(at) => {
+            let rest = &url[at + 3..];
+            &rest[rest.find(['/', '?', '#']).unwrap_or(rest.len())..]
+        }
+        None => url,
+    };
+    &rest[..rest.find(['?', '#']).unwrap_or(rest.len())]
+}
+
+/// The query of a URL, without its question mark.
+pub(super) fn query_of(url: &str) -> &str {
+    let url = &url[..url.find('#').unwrap_or(url.len())];
+    url.find('?').map_or("", |at| &url[at + 1..])
+}
+
+/// The value of a form or query parameter, decoded.
+pub(super) fn parameter<'a>(form: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    Some(decoded(value, true))
+}
+
+/// The route of a request; `None` where it is for none of the endpoints.
+pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
+    let inside = path.strip_prefix("/api/v2/")?;
+    let mut parts = [""; 5];
+    let mut count = 0;
+    for part in inside.strip_suffix('/').unwrap_or(inside).split('/') {
+        if part.is_empty() || count == parts.len() {
+            return None;
+        }
+        parts[count] = part;
+        count += 1;
+    }
+    let is_post = method.eq_ignore_ascii_case("POST");
+    if !is_post && !method.eq_ignore_ascii_case("GET") {
+        return None;
+    }
+    let (endpoint, sp, name, code) = match (is_post, &parts[..count]) {
+        (false, ["authenticate", sp, code]) => (Endpoint::UserAgent, sp, None, Some(code)),
+        // Two pages of Adobe's put the words the other way round.
+        (false, ["sessions", sp, code]) => (Endpoint::RetrieveSession, sp, None, Some(code)),
+        (false, ["logout", sp, mvpd]) => (Endpoint::Logout, sp, Some(mvpd), None),
+        (false, [sp, "configuration"]) => (Endpoint::Configuration, sp, None, None),
+        (true, [sp, "sessions"]) => (Endpoint::CreateSession, sp, None, None),
+        (true, [sp, "sessions", "sso", partner]) => (Endpoint::PartnerSession, sp, Some(partner), None),
+        (true, [sp, "sessions", code]) => (Endpoint::ResumeSession, sp, None, Some(code)),
+        (false, [sp, "sessions", code]) => (Endpoint::RetrieveSession, sp, None, Some(code)),
+        (false, [sp, "profiles"]) => (Endpoint::Profiles, sp, None, None),
+        (false, [sp, "profiles", "code", code]) => (Endpoint::ProfileOfCode, sp, None, Some(code)),
+        (true, [sp, "profiles", "sso", partner]) => (Endpoint::PartnerProfile, sp, Some(partner), None),
+        (false, [sp, "profiles", mvpd]) => (Endpoint::ProfileOfMvpd, sp, Some(mvpd), None),
+        (true, [sp, "decisions" | "decision", "authorize", mvpd]) => {
+            (Endpoint::Authorize, sp, Some(mvpd), None)
+        }
+        (true, [sp, "decisions" | "decision", "preauthorize", mvpd]) => {
+            (Endpoint::Preauthorize, sp, Some(mvpd), None)
+        }
+        (false, [sp, "logout", mvpd]) => (Endpoint::Logout, sp, Some(mvpd), None),
+        (false, [sp, "logout"]) => (Endpoint::Logout, sp, None, None),
+        _ => return None,
+    };
+    Some(Route {
+        endpoint,
+        service_provider: decoded(sp, false),
+        name: name.map(|name| decoded(name, false)),
+        code: code.map(|code| decoded(code, false)),
+    })
+}
+
+/// Percent-decoded text; what is no escape, or no UTF-8, stays as it is.
+pub(super) fn decoded(text: &str, is_form: bool) -> Cow<'_, str> {
+    let is_plain = !text.contains('%') && !text.contains('+');
+    if is_plain || (!is_form && !text.contains('%')) {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digit = |offset: usize| bytes.get(at + offset).and_then(|digit| (*digit as char).to_digit(16));
+        match (byte, digit(1), digit(2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+                continue;
+            }
+            (b'+', ..) if is_form => out.push(b' '),
+            _ => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_and_alias_is_found_by_method_and_path() {
+        use Endpoint::*;
+        for (method, url, expected) in [
+            ("GET", "https://h/api/v2/REF30/configuration", Some((Configuration, "REF30", "", ""))),
+            ("GET", "/api/v2/REF30/configuration/", Some((Configuration, "REF30", "", ""))),
+            ("POST", "/api/v2/REF30/sessions", Some((CreateSession, "REF30", "", ""))),
+            ("POST", "/api/v2/REF30/sessions/AB", Some((ResumeSession, "REF30", "", "AB"))),
+            ("GET", "/api/v2/REF30/sessions/AB", Some((RetrieveSession, "REF30", "", "AB"))),
+            ("GET", "/api/v2/sessions/REF30/AB", Some((RetrieveSession, "REF30", "", "AB"))),
+            ("GET", "/api/v2/authenticate/REF30/AB?x=y", Some((UserAgent, "REF30", "", "AB"))),
+            ("get", "/api/v2/REF30/profiles", Some((Profiles, "REF30", "", ""))),
+            ("GET", "/api/v2/REF30/profiles/Cable%20One", Some((ProfileOfMvpd, "REF30", "Cable One", ""))),
+            ("GET", "/api/v2/REF30/profiles/code/AB", Some((ProfileOfCode, "REF30", "", "AB"))),
+            ("POST", "/api/v2/REF30/decisions/authorize/M", Some((Authorize, "REF30", "M", ""))),
+            ("POST", "/api/v2/REF30/decision/authorize/M", Some((Authorize, "REF30", "M", ""))),
+            ("POST", "/api/v2/REF30/decisions/preauthorize/M", Some((Preauthorize, "REF30", "M", ""))),
+            ("GET", "/api/v2/REF30/logout/M?redirectUrl=a%2Fb", Some((Logout, "REF30", "M", ""))),
+            ("GET", "/api/v2/logout/REF30/M", Some((Logout, "REF30", "M", ""))),
+            ("GET", "/api/v2/REF30/logout", Some((Logout, "REF30", "", ""))),
+            ("POST", "/api/v2/REF30/sessions/sso/Apple", Some((PartnerSession, "REF30", "Apple", ""))),
+            ("POST", "/api/v2/REF30/profiles/sso/Apple", Some((PartnerProfile, "REF30", "Apple", ""))),
+            ("GET", "/api/v1/REF30/profiles", None),
+            ("POST", "/o/client/register", None),
+            ("DELETE", "/api/v2/REF30/profiles", None),
+            ("GET", "/api/v2//profiles", None),
+            ("GET", "", None),
+        ] {
+            let route = route(method, path_of(url));
+            let found = route.as_ref().map(|route| {
+                let text = |part: &Option<Cow<'_, str>>| part.as_deref().unwrap_or("").to_owned();
+                (route.endpoint, route.service_provider.to_string(), text(&route.name), text(&route.code))
+            });
+            let expected = expected.map(|(endpoint, sp, name, code)| {
+                (endpoint, sp.to_owned(), name.to_owned(), code.to_owned())
+            });
+            assert_eq!(found, expected, "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_hostile_escapes_stay() {
+        assert_eq!(parameter("a=1&mvpd=Cable+One%21", "mvpd").as_deref(), Some("Cable One!"));
+        assert_eq!(parameter("xmvpd=1", "mvpd"), None);
+        assert_eq!(decoded("100%", false), "100%");
+        assert_eq!(decoded("%ff%4", false), "%ff%4");
+        assert_eq!(query_of("/p?mso_id=a#b?c"), "mso_id=a");
+    }
+}

@@ -1,0 +1,58 @@
+//! What the words of the API are called in eVars (section 11 of the reference).
+
+use std::borrow::Cow;
+
+/// The prefix of user IDs that degraded authentication makes up.
+pub(super) const DEGRADED_USER_PREFIX: &str = "95cf93bcd183214a";
+
+/// `authz_error_type` of an enhanced error code: the published values where one fits, else the code itself.
+pub(super) fn error_type(code: &str) -> Cow<'_, str> {
+    Cow::Borrowed(match code {
+        "authorization_denied_by_mvpd" | "preauthorization_denied_by_mvpd" => "noAuthZ",
+        "network_received_error" | "network_connection_timeout" | "maximum_execution_time_exceeded" => {
+            "network"
+        }
+        "authorization_denied_by_degradation_rule" => "authzNone",
+        "malformed_authz_request" | "missing_resource" => "invalid",
+        "invalid_refresh_token" => "norefreshtoken",
+        "maximum_attempts_exceeded" => "fraud",
+        _ if code.starts_with("invalid_parameter_") || code.starts_with("invalid_header_") => "invalid",
+        _ => code,
+    })
+}
+
+/// Whether a preflight item failed for a technical reason, instead of being denied.
+pub(super) fn is_technical(code: &str) -> bool {
+    ["network_", "maximum_", "internal_", "invalid_", "authenticated_profile_"]
+        .iter()
+        .any(|prefix| code.starts_with(prefix))
+}
+
+/// `sso_mechanism` of a type of profile.
+pub(super) fn sso_mechanism(profile_type: &str) -> Option<&'static str> {
+    match profile_type {
+        "platformSSO" => Some("platform"),
+        "appleSSO" => Some("partner"),
+        "serviceTokenSSO" => Some("service-token"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_error_types_stand_for_their_codes_and_others_for_themselves() {
+        for (code, expected) in [
+            ("authorization_denied_by_mvpd", "noAuthZ"),
+            ("network_connection_timeout", "network"),
+            ("authorization_denied_by_degradation_rule", "authzNone"),
+            ("invalid_header_device_info", "invalid"),
+            ("invalid_integration", "invalid_integration"),
+            ("authorization_denied_by_parental_controls", "authorization_denied_by_parental_controls"),
+        ] {
+            assert_eq!(error_type(code), expected);
+        }
+    }
+}

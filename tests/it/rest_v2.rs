@@ -1,0 +1,285 @@
+//! Which events exchange logs give, judged by lists derived by hand from the reference, and what is never kept of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use passbridge::clock::Clock;
+use passbridge::config::{IngestConfig, RestV2Config};
+use passbridge::delivery::Sequence;
+use passbridge::event::{Instant, PassEvent, Property};
+use passbridge::ingest::{FormatChoice, IngestOptions, IngestSummary, InputPath, Origin, load, preview};
+use passbridge::readers::Format;
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use crate::fixture;
+use crate::program::Program;
+use crate::support::House;
+
+/// 2026-11-20T12:00:00Z: later than every fixture.
+const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
+
+fn options(rejects_dir: &Path) -> IngestOptions {
+    IngestOptions {
+        format: FormatChoice::Is(Format::RestV2),
+        config: IngestConfig {
+            rejects_dir: rejects_dir.to_owned(),
+            min_free_bytes: 0,
+            ..IngestConfig::default()
+        },
+        rest_v2: RestV2Config::default(),
+        secret: Some(b"a secret of tests".to_vec()),
+        clock: Clock::fixed(Instant::from_nanos(NOW_NANOS)),
+    }
+}
+
+/// An event as a list of expectations names it.
+fn told(event: &PassEvent, origin: Origin) -> Value {
+    let mut line = Map::new();
+    line.insert("line".to_owned(), origin.line.into());
+    line.insert("rule".to_owned(), origin.rule.into());
+    line.insert("event".to_owned(), event.kind().name().into());
+    line.insert("occurred_at".to_owned(), event.occurred_at().to_string().into());
+    for property in [
+        Property::Mvpd,
+        Property::MvpdUserId,
+        Property::ResourceId,
+        Property::AuthzErrorType,
+        Property::TokenType,
+        Property::Ttl,
+        Property::AuthenticationType,
+        Property::ExternalAuthProvider,
+        Property::LatencyMs,
+        Property::VisitorId,
+        Property::SsoMechanism,
+        Property::Proxy,
+    ] {
+        if let Some(value) = event.property(property) {
+            line.insert(property.name().to_owned(), value.into());
+        }
+    }
+    Value::Object(line)
+}
+
+#[test]
+fn every_flow_gives_the_events_of_its_list() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let mut wrong = Vec::new();
+    let stems = fixture::stems("rest-v2");
+    assert!(!stems.is_empty(), "no flow");
+    for stem in stems {
+        let path = fixture::path(&format!("rest-v2/{stem}.ndjson"));
+        let mut found = Vec::new();
+        let summary = preview(&[InputPath::new(&path)], &options(dir.path()), &mut |event, origin| {
+            found.push(told(event, origin));
+            ControlFlow::Continue(())
+        });
+        assert!(summary.failures.is_empty(), "{stem}: {:?}", summary.failures);
+        let expected = fs::read_to_string(fixture::path(&format!("rest-v2/{stem}.expected"))).expect(&stem);
+        let expected: Vec<Value> =
+            expected.lines().map(|line| serde_json::from_str(line).expect(&stem)).collect();
+        if found != expected {
+            let list = |lines: &[Value]| lines.iter().map(|line| format!("\n    {line}")).collect::<String>();
+            wrong.push(format!("{stem}\n  found{}\n  expected{}", list(&found), list(&expected)));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Every exchange of the fixtures that can be read, in time order, as one gateway's log.
+fn log() -> Vec<String> {
+    let mut lines = Vec::new();
+    for stem in fixture::stems("rest-v2") {
+        let text = fs::read_to_string(fixture::path(&format!("rest-v2/{stem}.ndjson"))).expect(&stem);
+        for line in text.lines() {
+            let Ok(exchange) = serde_json::from_str::<Value>(line) else { continue };
+            let Some(started_at) = exchange["started_at"].as_str() else { continue };
+            lines.push((started_at.to_owned(), line.to_owned()));
+        }
+    }
+    lines.sort_by(|first, second| first.0.cmp(&second.0));
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+struct Intake {
+    house: House,
+    options: IngestOptions,
+}
+
+impl Intake {
+    fn new() -> Intake {
+        let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+        let options = options(&house.dir.path().join("rejects"));
+        Intake { house, options }
+    }
+
+    fn load(&self, lines: &[String]) -> IngestSummary {
+        let path = self.house.dir.path().join("log.ndjson");
+        fs::write(&path, lines.join("\n")).expect("a file");
+        let summary = load(&self.house.buffer, &[InputPath::new(&path)], &self.options, &mut ());
+        let summary = summary.expect("an ingest");
+        assert!(summary.failures.is_empty(), "{:?}", summary.failures);
+        assert_eq!(summary.total.conflicts, 0, "{:?}", summary.warnings);
+        summary
+    }
+
+    fn stored(&self) -> BTreeSet<String> {
+        let count = self.house.buffer.status().expect("a status").pending;
+        let events = (1..=count).map(|number| self.house.buffer.event(Sequence(number)));
+        let events = events.map(|event| event.expect("a read").expect("an event"));
+        events.map(|event| serde_json::to_string(&event).expect("text")).collect()
+    }
+}
+
+#[test]
+fn a_log_that_is_read_again_gives_nothing_twice() {
+    let (intake, log) = (Intake::new(), log());
+    let first = intake.load(&log);
+    assert!(first.total.stored > 5, "{:?}", first.total);
+    let again = intake.load(&log);
+    assert_eq!((again.total.stored, again.total.duplicates), (0, 0), "{:?}", again.total);
+    let exchanges = again.exchanges.expect("exchanges");
+    assert!(exchanges.again > 5 && exchanges.rules.is_empty(), "{exchanges:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_in_pieces_that_overlap_gives_the_same_events(
+        cuts in prop::collection::vec((0.0_f64..1.0, 0_usize..40), 0..8)
+    ) {
+        let log = log();
+        let whole = Intake::new();
+        whole.load(&log);
+        let mut cuts: Vec<(usize, usize)> =
+            cuts.iter().map(|(at, overlap)| ((at * log.len() as f64) as usize, *overlap)).collect();
+        cuts.push((log.len(), 0));
+        cuts.sort_unstable();
+        let pieces = Intake::new();
+        let mut start = 0;
+        for (end, overlap) in cuts {
+            pieces.load(&log[start..end.max(start)]);
+            start = end.saturating_sub(overlap);
+        }
+        prop_assert_eq!(pieces.stored(), whole.stored());
+    }
+}
+
+/// Marks in every place that section 12 of the reference names.
+fn marked_lines() -> String {
+    let line = |number: u32, url: &str, method: &str, body: &str, status: u16, answer: &str| {
+        let started_at = format!("2026-11-10T08:00:{number:02}.000Z");
+        let headers = serde_json::json!({
+            "Authorization": "Bearer SECRETbearer", "Cookie": "SECRETcookie", "X-Forwarded-For": "SECRETaddress",
+            "AD-Service-Token": "SECRETservice.a.b", "Adobe-Subject-Token": "SECRETsubject",
+            "X-Roku-Reserved-Roku-Connect-Token": "SECRETroku", "AP-TempPass-Identity": "SECRETtemppass",
+            "AP-Device-Identifier": "fingerprint U0VDUkVUZGV2aWNl", "Proxy-Authorization": "SECRETproxy",
+            // {"model":"AFTM","osName":"Android","connectionIp":"SECRETip","connectionPort":"SECRETport"}
+            "X-Device-Info": "eyJtb2RlbCI6IkFGVE0iLCJvc05hbWUiOiJBbmRyb2lkIiwiY29ubmVjdGlvbklwIjoiU0VDUkVUaXAiLCJjb25uZWN0aW9uUG9ydCI6IlNFQ1JFVHBvcnQifQ==",
+        });
+        serde_json::json!({
+            "started_at": started_at, "duration_ms": 120,
+            "request": {"method": method, "url": url, "headers": headers, "body": body},
+            "response": {"status": status, "headers": {"Set-Cookie": "SECRETsetcookie"}, "body": answer},
+        })
+        .to_string()
+    };
+    let session = r#"{"actionName":"authenticate","code":"SECRETcode","sessionId":"SECRETsession","mvpd":"M","url":"/x?pt=SECRETurl","notBefore":"1794297600000","notAfter":"1794299400000"}"#;
+    let profile = r#"{"profiles":{"M":{"notBefore":1794297601000,"notAfter":1794397600000,"issuer":"M","type":"regular","sessionId":"SECRETsession","attributes":{"userID":{"value":"u1","state":"plain"},"zip":{"value":["SECRETzip"],"state":"plain"},"householdID":{"value":"SECREThousehold","state":"plain"},"upstreamUserID":{"value":"SECRETupstream"}}}}}"#;
+    let decision = r#"{"decisions":[{"resource":"R","serviceProvider":"REF30","mvpd":"M","authorized":true,"source":"mvpd","notBefore":1794297602000,"notAfter":1794397600000,"token":{"notBefore":1794297602000,"notAfter":1794298000000,"serializedToken":"SECRETtoken"}}]}"#;
+    let denied = r#"{"status":400,"code":"invalid_parameter_mvpd","message":"SECRETmessage","details":"SECRETdetails","trace":"t","helpUrl":"SECREThelp"}"#;
+    let partner = r#"{"actionName":"partner_profile","sessionId":"SECRETsession2","authenticationRequest":{"type":"saml","request":"SECRETsaml"}}"#;
+    let mut lines = vec![
+        line(1, "https://h/api/v2/REF30/sessions", "POST", "mvpd=M&redirectUrl=SECRETredirect", 200, session),
+        line(2, "https://h/api/v2/REF30/profiles/code/SECRETcode?q=SECRETquery", "GET", "", 200, profile),
+        line(3, "/api/v2/REF30/decisions/authorize/M", "POST", r#"{"resources":["R"]}"#, 200, decision),
+        line(4, "/api/v2/REF30/decisions/authorize/M", "POST", r#"{"resources":["R"]}"#, 400, denied),
+        line(5, "/api/v2/REF30/sessions/sso/Apple", "POST", "domainName=SECRETdomain", 200, partner),
+        line(6, "/api/v2/REF30/profiles/sso/Apple", "POST", "SAMLResponse=SECRETresponse", 201, profile),
+        line(
+            7,
+            "/o/client/token?client_secret=SECRETclient",
+            "POST",
+            "client_secret=SECRETclient",
+            200,
+            "{\"access_token\":\"SECRETaccess\"}",
+        ),
+        line(
+            8,
+            "/api/v2/REF30/profiles/code/SECRETcode",
+            "GET",
+            "",
+            200,
+            "{\"profiles\":{\"M\" \"SECRETbroken\"}}",
+        ),
+        line(9, "/api/v2/SECRETrequestor%0A/sessions", "POST", "", 200, session),
+        line(
+            10,
+            "/api/v2/REF30/logout/M?redirectUrl=SECRETredirect",
+            "GET",
+            "",
+            200,
+            "{\"logouts\":{\"M\":{\"actionName\":\"logout\",\"url\":\"SECRETlogout\"}}}",
+        ),
+    ];
+    let good = lines[0].clone();
+    lines.push(good[..good.len() - 3].to_owned());
+    lines.push(good.replace("\"duration_ms\":120", "\"duration_ms\":\"SECRETduration\""));
+    lines.push(good.replace("2026-11-10T08:00:01.000Z", "SECRETstarted"));
+    lines.push(good.replace("2026-11-10T08:00:01.000Z", "2036-11-10T08:00:01.000Z"));
+    lines.join("\n")
+}
+
+#[test]
+fn no_secret_of_an_exchange_reaches_any_byte_that_is_written() {
+    let program = Program::with("[log]\nlevel = \"trace\"\n");
+    program.write("log.ndjson", &marked_lines());
+    let log = program.path("log.ndjson");
+    let log = log.to_str().expect("UTF-8");
+    // A connection that stays open keeps the write-ahead log from being folded away.
+    let buffer = passbridge::buffer::Buffer::open(&crate::support::buffer_options(
+        program.path("passbridge.db"),
+        &Clock::system(),
+    ))
+    .expect("it opens");
+    let mut written = Vec::new();
+    for arguments in [
+        &["ingest", "--format", "rest-v2", log][..],
+        &["ingest", "--format", "rest-v2", "--summary", "--json", log],
+        &["ingest", "--dry-run", "--why", "--summary", log],
+        &["drain"],
+        &["status"],
+    ] {
+        let done = program.run(arguments);
+        assert_ne!(done.code, 2, "{done:?}");
+        written.push((arguments.join(" "), format!("{}{}", done.out, done.err).into_bytes()));
+    }
+    fs::remove_file(log).expect("the log itself");
+    let mut folders = vec![program.path("")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                written.push((path.display().to_string(), fs::read(&path).expect("a file")));
+            }
+        }
+    }
+    assert!(
+        written.iter().any(|(name, bytes)| name.ends_with("-wal") && bytes.len() > 4096),
+        "no log to look at"
+    );
+    assert!(written.iter().any(|(name, bytes)| name.contains("rejects") && !bytes.is_empty()));
+    for (name, bytes) in &written {
+        for mark in [&b"SECRET"[..], b"U0VDUkVU"] {
+            let found = bytes.windows(mark.len()).position(|window| window == mark);
+            let shown = found.map(|at| String::from_utf8_lossy(&bytes[at..(at + 40).min(bytes.len())]));
+            assert_eq!(shown, None, "in {name}");
+        }
+    }
+    assert!(buffer.status().expect("a status").pending >= 8, "the good lines are events");
+}
