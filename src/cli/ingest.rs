@@ -66,6 +66,8 @@ enum FormatArg {
     Csv,
     /// Exchanges with the Pass REST API V2, one per line; events follow from them.
     RestV2,
+    /// The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them.
+    Har,
 }
 
 impl FormatArg {
@@ -74,6 +76,7 @@ impl FormatArg {
             FormatArg::Auto => FormatChoice::Auto,
             FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
             FormatArg::Csv => FormatChoice::Is(Format::Csv),
+            FormatArg::Har => FormatChoice::Is(Format::Har),
             FormatArg::RestV2 => FormatChoice::Is(Format::RestV2),
         }
     }

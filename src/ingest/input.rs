@@ -127,6 +127,9 @@ fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Opt
     if choice == FormatChoice::Auto && by_name != Some(Format::Csv) && looks_like_exchanges {
         return Ok(Some(Format::RestV2));
     }
+    if choice == FormatChoice::Auto && letter == Some(b'{') && rest_v2::starts_like_har(start) {
+        return Ok(Some(Format::Har));
+    }
     Ok(Some(match (choice, by_name, letter) {
         (FormatChoice::Is(format), ..) | (FormatChoice::Auto, Some(format), _) => format,
         (FormatChoice::Auto, None, Some(b'{') | None) => Format::Ndjson,
@@ -151,6 +154,7 @@ fn extensions(path: &InputPath) -> Extensions {
     let format = match Path::new(stem).extension().and_then(OsStr::to_str) {
         Some("ndjson" | "jsonl") => Some(Format::Ndjson),
         Some("csv") => Some(Format::Csv),
+        Some("har") => Some(Format::Har),
         _ => None,
     };
     Extensions { format, compression }

@@ -41,6 +41,8 @@ pub enum Format {
     Csv,
     /// One exchange with the Pass REST API V2 per line; events follow from it.
     RestV2,
+    /// The same exchanges as an HTTP archive, HAR 1.2.
+    Har,
 }
 
 impl Format {
@@ -51,6 +53,7 @@ impl Format {
         rest_v2: &RestV2Options,
     ) -> Result<Box<dyn Reader + 'r>, ReadError> {
         Ok(match self {
+            Format::Har => Box::new(rest_v2::HarReader::new(source, rest_v2.clone())?),
             Format::RestV2 => Box::new(rest_v2::RestV2Reader::new(source, rest_v2.clone())),
             Format::Ndjson => Box::new(ndjson::NdjsonReader::new(source)),
             Format::Csv => Box::new(csv::CsvReader::new(source)?),

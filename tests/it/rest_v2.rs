@@ -168,6 +168,98 @@ proptest! {
     }
 }
 
+/// The archive that a proxy would have saved of the same exchanges: every other body in Base64, forms as parameters.
+fn archive(lines: &[Value]) -> String {
+    let pairs = |headers: &Value| -> Vec<Value> {
+        let headers = headers.as_object().into_iter().flatten();
+        headers.map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect()
+    };
+    let entry = |(number, line): (usize, &Value)| {
+        let (request, response) = (&line["request"], &line["response"]);
+        let body = request["body"].as_str().unwrap_or("");
+        let post = if body.starts_with('{') {
+            serde_json::json!({"mimeType": "application/json", "text": body})
+        } else {
+            let params = body.split('&').filter_map(|pair| pair.split_once('='));
+            let params = params
+                .map(|(name, value)| serde_json::json!({"name": name, "value": value.replace("%20", " ")}));
+            serde_json::json!({"params": params.collect::<Vec<_>>()})
+        };
+        let answer = response["body"].as_str().unwrap_or("");
+        let content = if number % 2 == 0 {
+            serde_json::json!({"text": answer})
+        } else {
+            serde_json::json!({"encoding": "base64", "text": base64(answer.as_bytes())})
+        };
+        serde_json::json!({
+            "startedDateTime": line["started_at"], "time": line["duration_ms"].as_f64().map_or(-1.0, |ms| ms + 0.25),
+            "request": {"method": request["method"], "url": request["url"], "httpVersion": "HTTP/2",
+                        "headers": pairs(&request["headers"]), "postData": post},
+            "response": {"status": response["status"].as_i64().unwrap_or(0), "headers": pairs(&response["headers"]),
+                         "content": content, "redirectURL": ""},
+        })
+    };
+    let entries: Vec<Value> = lines.iter().enumerate().map(entry).collect();
+    serde_json::json!({"log": {"version": "1.2", "creator": {"name": "a test"}, "entries": entries}})
+        .to_string()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let number = (0..3).fold(0_u32, |number, at| number << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));
+        for at in 0..4 {
+            let letter = LETTERS[(number >> (18 - 6 * at)) as usize & 63];
+            text.push(if at <= chunk.len() { letter as char } else { '=' });
+        }
+    }
+    text
+}
+
+#[test]
+fn an_archive_gives_the_same_events_as_its_lines() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    for stem in fixture::stems("rest-v2") {
+        let text = fs::read_to_string(fixture::path(&format!("rest-v2/{stem}.ndjson"))).expect(&stem);
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let texts: Vec<String> = lines.iter().map(Value::to_string).collect();
+        let events_of = |name: &str, content: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, content).expect("a file");
+            let mut events = Vec::new();
+            let options = IngestOptions { format: FormatChoice::Auto, ..options(dir.path()) };
+            let summary = preview(&[InputPath::new(&path)], &options, &mut |event, _| {
+                events.push(serde_json::to_string(event).expect("text"));
+                ControlFlow::Continue(())
+            });
+            assert!(summary.failures.is_empty(), "{stem}: {:?}", summary.failures);
+            events
+        };
+        // Found by what it holds, whatever its name.
+        let from_archive = events_of("capture.json", &archive(&lines));
+        assert!(!from_archive.is_empty() || text.is_empty() || stem.contains("neighbours"), "{stem}");
+        assert_eq!(from_archive, events_of("log.ndjson", &texts.join("\n")), "{stem}");
+    }
+}
+
+#[test]
+fn an_archive_that_is_cut_off_or_none_says_so_without_a_word_of_it() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    for (content, expected) in [
+        ("{\"log\":{\"entries\":[{\"SECRET\":1}", "no HTTP archive"),
+        ("{\"log\":{\"SECRET\":1}}", "entries is missing"),
+        ("[\"SECRET\"]", "no HTTP archive"),
+    ] {
+        let path = dir.path().join("capture.har");
+        fs::write(&path, content).expect("a file");
+        let options = IngestOptions { format: FormatChoice::Is(Format::Har), ..options(dir.path()) };
+        let summary = preview(&[InputPath::new(&path)], &options, &mut |_, _| ControlFlow::Continue(()));
+        let failure = summary.failures.first().expect("a failure").to_string();
+        assert!(failure.contains(expected) && !failure.contains("SECRET"), "{failure}");
+    }
+}
+
 /// Marks in every place that section 12 of the reference names.
 fn marked_lines() -> String {
     let line = |number: u32, url: &str, method: &str, body: &str, status: u16, answer: &str| {

@@ -2,6 +2,7 @@
 //! made (section 12 of the reference): tokens and addresses are never read, codes and devices only digested.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryKey};
 
 /// The longest answer that an exchange waited for, in milliseconds: a day. Above it lies a wrong unit.
-const DURATION_MS_MAX: f64 = 86_400_000.0;
+pub(super) const DURATION_MS_MAX: f64 = 86_400_000.0;
 
 /// An exchange as its source wrote it, still with everything in it.
 #[derive(Debug)]
@@ -97,6 +98,19 @@ impl<'a> RawExchange<'a> {
             location: response.headers.0,
             answer: response.body.unwrap_or_default(),
         })
+    }
+}
+
+impl fmt::Display for BadExchange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadExchange::Form(what, column) => write!(out, "{what} at column {column}"),
+            BadExchange::Missing(field) => write!(out, "{field} is missing"),
+            BadExchange::StartedAt => out.write_str(
+                "started_at is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z",
+            ),
+            BadExchange::Duration => out.write_str("duration_ms is more than a day; it counts milliseconds"),
+        }
     }
 }
 
