@@ -68,7 +68,7 @@ fn every_flow_gives_the_events_of_its_list() {
     let dir = tempfile::TempDir::new().expect("a temporary folder");
     let mut wrong = Vec::new();
     let stems = fixture::stems("rest-v2");
-    assert!(!stems.is_empty(), "no flow");
+    assert!(stems.len() >= 23, "flows are missing: {stems:?}");
     for stem in stems {
         let path = fixture::path(&format!("rest-v2/{stem}.ndjson"));
         let mut found = Vec::new();
@@ -137,11 +137,11 @@ impl Intake {
 fn a_log_that_is_read_again_gives_nothing_twice() {
     let (intake, log) = (Intake::new(), log());
     let first = intake.load(&log);
-    assert!(first.total.stored > 5, "{:?}", first.total);
+    assert!(first.total.stored > 100, "{:?}", first.total);
     let again = intake.load(&log);
     assert_eq!((again.total.stored, again.total.duplicates), (0, 0), "{:?}", again.total);
     let exchanges = again.exchanges.expect("exchanges");
-    assert!(exchanges.again > 5 && exchanges.rules.is_empty(), "{exchanges:?}");
+    assert!(exchanges.again > 60 && exchanges.rules.is_empty(), "{exchanges:?}");
 }
 
 proptest! {
