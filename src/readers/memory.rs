@@ -14,6 +14,9 @@ use crate::event::Instant;
 /// Rows kept in memory alone before those whose time is over are looked for.
 const SWEEP_ROWS: usize = 100_000;
 
+/// Nanoseconds of a day.
+const DAY_NANOS: i64 = 86_400_000_000_000;
+
 /// The key of a row: a keyed digest of what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemoryKey(pub [u8; 16]);
@@ -101,7 +104,7 @@ impl std::fmt::Debug for Recollection {
 impl Recollection {
     /// Over what is stored; `None` where nothing is, nor ever will be.
     pub fn new(stored: Option<Box<dyn Memory>>) -> Recollection {
-        let latest = Instant::from_nanos(i64::MIN);
+        let latest = Instant::from_nanos(i64::MIN / 2);
         Recollection {
             stored,
             rows: HashMap::new(),
@@ -122,6 +125,14 @@ impl Recollection {
 
     /// Sets a row, or forgets it.
     pub fn remember(&mut self, key: MemoryKey, drops_at: Instant, body: Option<String>) {
+        // Exchanges seen are most rows by far. In memory alone they stay for a day of their own time.
+        let is_mark = body.as_ref().is_some_and(String::is_empty);
+        let drops_at = match self.stored {
+            None if is_mark => {
+                drops_at.min(Instant::from_nanos(self.latest.nanos().saturating_add(DAY_NANOS)))
+            }
+            _ => drops_at,
+        };
         let before = self.rows.insert(key, Row { drops_at, body, taken: None });
         if self.stored.is_some() && before.is_none_or(|row| row.taken.is_some()) {
             self.changed.push(key);

@@ -158,6 +158,7 @@ impl Window {
         }
         self.taken_to = self.taken_to.max(exchange.started_at);
         let mut memory = self.options.memory.borrow_mut();
+        memory.pass(exchange.started_at);
         let state = State { memory: &mut memory, keyring: &self.options.keyring };
         let taken = derive::take(exchange, &self.options.config, state, bounds)
             .map_err(|source| ReadError::Memory { line: *number, source })?;
@@ -177,7 +178,6 @@ impl Window {
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
                 self.ready.extend(events.into_iter().map(|derived| (*number, derived.event, derived.rule)));
-                memory.pass(exchange.started_at);
                 if exchange.is_device_info_broken {
                     self.summary.broken_device_infos += 1;
                     self.summary.first_broken_device_info.get_or_insert(*number);
