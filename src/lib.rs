@@ -1,7 +1,7 @@
 //! passbridge carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
 //!
 //! ```text
-//! files, stdin, inbox
+//! files, stdin, exchange logs, HAR, inbox
 //!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
 //!       v
 //! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record

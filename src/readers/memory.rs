@@ -24,7 +24,9 @@ pub struct MemoryKey(pub [u8; 16]);
 impl MemoryKey {
     /// Hexadecimal text.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |four_bits: u8| DIGITS[usize::from(four_bits)] as char;
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 }
 

@@ -5,6 +5,8 @@ mod partner;
 mod profiles;
 mod sessions;
 
+use std::borrow::Cow;
+
 use super::exchange::{Exchange, Reply};
 use super::route::Endpoint;
 use super::state::{DAY_MS, Failure, Login, Profile, State, ms_of};
@@ -269,9 +271,9 @@ impl<'a> Derivation<'a> {
             put(Property::ExternalAuthProvider, Some("Apple"));
         }
         let known = login.map(|login| &login.device_info);
-        let mut device = exchange.device_info.as_ref().or(known).cloned().unwrap_or_default();
-        if let Some(login) = login {
-            device.overlay(&login.device);
+        let mut device = exchange.device_info.as_ref().or(known).map(Cow::Borrowed).unwrap_or_default();
+        if let Some(login) = login.filter(|login| !login.device.0.is_empty()) {
+            device.to_mut().overlay(&login.device);
         }
         for (name, value) in &device.0 {
             if let Some(property) = Property::from_name(name) {
