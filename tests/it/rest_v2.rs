@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use passbridge::buffer::{Buffer, Forget, RetentionPolicy};
 use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::delivery::Sequence;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::fixture;
 use crate::program::Program;
-use crate::support::House;
+use crate::support::{House, buffer_options};
 
 /// 2026-11-20T12:00:00Z: later than every fixture.
 const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
@@ -166,6 +167,43 @@ proptest! {
         }
         prop_assert_eq!(pieces.stored(), whole.stored());
     }
+}
+
+#[test]
+fn who_is_forgotten_is_gone_from_what_sources_remember() {
+    let intake = Intake::new();
+    intake.load(&log());
+    let whom = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id: "viewer-9".to_owned() };
+    let lock = intake.house.buffer.lock().expect("the drain lock");
+    let forgotten = intake.house.buffer.forget(&whom, &lock).expect("an erasure");
+    assert_eq!((forgotten.events, forgotten.memory_rows), (5, 1), "{forgotten:?}");
+    let database = fs::read(intake.house.buffer.path()).expect("the database");
+    assert!(!database.windows(8).any(|bytes| bytes == b"viewer-9"));
+    assert!(database.windows(8).any(|bytes| bytes == b"viewer-7"), "others stay");
+}
+
+#[test]
+fn what_sources_remember_goes_when_its_time_is_over() {
+    let intake = Intake::new();
+    intake.load(&log());
+    let rows = || -> i64 {
+        let database = rusqlite::Connection::open(intake.house.buffer.path()).expect("the database opens");
+        database.query_row("SELECT count(*) FROM source_memory", [], |row| row.get(0)).expect("a count")
+    };
+    let retain_after = |days: i64| {
+        let clock = Clock::fixed(Instant::from_nanos(NOW_NANOS + days * 86_400_000_000_000));
+        let buffer = Buffer::open(&buffer_options(intake.house.buffer.path().to_owned(), &clock));
+        let buffer = buffer.expect("it opens");
+        buffer.trust_clock().expect("the clock is vouched for");
+        buffer.retain(RetentionPolicy { retention_days: 30, dedup_days: 400 }).expect("retention");
+    };
+    let stored = rows();
+    retain_after(6);
+    assert_eq!(rows(), stored, "a week is everything's least");
+    retain_after(8);
+    assert!((60..stored).contains(&rows()), "logins are over, exchanges are still recognised: {}", rows());
+    retain_after(50);
+    assert_eq!(rows(), 1, "the MVPD that stands behind a proxy");
 }
 
 /// The archive that a proxy would have saved of the same exchanges: every other body in Base64, forms as parameters.
@@ -332,11 +370,8 @@ fn no_secret_of_an_exchange_reaches_any_byte_that_is_written() {
     let log = program.path("log.ndjson");
     let log = log.to_str().expect("UTF-8");
     // A connection that stays open keeps the write-ahead log from being folded away.
-    let buffer = passbridge::buffer::Buffer::open(&crate::support::buffer_options(
-        program.path("passbridge.db"),
-        &Clock::system(),
-    ))
-    .expect("it opens");
+    let buffer =
+        Buffer::open(&buffer_options(program.path("passbridge.db"), &Clock::system())).expect("it opens");
     let mut written = Vec::new();
     for arguments in [
         &["ingest", "--format", "rest-v2", log][..],
