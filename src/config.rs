@@ -2,7 +2,10 @@
 //!
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Which events follow from exchanges with the Pass REST API V2.
     pub rest_v2: RestV2Config,
+    /// The HTTP collector of `run`.
+    pub serve: ServeConfig,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -206,6 +211,86 @@ pub enum AuthnRequestedAt {
     Session,
     /// The redirect that a browser gets.
     UserAgent,
+}
+
+/// `[serve]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Where `run` listens for HTTP: `off`, a port of the loopback interface, or an address with its port. Default `off`.
+    pub listen: Listen,
+    /// Whether other programs may post events and exchanges. Default false: only `/healthz` answers.
+    pub ingest: bool,
+    /// The file of the bearer tokens that let them in, one a line, read again when it changes. No default.
+    pub tokens_file: PathBuf,
+    /// How many events may wait in the buffer before no more are taken by HTTP; 0 is no limit. Default 20000000, some 12 GB.
+    pub backlog_max_events: u64,
+    /// How long the body of a request may take, in seconds. Default 30.
+    pub request_timeout_seconds: u64,
+    /// How long a connection may be silent, in seconds. Default 75: longer than reverse proxies keep theirs.
+    pub idle_timeout_seconds: u64,
+}
+
+impl Default for ServeConfig {
+    fn default() -> ServeConfig {
+        ServeConfig {
+            listen: Listen::Off,
+            ingest: false,
+            tokens_file: PathBuf::new(),
+            backlog_max_events: 20_000_000,
+            request_timeout_seconds: 30,
+            idle_timeout_seconds: 75,
+        }
+    }
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        match (text, text.parse::<u16>(), text.parse::<SocketAddr>()) {
+            ("off", ..) => Ok(Listen::Off),
+            (_, Ok(port), _) => Ok(Listen::At(loopback(port))),
+            (.., Ok(address)) => Ok(Listen::At(address)),
+            _ => Err(format!(
+                "{text:?} must be \"off\", a port such as \"8090\", or an address such as \"127.0.0.1:8090\""
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Listen, String> {
+        text.parse()
+    }
+}
+
+impl From<Listen> for String {
+    fn from(listen: Listen) -> String {
+        listen.to_string()
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Off => out.write_str("off"),
+            Listen::At(address) => address.fmt(out),
+        }
+    }
 }
 
 /// `[log]`

@@ -1,7 +1,7 @@
 //! passbridge carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
 //!
 //! ```text
-//! files, stdin, exchange logs, HAR, inbox
+//! files, stdin, exchange logs, HAR, inbox, HTTP collector
 //!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
 //!       v
 //! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record
@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  schedule  explain                         composes the rest
+//! 3  ingest  drain  schedule  explain  serve                  composes the rest
 //! 2  buffer (all SQL)   collection (every hit on the wire)    touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  config  clock               vocabulary
@@ -47,6 +47,7 @@ pub mod drain;
 pub mod explain;
 pub mod ingest;
 pub mod schedule;
+pub mod serve;
 
 pub mod cli;
 pub mod sandbox;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  schedule  explain
+//! 3  ingest  drain  schedule  explain  serve
 //! 2  buffer  collection
 //! 1  readers  mapping  encode
 //! 0  event  hit  suite  delivery  config  clock
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -29,15 +29,16 @@ const FLOORS: [(&str, u8); 16] = [
     ("drain", 3),
     ("schedule", 3),
     ("explain", 3),
+    ("serve", 3),
     ("cli", 4),
 ];
-/// The rooms that may import one of their own floor: the schedule drives the drain.
-const MATES: [(&str, &str); 1] = [("schedule", "drain")];
+/// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to ingest.
+const MATES: [(&str, &str); 2] = [("schedule", "drain"), ("serve", "ingest")];
 /// What may stand only in files whose path begins so.
 const FENCES: [(&str, &[&str]); 13] = [
     ("rusqlite::", &["src/buffer/"]),
-    ("hyper::", &["src/collection/", "src/sandbox/"]),
-    ("hyper_util::", &["src/collection/", "src/sandbox/"]),
+    ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
+    ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("rustls::", &["src/collection/", "src/sandbox/"]),
     ("reqwest::", &[]),
     ("clap::", &["src/cli/"]),

@@ -160,13 +160,23 @@ impl Buffer {
 
     /// Stores what is new in a batch; durable when it returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport, BufferError> {
+        let mut reports = self.store_together(vec![batch])?;
+        Ok(reports.pop().expect("a report for each batch"))
+    }
+
+    /// Stores what is new in batches of several inputs in one transaction, with a report for each, in their order. All of
+    /// it is durable when it returns, or none.
+    pub fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>, BufferError> {
         let now = self.clock.now();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let report = store(&transaction, &batch)?;
-            memory::store(&transaction, &batch.memory, now)?;
+            let mut reports = Vec::with_capacity(batches.len());
+            for batch in &batches {
+                reports.push(store(&transaction, batch)?);
+                memory::store(&transaction, &batch.memory, now)?;
+            }
             transaction.commit()?;
-            Ok(report)
+            Ok(reports)
         })
     }
 

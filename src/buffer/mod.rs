@@ -144,6 +144,13 @@ pub enum BufferError {
     ThreadEnded,
 }
 
+impl BufferError {
+    /// Whether the disk has no room for what was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
 /// How a buffer is opened.
 #[derive(Debug, Clone)]
 pub struct BufferOptions {

@@ -162,6 +162,13 @@ impl Buffer {
         })
     }
 
+    /// How many events wait, from the counters, on a connection of its own.
+    pub fn pending(&self) -> Result<u64, BufferError> {
+        let connection = super::connection::open_reader(self.path())?;
+        let pending = count(&connection, "SELECT CAST(total(pending_events) AS INTEGER) FROM ledger")?;
+        Ok(pending.unsigned_abs())
+    }
+
     /// Every event with attempts of unknown outcome, whatever became of it since, in the order of arrival.
     pub fn doubted(&self) -> Result<Vec<DoubtedEvent>, BufferError> {
         let connection = super::connection::open_reader(self.path())?;

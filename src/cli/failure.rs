@@ -13,6 +13,7 @@ use crate::collection::CollectionError;
 use crate::drain::DrainError;
 use crate::ingest::IngestError;
 use crate::sandbox::SandboxError;
+use crate::serve::ServeError;
 use crate::suite::SuiteError;
 
 /// Everything that can end a command.
@@ -36,6 +37,9 @@ pub(super) enum CliError {
     /// The sandbox did not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The HTTP collector did not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A suite's setting was refused.
     #[error(transparent)]
     Suite(#[from] SuiteError),
@@ -130,6 +134,7 @@ fn judge(error: &CliError) -> (Exit, String) {
             (Exit::Usage, "check the certificates of this host".to_owned())
         }
         CliError::Sandbox(error) => judge_sandbox(error),
+        CliError::Serve(error) => judge_serve(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
         CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
         CliError::File { .. } => {
@@ -196,6 +201,21 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
             (Exit::Failed, "choose another port, or 127.0.0.1:0 for any free one".to_owned())
         }
         SandboxError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
+    }
+}
+
+fn judge_serve(error: &ServeError) -> (Exit, String) {
+    match error {
+        ServeError::Listen { .. } => (
+            Exit::Failed,
+            "see who else listens there, or set serve.listen to another address of this host".to_owned(),
+        ),
+        ServeError::Tokens(_) => (
+            Exit::Usage,
+            "write one token a line into it, such as: head -c 32 /dev/urandom | base64".to_owned(),
+        ),
+        ServeError::Ingest(error) => judge_ingest(error),
+        ServeError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
     }
 }
 

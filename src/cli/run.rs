@@ -1,6 +1,8 @@
 //! `run`: drains on a schedule until it is told to stop.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,11 +11,15 @@ use super::exit::Exit;
 use super::failure::{CliError, Failure};
 use super::hint;
 use super::pass::Pass;
+use super::settings::Settings;
 use super::signals;
 use crate::buffer::Buffer;
+use crate::config::{Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
+use crate::ingest::FormatChoice;
 use crate::schedule;
+use crate::serve::{IntakeOptions, ServeOptions, Server};
 
 /// Runs looked at for the last that completed; more crashes than this in a row are caught up on at the next slot.
 const RUNS_LOOKED_AT: usize = 100;
@@ -44,6 +50,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let pass = Pass::open(&settings, context)?;
     let last_started = last_started(&pass.buffer)?;
+    let server = serve(&settings, &pass.buffer, context)?;
     let stop = Stop::default();
     let mut report = RunReport::default();
     super::runtime()?.block_on(async {
@@ -55,18 +62,74 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         let stopped = async {
             stop.wait().await;
         };
-        schedule::run(timetable, &context.clock, last_started, stopped, async || {
+        let closing = async {
+            stop.wait().await;
+            if let Some(server) = &server {
+                server.close();
+            }
+            std::future::pending().await
+        };
+        let draining = schedule::run(timetable, &context.clock, last_started, stopped, async || {
             report.drains += 1;
             if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
                 report.failed += 1;
                 log_failure(&Failure::from(error));
             }
-        })
-        .await;
+        });
+        // Who posts is refused from the stop on, not only when the drain under way has ended.
+        tokio::select! {
+            () = draining => {}
+            () = closing => {}
+        }
         Ok::<(), CliError>(())
     })?;
+    drop(server);
     context.form.report(&report)?;
     Ok(Exit::Done)
+}
+
+/// Starts the HTTP collector, where the configuration asks for it.
+fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, CliError> {
+    let ServeConfig { listen, ingest, ref tokens_file, .. } = settings.config.serve;
+    let config = &settings.config.serve;
+    let listen = match listen {
+        Listen::At(address) => address,
+        Listen::Off if ingest => {
+            return Err(refuse(
+                "serve.ingest is true, and serve.listen is off",
+                "set serve.listen to a port, such as \"8090\"",
+            ));
+        }
+        Listen::Off => return Ok(None),
+    };
+    if ingest && tokens_file.as_os_str().is_empty() {
+        return Err(refuse(
+            "serve.ingest is true without serve.tokens_file: anybody could post",
+            "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
+        ));
+    }
+    let intake = if ingest {
+        let mut options = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
+        options.secret = settings.source_secret()?;
+        let backlog_max_events = config.backlog_max_events;
+        Some(IntakeOptions { ingest: options, tokens_file: tokens_file.clone(), backlog_max_events })
+    } else {
+        None
+    };
+    let options = ServeOptions {
+        listen,
+        intake,
+        request_timeout: Duration::from_secs(config.request_timeout_seconds),
+        idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+        stop_grace: Duration::from_secs(settings.config.delivery.stop_grace_seconds),
+    };
+    let server = Server::start(buffer, options)?;
+    tracing::info!(address = %server.address(), ingest, "listening");
+    Ok(Some(server))
+}
+
+fn refuse(what: &str, advice: &str) -> CliError {
+    CliError::Refused { what: what.to_owned(), advice: advice.to_owned() }
 }
 
 /// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.

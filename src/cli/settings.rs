@@ -24,7 +24,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 11] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 13] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -36,6 +36,8 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 11] = [
     ("delivery", "backoff_base_ms", 1..=60_000),
     ("delivery", "backoff_max_seconds", 1..=3600),
     ("ingest", "future_skew_seconds", 0..=86_400),
+    ("serve", "request_timeout_seconds", 1..=3600),
+    ("serve", "idle_timeout_seconds", 1..=3600),
 ];
 
 /// The configuration in force.
@@ -201,8 +203,10 @@ pub(super) fn parse(
     let folder = file.parent().unwrap_or(Path::new("/"));
     config.buffer.path = folder.join(&config.buffer.path);
     config.ingest.rejects_dir = folder.join(&config.ingest.rejects_dir);
-    if !config.rest_v2.secret_file.as_os_str().is_empty() {
-        config.rest_v2.secret_file = folder.join(&config.rest_v2.secret_file);
+    for named in [&mut config.rest_v2.secret_file, &mut config.serve.tokens_file] {
+        if !named.as_os_str().is_empty() {
+            *named = folder.join(&named);
+        }
     }
     Ok(Settings { file: file.to_owned(), config, timetable, warnings })
 }

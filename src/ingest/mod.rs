@@ -12,6 +12,7 @@
 mod erasure;
 mod inbox;
 mod input;
+mod intake;
 mod memory;
 mod portions;
 mod rejects;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
 pub use input::InputPath;
+pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX};
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 
 use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};

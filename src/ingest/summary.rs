@@ -30,7 +30,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, other: &Counts) {
+    /// Adds those of another part.
+    pub fn add(&mut self, other: &Counts) {
         self.read += other.read;
         self.stored += other.stored;
         self.duplicates += other.duplicates;

@@ -21,5 +21,6 @@ mod replies;
 mod rest_v2;
 mod sandbox_rules;
 mod schemas;
+mod serve;
 mod support;
 mod year;

@@ -1,0 +1,343 @@
+//! Takes in what senders hand over and wait for: several submissions in one transaction, each with a receipt of its own.
+
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Timer};
+
+use flate2::bufread::MultiGzDecoder;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::memory::{self, Source};
+use super::portions::Reject;
+use super::rejects::Rejects;
+use super::summary::{Counts, FirstLine, conflict_reason};
+use super::{IngestError, IngestOptions, canonical_text};
+use crate::buffer::{Batch, Buffer, BufferError, InputId, MemoryRow, NewEvent, StoreReport};
+use crate::event::TimeBounds;
+use crate::readers::ndjson::LineParser;
+use crate::readers::rest_v2::{ExchangeSummary, RestV2Options};
+use crate::readers::{Excerpt, Format, Line, ReadError, UnknownKeys};
+
+/// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
+pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
+/// How many lines a receipt names. It counts the others, and the rejects have them all.
+const ERRORS_NAMED_MAX: usize = 100;
+/// How long a file of rejects stays open for more of them. An erasure waits for it.
+const REJECTS_OPEN: Duration = Duration::from_secs(5);
+
+/// What a sender hands over.
+#[derive(Debug)]
+pub struct Submission {
+    /// What it is named where a conflict or a reject leads back to it.
+    pub path: &'static str,
+    /// Its format; NDJSON may be one JSON array too.
+    pub format: Format,
+    /// Its bytes, plain or gzip.
+    pub body: Vec<u8>,
+}
+
+/// What became of a submission: its events are durable. Serialises as the sender reads it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Receipt {
+    /// What became of its lines.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// The first lines that were rejected or lost against another event.
+    pub errors: Vec<LineError>,
+    /// What became of its exchanges, where it held them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<ExchangeSummary>,
+    /// The keys that no event has; empty: none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unknown_keys: String,
+}
+
+/// A line that was not stored.
+#[derive(Debug, Clone, Serialize)]
+pub struct LineError {
+    /// Its number, from 1; in an array the element's.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why nothing of a submission was stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmissionError {
+    /// It cannot be read. The text says nothing of what stands in it.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It is longer than [`UNPACKED_BYTES_MAX`].
+    #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
+    TooLong,
+    /// There is no room for more: the disk is at its floor, or the database refused for want of it.
+    #[error("the disk of the buffer is full")]
+    DiskFull,
+    /// The buffer failed, or rejects cannot be kept; the log says more than a sender should know.
+    #[error("the buffer failed; it may work again later")]
+    Failed,
+}
+
+/// A counter where submissions are handed in, one group after the other.
+pub struct Intake {
+    buffer: Arc<Buffer>,
+    options: IngestOptions,
+    rest_v2: RestV2Options,
+    inputs: Vec<(&'static str, InputId)>,
+    rejects: Option<(Rejects, Timer)>,
+}
+
+/// A submission that was read.
+struct Sorted {
+    path: &'static str,
+    events: Vec<NewEvent>,
+    rejects: Vec<Reject>,
+    memory: Vec<MemoryRow>,
+    unknown: UnknownKeys,
+    exchanges: Option<ExchangeSummary>,
+}
+
+impl Intake {
+    /// Over this buffer. Stays on its thread: what readers remember is not shared.
+    pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
+        let rest_v2 = Source::of(&buffer, &options)?.into_options();
+        Ok(Intake { buffer, options, rest_v2, inputs: Vec::new(), rejects: None })
+    }
+
+    /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
+    /// receipt counts as stored is durable; where there is an error, nothing of that submission was stored.
+    pub fn take(&mut self, group: Vec<Submission>) -> Vec<Result<Receipt, SubmissionError>> {
+        match self.has_room() {
+            Ok(true) => {}
+            Ok(false) => return vec![Err(SubmissionError::DiskFull); group.len()],
+            Err(error) => return vec![Err(refusal_of(&error.into())); group.len()],
+        }
+        let sorted: Vec<_> = group.into_iter().map(|submission| self.read(submission)).collect();
+        let count = sorted.len();
+        let taken = if sorted.iter().any(|sorted| matches!(sorted, Err(SubmissionError::Failed))) {
+            Err(SubmissionError::Failed)
+        } else {
+            self.store(sorted).map_err(|error| refusal_of(&error))
+        };
+        taken.unwrap_or_else(|refusal| {
+            // What its readers have noted of these submissions never happened.
+            self.forget_changes();
+            vec![Err(refusal); count]
+        })
+    }
+
+    /// Closes the file of rejects that has been open for its time.
+    pub fn rest(&mut self) {
+        if self.rejects.as_ref().is_some_and(|(_, opened_at)| opened_at.elapsed() >= REJECTS_OPEN) {
+            self.rejects = None;
+        }
+    }
+
+    fn has_room(&self) -> Result<bool, BufferError> {
+        Ok(self.buffer.free_bytes()? >= self.options.config.min_free_bytes)
+    }
+
+    fn forget_changes(&mut self) {
+        match Source::of(&self.buffer, &self.options) {
+            Ok(source) => self.rest_v2 = source.into_options(),
+            // The secret was read before, so it is in memory or configured; a buffer that fails now fails the next group too.
+            Err(error) => tracing::error!(%error, "what sources remember cannot be read again"),
+        }
+    }
+
+    fn read(&self, submission: Submission) -> Result<Sorted, SubmissionError> {
+        let Submission { path, format, body } = submission;
+        let body = unpacked(body)?;
+        let bounds = self.options.bounds();
+        match (format, body.trim_ascii_start().first()) {
+            (Format::Ndjson, Some(b'[')) => read_array(path, &body, bounds),
+            _ => self.read_lines(path, format, body, bounds),
+        }
+    }
+
+    fn read_lines(
+        &self,
+        path: &'static str,
+        format: Format,
+        body: Vec<u8>,
+        bounds: TimeBounds,
+    ) -> Result<Sorted, SubmissionError> {
+        let mut sorted = Sorted::new(path);
+        let mut reader = format.open(Cursor::new(body), &self.rest_v2).map_err(refusal)?;
+        loop {
+            let is_line = match reader.next_line(bounds).map_err(refusal)? {
+                Some(line) => {
+                    sorted.take(&line);
+                    true
+                }
+                None => false,
+            };
+            if reader.is_paused() {
+                sorted.memory.append(&mut memory::rows(&reader.take_changes()));
+            } else if !is_line {
+                break;
+            }
+        }
+        sorted.memory.append(&mut memory::rows(&reader.take_changes()));
+        sorted.unknown = reader.unknown_keys().clone();
+        sorted.exchanges = reader.exchanges().cloned();
+        Ok(sorted)
+    }
+
+    fn store(
+        &mut self,
+        sorted: Vec<Result<Sorted, SubmissionError>>,
+    ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
+        let mut batches = Vec::new();
+        for sorted in sorted.iter().flatten() {
+            let input = self.input(sorted.path)?;
+            self.keep(sorted.rejects.iter().map(|reject| reject.kept.as_str()))?;
+            batches.push(Batch { input, events: sorted.events.clone(), memory: sorted.memory.clone() });
+        }
+        let reports = self.buffer.store_together(batches)?;
+        self.rest_v2.memory.borrow_mut().let_go(0);
+        let mut reports = reports.into_iter();
+        let mut receipts = Vec::with_capacity(sorted.len());
+        for sorted in sorted {
+            receipts.push(match sorted {
+                Err(error) => Err(error),
+                Ok(sorted) => {
+                    let report = reports.next().expect("a report for each batch");
+                    self.keep_conflicts(&sorted, &report)?;
+                    Ok(sorted.receipt(report))
+                }
+            });
+        }
+        Ok(receipts)
+    }
+
+    fn keep<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> Result<(), IngestError> {
+        let mut lines = lines.peekable();
+        if lines.peek().is_none() {
+            return Ok(());
+        }
+        let (dir, clock) = (&self.options.config.rejects_dir, &self.options.clock);
+        let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(dir, clock.now()), Timer::now()));
+        let kept = rejects.write(lines).and_then(|()| rejects.sync());
+        if kept.is_err() {
+            // A file that failed once is not written to again.
+            self.rejects = None;
+        }
+        kept
+    }
+
+    fn keep_conflicts(&mut self, sorted: &Sorted, report: &StoreReport) -> Result<(), IngestError> {
+        let mut kept = Vec::new();
+        for conflict in &report.conflicts {
+            let Some(event) = sorted.events.iter().find(|event| event.line == conflict.line) else {
+                continue;
+            };
+            let (reason, text) = (conflict_reason(&FirstLine::of(conflict)), canonical_text(event));
+            kept.push(Reject::new(sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason).kept);
+        }
+        self.keep(kept.iter().map(String::as_str))
+    }
+
+    /// The input that submissions of this path are one of, made once.
+    fn input(&mut self, path: &'static str) -> Result<InputId, IngestError> {
+        if let Some((_, input)) = self.inputs.iter().find(|(known, _)| *known == path) {
+            return Ok(*input);
+        }
+        let input = self.buffer.open_input(path)?;
+        self.inputs.push((path, input));
+        Ok(input)
+    }
+}
+
+impl Sorted {
+    fn new(path: &'static str) -> Sorted {
+        Sorted {
+            path,
+            events: Vec::new(),
+            rejects: Vec::new(),
+            memory: Vec::new(),
+            unknown: UnknownKeys::default(),
+            exchanges: None,
+        }
+    }
+
+    fn take(&mut self, line: &Line<'_>) {
+        match &line.result {
+            Ok(event) => self.events.push(NewEvent::new(line.number, event)),
+            Err(reason) => {
+                let reason = reason.to_string();
+                self.rejects.push(Reject::new(self.path, line.number, &line.excerpt, reason));
+            }
+        }
+    }
+
+    fn receipt(self, report: StoreReport) -> Receipt {
+        let (rejected, conflicts) = (self.rejects.len() as u64, report.conflicts.len() as u64);
+        let StoreReport { stored, duplicates, .. } = report;
+        let read = stored + duplicates + conflicts + rejected;
+        let rejects = self.rejects.into_iter().map(|Reject { line, reason, .. }| LineError { line, reason });
+        let conflicting = report.conflicts.iter().map(|conflict| LineError {
+            line: conflict.line,
+            reason: conflict_reason(&FirstLine::of(conflict)),
+        });
+        Receipt {
+            counts: Counts { read, stored, duplicates, conflicts, rejected },
+            errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
+            exchanges: self.exchanges,
+            unknown_keys: if self.unknown.is_empty() { String::new() } else { self.unknown.to_string() },
+        }
+    }
+}
+
+/// The elements of a JSON array, each as a line that stands alone.
+fn read_array(path: &'static str, body: &[u8], bounds: TimeBounds) -> Result<Sorted, SubmissionError> {
+    let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+        SubmissionError::Unreadable(format!(
+            "is no JSON array: it breaks at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    })?;
+    let mut sorted = Sorted::new(path);
+    let mut parser = LineParser::new();
+    for (number, element) in (1..).zip(elements) {
+        sorted.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
+    }
+    sorted.unknown = parser.unknown_keys().clone();
+    Ok(sorted)
+}
+
+/// Unpacks what begins as gzip does.
+fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
+    if !body.starts_with(&[0x1F, 0x8B]) {
+        return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
+    }
+    let mut plain = Vec::new();
+    let mut decoder = MultiGzDecoder::new(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
+    decoder.read_to_end(&mut plain).map_err(|error: io::Error| {
+        SubmissionError::Unreadable(format!("breaks off as gzip after {} bytes: {error}", plain.len()))
+    })?;
+    if plain.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(plain) }
+}
+
+fn refusal(error: ReadError) -> SubmissionError {
+    match error {
+        ReadError::Memory { .. } => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a submission cannot be taken");
+            SubmissionError::Failed
+        }
+        ReadError::Broken { .. } | ReadError::Header(_) => SubmissionError::Unreadable(error.to_string()),
+    }
+}
+
+/// What a sender is told of an error that the log tells in full.
+fn refusal_of(error: &IngestError) -> SubmissionError {
+    tracing::error!(error = error as &dyn std::error::Error, "submissions are refused");
+    let is_full = match error {
+        IngestError::DiskFloor { .. } => true,
+        IngestError::Buffer(error) => error.is_disk_full(),
+        IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+    };
+    if is_full { SubmissionError::DiskFull } else { SubmissionError::Failed }
+}

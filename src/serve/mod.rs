@@ -1,0 +1,266 @@
+//! The HTTP collector: events and exchanges posted by other programs go into the buffer, and `/healthz` says that it lives.
+//!
+//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; the buffer. Out: 202 with what became
+//!   of every line.
+//! - Guarantees: 202 is sent only once the events are durable. Memory is bounded by [`body::WAITING_BYTES_MAX`] however many
+//!   senders there are and whatever they send; a sender that is slow, breaks off or sends rubbish costs nobody else anything
+//!   but its connection. A request that is refused says why, and whether to come again.
+//! - Does not know: when a drain runs, report suites, TLS: that is a reverse proxy's work.
+//! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
+//!
+//! One thread speaks HTTP, one stores: requests that wait while a transaction is written share the next one.
+
+mod answer;
+mod body;
+mod counter;
+mod tokens;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::buffer::Buffer;
+use crate::ingest::{IngestError, IngestOptions};
+use answer::Desk;
+use counter::Counter;
+use tokens::Tokens;
+
+pub use tokens::TokensError;
+
+/// Connections that are served at once; more wait to be accepted. Some 20 KiB each.
+const CONNECTIONS_MAX: usize = 2048;
+/// Files and sockets that the rest of the program may need: the lanes of a few hosts, the buffer, rejects.
+const OTHER_FILES: u64 = 1536;
+/// How long to wait before the next connection after the host had no socket left.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The longest head of a request, in bytes; ours are a few hundred.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// How senders are taken in; `None`: only `/healthz` answers.
+    pub intake: Option<IntakeOptions>,
+    /// How long a request may take from its head to its last byte.
+    pub request_timeout: Duration,
+    /// How long a connection may be silent between requests, or within a head.
+    pub idle_timeout: Duration,
+    /// How long a stop waits for the requests under way.
+    pub stop_grace: Duration,
+}
+
+/// How senders are taken in.
+#[derive(Debug, Clone)]
+pub struct IntakeOptions {
+    /// How events are read and checked.
+    pub ingest: IngestOptions,
+    /// The file of the bearer tokens, one a line.
+    pub tokens_file: PathBuf,
+    /// How many events may wait in the buffer before no more are taken; 0 is no limit.
+    pub backlog_max_events: u64,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is nobody to let in.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// Nothing could be stored.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// A server that is up. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts to serve; requests are answered when it returns.
+    pub fn start(buffer: &Arc<Buffer>, options: ServeOptions) -> Result<Server, ServeError> {
+        let refuse = |source| ServeError::Listen { address: options.listen, source };
+        let listener = std::net::TcpListener::bind(options.listen).map_err(refuse)?;
+        listener.set_nonblocking(true).map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        let intake = match options.intake {
+            Some(intake) => {
+                let tokens = Tokens::read(&intake.tokens_file)?;
+                Some((tokens, Counter::open(buffer, intake.ingest, intake.backlog_max_events)?))
+            }
+            None => None,
+        };
+        let desk = Arc::new(Desk::new(Arc::clone(buffer), intake, options.request_timeout));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
+        let (stop, stopped) = watch::channel(false);
+        let (idle_timeout, stop_grace) = (options.idle_timeout, options.stop_grace);
+        let serving = async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => accept(listener, &desk, stopped, idle_timeout, stop_grace).await,
+                Err(error) => tracing::error!(%error, "cannot serve"),
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("serve".to_owned())
+            .spawn(move || runtime.block_on(serving))
+            .map_err(ServeError::Thread)?;
+        Ok(Server { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets nobody in any more; requests under way go on.
+    pub fn close(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Lets connections in until the stop, then waits for the requests under way.
+async fn accept(
+    listener: TcpListener,
+    desk: &Arc<Desk>,
+    stopped: watch::Receiver<bool>,
+    idle_timeout: Duration,
+    stop_grace: Duration,
+) {
+    let places = Arc::new(Semaphore::new(connections_max()));
+    let mut connections = JoinSet::new();
+    let mut is_stopped = stopped.clone();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        tokio::select! {
+            biased;
+            () = stop_asked(&mut is_stopped) => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+            }
+            (socket, place) = accepted => match socket {
+                Ok((socket, _)) => {
+                    let connection = converse(Arc::clone(desk), socket, stopped.clone(), idle_timeout);
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(RETRY_PAUSE).await;
+                }
+            },
+        }
+    }
+    // Who comes now is refused at once, not left waiting.
+    drop(listener);
+    let ended = timeout(stop_grace, async { while connections.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!(connections = connections.len(), "requests are left unanswered: they took too long");
+    }
+}
+
+/// Answers the requests of one connection until either side ends it.
+async fn converse(
+    desk: Arc<Desk>,
+    socket: TcpStream,
+    mut stopped: watch::Receiver<bool>,
+    idle_timeout: Duration,
+) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot send small packets at once");
+    }
+    let service = service_fn(|request| {
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, std::convert::Infallible>(desk.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Between requests too: what is silent for so long is gone.
+        .header_read_timeout(idle_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut is_leaving = false;
+    loop {
+        tokio::select! {
+            biased;
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                return;
+            }
+            () = stop_asked(&mut stopped), if !is_leaving => {
+                is_leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Waits for the stop. The sender is the server, which waits for the connections to end.
+async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+}
+
+/// How many connections this process can have, once it has asked for as many files as it may.
+fn connections_max() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = CONNECTIONS_MAX as u64 + OTHER_FILES;
+    let allowed = maximum.unwrap_or(u64::MAX).min(wanted);
+    let mut files = current.unwrap_or(u64::MAX);
+    if files < allowed {
+        match setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum }) {
+            Ok(()) => files = allowed,
+            Err(error) => tracing::debug!(%error, "cannot raise the limit on open files"),
+        }
+    }
+    // Half of what there is, where that is not enough for both: the drain must not want for sockets.
+    let connections = if files >= wanted { CONNECTIONS_MAX as u64 } else { (files / 2).max(1) };
+    usize::try_from(connections).unwrap_or(CONNECTIONS_MAX)
+}

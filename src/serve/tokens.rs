@@ -1,0 +1,179 @@
+//! The bearer tokens that let senders in: a file with one a line, read again when it changes.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// The shortest token, in characters: 16 random ones cannot be guessed.
+const TOKEN_CHARACTERS_MIN: usize = 16;
+/// The longest file, in bytes: thousands of tokens. A larger one is some other file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long a look at the file is good for: a token that is taken out of it lets nobody in after that.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Why nobody can be let in.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The file cannot be read.
+    #[error("cannot read the tokens of serve.tokens_file in {path:?}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no token. The text does not repeat it.
+    #[error(
+        "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
+    )]
+    NotAToken {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The file has none.
+    #[error("{0:?} has no token: nobody could be let in")]
+    None(PathBuf),
+}
+
+/// Who is let in.
+pub(super) struct Tokens {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Digests, so that tokens of any length are compared in the same time.
+    digests: Vec<[u8; 32]>,
+    stamp: Stamp,
+    looked_at: Instant,
+}
+
+/// What changes with a file.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed_at: (i64, i64),
+}
+
+impl Tokens {
+    pub(super) fn read(path: &Path) -> Result<Tokens, TokensError> {
+        let (digests, stamp) = read(path)?;
+        let state = State { digests, stamp, looked_at: Instant::now() };
+        Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
+    }
+
+    /// Whether this is one of them; takes as long whichever it is, or none.
+    pub(super) fn has(&self, token: &[u8]) -> bool {
+        let presented: [u8; 32] = Sha256::digest(token).into();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&mut state);
+        let found =
+            state.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
+        found.into()
+    }
+
+    /// Reads the file again where it has changed. One that cannot be read leaves the tokens as they were.
+    fn look(&self, state: &mut State) {
+        if state.looked_at.elapsed() < LOOK_EVERY {
+            return;
+        }
+        state.looked_at = Instant::now();
+        let is_same = fs::metadata(&self.path).is_ok_and(|metadata| Stamp::of(&metadata) == state.stamp);
+        if is_same {
+            return;
+        }
+        match read(&self.path) {
+            Ok((digests, stamp)) => {
+                tracing::info!(tokens = digests.len(), "the tokens have changed");
+                (state.digests, state.stamp) = (digests, stamp);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the tokens cannot be read again; the old ones stay");
+            }
+        }
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed_at: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
+    let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > FILE_BYTES_MAX {
+        let why = format!("it has {} bytes; a file of tokens has at most {FILE_BYTES_MAX}", metadata.len());
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let mut digests = Vec::new();
+    for (line, token) in (1..).zip(text.lines().map(str::trim)) {
+        if token.is_empty() || token.starts_with('#') {
+            continue;
+        }
+        if token.len() < TOKEN_CHARACTERS_MIN || !token.bytes().all(is_token_byte) {
+            return Err(TokensError::NotAToken { path: path.to_owned(), line });
+        }
+        digests.push(Sha256::digest(token).into());
+    }
+    if digests.is_empty() {
+        Err(TokensError::None(path.to_owned()))
+    } else {
+        Ok((digests, Stamp::of(&metadata)))
+    }
+}
+
+/// The characters of RFC 6750, section 2.1.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> Result<Tokens, TokensError> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("written");
+        Tokens::read(file.path())
+    }
+
+    #[test]
+    fn each_line_but_comments_is_a_token() {
+        let both =
+            tokens("# of the gateway\nfirst-token-of-two\n\n  second-token-of-two==\r\n").expect("two");
+        assert!(both.has(b"first-token-of-two") && both.has(b"second-token-of-two=="));
+        for stranger in
+            ["", "# of the gateway", "first-token-of-tw", "first-token-of-two ", "FIRST-TOKEN-OF-TWO"]
+        {
+            assert!(!both.has(stranger.as_bytes()), "{stranger:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_lets_nobody_in_or_anybody_is_refused() {
+        assert!(matches!(tokens("# none yet\n"), Err(TokensError::None(_))));
+        assert!(matches!(
+            tokens("a-good-long-token-it-is\nshort\n"),
+            Err(TokensError::NotAToken { line: 2, .. })
+        ));
+        assert!(matches!(tokens("a token with blanks in it\n"), Err(TokensError::NotAToken { line: 1, .. })));
+        assert!(matches!(Tokens::read(Path::new("/nowhere")), Err(TokensError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,537 @@
+//! The HTTP collector of `run`, judged from outside: the built program, sockets, signals.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::fixture;
+use crate::program::{Program, done, lines, send};
+use crate::support::PATIENCE;
+
+const TOKEN: &str = "first-token-of-the-tests";
+const OTHER_TOKEN: &str = "second-token-of-the-tests";
+const EVENTS: &str = "/v1/events";
+
+/// A program that listens.
+struct Listening {
+    child: Child,
+    address: SocketAddr,
+    /// Its log, as far as it has come.
+    log: thread::JoinHandle<String>,
+}
+
+/// A reply.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    document: Value,
+}
+
+fn program(serve: &str) -> Program {
+    let program = Program::with(&format!(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 0\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n{serve}"
+    ));
+    program.write("tokens", &format!("# of the tests\n{TOKEN}\n{OTHER_TOKEN}\n"));
+    program
+}
+
+impl Listening {
+    fn start(program: &Program) -> Listening {
+        Listening::of(program.command(&["run"]))
+    }
+
+    /// Starts a command, and reads from its log where it listens.
+    fn of(mut command: Command) -> Listening {
+        let mut child = command.stdin(Stdio::null()).spawn().expect("the program starts");
+        let mut log = BufReader::new(child.stderr.take().expect("a log"));
+        let mut text = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).expect("a line of the log") > 0, "it ended: {text}");
+            text.push_str(&line);
+            if let Some((_, rest)) = line.split_once("listening address=") {
+                let address = rest.split_whitespace().next().expect("an address");
+                break address.parse().expect("an address");
+            }
+        };
+        let log = thread::spawn(move || {
+            log.read_to_string(&mut text).expect("the rest of the log");
+            text
+        });
+        Listening { child, address, log }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).expect("a connection");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> Reply {
+        self.ask(path, &format!("Authorization: Bearer {TOKEN}\r\n"), body)
+    }
+
+    fn ask(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut socket = self.connect();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).expect("a head");
+        // A refusal may come, and the connection close, before the body is through.
+        drop(socket.write_all(body));
+        read_reply(&mut socket)
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        let mut socket = self.connect();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+        read_reply(&mut socket)
+    }
+
+    /// Ends it as an operator would; its log.
+    fn stop(mut self) -> String {
+        send(&self.child, Signal::TERM);
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
+        self.log.join().expect("a log")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it is killed");
+        self.child.wait().expect("it ends");
+    }
+}
+
+fn read_reply(socket: &mut TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        if let Some(reply) = parse_reply(&bytes) {
+            return reply;
+        }
+        match socket.read(&mut chunk) {
+            Ok(0) => panic!("closed after {:?}", String::from_utf8_lossy(&bytes)),
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+}
+
+/// The reply, once it is whole.
+fn parse_reply(bytes: &[u8]) -> Option<Reply> {
+    let text = std::str::from_utf8(bytes).expect("replies are UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let head = head.to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1)?.lines().next()?.parse().expect("a length");
+    if body.len() < length {
+        return None;
+    }
+    let status = head.split(' ').nth(1)?.parse().expect("a status");
+    Some(Reply { status, document: serde_json::from_str(body).expect("JSON"), head })
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+/// One event, told apart by its number.
+fn event(number: usize) -> String {
+    lines(number + 1).lines().nth(number).expect("a line").to_owned()
+}
+
+fn pending(program: &Program) -> u64 {
+    program.json(&["status"]).1["pending"].as_u64().expect("a number")
+}
+
+#[test]
+fn what_is_posted_is_stored_once_in_every_form() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let ndjson = lines(3);
+    let reply = server.post(EVENTS, ndjson.as_bytes());
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let expected =
+        json!({"read": 3, "stored": 3, "duplicates": 0, "conflicts": 0, "rejected": 0, "errors": []});
+    assert_eq!(reply.document, expected);
+    let array = format!("[{}]", ndjson.trim().replace('\n', ",\n"));
+    for (body, headers) in [
+        (array.clone().into_bytes(), ""),
+        (gzip(array.as_bytes()), "Content-Encoding: gzip\r\n"),
+        (gzip(ndjson.as_bytes()), ""),
+    ] {
+        let reply = server.ask(EVENTS, &format!("authorization: bearer {OTHER_TOKEN}\r\n{headers}"), &body);
+        assert_eq!((reply.status, &reply.document["duplicates"]), (202, &json!(3)), "{reply:?}");
+    }
+    assert_eq!(pending(&program), 3);
+    server.stop();
+}
+
+#[test]
+fn each_bad_line_is_told_and_kept_and_the_rest_is_stored() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let other = event(0).replace("play_requested", "authz_ok");
+    let body = format!("{}\n\n{{\"event\":\"play\"}}\n{}\nnonsense\n", event(0), other);
+    let reply = server.post(EVENTS, body.as_bytes());
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let counts = ["read", "stored", "conflicts", "rejected"].map(|key| reply.document[key].as_u64());
+    assert_eq!(counts, [Some(4), Some(2), Some(0), Some(2)], "{reply:?}");
+    let errors: Vec<_> = reply.document["errors"].as_array().expect("errors").iter().collect();
+    let lines: Vec<_> = errors.iter().map(|error| error["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(3), Some(5)]);
+    assert!(errors[1]["reason"].as_str().expect("a reason").contains("is not JSON"), "{errors:?}");
+
+    // The same event_id with other content: the first stays, the other is kept.
+    let conflicting = event(0).replace("\"mvpd\":\"M\"", "\"mvpd\":\"N\"");
+    let array = format!("[3, {conflicting}]");
+    let reply = server.post(EVENTS, array.as_bytes());
+    let counts = ["read", "stored", "conflicts", "rejected"].map(|key| reply.document[key].as_u64());
+    assert_eq!((reply.status, counts), (202, [Some(2), Some(0), Some(1), Some(1)]), "{reply:?}");
+
+    let reply = server.post(EVENTS, b"nonsense");
+    assert_eq!((reply.status, &reply.document["rejected"]), (400, &json!(1)), "{reply:?}");
+    server.stop();
+    let kept: String = std::fs::read_dir(program.path("rejects"))
+        .expect("rejects")
+        .map(|entry| std::fs::read_to_string(entry.expect("a file").path()).expect("text"))
+        .collect();
+    assert_eq!(kept.lines().count(), 5, "{kept}");
+    assert!(kept.contains("POST /v1/events") && kept.contains("\\\"mvpd\\\":\\\"N\\\""), "{kept}");
+}
+
+#[test]
+fn exchanges_give_the_events_of_their_log() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let path = fixture::path("rest-v2/login-authorize-logout.ndjson");
+    let log = std::fs::read_to_string(&path).expect("a fixture");
+    let mut stored = 0;
+    for line in log.lines() {
+        let reply = server.post("/v1/exchanges", line.as_bytes());
+        assert_eq!(reply.status, 202, "{reply:?}");
+        stored += reply.document["stored"].as_u64().expect("a number");
+    }
+    assert!(stored > 5, "{stored}");
+    server.stop();
+    let (code, document) = program.json(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!((code, document["total"]["stored"].as_u64()), (0, Some(0)), "{document}");
+    assert_eq!(pending(&program), stored);
+}
+
+#[test]
+fn strangers_are_refused_and_tokens_change_without_a_restart() {
+    let program = program("");
+    let server = Listening::start(&program);
+    for headers in [
+        "",
+        "Authorization: Bearer \r\n",
+        "Authorization: Bearer first-token-of-the-test\r\n",
+        "Authorization: Basic Zmlyc3Q6\r\n",
+    ] {
+        let reply = server.ask(EVENTS, headers, event(0).as_bytes());
+        assert_eq!(reply.status, 401, "{headers:?} {reply:?}");
+        assert!(reply.head.contains("www-authenticate: bearer"), "{reply:?}");
+    }
+    program.write("tokens", "another-token-of-the-tests\n");
+    let started = Instant::now();
+    while server.post(EVENTS, event(0).as_bytes()).status != 401 {
+        assert!(started.elapsed() < PATIENCE, "the old token is still good");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let headers = "Authorization: Bearer another-token-of-the-tests\r\n";
+    assert_eq!(server.ask(EVENTS, headers, event(1).as_bytes()).status, 202);
+    let log = server.stop();
+    assert!(!log.contains("token-of-the-test"), "{log}");
+}
+
+#[test]
+fn what_cannot_be_taken_is_refused_with_its_reason() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let bomb = gzip(&vec![b'\n'; 200 << 20]);
+    let long = vec![b'\n'; (8 << 20) + 1];
+    for (path, headers, body, status, why) in [
+        ("/v2/events", "", &b"{}"[..], 404, "/v1/events"),
+        (EVENTS, "Content-Encoding: br\r\n", b"{}", 415, "gzip"),
+        (EVENTS, "Content-Encoding: gzip\r\n", b"{}", 400, "gzip"),
+        (EVENTS, "", b"\x1F\x8B\x08\x00\x00", 400, "gzip"),
+        (EVENTS, "", b"[{\"a\":1},", 400, "JSON array"),
+        (EVENTS, "", &bomb, 413, "unpacked"),
+        (EVENTS, "", &long, 413, "at most"),
+    ] {
+        let reply = server.ask(path, &format!("Authorization: Bearer {TOKEN}\r\n{headers}"), body);
+        assert_eq!(reply.status, status, "{path} {headers} {reply:?}");
+        assert!(reply.document["error"].as_str().expect("why").contains(why), "{reply:?}");
+    }
+    assert_eq!(server.get("/healthz").document, json!({"status": "ok"}));
+    assert_eq!(server.post("/healthz", b"").status, 405);
+    assert_eq!(server.get(EVENTS).status, 401);
+    server.stop();
+    assert_eq!(pending(&program), 0);
+}
+
+#[test]
+fn senders_that_are_slow_or_break_off_cost_only_themselves() {
+    let program = program("request_timeout_seconds = 1\nidle_timeout_seconds = 2\n");
+    let server = Listening::start(&program);
+    let head = |length: usize| {
+        format!(
+            "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let whole = event(0);
+    // A body that never ends is refused in time.
+    let mut slow = server.connect();
+    write!(slow, "{}{whole}\n", head(10_000)).expect("half a body");
+    // A head that never ends.
+    let mut silent = server.connect();
+    write!(silent, "POST {EVENTS} HTTP/1.1\r\nHost:").expect("half a head");
+    // A body that breaks off, though its first line is whole.
+    let mut broken = server.connect();
+    write!(broken, "{}{whole}\n", head(10_000)).expect("half a body");
+    broken.shutdown(Shutdown::Both).expect("it breaks off");
+    // A chunked one that ends in the middle of a chunk.
+    let mut chunked = server.connect();
+    write!(chunked, "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\nFFF\r\n{whole}\n")
+        .expect("half a chunk");
+    drop(chunked);
+
+    assert_eq!(server.post(EVENTS, event(1).as_bytes()).status, 202, "others are served meanwhile");
+    assert_eq!(read_reply(&mut slow).status, 408);
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).expect("it is closed");
+    assert_eq!(server.get("/healthz").status, 200);
+    server.stop();
+    assert_eq!(pending(&program), 1, "only what was sent whole is stored");
+}
+
+#[test]
+fn a_thousand_connections_keep_nobody_out() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let mut sockets: Vec<TcpStream> = (0..1000).map(|_| server.connect()).collect();
+    for (number, socket) in sockets.iter_mut().enumerate() {
+        // Half of them silent, half of them in the middle of a body.
+        if number % 2 == 0 {
+            write!(socket, "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 300\r\n\r\n{{")
+                .expect("half a request");
+        }
+    }
+    assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 202);
+    let body = format!("{:<299}", &event(1)[1..]);
+    for socket in sockets.iter_mut().step_by(2) {
+        socket.write_all(body.as_bytes()).expect("the rest of a body");
+    }
+    for socket in sockets.iter_mut().step_by(2) {
+        assert_eq!(read_reply(socket).status, 202);
+    }
+    drop(sockets);
+    server.stop();
+    assert_eq!(pending(&program), 2);
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_by_a_kill() {
+    let program = program("");
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..6 {
+        let server = Listening::start(&program);
+        let is_over = AtomicBool::new(false);
+        let confirmed = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for sender in 0..8 {
+                let (server, is_over, confirmed) = (&server, &is_over, &confirmed);
+                scope.spawn(move || {
+                    let Ok(mut socket) = TcpStream::connect(server.address) else { return };
+                    for number in 0.. {
+                        let body = event(0).replace("\"e0\"", &format!("\"k{round}-{sender}-{number}\""));
+                        let request = format!(
+                            "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
+                        let Some(true) = exchange(&mut socket, &request) else { return };
+                        confirmed.lock().expect("no panic").push(body);
+                        if is_over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                });
+            }
+            thread::sleep(Duration::from_millis(150 + 70 * round));
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(server.child.id().cast_signed()).expect("a process"),
+                Signal::KILL,
+            )
+            .expect("it is killed");
+            is_over.store(true, Ordering::Relaxed);
+        });
+        server.kill();
+        acknowledged.extend(confirmed.into_inner().expect("no panic"));
+    }
+    assert!(acknowledged.len() > 50, "{}", acknowledged.len());
+    let mut text = String::new();
+    for body in &acknowledged {
+        writeln!(text, "{body}").expect("memory");
+    }
+    program.write("acknowledged.ndjson", &text);
+    let (_, document) =
+        program.json(&["ingest", program.path("acknowledged.ndjson").to_str().expect("UTF-8")]);
+    assert_eq!(document["total"]["stored"].as_u64(), Some(0), "{document}");
+    assert_eq!(document["total"]["duplicates"].as_u64(), Some(acknowledged.len() as u64), "{document}");
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+/// Sends a request; whether it was acknowledged, `None` where the connection ended first.
+fn exchange(socket: &mut TcpStream, request: &str) -> Option<bool> {
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        if let Some(reply) = parse_reply(&bytes) {
+            return Some(reply.status == 202);
+        }
+        match socket.read(&mut chunk) {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_or_backlog_is_never_acknowledged() {
+    let floor = program("");
+    floor.write(
+        "c.toml",
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[ingest]\nmin_free_bytes = 9000000000000000000\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    let server = Listening::start(&floor);
+    let reply = server.post(EVENTS, event(0).as_bytes());
+    assert_eq!(reply.status, 429, "{reply:?}");
+    assert!(reply.head.contains("retry-after: 60"), "{reply:?}");
+    server.stop();
+
+    let backlog = program("backlog_max_events = 5\n");
+    let server = Listening::start(&backlog);
+    assert_eq!(server.post(EVENTS, lines(5).as_bytes()).status, 202);
+    let started = Instant::now();
+    let refused = loop {
+        let reply = server.post(EVENTS, event(0).as_bytes());
+        if reply.status != 202 {
+            break reply;
+        }
+        assert!(started.elapsed() < PATIENCE, "the backlog is never counted");
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(
+        refused.document["error"].as_str().expect("why").contains("serve.backlog_max_events"),
+        "{refused:?}"
+    );
+    server.stop();
+}
+
+#[test]
+fn a_disk_that_refuses_writes_costs_nothing_that_was_acknowledged() {
+    let program = program("");
+    // No file may grow beyond 1 MiB, as if the disk were full.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_passbridge"))
+        .arg("--config")
+        .arg(program.path("c.toml"))
+        .arg("run")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let server = Listening::of(limited);
+    let (mut acknowledged, mut refusals) = (0, 0);
+    for round in 0..60 {
+        let body = lines(500).replace("\"event_id\":\"e", &format!("\"event_id\":\"r{round}-"));
+        let reply = server.post(EVENTS, body.as_bytes());
+        match reply.status {
+            202 => acknowledged += reply.document["stored"].as_u64().expect("a number"),
+            429 | 503 => {
+                assert!(reply.head.contains("retry-after: "), "{reply:?}");
+                refusals += 1;
+            }
+            other => panic!("{other}: {reply:?}"),
+        }
+    }
+    assert!(refusals > 0 && acknowledged > 0, "{refusals} {acknowledged}");
+    server.kill();
+    assert_eq!(pending(&program), acknowledged);
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
+fn a_stop_answers_the_requests_under_way() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let body = event(0);
+    let mut socket = server.connect();
+    write!(
+        socket,
+        "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .expect("a head");
+    // So that the request is under way when the signal comes.
+    assert_eq!(server.get("/healthz").status, 200);
+    thread::sleep(Duration::from_millis(200));
+    send(&server.child, Signal::TERM);
+    let address = server.address;
+    let started = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "it still lets senders in");
+        thread::sleep(Duration::from_millis(20));
+    }
+    socket.write_all(body.as_bytes()).expect("a body");
+    assert_eq!(read_reply(&mut socket).status, 202);
+    server.stop();
+    assert_eq!(pending(&program), 1);
+}
+
+#[test]
+fn a_server_that_could_let_anybody_in_does_not_start() {
+    let program = Program::with("[serve]\ningest = true\nlisten = \"127.0.0.1:0\"\n");
+    let refused = program.run(&["run"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("serve.tokens_file"), "{}", refused.err);
+    for (config, why) in [
+        ("[serve]\ningest = true\n", "serve.listen"),
+        ("[serve]\nlisten = \"localhost\"\n", "127.0.0.1:8090"),
+        (
+            "[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"c.toml\"\n",
+            "no token in line 1",
+        ),
+    ] {
+        program.write("c.toml", config);
+        let refused = program.run(&["run"]);
+        assert_eq!(refused.code, 2, "{config}");
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    program.write("c.toml", &format!("[serve]\nlisten = \"{address}\"\n"));
+    let refused = done(program.command(&["run"]));
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("cannot listen on"), "{}", refused.err);
+}
