@@ -54,6 +54,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         config: IngestConfig { rejects_dir: dir.path().join("rejects"), ..IngestConfig::default() },
         rest_v2: RestV2Config::default(),
         secret: None,
+        service_keys: Default::default(),
         clock: Clock::system(),
     };
     let server = Server::start(

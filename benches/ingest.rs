@@ -91,6 +91,7 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
         config,
         rest_v2: RestV2Config::default(),
         secret: None,
+        service_keys: Default::default(),
         clock,
     };
     let start = Instant::now();

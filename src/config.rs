@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -176,8 +177,21 @@ pub struct RestV2Config {
     pub sdk_type: String,
     /// `sdk_version` of every event. Default `REST V2`.
     pub sdk_version: String,
+    /// `server_version` of every event. Default none.
+    pub server_version: String,
     /// `proxy` of an MVPD that the configuration calls a proxied one: the API never names the proxy. Default `Unknown`.
     pub proxied_by: String,
+    /// `proxy` of MVPDs by their ID, which wins over `proxied_by`. Default none.
+    pub proxies: BTreeMap<String, String>,
+    /// `sso_mechanism` by the type of profile. Default `platformSSO` platform, `appleSSO` partner, `serviceTokenSSO`
+    /// service-token.
+    pub sso_mechanisms: BTreeMap<String, String>,
+    /// `device_type` by the primary hardware type; others stand for themselves. Default `Desktop` computer, `Tablet` tablet,
+    /// `MobilePhone` mobile, `GamesConsole` gameconsole.
+    pub device_types: BTreeMap<String, String>,
+    /// Files of the public keys (PEM) that service tokens are checked with, by the `kid` that they name. What is found is
+    /// counted, and changes no event. Default none.
+    pub service_token_keys: BTreeMap<String, PathBuf>,
 }
 
 impl Default for RestV2Config {
@@ -198,9 +212,27 @@ impl Default for RestV2Config {
             cached_above_ms: 5000,
             sdk_type: "Clientless".to_owned(),
             sdk_version: "REST V2".to_owned(),
+            server_version: String::new(),
             proxied_by: "Unknown".to_owned(),
+            proxies: BTreeMap::new(),
+            sso_mechanisms: words(&[
+                ("platformSSO", "platform"),
+                ("appleSSO", "partner"),
+                ("serviceTokenSSO", "service-token"),
+            ]),
+            device_types: words(&[
+                ("Desktop", "computer"),
+                ("Tablet", "tablet"),
+                ("MobilePhone", "mobile"),
+                ("GamesConsole", "gameconsole"),
+            ]),
+            service_token_keys: BTreeMap::new(),
         }
     }
+}
+
+fn words(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect()
 }
 
 /// Which exchange counts AuthN requested.

@@ -156,6 +156,9 @@ fn settings_advice(error: &SettingsError) -> &'static str {
         SettingsError::Secret { .. } => {
             "write at least 16 random bytes into it, such as: head -c 32 /dev/urandom | base64"
         }
+        SettingsError::ServiceKey { .. } => {
+            "write the public key of the identity service there, as PEM: openssl x509 -pubkey -noout -in its-certificate.pem"
+        }
         SettingsError::Syntax { .. }
         | SettingsError::Unknown { .. }
         | SettingsError::BadValue { .. }

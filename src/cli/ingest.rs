@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::event::PassEvent;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
 use crate::readers::Format;
-use crate::readers::rest_v2::{ExchangeSummary, rule_name};
+use crate::readers::rest_v2::{ExchangeSummary, ServiceKeys, rule_name};
 
 /// Stores events from files or standard input, each exactly once.
 ///
@@ -157,7 +157,13 @@ impl IngestReport {
             table.row(&[endpoint, rule, &rule_name(*rule), count, events]);
         }
         let ExchangeSummary { others, again, late, .. } = exchanges;
-        writeln!(out, "{table}  other paths: {others}; seen before: {again}; late: {late}")
+        writeln!(out, "{table}  other paths: {others}; seen before: {again}; late: {late}")?;
+        if !exchanges.service_tokens.is_empty() {
+            let tokens = exchanges.service_tokens.iter();
+            let tokens: Vec<_> = tokens.map(|(check, count)| format!("{count} {}", check.name())).collect();
+            writeln!(out, "  service tokens: {}", tokens.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -193,6 +199,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let mut options = options(&settings, args.format.choice(), &context.clock);
     options.secret = settings.source_secret()?;
+    options.service_keys = settings.service_keys()?;
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
     if args.dry_run {
         // The same exchange gives the same event as it would if it were stored.
@@ -268,6 +275,7 @@ pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) 
         config: settings.config.ingest.clone(),
         rest_v2: settings.config.rest_v2.clone(),
         secret: None,
+        service_keys: ServiceKeys::default(),
         clock: clock.clone(),
     }
 }

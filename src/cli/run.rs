@@ -111,6 +111,7 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
     let intake = if ingest {
         let mut options = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
         options.secret = settings.source_secret()?;
+        options.service_keys = settings.service_keys()?;
         let backlog_max_events = config.backlog_max_events;
         Some(IntakeOptions { ingest: options, tokens_file: tokens_file.clone(), backlog_max_events })
     } else {

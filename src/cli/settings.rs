@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::config::Config;
+use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
 
 /// Names the file where `--config` does not.
@@ -107,6 +108,16 @@ pub(super) enum SettingsError {
         /// Why not.
         why: String,
     },
+    /// A key of service tokens cannot be used.
+    #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
+    ServiceKey {
+        /// The `kid` that tokens name.
+        kid: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The schedule makes no sense.
     #[error("{file:?}: {source}")]
     Schedule {
@@ -134,6 +145,20 @@ impl Settings {
             return Err(refuse(format!("it has fewer than {SECRET_BYTES_MIN} bytes")));
         }
         Ok(Some(secret.to_vec()))
+    }
+}
+
+impl Settings {
+    /// The keys of `rest_v2.service_token_keys`.
+    pub(super) fn service_keys(&self) -> Result<ServiceKeys, SettingsError> {
+        let mut keys = ServiceKeys::default();
+        for (kid, path) in &self.config.rest_v2.service_token_keys {
+            let refuse =
+                |why: String| SettingsError::ServiceKey { kid: kid.clone(), path: path.clone(), why };
+            let pem = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+            keys.add(kid, &pem).map_err(|error| refuse(error.to_string()))?;
+        }
+        Ok(keys)
     }
 }
 
@@ -203,6 +228,9 @@ pub(super) fn parse(
     let folder = file.parent().unwrap_or(Path::new("/"));
     config.buffer.path = folder.join(&config.buffer.path);
     config.ingest.rejects_dir = folder.join(&config.ingest.rejects_dir);
+    for key in config.rest_v2.service_token_keys.values_mut() {
+        *key = folder.join(&key);
+    }
     for named in [&mut config.rest_v2.secret_file, &mut config.serve.tokens_file] {
         if !named.as_os_str().is_empty() {
             *named = folder.join(&named);

@@ -52,6 +52,7 @@ fn rest_v2_options(options: &IngestOptions, secret: &[u8], memory: Recollection)
     RestV2Options {
         config: options.rest_v2.clone(),
         keyring: Keyring::new(secret),
+        service_keys: options.service_keys.clone(),
         memory: Rc::new(RefCell::new(memory)),
     }
 }

@@ -32,7 +32,7 @@ use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};
 use crate::clock::Clock;
 use crate::config::{IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
-use crate::readers::rest_v2::RestV2Options;
+use crate::readers::rest_v2::{RestV2Options, ServiceKeys};
 use crate::readers::{Excerpt, Format, ReadError};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
@@ -59,6 +59,8 @@ pub struct IngestOptions {
     pub rest_v2: RestV2Config,
     /// What codes and devices are digested with; `None`: the buffer keeps one of its own.
     pub secret: Option<Vec<u8>>,
+    /// The keys that service tokens are checked with.
+    pub service_keys: ServiceKeys,
     /// What tells whether an event is ahead of its time.
     pub clock: Clock,
 }

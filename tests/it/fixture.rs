@@ -19,6 +19,7 @@ pub(crate) fn stems(folder: &str) -> BTreeSet<String> {
     fs::read_dir(path(folder))
         .expect("the folder of fixtures")
         .map(|entry| entry.expect("a fixture").path())
+        .filter(|path| path.is_file())
         .map(|file| file.file_stem().and_then(|stem| stem.to_str()).expect("a plain name").to_owned())
         .collect()
 }

@@ -46,6 +46,7 @@ impl Intake {
             config,
             rest_v2: RestV2Config::default(),
             secret: None,
+            service_keys: Default::default(),
             clock: house.clock.clone(),
         };
         Intake { house, options }

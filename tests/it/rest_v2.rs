@@ -32,6 +32,7 @@ fn options(rejects_dir: &Path) -> IngestOptions {
         },
         rest_v2: RestV2Config::default(),
         secret: Some(b"a secret of tests".to_vec()),
+        service_keys: Default::default(),
         clock: Clock::fixed(Instant::from_nanos(NOW_NANOS)),
     }
 }

@@ -21,8 +21,8 @@ pub(super) enum Answer<'a> {
     Profiles(Vec<(Cow<'a, str>, Profile<'a>)>),
     /// `/decisions`
     Decisions(Vec<Decision<'a>>),
-    /// `/logout`: the first entry's action name.
-    Logout(Option<Cow<'a, str>>),
+    /// `/logout`: what the first entry asks for.
+    Logout(Action<'a>),
     /// The MVPDs that stand behind a proxy.
     Configuration(Vec<Cow<'a, str>>),
     /// An enhanced error code.
@@ -231,7 +231,7 @@ pub(super) fn read(endpoint: Endpoint, status: u16, body: &str) -> Result<Answer
             }
             let body: Body<'_> = serde_json::from_str(body)?;
             let first = body.logouts.0.into_iter().next();
-            Ok(Answer::Logout(first.and_then(|(_, action)| action.action_name.into_text())))
+            Ok(Answer::Logout(first.map(|(_, action)| action).unwrap_or_default()))
         }
         Endpoint::Configuration => {
             let body: ConfigurationBody<'_> = serde_json::from_str(body)?;
@@ -239,15 +239,19 @@ pub(super) fn read(endpoint: Endpoint, status: u16, body: &str) -> Result<Answer
             let proxied = inside.into_iter().chain(body.mvpds).filter(|mvpd| mvpd.is_proxy);
             Ok(Answer::Configuration(proxied.filter_map(|mvpd| mvpd.id.into_text()).collect()))
         }
-        Endpoint::UserAgent => Ok(Answer::Nothing),
+        Endpoint::UserAgent | Endpoint::Elsewhere => Ok(Answer::Nothing),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Action<'a> {
-    #[serde(borrow, default)]
-    action_name: Word<'a>,
+/// What a logout asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Action<'a> {
+    #[serde(borrow)]
+    pub(super) action_name: Word<'a>,
+    /// Where the browser is to be sent.
+    #[serde(borrow)]
+    pub(super) url: Word<'a>,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::answer::{self, Answer};
 use super::headers::{self, Device, Location, RequestHeaders};
-use super::route::{self, Endpoint};
+use super::route::{self, Endpoint, Route};
+use super::service_token::{ServiceKeys, TokenCheck};
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryKey};
 
@@ -149,6 +150,8 @@ pub(super) struct Exchange {
     pub(super) is_device_info_broken: bool,
     pub(super) visitor_id: Option<String>,
     pub(super) has_service_token: bool,
+    /// What a look at the service token found, where its keys are known.
+    pub(super) token_check: Option<TokenCheck>,
     pub(super) has_platform_token: bool,
     /// The resources that a request for decisions names.
     pub(super) resources: Vec<String>,
@@ -156,7 +159,28 @@ pub(super) struct Exchange {
     pub(super) form_mvpd: Option<String>,
     /// The `mso_id` of a redirect to an MVPD, and whether there was a redirect.
     pub(super) redirect: Option<Option<String>>,
+    /// The hop that a browser was sent on, where it may be part of a logout.
+    pub(super) hop: Option<Hop>,
     pub(super) reply: Reply,
+}
+
+/// A redirect, every part of it digested: URLs of logouts name devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hop {
+    /// What was asked for.
+    pub(super) from: MemoryKey,
+    /// What the browser asks for next.
+    pub(super) to: MemoryKey,
+    /// The place of that.
+    pub(super) to_place: MemoryKey,
+}
+
+/// What a logout asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogoutReply {
+    pub(super) action: Option<String>,
+    /// The hop that the browser begins with, and the place where the logout ends.
+    pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
 
 /// What was answered: the parts that outlive the line.
@@ -170,8 +194,8 @@ pub(super) enum Reply {
     Profiles(Vec<ProfileReply>),
     /// Decisions.
     Decisions(Vec<DecisionReply>),
-    /// The action of a logout.
-    Logout(Option<String>),
+    /// What a logout asks for.
+    Logout(LogoutReply),
     /// MVPDs behind a proxy.
     Proxied(Vec<String>),
     /// An enhanced error code.
@@ -219,9 +243,15 @@ pub(super) struct DecisionReply {
 
 impl Exchange {
     /// The exchange without what must not be kept; `None` where its path is none of the API's.
-    pub(super) fn redacted(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Exchange> {
+    pub(super) fn redacted(
+        raw: &RawExchange<'_>,
+        keyring: &Keyring,
+        service_keys: &ServiceKeys,
+    ) -> Option<Exchange> {
         let path = route::path_of(&raw.url);
-        let route = route::route(&raw.method, path)?;
+        let hop = hop(raw, keyring);
+        let elsewhere = || hop.map(|_| Route::elsewhere());
+        let route = route::route(&raw.method, path).or_else(elsewhere)?;
         let service_provider = route.service_provider.into_owned();
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
@@ -262,7 +292,12 @@ impl Exchange {
                 .as_deref()
                 .and_then(headers::visitor_identifier)
                 .map(str::to_owned),
-            has_service_token: raw.headers.has_service_token,
+            has_service_token: raw.headers.service_token.is_some(),
+            token_check: raw
+                .headers
+                .service_token
+                .as_deref()
+                .and_then(|token| service_keys.check(token, raw.started_at)),
             has_platform_token: raw.headers.has_platform_token,
             resources: if is_decision { resources(&raw.body) } else { Vec::new() },
             form_mvpd: if is_session { parameter(&raw.body, "mvpd") } else { None },
@@ -271,10 +306,40 @@ impl Exchange {
                 .then_some(raw.location.as_deref())
                 .flatten()
                 .map(|location| parameter(route::query_of(location), "mso_id")),
+            hop,
             reply: reply(route.endpoint, raw, &service_provider, keyring),
             service_provider,
         })
     }
+}
+
+fn hop(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
+    let location = raw.location.as_deref()?.trim();
+    let is_redirect = (300..400).contains(&raw.status) && raw.method.eq_ignore_ascii_case("GET");
+    is_redirect.then(|| Hop {
+        from: hop_key(&raw.url, keyring),
+        to: hop_key(location, keyring),
+        to_place: place_key(location, keyring),
+    })
+}
+
+fn hop_key(url: &str, keyring: &Keyring) -> MemoryKey {
+    keyring.digest("logout hop", &[route::hop_of(url).as_bytes()])
+}
+
+fn place_key(url: &str, keyring: &Keyring) -> MemoryKey {
+    keyring.digest("logout end", &[route::place_of(url).as_bytes()])
+}
+
+/// Where a logout sends a browser and where it ends, as far as it says both.
+fn leg(
+    action: &answer::Action<'_>,
+    raw: &RawExchange<'_>,
+    keyring: &Keyring,
+) -> Option<(MemoryKey, MemoryKey)> {
+    let end = parameter(route::query_of(&raw.url), "redirectUrl")?;
+    let url = text(&action.url).filter(|url| !route::hop_of(url).trim_matches('/').is_empty())?;
+    Some((hop_key(&url, keyring), place_key(end.trim(), keyring)))
 }
 
 fn parameter(form: &str, name: &str) -> Option<String> {
@@ -343,7 +408,9 @@ fn reply(endpoint: Endpoint, raw: &RawExchange<'_>, service_provider: &str, keyr
                 })
                 .collect(),
         ),
-        Answer::Logout(action) => Reply::Logout(action.map(Cow::into_owned)),
+        Answer::Logout(action) => {
+            Reply::Logout(LogoutReply { action: text(&action.action_name), leg: leg(&action, raw, keyring) })
+        }
         Answer::Configuration(mvpds) => Reply::Proxied(mvpds.into_iter().map(Cow::into_owned).collect()),
         Answer::Error(code) => Reply::Error(code.into_owned()),
         Answer::Nothing => Reply::Nothing,

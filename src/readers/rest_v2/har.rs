@@ -8,6 +8,7 @@ use base64::Engine;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::ahead::Parser;
 use super::exchange::{BadExchange, DURATION_MS_MAX, RawExchange, bad_form, instant};
 use super::headers::{RequestHeaders, Text};
 use super::window::{Step, Window, reject};
@@ -121,11 +122,12 @@ impl HarReader {
             let at = format!("{} in line {}", bad_form(&error), error.line());
             broken(io::Error::other(format!("no HTTP archive: {at}")))
         })?;
+        let parser = Parser::of(&options);
         let mut window = Window::new(options);
         let mut rejects = VecDeque::new();
         for (number, entry) in (1..).zip(archive.log.entries) {
             match read(entry.get()) {
-                Ok(raw) => window.hold(number, &raw),
+                Ok(raw) => window.hold(number, parser.redacted(&raw)),
                 Err(bad) => rejects.push_back((number, RejectReason::Exchange(bad.to_string()))),
             }
         }

@@ -29,8 +29,8 @@ pub(super) struct RequestHeaders<'a> {
     pub device_info: Option<Cow<'a, str>>,
     /// `AP-Visitor-Identifier`.
     pub visitor_identifier: Option<Cow<'a, str>>,
-    /// Whether there is an `AD-Service-Token`.
-    pub has_service_token: bool,
+    /// `AD-Service-Token`: looked at where its keys are known, and never kept.
+    pub service_token: Option<Cow<'a, str>>,
     /// Whether there is a platform identity: `Adobe-Subject-Token` or Roku's.
     pub has_platform_token: bool,
 }
@@ -46,7 +46,7 @@ impl<'a> RequestHeaders<'a> {
         } else if is("AP-Visitor-Identifier") {
             self.visitor_identifier = Some(value);
         } else if is("AD-Service-Token") {
-            self.has_service_token = true;
+            self.service_token = Some(value);
         } else if is("Adobe-Subject-Token") || is("X-Roku-Reserved-Roku-Connect-Token") {
             self.has_platform_token = true;
         }
@@ -293,16 +293,9 @@ impl Device {
         if let Some(os) = self.get(Property::DeviceOsName).map(str::to_owned) {
             self.set(Property::OperatingSystem, &os);
         }
-        if let Some(hardware) = self.get(Property::PrimaryHardwareType) {
-            let device_type = match hardware {
-                "Desktop" => "computer",
-                "Tablet" => "tablet",
-                "MobilePhone" => "mobile",
-                "GamesConsole" => "gameconsole",
-                other => other,
-            }
-            .to_owned();
-            self.set(Property::DeviceType, &device_type);
+        // The words of the configuration stand for some of them, where an event is made.
+        if let Some(hardware) = self.get(Property::PrimaryHardwareType).map(str::to_owned) {
+            self.set(Property::DeviceType, &hardware);
         }
         if let Some(platform) = self.platform().map(str::to_owned) {
             self.set(Property::NormalizedClientlessDeviceType, &platform);

@@ -7,12 +7,14 @@
 //! - Does not know: where what it remembers is stored, who asks.
 //! - Rules: `reference/pass-rest-api-v2.md`, above all its sections 7, 8 and 12.
 
+mod ahead;
 mod answer;
 mod derive;
 mod exchange;
 mod har;
 mod headers;
 mod route;
+mod service_token;
 mod state;
 mod summary;
 mod vocabulary;
@@ -23,14 +25,14 @@ use std::io::BufRead;
 use std::rc::Rc;
 
 pub use har::HarReader;
+pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};
 pub use summary::{ExchangeSummary, rule_name};
 
-use super::lines::Lines;
 use super::memory::{Keyring, MemoryChange, Recollection};
-use super::{LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, UnknownKeys};
+use super::{Line, ReadError, Reader, UnknownKeys};
 use crate::config::RestV2Config;
 use crate::event::TimeBounds;
-use exchange::RawExchange;
+use ahead::{Ahead, Parser};
 use window::{Step, Window};
 
 /// Whether a source that begins so holds exchanges: its first object has their members, and an event has none of them.
@@ -53,6 +55,8 @@ pub struct RestV2Options {
     pub config: RestV2Config,
     /// What devices and codes are digested with.
     pub keyring: Keyring,
+    /// The keys that service tokens are checked with; none: they are not.
+    pub service_keys: ServiceKeys,
     /// What earlier lines said, of this run and of others.
     pub memory: Rc<RefCell<Recollection>>,
 }
@@ -63,6 +67,7 @@ impl RestV2Options {
         RestV2Options {
             config: RestV2Config::default(),
             keyring: Keyring::new(b""),
+            service_keys: ServiceKeys::default(),
             memory: Rc::new(RefCell::new(Recollection::new(None))),
         }
     }
@@ -70,7 +75,7 @@ impl RestV2Options {
 
 /// Reads exchange logs.
 pub struct RestV2Reader<R> {
-    lines: Lines<R>,
+    ahead: Ahead<R>,
     window: Window,
     unknown: UnknownKeys,
 }
@@ -79,26 +84,17 @@ impl<R: BufRead> RestV2Reader<R> {
     /// A reader from the start of a source.
     pub fn new(source: R, options: RestV2Options) -> RestV2Reader<R> {
         RestV2Reader {
-            lines: Lines::new(source),
+            ahead: Ahead::new(source, Parser::of(&options)),
             window: Window::new(options),
             unknown: UnknownKeys::default(),
         }
     }
+}
 
-    /// Reads the current line; why it is none, where it is none.
-    fn read(&mut self) -> Result<(), RejectReason> {
-        let bytes = self.lines.bytes();
-        if bytes.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        if self.lines.line_bytes() > LINE_BYTES_MAX as u64 {
-            return Err(RejectReason::TooLong(self.lines.line_bytes()));
-        }
-        let text =
-            std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
-        let raw = RawExchange::from_line(text).map_err(|bad| RejectReason::Exchange(bad.to_string()))?;
-        self.window.hold(self.lines.number(), &raw);
-        Ok(())
+impl Parser {
+    /// As these options say.
+    fn of(options: &RestV2Options) -> Parser {
+        Parser { keyring: options.keyring.clone(), service_keys: options.service_keys.clone() }
     }
 }
 
@@ -108,13 +104,15 @@ impl<R: BufRead> Reader for RestV2Reader<R> {
             match self.window.step(bounds)? {
                 Step::Line(line) => return Ok(Some(line)),
                 Step::Paused | Step::Ended => return Ok(None),
-                Step::Wanting if self.lines.advance()? => {
-                    if let Err(reason) = self.read() {
-                        let (number, line_bytes) = (self.lines.number(), self.lines.line_bytes());
-                        return Ok(Some(window::reject(number, line_bytes, reason)));
-                    }
-                }
-                Step::Wanting => self.window.end(),
+                Step::Wanting => match self.ahead.next()? {
+                    Some(parsed) => match parsed.result {
+                        Ok(exchange) => self.window.hold(parsed.number, exchange),
+                        Err(reason) => {
+                            return Ok(Some(window::reject(parsed.number, parsed.line_bytes, reason)));
+                        }
+                    },
+                    None => self.window.end(),
+                },
             }
         }
     }

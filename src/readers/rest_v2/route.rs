@@ -31,6 +31,8 @@ pub(super) enum Endpoint {
     PartnerSession,
     /// `POST /{sp}/profiles/sso/{partner}`
     PartnerProfile,
+    /// A redirect of some other server: perhaps a browser on its way through a logout.
+    Elsewhere,
 }
 
 impl Endpoint {
@@ -50,6 +52,7 @@ impl Endpoint {
             Endpoint::Logout => "logout",
             Endpoint::PartnerSession => "partner session",
             Endpoint::PartnerProfile => "partner profile",
+            Endpoint::Elsewhere => "logout in user agent",
         }
     }
 }
@@ -65,6 +68,13 @@ pub(super) struct Route<'a> {
     pub name: Option<Cow<'a, str>>,
     /// `{code}`, which nobody may keep in clear.
     pub code: Option<Cow<'a, str>>,
+}
+
+impl Route<'_> {
+    /// That of a redirect that is none of the API's.
+    pub(super) fn elsewhere() -> Route<'static> {
+        Route { endpoint: Endpoint::Elsewhere, service_provider: "".into(), name: None, code: None }
+    }
 }
 
 /// The path of a URL, absolute or in origin form, without its query.
@@ -83,6 +93,18 @@ pub(super) fn path_of(url: &str) -> &str {
 pub(super) fn query_of(url: &str) -> &str {
     let url = &url[..url.find('#').unwrap_or(url.len())];
     url.find('?').map_or("", |at| &url[at + 1..])
+}
+
+/// A URL without its scheme, host and fragment: what one hop of a browser asks for, however its log writes URLs.
+pub(super) fn hop_of(url: &str) -> &str {
+    let path = path_of(url);
+    let (start, end) = (path.as_ptr() as usize - url.as_ptr() as usize, url.find('#').unwrap_or(url.len()));
+    &url[start.min(end)..end]
+}
+
+/// A URL without its query and fragment: where a browser arrives, whatever was added on the way.
+pub(super) fn place_of(url: &str) -> &str {
+    url[..url.find(['?', '#']).unwrap_or(url.len())].trim_end_matches('/')
 }
 
 /// The value of a form or query parameter, decoded.

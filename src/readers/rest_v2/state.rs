@@ -5,6 +5,7 @@
 //! login      code, other codes, session id    device, MVPD, ECID, what was counted         a day after its code
 //! profile    requestor, device, MVPD          user ID, type, validity                      when it ends
 //! decisions  requestor, device, MVPD          per resource when it was issued and ends     with its last decision
+//! logout     what the browser asks for next   who logs out, and where that ends            a day after the last hop
 //! ```
 
 use std::collections::BTreeMap;
@@ -66,6 +67,20 @@ pub(super) struct Profile {
     pub(super) is_degraded: bool,
     pub(super) not_before: Option<i64>,
     pub(super) not_after: Option<i64>,
+}
+
+/// A logout on its way through a browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct LogoutLeg {
+    pub(super) service_provider: String,
+    pub(super) mvpd: Option<String>,
+    pub(super) profile: Option<Profile>,
+    pub(super) device: Option<[u8; 16]>,
+    pub(super) device_info: Option<Device>,
+    pub(super) visitor_id: Option<String>,
+    /// The digest of the place where it ends.
+    pub(super) ends_at: [u8; 16],
 }
 
 /// When decisions were issued and when they end, per digested resource.
@@ -238,6 +253,24 @@ impl State<'_> {
         }
         let last = decisions.values().map(|(_, end)| end.unwrap_or(now_ms + DAY_MS)).max();
         self.write(key, last.unwrap_or(now_ms), &decisions)
+    }
+
+    /// The logout that a browser's request belongs to.
+    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> Result<Option<LogoutLeg>, Failure> {
+        self.read(hop)
+    }
+
+    pub(super) fn keep_logout_leg(
+        &mut self,
+        hop: MemoryKey,
+        now_ms: i64,
+        leg: &LogoutLeg,
+    ) -> Result<(), Failure> {
+        self.write(hop, now_ms + DAY_MS, leg)
+    }
+
+    pub(super) fn end_logout_leg(&mut self, hop: MemoryKey) -> Result<(), Failure> {
+        self.forget(hop)
     }
 
     /// Whether an MVPD was seen to stand behind a proxy.

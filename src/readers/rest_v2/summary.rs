@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::TokenCheck;
+
 /// What became of the exchanges of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExchangeSummary {
@@ -13,6 +15,8 @@ pub struct ExchangeSummary {
     pub again: u64,
     /// Exchanges that came later than they may be out of order.
     pub late: u64,
+    /// What looks at service tokens found; empty where no keys are configured.
+    pub service_tokens: BTreeMap<TokenCheck, u64>,
     /// `X-Device-Info` headers that do not decode, and the first line with one.
     pub broken_device_infos: u64,
     /// That line.
@@ -37,11 +41,14 @@ impl serde::Serialize for ExchangeSummary {
             exchanges,
             events,
         };
-        let mut fields = serializer.serialize_struct("ExchangeSummary", 5)?;
+        let mut fields = serializer.serialize_struct("ExchangeSummary", 6)?;
         fields.serialize_field("rules", &self.rules.iter().map(row).collect::<Vec<_>>())?;
         fields.serialize_field("other_paths", &self.others)?;
         fields.serialize_field("seen_before", &self.again)?;
         fields.serialize_field("late", &self.late)?;
+        let tokens: BTreeMap<_, _> =
+            self.service_tokens.iter().map(|(check, count)| (check.name(), count)).collect();
+        fields.serialize_field("service_tokens", &tokens)?;
         fields.serialize_field("broken_device_infos", &self.broken_device_infos)?;
         fields.end()
     }
@@ -107,6 +114,9 @@ impl ExchangeSummary {
         self.others += other.others;
         self.again += other.again;
         self.late += other.late;
+        for (check, count) in &other.service_tokens {
+            *self.service_tokens.entry(*check).or_default() += count;
+        }
         self.broken_device_infos += other.broken_device_infos;
         self.first_broken_device_info = self.first_broken_device_info.or(other.first_broken_device_info);
     }

@@ -28,16 +28,6 @@ pub(super) fn is_technical(code: &str) -> bool {
         .any(|prefix| code.starts_with(prefix))
 }
 
-/// `sso_mechanism` of a type of profile.
-pub(super) fn sso_mechanism(profile_type: &str) -> Option<&'static str> {
-    match profile_type {
-        "platformSSO" => Some("platform"),
-        "appleSSO" => Some("partner"),
-        "serviceTokenSSO" => Some("service-token"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

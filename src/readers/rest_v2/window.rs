@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::derive::{self, Taken};
-use super::exchange::{Exchange, RawExchange};
+use super::exchange::Exchange;
 use super::state::State;
 use super::{ExchangeSummary, RestV2Options};
 use crate::event::{Instant, PassEvent, TimeBounds};
@@ -88,12 +88,12 @@ impl Window {
         }
     }
 
-    /// Takes an exchange in, redacted; one for another path is counted and gone.
-    pub(super) fn hold(&mut self, number: u64, raw: &RawExchange<'_>) {
-        match Exchange::redacted(raw, &self.options.keyring) {
+    /// Takes an exchange in; one with somebody else is counted and gone.
+    pub(super) fn hold(&mut self, number: u64, exchange: Option<Box<Exchange>>) {
+        match exchange {
             Some(exchange) => {
                 self.latest = self.latest.max(exchange.started_at);
-                self.held.push(Reverse(Held { number, exchange: Box::new(exchange) }));
+                self.held.push(Reverse(Held { number, exchange }));
             }
             None => self.summary.others += 1,
         }
@@ -164,6 +164,7 @@ impl Window {
             .map_err(|source| ReadError::Memory { line: *number, source })?;
         match taken {
             Taken::Again => self.summary.again += 1,
+            Taken::Elsewhere => self.summary.others += 1,
             Taken::Refused(error) => return Ok(Some(RejectReason::Event(error))),
             Taken::NoRequestor => {
                 let what = "the service provider of its path cannot be a requestor ID".to_owned();
@@ -177,6 +178,9 @@ impl Window {
                 let sum = self.summary.rules.entry((exchange.endpoint.name(), rule)).or_default();
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
+                if let Some(check) = exchange.token_check {
+                    *self.summary.service_tokens.entry(check).or_default() += 1;
+                }
                 self.ready.extend(events.into_iter().map(|derived| (*number, derived.event, derived.rule)));
                 if exchange.is_device_info_broken {
                     self.summary.broken_device_infos += 1;

@@ -1,6 +1,7 @@
 //! The derivation table: which events an exchange is. The numbers of the rules are the rows of section 8 of the reference.
 
 mod decisions;
+mod logout;
 mod partner;
 mod profiles;
 mod sessions;
@@ -30,6 +31,8 @@ pub(super) enum Taken {
     Rule(u8, Vec<Derived>),
     /// It was taken before.
     Again,
+    /// It is none of the API's, and no part of a logout.
+    Elsewhere,
     /// The clock forbids its events.
     Refused(EventError),
     /// Its path names what cannot be a requestor.
@@ -45,6 +48,16 @@ pub(super) fn take(
     state: State<'_>,
     bounds: TimeBounds,
 ) -> Result<Taken, Failure> {
+    let mut state = state;
+    let leg = match &exchange.hop {
+        Some(hop) => state.logout_leg(hop.from)?,
+        None => None,
+    };
+    let stepped = leg.as_ref().map(|leg| leg.exchange(exchange));
+    let exchange = stepped.as_ref().unwrap_or(exchange);
+    if exchange.endpoint == Endpoint::Elsewhere && leg.is_none() {
+        return Ok(Taken::Elsewhere);
+    }
     if let Reply::Unreadable(column) = exchange.reply {
         return Ok(Taken::Unreadable(column));
     }
@@ -64,7 +77,10 @@ pub(super) fn take(
     if !derivation.state.is_first(exchange.fingerprint, drops_at)? {
         return Ok(Taken::Again);
     }
-    derivation.run()?;
+    match leg {
+        Some(leg) => derivation.logout_leg(leg)?,
+        None => derivation.run()?,
+    }
     Ok(Taken::Rule(derivation.rule, derivation.events))
 }
 
@@ -139,6 +155,7 @@ impl<'a> Derivation<'a> {
             Endpoint::Preauthorize if is_success => self.preflight(),
             Endpoint::Preauthorize => self.failed_preflight(),
             Endpoint::Logout => self.logout(is_success),
+            Endpoint::Elsewhere => self.nothing(43),
         }
     }
 
@@ -177,36 +194,6 @@ impl<'a> Derivation<'a> {
             _ if self.exchange.status >= 500 => Some("internal_server_error"),
             _ => None,
         }
-    }
-
-    fn logout(&mut self, is_success: bool) -> Result<(), Failure> {
-        let exchange = self.exchange;
-        let mvpd = exchange.name.as_deref();
-        let error = if is_success { None } else { self.error_of_failure() };
-        let action = match &exchange.reply {
-            Reply::Logout(action) => action.as_deref(),
-            _ => None,
-        };
-        let (rule, outcome) = match action {
-            Some("complete") => (38, Some(EventKind::LogoutCompleted)),
-            Some("logout") => (39, None),
-            Some("partner_logout") => (40, None),
-            _ if (300..400).contains(&exchange.status) => (39, None),
-            _ if !is_success && error.is_none() => return self.nothing(23),
-            _ if !is_success => (42, Some(EventKind::LogoutFailed)),
-            _ => (41, Some(EventKind::LogoutFailed)),
-        };
-        self.rule = rule;
-        let profile = self.joined(mvpd)?;
-        let facts = Facts { mvpd, profile: profile.as_ref(), ..Facts::default() };
-        self.emit(EventKind::LogoutRequested, &facts)?;
-        if let Some(kind) = outcome {
-            self.emit(kind, &Facts { error, ..facts })?;
-        }
-        if let (true, Some(device), Some(mvpd)) = (rule != 42, self.device_id(None), mvpd) {
-            self.state.end_profile(self.sp(), &device, mvpd)?;
-        }
-        Ok(())
     }
 
     fn configuration(&mut self) -> Result<(), Failure> {
@@ -249,6 +236,10 @@ impl<'a> Derivation<'a> {
         let login = facts.login;
         put(Property::SdkType, Some(&self.config.sdk_type));
         put(Property::SdkVersion, Some(&self.config.sdk_version));
+        put(
+            Property::ServerVersion,
+            Some(self.config.server_version.as_str()).filter(|word| !word.is_empty()),
+        );
         put(Property::Mvpd, facts.mvpd);
         put(Property::ResourceId, facts.resource);
         put(Property::AuthzErrorType, facts.error.map(vocabulary::error_type).as_deref());
@@ -265,7 +256,8 @@ impl<'a> Derivation<'a> {
         if let Some(profile) = facts.profile.filter(|_| is_joined) {
             put(Property::MvpdUserId, profile.user_id.as_deref());
             put(Property::AuthenticationType, profile.kind.as_deref());
-            put(Property::SsoMechanism, profile.kind.as_deref().and_then(vocabulary::sso_mechanism));
+            let word = |kind| self.config.sso_mechanisms.get(kind).map(String::as_str);
+            put(Property::SsoMechanism, profile.kind.as_deref().and_then(word));
         }
         if facts.is_apple || facts.profile.is_some_and(|profile| profile.is_apple) {
             put(Property::ExternalAuthProvider, Some("Apple"));
@@ -276,14 +268,18 @@ impl<'a> Derivation<'a> {
             device.to_mut().overlay(&login.device);
         }
         for (name, value) in &device.0 {
-            if let Some(property) = Property::from_name(name) {
-                put(property, Some(value));
+            match Property::from_name(name) {
+                Some(Property::DeviceType) => {
+                    put(Property::DeviceType, Some(self.config.device_types.get(value).unwrap_or(value)));
+                }
+                Some(property) => put(property, Some(value)),
+                None => {}
             }
         }
         if let Some(mvpd) = facts.mvpd
             && self.state.is_proxied(&exchange.service_provider, mvpd)?
         {
-            draft.put(Property::Proxy, &self.config.proxied_by);
+            draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
         }
         let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
         self.events.push(Derived { event, rule: self.rule });
