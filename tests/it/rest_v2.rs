@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::fixture;
 use crate::program::Program;
+use crate::serve::Listening;
 use crate::support::{House, buffer_options};
 
 /// 2026-11-20T12:00:00Z: later than every fixture.
@@ -364,9 +365,31 @@ fn marked_lines() -> String {
     lines.join("\n")
 }
 
+/// Posts the lines again, a little later, and ends the program in the middle of its work: the replies and its log.
+fn posted_until_a_crash(program: &Program) -> Vec<(String, Vec<u8>)> {
+    let server = Listening::start(program);
+    let headers = "Authorization: Bearer SECRETtoken-of-the-senders\r\n";
+    let later = marked_lines().replace("2026-11-10T08", "2026-11-10T09");
+    let mut written = Vec::new();
+    for body in [later.as_str(), "{\"started_at\":\"SECRET", "[\"SECRETlist\"]"] {
+        let reply = server.ask("/v1/exchanges", headers, body.as_bytes());
+        assert!(matches!(reply.status, 202 | 400), "{reply:?}");
+        written.push(("a reply".to_owned(), reply.document.to_string().into_bytes()));
+    }
+    let refused = server.ask("/v1/events", "Authorization: Bearer SECRETwrong\r\n", b"SECRETbody");
+    written.push(("a refusal".to_owned(), refused.document.to_string().into_bytes()));
+    written.push(("the log of a crash".to_owned(), server.kill().into_bytes()));
+    written
+}
+
 #[test]
 fn no_secret_of_an_exchange_reaches_any_byte_that_is_written() {
-    let program = Program::with("[log]\nlevel = \"trace\"\n");
+    let key = fixture::path("service-token/key.pem");
+    let program = Program::with(&format!(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[log]\nlevel = \"trace\"\n[rest_v2]\nservice_token_keys = {{ key-1 = {key:?} }}\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n"
+    ));
+    program.write("tokens", "SECRETtoken-of-the-senders\n");
     program.write("log.ndjson", &marked_lines());
     let log = program.path("log.ndjson");
     let log = log.to_str().expect("UTF-8");
@@ -385,7 +408,10 @@ fn no_secret_of_an_exchange_reaches_any_byte_that_is_written() {
         assert_ne!(done.code, 2, "{done:?}");
         written.push((arguments.join(" "), format!("{}{}", done.out, done.err).into_bytes()));
     }
-    fs::remove_file(log).expect("the log itself");
+    written.extend(posted_until_a_crash(&program));
+    for own in ["log.ndjson", "tokens"] {
+        fs::remove_file(program.path(own)).expect("what the marks came from");
+    }
     let mut folders = vec![program.path("")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -403,7 +429,8 @@ fn no_secret_of_an_exchange_reaches_any_byte_that_is_written() {
     );
     assert!(written.iter().any(|(name, bytes)| name.contains("rejects") && !bytes.is_empty()));
     for (name, bytes) in &written {
-        for mark in [&b"SECRET"[..], b"U0VDUkVU"] {
+        // In clear, in Base64, in hexadecimal, as a list of bytes.
+        for mark in [&b"SECRET"[..], b"U0VDUkVU", b"534543524554", b"83,69,67,82,69,84"] {
             let found = bytes.windows(mark.len()).position(|window| window == mark);
             let shown = found.map(|at| String::from_utf8_lossy(&bytes[at..(at + 40).min(bytes.len())]));
             assert_eq!(shown, None, "in {name}");

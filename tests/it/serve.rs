@@ -24,7 +24,7 @@ const OTHER_TOKEN: &str = "second-token-of-the-tests";
 const EVENTS: &str = "/v1/events";
 
 /// A program that listens.
-struct Listening {
+pub(crate) struct Listening {
     child: Child,
     address: SocketAddr,
     /// Its log, as far as it has come.
@@ -33,10 +33,10 @@ struct Listening {
 
 /// A reply.
 #[derive(Debug)]
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     head: String,
-    document: Value,
+    pub(crate) document: Value,
 }
 
 fn program(serve: &str) -> Program {
@@ -49,7 +49,7 @@ fn program(serve: &str) -> Program {
 }
 
 impl Listening {
-    fn start(program: &Program) -> Listening {
+    pub(crate) fn start(program: &Program) -> Listening {
         Listening::of(program.command(&["run"]))
     }
 
@@ -84,7 +84,7 @@ impl Listening {
         self.ask(path, &format!("Authorization: Bearer {TOKEN}\r\n"), body)
     }
 
-    fn ask(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
+    pub(crate) fn ask(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
         let mut socket = self.connect();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
@@ -109,9 +109,11 @@ impl Listening {
         self.log.join().expect("a log")
     }
 
-    fn kill(mut self) {
+    /// Ends it as a crash would; its log.
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ends");
+        self.log.join().expect("a log")
     }
 }
 
@@ -297,13 +299,13 @@ fn senders_that_are_slow_or_break_off_cost_only_themselves() {
     let whole = event(0);
     // A body that never ends is refused in time.
     let mut slow = server.connect();
-    write!(slow, "{}{whole}\n", head(10_000)).expect("half a body");
+    writeln!(slow, "{}{whole}", head(10_000)).expect("half a body");
     // A head that never ends.
     let mut silent = server.connect();
     write!(silent, "POST {EVENTS} HTTP/1.1\r\nHost:").expect("half a head");
     // A body that breaks off, though its first line is whole.
     let mut broken = server.connect();
-    write!(broken, "{}{whole}\n", head(10_000)).expect("half a body");
+    writeln!(broken, "{}{whole}", head(10_000)).expect("half a body");
     broken.shutdown(Shutdown::Both).expect("it breaks off");
     // A chunked one that ends in the middle of a chunk.
     let mut chunked = server.connect();
