@@ -55,6 +55,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         rest_v2: RestV2Config::default(),
         secret: None,
         service_keys: Default::default(),
+        esm: Default::default(),
         clock: Clock::system(),
     };
     let server = Server::start(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use passbridge::buffer::{Batch, Buffer, BufferOptions, NewEvent};
+use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::drain::{AfterRestore, DrainOptions, RetryLimits, Stop, drain};
@@ -107,7 +107,7 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     for start in (0..events).step_by(10_000) {
         let numbers = start..(start + 10_000).min(events);
         let events = numbers.map(|number| NewEvent::new(number as u64, &event(number))).collect();
-        buffer.store(Batch { input, events, memory: Vec::new() }).expect("a batch");
+        buffer.store(Batch { input, feed: Feed::Events, events, memory: Vec::new() }).expect("a batch");
     }
     let out = collection(pem);
     let options = drain_options(lanes);

@@ -77,6 +77,7 @@ fn derive_events(path: &Path, dir: &Path) -> Result<u64> {
         rest_v2: RestV2Config::default(),
         secret: None,
         service_keys: Default::default(),
+        esm: Default::default(),
         clock: Clock::fixed(passbridge::event::Instant::from_nanos(1_900_000_000_000_000_000)),
     };
     let mut events = 0;

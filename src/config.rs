@@ -24,6 +24,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Which events follow from exchanges with the Pass REST API V2.
     pub rest_v2: RestV2Config,
+    /// How reports of Entitlement Service Monitoring are read and fetched.
+    pub esm: EsmConfig,
     /// The HTTP collector of `run`.
     pub serve: ServeConfig,
     /// What is logged.
@@ -243,6 +245,80 @@ pub enum AuthnRequestedAt {
     Session,
     /// The redirect that a browser gets.
     UserAgent,
+}
+
+/// `[esm]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EsmConfig {
+    /// The time zone of the reports, by its IANA name. Default `America/Los_Angeles`; `Etc/GMT+8` where the clock of a
+    /// contract knows no summer time.
+    pub timezone: Zone,
+    /// How long the counts of an hour are known after they were read, in days. Default 400.
+    pub dedup_days: u32,
+    /// Whether `authz-rejected`, what Adobe refused as an attack, counts as event6 too. Default false.
+    pub rejected_is_failed: bool,
+    /// Dimensions beside the documented ones. Default none.
+    pub dimensions: Vec<String>,
+    /// Where reports are fetched. Default `https://mgmt.auth.adobe.com/esm/v3`.
+    pub url: String,
+    /// Where credentials and tokens are had. Default `https://sp.auth.adobe.com`.
+    pub dcr_url: String,
+    /// The file of the software statement, as the TVE Dashboard gives it. No default.
+    pub software_statement_file: PathBuf,
+    /// The file that keeps the client credentials once they were had. Default `esm-client.json`.
+    pub credentials_file: PathBuf,
+    /// What reports group by beneath the hour, as the path of the API has it. Default `platform/requestor-id/proxy/mvpd`.
+    pub group_by: String,
+    /// Rows of one report; a full one is fetched again in parts. Default 10000.
+    pub rows: u32,
+    /// How long a request may take, in seconds. Default 120.
+    pub request_timeout_seconds: u64,
+}
+
+impl Default for EsmConfig {
+    fn default() -> EsmConfig {
+        EsmConfig {
+            timezone: Zone(chrono_tz::America::Los_Angeles),
+            dedup_days: 400,
+            rejected_is_failed: false,
+            dimensions: Vec::new(),
+            url: "https://mgmt.auth.adobe.com/esm/v3".to_owned(),
+            dcr_url: "https://sp.auth.adobe.com".to_owned(),
+            software_statement_file: PathBuf::new(),
+            credentials_file: PathBuf::from("esm-client.json"),
+            group_by: "platform/requestor-id/proxy/mvpd".to_owned(),
+            rows: 10_000,
+            request_timeout_seconds: 120,
+        }
+    }
+}
+
+/// A time zone by its IANA name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(pub chrono_tz::Tz);
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Zone, String> {
+        let refuse =
+            || format!("{name:?} is no IANA time zone, such as \"America/Los_Angeles\" or \"Etc/GMT+8\"");
+        name.parse().map(Zone).map_err(|_| refuse())
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> String {
+        zone.to_string()
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.0.name())
+    }
 }
 
 /// `[serve]`

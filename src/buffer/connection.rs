@@ -13,8 +13,11 @@ use super::{Buffer, BufferError, BufferOptions, lock};
 const APPLICATION_ID: i64 = 0x5061_7373;
 
 /// Every schema ever released, in order; the first makes version 1. Append only.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../schemas/buffer.sql"), include_str!("../../schemas/buffer-2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../schemas/buffer.sql"),
+    include_str!("../../schemas/buffer-2.sql"),
+    include_str!("../../schemas/buffer-3.sql"),
+];
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -67,11 +67,36 @@ impl NewEvent {
     }
 }
 
+/// How a requestor's events come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Feed {
+    /// One by one.
+    #[default]
+    Events,
+    /// As the sums of ESM.
+    Esm,
+}
+
+impl Feed {
+    fn name(self) -> &'static str {
+        match self {
+            Feed::Events => "events",
+            Feed::Esm => "esm",
+        }
+    }
+
+    pub(super) fn of_name(name: &str) -> Feed {
+        if name == "esm" { Feed::Esm } else { Feed::Events }
+    }
+}
+
 /// Events of one input, stored in one transaction.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Where they come from.
     pub input: InputId,
+    /// How they come in.
+    pub feed: Feed,
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
     /// What its reader remembers of them.
@@ -98,6 +123,8 @@ pub struct StoreReport {
     pub duplicates: u64,
     /// Events known already with other content.
     pub conflicts: Vec<Conflict>,
+    /// Events left out because their requestor has the other kind of feed, by their place in the batch.
+    pub mixed: Vec<usize>,
 }
 
 /// A row of the open inbox.
@@ -224,12 +251,29 @@ impl Buffer {
 fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, BufferError> {
     let mut report = StoreReport::default();
     let mut postings = Postings::default();
-    let mut requestors: HashMap<RequestorId, RequestorKey> = HashMap::new();
+    let mut requestors: HashMap<RequestorId, (RequestorKey, bool)> = HashMap::new();
     let first_seq = runs::fact(transaction, NEXT_SEQ)?.unwrap_or(1);
     let mut seq = first_seq;
     {
         let mut insert = Inserts::prepare(transaction)?;
-        for event in &batch.events {
+        for (index, event) in batch.events.iter().enumerate() {
+            let (requestor, is_mixed) = match requestors.get(&event.requestor_id) {
+                Some(known) => *known,
+                None => {
+                    let requestor = suites::intern_requestor(transaction, &event.requestor_id)?;
+                    let known = (requestor, feed_of(transaction, requestor, batch.feed)? != batch.feed);
+                    requestors.insert(event.requestor_id.clone(), known);
+                    known
+                }
+            };
+            if is_mixed && !batch.memory.is_empty() {
+                // What its reader remembers of these events must not be kept without them.
+                return Err(BufferError::MixedFeeds(event.requestor_id.as_str().to_owned()));
+            }
+            if is_mixed {
+                report.mixed.push(index);
+                continue;
+            }
             if insert.identity.execute((event.id.bytes(), event.content.0, seq))? == 0 {
                 match first_of_conflict(transaction, event)? {
                     Some(conflict) => report.conflicts.push(conflict),
@@ -237,14 +281,6 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 }
                 continue;
             }
-            let requestor = match requestors.get(&event.requestor_id) {
-                Some(requestor) => *requestor,
-                None => {
-                    let requestor = suites::intern_requestor(transaction, &event.requestor_id)?;
-                    requestors.insert(event.requestor_id.clone(), requestor);
-                    requestor
-                }
-            };
             insert.event(seq, requestor, batch.input, event)?;
             postings.ingest(&EventRef {
                 sequence: Sequence(seq),
@@ -261,6 +297,15 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
     runs::set_fact(transaction, NEXT_SEQ, seq)?;
     postings.apply(transaction)?;
     Ok(report)
+}
+
+/// How a requestor's events come in: as they did first.
+fn feed_of(transaction: &Transaction<'_>, requestor: RequestorKey, first: Feed) -> Result<Feed, BufferError> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO feeds (requestor, feed) VALUES (?1, ?2)")?
+        .execute((requestor.0, first.name()))?;
+    let mut known = transaction.prepare_cached("SELECT feed FROM feeds WHERE requestor = ?1")?;
+    Ok(known.query_row([requestor.0], |row| Ok(Feed::of_name(&row.get::<_, String>(0)?)))?)
 }
 
 struct Inserts<'a> {

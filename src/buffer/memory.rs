@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::connection::open_reader;
-use super::{Buffer, BufferError, Forget};
+use super::{Buffer, BufferError, Feed, Forget};
 use crate::event::Instant;
 
 /// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
@@ -35,12 +35,27 @@ pub struct MemoryReader {
 impl MemoryReader {
     /// The body of a row.
     pub fn body(&mut self, key: &[u8; 16]) -> Result<Option<String>, BufferError> {
-        let connection = match &mut self.connection {
+        let mut statement =
+            self.connection()?.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+}
+
+impl MemoryReader {
+    /// How a requestor's events come in, once any did.
+    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, BufferError> {
+        let mut statement = self.connection()?.prepare_cached(
+            "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1",
+        )?;
+        let feed = statement.query_row([requestor_id], |row| row.get::<_, String>(0)).optional()?;
+        Ok(feed.as_deref().map(Feed::of_name))
+    }
+
+    fn connection(&mut self) -> Result<&Connection, BufferError> {
+        Ok(match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(open_reader(&self.path)?),
-        };
-        let mut statement = connection.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
-        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+        })
     }
 }
 
@@ -118,7 +133,9 @@ pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool, B
 pub(super) fn erase(connection: &mut Connection, forget: &Forget) -> Result<u64, BufferError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut found: Vec<[u8; 16]> = Vec::new();
-    let mut statement = transaction.prepare("SELECT key, body FROM source_memory WHERE body <> ''")?;
+    // The totals of ESM reports are about nobody, and a number among them may look like a name.
+    let mut statement = transaction
+        .prepare("SELECT key, body FROM source_memory WHERE body <> '' AND body NOT LIKE 'esm %'")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if forget.concerns(&row.get::<_, String>(1)?) {

@@ -39,8 +39,8 @@ use crate::suite::Rsid;
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
 pub use erasure::{Forget, Forgotten};
 pub use events::{
-    Backlog, Batch, Conflict, Cursor, Doubted, EventRef, InboxRow, InputId, JobKey, NewEvent, PendingEvent,
-    StoreReport,
+    Backlog, Batch, Conflict, Cursor, Doubted, EventRef, Feed, InboxRow, InputId, JobKey, NewEvent,
+    PendingEvent, StoreReport,
 };
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::DrainLock;
@@ -129,6 +129,9 @@ pub enum BufferError {
         /// The suite.
         rsid: Rsid,
     },
+    /// Events one by one of a requestor whose counts come from ESM, or the other way round.
+    #[error("requestor {0:?} has both events one by one and ESM reports, which count the same things")]
+    MixedFeeds(String),
     /// Events of the suite may have been counted; retiring it would leave them undecided.
     #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
     Undecided {

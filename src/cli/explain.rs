@@ -16,8 +16,7 @@ use super::settings::SettingsError;
 use crate::buffer::BufferError;
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
 use crate::explain::{Explanation, explain};
-use crate::readers::Format;
-use crate::readers::rest_v2::RestV2Options;
+use crate::readers::{Format, ReaderOptions};
 use crate::suite::HitForm;
 
 /// The report suite that is shown where none is mapped.
@@ -93,7 +92,7 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
     let mut reader = Format::Ndjson
-        .open(line.as_bytes(), &RestV2Options::unused())
+        .open(line.as_bytes(), &ReaderOptions::unused())
         .map_err(|error| refuse(error.to_string()))?;
     match reader.next_line(bounds) {
         Ok(Some(line)) => {

@@ -259,6 +259,10 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
             Exit::Usage,
             "settle them first: passbridge held list; those in doubt are settled by the next drain",
         ),
+        BufferError::MixedFeeds(_) => (
+            Exit::Usage,
+            "take one of the two sources for a requestor; nothing of this portion of the input was stored",
+        ),
         BufferError::ThreadEnded => (Exit::Failed, "see the log above, and run it again"),
     };
     (exit, advice.to_owned())

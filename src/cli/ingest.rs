@@ -68,6 +68,8 @@ enum FormatArg {
     RestV2,
     /// The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them.
     Har,
+    /// A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count.
+    Esm,
 }
 
 impl FormatArg {
@@ -76,6 +78,7 @@ impl FormatArg {
             FormatArg::Auto => FormatChoice::Auto,
             FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
             FormatArg::Csv => FormatChoice::Is(Format::Csv),
+            FormatArg::Esm => FormatChoice::Is(Format::Esm),
             FormatArg::Har => FormatChoice::Is(Format::Har),
             FormatArg::RestV2 => FormatChoice::Is(Format::RestV2),
         }
@@ -274,6 +277,7 @@ pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) 
         format,
         config: settings.config.ingest.clone(),
         rest_v2: settings.config.rest_v2.clone(),
+        esm: settings.config.esm.clone(),
         secret: None,
         service_keys: ServiceKeys::default(),
         clock: clock.clone(),

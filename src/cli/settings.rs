@@ -25,7 +25,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 13] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 16] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -37,6 +37,9 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 13] = [
     ("delivery", "backoff_base_ms", 1..=60_000),
     ("delivery", "backoff_max_seconds", 1..=3600),
     ("ingest", "future_skew_seconds", 0..=86_400),
+    ("esm", "dedup_days", 1..=3650),
+    ("esm", "rows", 1..=1_000_000),
+    ("esm", "request_timeout_seconds", 1..=3600),
     ("serve", "request_timeout_seconds", 1..=3600),
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];
@@ -231,7 +234,12 @@ pub(super) fn parse(
     for key in config.rest_v2.service_token_keys.values_mut() {
         *key = folder.join(&key);
     }
-    for named in [&mut config.rest_v2.secret_file, &mut config.serve.tokens_file] {
+    config.esm.credentials_file = folder.join(&config.esm.credentials_file);
+    for named in [
+        &mut config.rest_v2.secret_file,
+        &mut config.serve.tokens_file,
+        &mut config.esm.software_statement_file,
+    ] {
         if !named.as_os_str().is_empty() {
             *named = folder.join(&named);
         }

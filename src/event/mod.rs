@@ -239,6 +239,11 @@ impl Draft {
         }
     }
 
+    /// Says how many times a derived event happened: 1 to [`COUNT_MAX`].
+    pub fn count(&mut self, count: u32) {
+        self.count = Some(count);
+    }
+
     /// Sets a property of a derived event; an empty value makes it absent.
     pub fn put(&mut self, property: Property, value: &str) {
         self.properties.set(property, value);

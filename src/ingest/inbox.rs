@@ -2,9 +2,9 @@
 
 use super::portions::Reject;
 use super::rejects::Rejects;
-use super::summary::{FirstLine, Tally, conflict_reason};
+use super::summary::{FirstLine, Tally, conflict_reason, mixed_reason};
 use super::{IngestError, IngestOptions, IngestSummary, Observer, Progress, check_free_disk};
-use crate::buffer::{Batch, Buffer, InboxRow, InputId, NewEvent, StoreReport};
+use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, NewEvent, StoreReport};
 use crate::readers::Excerpt;
 use crate::readers::ndjson::LineParser;
 
@@ -71,11 +71,15 @@ impl Take<'_> {
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
-        let report = self.buffer.store_inbox(&rowids, Batch { input, events, memory: Vec::new() })?;
+        let report = self.buffer.store_inbox(
+            &rowids,
+            Batch { input, feed: Feed::Events, events: events.clone(), memory: Vec::new() },
+        )?;
         self.tally.stored(0, &report);
         for Reject { line, reason, .. } in rejects {
             self.tally.rejected(0, line, reason);
         }
+        self.keep_mixed(&rows, &events, &report)?;
         self.keep_conflicts(&rows, &report)?;
         observer.progress(&Progress {
             path: INBOX,
@@ -85,6 +89,23 @@ impl Take<'_> {
             total: self.tally.total(),
         });
         Ok(rows.len())
+    }
+
+    fn keep_mixed(
+        &mut self,
+        rows: &[InboxRow],
+        events: &[NewEvent],
+        report: &StoreReport,
+    ) -> Result<(), IngestError> {
+        for event in report.mixed.iter().map(|index| &events[*index]) {
+            let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
+            let body = row.map_or(&b""[..], |row| &row.body);
+            let reason = mixed_reason(event.requestor_id.as_str());
+            let reject = Reject::new(INBOX, event.line, &Excerpt::of(body), reason);
+            self.rejects.write([reject.kept.as_str()].into_iter())?;
+            self.tally.rejected(0, reject.line, reject.reason);
+        }
+        self.rejects.sync()
     }
 
     /// A file stays where it is; a row that lost against another event would be gone with what it says.

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::{FormatChoice, InputError};
-use crate::readers::rest_v2::{self, RestV2Options};
-use crate::readers::{Format, ReadError, Reader};
+use crate::readers::{Format, ReadError, Reader, ReaderOptions, esm, rest_v2};
 
 /// How much is read from a file, and unpacked, at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 /// How much white space may stand in front of the first line before the format is taken to be NDJSON, in bytes.
 const PEEK_BYTES_MAX: usize = 64 << 10;
+/// How much of a document that is written over several lines tells its format, in bytes.
+const DOCUMENT_START_BYTES: usize = 4 << 10;
 /// How many bytes tell every compression apart.
 const MAGIC_BYTES: usize = 6;
 
@@ -66,7 +67,7 @@ pub(super) struct OpenInput {
 pub(super) fn open(
     path: &InputPath,
     format: FormatChoice,
-    rest_v2: &RestV2Options,
+    options: &ReaderOptions,
 ) -> Result<Option<OpenInput>, InputError> {
     let (source, bytes) = source(path)?;
     let position = Rc::new(Cell::new(0));
@@ -82,7 +83,7 @@ pub(super) fn open(
     let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
     let Some(format) = format_of(path, format, &start)? else { return Ok(None) };
-    let reader = format.open(Cursor::new(start).chain(source), rest_v2)?;
+    let reader = format.open(Cursor::new(start).chain(source), options)?;
     Ok(Some(OpenInput { reader, position, bytes }))
 }
 
@@ -130,6 +131,9 @@ fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Opt
     if choice == FormatChoice::Auto && letter == Some(b'{') && rest_v2::starts_like_har(start) {
         return Ok(Some(Format::Har));
     }
+    if choice == FormatChoice::Auto && esm::starts_like_esm(start) {
+        return Ok(Some(Format::Esm));
+    }
     Ok(Some(match (choice, by_name, letter) {
         (FormatChoice::Is(format), ..) | (FormatChoice::Auto, Some(format), _) => format,
         (FormatChoice::Auto, None, Some(b'{') | None) => Format::Ndjson,
@@ -160,11 +164,15 @@ fn extensions(path: &InputPath) -> Extensions {
     Extensions { format, compression }
 }
 
-/// Whether a start tells every format apart: its first line, where that is an object, else its first letter.
+/// Whether a start tells every format apart: its first line does, but for a lone brace or tag, which say nothing yet.
 fn is_telling(start: &[u8]) -> bool {
+    let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_whole = line.len() < start.trim_ascii_start().len();
     match first_letter(start) {
-        Some(b'{') => start.trim_ascii_start().contains(&b'\n'),
-        letter => letter.is_some(),
+        None => false,
+        Some(b'{') if line.trim_ascii_end() == b"{" => start.len() >= DOCUMENT_START_BYTES,
+        Some(b'<') => start.len() >= DOCUMENT_START_BYTES,
+        Some(_) => is_whole,
     }
 }
 

@@ -11,13 +11,14 @@ use serde_json::value::RawValue;
 use super::memory::{self, Source};
 use super::portions::Reject;
 use super::rejects::Rejects;
-use super::summary::{Counts, FirstLine, conflict_reason};
+use super::summary::{Counts, FirstLine, conflict_reason, mixed_reason};
 use super::{IngestError, IngestOptions, canonical_text};
-use crate::buffer::{Batch, Buffer, BufferError, InputId, MemoryRow, NewEvent, StoreReport};
+use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
+use crate::readers::esm::EsmSummary;
 use crate::readers::ndjson::LineParser;
-use crate::readers::rest_v2::{ExchangeSummary, RestV2Options};
-use crate::readers::{Excerpt, Format, Line, ReadError, UnknownKeys};
+use crate::readers::rest_v2::ExchangeSummary;
+use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, UnknownKeys};
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -30,7 +31,7 @@ const REJECTS_OPEN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Submission {
     /// What it is named where a conflict or a reject leads back to it.
-    pub path: &'static str,
+    pub path: String,
     /// Its format; NDJSON may be one JSON array too.
     pub format: Format,
     /// Its bytes, plain or gzip.
@@ -48,6 +49,9 @@ pub struct Receipt {
     /// What became of its exchanges, where it held them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
+    /// What it held beside its events, where it was a report of ESM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub esm: Option<EsmSummary>,
     /// The keys that no event has; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unknown_keys: String,
@@ -83,26 +87,27 @@ pub enum SubmissionError {
 pub struct Intake {
     buffer: Arc<Buffer>,
     options: IngestOptions,
-    rest_v2: RestV2Options,
-    inputs: Vec<(&'static str, InputId)>,
+    readers: ReaderOptions,
+    inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
 }
 
 /// A submission that was read.
 struct Sorted {
-    path: &'static str,
+    path: String,
     events: Vec<NewEvent>,
     rejects: Vec<Reject>,
     memory: Vec<MemoryRow>,
     unknown: UnknownKeys,
     exchanges: Option<ExchangeSummary>,
+    esm: Option<EsmSummary>,
 }
 
 impl Intake {
     /// Over this buffer. Stays on its thread: what readers remember is not shared.
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
-        let rest_v2 = Source::of(&buffer, &options)?.into_options();
-        Ok(Intake { buffer, options, rest_v2, inputs: Vec::new(), rejects: None })
+        let readers = Source::of(&buffer, &options)?.into_options();
+        Ok(Intake { buffer, options, readers, inputs: Vec::new(), rejects: None })
     }
 
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
@@ -140,7 +145,7 @@ impl Intake {
 
     fn forget_changes(&mut self) {
         match Source::of(&self.buffer, &self.options) {
-            Ok(source) => self.rest_v2 = source.into_options(),
+            Ok(source) => self.readers = source.into_options(),
             // The secret was read before, so it is in memory or configured; a buffer that fails now fails the next group too.
             Err(error) => tracing::error!(%error, "what sources remember cannot be read again"),
         }
@@ -158,13 +163,13 @@ impl Intake {
 
     fn read_lines(
         &self,
-        path: &'static str,
+        path: String,
         format: Format,
         body: Vec<u8>,
         bounds: TimeBounds,
     ) -> Result<Sorted, SubmissionError> {
         let mut sorted = Sorted::new(path);
-        let mut reader = format.open(Cursor::new(body), &self.rest_v2).map_err(refusal)?;
+        let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
         loop {
             let is_line = match reader.next_line(bounds).map_err(refusal)? {
                 Some(line) => {
@@ -182,6 +187,7 @@ impl Intake {
         sorted.memory.append(&mut memory::rows(&reader.take_changes()));
         sorted.unknown = reader.unknown_keys().clone();
         sorted.exchanges = reader.exchanges().cloned();
+        sorted.esm = reader.esm().cloned();
         Ok(sorted)
     }
 
@@ -191,19 +197,25 @@ impl Intake {
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
         for sorted in sorted.iter().flatten() {
-            let input = self.input(sorted.path)?;
+            let input = self.input(&sorted.path)?;
             self.keep(sorted.rejects.iter().map(|reject| reject.kept.as_str()))?;
-            batches.push(Batch { input, events: sorted.events.clone(), memory: sorted.memory.clone() });
+            batches.push(Batch {
+                input,
+                feed: if sorted.esm.is_some() { Feed::Esm } else { Feed::Events },
+                events: sorted.events.clone(),
+                memory: sorted.memory.clone(),
+            });
         }
         let reports = self.buffer.store_together(batches)?;
-        self.rest_v2.memory.borrow_mut().let_go(0);
+        self.readers.rest_v2.memory.borrow_mut().let_go(0);
         let mut reports = reports.into_iter();
         let mut receipts = Vec::with_capacity(sorted.len());
         for sorted in sorted {
             receipts.push(match sorted {
                 Err(error) => Err(error),
-                Ok(sorted) => {
+                Ok(mut sorted) => {
                     let report = reports.next().expect("a report for each batch");
+                    self.keep_mixed(&mut sorted, &report)?;
                     self.keep_conflicts(&sorted, &report)?;
                     Ok(sorted.receipt(report))
                 }
@@ -227,6 +239,16 @@ impl Intake {
         kept
     }
 
+    fn keep_mixed(&mut self, sorted: &mut Sorted, report: &StoreReport) -> Result<(), IngestError> {
+        for event in report.mixed.iter().map(|index| &sorted.events[*index]) {
+            let reason = mixed_reason(event.requestor_id.as_str());
+            let text = canonical_text(event);
+            sorted.rejects.push(Reject::new(&sorted.path, event.line, &Excerpt::of(text.as_bytes()), reason));
+        }
+        let kept = sorted.rejects.iter().rev().take(report.mixed.len()).map(|reject| reject.kept.as_str());
+        self.keep(kept)
+    }
+
     fn keep_conflicts(&mut self, sorted: &Sorted, report: &StoreReport) -> Result<(), IngestError> {
         let mut kept = Vec::new();
         for conflict in &report.conflicts {
@@ -234,24 +256,24 @@ impl Intake {
                 continue;
             };
             let (reason, text) = (conflict_reason(&FirstLine::of(conflict)), canonical_text(event));
-            kept.push(Reject::new(sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason).kept);
+            kept.push(Reject::new(&sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason).kept);
         }
         self.keep(kept.iter().map(String::as_str))
     }
 
     /// The input that submissions of this path are one of, made once.
-    fn input(&mut self, path: &'static str) -> Result<InputId, IngestError> {
+    fn input(&mut self, path: &str) -> Result<InputId, IngestError> {
         if let Some((_, input)) = self.inputs.iter().find(|(known, _)| *known == path) {
             return Ok(*input);
         }
         let input = self.buffer.open_input(path)?;
-        self.inputs.push((path, input));
+        self.inputs.push((path.to_owned(), input));
         Ok(input)
     }
 }
 
 impl Sorted {
-    fn new(path: &'static str) -> Sorted {
+    fn new(path: String) -> Sorted {
         Sorted {
             path,
             events: Vec::new(),
@@ -259,6 +281,7 @@ impl Sorted {
             memory: Vec::new(),
             unknown: UnknownKeys::default(),
             exchanges: None,
+            esm: None,
         }
     }
 
@@ -267,7 +290,7 @@ impl Sorted {
             Ok(event) => self.events.push(NewEvent::new(line.number, event)),
             Err(reason) => {
                 let reason = reason.to_string();
-                self.rejects.push(Reject::new(self.path, line.number, &line.excerpt, reason));
+                self.rejects.push(Reject::new(&self.path, line.number, &line.excerpt, reason));
             }
         }
     }
@@ -285,13 +308,14 @@ impl Sorted {
             counts: Counts { read, stored, duplicates, conflicts, rejected },
             errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
             exchanges: self.exchanges,
+            esm: self.esm,
             unknown_keys: if self.unknown.is_empty() { String::new() } else { self.unknown.to_string() },
         }
     }
 }
 
 /// The elements of a JSON array, each as a line that stands alone.
-fn read_array(path: &'static str, body: &[u8], bounds: TimeBounds) -> Result<Sorted, SubmissionError> {
+fn read_array(path: String, body: &[u8], bounds: TimeBounds) -> Result<Sorted, SubmissionError> {
     let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
         SubmissionError::Unreadable(format!(
             "is no JSON array: it breaks at line {}, column {}",

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::rc::Rc;
 
 use super::{IngestError, IngestOptions};
-use crate::buffer::{Buffer, BufferError, MemoryReader, MemoryRow};
+use crate::buffer::{Buffer, BufferError, Feed, MemoryReader, MemoryRow};
+use crate::readers::ReaderOptions;
 use crate::readers::memory::{Keyring, Memory, MemoryChange, MemoryKey, Recollection};
 use crate::readers::rest_v2::RestV2Options;
 
@@ -28,9 +29,9 @@ impl Source {
         Ok(Source { options: options.clone(), secret, memory: buffer.memory() })
     }
 
-    pub(super) fn into_options(self) -> RestV2Options {
+    pub(super) fn into_options(self) -> ReaderOptions {
         let stored = Recollection::new(Some(Box::new(Stored(self.memory))));
-        rest_v2_options(&self.options, &self.secret, stored)
+        reader_options(&self.options, &self.secret, stored)
     }
 }
 
@@ -40,21 +41,27 @@ impl Memory for Stored {
     fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
         Ok(self.0.body(&key.0).map_err(|error: BufferError| Box::new(error))?)
     }
+
+    fn has_event_feed(&mut self, requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        let feed = self.0.feed(requestor_id).map_err(|error: BufferError| Box::new(error))?;
+        Ok(feed == Some(Feed::Events))
+    }
 }
 
 /// Options under which nothing is remembered beyond the preview.
-pub(super) fn passing(options: &IngestOptions) -> RestV2Options {
+pub(super) fn passing(options: &IngestOptions) -> ReaderOptions {
     let secret = options.secret.as_deref().unwrap_or(SECRET_OF_PREVIEWS);
-    rest_v2_options(options, secret, Recollection::new(None))
+    reader_options(options, secret, Recollection::new(None))
 }
 
-fn rest_v2_options(options: &IngestOptions, secret: &[u8], memory: Recollection) -> RestV2Options {
-    RestV2Options {
+fn reader_options(options: &IngestOptions, secret: &[u8], memory: Recollection) -> ReaderOptions {
+    let rest_v2 = RestV2Options {
         config: options.rest_v2.clone(),
         keyring: Keyring::new(secret),
         service_keys: options.service_keys.clone(),
         memory: Rc::new(RefCell::new(memory)),
-    }
+    };
+    ReaderOptions { rest_v2, esm: options.esm.clone() }
 }
 
 /// The changes as rows of the buffer.

@@ -30,13 +30,13 @@ pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, 
 
 use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};
 use crate::clock::Clock;
-use crate::config::{IngestConfig, RestV2Config};
+use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
-use crate::readers::rest_v2::{RestV2Options, ServiceKeys};
-use crate::readers::{Excerpt, Format, ReadError};
+use crate::readers::rest_v2::ServiceKeys;
+use crate::readers::{Excerpt, Format, ReadError, ReaderOptions};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
-use summary::{Tally, conflict_reason};
+use summary::{Tally, conflict_reason, mixed_reason};
 
 /// Which format the inputs have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +57,8 @@ pub struct IngestOptions {
     pub config: IngestConfig,
     /// Section `[rest_v2]`.
     pub rest_v2: RestV2Config,
+    /// Section `[esm]`.
+    pub esm: EsmConfig,
     /// What codes and devices are digested with; `None`: the buffer keeps one of its own.
     pub secret: Option<Vec<u8>>,
     /// The keys that service tokens are checked with.
@@ -216,11 +218,11 @@ fn preview_input(
     number: usize,
     path: &InputPath,
     options: &IngestOptions,
-    rest_v2: &RestV2Options,
+    readers: &ReaderOptions,
     tally: &mut Tally,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, InputError> {
-    let Some(mut open) = input::open(path, options.format, rest_v2)? else {
+    let Some(mut open) = input::open(path, options.format, readers)? else {
         tally.empty(number);
         return Ok(ControlFlow::Continue(()));
     };
@@ -244,6 +246,9 @@ fn preview_input(
     tally.unknown(open.reader.unknown_keys());
     if let Some(exchanges) = open.reader.exchanges() {
         tally.exchanges(number, exchanges);
+    }
+    if let Some(esm) = open.reader.esm() {
+        tally.esm(number, esm);
     }
     flow
 }
@@ -270,7 +275,8 @@ impl Load<'_> {
             let memory = memory::rows(&portion.changes);
             // Only the buffer finds a conflict, and then the rejects keep the event that lost.
             let events = portion.events.clone();
-            let report = self.buffer.store(Batch { input: id, events, memory })?;
+            let report = self.buffer.store(Batch { input: id, feed: portion.feed, events, memory })?;
+            self.keep_mixed(input, &portion.events, &report)?;
             self.tally.stored(input, &report);
             self.keep_conflicts(input, &portion.events, &report)?;
         }
@@ -280,10 +286,13 @@ impl Load<'_> {
         match portion.end {
             None => {}
             Some(InputEnd::Empty) => self.tally.empty(input),
-            Some(InputEnd::Read { result, unknown, exchanges }) => {
+            Some(InputEnd::Read { result, unknown, exchanges, esm }) => {
                 self.tally.unknown(&unknown);
                 if let Some(exchanges) = &exchanges {
                     self.tally.exchanges(input, exchanges);
+                }
+                if let Some(esm) = &esm {
+                    self.tally.esm(input, esm);
                 }
                 result.unwrap_or_else(|error| self.tally.failed(input, error));
             }
@@ -295,6 +304,28 @@ impl Load<'_> {
             input: self.tally.counts(input),
             total: self.tally.total(),
         });
+        Ok(())
+    }
+
+    /// Keeps the events whose requestor has another kind of feed.
+    fn keep_mixed(
+        &mut self,
+        input: usize,
+        events: &[NewEvent],
+        report: &StoreReport,
+    ) -> Result<(), IngestError> {
+        for index in &report.mixed {
+            let event = &events[*index];
+            let text = canonical_text(event);
+            let reject = Reject::new(
+                self.tally.path(input),
+                event.line,
+                &Excerpt::of(text.as_bytes()),
+                mixed_reason(event.requestor_id.as_str()),
+            );
+            self.rejects.write([reject.kept.as_str()].into_iter())?;
+            self.tally.rejected(input, reject.line, reject.reason);
+        }
         Ok(())
     }
 

@@ -6,10 +6,11 @@ use std::thread::{self, JoinHandle};
 use super::input::{self, OpenInput};
 use super::memory::Source;
 use super::{IngestOptions, InputError, InputPath};
-use crate::buffer::NewEvent;
+use crate::buffer::{Feed, NewEvent};
+use crate::readers::esm::EsmSummary;
 use crate::readers::memory::MemoryChange;
-use crate::readers::rest_v2::{ExchangeSummary, RestV2Options};
-use crate::readers::{Excerpt, Line, RejectedLine, UnknownKeys};
+use crate::readers::rest_v2::ExchangeSummary;
+use crate::readers::{Excerpt, Line, ReaderOptions, RejectedLine, UnknownKeys};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -27,6 +28,8 @@ pub(super) struct Portion {
     pub(super) input: usize,
     pub(super) events: Vec<NewEvent>,
     pub(super) rejects: Vec<Reject>,
+    /// Whether they are sums of ESM.
+    pub(super) feed: Feed,
     /// What later runs must know of the lines of these events.
     pub(super) changes: Vec<MemoryChange>,
     /// How far its input was read, and how long it is where that is known, in bytes as it lies on disk.
@@ -65,6 +68,8 @@ pub(super) enum InputEnd {
         unknown: UnknownKeys,
         /// What became of its exchanges, where it holds them.
         exchanges: Option<ExchangeSummary>,
+        /// What it held beside its events, where it is a report.
+        esm: Option<EsmSummary>,
     },
 }
 
@@ -79,9 +84,9 @@ pub(super) fn start(
     let inputs = inputs.to_vec();
     let options = options.clone();
     let reading = thread::spawn(move || {
-        let rest_v2 = source.into_options();
+        let readers = source.into_options();
         for (number, input) in inputs.iter().enumerate() {
-            if read_input(number, input, &options, &rest_v2, &sender).is_err() {
+            if read_input(number, input, &options, &readers, &sender).is_err() {
                 return;
             }
         }
@@ -96,20 +101,25 @@ fn read_input(
     number: usize,
     path: &InputPath,
     options: &IngestOptions,
-    rest_v2: &RestV2Options,
+    readers: &ReaderOptions,
     sender: &SyncSender<Portion>,
 ) -> Result<(), Unwanted> {
     let send = |portion| {
         sender.send(portion).map_err(|_| Unwanted)?;
-        rest_v2.memory.borrow_mut().let_go(STORED_AFTER);
+        readers.rest_v2.memory.borrow_mut().let_go(STORED_AFTER);
         Ok(())
     };
     let mut portion = Portion { input: number, ..Portion::default() };
-    let mut open = match input::open(path, options.format, rest_v2) {
+    let mut open = match input::open(path, options.format, readers) {
         Ok(Some(open)) => open,
         Ok(None) => return send(Portion { end: Some(InputEnd::Empty), ..portion }),
         Err(error) => {
-            let end = InputEnd::Read { result: Err(error), unknown: UnknownKeys::default(), exchanges: None };
+            let end = InputEnd::Read {
+                result: Err(error),
+                unknown: UnknownKeys::default(),
+                exchanges: None,
+                esm: None,
+            };
             return send(Portion { end: Some(end), ..portion });
         }
     };
@@ -128,6 +138,7 @@ fn read_input(
             break Ok(());
         }
         if is_paused || (portion.is_full() && !open.reader.is_inside_line()) {
+            portion.feed = if open.reader.esm().is_some() { Feed::Esm } else { Feed::Events };
             portion.changes = open.reader.take_changes();
             portion.note_position(&open);
             send(std::mem::replace(&mut portion, Portion { input: number, ..Portion::default() }))?;
@@ -136,7 +147,9 @@ fn read_input(
     portion.changes = open.reader.take_changes();
     portion.note_position(&open);
     let unknown = open.reader.unknown_keys().clone();
-    portion.end = Some(InputEnd::Read { result, unknown, exchanges: open.reader.exchanges().cloned() });
+    let (exchanges, esm) = (open.reader.exchanges().cloned(), open.reader.esm().cloned());
+    portion.feed = if esm.is_some() { Feed::Esm } else { Feed::Events };
+    portion.end = Some(InputEnd::Read { result, unknown, exchanges, esm });
     send(portion)
 }
 

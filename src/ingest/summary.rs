@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
 use crate::readers::UnknownKeys;
+use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 
 /// How many rejected lines, and how many conflicts, are named. The rejects file has them all.
@@ -97,6 +98,38 @@ pub enum Warning {
         /// How many.
         count: u64,
     },
+    /// Metrics that no event stands for.
+    #[error("{path}: no event stands for {metrics}; these were passed over")]
+    SkippedMetrics {
+        /// The report.
+        path: String,
+        /// Their names.
+        metrics: String,
+    },
+    /// Counts that were corrected downwards.
+    #[error(
+        "{path}:{record}: {count} counts are lower than when they were read before, by {units} units together; what was counted stays"
+    )]
+    Decreased {
+        /// The report.
+        path: String,
+        /// The first record with one.
+        record: u64,
+        /// How many.
+        count: u64,
+        /// By how many units.
+        units: u64,
+    },
+    /// A report has as many rows as it may have.
+    #[error(
+        "{path}: has all {limit} rows that it may have, so others are missing; fetch it in shorter parts"
+    )]
+    TruncatedReport {
+        /// The report.
+        path: String,
+        /// The limit that it names.
+        limit: u64,
+    },
     /// Keys that belong to no event were kept out.
     #[error("keys that no event has were kept out: {0}")]
     UnknownKeys(UnknownKeys),
@@ -124,6 +157,13 @@ pub(super) fn conflict_reason(first: &FirstLine) -> String {
         path => format!("{path}:{}", first.line),
     };
     format!("has the event_id of {which} and other content; the first one stays")
+}
+
+/// What a mixture of feeds is, for people.
+pub(super) fn mixed_reason(requestor_id: &str) -> String {
+    format!(
+        "is of requestor {requestor_id:?}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
+    )
 }
 
 /// An input that could not be read to its end; the whole lines before the break are stored.
@@ -158,6 +198,9 @@ pub struct IngestSummary {
     /// What became of exchanges, where inputs held them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
+    /// What reports of ESM held beside their events, where inputs were such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub esm: Option<EsmSummary>,
     /// The inputs that could not be read to their end.
     #[serde(skip)]
     pub failures: Vec<InputFailure>,
@@ -185,6 +228,7 @@ impl Tally {
             inputs,
             total: Counts::default(),
             exchanges: None,
+            esm: None,
             failures: Vec::new(),
             warnings: Vec::new(),
             rejects_path: None,
@@ -245,6 +289,24 @@ impl Tally {
             self.summary.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
         }
         self.summary.exchanges.get_or_insert_default().add(exchanges);
+    }
+
+    pub(super) fn esm(&mut self, input: usize, esm: &EsmSummary) {
+        let path = || self.summary.inputs[input].path.clone();
+        let mut warnings = Vec::new();
+        if !esm.skipped_metrics.is_empty() {
+            let metrics: Vec<_> = esm.skipped_metrics.keys().map(String::as_str).collect();
+            warnings.push(Warning::SkippedMetrics { path: path(), metrics: metrics.join(", ") });
+        }
+        if let Some(record) = esm.first_decrease {
+            let (count, units) = (esm.decreases, esm.decreased_units);
+            warnings.push(Warning::Decreased { path: path(), record, count, units });
+        }
+        if let Some(limit) = esm.truncated_at {
+            warnings.push(Warning::TruncatedReport { path: path(), limit });
+        }
+        self.summary.warnings.append(&mut warnings);
+        self.summary.esm.get_or_insert_default().add(esm);
     }
 
     pub(super) fn unknown(&mut self, unknown: &UnknownKeys) {

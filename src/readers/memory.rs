@@ -45,6 +45,11 @@ pub struct MemoryChange {
 pub trait Memory {
     /// The body of a row.
     fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>>;
+
+    /// Whether a requestor's events come in one by one.
+    fn has_event_feed(&mut self, _requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        Ok(false)
+    }
 }
 
 /// Digests what must not be kept in clear. One secret per deployment makes them useless elsewhere.
@@ -123,6 +128,11 @@ impl Recollection {
             Some(row) => Ok(row.body.clone()),
             None => self.stored.as_mut().map_or(Ok(None), |stored| stored.recall(key)),
         }
+    }
+
+    /// Whether a requestor's events come in one by one, so that sums of them would count them again.
+    pub fn has_event_feed(&mut self, requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        self.stored.as_mut().map_or(Ok(false), |stored| stored.has_event_feed(requestor_id))
     }
 
     /// Sets a row, or forgets it.

@@ -8,6 +8,7 @@
 //! - Rules: section 3 of the design; RFC 8259 and RFC 4180 for the two formats; `schemas/pass-event.schema.json` for a line.
 
 pub mod csv;
+pub mod esm;
 mod lines;
 pub mod memory;
 pub mod ndjson;
@@ -22,7 +23,9 @@ use std::io::{self, BufRead};
 pub use rejected::RejectedLine;
 pub use unknown::UnknownKeys;
 
+use crate::config::EsmConfig;
 use crate::event::{EventError, PassEvent, TimeBounds};
+use esm::EsmSummary;
 use memory::MemoryChange;
 use rest_v2::{ExchangeSummary, RestV2Options};
 
@@ -43,6 +46,24 @@ pub enum Format {
     RestV2,
     /// The same exchanges as an HTTP archive, HAR 1.2.
     Har,
+    /// A report of Entitlement Service Monitoring, as JSON, XML or CSV.
+    Esm,
+}
+
+/// What readers need beside their source.
+#[derive(Debug, Clone)]
+pub struct ReaderOptions {
+    /// How exchanges are read; what they remember serves every format.
+    pub rest_v2: RestV2Options,
+    /// Section `[esm]` of the configuration.
+    pub esm: EsmConfig,
+}
+
+impl ReaderOptions {
+    /// With the defaults, and nothing remembered: for formats that need neither.
+    pub fn unused() -> ReaderOptions {
+        ReaderOptions { rest_v2: RestV2Options::unused(), esm: EsmConfig::default() }
+    }
 }
 
 impl Format {
@@ -50,9 +71,13 @@ impl Format {
     pub fn open<'r, R: BufRead + 'r>(
         self,
         source: R,
-        rest_v2: &RestV2Options,
+        options: &ReaderOptions,
     ) -> Result<Box<dyn Reader + 'r>, ReadError> {
+        let ReaderOptions { rest_v2, esm } = options;
         Ok(match self {
+            Format::Esm => {
+                Box::new(esm::EsmReader::new(source, esm.clone(), std::rc::Rc::clone(&rest_v2.memory))?)
+            }
             Format::Har => Box::new(rest_v2::HarReader::new(source, rest_v2.clone())?),
             Format::RestV2 => Box::new(rest_v2::RestV2Reader::new(source, rest_v2.clone())),
             Format::Ndjson => Box::new(ndjson::NdjsonReader::new(source)),
@@ -86,6 +111,11 @@ pub trait Reader {
 
     /// What became of exchanges, where the source holds them.
     fn exchanges(&self) -> Option<&ExchangeSummary> {
+        None
+    }
+
+    /// What a report of ESM held beside its events, where the source is one.
+    fn esm(&self) -> Option<&EsmSummary> {
         None
     }
 }
@@ -164,6 +194,9 @@ pub enum RejectReason {
     /// A line is no exchange. It says nothing of what stands in it: that may be a secret.
     #[error("is no exchange: {0}")]
     Exchange(String),
+    /// A record of a report cannot be counted.
+    #[error("{0}")]
+    Esm(String),
     /// A line of an earlier run's rejects still shows where it was not UTF-8.
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,

@@ -100,7 +100,7 @@ impl Desk {
         if is_packed && !received.bytes.starts_with(&[0x1F, 0x8B]) {
             return refuse(StatusCode::BAD_REQUEST, "Content-Encoding says gzip, and the body is none");
         }
-        let submission = Submission { path, format, body: received.bytes };
+        let submission = Submission { path: path.to_owned(), format, body: received.bytes };
         match counter.hand_in(submission, received.share).await {
             Ok(receipt) => acknowledge(&receipt),
             Err(error) => refuse_submission(error),

@@ -47,6 +47,7 @@ impl Intake {
             rest_v2: RestV2Config::default(),
             secret: None,
             service_keys: Default::default(),
+            esm: Default::default(),
             clock: house.clock.clone(),
         };
         Intake { house, options }

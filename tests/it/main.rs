@@ -7,6 +7,7 @@ mod deploy;
 mod dia_reader;
 mod dia_rules;
 mod dia_rules_of_values;
+mod esm;
 mod exit_codes;
 mod explain;
 mod fixture;

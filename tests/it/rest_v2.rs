@@ -34,6 +34,7 @@ fn options(rejects_dir: &Path) -> IngestOptions {
         rest_v2: RestV2Config::default(),
         secret: Some(b"a secret of tests".to_vec()),
         service_keys: Default::default(),
+        esm: Default::default(),
         clock: Clock::fixed(Instant::from_nanos(NOW_NANOS)),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbridge::buffer::{Batch, Buffer, BufferOptions, NewEvent, StoreReport};
+use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, NewEvent, StoreReport};
 use passbridge::clock::Clock;
 use passbridge::collection::{BreakerOptions, Collection, CollectionOptions};
 use passbridge::drain::{AfterRestore, DrainError, DrainOptions, RetryLimits, RunSummary, Stop, drain};
@@ -72,7 +72,9 @@ impl House {
             .enumerate()
             .map(|(line, event)| NewEvent::new(line as u64 + 1, &event))
             .collect();
-        self.buffer.store(Batch { input, events, memory: Vec::new() }).expect("events are stored")
+        self.buffer
+            .store(Batch { input, feed: Feed::Events, events, memory: Vec::new() })
+            .expect("events are stored")
     }
 
     /// One pass with the options of [`options`].

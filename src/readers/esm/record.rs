@@ -1,0 +1,239 @@
+//! A record as counts: when, of whom, by which dimensions, how many of which event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{LocalResult, NaiveDate, TimeZone};
+
+use super::report::Record;
+use super::summary::EsmSummary;
+use crate::config::EsmConfig;
+use crate::event::{
+    COUNT_MAX, Draft, EventError, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
+};
+use crate::readers::RejectReason;
+
+/// The metrics that an event stands for (section 8.4 of the reference).
+const METRICS: [(&str, EventKind); 10] = [
+    ("authn-attempts", EventKind::AuthnRequested),
+    ("authn-pending", EventKind::AuthnPending),
+    ("authn-successful", EventKind::AuthnOk),
+    ("authz-attempts", EventKind::AuthzRequested),
+    ("authz-successful", EventKind::AuthzOk),
+    ("authz-failed", EventKind::AuthzFailed),
+    ("media-tokens", EventKind::PlayRequested),
+    ("authn-failed", EventKind::AuthnFailed),
+    ("clientless-tokens", EventKind::ClientlessTokenOk),
+    ("clientless-failures", EventKind::ClientlessTokenFailed),
+];
+/// Refused by Adobe as an attack: counted as a failed authorization where the configuration says so.
+const REJECTED: &str = "authz-rejected";
+/// The dimensions that an eVar reports.
+const PROPERTIES: [(&str, Property); 12] = [
+    ("mvpd", Property::Mvpd),
+    ("proxy", Property::Proxy),
+    ("nsdk", Property::SdkType),
+    ("sdk-type", Property::SdkType),
+    ("nsdk-version", Property::SdkVersion),
+    ("resource-id", Property::ResourceId),
+    ("reason", Property::AuthzErrorType),
+    ("cdt", Property::ClientlessDeviceType),
+    ("os-family", Property::OperatingSystem),
+    ("arch", Property::ServerVersion),
+    ("eap", Property::ExternalAuthProvider),
+    ("sso-type", Property::SsoMechanism),
+];
+/// The other dimensions that are documented: they tell records apart, and no eVar reports them.
+const DIMENSIONS: [&str; 18] = [
+    "requestor-id",
+    "media-company",
+    "dc",
+    "channel",
+    "device",
+    "browser-family",
+    "browser-version",
+    "os-type",
+    "os-version",
+    "platform",
+    "platform-version",
+    "application-name",
+    "application-version",
+    "customer-app",
+    "content-category",
+    "event",
+    "country",
+    "api",
+];
+const TIME: [&str; 5] = ["year", "month", "day", "hour", "minute"];
+
+/// What a report groups by: the same for all its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grouping {
+    dimensions: BTreeSet<String>,
+    name: String,
+}
+
+/// Which of the two hours that a clock set back shows alike. A report that has one of them has the first; one that has both
+/// has them in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    First,
+    Second,
+}
+
+/// How many of an event there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) metric: &'static str,
+    pub(super) kind: EventKind,
+    pub(super) requestor_id: RequestorId,
+    pub(super) occurred_at: Instant,
+    /// The same, for a digest.
+    pub(super) occurred_at_bytes: [u8; 8],
+    pub(super) dimensions: BTreeMap<String, String>,
+    pub(super) total: u64,
+}
+
+impl Grouping {
+    /// That of these records together: one that lacks a dimension has no value in it.
+    pub(super) fn of(records: &[Record], config: &EsmConfig) -> Grouping {
+        let is_dimension = |name: &&String| {
+            let name = name.as_str();
+            DIMENSIONS.contains(&name)
+                || PROPERTIES.iter().any(|(known, _)| *known == name)
+                || config.dimensions.iter().any(|known| known == name)
+        };
+        let names = records.iter().flat_map(|record| record.fields.keys());
+        let dimensions: BTreeSet<String> = names.clone().filter(is_dimension).cloned().collect();
+        let has_minutes = records.iter().any(|record| record.fields.contains_key("minute"));
+        let mut name = if has_minutes { "minute".to_owned() } else { "hour".to_owned() };
+        for dimension in &dimensions {
+            name.push('/');
+            name.push_str(dimension);
+        }
+        Grouping { dimensions, name }
+    }
+
+    /// The granularity and the dimensions, as messages name it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The counts of a record. `pass` says which of two hours it is where the clock shows one twice.
+    pub(super) fn counts(
+        &self,
+        record: &Record,
+        config: &EsmConfig,
+        pass: Pass,
+        summary: &mut EsmSummary,
+    ) -> Result<Vec<Count>, RejectReason> {
+        let refuse = |what: String| RejectReason::Esm(what);
+        let field = |name: &str| record.fields.get(name).map(String::as_str).filter(|text| !text.is_empty());
+        let requestor = field("requestor-id").ok_or_else(|| {
+            refuse("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
+        })?;
+        let requestor_id = RequestorId::new(requestor).map_err(RejectReason::Event)?;
+        let occurred_at = instant(record, config, pass)?;
+        let dimensions: BTreeMap<String, String> = self
+            .dimensions
+            .iter()
+            .map(|name| (name.clone(), field(name).unwrap_or_default().to_owned()))
+            .collect();
+        let mut counts: Vec<Count> = Vec::new();
+        for (name, text) in &record.fields {
+            if TIME.contains(&name.as_str()) || self.dimensions.contains(name) {
+                continue;
+            }
+            let counted = METRICS.iter().find(|(metric, _)| metric == name).copied();
+            let rejected =
+                (name == REJECTED && config.rejected_is_failed).then_some((REJECTED, EventKind::AuthzFailed));
+            let Some((metric, kind)) = counted.or(rejected) else {
+                summary.skipped(name);
+                continue;
+            };
+            let total =
+                whole(text).ok_or_else(|| refuse(format!("has {name} {text:?}, which is no count")))?;
+            counts.push(Count {
+                metric,
+                kind,
+                requestor_id: requestor_id.clone(),
+                occurred_at,
+                occurred_at_bytes: occurred_at.nanos().to_be_bytes(),
+                dimensions: dimensions.clone(),
+                total,
+            });
+        }
+        Ok(counts)
+    }
+}
+
+impl Count {
+    /// The events that bring the count from `before` to its total: one, or more where that is above what an event may count.
+    pub(super) fn events(
+        &self,
+        digest: &str,
+        before: u64,
+        bounds: TimeBounds,
+    ) -> Result<Vec<PassEvent>, EventError> {
+        let mut events = Vec::new();
+        let mut from = before;
+        while from < self.total {
+            let to = self.total.min(from + u64::from(COUNT_MAX));
+            let event_id = format!("esm-{digest}-{from}-{to}");
+            let mut draft =
+                Draft::derived(self.kind, self.occurred_at, self.requestor_id.clone(), event_id.into());
+            draft.count((to - from) as u32);
+            for (name, property) in PROPERTIES {
+                if let Some(value) = self.dimensions.get(name).filter(|value| !value.is_empty()) {
+                    draft.put(property, value);
+                }
+            }
+            events.push(draft.finish(bounds)?);
+            from = to;
+        }
+        Ok(events)
+    }
+}
+
+/// A count as ESM writes it: digits, perhaps with a fraction of zeros.
+fn whole(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text
+        .split_once('.')
+        .map_or(text, |(digits, zeros)| if zeros.bytes().all(|digit| digit == b'0') { digits } else { text });
+    digits.parse().ok()
+}
+
+/// The instant at which a record's hour or minute begins.
+fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+    let number = |name: &str| -> Result<Option<u32>, RejectReason> {
+        match record.fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty()) {
+            None => Ok(None),
+            Some(text) => match whole(text).and_then(|number| u32::try_from(number).ok()) {
+                Some(number) => Ok(Some(number)),
+                None => Err(RejectReason::Esm(format!("has {name} {text:?}, which is no number"))),
+            },
+        }
+    };
+    let (year, month, day) = (number("year")?, number("month")?, number("day")?);
+    let (Some(year), Some(month), Some(day), Some(hour)) = (year, month, day, number("hour")?) else {
+        return Err(RejectReason::Esm(
+            "has no hour: events need one; fetch a report by hour or by minute (year/month/day/hour)"
+                .to_owned(),
+        ));
+    };
+    let minute = number("minute")?.unwrap_or(0);
+    let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
+    let local = date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
+        RejectReason::Esm(format!("has the time {year}-{month}-{day} {hour}:{minute}, which no calendar has"))
+    })?;
+    match config.timezone.0.from_local_datetime(&local) {
+        LocalResult::Single(at) => Ok(Instant::from(at.to_utc())),
+        LocalResult::Ambiguous(first, second) => {
+            Ok(Instant::from(if pass == Pass::First { first } else { second }.to_utc()))
+        }
+        LocalResult::None => Err(RejectReason::Esm(format!(
+            "is of {local}, which the clock of {} skips; set esm.timezone to the zone of these reports",
+            config.timezone
+        ))),
+    }
+}

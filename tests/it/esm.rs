@@ -1,0 +1,198 @@
+//! Reports of Entitlement Service Monitoring, from files and from the sandbox: each count once, corrections told, no mixing.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::fixture;
+use crate::program::Program;
+
+/// A report of one hour with one record.
+fn report(hour: &str, metrics: &Value) -> String {
+    let mut record = json!({"year": "2026", "month": "11", "day": "10", "hour": hour, "requestor-id": "REF30", "mvpd": "M"});
+    for (name, value) in metrics.as_object().expect("metrics") {
+        record[name] = value.clone();
+    }
+    json!({"_links": {"self": {"href": "/esm/v3/x?limit=10000"}}, "report": [record]}).to_string()
+}
+
+fn ingest(program: &Program, text: &str) -> (i32, Value) {
+    program.write("report.json", text);
+    program.json(&["ingest", "--format", "esm", program.path("report.json").to_str().expect("UTF-8")])
+}
+
+/// The events that a report would give, as NDJSON objects.
+fn events(program: &Program, arguments: &[&str]) -> Vec<Value> {
+    let done = program.run(&[&["ingest", "--dry-run", "--why"], arguments].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    done.out.lines().map(|line| serde_json::from_str(line).expect("NDJSON")).collect()
+}
+
+/// Units of each event in the account.
+fn units(program: &Program) -> u64 {
+    program.json(&["status"]).1["accounting"]["pending"]["units"].as_u64().expect("units")
+}
+
+#[test]
+fn a_report_gives_the_same_events_in_every_form() {
+    let program = Program::new();
+    let told = |event: &Value| {
+        let keys = ["event", "occurred_at", "count", "requestor_id", "mvpd", "proxy"];
+        let mut line: Value = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), event[*key].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        line["line"] = event["why"]["line"].clone();
+        line["count"] = json!(event["count"].as_u64().unwrap_or(1));
+        line.to_string()
+    };
+    let list = std::fs::read_to_string(fixture::path("esm/hour.expected")).expect("a list");
+    let expected: BTreeSet<String> =
+        list.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON").to_string()).collect();
+    let mut identities = BTreeSet::new();
+    for form in ["json", "xml", "csv"] {
+        let path = fixture::path(&format!("esm/hour.{form}"));
+        let found = events(&program, &[path.to_str().expect("UTF-8")]);
+        let lines: BTreeSet<String> = found.iter().map(told).collect();
+        assert_eq!(lines, expected, "{form}");
+        identities.insert(found.iter().map(|event| event["event_id"].to_string()).collect::<BTreeSet<_>>());
+    }
+    assert_eq!(identities.len(), 1, "a count has one identity in all forms");
+}
+
+#[test]
+fn a_count_is_counted_once_and_a_correction_by_its_increase() {
+    let program = Program::new();
+    let first = json!({"authz-attempts": "40", "media-tokens": "7", "unique-accounts": "5"});
+    assert_eq!(ingest(&program, &report("8", &first)).1["total"]["stored"], 2);
+    assert_eq!(units(&program), 47);
+    let (code, again) = ingest(&program, &report("8", &first));
+    assert_eq!((code, &again["total"]["stored"]), (0, &json!(0)), "{again}");
+    let corrected = json!({"authz-attempts": "43", "media-tokens": "5", "unique-accounts": "6"});
+    let (code, document) = ingest(&program, &report("8", &corrected));
+    assert_eq!((code, &document["total"]["stored"]), (0, &json!(1)), "{document}");
+    assert_eq!((&document["esm"]["decreases"], &document["esm"]["decreased_units"]), (&json!(1), &json!(2)));
+    assert_eq!(document["esm"]["skipped_metrics"], json!({"unique-accounts": 1}));
+    assert_eq!(units(&program), 50);
+    // What was 5 for a while and is 7 again was counted as 7 all the time.
+    assert_eq!(ingest(&program, &report("8", &first)).1["total"]["stored"], 0);
+    let done =
+        program.run(&["ingest", "--format", "esm", program.path("report.json").to_str().expect("UTF-8")]);
+    assert!(done.err.contains("unique-accounts"), "{}", done.err);
+    assert!(done.err.contains("lower than when they were read before, by 3 units"), "{}", done.err);
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
+fn hours_follow_the_clock_of_the_zone_through_both_changes() {
+    let program = Program::new();
+    let csv = "year,month,day,hour,minute,requestor-id,media-tokens\n\
+               2026,1,15,8,0,REF30,1\n\
+               2026,7,15,8,0,REF30,2\n\
+               2026,3,8,1,59,REF30,3\n\
+               2026,3,8,3,0,REF30,4\n\
+               2026,11,1,1,30,REF30,5\n\
+               2026,11,1,1,30,REF30,6\n\
+               2026,11,1,2,0,REF30,7\n";
+    program.write("clock.csv", csv);
+    let path = program.path("clock.csv");
+    let found = events(&program, &[path.to_str().expect("UTF-8")]);
+    let times: Vec<_> = found
+        .iter()
+        .map(|event| (event["count"].as_u64().unwrap_or(1), event["occurred_at"].as_str()))
+        .collect();
+    assert_eq!(
+        times,
+        [
+            (1, Some("2026-01-15T16:00:00Z")),
+            (2, Some("2026-07-15T15:00:00Z")),
+            (3, Some("2026-03-08T09:59:00Z")),
+            (4, Some("2026-03-08T10:00:00Z")),
+            // The hour that the clock shows twice: first its first pass.
+            (5, Some("2026-11-01T08:30:00Z")),
+            (6, Some("2026-11-01T09:30:00Z")),
+            (7, Some("2026-11-01T10:00:00Z")),
+        ]
+    );
+    // An hour that the clock skips is no hour of this zone.
+    program.write("gap.csv", "year,month,day,hour,requestor-id,media-tokens\n2026,3,8,2,REF30,1\n");
+    let done = program.run(&["ingest", program.path("gap.csv").to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 3);
+    assert!(done.err.contains("esm.timezone"), "{}", done.err);
+    let fixed = Program::with("[esm]\ntimezone = \"Etc/GMT+8\"\n");
+    let found = events(&fixed, &[program.path("gap.csv").to_str().expect("UTF-8")]);
+    assert_eq!(found[0]["occurred_at"], "2026-03-08T10:00:00Z");
+}
+
+#[test]
+fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
+    let program = Program::new();
+    let refused = |text: &str, why: &str| {
+        let name = if text.starts_with('{') { "bad.json" } else { "bad.csv" };
+        program.write(name, text);
+        let done = program.run(&["ingest", "--format", "esm", program.path(name).to_str().expect("UTF-8")]);
+        assert_ne!(done.code, 0, "{text}");
+        assert!(done.err.contains(why), "{why}: {}", done.err);
+    };
+    let hour = "year,month,day,hour,requestor-id";
+    refused("year,month,day,requestor-id,media-tokens\n2026,11,10,REF30,4\n", "has no hour");
+    refused("year,month,day,hour,mvpd,media-tokens\n2026,11,10,8,M,4\n", "has no requestor-id");
+    refused(&format!("{hour},media-tokens\n2026,13,10,8,REF30,4\n"), "which no calendar has");
+    refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,four\n"), "\"four\", which is no count");
+    refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30\n"), "a row has 5 cells, the header 6");
+    refused(&format!("{hour},media-tokens\n2036,11,10,8,REF30,4\n"), "ahead");
+    refused(
+        &format!("{hour},planet,media-tokens\n2026,11,10,8,REF30,Earth,4\n2026,11,10,8,REF30,Mars,5\n"),
+        "name it in esm.dimensions",
+    );
+    refused(
+        "{\"report\":[{\"year\":\"2026\",\"month\":\"11\",\"day\":\"10\",\"hour\":[8],\"requestor-id\":\"REF30\"}]}",
+        "which is no number",
+    );
+    refused("{\"_links\":{\"self\":{\"href\":\"/esm/v3\"}},\"report\":[{\"year\":", "breaks off");
+    // The same hour by other dimensions.
+    assert_eq!(ingest(&program, &report("9", &json!({"media-tokens": "4"}))).0, 0);
+    refused(&format!("{hour},media-tokens\n2026,11,10,9,REF30,4\n"), "was counted by hour/mvpd/requestor-id");
+    assert_eq!(units(&program), 4 + 4, "Earth and the fourth of hour 9 are counted, nothing else");
+
+    // A page that is as full as it may be.
+    let full = report("10", &json!({"media-tokens": "1"})).replace("limit=10000", "limit=1");
+    program.write("full.json", &full);
+    let done = program.run(&["ingest", program.path("full.json").to_str().expect("UTF-8")]);
+    assert!(done.code == 0 && done.err.contains("has all 1 rows that it may have"), "{done:?}");
+}
+
+#[test]
+fn events_and_their_sums_are_never_mixed_for_a_requestor() {
+    let sums = report("8", &json!({"media-tokens": "4"}));
+    let one = "{\"occurred_at\":\"2026-11-10T16:10:00Z\",\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"event_id\":\"1\"}\n";
+    let events_first = Program::new();
+    events_first.write("one.ndjson", one);
+    let path = events_first.path("one.ndjson");
+    assert_eq!(events_first.run(&["ingest", path.to_str().expect("UTF-8")]).code, 0);
+    let (code, document) = ingest(&events_first, &sums);
+    assert_eq!((code, &document["total"]["rejected"]), (3, &json!(1)), "{document}");
+    assert_eq!(units(&events_first), 1);
+    // Another requestor may have the other kind.
+    assert_eq!(ingest(&events_first, &sums.replace("REF30", "OTHER")).1["total"]["stored"], 1);
+
+    let sums_first = Program::new();
+    assert_eq!(ingest(&sums_first, &sums).0, 0);
+    sums_first.write("one.ndjson", &format!("{one}{}", one.replace("REF30", "OTHER")));
+    let path = sums_first.path("one.ndjson");
+    let done = sums_first.run(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 3);
+    assert!(
+        done.err.contains("one.ndjson:1: is of requestor \"REF30\", whose counts come from ESM"),
+        "{}",
+        done.err
+    );
+    assert_eq!(units(&sums_first), 4 + 1);
+    let exchanges = fixture::path("rest-v2/login-authorize-logout.ndjson");
+    let done = sums_first.run(&["ingest", exchanges.to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 2);
+    assert!(done.err.contains("both events one by one and ESM reports"), "{}", done.err);
+    assert_eq!(units(&sums_first), 4 + 1);
+    assert_eq!(sums_first.run(&["status", "--verify"]).code, 0);
+}
