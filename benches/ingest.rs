@@ -24,7 +24,7 @@ use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::{EventKind, TimeBounds};
 use passbridge::ingest::{FormatChoice, IngestOptions, InputPath, load};
-use passbridge::readers::rest_v2::RestV2Options;
+use passbridge::readers::ReaderOptions;
 use passbridge::readers::{Format, Reader};
 
 const EVENTS: u64 = 1_000_000;
@@ -176,7 +176,7 @@ impl Inputs {
         let bounds = TimeBounds { latest: now, now };
         let mut csv = BufWriter::new(File::create(&self.csv)?);
         let mut reader: Box<dyn Reader> =
-            Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?), &RestV2Options::unused())?;
+            Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?), &ReaderOptions::unused())?;
         while let Some(line) = reader.next_line(bounds)? {
             let event = NewEvent::new(line.number, &line.result?);
             writeln!(

@@ -1,7 +1,7 @@
 //! passbridge carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
 //!
 //! ```text
-//! files, stdin, exchange logs, HAR, inbox, HTTP collector
+//! files, stdin, exchange logs, HAR, ESM reports, inbox, HTTP collector
 //!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
 //!       v
 //! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record
@@ -21,7 +21,7 @@
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  schedule  explain  serve                  composes the rest
-//! 2  buffer (all SQL)   collection (every hit on the wire)    touches the world
+//! 2  buffer (all SQL)   collection (every hit)   esm          touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  config  clock               vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
@@ -42,6 +42,7 @@ pub mod readers;
 
 pub mod buffer;
 pub mod collection;
+pub mod esm;
 
 pub mod drain;
 pub mod explain;

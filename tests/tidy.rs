@@ -3,7 +3,7 @@
 //! ```text
 //! 4  cli
 //! 3  ingest  drain  schedule  explain  serve
-//! 2  buffer  collection
+//! 2  buffer  collection  esm
 //! 1  readers  mapping  encode
 //! 0  event  hit  suite  delivery  config  clock
 //! -  sandbox      imports floor 0; imported by cli and tests only
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("encode", 1),
     ("buffer", 2),
     ("collection", 2),
+    ("esm", 2),
     ("ingest", 3),
     ("drain", 3),
     ("schedule", 3),
@@ -39,8 +40,8 @@ const FENCES: [(&str, &[&str]); 13] = [
     ("rusqlite::", &["src/buffer/"]),
     ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/"]),
-    ("rustls::", &["src/collection/", "src/sandbox/"]),
-    ("reqwest::", &[]),
+    ("rustls::", &["src/collection/", "src/esm/", "src/sandbox/"]),
+    ("reqwest::", &["src/esm/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("tracing_subscriber::", &["src/cli/log.rs"]),

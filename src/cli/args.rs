@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::failure::CliError;
 use super::{
-    backup, dead_letter, demo, drain, explain, forget, held, ingest, init, retention, run, sandbox, status,
-    suite,
+    backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, retention, run, sandbox,
+    status, suite,
 };
 use crate::buffer::{BufferError, Selection};
 use crate::delivery::Sequence;
@@ -63,6 +63,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Suite(suite::Command),
     Ingest(ingest::Args),
+    #[command(subcommand)]
+    Pull(pull::Command),
     Drain(drain::Args),
     Run(run::Args),
     Explain(explain::Args),

@@ -11,6 +11,7 @@ use super::settings::SettingsError;
 use crate::buffer::BufferError;
 use crate::collection::CollectionError;
 use crate::drain::DrainError;
+use crate::esm::EsmError;
 use crate::ingest::IngestError;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
@@ -37,6 +38,9 @@ pub(super) enum CliError {
     /// The sandbox did not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A report could not be had.
+    #[error(transparent)]
+    Esm(#[from] EsmError),
     /// The HTTP collector did not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -135,6 +139,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         }
         CliError::Sandbox(error) => judge_sandbox(error),
         CliError::Serve(error) => judge_serve(error),
+        CliError::Esm(error) => judge_esm(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
         CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
         CliError::File { .. } => {
@@ -205,6 +210,29 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
         }
         SandboxError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
     }
+}
+
+fn judge_esm(error: &EsmError) -> (Exit, String) {
+    let (exit, advice) = match error {
+        EsmError::File { .. } | EsmError::BadUrl { .. } => {
+            (Exit::Usage, "correct it, or the key that names it")
+        }
+        EsmError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        EsmError::Unreachable { .. } => {
+            (Exit::Failed, "check the way to that host, and run it again: what is stored stays once")
+        }
+        EsmError::Refused { status: 401 | 403, .. } => (
+            Exit::Failed,
+            "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file",
+        ),
+        EsmError::Refused { status: 404, .. } => {
+            (Exit::Usage, "correct esm.url or esm.group_by: follow the drill-down links of the API")
+        }
+        EsmError::Refused { .. } | EsmError::Unreadable { .. } => {
+            (Exit::Failed, "see what the answer says; run it again later: what is stored stays once")
+        }
+    };
+    (exit, advice.to_owned())
 }
 
 fn judge_serve(error: &ServeError) -> (Exit, String) {

@@ -23,6 +23,7 @@ mod log;
 mod output;
 mod pass;
 mod progress;
+mod pull;
 mod retention;
 mod run;
 mod sandbox;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Ingest(args) => ingest::run(args, &context),
         Command::Drain(args) => drain::run(args, &context),
         Command::Run(args) => run::run(args, &context),
+        Command::Pull(command) => pull::run(command, &context),
         Command::Explain(args) => explain::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),

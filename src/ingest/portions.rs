@@ -67,9 +67,9 @@ pub(super) enum InputEnd {
         /// Its keys that belong to no event.
         unknown: UnknownKeys,
         /// What became of its exchanges, where it holds them.
-        exchanges: Option<ExchangeSummary>,
+        exchanges: Option<Box<ExchangeSummary>>,
         /// What it held beside its events, where it is a report.
-        esm: Option<EsmSummary>,
+        esm: Option<Box<EsmSummary>>,
     },
 }
 
@@ -147,7 +147,8 @@ fn read_input(
     portion.changes = open.reader.take_changes();
     portion.note_position(&open);
     let unknown = open.reader.unknown_keys().clone();
-    let (exchanges, esm) = (open.reader.exchanges().cloned(), open.reader.esm().cloned());
+    let exchanges = open.reader.exchanges().cloned().map(Box::new);
+    let esm = open.reader.esm().cloned().map(Box::new);
     portion.feed = if esm.is_some() { Feed::Esm } else { Feed::Events };
     portion.end = Some(InputEnd::Read { result, unknown, exchanges, esm });
     send(portion)

@@ -6,6 +6,7 @@
 //! GET  /sandbox/violations                       broken rules, the first 10000 with their details
 //! POST /sandbox/reset                            forgets hits, counts and violations; settings and faults stay
 //! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
+//! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"forget_tokens_after":1}
 //! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
 //! ```
 
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::collector::Collector;
+use super::esm::EsmSettings;
 use super::faults::FaultPlan;
 use super::reply::{self, ReplyBody};
 use super::rules::Violation;
@@ -102,6 +104,12 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
             collector.set_plan(plan);
             answer
         }
+        (&Method::PUT, "esm") => {
+            let settings: EsmSettings = parsed(body).await?;
+            let answer = json(&settings);
+            collector.esm().set(settings);
+            answer
+        }
         (&Method::PUT, path) => match path.strip_prefix("suites/").map(str::parse::<Rsid>) {
             Some(Ok(rsid)) => {
                 let settings: SuiteSettings = parsed(body).await?;
@@ -117,7 +125,7 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
 
 fn unknown(method: &Method, path: &str) -> Complaint {
     let error = format!(
-        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, POST reset, PUT suites/RSID, faults"
+        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, POST reset, PUT suites/RSID, esm, faults"
     );
     Complaint::new(StatusCode::NOT_FOUND, error)
 }

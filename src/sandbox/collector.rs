@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Judge;
+use super::esm::EsmState;
 use super::faults::{FaultDice, FaultPlan};
 use super::store::Store;
 use super::wire::WireControl;
@@ -29,6 +30,7 @@ pub(super) enum Door {
 #[derive(Debug)]
 pub(super) struct Collector {
     store: Mutex<Store>,
+    esm: Mutex<EsmState>,
     /// Told of every acceptance that someone waits for, and of every change of the door.
     changed: Condvar,
     pub(super) door: watch::Sender<Door>,
@@ -44,6 +46,7 @@ impl Collector {
         let door = door_of(store.dice.plan());
         Collector {
             store: Mutex::new(store),
+            esm: Mutex::default(),
             changed: Condvar::new(),
             door: watch::Sender::new(door),
             actual_door: watch::Sender::new(Door::Open),
@@ -56,6 +59,11 @@ impl Collector {
     /// The store. A test that panicked while it held the lock has changed nothing by halves that anyone could still use.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clients of reports.
+    pub(super) fn esm(&self) -> MutexGuard<'_, EsmState> {
+        self.esm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells those who wait for an acceptance, if there are any.

@@ -24,6 +24,7 @@ mod admin;
 mod collector;
 mod dia;
 mod document;
+mod esm;
 mod events_variable;
 mod fault_syntax;
 mod faults;

@@ -146,6 +146,30 @@ pub(super) fn unread(response_type: u8, is_post: bool) -> Option<Response<ReplyB
     Some(response)
 }
 
+/// A document of this media type, perhaps packed.
+pub(super) fn document(media: &'static str, body: Vec<u8>, is_gzip: bool) -> Response<ReplyBody> {
+    let mut response =
+        reply(StatusCode::OK, HeaderValue::from_static(media), ReplyBody::Whole(Bytes::from(body)));
+    if is_gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// A text that says why.
+pub(super) fn plain(
+    status: StatusCode,
+    why: String,
+    retry_after_seconds: Option<u32>,
+) -> Response<ReplyBody> {
+    let mut response =
+        reply(status, HeaderValue::from_static("text/plain"), ReplyBody::Whole(Bytes::from(why)));
+    if let Some(seconds) = retry_after_seconds {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
 /// JSON of the sandbox's own interface.
 pub(super) fn json(status: StatusCode, body: String) -> Response<ReplyBody> {
     reply(status, APPLICATION_JSON, ReplyBody::Whole(Bytes::from(body)))

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::admin;
 use super::collector::{Collector, Door, Line};
 use super::dia::{self, Broken};
+use super::esm;
 use super::reply::ReplyBody;
 use super::wire::{Wire, WireControl};
 
@@ -210,6 +211,8 @@ async fn answer(
     line.begin();
     let response = if request.uri().path().starts_with(admin::PREFIX) {
         Ok(admin::answer(collector, request).await)
+    } else if esm::is_ours(request.uri().path()) {
+        Ok(esm::answer(collector, request).await)
     } else {
         dia::answer(collector, line, request).await
     };

@@ -23,6 +23,8 @@ const COMMANDS: [&[&str]; 32] = [
     &["suite", "export"],
     &["suite", "import"],
     &["ingest"],
+    &["pull"],
+    &["pull", "esm"],
     &["drain"],
     &["run"],
     &["explain"],

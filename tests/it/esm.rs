@@ -1,11 +1,14 @@
 //! Reports of Entitlement Service Monitoring, from files and from the sandbox: each count once, corrections told, no mixing.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 
+use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
 use crate::fixture;
-use crate::program::Program;
+use crate::program::{Program, done};
 
 /// A report of one hour with one record.
 fn report(hour: &str, metrics: &Value) -> String {
@@ -195,4 +198,164 @@ fn events_and_their_sums_are_never_mixed_for_a_requestor() {
     assert!(done.err.contains("both events one by one and ESM reports"), "{}", done.err);
     assert_eq!(units(&sums_first), 4 + 1);
     assert_eq!(sums_first.run(&["status", "--verify"]).code, 0);
+}
+
+/// A program whose ESM is a sandbox, with a statement and settings.
+fn pulling(sandbox: &Handle, settings: &str) -> Program {
+    let url = sandbox.url();
+    let program = Program::with(&format!(
+        "[log]\nlevel = \"trace\"\n[esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{url}\"\n\
+         software_statement_file = \"statement\"\n{settings}"
+    ));
+    program.write("statement", "STATEMENT.of.tests\n");
+    program
+}
+
+fn set(sandbox: &Handle, settings: &Value) {
+    let body = settings.to_string();
+    let mut socket = std::net::TcpStream::connect(sandbox.address()).expect("a connection");
+    write!(
+        socket,
+        "PUT /sandbox/esm HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+const SPAN: [&str; 6] = ["pull", "esm", "--from", "2026-11-10", "--to", "2026-11-12"];
+
+#[test]
+fn hours_are_pulled_once_and_corrections_by_their_increase() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let program = pulling(&sandbox, "");
+    let (code, document) = program.json(&SPAN);
+    assert_eq!(code, 0, "{document}");
+    // 48 hours of 4 rows, 9 of 12 metrics each are events.
+    assert_eq!(
+        (&document["reports"], &document["total"]["stored"]),
+        (&json!(2), &json!(48 * 4 * 9)),
+        "{document}"
+    );
+    assert_eq!(
+        document["esm"]["skipped_metrics"].as_object().expect("names").keys().collect::<Vec<_>>(),
+        ["authz-latency", "authz-rejected", "unique-accounts"]
+    );
+    let before = units(&program);
+    assert_eq!(program.json(&SPAN).1["total"]["stored"], 0, "the same hours again add nothing");
+
+    set(&sandbox, &json!({"add": {"2026-11-10T08": 5, "2026-11-11T09": -3}}));
+    let (code, document) = program.json(&SPAN);
+    assert_eq!((code, &document["total"]["stored"]), (0, &json!(9)), "{document}");
+    assert_eq!(units(&program), before + 9 * 5);
+    assert_eq!((&document["esm"]["decreases"], &document["esm"]["decreased_units"]), (&json!(9), &json!(27)));
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+
+    let one = [&SPAN[..], &["--requestor", "OTHER"]].concat();
+    let fresh = pulling(&sandbox, "");
+    assert_eq!(fresh.json(&one).1["total"]["stored"], json!(48 * 9));
+}
+
+#[test]
+fn credentials_are_had_once_and_a_refused_token_anew() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let program = pulling(&sandbox, "");
+    let mut written = Vec::new();
+    for round in 0..3 {
+        let done = program.run(&SPAN);
+        assert_eq!(done.code, 0, "{round} {done:?}");
+        assert_eq!(done.err.contains("client credentials were had"), round == 0, "{}", done.err);
+        written.push(format!("{}{}", done.out, done.err));
+    }
+    let path = program.path("esm-client.json");
+    let mode = std::fs::metadata(&path).expect("credentials").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+
+    // In the middle of a pull every token is forgotten: one more is had. A server that is busy is asked again.
+    set(&sandbox, &json!({"forget_tokens_after": 1, "refuse_next": 1}));
+    let done = program.run(&SPAN);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.err.matches("is refused, and is had anew").count(), 1, "{}", done.err);
+    assert_eq!(done.err.matches("asking again").count(), 1, "{}", done.err);
+    written.push(format!("{}{}", done.out, done.err));
+
+    // Credentials that nobody knows are refused in Adobe's words, without a word of theirs.
+    program.write("esm-client.json", "{\"client_id\":\"client-77\",\"client_secret\":\"secret-of-nobody\"}");
+    let done = program.run(&SPAN);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains("refuses an access token with status 400: invalid_client"), "{}", done.err);
+    written.push(format!("{}{}", done.out, done.err));
+    program.write("esm-client.json", "{\"client_id\":\"secret-of-nobody");
+    let done = program.run(&SPAN);
+    assert_eq!(done.code, 2, "{done:?}");
+    written.push(format!("{}{}", done.out, done.err));
+    for text in &written {
+        for secret in ["STATEMENT", "secret-of", "token-1", "token-2"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_full_report_is_fetched_in_shorter_parts() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    let whole = pulling(&sandbox, "");
+    assert_eq!(whole.run(&SPAN).code, 0);
+    // 24 hours of 4 rows do not fit into 20.
+    let parts = pulling(&sandbox, "rows = 20\n");
+    let (code, document) = parts.json(&SPAN);
+    assert_eq!(code, 0, "{document}");
+    assert!(document["reports"].as_u64() > Some(8), "{document}");
+    assert_eq!(units(&parts), units(&whole));
+    let never = pulling(&sandbox, "rows = 4\n");
+    let done = never.run(&SPAN);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.err.contains("2026-11-10 00:00:00 has all 4 rows") && done.err.contains("raise esm.rows"),
+        "{}",
+        done.err
+    );
+    assert_eq!(units(&never), 0);
+}
+
+#[test]
+fn what_cannot_be_pulled_says_why() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
+    for (settings, arguments, code, why) in [
+        ("group_by = \"planet\"\n", &SPAN[..], 2, "status 404: no such drill-down"),
+        ("software_statement_file = \"nowhere\"\n", &SPAN[..], 2, "esm.software_statement_file"),
+        ("", &["pull", "esm", "--from", "2026-11-12", "--to", "2026-11-10"], 2, "--from before --to"),
+        (
+            "",
+            &["pull", "esm", "--from", "2036-11-12", "--to", "2036-11-13"],
+            2,
+            "no span of hours that are over",
+        ),
+        ("", &["pull", "esm", "--from", "yesterday"], 2, "is no hour"),
+    ] {
+        let program = pulling(&sandbox, "");
+        let config = std::fs::read_to_string(program.path("c.toml")).expect("a configuration");
+        let config = match settings.split_once(" = ") {
+            Some((key, _)) => {
+                config.lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n")
+            }
+            None => config,
+        };
+        program.write("c.toml", &format!("{config}\n{settings}"));
+        let done = program.run(arguments);
+        assert_eq!(done.code, code, "{done:?}");
+        assert!(done.err.contains(why), "{why}: {}", done.err);
+    }
+    let program = pulling(&sandbox, "");
+    sandbox.shutdown();
+    let mut command = program.command(&SPAN);
+    command.env("NO_PROXY", "*");
+    let gone = done(command);
+    assert_eq!(gone.code, 1, "{gone:?}");
+    assert!(gone.err.contains("cannot be had from 127.0.0.1"), "{}", gone.err);
+    program.write("c.toml", "[esm]\nurl = \"http://mgmt.example/esm/v3\"\n");
+    let clear = program.run(&SPAN);
+    assert!(clear.code == 2 && clear.err.contains("secrets in clear"), "{clear:?}");
 }

@@ -1,0 +1,215 @@
+//! `pull`: fetches from Adobe what it counted.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::output;
+use super::table::Table;
+use crate::buffer::Buffer;
+use crate::config::EsmConfig;
+use crate::esm::{EsmClient, EsmOptions};
+use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
+use crate::readers::Format;
+use crate::readers::esm::EsmSummary;
+
+/// Hours that are fetched where no span is named: so long Adobe is likely to correct a count.
+const HOURS_DEFAULT: i64 = 48;
+/// Hours of one report: a day.
+const HOURS_AT_ONCE: i64 = 24;
+
+/// Fetches what Adobe Pass counted.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Fetches reports of Entitlement Service Monitoring by hour, and stores their counts as events.
+    ///
+    /// An hour that is fetched again adds only what its counts have grown by since. Events of a requestor come either from
+    /// here or one by one from another source, never from both. Times are those of the reports, see esm.timezone.
+    #[command(after_help = "\
+Exit status:
+  0  done
+  1  a report could not be had; those before it are stored
+  3  records were rejected
+
+Examples:
+  passbridge pull esm
+  passbridge pull esm --from 2026-11-01 --to 2026-11-08 --requestor REF30")]
+    Esm(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The first hour, such as 2026-11-10 or 2026-11-10T08. By default 48 hours before the last.
+    #[arg(long, value_name = "HOUR", value_parser = hour)]
+    from: Option<NaiveDateTime>,
+    /// The hour after the last one. By default the hour that has just begun.
+    #[arg(long, value_name = "HOUR", value_parser = hour)]
+    to: Option<NaiveDateTime>,
+    /// Only the counts of these requestors.
+    #[arg(long = "requestor", value_name = "ID")]
+    requestors: Vec<String>,
+}
+
+fn hour(text: &str) -> Result<NaiveDateTime, String> {
+    let (date, hour) = text.split_once('T').unwrap_or((text, "00"));
+    let hour = hour.trim_end_matches(":00");
+    let date = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok();
+    let at = date.zip(hour.parse().ok()).and_then(|(date, hour)| date.and_hms_opt(hour, 0, 0));
+    at.ok_or_else(|| format!("{text:?} is no hour, such as 2026-11-10 or 2026-11-10T08"))
+}
+
+/// What was fetched.
+#[derive(Debug, Default, Serialize)]
+struct PullReport {
+    /// The first hour, and the one after the last, on the clock of the reports.
+    from: String,
+    to: String,
+    reports: u64,
+    total: Counts,
+    esm: EsmSummary,
+}
+
+impl fmt::Display for PullReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["reports", "counts", "stored", "duplicates", "rejected"]);
+        let Counts { read, stored, duplicates, rejected, .. } = self.total;
+        table.row(&[&self.reports, &read, &stored, &duplicates, &rejected]);
+        write!(out, "from {} to {}\n{table}", self.from, self.to)
+    }
+}
+
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    let Command::Esm(args) = command;
+    let settings = context.settings()?;
+    let config = &settings.config.esm;
+    let now = DateTime::<Utc>::from(context.clock.now()).with_timezone(&config.timezone.0).naive_local();
+    let this_hour = now.date().and_hms_opt(now.hour(), 0, 0).unwrap_or(now);
+    let to = args.to.unwrap_or(this_hour);
+    let from = args.from.unwrap_or(to - TimeDelta::hours(HOURS_DEFAULT));
+    if from >= to || to > this_hour + Days::new(1) {
+        return Err(CliError::Refused {
+            what: format!("from {from} to {to} is no span of hours that are over"),
+            advice: "give --from before --to, both on the clock of the reports".to_owned(),
+        });
+    }
+    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+    let ingest = super::ingest::options(&settings, FormatChoice::Is(Format::Esm), &context.clock);
+    let mut pull = Pull {
+        client: EsmClient::new(options(config, &args.requestors))?,
+        intake: Intake::new(buffer, ingest)?,
+        rows: u64::from(config.rows),
+        report: PullReport { from: from.to_string(), to: to.to_string(), ..PullReport::default() },
+    };
+    let pulled = super::runtime()?.block_on(pull.span(from, to));
+    pull.tell();
+    if pull.report.reports > 0 || pulled.is_ok() {
+        context.form.report(&pull.report)?;
+    }
+    pulled?;
+    Ok(if pull.report.total.rejected + pull.report.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
+}
+
+fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
+    EsmOptions {
+        url: config.url.clone(),
+        dcr_url: config.dcr_url.clone(),
+        software_statement_file: config.software_statement_file.clone(),
+        credentials_file: config.credentials_file.clone(),
+        group_by: config.group_by.clone(),
+        rows: config.rows,
+        requestors: requestors.to_vec(),
+        request_timeout: Duration::from_secs(config.request_timeout_seconds),
+    }
+}
+
+struct Pull {
+    client: EsmClient,
+    intake: Intake,
+    rows: u64,
+    report: PullReport,
+}
+
+impl Pull {
+    /// Fetches a span in parts, each small enough to be whole.
+    async fn span(&mut self, from: NaiveDateTime, to: NaiveDateTime) -> Result<(), CliError> {
+        let mut parts = Vec::new();
+        let mut start = from;
+        while start < to {
+            let end = to.min(start + TimeDelta::hours(HOURS_AT_ONCE));
+            parts.push((start, end));
+            start = end;
+        }
+        parts.reverse();
+        while let Some((start, end)) = parts.pop() {
+            let body = self.client.report(start, end).await?;
+            let hours = (end - start).num_hours();
+            if rows_of(&body) >= self.rows {
+                if hours <= 1 {
+                    return Err(CliError::Refused {
+                        what: format!(
+                            "the report of {start} has all {} rows that it may have, so others are missing; it was not stored",
+                            self.rows
+                        ),
+                        advice: "raise esm.rows, or take fewer dimensions into esm.group_by".to_owned(),
+                    });
+                }
+                let middle = start + TimeDelta::hours(hours / 2);
+                parts.extend([(middle, end), (start, middle)]);
+                continue;
+            }
+            self.store(body)?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, body: Vec<u8>) -> Result<(), CliError> {
+        let submission = Submission { path: "pull esm".to_owned(), format: Format::Esm, body };
+        let Some(taken) = self.intake.take(vec![submission]).pop() else { return Ok(()) };
+        let receipt = taken.map_err(|error| CliError::Refused {
+            what: format!("a report was not stored: it {error}"),
+            advice: match error {
+                SubmissionError::TooLong => {
+                    "lower esm.rows, so that reports are fetched in shorter parts".to_owned()
+                }
+                _ => "see the log above, and run it again: what is stored stays once".to_owned(),
+            },
+        })?;
+        self.report.reports += 1;
+        self.report.total.add(&receipt.counts);
+        for error in &receipt.errors {
+            output::note(format_args!("warning: record {}: {}", error.line, error.reason));
+        }
+        if let Some(esm) = &receipt.esm {
+            self.report.esm.add(esm);
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let EsmSummary { skipped_metrics, decreases, decreased_units, .. } = &self.report.esm;
+        if !skipped_metrics.is_empty() {
+            let metrics: Vec<_> = skipped_metrics.keys().map(String::as_str).collect();
+            output::note(format_args!("no event stands for {}; these were passed over", metrics.join(", ")));
+        }
+        if *decreases > 0 {
+            output::note(format_args!(
+                "warning: {decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
+            ));
+        }
+    }
+}
+
+/// How many rows a report has; what cannot be read has none, and is refused where it is stored.
+fn rows_of(body: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Rows {
+        report: Vec<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Rows>(body).map_or(0, |rows| rows.report.len() as u64)
+}

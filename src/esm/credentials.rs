@@ -1,0 +1,73 @@
+//! The secrets of Dynamic Client Registration, on disk: the statement that is given, and the credentials that are kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::EsmError;
+
+/// What a registered client is known by. Has no `Debug`: it must reach no message.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Credentials {
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+}
+
+impl Credentials {
+    /// What was kept; `None` where nothing was.
+    pub(super) fn read(path: &Path) -> Result<Option<Credentials>, EsmError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refuse("esm.credentials_file", path, error.to_string())),
+        };
+        // serde's own texts may quote a value.
+        let credentials = serde_json::from_slice(&text).map_err(|_| {
+            let why = "it is no JSON object with client_id and client_secret; remove it to register anew";
+            refuse("esm.credentials_file", path, why.to_owned())
+        })?;
+        Ok(Some(credentials))
+    }
+
+    /// Keeps them for their owner's eyes: whole or not at all, whatever happens meanwhile.
+    pub(super) fn keep(&self, path: &Path) -> Result<(), EsmError> {
+        let text = serde_json::to_vec(self).expect("texts always serialise");
+        let write = || -> io::Result<()> {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".new");
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&name, path)?;
+            File::open(
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            )?
+            .sync_all()
+        };
+        write().map_err(|error| refuse("esm.credentials_file", path, error.to_string()))
+    }
+}
+
+/// The software statement, as the TVE Dashboard gives it.
+pub(super) fn software_statement(path: &Path) -> Result<String, EsmError> {
+    let refuse = |why: String| refuse("esm.software_statement_file", path, why);
+    if path.as_os_str().is_empty() {
+        return Err(refuse(
+            "no file is named; the TVE Dashboard gives the statement of a registered application".to_owned(),
+        ));
+    }
+    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let statement = text.trim();
+    if statement.is_empty() || statement.contains(char::is_whitespace) {
+        return Err(refuse("it holds no single word; a statement is one long word with dots".to_owned()));
+    }
+    Ok(statement.to_owned())
+}
+
+fn refuse(key: &'static str, path: &Path, why: String) -> EsmError {
+    EsmError::File { key, path: path.to_owned(), why }
+}
