@@ -23,6 +23,7 @@ Questions to it, in JSON:
   GET  /sandbox/summary       what Analytics would count
   GET  /sandbox/hits?rsid=    the hits that were accepted
   GET  /sandbox/violations    the rules that requests broke
+  PUT  /sandbox/esm           what ESM reports show: {\"add\":{\"2026-11-10T08\":5}} corrects an hour
   POST /sandbox/reset         forgets what it has counted
 
 Examples:

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{bare_command, done};
+use crate::program::{Program, bare_command, done};
+use crate::serve::Listening;
 use crate::support::sandbox;
 
 /// Where the README's stand-in listens.
@@ -35,6 +36,32 @@ fn the_steps_by_hand_work_as_written() {
         assert_eq!(done.code, 0, "{line}: {done:?}");
     }
     assert_eq!(sandbox.accepted_count(), 22, "20 events, one of them counts three times");
+}
+
+#[test]
+fn what_the_readme_posts_is_stored_as_it_says() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let (_, section) = readme.split_once("\n## Posting events").expect("the heading");
+    let (_, toml) = section.split_once("```toml\n").expect("a configuration");
+    let (toml, _) = toml.split_once("```").expect("its end");
+    let program = Program::with(&toml.replace("127.0.0.1:8090", "127.0.0.1:0"));
+    program.write("tokens", "a-token-of-the-readme\n");
+    let line = commands_below("\n## Posting events").join(" ");
+    let (_, header) = line.split_once("-H \"").expect("a header");
+    let (header, rest) = header.split_once("\" ").expect("its end");
+    let header = header.replace("$(head -1 tokens)", "a-token-of-the-readme");
+    let (_, rest) = rest.split_once("--data-binary @").expect("a body");
+    let (body, url) = rest.split_once(' ').expect("an address");
+    let body = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(body)).expect("the body");
+    let path = url.trim().strip_prefix("http://127.0.0.1:8090").expect("the address of the configuration");
+    let server = Listening::start(&program);
+    let reply = server.ask(path, &format!("{header}\r\n"), &body);
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let (_, shown) = section.split_once("`{\"read\"").expect("the receipt");
+    let (shown, _) = shown.split_once('`').expect("its end");
+    let shown: serde_json::Value = serde_json::from_str(&format!("{{\"read\"{shown}")).expect("JSON");
+    assert_eq!(reply.document, shown);
 }
 
 #[test]
