@@ -10,7 +10,9 @@ use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::delivery::Sequence;
 use passbridge::event::{Instant, PassEvent, Property};
-use passbridge::ingest::{FormatChoice, IngestOptions, IngestSummary, InputPath, Origin, load, preview};
+use passbridge::ingest::{
+    FormatChoice, IngestOptions, IngestSummary, InputPath, Origin, Warning, load, preview,
+};
 use passbridge::readers::Format;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -65,6 +67,36 @@ fn told(event: &PassEvent, origin: Origin) -> Value {
         }
     }
     Value::Object(line)
+}
+
+/// The published samples of each of the 13 endpoints; `fixtures/rest-v2/samples/README.md` says which line is which.
+#[test]
+fn every_published_sample_gives_the_events_of_its_list() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let mut stems = fixture::stems("rest-v2/samples");
+    stems.remove("README");
+    assert_eq!(stems.len(), 13, "{stems:?}");
+    let mut wrong = Vec::new();
+    for stem in stems {
+        let path = fixture::path(&format!("rest-v2/samples/{stem}.ndjson"));
+        let mut found = BTreeSet::new();
+        let summary = preview(&[InputPath::new(&path)], &options(dir.path()), &mut |event, origin| {
+            found.insert(told(event, origin).to_string());
+            ControlFlow::Continue(())
+        });
+        assert!(summary.failures.is_empty(), "{stem}: {:?}", summary.failures);
+        for warning in &summary.warnings {
+            if let Warning::Rejected { line, .. } = warning {
+                found.insert(serde_json::json!({"line": line, "rejected": true}).to_string());
+            }
+        }
+        let list = fs::read_to_string(path.with_extension("expected")).expect("a list");
+        let expected: BTreeSet<String> =
+            list.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON").to_string()).collect();
+        wrong.extend(expected.difference(&found).map(|line| format!("{stem}: not found {line}")));
+        wrong.extend(found.difference(&expected).map(|line| format!("{stem}: not expected {line}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
