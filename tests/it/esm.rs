@@ -54,8 +54,8 @@ fn a_report_gives_the_same_events_in_every_form() {
     let expected: BTreeSet<String> =
         list.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON").to_string()).collect();
     let mut identities = BTreeSet::new();
-    for form in ["json", "xml", "csv"] {
-        let path = fixture::path(&format!("esm/hour.{form}"));
+    for form in ["hour.json", "hour.xml", "hour.csv"] {
+        let path = fixture::path(&format!("esm/{form}"));
         let found = events(&program, &[path.to_str().expect("UTF-8")]);
         let lines: BTreeSet<String> = found.iter().map(told).collect();
         assert_eq!(lines, expected, "{form}");
