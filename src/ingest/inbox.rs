@@ -2,11 +2,11 @@
 
 use super::portions::Reject;
 use super::rejects::Rejects;
-use super::summary::{FirstLine, Tally, conflict_reason, mixed_reason};
+use super::summary::{FirstLine, Tally, conflict_reason};
 use super::{IngestError, IngestOptions, IngestSummary, Observer, Progress, check_free_disk};
 use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, NewEvent, StoreReport};
-use crate::readers::Excerpt;
 use crate::readers::ndjson::LineParser;
+use crate::readers::{Excerpt, RejectReason};
 
 /// How the inbox is named where a file has its path.
 const INBOX: &str = "inbox";
@@ -100,7 +100,7 @@ impl Take<'_> {
         for event in report.mixed.iter().map(|index| &events[*index]) {
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
             let body = row.map_or(&b""[..], |row| &row.body);
-            let reason = mixed_reason(event.requestor_id.as_str());
+            let reason = RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string();
             let reject = Reject::new(INBOX, event.line, &Excerpt::of(body), reason);
             self.rejects.write([reject.kept.as_str()].into_iter())?;
             self.tally.rejected(0, reject.line, reject.reason);

@@ -244,6 +244,11 @@ mod tests {
             ("csv", Auto, "{", Some(Format::Ndjson)),
             ("a.csv", Auto, "\u{feff}", None),
             ("a.csv", Auto, " \n", None),
+            ("a.json", Auto, "{\"event\":\"authz_ok\",\"resource_id\":\"report\"}", Some(Format::Ndjson)),
+            ("a.json", Auto, "{\n \"_links\" : {", Some(Format::Esm)),
+            ("a.json", Auto, "{ \"report\" : [ {", Some(Format::Esm)),
+            ("a.csv", Auto, "Year,Month,day,hour", Some(Format::Esm)),
+            ("a.xml", Auto, "<?xml version=\"1.0\"?>\n<resource href", Some(Format::Esm)),
         ] {
             let found = format_of(&InputPath::new(name), choice, start.as_bytes()).expect(name);
             assert_eq!(found, expected, "{name} {start:?}");

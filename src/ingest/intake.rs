@@ -11,14 +11,14 @@ use serde_json::value::RawValue;
 use super::memory::{self, Source};
 use super::portions::Reject;
 use super::rejects::Rejects;
-use super::summary::{Counts, FirstLine, conflict_reason, mixed_reason};
+use super::summary::{Counts, FirstLine, conflict_reason};
 use super::{IngestError, IngestOptions, canonical_text};
 use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
 use crate::readers::esm::EsmSummary;
 use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, UnknownKeys};
+use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, RejectReason, UnknownKeys};
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -241,7 +241,7 @@ impl Intake {
 
     fn keep_mixed(&mut self, sorted: &mut Sorted, report: &StoreReport) -> Result<(), IngestError> {
         for event in report.mixed.iter().map(|index| &sorted.events[*index]) {
-            let reason = mixed_reason(event.requestor_id.as_str());
+            let reason = RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string();
             let text = canonical_text(event);
             sorted.rejects.push(Reject::new(&sorted.path, event.line, &Excerpt::of(text.as_bytes()), reason));
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::{IngestError, IngestOptions};
 use crate::buffer::{Buffer, BufferError, Feed, MemoryReader, MemoryRow};
 use crate::readers::ReaderOptions;
-use crate::readers::memory::{Keyring, Memory, MemoryChange, MemoryKey, Recollection};
+use crate::readers::memory::{FeedKind, Keyring, Memory, MemoryChange, MemoryKey, Recollection};
 use crate::readers::rest_v2::RestV2Options;
 
 /// The secret of a preview without a buffer: its identities are for looking at, and no ingest gives the same ones.
@@ -42,9 +42,12 @@ impl Memory for Stored {
         Ok(self.0.body(&key.0).map_err(|error: BufferError| Box::new(error))?)
     }
 
-    fn has_event_feed(&mut self, requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+    fn feed(&mut self, requestor_id: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>> {
         let feed = self.0.feed(requestor_id).map_err(|error: BufferError| Box::new(error))?;
-        Ok(feed == Some(Feed::Events))
+        Ok(feed.map(|feed| match feed {
+            Feed::Events => FeedKind::Events,
+            Feed::Esm => FeedKind::Esm,
+        }))
     }
 }
 

@@ -33,10 +33,10 @@ use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
 use crate::readers::rest_v2::ServiceKeys;
-use crate::readers::{Excerpt, Format, ReadError, ReaderOptions};
+use crate::readers::{Excerpt, Format, ReadError, ReaderOptions, RejectReason};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
-use summary::{Tally, conflict_reason, mixed_reason};
+use summary::{Tally, conflict_reason};
 
 /// Which format the inputs have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -321,7 +321,7 @@ impl Load<'_> {
                 self.tally.path(input),
                 event.line,
                 &Excerpt::of(text.as_bytes()),
-                mixed_reason(event.requestor_id.as_str()),
+                RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string(),
             );
             self.rejects.write([reject.kept.as_str()].into_iter())?;
             self.tally.rejected(input, reject.line, reject.reason);

@@ -159,13 +159,6 @@ pub(super) fn conflict_reason(first: &FirstLine) -> String {
     format!("has the event_id of {which} and other content; the first one stays")
 }
 
-/// What a mixture of feeds is, for people.
-pub(super) fn mixed_reason(requestor_id: &str) -> String {
-    format!(
-        "is of requestor {requestor_id:?}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
-    )
-}
-
 /// An input that could not be read to its end; the whole lines before the break are stored.
 #[derive(Debug)]
 pub struct InputFailure {

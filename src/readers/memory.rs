@@ -46,10 +46,17 @@ pub trait Memory {
     /// The body of a row.
     fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>>;
 
-    /// Whether a requestor's events come in one by one.
-    fn has_event_feed(&mut self, _requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
-        Ok(false)
-    }
+    /// How a requestor's events come in, once any did; that never changes.
+    fn feed(&mut self, requestor_id: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>>;
+}
+
+/// How a requestor's events come in. The two count the same things, so a requestor has one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedKind {
+    /// One by one.
+    Events,
+    /// As the sums of ESM.
+    Esm,
 }
 
 /// Digests what must not be kept in clear. One secret per deployment makes them useless elsewhere.
@@ -88,6 +95,8 @@ pub struct Recollection {
     /// `None` where nothing is ever stored.
     stored: Option<Box<dyn Memory>>,
     rows: HashMap<MemoryKey, Row>,
+    /// The feeds that are known.
+    feeds: HashMap<String, FeedKind>,
     /// What changed since it was last taken, in order of the first change.
     changed: Vec<MemoryKey>,
     generation: u32,
@@ -115,6 +124,7 @@ impl Recollection {
         Recollection {
             stored,
             rows: HashMap::new(),
+            feeds: HashMap::new(),
             changed: Vec::new(),
             generation: 0,
             latest,
@@ -130,9 +140,16 @@ impl Recollection {
         }
     }
 
-    /// Whether a requestor's events come in one by one, so that sums of them would count them again.
-    pub fn has_event_feed(&mut self, requestor_id: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
-        self.stored.as_mut().map_or(Ok(false), |stored| stored.has_event_feed(requestor_id))
+    /// How a requestor's events come in, once any did.
+    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>> {
+        if let Some(feed) = self.feeds.get(requestor_id) {
+            return Ok(Some(*feed));
+        }
+        let feed = self.stored.as_mut().map_or(Ok(None), |stored| stored.feed(requestor_id))?;
+        if let Some(feed) = feed {
+            self.feeds.insert(requestor_id.to_owned(), feed);
+        }
+        Ok(feed)
     }
 
     /// Sets a row, or forgets it.
@@ -212,6 +229,10 @@ mod tests {
         struct Empty;
         impl Memory for Empty {
             fn recall(&mut self, _: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+                Ok(None)
+            }
+
+            fn feed(&mut self, _: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>> {
                 Ok(None)
             }
         }

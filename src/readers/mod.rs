@@ -194,6 +194,11 @@ pub enum RejectReason {
     /// A line is no exchange. It says nothing of what stands in it: that may be a secret.
     #[error("is no exchange: {0}")]
     Exchange(String),
+    /// Its requestor's counts come from ESM reports.
+    #[error(
+        "is of requestor {0:?}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
+    )]
+    MixedFeeds(String),
     /// A record of a report cannot be counted.
     #[error("{0}")]
     Esm(String),

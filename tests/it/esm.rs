@@ -194,8 +194,8 @@ fn events_and_their_sums_are_never_mixed_for_a_requestor() {
     assert_eq!(units(&sums_first), 4 + 1);
     let exchanges = fixture::path("rest-v2/login-authorize-logout.ndjson");
     let done = sums_first.run(&["ingest", exchanges.to_str().expect("UTF-8")]);
-    assert_eq!(done.code, 2);
-    assert!(done.err.contains("both events one by one and ESM reports"), "{}", done.err);
+    assert_eq!(done.code, 3);
+    assert!(done.err.contains("whose counts come from ESM reports"), "{}", done.err);
     assert_eq!(units(&sums_first), 4 + 1);
     assert_eq!(sums_first.run(&["status", "--verify"]).code, 0);
 }

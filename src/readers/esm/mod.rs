@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 pub use summary::EsmSummary;
 
-use super::memory::{Keyring, MemoryChange, MemoryKey, Recollection};
+use super::memory::{FeedKind, Keyring, MemoryChange, MemoryKey, Recollection};
 use super::{Excerpt, Line, ReadError, Reader, RejectReason, UnknownKeys};
 use crate::config::EsmConfig;
 use crate::event::{Instant, PassEvent, TimeBounds};
@@ -148,7 +148,7 @@ impl EsmReader {
     fn refusal(&self, count: &Count, now: Instant) -> Result<Option<String>, Failure> {
         let mut memory = self.memory.borrow_mut();
         let requestor = count.requestor_id.as_str();
-        if memory.has_event_feed(requestor)? {
+        if memory.feed(requestor)? == Some(FeedKind::Events) {
             return Ok(Some(format!(
                 "is of requestor {requestor:?}, whose events come in one by one: ESM counts the same ones again, so take one of \
                  the two sources for a requestor"

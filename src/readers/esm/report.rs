@@ -56,7 +56,9 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
     let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start();
     let has = |text: &[u8]| memchr::memmem::find(start, text).is_some();
     match start.first()? {
-        b'{' if has(b"\"report\"") || (has(b"\"_links\"") && has(b"/esm/")) => Some(Kind::Json),
+        b'{' if start[1..].trim_ascii_start().starts_with(b"\"_links\"") || has_list_of_records(start) => {
+            Some(Kind::Json)
+        }
         b'<' if has(b"<resource") => Some(Kind::Xml),
         _ => {
             let header = start.split(|byte| *byte == b'\n').next()?;
@@ -65,6 +67,15 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
             ["year", "month"].iter().all(|name| names.contains(name)).then_some(Kind::Csv)
         }
     }
+}
+
+/// Whether an object has a list named `report`; an event may have that word in a value.
+fn has_list_of_records(start: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"report\"";
+    memchr::memmem::find_iter(start, NAME).any(|at| {
+        let behind = start[at + NAME.len()..].trim_ascii_start().strip_prefix(b":");
+        behind.is_some_and(|value| value.trim_ascii_start().starts_with(b"["))
+    })
 }
 
 /// Reads a report; where it breaks, in lines from 1, and what is wrong.

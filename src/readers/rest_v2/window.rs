@@ -170,6 +170,9 @@ impl Window {
                 let what = "the service provider of its path cannot be a requestor ID".to_owned();
                 return Ok(Some(RejectReason::Exchange(what)));
             }
+            Taken::Mixed(requestor_id) => {
+                return Ok(Some(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
+            }
             Taken::Unreadable(column) => {
                 let what = format!("the body of a success cannot be read from its column {column} on");
                 return Ok(Some(RejectReason::Exchange(what)));

@@ -14,6 +14,7 @@ use super::state::{DAY_MS, Failure, Login, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
 use crate::event::{Draft, EventError, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+use crate::readers::memory::FeedKind;
 
 /// An event and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) enum Taken {
     Refused(EventError),
     /// Its path names what cannot be a requestor.
     NoRequestor,
+    /// The counts of its requestor come from ESM reports.
+    Mixed(RequestorId),
     /// A success whose body cannot be read, from this column on.
     Unreadable(usize),
 }
@@ -64,6 +67,9 @@ pub(super) fn take(
     let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
         return Ok(Taken::NoRequestor);
     };
+    if state.memory.feed(requestor_id.as_str())? == Some(FeedKind::Esm) {
+        return Ok(Taken::Mixed(requestor_id));
+    }
     // What the clock forbids is refused before anything is remembered of it.
     for at in [exchange.started_at, exchange.answered_at] {
         let probe = Draft::derived(EventKind::AuthnRequested, at, requestor_id.clone(), "".into());
