@@ -164,6 +164,7 @@ impl Pull {
                 continue;
             }
             self.store(body)?;
+            tracing::info!(from = %start, to = %end, stored = self.report.total.stored, "a report was pulled");
         }
         Ok(())
     }

@@ -28,7 +28,8 @@ const RUNS_LOOKED_AT: usize = 100;
 ///
 /// Slots missed while the host was down, asleep or busy become one drain. New report suites are seen by the next drain,
 /// without a restart; a changed configuration needs one. A drain that fails is logged and tried again at the next slot.
-/// SIGTERM, SIGINT or SIGHUP lets the requests in flight finish, records them, and exits 0.
+/// Where [serve] in the configuration says so, it listens for HTTP too: /healthz, and other programs that post events or
+/// exchanges. SIGTERM, SIGINT or SIGHUP lets the requests in flight finish, records them, and exits 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}

@@ -2,9 +2,9 @@
 //!
 //! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; the buffer. Out: 202 with what became
 //!   of every line.
-//! - Guarantees: 202 is sent only once the events are durable. Memory is bounded by [`body::WAITING_BYTES_MAX`] however many
-//!   senders there are and whatever they send; a sender that is slow, breaks off or sends rubbish costs nobody else anything
-//!   but its connection. A request that is refused says why, and whether to come again.
+//! - Guarantees: 202 is sent only once the events are durable. Memory is bounded, however many senders there are and
+//!   whatever they send; a sender that is slow, breaks off or sends rubbish costs nobody else anything but its connection. A
+//!   request that is refused says why, and whether to come again.
 //! - Does not know: when a drain runs, report suites, TLS: that is a reverse proxy's work.
 //! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
 //!

@@ -143,6 +143,7 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     refused("year,month,day,hour,mvpd,media-tokens\n2026,11,10,8,M,4\n", "has no requestor-id");
     refused(&format!("{hour},media-tokens\n2026,13,10,8,REF30,4\n"), "which no calendar has");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,four\n"), "\"four\", which is no count");
+    refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,18446744073709551615\n"), "which is no count");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30\n"), "a row has 5 cells, the header 6");
     refused(&format!("{hour},media-tokens\n2036,11,10,8,REF30,4\n"), "ahead");
     refused(

@@ -69,6 +69,20 @@ fn told(event: &PassEvent, origin: Origin) -> Value {
     Value::Object(line)
 }
 
+#[test]
+fn an_exchange_at_the_end_of_time_is_a_reject_like_any_other() {
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("late.ndjson");
+    let line = log().swap_remove(0);
+    let whole: Value = serde_json::from_str(&line).expect("an exchange");
+    let started_at = whole["started_at"].as_str().expect("a start");
+    let late = ["2262-04-11T23:47:16.854Z", "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z"];
+    fs::write(&path, late.map(|late| line.replace(started_at, late) + "\n").concat()).expect("a log");
+    let summary =
+        preview(&[InputPath::new(&path)], &options(dir.path()), &mut |_, _| ControlFlow::Continue(()));
+    assert_eq!((summary.total.read, summary.total.rejected), (3, 3), "{summary:?}");
+}
+
 /// The published samples of each of the 13 endpoints; `fixtures/rest-v2/samples/README.md` says which line is which.
 #[test]
 fn every_published_sample_gives_the_events_of_its_list() {

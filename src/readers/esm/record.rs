@@ -150,8 +150,9 @@ impl Grouping {
                 summary.skipped(name);
                 continue;
             };
-            let total =
-                whole(text).ok_or_else(|| refuse(format!("has {name} {text:?}, which is no count")))?;
+            let total = whole(text)
+                .filter(|total| *total <= TOTAL_MAX)
+                .ok_or_else(|| refuse(format!("has {name} {text:?}, which is no count")))?;
             counts.push(Count {
                 metric,
                 kind,
@@ -193,6 +194,9 @@ impl Count {
         Ok(events)
     }
 }
+
+/// The largest count of an hour: more than mankind could ask for. Above it lies no count, and each million is an event.
+const TOTAL_MAX: u64 = 10_000_000_000;
 
 /// A count as ESM writes it: digits, perhaps with a fraction of zeros.
 fn whole(text: &str) -> Option<u64> {

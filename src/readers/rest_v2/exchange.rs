@@ -277,7 +277,10 @@ impl Exchange {
         Some(Exchange {
             fingerprint,
             started_at: raw.started_at,
-            answered_at: Instant::from_nanos(raw.started_at.nanos() + duration_ms as i64 * 1_000_000),
+            // A day at most, but the start may be the last instant there is.
+            answered_at: Instant::from_nanos(
+                raw.started_at.nanos().saturating_add(duration_ms as i64 * 1_000_000),
+            ),
             duration_ms: has_duration.then_some(duration_ms),
             endpoint: route.endpoint,
             name: route.name.map(Cow::into_owned),

@@ -250,7 +250,9 @@ impl<'a> Derivation<'a> {
         put(Property::ResourceId, facts.resource);
         put(Property::AuthzErrorType, facts.error.map(vocabulary::error_type).as_deref());
         put(Property::TokenType, token_type(kind, facts));
-        put(Property::Ttl, facts.ttl_ms.map(|ms| (ms / 1000).to_string()).as_deref());
+        // What ends before it begins says nothing.
+        let ttl_ms = facts.ttl_ms.filter(|ms| *ms >= 0);
+        put(Property::Ttl, ttl_ms.map(|ms| (ms / 1000).to_string()).as_deref());
         put(
             Property::LatencyMs,
             facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string()).as_deref(),
