@@ -218,6 +218,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     progress.finish();
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
     report.warn();
+    if report.summary.esm.is_some() {
+        super::pull::warn_of_large_counts(&buffer)?;
+    }
     context.form.report(&report)?;
     Ok(report.exit())
 }

@@ -10,14 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::hint;
 use super::output;
 use super::table::Table;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Feed};
 use crate::config::EsmConfig;
 use crate::esm::{EsmClient, EsmOptions};
 use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
+use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
 use crate::readers::esm::EsmSummary;
+use crate::suite::{CountForm, EventIds};
 
 /// Hours that are fetched where no span is named: so long Adobe is likely to correct a count.
 const HOURS_DEFAULT: i64 = 48;
@@ -102,7 +105,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     let ingest = super::ingest::options(&settings, FormatChoice::Is(Format::Esm), &context.clock);
     let mut pull = Pull {
         client: EsmClient::new(options(config, &args.requestors))?,
-        intake: Intake::new(buffer, ingest)?,
+        intake: Intake::new(Arc::clone(&buffer), ingest)?,
         rows: u64::from(config.rows),
         report: PullReport { from: from.to_string(), to: to.to_string(), ..PullReport::default() },
     };
@@ -111,6 +114,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     if pull.report.reports > 0 || pulled.is_ok() {
         context.form.report(&pull.report)?;
     }
+    warn_of_large_counts(&buffer)?;
     pulled?;
     Ok(if pull.report.total.rejected + pull.report.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
 }
@@ -204,6 +208,27 @@ impl Pull {
             ));
         }
     }
+}
+
+/// Names the suites that would make dead letters of the counts that reports have.
+pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), CliError> {
+    let mut feeds = buffer.memory();
+    for listing in buffer.suites()? {
+        let form = &listing.suite.form;
+        let takes_counts = form.event_ids == EventIds::Off || form.count_form == CountForm::CountWithId;
+        let mut is_fed = false;
+        for requestor in &listing.requestors {
+            is_fed |= feeds.feed(requestor)? == Some(Feed::Esm);
+        }
+        if is_fed && !takes_counts {
+            output::note(format_args!(
+                "warning: report suite {} takes no count above {SINGLE_HITS_MAX}, and ESM's are often larger: they become dead letters\n  try: {}",
+                form.rsid,
+                hint::complete(&format!("passbridge suite set {} --count-with-id", form.rsid))
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How many rows a report has; what cannot be read has none, and is refused where it is stored.

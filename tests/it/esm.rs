@@ -88,6 +88,20 @@ fn a_count_is_counted_once_and_a_correction_by_its_increase() {
 }
 
 #[test]
+fn a_suite_that_takes_no_large_counts_is_named() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:1");
+    let sums = report("8", &json!({"media-tokens": "4000"}));
+    program.write("report.json", &sums);
+    let path = program.path("report.json");
+    let ingest = ["ingest", path.to_str().expect("UTF-8")];
+    let done = program.run(&ingest);
+    assert!(done.code == 0 && done.err.contains("examplersid takes no count above 100"), "{done:?}");
+    assert_eq!(program.run(&["suite", "set", "examplersid", "--count-with-id"]).code, 0);
+    assert!(!program.run(&ingest).err.contains("takes no count"), "it takes them now");
+}
+
+#[test]
 fn hours_follow_the_clock_of_the_zone_through_both_changes() {
     let program = Program::new();
     let csv = "year,month,day,hour,minute,requestor-id,media-tokens\n\
