@@ -6,6 +6,14 @@ use super::super::vocabulary;
 use super::{Derivation, Facts};
 use crate::event::EventKind;
 
+/// What a degradation rule decided: a profile says whether it is one of authentication. Without one, only its decisions carry
+/// a validity.
+fn degradation_of(decision: &DecisionReply, has_profile: bool) -> Option<&'static str> {
+    let is_degraded = decision.source.as_deref() == Some("degradation");
+    let has_validity = decision.not_before.is_some() || decision.not_after.is_some();
+    is_degraded.then_some(if has_validity && !has_profile { "authnall" } else { "authzall" })
+}
+
 impl Derivation<'_> {
     pub(super) fn decisions(&mut self) -> Result<(), Failure> {
         let exchange = self.exchange;
@@ -21,7 +29,7 @@ impl Derivation<'_> {
                 profile: profile.as_ref(),
                 resource,
                 error: decision.error.as_deref(),
-                is_degraded_decision: decision.source.as_deref() == Some("degradation"),
+                degradation: degradation_of(decision, profile.is_some()),
                 ordinal,
                 ..Facts::default()
             };
@@ -152,7 +160,7 @@ impl Derivation<'_> {
                 let item = Facts {
                     resource,
                     error: error.filter(|_| index > 0),
-                    is_degraded_decision: decision.source.as_deref() == Some("degradation"),
+                    degradation: degradation_of(decision, profile.is_some()),
                     ordinal,
                     ..facts.clone()
                 };

@@ -36,7 +36,9 @@ impl Derivation<'_> {
             Some("logout") => (39, None),
             Some("partner_logout") => (40, None),
             _ if (300..400).contains(&exchange.status) => (39, None),
-            _ if !is_success && error.is_none() => return self.nothing(23),
+            _ if !is_success && error.is_none() && !matches!(exchange.status, 400 | 403) => {
+                return self.nothing(23);
+            }
             _ if !is_success => (42, Some(EventKind::LogoutFailed)),
             _ => (41, Some(EventKind::LogoutFailed)),
         };

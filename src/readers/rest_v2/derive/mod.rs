@@ -112,8 +112,8 @@ struct Facts<'a> {
     ttl_ms: Option<i64>,
     latency_ms: Option<u64>,
     is_apple: bool,
-    /// Whether a degradation rule decided.
-    is_degraded_decision: bool,
+    /// The token type of what a degradation rule decided.
+    degradation: Option<&'static str>,
     /// Which of several decisions about one resource.
     ordinal: usize,
 }
@@ -155,7 +155,7 @@ impl<'a> Derivation<'a> {
                 Reply::Session(session) => self.partner_session(session),
                 _ => self.nothing(22),
             },
-            Endpoint::PartnerProfile => self.partner_profile(),
+            Endpoint::PartnerProfile => self.partner_profile(is_success),
             Endpoint::Authorize if is_success => self.decisions(),
             Endpoint::Authorize => self.failed_authorize(),
             Endpoint::Preauthorize if is_success => self.preflight(),
@@ -303,8 +303,8 @@ fn token_type(kind: EventKind, facts: &Facts<'_>) -> Option<&'static str> {
     }
     if facts.profile.is_some_and(|profile| profile.is_degraded) {
         Some("authnall")
-    } else if facts.is_degraded_decision {
-        Some("authzall")
+    } else if facts.degradation.is_some() {
+        facts.degradation
     } else if facts.profile.is_some_and(|profile| profile.is_hba) {
         Some("hba")
     } else {

@@ -39,7 +39,7 @@ impl Derivation<'_> {
         }
     }
 
-    pub(super) fn partner_profile(&mut self) -> Result<(), Failure> {
+    pub(super) fn partner_profile(&mut self, is_success: bool) -> Result<(), Failure> {
         let exchange = self.exchange;
         let found = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
@@ -48,7 +48,8 @@ impl Derivation<'_> {
                 let facts = Facts { error: Some(code), is_apple: true, ..Facts::default() };
                 return self.partner_failed(&facts);
             }
-            _ if exchange.status >= 500 => return self.nothing(26),
+            // Not an answer of Adobe's to the partner's: a failure says its code.
+            _ if !is_success => return self.nothing(23),
             _ => None,
         };
         let Some(found) = found else {
