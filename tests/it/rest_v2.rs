@@ -158,11 +158,22 @@ fn every_flow_gives_the_events_of_its_list() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Every log of the fixtures: the flows and the published samples.
+fn logs() -> Vec<(String, String)> {
+    let flows = fixture::stems("rest-v2").into_iter().map(|stem| format!("rest-v2/{stem}.ndjson"));
+    let samples = fixture::stems("rest-v2/samples").into_iter().filter(|stem| stem != "README");
+    let samples = samples.map(|stem| format!("rest-v2/samples/{stem}.ndjson"));
+    let read = |name: String| {
+        let text = fs::read_to_string(fixture::path(&name)).expect(&name);
+        (name, text)
+    };
+    flows.chain(samples).map(read).collect()
+}
+
 /// Every exchange of the fixtures that can be read, in time order, as one gateway's log.
 fn log() -> Vec<String> {
     let mut lines = Vec::new();
-    for stem in fixture::stems("rest-v2") {
-        let text = fs::read_to_string(fixture::path(&format!("rest-v2/{stem}.ndjson"))).expect(&stem);
+    for (_, text) in logs() {
         for line in text.lines() {
             let Ok(exchange) = serde_json::from_str::<Value>(line) else { continue };
             let Some(started_at) = exchange["started_at"].as_str() else { continue };
@@ -254,7 +265,9 @@ fn who_is_forgotten_is_gone_from_what_sources_remember() {
 #[test]
 fn what_sources_remember_goes_when_its_time_is_over() {
     let intake = Intake::new();
-    intake.load(&log());
+    // Profiles of the published samples, which come later, last for years.
+    let flows = log().into_iter().filter(|line| line.contains("\"started_at\": \"2026-11-10"));
+    intake.load(&flows.collect::<Vec<_>>());
     let rows = || -> i64 {
         let database = rusqlite::Connection::open(intake.house.buffer.path()).expect("the database opens");
         database.query_row("SELECT count(*) FROM source_memory", [], |row| row.get(0)).expect("a count")
@@ -327,8 +340,8 @@ fn base64(bytes: &[u8]) -> String {
 #[test]
 fn an_archive_gives_the_same_events_as_its_lines() {
     let dir = tempfile::TempDir::new().expect("a temporary folder");
-    for stem in fixture::stems("rest-v2") {
-        let text = fs::read_to_string(fixture::path(&format!("rest-v2/{stem}.ndjson"))).expect(&stem);
+    let mut archived = 0;
+    for (stem, text) in logs() {
         let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let texts: Vec<String> = lines.iter().map(Value::to_string).collect();
         let events_of = |name: &str, content: &str| {
@@ -345,9 +358,10 @@ fn an_archive_gives_the_same_events_as_its_lines() {
         };
         // Found by what it holds, whatever its name.
         let from_archive = events_of("capture.json", &archive(&lines));
-        assert!(!from_archive.is_empty() || text.is_empty() || stem.contains("neighbours"), "{stem}");
+        archived += from_archive.len();
         assert_eq!(from_archive, events_of("log.ndjson", &texts.join("\n")), "{stem}");
     }
+    assert!(archived > 150, "{archived} events of archives are too few");
 }
 
 #[test]
