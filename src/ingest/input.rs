@@ -248,6 +248,7 @@ mod tests {
             ("a.json", Auto, "{\n \"_links\" : {", Some(Format::Esm)),
             ("a.json", Auto, "{ \"report\" : [ {", Some(Format::Esm)),
             ("a.csv", Auto, "Year,Month,day,hour", Some(Format::Esm)),
+            ("a.csv", Auto, "occurred_at,event,requestor_id,year,month", Some(Format::Csv)),
             ("a.xml", Auto, "<?xml version=\"1.0\"?>\n<resource href", Some(Format::Esm)),
         ] {
             let found = format_of(&InputPath::new(name), choice, start.as_bytes()).expect(name);

@@ -161,10 +161,6 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30\n"), "a row has 5 cells, the header 6");
     refused(&format!("{hour},media-tokens\n2036,11,10,8,REF30,4\n"), "ahead");
     refused(
-        &format!("{hour},planet,media-tokens\n2026,11,10,8,REF30,Earth,4\n2026,11,10,8,REF30,Mars,5\n"),
-        "name it in esm.dimensions",
-    );
-    refused(
         "{\"report\":[{\"year\":\"2026\",\"month\":\"11\",\"day\":\"10\",\"hour\":[8],\"requestor-id\":\"REF30\"}]}",
         "which is no number",
     );
@@ -172,13 +168,38 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     // The same hour by other dimensions.
     assert_eq!(ingest(&program, &report("9", &json!({"media-tokens": "4"}))).0, 0);
     refused(&format!("{hour},media-tokens\n2026,11,10,9,REF30,4\n"), "was counted by hour/mvpd/requestor-id");
-    assert_eq!(units(&program), 4 + 4, "Earth and the fourth of hour 9 are counted, nothing else");
+    assert_eq!(units(&program), 4, "what was there first is counted, nothing else");
 
     // A page that is as full as it may be.
     let full = report("10", &json!({"media-tokens": "1"})).replace("limit=10000", "limit=1");
     program.write("full.json", &full);
     let done = program.run(&["ingest", program.path("full.json").to_str().expect("UTF-8")]);
     assert!(done.code == 0 && done.err.contains("has all 1 rows that it may have"), "{done:?}");
+}
+
+#[test]
+fn a_report_by_an_unknown_dimension_is_counted_once_that_is_named() {
+    let hour = "year,month,day,hour,requestor-id,planet,media-tokens";
+    let cases = [
+        format!("{hour}\n2026,11,10,8,REF30,Earth,4\n2026,11,10,8,REF30,Mars,5\n"),
+        format!("{hour}\n2026,11,10,8,REF30,3,4\n2026,11,10,8,REF30,4,5\n"),
+    ];
+    for text in cases {
+        let program = Program::new();
+        program.write("planets.csv", &text);
+        let path = program.path("planets.csv");
+        let arguments = ["ingest", path.to_str().expect("UTF-8")];
+        let done = program.run(&arguments);
+        assert!(done.code != 0 && done.err.contains("name it in esm.dimensions"), "{done:?}");
+        assert_eq!(units(&program), 0, "a part of it would be known by an identity that it has not");
+        program.write("c.toml", "[esm]\ndimensions = [\"planet\"]\n");
+        assert_eq!(program.run(&arguments).code, 0);
+        assert_eq!(units(&program), 9);
+    }
+    // The same page saved twice is no other dimension.
+    let program = Program::new();
+    let page = report("8", &json!({"media-tokens": "4"}));
+    assert_eq!(ingest(&program, &format!("{page}\n{page}")).1["total"]["stored"], 1);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! - In: a report as JSON, XML or CSV, by hour or by minute, with `requestor-id` among its dimensions. Out: for each record
 //!   and metric an event with the count that nobody had before.
 //! - Guarantees: a report read again gives nothing; a count that was corrected upwards gives the increase, one that was
-//!   corrected downwards is told and gives nothing; two reports that group the same hour differently are not both counted.
+//!   corrected downwards is told and gives nothing; two reports that group the same hour differently are not both counted;
+//!   of a report that groups by what nobody knows nothing is counted.
 //! - Does not know: where what it remembers is stored, who fetched the report.
 //! - Rules: sections 8.2 to 8.4 of `reference/adobe-analytics.md`.
 
@@ -12,7 +13,7 @@ mod report;
 mod summary;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -23,11 +24,13 @@ use super::memory::{FeedKind, Keyring, MemoryChange, MemoryKey, Recollection};
 use super::{Excerpt, Line, ReadError, Reader, RejectReason, UnknownKeys};
 use crate::config::EsmConfig;
 use crate::event::{Instant, PassEvent, TimeBounds};
+pub use record::is_dimension_name;
 use record::{Count, Grouping, Pass};
 use report::Record;
+pub use report::limit_reached;
 
-/// The longest report, in bytes: it is read as a whole. Adobe's own limit of rows lies far below.
-const REPORT_BYTES_MAX: u64 = 256 << 20;
+/// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
+const REPORT_BYTES_MAX: u64 = 64 << 20;
 /// Changes after which the reader asks for them to be stored.
 const CHANGES_MAX: usize = 20_000;
 /// What the digests of counts are made with. They are no secret, and must outlive every secret.
@@ -49,10 +52,9 @@ pub struct EsmReader {
     config: EsmConfig,
     keyring: Keyring,
     memory: Rc<RefCell<Recollection>>,
-    records: VecDeque<Record>,
+    /// The records that are left, each with the hour that it is of where the clock shows two alike.
+    records: VecDeque<(Record, Pass)>,
     grouping: Grouping,
-    /// The counts of this report by their digest: the same twice is a report that groups by what nobody knows.
-    seen: BTreeSet<[u8; 16]>,
     ready: VecDeque<(u64, PassEvent)>,
     summary: EsmSummary,
     unknown: UnknownKeys,
@@ -72,17 +74,17 @@ impl EsmReader {
             let what = format!("a report of more than {REPORT_BYTES_MAX} bytes: fetch it in parts");
             return Err(broken(io::Error::other(what)));
         }
-        let report = report::read(&document)
-            .map_err(|(line, what)| ReadError::Broken { line, source: io::Error::other(what) })?;
+        let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
+        let report = report::read(&document).map_err(refuse)?;
         let grouping = Grouping::of(&report.records, &config);
+        let passes = grouping.passes(&report.records, &config).map_err(refuse)?;
         let summary = EsmSummary { truncated_at: report.reached_limit, ..EsmSummary::default() };
         Ok(EsmReader {
             config,
             keyring: Keyring::new(NO_SECRET),
             memory,
-            records: report.records.into(),
+            records: report.records.into_iter().zip(passes).collect(),
             grouping,
-            seen: BTreeSet::new(),
             ready: VecDeque::new(),
             summary,
             unknown: UnknownKeys::default(),
@@ -90,62 +92,62 @@ impl EsmReader {
     }
 
     /// Takes a record; why it is none, where it is none.
-    fn take(&mut self, record: &Record, bounds: TimeBounds) -> Result<Result<(), RejectReason>, ReadError> {
-        let counts = match self.counts(record) {
+    fn take(
+        &mut self,
+        record: &Record,
+        pass: Pass,
+        bounds: TimeBounds,
+    ) -> Result<Result<(), RejectReason>, ReadError> {
+        let counts = match self.grouping.counts(record, &self.config, pass, &mut self.summary) {
             Ok(counts) => counts,
             Err(reason) => return Ok(Err(reason)),
         };
         let Some(first) = counts.first() else { return Ok(Ok(())) };
         let failed = |source| ReadError::Memory { line: record.number, source };
-        if let Some(why) = self.refusal(first, bounds.now).map_err(failed)? {
+        let place = self.place(first);
+        if let Some(why) = self.refusal(first, place).map_err(failed)? {
             return Ok(Err(RejectReason::Esm(why)));
         }
         let drops_at = self.drops_at(first.occurred_at, bounds.now);
         let mut memory = self.memory.borrow_mut();
-        for count in counts {
-            let key = self.key(&count);
+        // A record is taken whole or not at all: nothing is remembered of one that the clock forbids.
+        let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
+        for count in &counts {
+            let key = self.key(count);
             let body = memory.recall(key).map_err(failed)?;
             let before =
                 body.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)).map_or(Ok(0), str::parse);
             let before: u64 = before.map_err(|error| failed(Box::new(error)))?;
             if count.total < before {
-                self.summary.decreased(record.number, before - count.total);
+                lower.push(before - count.total);
             }
             if count.total > before {
-                // What the clock forbids is refused before anything is remembered of it.
                 match count.events(&key.hex(), before, bounds) {
-                    Ok(events) => self.ready.extend(events.into_iter().map(|event| (record.number, event))),
+                    Ok(events) => ready.extend(events.into_iter().map(|event| (record.number, event))),
                     Err(error) => return Ok(Err(RejectReason::Event(error))),
                 }
-                memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{}", count.total)));
+                totals.push((key, count.total));
             }
         }
+        lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
+        if !totals.is_empty() {
+            memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
+        }
+        for (key, total) in totals {
+            memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total}")));
+        }
+        self.ready.extend(ready);
         Ok(Ok(()))
     }
 
-    /// The counts of a record, none of which was in the report before.
-    fn counts(&mut self, record: &Record) -> Result<Vec<Count>, RejectReason> {
-        let mut skipped = EsmSummary::default();
-        for pass in [Pass::First, Pass::Second] {
-            skipped = EsmSummary::default();
-            let counts = self.grouping.counts(record, &self.config, pass, &mut skipped)?;
-            let keys: Vec<_> = counts.iter().map(|count| self.key(count).0).collect();
-            if keys.iter().all(|key| !self.seen.contains(key)) {
-                self.seen.extend(keys);
-                self.summary.add(&skipped);
-                return Ok(counts);
-            }
-        }
-        self.summary.add(&skipped);
-        Err(RejectReason::Esm(
-            "has the hour and the dimensions of a record before it: the report groups by something that is neither a known \
-             dimension nor a metric; name it in esm.dimensions"
-                .to_owned(),
-        ))
+    /// Where it is kept by which grouping a requestor's hour was counted.
+    fn place(&self, count: &Count) -> MemoryKey {
+        let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
+        self.keyring.digest("grouping", &[count.requestor_id.as_str().as_bytes(), &hour])
     }
 
     /// Why counts like this one must not be taken.
-    fn refusal(&self, count: &Count, now: Instant) -> Result<Option<String>, Failure> {
+    fn refusal(&self, count: &Count, place: MemoryKey) -> Result<Option<String>, Failure> {
         let mut memory = self.memory.borrow_mut();
         let requestor = count.requestor_id.as_str();
         if memory.feed(requestor)? == Some(FeedKind::Events) {
@@ -154,24 +156,13 @@ impl EsmReader {
                  the two sources for a requestor"
             )));
         }
-        let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
-        let place = self.keyring.digest("grouping", &[requestor.as_bytes(), &hour]);
         let name = self.grouping.name();
         let known = memory.recall(place)?;
-        match known.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)) {
-            Some(known) if known == name => Ok(None),
-            Some(known) => Ok(Some(format!(
-                "is of an hour that was counted by {known}; this report groups by {name}, and would count it again"
-            ))),
-            None => {
-                memory.remember(
-                    place,
-                    self.drops_at(count.occurred_at, now),
-                    Some(format!("{ROW_PREFIX}{name}")),
-                );
-                Ok(None)
-            }
-        }
+        let other =
+            known.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)).filter(|known| *known != name);
+        Ok(other.map(|other| {
+            format!("is of an hour that was counted by {other}; this report groups by {name}, and would count it again")
+        }))
     }
 
     /// The identity of a count, for ever.
@@ -201,8 +192,8 @@ impl Reader for EsmReader {
             if self.is_paused() {
                 return Ok(None);
             }
-            let Some(record) = self.records.pop_front() else { return Ok(None) };
-            if let Err(reason) = self.take(&record, bounds)? {
+            let Some((record, pass)) = self.records.pop_front() else { return Ok(None) };
+            if let Err(reason) = self.take(&record, pass, bounds)? {
                 let excerpt = Excerpt {
                     line_bytes: record.text.len() as u64,
                     bytes: record.text.into_bytes().into(),

@@ -1,8 +1,8 @@
 //! A record as counts: when, of whom, by which dimensions, how many of which event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{LocalResult, NaiveDate, TimeZone};
+use chrono::{LocalResult, NaiveDate, NaiveDateTime, TimeZone};
 
 use super::report::Record;
 use super::summary::EsmSummary;
@@ -27,6 +27,10 @@ const METRICS: [(&str, EventKind); 10] = [
 ];
 /// Refused by Adobe as an attack: counted as a failed authorization where the configuration says so.
 const REJECTED: &str = "authz-rejected";
+/// The other metrics that are documented.
+const OTHER_METRICS: [&str; 4] = ["authz-latency", "unique-accounts", "unique-sessions", "count"];
+/// What stands for no number.
+const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
 /// The dimensions that an eVar reports.
 const PROPERTIES: [(&str, Property); 12] = [
     ("mvpd", Property::Mvpd),
@@ -72,8 +76,8 @@ pub(super) struct Grouping {
     name: String,
 }
 
-/// Which of the two hours that a clock set back shows alike. A report that has one of them has the first; one that has both
-/// has them in their order.
+/// Which of the two hours that a clock set back shows alike. A report that has one of them has the first; of one that has
+/// both, they are in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     First,
@@ -113,6 +117,64 @@ impl Grouping {
         Grouping { dimensions, name }
     }
 
+    /// Which of two hours each record is of, where the clock shows them alike. Where records say the same of different
+    /// things, or a text stands where a number should, the report groups by a dimension that nobody knows: then none of its
+    /// counts has an identity, and this tells the record and why.
+    pub(super) fn passes(&self, records: &[Record], config: &EsmConfig) -> Result<Vec<Pass>, (u64, String)> {
+        let mut cells: HashMap<(NaiveDateTime, Vec<&str>), (usize, bool)> = HashMap::new();
+        let mut passes = Vec::with_capacity(records.len());
+        for (index, record) in records.iter().enumerate() {
+            if let Some((name, text)) =
+                record.fields.iter().find(|(name, text)| self.is_unknown_text(name, text))
+            {
+                let what = format!(
+                    "has {name} {text:?}, which is neither a known dimension nor a number: if reports group by it, name it in \
+                     esm.dimensions"
+                );
+                return Err((record.number, what));
+            }
+            // A time that is none is told where the record is counted.
+            let Ok(local) = local_time(record) else {
+                passes.push(Pass::First);
+                continue;
+            };
+            let value = |name: &String| record.fields.get(name).map_or("", String::as_str);
+            let cell = (local, self.dimensions.iter().map(value).collect());
+            let Some((first, is_twice)) = cells.get_mut(&cell) else {
+                cells.insert(cell, (index, false));
+                passes.push(Pass::First);
+                continue;
+            };
+            let is_shown_twice =
+                matches!(config.timezone.0.from_local_datetime(&local), LocalResult::Ambiguous(..));
+            if is_shown_twice && !*is_twice {
+                *is_twice = true;
+                passes.push(Pass::Second);
+            } else if records[*first].fields == record.fields {
+                // The same page twice: its counts are known by then.
+                passes.push(Pass::First);
+            } else {
+                let what = format!(
+                    "has the hour and the dimensions of record {}: the report groups by something that is neither a known \
+                     dimension nor a metric; name it in esm.dimensions",
+                    records[*first].number
+                );
+                return Err((record.number, what));
+            }
+        }
+        Ok(passes)
+    }
+
+    /// Whether a field is no dimension, nor can it be a metric.
+    fn is_unknown_text(&self, name: &str, text: &str) -> bool {
+        let text = text.trim();
+        !self.dimensions.contains(name)
+            && !TIME.contains(&name)
+            && !is_metric(name)
+            && !NO_NUMBERS.contains(&text)
+            && text.parse::<f64>().is_err()
+    }
+
     /// The granularity and the dimensions, as messages name it.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -140,7 +202,8 @@ impl Grouping {
             .collect();
         let mut counts: Vec<Count> = Vec::new();
         for (name, text) in &record.fields {
-            if TIME.contains(&name.as_str()) || self.dimensions.contains(name) {
+            let is_blank = text.trim().is_empty();
+            if is_blank || TIME.contains(&name.as_str()) || self.dimensions.contains(name) {
                 continue;
             }
             let counted = METRICS.iter().find(|(metric, _)| metric == name).copied();
@@ -207,8 +270,20 @@ fn whole(text: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The instant at which a record's hour or minute begins.
-fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+/// Whether `esm.dimensions` may have this name: spelled as ESM spells dimensions, and neither a metric, whose value would then
+/// be part of what identifies it, nor a part of the time.
+pub fn is_dimension_name(name: &str) -> bool {
+    let is_spelled =
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    !name.is_empty() && is_spelled && !TIME.contains(&name) && !is_metric(name)
+}
+
+fn is_metric(name: &str) -> bool {
+    METRICS.iter().any(|(metric, _)| *metric == name) || name == REJECTED || OTHER_METRICS.contains(&name)
+}
+
+/// The time that a record shows, on the clock of the reports.
+fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| -> Result<Option<u32>, RejectReason> {
         match record.fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty()) {
             None => Ok(None),
@@ -227,9 +302,14 @@ fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, R
     };
     let minute = number("minute")?.unwrap_or(0);
     let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
-    let local = date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
+    date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
         RejectReason::Esm(format!("has the time {year}-{month}-{day} {hour}:{minute}, which no calendar has"))
-    })?;
+    })
+}
+
+/// The instant at which a record's hour or minute begins.
+fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+    let local = local_time(record)?;
     match config.timezone.0.from_local_datetime(&local) {
         LocalResult::Single(at) => Ok(Instant::from(at.to_utc())),
         LocalResult::Ambiguous(first, second) => {

@@ -64,7 +64,10 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
             let header = start.split(|byte| *byte == b'\n').next()?;
             let header = std::str::from_utf8(header).ok()?.to_ascii_lowercase();
             let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
-            ["year", "month"].iter().all(|name| names.contains(name)).then_some(Kind::Csv)
+            // A file of events may have columns of its own, and year and month among them.
+            let is_report =
+                ["year", "month"].iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at");
+            is_report.then_some(Kind::Csv)
         }
     }
 }
@@ -101,19 +104,34 @@ fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
         for record in report {
             let number = whole.records.len() as u64 + 1;
             let text = serde_json::to_string(&record).expect("it was JSON");
-            let fields =
-                record.into_iter().filter_map(|(name, value)| Some((name_of(&name), text_of(value)?)));
+            let fields = record.into_iter().map(|(name, value)| (name_of(&name), text_of(value)));
             whole.records.push(Record { number, fields: fields.collect(), text });
         }
     }
     Ok(whole)
 }
 
-fn text_of(value: Value) -> Option<String> {
+/// The limit of rows that a report in JSON has reached: its own, as its link tells it, or the one that was asked for. `None`
+/// where it has fewer rows, or is no report.
+pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Rows {
+        #[serde(rename = "_links", default)]
+        links: Option<Links>,
+        report: Vec<serde::de::IgnoredAny>,
+    }
+    let Rows { links, report } = serde_json::from_slice(document).ok()?;
+    let own = links.and_then(|links| links.own).and_then(|link| limit_of(&link.href));
+    let limit = own.map_or(rows_asked, |own| own.min(rows_asked));
+    (report.len() as u64 >= limit).then_some(limit)
+}
+
+/// A value as text; an absent one is blank, so that its column is still one.
+fn text_of(value: Value) -> String {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 
@@ -131,6 +149,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
             Ok(event) => event,
             Err(error) => return Err((line(&reader), error.to_string())),
         };
+        let is_empty_tag = matches!(event, Event::Empty(_));
         match event {
             Event::Eof if is_ended => {
                 report.reached_limit = limit.filter(|limit| report.records.len() as u64 >= *limit);
@@ -154,7 +173,10 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
                         let text = tag_text(&tag);
                         report.records.push(Record { number, fields, text });
                     }
-                    "resource" => limit = fields.get("href").and_then(|href| limit_of(href)),
+                    "resource" => {
+                        limit = fields.get("href").and_then(|href| limit_of(href));
+                        is_ended = is_empty_tag;
+                    }
                     _ => {}
                 }
             }
@@ -215,7 +237,7 @@ fn take_row(
         return Err((line, format!("a row has {} cells, the header {}", cells.len(), names.len())));
     }
     let text = cells.join(",");
-    let fields = names.iter().cloned().zip(cells).filter(|(_, cell)| !cell.is_empty()).collect();
+    let fields = names.iter().cloned().zip(cells).collect();
     report.records.push(Record { number: report.records.len() as u64 + 1, fields, text });
     Ok(())
 }
