@@ -268,7 +268,9 @@ pub struct EsmConfig {
     pub software_statement_file: PathBuf,
     /// The file that keeps the client credentials once they were had. Default `esm-client.json`.
     pub credentials_file: PathBuf,
-    /// What reports group by beneath the hour, as the path of the API has it. Default `platform/requestor-id/proxy/mvpd`.
+    /// What reports group by beneath the hour, as the path of the API has it; `minute/` before it makes reports by minute.
+    /// Default `media-company/proxy/mvpd/requestor-id`: of the published paths by hour the shortest with all that names whose
+    /// event it is.
     pub group_by: String,
     /// Rows of one report; a full one is fetched again in parts. Default 10000.
     pub rows: u32,
@@ -287,7 +289,7 @@ impl Default for EsmConfig {
             dcr_url: "https://sp.auth.adobe.com".to_owned(),
             software_statement_file: PathBuf::new(),
             credentials_file: PathBuf::from("esm-client.json"),
-            group_by: "platform/requestor-id/proxy/mvpd".to_owned(),
+            group_by: "media-company/proxy/mvpd/requestor-id".to_owned(),
             rows: 10_000,
             request_timeout_seconds: 120,
         }

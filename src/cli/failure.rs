@@ -225,9 +225,14 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
             Exit::Failed,
             "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file",
         ),
-        EsmError::Refused { status: 404, .. } => {
-            (Exit::Usage, "correct esm.url or esm.group_by: follow the drill-down links of the API")
-        }
+        EsmError::Refused { status: 404, .. } => (
+            Exit::Usage,
+            "correct esm.url or esm.group_by: it must be a path of the published drill-down tree",
+        ),
+        EsmError::TooLong { .. } => (
+            Exit::Failed,
+            "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor",
+        ),
         EsmError::Refused { .. } | EsmError::Unreadable { .. } => {
             (Exit::Failed, "see what the answer says; run it again later: what is stored stays once")
         }

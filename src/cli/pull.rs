@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Context;
 use super::exit::Exit;
@@ -15,17 +15,19 @@ use super::output;
 use super::table::Table;
 use crate::buffer::{Buffer, Feed};
 use crate::config::EsmConfig;
-use crate::esm::{EsmClient, EsmOptions};
+use crate::esm::{EsmClient, EsmError, EsmOptions};
 use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
 use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
-use crate::readers::esm::EsmSummary;
+use crate::readers::esm::{EsmSummary, limit_reached};
 use crate::suite::{CountForm, EventIds};
 
 /// Hours that are fetched where no span is named: so long Adobe is likely to correct a count.
 const HOURS_DEFAULT: i64 = 48;
 /// Hours of one report: a day.
 const HOURS_AT_ONCE: i64 = 24;
+/// How many rejected records are named. The rejects file has them all.
+const REJECTS_NAMED_MAX: usize = 20;
 
 /// Fetches what Adobe Pass counted.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +44,7 @@ Exit status:
 
 Examples:
   passbridge pull esm
+  passbridge pull esm --dry-run
   passbridge pull esm --from 2026-11-01 --to 2026-11-08 --requestor REF30")]
     Esm(Args),
 }
@@ -57,6 +60,9 @@ pub(super) struct Args {
     /// Only the counts of these requestors.
     #[arg(long = "requestor", value_name = "ID")]
     requestors: Vec<String>,
+    /// Fetch the reports and say what would be stored, but store nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn hour(text: &str) -> Result<NaiveDateTime, String> {
@@ -73,6 +79,8 @@ struct PullReport {
     /// The first hour, and the one after the last, on the clock of the reports.
     from: String,
     to: String,
+    /// Whether nothing was stored on purpose.
+    dry_run: bool,
     reports: u64,
     total: Counts,
     esm: EsmSummary,
@@ -80,7 +88,8 @@ struct PullReport {
 
 impl fmt::Display for PullReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["reports", "counts", "stored", "duplicates", "rejected"]);
+        let stored = if self.dry_run { "would be stored" } else { "stored" };
+        let mut table = Table::new(&["reports", "events", stored, "duplicates", "rejected"]);
         let Counts { read, stored, duplicates, rejected, .. } = self.total;
         table.row(&[&self.reports, &read, &stored, &duplicates, &rejected]);
         write!(out, "from {} to {}\n{table}", self.from, self.to)
@@ -107,7 +116,19 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
         client: EsmClient::new(options(config, &args.requestors))?,
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
         rows: u64::from(config.rows),
-        report: PullReport { from: from.to_string(), to: to.to_string(), ..PullReport::default() },
+        // Within it a report cannot be cut: each half would show a part of the count as all of it.
+        grain: if config.group_by.starts_with("minute/") {
+            TimeDelta::minutes(1)
+        } else {
+            TimeDelta::hours(1)
+        },
+        named: 0,
+        report: PullReport {
+            from: from.to_string(),
+            to: to.to_string(),
+            dry_run: args.dry_run,
+            ..PullReport::default()
+        },
     };
     let pulled = super::runtime()?.block_on(pull.span(from, to));
     pull.tell();
@@ -136,6 +157,10 @@ struct Pull {
     client: EsmClient,
     intake: Intake,
     rows: u64,
+    /// What a record counts at the least.
+    grain: TimeDelta,
+    /// Rejected records that were named.
+    named: usize,
     report: PullReport,
 }
 
@@ -151,31 +176,37 @@ impl Pull {
         }
         parts.reverse();
         while let Some((start, end)) = parts.pop() {
-            let body = self.client.report(start, end).await?;
-            let hours = (end - start).num_hours();
-            if rows_of(&body) >= self.rows {
-                if hours <= 1 {
-                    return Err(CliError::Refused {
-                        what: format!(
-                            "the report of {start} has all {} rows that it may have, so others are missing; it was not stored",
-                            self.rows
-                        ),
-                        advice: "raise esm.rows, or take fewer dimensions into esm.group_by".to_owned(),
-                    });
+            let grains = ((end - start).num_minutes() / self.grain.num_minutes()) as i32;
+            let halves = (grains > 1).then(|| start + self.grain * (grains / 2));
+            let fetched = self.client.report(start, end).await;
+            match (fetched, halves) {
+                (Err(EsmError::TooLong { .. }), Some(middle)) => {
+                    parts.extend([(middle, end), (start, middle)])
                 }
-                let middle = start + TimeDelta::hours(hours / 2);
-                parts.extend([(middle, end), (start, middle)]);
-                continue;
+                (fetched, halves) => {
+                    let body = fetched?;
+                    match (limit_reached(&body, self.rows), halves) {
+                        (None, _) => {
+                            self.store(body)?;
+                            let stored = self.report.total.stored;
+                            tracing::info!(from = %start, to = %end, stored, "a report was pulled");
+                        }
+                        (Some(_), Some(middle)) => parts.extend([(middle, end), (start, middle)]),
+                        (Some(limit), None) => return Err(full(start, limit)),
+                    }
+                }
             }
-            self.store(body)?;
-            tracing::info!(from = %start, to = %end, stored = self.report.total.stored, "a report was pulled");
         }
         Ok(())
     }
 
     fn store(&mut self, body: Vec<u8>) -> Result<(), CliError> {
         let submission = Submission { path: "pull esm".to_owned(), format: Format::Esm, body };
-        let Some(taken) = self.intake.take(vec![submission]).pop() else { return Ok(()) };
+        let taken = if self.report.dry_run {
+            self.intake.preview(submission)
+        } else {
+            self.intake.take(vec![submission]).pop().expect("a receipt for each submission")
+        };
         let receipt = taken.map_err(|error| CliError::Refused {
             what: format!("a report was not stored: it {error}"),
             advice: match error {
@@ -187,8 +218,9 @@ impl Pull {
         })?;
         self.report.reports += 1;
         self.report.total.add(&receipt.counts);
-        for error in &receipt.errors {
+        for error in receipt.errors.iter().take(REJECTS_NAMED_MAX - self.named) {
             output::note(format_args!("warning: record {}: {}", error.line, error.reason));
+            self.named += 1;
         }
         if let Some(esm) = &receipt.esm {
             self.report.esm.add(esm);
@@ -197,6 +229,11 @@ impl Pull {
     }
 
     fn tell(&self) {
+        let unnamed = self.report.total.rejected + self.report.total.conflicts - self.named as u64;
+        if unnamed > 0 {
+            let kept = if self.report.dry_run { "" } else { "; the rejects file has them all" };
+            output::note(format_args!("warning: {unnamed} more rejected records are not named here{kept}"));
+        }
         let EsmSummary { skipped_metrics, decreases, decreased_units, .. } = &self.report.esm;
         if !skipped_metrics.is_empty() {
             let metrics: Vec<_> = skipped_metrics.keys().map(String::as_str).collect();
@@ -231,11 +268,14 @@ pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), CliError> {
     Ok(())
 }
 
-/// How many rows a report has; what cannot be read has none, and is refused where it is stored.
-fn rows_of(body: &[u8]) -> u64 {
-    #[derive(Deserialize)]
-    struct Rows {
-        report: Vec<serde::de::IgnoredAny>,
+/// Why a report cannot be whole, however short its time.
+fn full(start: NaiveDateTime, limit: u64) -> CliError {
+    CliError::Refused {
+        what: format!(
+            "the report of {start} has all {limit} rows that it may have, so others are missing; it was not stored"
+        ),
+        advice:
+            "fetch fewer requestors at once with --requestor, or raise esm.rows if ESM allows more than that"
+                .to_owned(),
     }
-    serde_json::from_slice::<Rows>(body).map_or(0, |rows| rows.report.len() as u64)
 }

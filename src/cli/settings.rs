@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::config::Config;
+use crate::readers::esm::is_dimension_name;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
 
@@ -355,7 +356,30 @@ fn check(given: &Given, default: &Value) -> Result<(), SettingsError> {
     if value.as_str() == Some("") {
         return Err(refuse("it is empty".to_owned()));
     }
-    Ok(())
+    grouping_mistake(section, key, value).map_or(Ok(()), |why| Err(refuse(why)))
+}
+
+/// Why reports cannot be grouped as a value says.
+fn grouping_mistake(section: &str, key: &str, value: &Value) -> Option<String> {
+    match (section, key) {
+        ("esm", "dimensions") => {
+            let mut names = value.as_array()?.iter().filter_map(Value::as_str);
+            let name = names.find(|name| !is_dimension_name(name))?;
+            Some(format!(
+                "{name:?} is no dimension: write it as reports do, and name no metric or part of the time"
+            ))
+        }
+        ("esm", "group_by") => {
+            let path = value.as_str()?;
+            let names: Vec<&str> = path.strip_prefix("minute/").unwrap_or(path).split('/').collect();
+            if let Some(name) = names.iter().find(|name| !is_dimension_name(name)) {
+                return Some(format!("{name:?} in {path:?} is no dimension"));
+            }
+            let why = "has no requestor-id, and every event needs one";
+            (!names.contains(&"requestor-id")).then(|| format!("{path:?} {why}"))
+        }
+        _ => None,
+    }
 }
 
 /// What to say of a variable that names a key without its section.
@@ -462,6 +486,13 @@ mod tests {
             ("[ingest]\nmin_free_bytes = -1", vec![], format!("{file}:2: ingest.min_free_bytes: -1 must be a whole number, 0 or more")),
             ("lanes = 8", vec![], format!("{file}:1: lanes: it stands in no section; did you mean delivery.lanes?")),
             ("[buffer]\npath = \"\"", vec![], format!("{file}:2: buffer.path: it is empty")),
+            ("[esm]\ngroup_by = \"proxy/mvpd\"", vec![], format!("{file}:2: esm.group_by: \"proxy/mvpd\" has no requestor-id, and every event needs one")),
+            ("[esm]\ngroup_by = \"../requestor-id\"", vec![], format!("{file}:2: esm.group_by: \"..\" in \"../requestor-id\" is no dimension")),
+            (
+                "[esm]\ndimensions = [\"planet\", \"authz-attempts\"]",
+                vec![],
+                format!("{file}:2: esm.dimensions: \"authz-attempts\" is no dimension: write it as reports do, and name no metric or part of the time"),
+            ),
             (
                 "",
                 vec![("PASSBRIDGE_DELIVERY__LANES", "many")],

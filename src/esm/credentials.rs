@@ -38,8 +38,12 @@ impl Credentials {
         let write = || -> io::Result<()> {
             let mut name = path.as_os_str().to_owned();
             name.push(".new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
+            // One that was left by a crash, or put there by somebody else, may have another mode or owner.
+            match fs::remove_file(&name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&name, path)?;

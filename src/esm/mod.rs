@@ -2,8 +2,8 @@
 //!
 //! - In: a span of hours on the clock of the reports, and what to group by. Out: the report as Adobe wrote it.
 //! - Guarantees: the client registers once, and keeps its credentials for its owner's eyes only; tokens stay in memory; a
-//!   token that is refused is had anew once; what is refused for the moment is asked for again, within bounds; no secret is
-//!   in any message or log.
+//!   token that is refused is had anew once; what is refused for the moment or breaks off is asked for again, within bounds;
+//!   no secret is in any message or log.
 //! - Does not know: what stands in a report, where its counts are kept.
 //! - Rules: sections 8.1 and 8.2 of `reference/adobe-analytics.md`.
 
@@ -25,8 +25,8 @@ const TRIES_MAX: u32 = 5;
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait, also where `Retry-After` asks for more.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// The longest report, in bytes once it is unpacked.
-const REPORT_BYTES_MAX: usize = 256 << 20;
+/// The longest report, in bytes once it is unpacked: what is longer would not be taken in.
+const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
 /// How much of a refusal's text a message repeats, in characters.
@@ -103,6 +103,16 @@ pub enum EsmError {
         /// What the answer says; of answers about credentials only the published error code.
         why: String,
     },
+    /// An answer is longer than is taken in.
+    #[error("the answer of {host} about {what} is longer than {bytes_max} bytes")]
+    TooLong {
+        /// What was asked for.
+        what: &'static str,
+        /// By whom.
+        host: String,
+        /// The most bytes.
+        bytes_max: usize,
+    },
     /// An answer is not what is documented.
     #[error("the answer of {host} about {what} cannot be read: {why}")]
     Unreadable {
@@ -113,6 +123,12 @@ pub enum EsmError {
         /// What is wrong.
         why: String,
     },
+}
+
+/// An answer that is whole.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
 }
 
 /// A client of reports.
@@ -136,6 +152,7 @@ struct DcrRefusal {
 impl EsmClient {
     /// A client that has asked for nothing yet.
     pub fn new(options: EsmOptions) -> Result<EsmClient, EsmError> {
+        let mut is_local = true;
         for (key, text) in [("esm.url", &options.url), ("esm.dcr_url", &options.dcr_url)] {
             let refuse = |why: String| EsmError::BadUrl { key, text: text.clone(), why };
             let url = Url::parse(text).map_err(|error| refuse(error.to_string()))?;
@@ -147,11 +164,14 @@ impl EsmClient {
             if url.scheme() == "http" && !is_loopback {
                 return Err(refuse("it would carry secrets in clear; use https".to_owned()));
             }
+            is_local &= is_loopback;
         }
         let provider = rustls::crypto::ring::default_provider();
         // Another part of the process may have chosen the same one before.
         drop(provider.install_default());
-        let http = Client::builder()
+        // A proxy of the environment is for the way out of this host.
+        let builder = if is_local { Client::builder().no_proxy() } else { Client::builder() };
+        let http = builder
             .timeout(options.request_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
@@ -187,17 +207,16 @@ impl EsmClient {
             };
             let request =
                 || self.http.get(url.clone()).bearer_auth(&token).header(ACCEPT, "application/json");
-            let response = self.send("a report", &url, request).await?;
+            let Answer { status, body } = self.send("a report", &url, REPORT_BYTES_MAX, request).await?;
             // A token may end before its time; a second one that is refused is refused for another reason.
-            if response.status() == StatusCode::UNAUTHORIZED && !is_renewed {
+            if status == StatusCode::UNAUTHORIZED && !is_renewed {
                 tracing::debug!("the access token is refused, and is had anew");
                 (self.token, is_renewed) = (None, true);
                 continue;
             }
-            return match response.status() {
-                StatusCode::OK => self.body("a report", &url, response, REPORT_BYTES_MAX).await,
+            return match status {
+                StatusCode::OK => Ok(body),
                 status => {
-                    let body = self.body("a report", &url, response, DCR_BYTES_MAX).await?;
                     let why = String::from_utf8_lossy(&body).trim().chars().take(REFUSAL_CHARS_MAX).collect();
                     Err(EsmError::Refused {
                         what: "a report",
@@ -268,9 +287,7 @@ impl EsmClient {
         url: &Url,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<T, EsmError> {
-        let response = self.send(what, url, request).await?;
-        let status = response.status();
-        let body = self.body(what, url, response, DCR_BYTES_MAX).await?;
+        let Answer { status, body } = self.send(what, url, DCR_BYTES_MAX, request).await?;
         if !status.is_success() {
             let code =
                 serde_json::from_slice::<DcrRefusal>(&body).map(|refusal| refusal.error).unwrap_or_default();
@@ -286,63 +303,58 @@ impl EsmClient {
         })
     }
 
-    /// Sends until there is an answer that is meant: not from a server that is overloaded or gone for the moment.
+    /// Sends until there is a whole answer that is meant: not from a server that is overloaded or gone for the moment.
     async fn send(
         &self,
         what: &'static str,
         url: &Url,
+        bytes_max: usize,
         request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> Result<Response, EsmError> {
+    ) -> Result<Answer, EsmError> {
         let mut backoff = BACKOFF;
         let mut number = 1;
         loop {
             let sent = request().send().await;
-            let is_meant = sent.as_ref().is_ok_and(|response| !is_for_the_moment(response.status()));
-            if is_meant || number >= TRIES_MAX {
-                // A URL may hold what a message should not.
-                return sent.map_err(|error| EsmError::Unreachable {
-                    what,
-                    host: host(url),
-                    source: error.without_url(),
-                });
-            }
             let asked = sent.as_ref().ok().and_then(|response| retry_after(response.headers()));
+            let answer = match sent {
+                Ok(response) => whole(response, bytes_max).await,
+                Err(error) => Err(error),
+            };
+            let is_last = number >= TRIES_MAX;
+            match answer {
+                Ok(None) => return Err(EsmError::TooLong { what, host: host(url), bytes_max }),
+                Ok(Some(answer)) if is_last || !is_for_the_moment(answer.status) => return Ok(answer),
+                // A URL may hold what a message should not.
+                Err(error) if is_last => {
+                    return Err(EsmError::Unreachable { what, host: host(url), source: error.without_url() });
+                }
+                Ok(Some(_)) | Err(_) => {}
+            }
             let wait = asked.unwrap_or(backoff).min(BACKOFF_MAX);
             tracing::warn!(
                 what,
                 host = host(url),
                 number,
                 wait_ms = wait.as_millis() as u64,
-                "no answer yet; asking again"
+                "no whole answer yet; asking again"
             );
             tokio::time::sleep(wait).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
             number += 1;
         }
     }
+}
 
-    async fn body(
-        &self,
-        what: &'static str,
-        url: &Url,
-        mut response: Response,
-        bytes_max: usize,
-    ) -> Result<Vec<u8>, EsmError> {
-        let mut body = Vec::new();
-        let unreachable = |source: reqwest::Error| EsmError::Unreachable {
-            what,
-            host: host(url),
-            source: source.without_url(),
-        };
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > bytes_max {
-                let why = format!("it is longer than {bytes_max} bytes");
-                return Err(EsmError::Unreadable { what, host: host(url), why });
-            }
-            body.extend_from_slice(&chunk);
+/// Reads an answer to its end; `None` where it is too long.
+async fn whole(mut response: Response, bytes_max: usize) -> Result<Option<Answer>, reqwest::Error> {
+    let (status, mut body) = (response.status(), Vec::new());
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
         }
-        Ok(body)
+        body.extend_from_slice(&chunk);
     }
+    Ok(Some(Answer { status, body }))
 }
 
 fn host(url: &Url) -> String {

@@ -132,6 +132,17 @@ impl Intake {
         })
     }
 
+    /// Reads a submission as [`take`](Intake::take) would, and stores nothing: the receipt says what would be stored, but for
+    /// events that the buffer would find to be duplicates.
+    pub fn preview(&mut self, submission: Submission) -> Result<Receipt, SubmissionError> {
+        let sorted = self.read(submission);
+        self.forget_changes();
+        sorted.map(|sorted| {
+            let stored = sorted.events.len() as u64;
+            sorted.receipt(StoreReport { stored, ..StoreReport::default() })
+        })
+    }
+
     /// Closes the file of rejects that has been open for its time.
     pub fn rest(&mut self) {
         if self.rejects.as_ref().is_some_and(|(_, opened_at)| opened_at.elapsed() >= REJECTS_OPEN) {

@@ -6,7 +6,7 @@
 //! GET  /sandbox/violations                       broken rules, the first 10000 with their details
 //! POST /sandbox/reset                            forgets hits, counts and violations; settings and faults stay
 //! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
-//! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"forget_tokens_after":1}
+//! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
 //! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
 //! ```
 

@@ -4,15 +4,16 @@
 //! POST /o/client/register    {"software_statement":"..."} -> 201 with client_id and client_secret
 //! POST /o/client/token       a form of client_id, client_secret and grant_type=client_credentials -> 201 with access_token
 //! GET  /esm/v3/year/month/day/hour/...    the report of these dimensions, as JSON, XML or CSV, perhaps gzip
-//! PUT  /sandbox/esm          {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"forget_tokens_after":1}
+//! PUT  /sandbox/esm          {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
 //! ```
 //!
-//! The counts of an hour follow from its date alone, so that every sandbox shows the same ones; `add` corrects them.
+//! The counts of an hour follow from its date alone, so that every sandbox shows the same ones; `add` corrects them. A path is
+//! one of the published drill-down tree for programmers, as far as its dimensions are known here; any other is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Timelike};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, StatusCode};
@@ -35,14 +36,27 @@ const TOKEN_SECONDS: u32 = 21_600;
 const LIMIT_DEFAULT: usize = 10_000;
 /// Hours of one report, beyond which there is too much data: a year.
 const HOURS_MAX: i64 = 366 * 24;
-/// Who is counted: platform, requestor ID, proxy and MVPD.
-const CELLS: [[&str; 4]; 4] = [
-    ["Roku", "REF30", "Direct", "Cableco"],
-    ["tvOS", "REF30", "Direct", "Cableco"],
-    ["Roku", "REF30", "Hub", "Smallco"],
-    ["Roku", "OTHER", "Direct", "Cableco"],
+/// Who is counted: platform, requestor ID, proxy, MVPD and media company.
+const CELLS: [[&str; 5]; 4] = [
+    ["Roku", "REF30", "Direct", "Cableco", "Refmedia"],
+    ["tvOS", "REF30", "Direct", "Cableco", "Refmedia"],
+    ["Roku", "REF30", "Hub", "Smallco", "Refmedia"],
+    ["Roku", "OTHER", "Direct", "Cableco", "Othermedia"],
 ];
-const DIMENSIONS: [&str; 4] = ["platform", "requestor-id", "proxy", "mvpd"];
+const DIMENSIONS: [&str; 5] = ["platform", "requestor-id", "proxy", "mvpd", "media-company"];
+/// The ways through the published tree beneath the hour, and beneath the minute; each of their beginnings is one too.
+const TREE_OF_HOURS: [&str; 5] = [
+    "media-company/proxy/mvpd/requestor-id/platform",
+    "media-company/requestor-id/platform",
+    "requestor-id/platform",
+    "proxy/mvpd/media-company/requestor-id",
+    "platform",
+];
+const TREE_OF_MINUTES: [&str; 3] = [
+    "media-company/proxy/mvpd/requestor-id/platform",
+    "proxy/mvpd/media-company/requestor-id",
+    "requestor-id/platform",
+];
 const METRICS: [&str; 12] = [
     "authn-attempts",
     "authn-pending",
@@ -77,6 +91,8 @@ pub(super) struct EsmSettings {
     pub(super) limit: usize,
     /// How many requests for reports are refused with 503 before one is answered.
     pub(super) refuse_next: u32,
+    /// How many packed reports break off in the middle before one is whole.
+    pub(super) break_next: u32,
     /// After how many reports the tokens so far are good no more; 0 is never.
     pub(super) forget_tokens_after: u32,
 }
@@ -110,7 +126,14 @@ pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) ->
             let is_gzip = header("accept-encoding").contains("gzip");
             let query = head.uri.query().unwrap_or("");
             match report(&mut state, path, query, authorization, accept) {
-                Ok((kind, text)) => reply::document(kind, text_bytes(text, is_gzip), is_gzip),
+                Ok((kind, text)) => {
+                    let mut bytes = text_bytes(text, is_gzip);
+                    if is_gzip && state.settings.break_next > 0 {
+                        state.settings.break_next -= 1;
+                        bytes.truncate(bytes.len() / 2);
+                    }
+                    reply::document(kind, bytes, is_gzip)
+                }
                 Err((status, why)) => {
                     let wait = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(0);
                     reply::plain(status, why, wait)
@@ -205,13 +228,7 @@ fn report(
         "json" | "application/json" | "*/*" | "" => "application/json",
         _ => return Err((StatusCode::NOT_ACCEPTABLE, "json, xml or csv".to_owned())),
     };
-    let names: Vec<&str> = path.trim_start_matches(REPORTS).split('/').collect();
-    let Some(dimensions) = names.strip_prefix(&["year", "month", "day", "hour"]) else {
-        return Err((StatusCode::NOT_FOUND, "paths begin with year/month/day/hour here".to_owned()));
-    };
-    let columns: Option<Vec<usize>> =
-        dimensions.iter().map(|name| DIMENSIONS.iter().position(|known| known == name)).collect();
-    let columns = columns.ok_or_else(|| (StatusCode::NOT_FOUND, "no such drill-down".to_owned()))?;
+    let cut = Cut::of(path.trim_start_matches(REPORTS))?;
     let time = |name: &str| {
         let text = get(name).ok_or_else(|| bad(format!("{name} is missing here")))?;
         filled(text).ok_or_else(|| bad(format!("{name} {text:?} is no date")))
@@ -226,7 +243,7 @@ fn report(
     let limit = if state.settings.limit > 0 { wanted.min(state.settings.limit) } else { wanted };
     let requestors: Vec<&str> =
         given.iter().filter(|(name, _)| *name == "requestor-id").map(|(_, value)| value.as_str()).collect();
-    let rows = rows(state, (start, end), &columns, &requestors, limit);
+    let rows = rows(state, (start, end), &cut, &requestors, limit);
     let own = format!(
         "{path}?start={}&end={}&limit={limit}",
         start.format("%Y-%m-%dT%H:%M:%S"),
@@ -242,6 +259,45 @@ fn report(
     ))
 }
 
+/// What a report groups by.
+struct Cut {
+    /// By number, as [`DIMENSIONS`] has them.
+    columns: Vec<usize>,
+    has_minutes: bool,
+}
+
+impl Cut {
+    /// That of a path beneath the root.
+    fn of(path: &str) -> Result<Cut, (StatusCode, String)> {
+        let missing = |why: &str| (StatusCode::NOT_FOUND, why.to_owned());
+        let hours = path.strip_prefix("year/month/day/hour/");
+        let path = hours.ok_or_else(|| missing("paths begin with year/month/day/hour here"))?;
+        let (path, tree, has_minutes) = match path.strip_prefix("minute/") {
+            Some(path) => (path, &TREE_OF_MINUTES[..], true),
+            None => (path, &TREE_OF_HOURS[..], false),
+        };
+        let is_published = tree
+            .iter()
+            .any(|way| way.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let columns: Option<Vec<usize>> =
+            path.split('/').map(|name| DIMENSIONS.iter().position(|known| *known == name)).collect();
+        let columns = columns.filter(|_| is_published).ok_or_else(|| missing("no such drill-down"))?;
+        Ok(Cut { columns, has_minutes })
+    }
+
+    fn step(&self) -> TimeDelta {
+        if self.has_minutes { TimeDelta::minutes(1) } else { TimeDelta::hours(1) }
+    }
+
+    /// When the first record begins that lies behind a time.
+    fn first(&self, start: NaiveDateTime) -> NaiveDateTime {
+        let minute = if self.has_minutes { start.minute() } else { 0 };
+        let begun =
+            start.date().and_time(NaiveTime::from_hms_opt(start.hour(), minute, 0).unwrap_or_default());
+        if begun < start { begun + self.step() } else { begun }
+    }
+}
+
 /// A date of which only the beginning may be given.
 fn filled(text: &str) -> Option<NaiveDateTime> {
     const WHOLE: &str = "0000-01-01T00:00:00";
@@ -252,53 +308,57 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
 fn rows(
     state: &EsmState,
     (start, end): (NaiveDateTime, NaiveDateTime),
-    columns: &[usize],
+    cut: &Cut,
     requestors: &[&str],
     limit: usize,
 ) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut hour = start.date().and_hms_opt(start.hour(), 0, 0).unwrap_or(start);
-    if hour < start {
-        hour += TimeDelta::hours(1);
-    }
-    while hour < end && rows.len() < limit {
+    let mut at = cut.first(start);
+    while at < end && rows.len() < limit {
         // Cells that are alike in the dimensions asked for are one row.
         let mut sums: BTreeMap<Vec<&'static str>, [i64; METRICS.len()]> = BTreeMap::new();
         for (cell, names) in CELLS.iter().enumerate() {
             if !requestors.is_empty() && !requestors.contains(&names[1]) {
                 continue;
             }
-            let key = columns.iter().map(|column| names[*column]).collect();
+            let key = cut.columns.iter().map(|column| names[*column]).collect();
             let sum = sums.entry(key).or_default();
             for (metric, sum) in sum.iter_mut().enumerate() {
-                *sum += count(hour, cell, metric);
+                *sum += count(at, cell, metric, cut);
             }
         }
-        let add = state.settings.add.get(&hour.format("%Y-%m-%dT%H").to_string()).copied().unwrap_or(0);
+        let add = state.settings.add.get(&at.format("%Y-%m-%dT%H").to_string()).copied().unwrap_or(0);
+        // A corrected hour has its correction in its first minute.
+        let add = if at.minute() == 0 { add } else { 0 };
         for (index, (key, counts)) in sums.into_iter().enumerate().take(limit - rows.len()) {
             let mut row: Row = vec![
-                ("year", hour.format("%Y").to_string()),
-                ("month", hour.format("%-m").to_string()),
-                ("day", hour.format("%-d").to_string()),
-                ("hour", hour.format("%-H").to_string()),
+                ("year", at.format("%Y").to_string()),
+                ("month", at.format("%-m").to_string()),
+                ("day", at.format("%-d").to_string()),
+                ("hour", at.format("%-H").to_string()),
             ];
+            if cut.has_minutes {
+                row.push(("minute", at.format("%-M").to_string()));
+            }
             row.extend(
-                columns.iter().zip(key).map(|(column, value)| (DIMENSIONS[*column], value.to_owned())),
+                cut.columns.iter().zip(key).map(|(column, value)| (DIMENSIONS[*column], value.to_owned())),
             );
             let corrected = |count: i64| if index == 0 { (count + add).max(0) } else { count };
             row.extend(METRICS.iter().zip(counts).map(|(name, count)| (*name, corrected(count).to_string())));
             rows.push(row);
         }
-        hour += TimeDelta::hours(1);
+        at += cut.step();
     }
     rows
 }
 
-/// A count that looks like one: follows from its place alone.
-fn count(hour: NaiveDateTime, cell: usize, metric: usize) -> i64 {
-    let days = (hour.date() - NaiveDate::default()).num_days();
-    let seed = days * 1_009 + i64::from(hour.hour()) * 97 + cell as i64 * 31 + metric as i64 * 7;
-    10 + seed.rem_euclid(83)
+/// A count that looks like one: follows from its place alone. The minutes of an hour have as much as the hour.
+fn count(at: NaiveDateTime, cell: usize, metric: usize, cut: &Cut) -> i64 {
+    let days = (at.date() - NaiveDate::default()).num_days();
+    let seed = days * 1_009 + i64::from(at.hour()) * 97 + cell as i64 * 31 + metric as i64 * 7;
+    let hour = 10 + seed.rem_euclid(83);
+    let is_larger_share = i64::from(at.minute()) < hour % 60;
+    if cut.has_minutes { hour / 60 + i64::from(is_larger_share) } else { hour }
 }
 
 fn json(rows: &[Row], own: &str) -> String {
