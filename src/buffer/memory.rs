@@ -11,6 +11,8 @@ use crate::event::Instant;
 /// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
 /// every row of theirs is long past.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
+/// What rows about the counts of reports begin with; those about people never do.
+const COUNTED: &str = "esm ";
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: i64 = 10_000;
 
@@ -111,12 +113,32 @@ pub(super) fn store(
     )?;
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
+        if let Some(counted) = row.body.as_deref().and_then(|body| body.strip_prefix(COUNTED)) {
+            refuse_counted_meanwhile(transaction, &row.key, counted)?;
+        }
         match &row.body {
             Some(body) => set.execute((row.key, row.drops_at.nanos().max(earliest), body))?,
             None => forget.execute([row.key])?,
         };
     }
     Ok(())
+}
+
+/// Two ingests of one hour's counts may have read the same total before either stored its own: the second would count what
+/// the first did again. A total says what it was before, and the grouping of an hour never changes.
+fn refuse_counted_meanwhile(
+    transaction: &Transaction<'_>,
+    key: &[u8; 16],
+    counted: &str,
+) -> Result<(), BufferError> {
+    let mut known = transaction.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
+    let known: Option<String> = known.query_row([key], |row| row.get(0)).optional()?;
+    let known = known.as_deref().and_then(|body| body.strip_prefix(COUNTED));
+    let is_as_read = match counted.split_once(' ') {
+        Some((_, before)) => known.and_then(|known| known.split(' ').next()).unwrap_or("0") == before,
+        None => known.is_none_or(|known| known == counted),
+    };
+    if is_as_read { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
 }
 
 /// Drops rows whose time is over; whether there may be more.
@@ -134,9 +156,10 @@ pub(super) fn erase(connection: &mut Connection, forget: &Forget) -> Result<u64,
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut found: Vec<[u8; 16]> = Vec::new();
     // The totals of ESM reports are about nobody, and a number among them may look like a name.
-    let mut statement = transaction
-        .prepare("SELECT key, body FROM source_memory WHERE body <> '' AND body NOT LIKE 'esm %'")?;
-    let mut rows = statement.query([])?;
+    let mut statement = transaction.prepare(
+        "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1",
+    )?;
+    let mut rows = statement.query([COUNTED])?;
     while let Some(row) = rows.next()? {
         if forget.concerns(&row.get::<_, String>(1)?) {
             found.push(row.get(0)?);

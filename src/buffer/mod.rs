@@ -129,6 +129,9 @@ pub enum BufferError {
         /// The suite.
         rsid: Rsid,
     },
+    /// Another ingest stored counts of the same hours after this one had read what they were.
+    #[error("another ingest has stored counts of the same hours meanwhile")]
+    CountedMeanwhile,
     /// Events one by one of a requestor whose counts come from ESM, or the other way round.
     #[error("requestor {0:?} has both events one by one and ESM reports, which count the same things")]
     MixedFeeds(String),

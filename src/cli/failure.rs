@@ -292,6 +292,10 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
             Exit::Usage,
             "settle them first: passbridge held list; those in doubt are settled by the next drain",
         ),
+        BufferError::CountedMeanwhile => (
+            Exit::Failed,
+            "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice",
+        ),
         BufferError::MixedFeeds(_) => (
             Exit::Usage,
             "take one of the two sources for a requestor; nothing of this portion of the input was stored",

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
+use passbridge::buffer::{Batch, BufferError, Feed, MemoryRow};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
 use crate::fixture;
 use crate::program::{Program, done};
+use crate::support::House;
 
 /// A report of one hour with one record.
 fn report(hour: &str, metrics: &Value) -> String {
@@ -514,4 +516,25 @@ fn what_cannot_be_pulled_says_why() {
     program.write("c.toml", "[esm]\nurl = \"http://mgmt.example/esm/v3\"\n");
     let clear = program.run(&SPAN);
     assert!(clear.code == 2 && clear.err.contains("secrets in clear"), "{clear:?}");
+}
+
+#[test]
+fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
+    let house = House::new();
+    let input = house.buffer.open_input("two at once").expect("an input");
+    let row = |key: u8, body: &str| MemoryRow {
+        key: [key; 16],
+        drops_at: passbridge::event::Instant::from_nanos(i64::MAX),
+        body: Some(body.to_owned()),
+    };
+    let store = |rows: Vec<MemoryRow>| {
+        house.buffer.store(Batch { input, feed: Feed::Esm, events: Vec::new(), memory: rows })
+    };
+    store(vec![row(1, "esm hour/mvpd"), row(2, "esm 30 0")]).expect("the first");
+    for late in [row(2, "esm 43 0"), row(2, "esm 43 29"), row(1, "esm hour/mvpd/proxy")] {
+        let refused = store(vec![row(3, "esm 7 0"), late]).expect_err("the hour was counted meanwhile");
+        assert!(matches!(refused, BufferError::CountedMeanwhile), "{refused:?}");
+    }
+    // What was refused left nothing, and the next in its turn is taken.
+    store(vec![row(3, "esm 7 0"), row(1, "esm hour/mvpd"), row(2, "esm 43 30")]).expect("the next");
 }

@@ -35,7 +35,8 @@ const REPORT_BYTES_MAX: u64 = 64 << 20;
 const CHANGES_MAX: usize = 20_000;
 /// What the digests of counts are made with. They are no secret, and must outlive every secret.
 const NO_SECRET: &[u8] = b"esm";
-/// What every row of ours begins with: it tells them from rows that are about a person.
+/// What every row of ours begins with: it tells them from rows that are about a person. A total has what it was before behind
+/// it, and the buffer refuses one that was another meanwhile.
 pub const ROW_PREFIX: &str = "esm ";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
@@ -115,9 +116,9 @@ impl EsmReader {
         for count in &counts {
             let key = self.key(count);
             let body = memory.recall(key).map_err(failed)?;
-            let before =
-                body.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)).map_or(Ok(0), str::parse);
-            let before: u64 = before.map_err(|error| failed(Box::new(error)))?;
+            // The total, and behind it what it was before.
+            let total = body.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)?.split(' ').next());
+            let before: u64 = total.map_or(Ok(0), str::parse).map_err(|error| failed(Box::new(error)))?;
             if count.total < before {
                 lower.push(before - count.total);
             }
@@ -126,15 +127,15 @@ impl EsmReader {
                     Ok(events) => ready.extend(events.into_iter().map(|event| (record.number, event))),
                     Err(error) => return Ok(Err(RejectReason::Event(error))),
                 }
-                totals.push((key, count.total));
+                totals.push((key, count.total, before));
             }
         }
         lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
         if !totals.is_empty() {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
-        for (key, total) in totals {
-            memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total}")));
+        for (key, total, before) in totals {
+            memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
         }
         self.ready.extend(ready);
         Ok(Ok(()))
