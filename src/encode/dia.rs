@@ -22,9 +22,9 @@ pub const TAGS: [&str; 12] = [
 ];
 
 /// What `pageName` says before the label of the event.
-const PAGE_PREFIX: &str = "Adobe Pass: ";
+pub(super) const PAGE_PREFIX: &str = "Adobe Pass: ";
 /// A custom link: as a link, a hit adds no page view ("Page views", Components Guide).
-const CUSTOM_LINK: &str = "o";
+pub(super) const CUSTOM_LINK: &str = "o";
 /// The bytes of an ordinary document; a longer one grows the body.
 const DOCUMENT_BYTES: usize = 2_048;
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><request>"#;

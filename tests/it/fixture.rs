@@ -101,3 +101,13 @@ pub(crate) fn documents(event: &PassEvent, form: &HitForm) -> Vec<Vec<u8>> {
         })
         .collect()
 }
+
+/// The same as a bulk file: its header, and a row for each hit.
+pub(crate) fn bulk_file(event: &PassEvent, form: &HitForm, user_agent: &str) -> Vec<u8> {
+    let (id, _) = event.identity();
+    let mapped = mapping::map(event, id, form).expect("hits");
+    let mut file = Vec::new();
+    passbridge::encode::bulk_header(&mut file);
+    mapped.hits.iter().for_each(|hit| passbridge::encode::bulk_row(hit, user_agent, &mut file));
+    file
+}

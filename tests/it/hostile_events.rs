@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::{Value, json};
 
-use crate::{dia_reader, fixture};
+use crate::{bulk_rows, dia_reader, fixture};
 
 /// What breaks parsers, reports and people.
 const FRAGMENTS: [&str; 44] = [
@@ -217,6 +217,7 @@ fn read_with_a_parser(document: &[u8]) -> Vec<(String, String)> {
 fn assert_hits_are_whole(event: &PassEvent, form: &HitForm) {
     let (tags, evars) = expected_tags(event, form);
     let documents = fixture::documents(event, form);
+    bulk_rows::assert_rows_agree(event, form);
     let is_split = form.event_ids == EventIds::On && form.count_form == CountForm::SingleHits;
     assert_eq!(documents.len(), if is_split { event.count() as usize } else { 1 });
     for document in [&documents[0], &documents[documents.len() - 1]] {

@@ -1,0 +1,75 @@
+//! One hit as one row of a file of the Bulk Data Insertion API.
+
+use std::io::Write as _;
+
+use super::dia::{CUSTOM_LINK, PAGE_PREFIX};
+use crate::hit::{Hit, VisitorIdentity};
+
+/// The columns of every file, in their order, as Adobe's column reference names them. A file has all of them: rows are as
+/// wide as its header, and its suites may identify differently.
+pub const COLUMNS: [&str; 10] = [
+    "reportSuiteID",
+    "timestamp",
+    "visitorID",
+    "marketingCloudVisitorID",
+    "ipAddress",
+    "userAgent",
+    "pageName",
+    "linkType",
+    "linkName",
+    "events",
+];
+/// The eVars, whose columns follow.
+const EVARS: u8 = 34;
+
+/// Appends the header row.
+pub fn bulk_header(file: &mut Vec<u8>) {
+    file.extend_from_slice(COLUMNS.join(",").as_bytes());
+    for number in 1..=EVARS {
+        write!(file, ",eVar{number}").expect("memory takes every write");
+    }
+    file.push(b'\n');
+}
+
+/// Appends the hit as a row. `user_agent` stands for the viewer's where that is not known: a row without one is dropped.
+pub fn bulk_row(hit: &Hit<'_>, user_agent: &str, file: &mut Vec<u8>) {
+    cell(hit.rsid.as_str(), file);
+    write!(file, ",{},", hit.timestamp).expect("memory takes every write");
+    let (visitor, ecid) = match &hit.visitor {
+        VisitorIdentity::VisitorId(id) => (id.as_ref(), ""),
+        VisitorIdentity::Ecid { id, .. } => ("", *id),
+    };
+    let agent = hit.user_agent.as_deref().unwrap_or(user_agent);
+    let link = hit.link_name();
+    let page = [PAGE_PREFIX, link].concat();
+    let address = hit.ip_address.as_deref().unwrap_or("");
+    for text in [visitor, ecid, address, agent, &page, CUSTOM_LINK, link] {
+        cell(text, file);
+        file.push(b',');
+    }
+    cell(&hit.events, file);
+    let mut evars = hit.evars.iter().peekable();
+    for number in 1..=EVARS {
+        file.push(b',');
+        if let Some((_, value)) = evars.next_if(|(own, _)| *own == number) {
+            cell(value, file);
+        }
+    }
+    file.push(b'\n');
+}
+
+/// A value as RFC 4180 has it: in quotes where it has to be, its own quotes doubled.
+fn cell(value: &str, file: &mut Vec<u8>) {
+    if !value.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+        file.extend_from_slice(value.as_bytes());
+        return;
+    }
+    file.push(b'"');
+    for part in value.split_inclusive('"') {
+        file.extend_from_slice(part.as_bytes());
+        if part.ends_with('"') {
+            file.push(b'"');
+        }
+    }
+    file.push(b'"');
+}
