@@ -3,7 +3,7 @@
 //! Rows are found by keyed digests, so that codes and devices never lie in them in clear. A reader asks what is stored, and
 //! lays its own changes over that; whoever runs it stores them together with the events of the same lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,8 +14,9 @@ use crate::event::Instant;
 /// Rows kept in memory alone before those whose time is over are looked for.
 const SWEEP_ROWS: usize = 100_000;
 
-/// Nanoseconds of a day.
-const DAY_NANOS: i64 = 86_400_000_000_000;
+/// Marks of one half; with a new half the older one is forgotten. As many as fit into 2^20 places of a set, so that both halves
+/// take 20 MiB at the most, whatever is read.
+const MARKS_MAX: usize = 900_000;
 
 /// The key of a row: a keyed digest of what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +96,9 @@ pub struct Recollection {
     /// `None` where nothing is ever stored.
     stored: Option<Box<dyn Memory>>,
     rows: HashMap<MemoryKey, Row>,
+    /// Where nothing is ever stored: rows that hold nothing, which are most rows by far, by the start of their keys. First the
+    /// newer ones.
+    marks: [HashSet<u64>; 2],
     /// The feeds that are known.
     feeds: HashMap<String, FeedKind>,
     /// What changed since it was last taken, in order of the first change.
@@ -124,6 +128,7 @@ impl Recollection {
         Recollection {
             stored,
             rows: HashMap::new(),
+            marks: Default::default(),
             feeds: HashMap::new(),
             changed: Vec::new(),
             generation: 0,
@@ -134,9 +139,13 @@ impl Recollection {
 
     /// What a row holds.
     pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
-        match self.rows.get(&key) {
-            Some(row) => Ok(row.body.clone()),
-            None => self.stored.as_mut().map_or(Ok(None), |stored| stored.recall(key)),
+        match (self.rows.get(&key), &mut self.stored) {
+            (Some(row), _) => Ok(row.body.clone()),
+            (None, Some(stored)) => stored.recall(key),
+            (None, None) => {
+                let mark = start_of(key);
+                Ok(self.marks.iter().any(|marks| marks.contains(&mark)).then(String::new))
+            }
         }
     }
 
@@ -154,18 +163,22 @@ impl Recollection {
 
     /// Sets a row, or forgets it.
     pub fn remember(&mut self, key: MemoryKey, drops_at: Instant, body: Option<String>) {
-        // Exchanges seen are most rows by far. In memory alone they stay for a day of their own time.
-        let is_mark = body.as_ref().is_some_and(String::is_empty);
-        let drops_at = match self.stored {
-            None if is_mark => {
-                drops_at.min(Instant::from_nanos(self.latest.nanos().saturating_add(DAY_NANOS)))
-            }
-            _ => drops_at,
-        };
+        if self.stored.is_none() && body.as_ref().is_some_and(String::is_empty) {
+            self.mark(key);
+            return;
+        }
         let before = self.rows.insert(key, Row { drops_at, body, taken: None });
         if self.stored.is_some() && before.is_none_or(|row| row.taken.is_some()) {
             self.changed.push(key);
         }
+    }
+
+    fn mark(&mut self, key: MemoryKey) {
+        if self.marks[0].len() >= MARKS_MAX {
+            self.marks.swap(0, 1);
+            self.marks[0].clear();
+        }
+        self.marks[0].insert(start_of(key));
     }
 
     /// How many changes wait to be taken.
@@ -205,6 +218,11 @@ impl Recollection {
     }
 }
 
+/// Half of a digest is enough to tell a few million apart.
+fn start_of(key: MemoryKey) -> u64 {
+    key.0[..8].iter().fold(0, |start, byte| start << 8 | u64::from(*byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +239,29 @@ mod tests {
         for (index, digest) in all.iter().enumerate() {
             assert_eq!(all.iter().position(|other| other == digest), Some(index));
         }
+    }
+
+    #[test]
+    fn in_memory_alone_the_latest_marks_are_known_and_no_more_are_kept() {
+        let mut memory = Recollection::new(None);
+        let key = |number: usize| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            MemoryKey(bytes)
+        };
+        let count = 3 * MARKS_MAX;
+        for number in 0..count {
+            memory.remember(key(number), Instant::from_nanos(9), Some(String::new()));
+        }
+        assert_eq!(memory.recall(key(count - MARKS_MAX)).expect("no store"), Some(String::new()));
+        assert_eq!(memory.recall(key(0)).expect("no store"), None);
+        assert!(memory.marks.iter().all(|marks| marks.len() <= MARKS_MAX));
+        memory.remember(key(count - 1), Instant::from_nanos(9), None);
+        assert_eq!(
+            memory.recall(key(count - 1)).expect("no store"),
+            None,
+            "what is forgotten is no mark any more"
+        );
     }
 
     #[test]
