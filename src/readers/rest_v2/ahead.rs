@@ -14,8 +14,8 @@ use crate::readers::lines::Lines;
 use crate::readers::memory::Keyring;
 use crate::readers::{LINE_BYTES_MAX, ReadError, RejectReason};
 
-/// Bytes of lines that are handed over at once: large enough that handing over costs nothing, small enough for a cache.
-const BATCH_BYTES: usize = 128 << 10;
+/// Bytes of lines that are handed over at once: large enough that handing over costs nothing.
+const BATCH_BYTES: usize = 512 << 10;
 /// Batches on their way.
 const BATCHES_AHEAD: usize = 4;
 

@@ -274,13 +274,13 @@ struct DeviceInfo<'a> {
 
 /// What is known of a device, as properties of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Device(pub std::collections::BTreeMap<String, String>);
+pub(super) struct Device(pub std::collections::BTreeMap<Cow<'static, str>, String>);
 
 impl Device {
     /// Sets a property; an empty value sets nothing.
     pub(super) fn set(&mut self, property: Property, value: &str) {
         if !value.is_empty() {
-            self.0.insert(property.name().to_owned(), value.to_owned());
+            self.0.insert(Cow::Borrowed(property.name()), value.to_owned());
         }
     }
 

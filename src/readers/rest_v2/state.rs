@@ -159,7 +159,7 @@ impl State<'_> {
     }
 
     fn device_key(&self, store: &str, sp: &str, device: &str, mvpd: &str) -> MemoryKey {
-        self.keyring.digest(store, &[sp.as_bytes(), device.as_bytes(), mvpd.as_bytes()])
+        self.keyring.derived(store, &[sp.as_bytes(), device.as_bytes(), mvpd.as_bytes()])
     }
 
     /// The login that a device opened last.

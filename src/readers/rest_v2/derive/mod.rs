@@ -232,7 +232,7 @@ impl<'a> Derivation<'a> {
             facts.resource.unwrap_or("").as_bytes(),
             &facts.ordinal.to_be_bytes(),
         ];
-        let event_id = self.state.keyring.digest("event", &parts).hex();
+        let event_id = self.state.keyring.derived("event", &parts).hex();
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());
         let mut put = |property: Property, value: Option<&str>| {
             if let Some(value) = value {
