@@ -25,9 +25,7 @@ pub struct MemoryKey(pub [u8; 16]);
 impl MemoryKey {
     /// Hexadecimal text.
     pub fn hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |four_bits: u8| DIGITS[usize::from(four_bits)] as char;
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        format!("{:032x}", u128::from_be_bytes(self.0))
     }
 }
 

@@ -8,7 +8,8 @@ use std::panic;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::exchange::{Exchange, RawExchange};
+use super::exchange::{Exchange, RawExchange, Spent};
+use super::headers::DeviceInfos;
 use super::service_token::ServiceKeys;
 use crate::readers::lines::Lines;
 use crate::readers::memory::Keyring;
@@ -33,6 +34,7 @@ pub(super) struct Parsed {
 pub(super) struct Parser {
     pub(super) keyring: Keyring,
     pub(super) service_keys: ServiceKeys,
+    pub(super) device_infos: DeviceInfos,
 }
 
 /// The lines of a source as exchanges, in their order.
@@ -57,6 +59,8 @@ struct Worker {
 struct Batch {
     bytes: Vec<u8>,
     lines: Vec<LineOfBatch>,
+    /// Exchanges to be freed where they were made: freed elsewhere, both threads would wait for one heap.
+    spent: Spent,
 }
 
 struct LineOfBatch {
@@ -78,8 +82,8 @@ impl<R: BufRead> Ahead<R> {
         }
     }
 
-    /// The next line that is not blank; `None` at the end of the source.
-    pub(super) fn next(&mut self) -> Result<Option<Parsed>, ReadError> {
+    /// The next line that is not blank; `None` at the end of the source. Takes spent exchanges away.
+    pub(super) fn next(&mut self, spent: &mut Spent) -> Result<Option<Parsed>, ReadError> {
         loop {
             if let Some(parsed) = self.parsed.pop_front() {
                 return Ok(Some(parsed));
@@ -90,7 +94,7 @@ impl<R: BufRead> Ahead<R> {
                     // A source of one batch is not worth a thread.
                     self.parsed = self.parser.parse(&batch).into();
                 } else {
-                    self.send(batch);
+                    self.send(Batch { spent: std::mem::take(spent), ..batch });
                 }
             }
             if self.on_their_way > 0 {
@@ -147,11 +151,12 @@ impl<R: BufRead> Ahead<R> {
 }
 
 impl Worker {
-    fn start(parser: Parser) -> Worker {
+    fn start(mut parser: Parser) -> Worker {
         let (batches, waiting) = sync_channel::<Batch>(BATCHES_AHEAD);
         let (done, parsed) = sync_channel(BATCHES_AHEAD);
         let thread = thread::spawn(move || {
-            for batch in waiting {
+            for mut batch in waiting {
+                batch.spent.clear();
                 // Nobody wants the rest.
                 if done.send(parser.parse(&batch)).is_err() {
                     return;
@@ -174,7 +179,7 @@ impl Batch {
 }
 
 impl Parser {
-    fn parse(&self, batch: &Batch) -> Vec<Parsed> {
+    fn parse(&mut self, batch: &Batch) -> Vec<Parsed> {
         let mut start = 0;
         let parse = |line: &LineOfBatch| {
             let bytes = &batch.bytes[start..line.end];
@@ -188,7 +193,7 @@ impl Parser {
         batch.lines.iter().map(parse).collect()
     }
 
-    fn exchange(&self, bytes: &[u8], line_bytes: u64) -> Result<Option<Box<Exchange>>, RejectReason> {
+    fn exchange(&mut self, bytes: &[u8], line_bytes: u64) -> Result<Option<Box<Exchange>>, RejectReason> {
         if line_bytes > LINE_BYTES_MAX as u64 {
             return Err(RejectReason::TooLong(line_bytes));
         }
@@ -199,8 +204,8 @@ impl Parser {
     }
 
     /// The exchange without what must not be kept; `None` where it is with somebody else.
-    pub(super) fn redacted(&self, raw: &RawExchange<'_>) -> Option<Box<Exchange>> {
-        Exchange::redacted(raw, &self.keyring, &self.service_keys).map(Box::new)
+    pub(super) fn redacted(&mut self, raw: &RawExchange<'_>) -> Option<Box<Exchange>> {
+        Exchange::redacted(raw, &self.keyring, &self.service_keys, &mut self.device_infos).map(Box::new)
     }
 }
 
@@ -211,7 +216,11 @@ mod tests {
     use super::*;
 
     fn parser() -> Parser {
-        Parser { keyring: Keyring::new(b"secret of a test"), service_keys: ServiceKeys::default() }
+        Parser {
+            keyring: Keyring::new(b"secret of a test"),
+            service_keys: ServiceKeys::default(),
+            device_infos: DeviceInfos::default(),
+        }
     }
 
     fn line(number: usize) -> String {
@@ -228,13 +237,13 @@ mod tests {
             let text: String = (0..count).map(|number| line(number) + "\n").collect();
             let mut ahead = Ahead::new(Cursor::new(text), parser());
             let mut expected = 1;
-            while let Some(parsed) = ahead.next().expect("memory") {
+            while let Some(parsed) = ahead.next(&mut Spent::new()).expect("memory") {
                 assert_eq!(parsed.number, expected);
                 assert!(matches!(parsed.result, Ok(Some(_))));
                 expected += 2;
             }
             assert_eq!(expected, 1 + 2 * count as u64);
-            assert!(ahead.next().expect("memory").is_none(), "the end stays the end");
+            assert!(ahead.next(&mut Spent::new()).expect("memory").is_none(), "the end stays the end");
         }
     }
 
@@ -249,8 +258,8 @@ mod tests {
         let text: String = (0..5000).map(line).collect();
         let mut ahead = Ahead::new(BufReader::new(Cursor::new(text + "{\"half\"").chain(Breaks)), parser());
         for number in 1..=5000 {
-            assert_eq!(ahead.next().expect("a whole line").expect("a line").number, number);
+            assert_eq!(ahead.next(&mut Spent::new()).expect("a whole line").expect("a line").number, number);
         }
-        assert!(matches!(ahead.next(), Err(ReadError::Broken { line: 5001, .. })));
+        assert!(matches!(ahead.next(&mut Spent::new()), Err(ReadError::Broken { line: 5001, .. })));
     }
 }

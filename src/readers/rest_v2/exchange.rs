@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::answer::{self, Answer};
-use super::headers::{self, Device, Location, RequestHeaders};
+use super::headers::{self, Device, DeviceInfos, Location, RequestHeaders};
 use super::route::{self, Endpoint, Route};
 use super::service_token::{ServiceKeys, TokenCheck};
 use crate::event::Instant;
@@ -145,7 +146,7 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     /// The keyed digest of the device.
     pub(super) device: Option<MemoryKey>,
-    pub(super) device_info: Option<Device>,
+    pub(super) device_info: Option<Arc<Device>>,
     /// Whether there was an `X-Device-Info` that does not decode.
     pub(super) is_device_info_broken: bool,
     pub(super) visitor_id: Option<String>,
@@ -163,6 +164,10 @@ pub(super) struct Exchange {
     pub(super) hop: Option<Hop>,
     pub(super) reply: Reply,
 }
+
+/// Exchanges that are done with.
+#[expect(clippy::vec_box, reason = "it takes the boxes as they are; nothing is moved out of them")]
+pub(super) type Spent = Vec<Box<Exchange>>;
 
 /// A redirect, every part of it digested: URLs of logouts name devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +252,7 @@ impl Exchange {
         raw: &RawExchange<'_>,
         keyring: &Keyring,
         service_keys: &ServiceKeys,
+        device_infos: &mut DeviceInfos,
     ) -> Option<Exchange> {
         let path = route::path_of(&raw.url);
         let hop = hop(raw, keyring);
@@ -258,7 +264,7 @@ impl Exchange {
         let device = raw.headers.device_identifier.as_deref().and_then(headers::device_identifier);
         let device = device.map(|device| keyring.digest("device", &[&device]));
         let header = raw.headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
-        let device_info = header.and_then(headers::device_info);
+        let device_info = header.and_then(|header| device_infos.read(header));
         let is_decision = matches!(route.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
         let is_session = matches!(route.endpoint, Endpoint::CreateSession | Endpoint::ResumeSession);
         let has_duration = raw.duration_ms >= 0.0;

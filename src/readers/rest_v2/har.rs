@@ -122,7 +122,7 @@ impl HarReader {
             let at = format!("{} in line {}", bad_form(&error), error.line());
             broken(io::Error::other(format!("no HTTP archive: {at}")))
         })?;
-        let parser = Parser::of(&options);
+        let mut parser = Parser::of(&options);
         let mut window = Window::new(options);
         let mut rejects = VecDeque::new();
         for (number, entry) in (1..).zip(archive.log.entries) {
@@ -202,6 +202,7 @@ impl Reader for HarReader {
         if let Some((number, reason)) = self.rejects.pop_front() {
             return Ok(Some(reject(number, 0, reason)));
         }
+        self.window.spent().clear();
         Ok(match self.window.step(bounds)? {
             Step::Line(line) => Some(line),
             Step::Paused | Step::Wanting | Step::Ended => None,

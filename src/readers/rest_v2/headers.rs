@@ -1,7 +1,9 @@
 //! The request headers that carry something an event needs, and their decoders. Everything else is never read.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -11,6 +13,11 @@ use crate::event::Property;
 
 /// The longest header value that is decoded, in bytes: servers refuse longer ones.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// Values of `X-Device-Info` whose meaning is remembered: more than there are models in most logs.
+const DEVICE_INFOS_MAX: usize = 1_024;
+/// Longer ones, in bytes, are decoded anew each time, so that a hostile log fills no memory: all remembered ones take 4 MiB.
+const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 
 /// Both alphabets were seen in the wild; the URL-safe one is mapped to the other first.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -211,8 +218,28 @@ pub(super) fn visitor_identifier(header: &str) -> Option<&str> {
     (!inside.is_empty()).then_some(inside)
 }
 
-/// What `X-Device-Info` says of the device, as properties; `None` where it does not decode.
-pub(super) fn device_info(header: &str) -> Option<Device> {
+/// Decodes `X-Device-Info`, each value once: a log has few models of devices, and names one in almost every line.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DeviceInfos(HashMap<Box<str>, Option<Arc<Device>>>);
+
+impl DeviceInfos {
+    /// What a header says of the device, as properties; `None` where it does not decode.
+    pub(super) fn read(&mut self, header: &str) -> Option<Arc<Device>> {
+        if let Some(known) = self.0.get(header) {
+            return known.clone();
+        }
+        let device = device_info(header).map(Arc::new);
+        if header.len() <= REMEMBERED_BYTES_MAX {
+            if self.0.len() >= DEVICE_INFOS_MAX {
+                self.0.clear();
+            }
+            self.0.insert(header.into(), device.clone());
+        }
+        device
+    }
+}
+
+fn device_info(header: &str) -> Option<Device> {
     let json = decode(header)?;
     let info: DeviceInfo<'_> = serde_json::from_slice(&json).ok()?;
     let mut device = Device::default();
@@ -371,6 +398,21 @@ mod tests {
             assert_eq!(device.get(Property::DeviceOsVersion), Some("7"));
             assert_eq!(device.get(Property::NormalizedClientlessDeviceType), Some("FireTV"));
         }
+    }
+
+    #[test]
+    fn however_many_headers_there_are_each_is_read_as_it_is() {
+        let mut infos = DeviceInfos::default();
+        for number in (0..2 * DEVICE_INFOS_MAX + 5).chain(0..5) {
+            let model = format!("model {number}");
+            let header = encoded(&format!("{{\"model\":\"{model}\"}}"));
+            for _ in 0..2 {
+                let device = infos.read(&header).expect("it decodes");
+                assert_eq!(device.get(Property::DeviceModel), Some(model.as_str()));
+            }
+            assert!(infos.0.len() <= DEVICE_INFOS_MAX);
+        }
+        assert_eq!((infos.read("!!!"), infos.read("!!!")), (None, None));
     }
 
     #[test]

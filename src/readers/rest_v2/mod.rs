@@ -94,7 +94,11 @@ impl<R: BufRead> RestV2Reader<R> {
 impl Parser {
     /// As these options say.
     fn of(options: &RestV2Options) -> Parser {
-        Parser { keyring: options.keyring.clone(), service_keys: options.service_keys.clone() }
+        Parser {
+            keyring: options.keyring.clone(),
+            service_keys: options.service_keys.clone(),
+            device_infos: Default::default(),
+        }
     }
 }
 
@@ -104,7 +108,7 @@ impl<R: BufRead> Reader for RestV2Reader<R> {
             match self.window.step(bounds)? {
                 Step::Line(line) => return Ok(Some(line)),
                 Step::Paused | Step::Ended => return Ok(None),
-                Step::Wanting => match self.ahead.next()? {
+                Step::Wanting => match self.ahead.next(self.window.spent())? {
                     Some(parsed) => match parsed.result {
                         Ok(exchange) => self.window.hold(parsed.number, exchange),
                         Err(reason) => {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::derive::{self, Taken};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Spent};
 use super::state::State;
 use super::{ExchangeSummary, RestV2Options};
 use crate::event::{Instant, PassEvent, TimeBounds};
@@ -27,6 +27,8 @@ pub(super) struct Window {
     is_ended: bool,
     /// The events of the exchange taken last.
     ready: VecDeque<(u64, PassEvent, u8)>,
+    /// Exchanges that are done with.
+    spent: Spent,
     summary: ExchangeSummary,
 }
 
@@ -84,6 +86,7 @@ impl Window {
             taken_to: Instant::from_nanos(i64::MIN),
             is_ended: false,
             ready: VecDeque::new(),
+            spent: Spent::new(),
             summary: ExchangeSummary::default(),
         }
     }
@@ -117,7 +120,9 @@ impl Window {
             let Some(held) = self.release() else {
                 return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
             };
-            if let Some(reason) = self.take(&held, bounds)? {
+            let reason = self.take(&held, bounds)?;
+            self.spent.push(held.exchange);
+            if let Some(reason) = reason {
                 return Ok(Step::Line(reject(held.number, 0, reason)));
             }
         }
@@ -133,6 +138,11 @@ impl Window {
 
     pub(super) fn take_changes(&mut self) -> Vec<MemoryChange> {
         self.options.memory.borrow_mut().take_changes()
+    }
+
+    /// The exchanges that are done with, for the caller to take away.
+    pub(super) fn spent(&mut self) -> &mut Spent {
+        &mut self.spent
     }
 
     pub(super) fn summary(&self) -> &ExchangeSummary {

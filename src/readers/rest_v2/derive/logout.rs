@@ -1,5 +1,7 @@
 //! Rows 38 to 42: logouts, and the browser's way through one.
 
+use std::sync::Arc;
+
 use super::super::exchange::{Exchange, Reply};
 use super::super::route::Endpoint;
 use super::super::state::{Failure, LogoutLeg};
@@ -14,7 +16,7 @@ impl LogoutLeg {
             endpoint: Endpoint::Elsewhere,
             service_provider: self.service_provider.clone(),
             device: self.device.map(MemoryKey),
-            device_info: self.device_info.clone(),
+            device_info: self.device_info.clone().map(Arc::new),
             visitor_id: self.visitor_id.clone(),
             reply: Reply::Nothing,
             ..hop.clone()
@@ -57,7 +59,7 @@ impl Derivation<'_> {
                 mvpd: mvpd.map(str::to_owned),
                 profile: profile.clone(),
                 device: exchange.device.map(|device| device.0),
-                device_info: exchange.device_info.clone(),
+                device_info: exchange.device_info.as_deref().cloned(),
                 visitor_id: exchange.visitor_id.clone(),
                 ends_at: ends_at.0,
             };

@@ -271,7 +271,7 @@ impl<'a> Derivation<'a> {
             put(Property::ExternalAuthProvider, Some("Apple"));
         }
         let known = login.map(|login| &login.device_info);
-        let mut device = exchange.device_info.as_ref().or(known).map(Cow::Borrowed).unwrap_or_default();
+        let mut device = exchange.device_info.as_deref().or(known).map(Cow::Borrowed).unwrap_or_default();
         if let Some(login) = login.filter(|login| !login.device.0.is_empty()) {
             device.to_mut().overlay(&login.device);
         }

@@ -88,7 +88,7 @@ impl Derivation<'_> {
         login.not_after = login.not_after.max(session.not_after.unwrap_or(started_ms + DAY_MS));
         login.device_id = self.device_id(Some(&login));
         if let Some(device_info) = &self.exchange.device_info {
-            login.device_info = device_info.clone();
+            login.device_info = Device::clone(device_info);
         }
         if let Some(mvpd) = mvpd {
             login.mvpd = Some(mvpd.to_owned());
