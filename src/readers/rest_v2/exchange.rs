@@ -166,7 +166,6 @@ pub(super) struct Exchange {
 }
 
 /// Exchanges that are done with.
-#[expect(clippy::vec_box, reason = "it takes the boxes as they are; nothing is moved out of them")]
 pub(super) type Spent = Vec<Box<Exchange>>;
 
 /// A redirect, every part of it digested: URLs of logouts name devices.
