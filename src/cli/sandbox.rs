@@ -24,6 +24,8 @@ Questions to it, in JSON:
   GET  /sandbox/hits?rsid=    the hits that were accepted
   GET  /sandbox/violations    the rules that requests broke
   PUT  /sandbox/esm           what ESM reports show: {\"add\":{\"2026-11-10T08\":5}} corrects an hour
+  GET  /sandbox/bulk          the files that the bulk interface has received
+  PUT  /sandbox/bulk          its limits and faults: {\"call_spacing_ms\":10,\"lose_answer\":5} loses 5 % of the answers
   POST /sandbox/reset         forgets what it has counted
 
 Examples:
@@ -32,7 +34,7 @@ Examples:
 
 /// Runs a local stand-in for Adobe's endpoints, for rehearsal and tests, until it is stopped.
 ///
-/// It speaks the Data Insertion API as Adobe documents it, enforces the documented rules, and counts what Analytics would
+/// It speaks the Data Insertion API and the Bulk Data Insertion API as Adobe documents them, enforces the documented rules, and counts what Analytics would
 /// count. It listens on this host only, keeps everything in memory, and forgets it when it ends.
 #[derive(Debug, clap::Args)]
 // The table of faults is as wide as a line of code.

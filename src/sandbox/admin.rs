@@ -4,9 +4,11 @@
 //! GET  /sandbox/summary                          what Analytics would count, and what the wire looked like
 //! GET  /sandbox/hits?rsid=&offset=0&limit=100    accepted hits, in the order of acceptance; limit at most 10000
 //! GET  /sandbox/violations                       broken rules, the first 10000 with their details
-//! POST /sandbox/reset                            forgets hits, counts and violations; settings and faults stay
+//! POST /sandbox/reset                            forgets hits, files, counts and violations; settings and faults stay
 //! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
 //! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
+//! GET  /sandbox/bulk                             the files that the bulk interface has received
+//! PUT  /sandbox/bulk                             {"call_spacing_ms":10,"lose_answer":5,"invalid_rows_per_100000":10}
 //! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
 //! ```
 
@@ -19,6 +21,7 @@ use hyper::{Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::{BulkFile, BulkSettings};
 use super::collector::Collector;
 use super::esm::EsmSettings;
 use super::faults::FaultPlan;
@@ -62,6 +65,11 @@ struct ViolationsAnswer<'a> {
     violations: &'a [Violation],
 }
 
+#[derive(Serialize)]
+struct FilesAnswer {
+    files: Vec<BulkFile>,
+}
+
 /// A fault plan as JSON carries it: each fault as its text.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -92,7 +100,7 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
             json(&ViolationsAnswer { counts: &store.summary().violations, violations: store.violations() })
         }
         (&Method::POST, "reset") => {
-            collector.store().reset();
+            collector.reset();
             Ok("{}".to_owned())
         }
         (&Method::PUT, "faults") => {
@@ -110,6 +118,13 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
             collector.esm().set(settings);
             answer
         }
+        (&Method::GET, "bulk") => json(&FilesAnswer { files: collector.bulk().files() }),
+        (&Method::PUT, "bulk") => {
+            let settings: BulkSettings = parsed(body).await?;
+            let answer = json(&settings);
+            collector.bulk().set(settings);
+            answer
+        }
         (&Method::PUT, path) => match path.strip_prefix("suites/").map(str::parse::<Rsid>) {
             Some(Ok(rsid)) => {
                 let settings: SuiteSettings = parsed(body).await?;
@@ -125,7 +140,8 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
 
 fn unknown(method: &Method, path: &str) -> Complaint {
     let error = format!(
-        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, POST reset, PUT suites/RSID, esm, faults"
+        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, bulk, POST reset, \
+         PUT suites/RSID, esm, bulk, faults"
     );
     Complaint::new(StatusCode::NOT_FOUND, error)
 }

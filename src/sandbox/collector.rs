@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Judge;
+use super::bulk::BulkState;
 use super::esm::EsmState;
 use super::faults::{FaultDice, FaultPlan};
 use super::store::Store;
@@ -31,6 +32,7 @@ pub(super) enum Door {
 pub(super) struct Collector {
     store: Mutex<Store>,
     esm: Mutex<EsmState>,
+    bulk: Mutex<BulkState>,
     /// Told of every acceptance that someone waits for, and of every change of the door.
     changed: Condvar,
     pub(super) door: watch::Sender<Door>,
@@ -42,11 +44,18 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(store: Store, judge: Judge, keeps_hits: bool, clock: Clock) -> Collector {
+    pub(super) fn new(
+        store: Store,
+        bulk: BulkState,
+        judge: Judge,
+        keeps_hits: bool,
+        clock: Clock,
+    ) -> Collector {
         let door = door_of(store.dice.plan());
         Collector {
             store: Mutex::new(store),
             esm: Mutex::default(),
+            bulk: Mutex::new(bulk),
             changed: Condvar::new(),
             door: watch::Sender::new(door),
             actual_door: watch::Sender::new(Door::Open),
@@ -64,6 +73,17 @@ impl Collector {
     /// The clients of reports.
     pub(super) fn esm(&self) -> MutexGuard<'_, EsmState> {
         self.esm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bulk interface and the tokens for it. Never locked together with the store.
+    pub(super) fn bulk(&self) -> MutexGuard<'_, BulkState> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets hits, files, counts and violations; settings and tokens stay.
+    pub(super) fn reset(&self) {
+        self.bulk().reset();
+        self.store().reset();
     }
 
     /// Tells those who wait for an acceptance, if there are any.

@@ -14,7 +14,7 @@ use super::Judge;
 use super::collector::{Collector, Line};
 use super::document::{self, Document};
 use super::faults::{Fate, FaultKind, FaultTarget};
-use super::incoming::{IncomingHit, Refusal, content_hash, suite_of, visitor_of};
+use super::incoming::{IncomingHit, Refusal, suite_of, visitor_of};
 use super::judge::judge;
 use super::reply::{self, ReplyBody, Shape, Verdict};
 use super::rules::{Finding, Rule};
@@ -204,7 +204,10 @@ fn decide(
         hit = Err(Refusal::Strict(format!("{}: {}", finding.rule, finding.detail)));
     }
     let received_at = collector.received_at();
-    let content_hash = if is_judged { content_hash(body) } else { 0 };
+    let content_hash = match &hit {
+        Ok(hit) if is_judged => hit.content_hash(),
+        _ => 0,
+    };
 
     let mut store = collector.store();
     let is_last = carry(&mut store, line, is_judged.then_some(&mut findings));

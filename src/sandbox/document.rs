@@ -19,7 +19,7 @@ const TAGS_EXPECTED: usize = 48;
 pub(super) const EVAR_MAX: u16 = 250;
 
 /// What a tag is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TagKind {
     ReportSuiteId,
     Timestamp,

@@ -40,14 +40,15 @@ pub(super) fn judge(
     }
     // What follows would only repeat that nothing could be read.
     if !document.is_malformed {
-        judge.tags();
-        judge.suite(path_rsid);
-        judge.identity();
-        judge.page_context();
-        judge.timestamp();
-        judge.events();
-        judge.evars();
+        judge.hit(path_rsid);
     }
+    judge.findings
+}
+
+/// Every rule that the values of a hit break, whichever way they came.
+pub(super) fn judge_values(document: &Document<'_>) -> Vec<Finding> {
+    let mut judge = Judge { document, findings: Vec::new() };
+    judge.hit("");
     judge.findings
 }
 
@@ -63,6 +64,16 @@ impl<'d> Judge<'d> {
 
     fn value(&self, kind: TagKind) -> Option<&'d str> {
         self.document.value(kind)
+    }
+
+    fn hit(&mut self, path_rsid: &str) {
+        self.tags();
+        self.suite(path_rsid);
+        self.identity();
+        self.page_context();
+        self.timestamp();
+        self.events();
+        self.evars();
     }
 
     fn headers(&mut self, headers: &HeaderMap) {

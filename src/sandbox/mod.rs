@@ -1,6 +1,6 @@
 //! A faithful local stand-in for the Adobe endpoints that passbridge talks to: a rehearsal room, and the server behind tests.
 //!
-//! - In: HTTP requests to the Data Insertion API on a loopback address. Out: the replies that Adobe publishes, and on
+//! - In: HTTP requests to the Data Insertion API and its bulk sibling on a loopback address. Out: the replies that Adobe publishes, and on
 //!   request what Analytics would count of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON
 //!   under `/sandbox/`).
 //! - Guarantees: a hit that is answered with SUCCESS was counted first; a hit is counted once per event ID where its suite
@@ -12,15 +12,22 @@
 //!   "Response types", "Variable reference") and on timestamps and event serialization (Adobe Analytics guide). Where they
 //!   are silent, the code says so.
 //!
-//! One file per surface: `dia` for the Data Insertion API, `admin` for the sandbox's own; `server` hands each request to its
-//! surface. A request to `dia` goes through
+//! One file per surface: `dia` for the Data Insertion API, `bulk` for files of hits, `ims` for their tokens, `esm` for
+//! reports, `admin` for the sandbox's own; `server` hands each request to its surface. A request to `dia` goes through
 //!
 //! ```text
 //! document (bytes -> tags; reader when they are odd) -> judge (rules) -> incoming (tags -> hit, or a refusal)
 //!     -> faults (what goes wrong) -> store, suites (what is counted) -> reply, wire (what goes back)
 //! ```
+//!
+//! and one to `bulk` through
+//!
+//! ```text
+//! traffic (let in or not, keys, groups) -> form (body -> file) -> records, file (file -> rows, judged) -> store -> reply
+//! ```
 
 mod admin;
+mod bulk;
 mod collector;
 mod dia;
 mod document;
@@ -28,6 +35,7 @@ mod esm;
 mod events_variable;
 mod fault_syntax;
 mod faults;
+mod ims;
 mod incoming;
 mod judge;
 mod reader;
@@ -45,6 +53,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use bulk::{BulkFile, BulkSettings};
 pub use fault_syntax::{FAULT_SYNTAX, FaultError};
 pub use faults::{Fault, FaultKind, FaultPlan};
 pub use incoming::VisitorKind;
@@ -57,6 +66,7 @@ pub use suites::{
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
+use bulk::BulkState;
 use collector::{Collector, Door};
 use server::Serving;
 use store::Store;
@@ -92,6 +102,8 @@ pub struct SandboxOptions {
     pub unknown_suites: UnknownSuites,
     /// What goes wrong. Default nothing.
     pub faults: FaultPlan,
+    /// How the bulk interface behaves. Default with Adobe's limits and no faults.
+    pub bulk: BulkSettings,
     /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as Adobe's.
     pub idle_close: Option<Duration>,
     /// Tells when a hit was received.
@@ -109,6 +121,7 @@ impl Default for SandboxOptions {
             suites: BTreeMap::new(),
             unknown_suites: UnknownSuites::default(),
             faults: FaultPlan::default(),
+            bulk: BulkSettings::default(),
             idle_close: Some(dia::IDLE_MAX),
             clock: Clock::system(),
         }
@@ -152,7 +165,8 @@ impl Sandbox {
             store.set_suite(rsid.as_str(), *settings);
         }
         let keeps_hits = options.keep_hits != KeepHits::None;
-        let collector = Arc::new(Collector::new(store, options.judge, keeps_hits, options.clock));
+        let bulk = BulkState::new(options.bulk);
+        let collector = Arc::new(Collector::new(store, bulk, options.judge, keeps_hits, options.clock));
 
         let (ready, listening) = mpsc::channel();
         let shared = Arc::clone(&collector);
@@ -239,14 +253,24 @@ impl Handle {
         self.collector.wait_for_door();
     }
 
+    /// Replaces the settings of the bulk interface and begins its draws; what it has received stays, tokens too.
+    pub fn set_bulk(&self, settings: BulkSettings) {
+        self.collector.bulk().set(settings);
+    }
+
+    /// The files that the bulk interface has received, in their order, repeats too.
+    pub fn bulk_files(&self) -> Vec<BulkFile> {
+        self.collector.bulk().files()
+    }
+
     /// Lists a suite, or sets it anew; what it has counted stays.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
         self.collector.store().set_suite(rsid, settings);
     }
 
-    /// Forgets hits, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.
+    /// Forgets hits, files, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.
     pub fn reset(&self) {
-        self.collector.store().reset();
+        self.collector.reset();
     }
 
     /// Ends the server; returns when its port is free.

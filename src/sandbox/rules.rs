@@ -10,7 +10,7 @@ const VIOLATIONS_KEPT_MAX: usize = 10_000;
 
 macro_rules! rules {
     ($($variant:ident = $code:literal, $text:literal;)*) => {
-        /// A rule of the Data Insertion API's conformance list that can be seen on the wire.
+        /// A rule of the conformance lists of the Data Insertion API and its bulk sibling that can be seen on the wire.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Rule {
             $(#[doc = concat!($code, ": `", $text, "`.")] $variant,)*
@@ -71,6 +71,29 @@ rules! {
     IdleConnection = "DIA-59", "a connection idle for 15 seconds is not used again";
     ClientAgent = "DIA-60", "User-Agent is a fixed, neutral one";
     NoGet = "DIA-61", "GET is never used";
+    BulkSize = "BDIA-01", "a file is gzip, and within the limits of its sizes";
+    BulkCsv = "BDIA-02", "CSV by RFC 4180 in UTF-8, with one kind of line end throughout";
+    BulkWidth = "BDIA-03", "one header row, every row as wide as it, no comma at its end";
+    BulkColumns = "BDIA-04", "columns are of the column reference, each once";
+    BulkRequired = "BDIA-05", "every row has a suite, a time, an agent, an identity and page context";
+    BulkAgent = "BDIA-06", "userAgent is never empty";
+    BulkTimestamp = "BDIA-07", "timestamp is whole Unix seconds";
+    BulkRowOrder = "BDIA-08", "a visitor's rows are in the order of time within their file";
+    BulkFileOrder = "BDIA-09", "a visitor's files come in the order of time";
+    BulkLinkType = "BDIA-10", "linkType is o";
+    BulkCustomerId = "BDIA-11", "no customerID column";
+    BulkAddress = "BDIA-16", "POST of multipart/form-data with the field file to /aa/collect/v1/events";
+    BulkHeaders = "BDIA-17", "Authorization, x-api-key and x-adobe-vgid are sent";
+    BulkKey = "BDIA-18", "every file has an idempotency key of its own";
+    CallSpacing = "BDIA-19", "uploads keep the distance between calls";
+    GroupSpacing = "BDIA-20", "one upload of a group at a time, with the distance between starts";
+    GroupRate = "BDIA-21", "a group gets no more rows per second than agreed";
+    OneGroup = "BDIA-22", "a visitor belongs to one group for good";
+    GroupName = "BDIA-24", "a group's name contains the company or the suite";
+    LookUpFirst = "BDIA-30", "after a lost answer the key is looked up before anything else of its group is sent";
+    SentOnce = "BDIA-31", "a file that was received is not sent again";
+    ValidateOnce = "BDIA-37", "a file of each format is validated once, not every file";
+    BehindLive = "BDIA-39", "a row is not older than a hit of its visitor that has come the other way";
 }
 
 impl fmt::Display for Rule {

@@ -19,9 +19,11 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::admin;
+use super::bulk;
 use super::collector::{Collector, Door, Line};
 use super::dia::{self, Broken};
 use super::esm;
+use super::ims;
 use super::reply::ReplyBody;
 use super::wire::{Wire, WireControl};
 
@@ -211,6 +213,10 @@ async fn answer(
     line.begin();
     let response = if request.uri().path().starts_with(admin::PREFIX) {
         Ok(admin::answer(collector, request).await)
+    } else if request.uri().path().starts_with(bulk::PREFIX) {
+        bulk::answer(collector, line, request).await
+    } else if request.uri().path().starts_with(ims::PREFIX) {
+        Ok(ims::answer(collector, request).await)
     } else if esm::is_ours(request.uri().path()) {
         Ok(esm::answer(collector, request).await)
     } else {

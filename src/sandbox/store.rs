@@ -280,14 +280,23 @@ impl Store {
 
     /// Records broken rules of the latest request.
     pub(super) fn violate(&mut self, findings: Vec<Finding>, rsid: &str, connection: u32) {
+        self.violate_in(self.requests, findings, rsid, connection);
+    }
+
+    /// Records broken rules of an earlier request, by its number.
+    pub(super) fn violate_in(&mut self, request: u64, findings: Vec<Finding>, rsid: &str, connection: u32) {
         for Finding { rule, detail } in findings {
-            let request = self.requests;
             self.violations.add(Violation { rule, detail, rsid: rsid.to_owned(), request, connection });
         }
     }
 
     pub(super) fn accepted(&self) -> u64 {
         self.accepted
+    }
+
+    /// The number of the latest request.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
     }
 
     pub(super) fn requests_per_connection(&self) -> &[u32] {
@@ -384,7 +393,7 @@ fn in_flight_key(hit: &IncomingHit<'_>) -> u64 {
 /// What the sandbox has received, and what Analytics would count of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Requests to the Data Insertion API, since start or reset.
+    /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
     pub requests: u64,
     /// Hits accepted, over all suites.
     pub accepted: u64,

@@ -291,7 +291,7 @@ pub struct SuiteSummary {
     pub is_known: bool,
     /// How it is set.
     pub settings: SuiteSettings,
-    /// Requests that named it, whatever became of them.
+    /// Requests that named it, whatever became of them, and valid rows of files.
     pub received: u64,
     /// Hits that were accepted, repeats and dropped ones too.
     pub accepted: u64,

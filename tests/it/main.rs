@@ -21,6 +21,7 @@ mod program;
 mod readme;
 mod replies;
 mod rest_v2;
+mod sandbox_bulk;
 mod sandbox_rules;
 mod schemas;
 mod serve;

@@ -1,0 +1,486 @@
+//! What the bulk interface remembers: its groups, keys, files and visitors, and which rules a call breaks beside those before it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde::Serialize;
+
+use super::super::ims::Tokens;
+use super::super::rules::{Finding, Rule};
+use super::settings::{BulkFault, BulkSettings};
+use crate::event::Instant as Receipt;
+
+/// By how much a distance may fall short, as a part of it: clocks and sockets are no rulers.
+const TOLERANCE_PART: u32 = 20;
+/// The same, for short distances: what a busy host takes to hand over a request.
+const TOLERANCE_MIN: Duration = Duration::from_millis(2);
+/// The same, for rates, in percent.
+const RATE_TOLERANCE_PERCENT: u64 = 5;
+
+/// A file that was received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BulkFile {
+    /// The idempotency key; the file ID where none was sent.
+    pub key: String,
+    /// The visitor group.
+    pub group: String,
+    /// All rows.
+    pub rows: u64,
+    /// Those that were not taken.
+    pub invalid_rows: u64,
+    /// When it was taken.
+    pub received_at: Receipt,
+}
+
+/// What a look-up tells of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) file_id: String,
+    pub(super) size_bytes: u64,
+    pub(super) file: BulkFile,
+    /// When it was received, by a clock that nobody sets.
+    at: Instant,
+}
+
+/// Whose upload it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sender {
+    pub(super) group: String,
+    /// Empty where none was sent.
+    pub(super) key: String,
+}
+
+/// What the client has learnt of a key since it last sent its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum LookedUp {
+    #[default]
+    Not,
+    Unseen,
+    Seen,
+}
+
+#[derive(Debug)]
+struct Key {
+    content: u64,
+    is_received: bool,
+    looked_up: LookedUp,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    started_at: Option<Instant>,
+    in_flight: u32,
+    /// The key of the upload whose answer was lost; empty where it had none.
+    lost: Option<String>,
+}
+
+/// The last row of a visitor.
+#[derive(Debug)]
+struct Track {
+    timestamp: i64,
+    group: u32,
+    upload: u64,
+}
+
+/// An upload that is let in.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Its number among all that were let in, from 1.
+    pub(super) upload: u64,
+    pub(super) fault: Option<BulkFault>,
+    /// How long ago its group's previous upload started.
+    pub(super) since_previous: Option<Duration>,
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(super) enum Gate {
+    Open(Admission),
+    /// Too soon after the one before, or as the settings want it; come again after so many seconds.
+    Busy(u32),
+    /// As the settings want it.
+    TooLarge,
+}
+
+/// A row as far as its visitor goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// The visitor in its suite.
+    pub(super) visitor: u64,
+    pub(super) timestamp: i64,
+    pub(super) upload: u64,
+    /// The number of its group.
+    pub(super) group: u32,
+    /// Whether the file came before, so that its rows are older by themselves.
+    pub(super) is_repeat: bool,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(in super::super) struct BulkState {
+    pub(in super::super) settings: BulkSettings,
+    pub(in super::super) tokens: Tokens,
+    rng: Rng,
+    /// Uploads that were let in, since start or reset, and since the settings were made.
+    uploads: u64,
+    uploads_of_settings: u64,
+    called_at: Option<Instant>,
+    groups: HashMap<String, Group>,
+    group_numbers: HashMap<String, u32>,
+    keys: HashMap<String, Key>,
+    /// Under which key each content came first.
+    contents: HashMap<u64, String>,
+    received: Vec<Received>,
+    visitors: HashMap<u64, Track>,
+    /// By client and beginning of the group's name.
+    validated: HashSet<(String, String)>,
+}
+
+impl BulkState {
+    pub(in super::super) fn new(settings: BulkSettings) -> BulkState {
+        BulkState {
+            rng: Rng::with_seed(settings.seed),
+            settings,
+            tokens: Tokens::default(),
+            uploads: 0,
+            uploads_of_settings: 0,
+            called_at: None,
+            groups: HashMap::new(),
+            group_numbers: HashMap::new(),
+            keys: HashMap::new(),
+            contents: HashMap::new(),
+            received: Vec::new(),
+            visitors: HashMap::new(),
+            validated: HashSet::new(),
+        }
+    }
+
+    /// Replaces the settings, and begins the draws.
+    pub(in super::super) fn set(&mut self, settings: BulkSettings) {
+        self.rng = Rng::with_seed(settings.seed);
+        self.uploads_of_settings = 0;
+        self.settings = settings;
+    }
+
+    /// Forgets what was received, and begins the draws anew; settings and tokens stay.
+    pub(in super::super) fn reset(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        *self = BulkState { tokens, ..BulkState::new(self.settings.clone()) };
+    }
+
+    /// The files that were received, in their order.
+    pub(in super::super) fn files(&self) -> Vec<BulkFile> {
+        self.received.iter().map(|received| received.file.clone()).collect()
+    }
+
+    /// Lets an upload in, or not. `now` is when its head came.
+    pub(super) fn admit(&mut self, sender: &Sender, now: Instant) -> (Gate, Vec<Finding>) {
+        let mut findings = Vec::new();
+        if sender.key.is_empty() {
+            findings.push(Finding::new(Rule::BulkKey, "no x-adobe-idempotency-key"));
+        }
+        let group = self.groups.entry(sender.group.clone()).or_default();
+        if let Some(lost) = group.lost.take() {
+            let detail = format!("the answer to {lost:?} was lost, and nobody has looked for it");
+            findings.push(Finding::new(Rule::LookUpFirst, detail));
+        }
+        let spacing = Duration::from_millis(self.settings.call_spacing_ms);
+        let since_call = self.called_at.map(|at| now.saturating_duration_since(at));
+        if let Some(since) = since_call.filter(|since| falls_short(*since, spacing)) {
+            let detail = format!("{} ms after the upload before", since.as_millis());
+            findings.push(Finding::new(Rule::CallSpacing, detail));
+            return (Gate::Busy((spacing - since).as_secs_f64().ceil() as u32), findings);
+        }
+        let fault = self.settings.fault(self.rng.f64() * 100.0);
+        let dice = self.rng.u32(..);
+        // Whoever is sent away at the door has not called yet: it may come again as soon as it is told to.
+        match fault {
+            Some(BulkFault::Busy) => return (Gate::Busy(dice % 3), findings),
+            Some(BulkFault::TooLarge) => return (Gate::TooLarge, findings),
+            _ => {}
+        }
+        self.called_at = Some(now);
+        let since_previous = group.started_at.map(|at| now.saturating_duration_since(at));
+        let spacing = Duration::from_millis(self.settings.group_spacing_ms);
+        if group.in_flight > 0 {
+            findings.push(Finding::new(Rule::GroupSpacing, "another upload of its group is under way"));
+        } else if let Some(since) = since_previous.filter(|since| falls_short(*since, spacing)) {
+            let detail = format!("{} ms after the start before in its group", since.as_millis());
+            findings.push(Finding::new(Rule::GroupSpacing, detail));
+        }
+        group.started_at = Some(now);
+        group.in_flight += 1;
+        self.uploads += 1;
+        self.uploads_of_settings += 1;
+        if self.uploads_of_settings == self.settings.forget_tokens_after {
+            self.tokens.forget();
+        }
+        (Gate::Open(Admission { upload: self.uploads, fault, since_previous }), findings)
+    }
+
+    /// An upload has its answer, or has lost it.
+    pub(super) fn ended(&mut self, sender: &Sender, is_answered: bool) {
+        if let Some(group) = self.groups.get_mut(&sender.group) {
+            group.in_flight = group.in_flight.saturating_sub(1);
+            if !is_answered {
+                group.lost = Some(sender.key.clone());
+            }
+        }
+    }
+
+    /// Notes which content comes under a key. Says what is wrong with that, and whether the file was received before.
+    pub(super) fn identify(&mut self, sender: &Sender, content: u64) -> (bool, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
+        let key = sender.key.clone();
+        let first_key = self.contents.entry(content).or_insert_with(|| key.clone());
+        let is_renamed = *first_key != key;
+        if is_renamed {
+            find(Rule::BulkKey, format!("the same bytes came under {first_key:?} before"));
+        }
+        let is_received_otherwise = is_renamed && self.keys.get(first_key).is_some_and(|key| key.is_received);
+        if key.is_empty() {
+            return (is_received_otherwise, findings);
+        }
+        let known =
+            self.keys.entry(key).or_insert(Key { content, is_received: false, looked_up: LookedUp::Not });
+        let mut is_repeat = is_received_otherwise;
+        if known.content != content {
+            find(Rule::BulkKey, format!("{:?} came with other bytes before", sender.key));
+        } else if known.is_received {
+            is_repeat = true;
+            match known.looked_up {
+                LookedUp::Seen => {
+                    find(Rule::SentOnce, format!("{:?} was looked up, and had been received", sender.key));
+                }
+                LookedUp::Not => find(Rule::SentOnce, format!("{:?} was received before", sender.key)),
+                // The client was told that it had not been received, and could know no better.
+                LookedUp::Unseen => {}
+            }
+        }
+        known.looked_up = LookedUp::Not;
+        (is_repeat, findings)
+    }
+
+    /// What is wrong with a file's rows as a whole.
+    pub(super) fn judge_file<'s>(
+        &self,
+        sender: &Sender,
+        admission: &Admission,
+        rows: u64,
+        mut suites: impl Iterator<Item = &'s str>,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(since) = admission.since_previous {
+            let allowed = self.settings.group_rows_per_second as f64 * since.as_secs_f64();
+            if rows as f64 > allowed * (100 + RATE_TOLERANCE_PERCENT) as f64 / 100.0 {
+                let detail = format!("{rows} rows {} ms after the start before", since.as_millis());
+                findings.push(Finding::new(Rule::GroupRate, detail));
+            }
+        }
+        let group = sender.group.to_ascii_lowercase();
+        let company = self.settings.company.to_ascii_lowercase();
+        let has = |name: &str| !name.is_empty() && group.contains(&name.to_ascii_lowercase());
+        if !has(&company) && !suites.any(has) {
+            findings.push(Finding::new(Rule::GroupName, format!("the group is {:?}", sender.group)));
+        }
+        findings
+    }
+
+    /// The number of a group.
+    pub(super) fn group_number(&mut self, group: &str) -> u32 {
+        let next = self.group_numbers.len() as u32;
+        *self.group_numbers.entry(group.to_owned()).or_insert(next)
+    }
+
+    /// Follows a visitor by one row. The rule that the row breaks; else whether another file, or an earlier row of this one,
+    /// explains that it is older than what its suite has seen.
+    pub(super) fn follow(&mut self, step: Step) -> Result<bool, (Rule, String)> {
+        let Step { visitor, timestamp, upload, group, is_repeat } = step;
+        let Some(track) = self.visitors.get_mut(&visitor) else {
+            self.visitors.insert(visitor, Track { timestamp, group, upload });
+            return Ok(is_repeat);
+        };
+        let (last, is_older) = (track.timestamp, timestamp < track.timestamp);
+        let is_same_file = track.upload == upload;
+        track.timestamp = timestamp.max(last);
+        track.upload = upload;
+        if track.group != group {
+            return Err((Rule::OneGroup, "a visitor came in another group before".to_owned()));
+        }
+        if is_older && !is_same_file && !is_repeat {
+            return Err((Rule::BulkFileOrder, format!("{timestamp} comes after {last} of its visitor")));
+        }
+        Ok(is_repeat || is_older)
+    }
+
+    /// Notes a file whose rows were counted.
+    pub(super) fn receive(&mut self, file_id: String, size_bytes: u64, file: BulkFile) {
+        if let Some(key) = self.keys.get_mut(&file.key) {
+            key.is_received = true;
+        }
+        self.received.push(Received { file_id, size_bytes, file, at: Instant::now() });
+    }
+
+    /// Looks a key up, and remembers what the client has learnt.
+    pub(super) fn look_up(&mut self, key: &str) -> Option<Received> {
+        self.groups
+            .values_mut()
+            .filter(|group| group.lost.as_deref() == Some(key))
+            .for_each(|group| group.lost = None);
+        let blind = Duration::from_millis(self.settings.lookup_blind_ms);
+        let is_seen = |received: &&Received| received.file.key == key && received.at.elapsed() >= blind;
+        let found = self.received.iter().find(is_seen).cloned();
+        if let Some(known) = self.keys.get_mut(key) {
+            known.looked_up = if found.is_some() { LookedUp::Seen } else { LookedUp::Unseen };
+        }
+        found
+    }
+
+    /// Notes that a client has had a file found valid; says whether that was one too many. A file that was not valid may
+    /// have been repaired: it costs nothing.
+    pub(super) fn validated(&mut self, client_id: &str, group: &str) -> Option<Finding> {
+        let prefix =
+            group.trim_end_matches(|sign: char| sign.is_ascii_digit()).trim_end_matches(['_', '-', '.']);
+        let is_new = self.validated.insert((client_id.to_owned(), prefix.to_owned()));
+        let detail = || format!("files of {prefix:?} were validated before");
+        (!is_new).then(|| Finding::new(Rule::ValidateOnce, detail()))
+    }
+}
+
+/// Whether a distance is less than demanded, with some tolerance.
+fn falls_short(distance: Duration, demanded: Duration) -> bool {
+    distance + (demanded / TOLERANCE_PART).max(TOLERANCE_MIN) < demanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sender(group: &str, key: &str) -> Sender {
+        Sender { group: group.to_owned(), key: key.to_owned() }
+    }
+
+    fn codes(findings: &[Finding]) -> Vec<&'static str> {
+        findings.iter().map(|finding| finding.rule.code()).collect()
+    }
+
+    /// Lets an upload in so many milliseconds after a start, ends it with an answer, and gives the broken rules.
+    fn upload(state: &mut BulkState, start: Instant, ms: u64, sender: &Sender) -> Vec<&'static str> {
+        let (gate, findings) = state.admit(sender, start + Duration::from_millis(ms));
+        if matches!(gate, Gate::Open(_)) {
+            state.ended(sender, true);
+        }
+        codes(&findings)
+    }
+
+    #[test]
+    fn calls_and_starts_keep_their_distances_within_a_tolerance() {
+        let mut state = BulkState::new(BulkSettings::default());
+        let start = Instant::now();
+        let (one, two) = (sender("s_1", "a"), sender("s_2", "b"));
+        assert_eq!(upload(&mut state, start, 0, &one), [""; 0]);
+        assert_eq!(upload(&mut state, start, 940, &two), ["BDIA-19"]);
+        // Whoever was refused may come as soon as the distance to the last call that was let in is right.
+        assert_eq!(upload(&mut state, start, 950, &two), [""; 0]);
+        assert_eq!(upload(&mut state, start, 18_900, &one), ["BDIA-20"]);
+        assert_eq!(upload(&mut state, start, 19_951, &two), [""; 0]);
+        assert_eq!(upload(&mut state, start, 37_901, &one), [""; 0]);
+    }
+
+    #[test]
+    fn one_upload_of_a_group_is_under_way_at_a_time() {
+        let mut state = BulkState::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
+        let start = Instant::now();
+        let one = sender("s_1", "a");
+        assert_eq!(codes(&state.admit(&one, start).1), [""; 0]);
+        assert_eq!(upload(&mut state, start, 1000, &one), ["BDIA-20"]);
+        assert_eq!(upload(&mut state, start, 2000, &sender("s_2", "b")), [""; 0]);
+        state.ended(&one, true);
+        assert_eq!(upload(&mut state, start, 3000, &one), [""; 0]);
+    }
+
+    #[test]
+    fn a_lost_answer_is_looked_up_before_anything_else_of_its_group() {
+        let mut state = BulkState::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
+        let start = Instant::now();
+        let one = sender("s_1", "a");
+        for (ms, is_looked_up, expected) in [(0, false, &["BDIA-30"][..]), (10_000, true, &[])] {
+            let at = start + Duration::from_millis(ms);
+            assert_eq!(codes(&state.admit(&one, at).1), [""; 0]);
+            state.ended(&one, false);
+            if is_looked_up {
+                assert_eq!(state.look_up("a"), None);
+            }
+            assert_eq!(upload(&mut state, start, ms + 1000, &sender("s_2", "b")), [""; 0], "another group");
+            assert_eq!(upload(&mut state, start, ms + 2000, &sender("s_1", "c")), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_content_and_is_sent_until_it_is_received() {
+        let mut state =
+            BulkState::new(BulkSettings { lookup_blind_ms: 3_600_000, ..BulkSettings::default() });
+        let file = |key: &str| BulkFile {
+            key: key.to_owned(),
+            group: "s_1".to_owned(),
+            rows: 1,
+            invalid_rows: 0,
+            received_at: Receipt::from_nanos(0),
+        };
+        let mut identified = |state: &mut BulkState, key: &str, content| {
+            let (is_repeat, findings) = state.identify(&sender("s_1", key), content);
+            (is_repeat, codes(&findings))
+        };
+        assert_eq!(identified(&mut state, "a", 1), (false, vec![]));
+        assert_eq!(identified(&mut state, "a", 1), (false, vec![]), "it was not received");
+        state.receive("1".to_owned(), 1, file("a"));
+        assert_eq!(identified(&mut state, "a", 1), (true, vec!["BDIA-31"]));
+        assert_eq!(state.look_up("a"), None, "too soon");
+        assert_eq!(identified(&mut state, "a", 1), (true, vec![]), "it was told so");
+        state.settings.lookup_blind_ms = 0;
+        assert!(state.look_up("a").is_some());
+        assert_eq!(identified(&mut state, "a", 1), (true, vec!["BDIA-31"]));
+        assert_eq!(identified(&mut state, "a", 2), (false, vec!["BDIA-18"]));
+        assert_eq!(identified(&mut state, "b", 1), (true, vec!["BDIA-18"]));
+    }
+
+    #[test]
+    fn rates_are_judged_by_the_start_before_and_names_by_suite_or_company() {
+        let mut state = BulkState::new(BulkSettings::default());
+        let judged = |state: &BulkState, group: &str, rows, since: Option<u64>| {
+            let since_previous = since.map(Duration::from_millis);
+            let admission = Admission { upload: 1, fault: None, since_previous };
+            codes(&state.judge_file(&sender(group, "a"), &admission, rows, ["examplersid"].into_iter()))
+        };
+        assert_eq!(judged(&state, "pb_ExampleRsid_1", 1_000_000, None), [""; 0]);
+        assert_eq!(judged(&state, "examplersid_1", 42_000, Some(20_000)), [""; 0]);
+        assert_eq!(judged(&state, "examplersid_1", 42_001, Some(20_000)), ["BDIA-21"]);
+        assert_eq!(judged(&state, "refmedia_1", 1, None), ["BDIA-24"]);
+        state.settings.company = "Refmedia".to_owned();
+        assert_eq!(judged(&state, "refmedia_1", 1, None), [""; 0]);
+    }
+
+    #[test]
+    fn a_visitor_stays_in_its_group_and_goes_up_in_time() {
+        let mut state = BulkState::new(BulkSettings::default());
+        let step = Step { visitor: 1, timestamp: 10, upload: 1, group: 0, is_repeat: false };
+        let mut follow = |step| state.follow(step).map_err(|(rule, _)| rule.code());
+        assert_eq!(follow(step), Ok(false));
+        assert_eq!(follow(Step { timestamp: 9, ..step }), Ok(true), "judged within its file");
+        assert_eq!(follow(Step { upload: 2, ..step }), Ok(false));
+        assert_eq!(follow(Step { upload: 3, timestamp: 9, ..step }), Err("BDIA-09"));
+        assert_eq!(follow(Step { upload: 4, timestamp: 9, is_repeat: true, ..step }), Ok(true));
+        assert_eq!(follow(Step { upload: 5, group: 1, timestamp: 11, ..step }), Err("BDIA-22"));
+    }
+
+    #[test]
+    fn one_validation_of_a_format_is_enough() {
+        let mut state = BulkState::new(BulkSettings::default());
+        assert!(state.validated("one", "examplersid_1").is_none());
+        assert!(state.validated("one", "other_1").is_none());
+        assert!(state.validated("two", "examplersid_1").is_none());
+        assert!(state.validated("one", "examplersid_2").is_some());
+    }
+}
