@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, NewEvent};
+use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
-use passbridge::drain::{AfterRestore, DrainOptions, RetryLimits, Stop, drain};
+use passbridge::drain::{AfterRestore, DrainOptions, Locked, RetryLimits, Stop, drain};
 use passbridge::event::{
     Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds,
 };
@@ -107,15 +107,18 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     for start in (0..events).step_by(10_000) {
         let numbers = start..(start + 10_000).min(events);
         let events = numbers.map(|number| NewEvent::new(number as u64, &event(number))).collect();
-        buffer.store(Batch { input, feed: Feed::Events, events, memory: Vec::new() }).expect("a batch");
+        buffer
+            .store(Batch { input, feed: Feed::Events, job: JobKey::LIVE, events, memory: Vec::new() })
+            .expect("a batch");
     }
     let out = collection(pem);
     let options = drain_options(lanes);
     let lock = buffer.lock().expect("the lock");
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let figures = timed(sink, || {
-        let summary =
-            runtime.block_on(drain(&buffer, &out, &options, Stop::default(), &lock)).expect("a drain");
+        let summary = runtime
+            .block_on(drain(&buffer, &out, &options, Stop::default(), Locked::Live(&lock)))
+            .expect("a drain");
         assert_eq!(summary.delivered, events as u64);
     });
     runtime.shutdown_background();

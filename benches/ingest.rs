@@ -87,6 +87,7 @@ fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
     Buffer::create(&buffer)?;
     let config = IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() };
     let options = IngestOptions {
+        job: Default::default(),
         format: FormatChoice::Auto,
         config,
         rest_v2: RestV2Config::default(),

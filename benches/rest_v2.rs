@@ -72,6 +72,7 @@ fn parse_only(path: &Path) -> Result<u64> {
 
 fn derive_events(path: &Path, dir: &Path) -> Result<u64> {
     let options = IngestOptions {
+        job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() },
         rest_v2: RestV2Config::default(),

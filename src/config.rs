@@ -26,6 +26,8 @@ pub struct Config {
     pub rest_v2: RestV2Config,
     /// How reports of Entitlement Service Monitoring are read and fetched.
     pub esm: EsmConfig,
+    /// How backfills send files by the Bulk Data Insertion API.
+    pub bulk: BulkConfig,
     /// The HTTP collector of `run`.
     pub serve: ServeConfig,
     /// What is logged.
@@ -293,6 +295,102 @@ impl Default for EsmConfig {
             rows: 10_000,
             request_timeout_seconds: 120,
         }
+    }
+}
+
+/// `[bulk]`
+///
+/// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
+/// ones loses no event, but slows the ingestion of the whole company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BulkConfig {
+    /// Where files are uploaded. Default `https://analytics-collection.adobe.io/aa/collect/v1/events`; with
+    /// `analytics-collection-us.` or `-eu.` the data stays there.
+    pub url: String,
+    /// Where access tokens are had. Default `https://ims-na1.adobelogin.com/ims/token/v3`.
+    pub ims_url: String,
+    /// The client ID of the OAuth server-to-server credential. No default.
+    pub client_id: String,
+    /// The file of its secret. No default.
+    pub client_secret_file: PathBuf,
+    /// Its secret, for the environment: PASSBRIDGE_BULK__CLIENT_SECRET. No default.
+    pub client_secret: Secret,
+    /// Its scopes, as the Developer Console lists them.
+    pub scopes: String,
+    /// What the names of visitor groups begin with: the company, so that Adobe finds them. Default `passbridge`.
+    pub company: String,
+    /// What stands for the user agent of events that have none: a row without one is dropped. Default
+    /// `Mozilla/5.0 (server-side Adobe Pass event)`.
+    pub user_agent: String,
+    /// Where files wait for their upload. Default `bulk`.
+    pub dir: PathBuf,
+    /// Rows a second that a backfill sends at the most where it says nothing else. Default 2000: one visitor group.
+    pub rate: u32,
+    /// Rows of a file. Default 40000: what a group takes in 20 seconds.
+    pub file_rows: u32,
+    /// The longest file, in bytes, as it is sent. Default 100000000, which is Adobe's limit.
+    pub file_bytes: u64,
+    /// The longest file, in bytes, before it is compressed. Default 1000000000, which is Adobe's limit.
+    pub file_bytes_unpacked: u64,
+    /// The time between two uploads of any group, in milliseconds. Default 1000, which is Adobe's limit.
+    pub call_spacing_ms: u64,
+    /// The time between two uploads of a group, in milliseconds. Default 20000, as Adobe advises.
+    pub group_spacing_ms: u64,
+    /// Rows a second of one group. Default 2000, as Adobe advises.
+    pub group_rows_per_second: u32,
+    /// For how long a file whose answer was lost must stay unknown to Adobe until it is sent again, in milliseconds.
+    /// Default 300000.
+    pub lookup_ms: u64,
+    /// The first pause before an upload is tried again, in milliseconds; each further one doubles it. Default 2000.
+    pub backoff_base_ms: u64,
+    /// The longest of these pauses, in milliseconds. Default 120000.
+    pub backoff_max_ms: u64,
+    /// How long a request may take, in seconds. Default 300.
+    pub request_timeout_seconds: u64,
+}
+
+impl Default for BulkConfig {
+    fn default() -> BulkConfig {
+        BulkConfig {
+            url: "https://analytics-collection.adobe.io/aa/collect/v1/events".to_owned(),
+            ims_url: "https://ims-na1.adobelogin.com/ims/token/v3".to_owned(),
+            client_id: String::new(),
+            client_secret_file: PathBuf::new(),
+            client_secret: Secret::default(),
+            scopes: "openid,AdobeID,read_organizations,additional_info.projectedProductContext".to_owned(),
+            company: "passbridge".to_owned(),
+            user_agent: "Mozilla/5.0 (server-side Adobe Pass event)".to_owned(),
+            dir: PathBuf::from("bulk"),
+            rate: 2_000,
+            file_rows: 40_000,
+            file_bytes: 100_000_000,
+            file_bytes_unpacked: 1_000_000_000,
+            call_spacing_ms: 1_000,
+            group_spacing_ms: 20_000,
+            group_rows_per_second: 2_000,
+            lookup_ms: 300_000,
+            backoff_base_ms: 2_000,
+            backoff_max_ms: 120_000,
+            request_timeout_seconds: 300,
+        }
+    }
+}
+
+/// A secret: no log and no message shows it.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_empty() { "none" } else { "..." })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
     }
 }
 

@@ -20,10 +20,10 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  schedule  explain  serve                  composes the rest
+//! 3  ingest  drain  backfill  schedule  explain  serve        composes the rest
 //! 2  buffer (all SQL)   collection (every hit)   esm          touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
-//! 0  event  hit  suite  delivery  config  clock               vocabulary
+//! 0  event  hit  suite  delivery  job  config  clock               vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -34,6 +34,7 @@ pub mod config;
 pub mod delivery;
 pub mod event;
 pub mod hit;
+pub mod job;
 pub mod suite;
 
 pub mod encode;
@@ -44,6 +45,7 @@ pub mod buffer;
 pub mod collection;
 pub mod esm;
 
+pub mod backfill;
 pub mod drain;
 pub mod explain;
 pub mod ingest;

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  schedule  explain  serve
+//! 3  ingest  drain  backfill  schedule  explain  serve
 //! 2  buffer  collection  esm
 //! 1  readers  mapping  encode
-//! 0  event  hit  suite  delivery  config  clock
+//! 0  event  hit  suite  delivery  job  config  clock
 //! -  sandbox      imports floor 0; imported by cli and tests only
 //! ```
 
@@ -13,11 +13,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 20] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
     ("delivery", 0),
+    ("job", 0),
     ("config", 0),
     ("clock", 0),
     ("readers", 1),
@@ -28,20 +29,23 @@ const FLOORS: [(&str, u8); 18] = [
     ("esm", 2),
     ("ingest", 3),
     ("drain", 3),
+    ("backfill", 3),
     ("schedule", 3),
     ("explain", 3),
     ("serve", 3),
     ("cli", 4),
 ];
-/// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to ingest.
-const MATES: [(&str, &str); 2] = [("schedule", "drain"), ("serve", "ingest")];
+/// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to
+/// ingest, a backfill loads by the one and sends by the other.
+const MATES: [(&str, &str); 4] =
+    [("schedule", "drain"), ("serve", "ingest"), ("backfill", "ingest"), ("backfill", "drain")];
 /// What may stand only in files whose path begins so.
 const FENCES: [(&str, &[&str]); 13] = [
     ("rusqlite::", &["src/buffer/"]),
     ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("rustls::", &["src/collection/", "src/esm/", "src/sandbox/"]),
-    ("reqwest::", &["src/esm/"]),
+    ("reqwest::", &["src/collection/bulk.rs", "src/collection/ims.rs", "src/esm/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("tracing_subscriber::", &["src/cli/log.rs"]),

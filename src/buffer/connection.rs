@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schemas/buffer.sql"),
     include_str!("../../schemas/buffer-2.sql"),
     include_str!("../../schemas/buffer-3.sql"),
+    include_str!("../../schemas/buffer-4.sql"),
 ];
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
@@ -65,7 +66,7 @@ pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), Buf
         return Err(BufferError::Newer { path, found, known });
     }
     if found < known {
-        let _lock = lock::take(&path)?;
+        let _lock = lock::whole(&path)?;
         // Another process may have migrated while this one waited to look.
         let found = schema_version(&connection, &path)?;
         if found < known {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::events::read_event;
 use super::ledger::{Postings, Term};
 use super::retention::{self, delete_event};
-use super::{Buffer, BufferError, DrainLock, memory, outcomes, status};
+use super::{Buffer, BufferError, JobKey, WholeLock, jobs, memory, outcomes, status};
 use crate::delivery::Sequence;
 use crate::event::{Instant, Property};
 
@@ -83,8 +83,9 @@ pub struct Forgotten {
 impl Buffer {
     /// Erases every trace from the database file and its write-ahead log. Rewrites the file, so it needs as much free disk
     /// again, and reads every event; no drain may run meanwhile, which the lock proves.
-    pub fn forget(&self, forget: &Forget, _lock: &DrainLock) -> Result<Forgotten, BufferError> {
+    pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten, BufferError> {
         let mut forgotten = Forgotten::default();
+        self.withdraw_files()?;
         let whom = forget.clone();
         let found = self.call(move |connection| find(connection, &whom))?;
         let now = self.clock.now();
@@ -146,6 +147,9 @@ fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> R
         };
         status::remember_over_count(&transaction, *sequence)?;
         transaction.prepare_cached("DELETE FROM claims WHERE seq = ?1")?.execute([sequence.0])?;
+        if event.job != JobKey::LIVE {
+            jobs::forget_event(&transaction, event.job)?;
+        }
         delete_event(&transaction, *sequence)?;
         transaction
             .prepare_cached("UPDATE identities SET seq = NULL, content = NULL, buried_on = ?2 WHERE id = ?1")?

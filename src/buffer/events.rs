@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction,
 use super::ledger::Postings;
 use super::memory::{self, MemoryRow};
 use super::suites::{FormKey, RequestorKey, form_of};
-use super::{Buffer, BufferError, connection, runs, suites};
+use super::{Buffer, BufferError, connection, jobs, runs, suites};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 use crate::suite::HitForm;
@@ -18,11 +18,17 @@ const NEXT_SEQ: &str = "next_seq";
 
 /// What brought an event: nothing for live events, else the backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct JobKey(i64);
+pub struct JobKey(pub(super) i64);
 
 impl JobKey {
     /// The job of live events.
     pub const LIVE: JobKey = JobKey(0);
+}
+
+impl Default for JobKey {
+    fn default() -> JobKey {
+        JobKey::LIVE
+    }
 }
 
 /// One input, as the buffer remembers it.
@@ -97,6 +103,8 @@ pub struct Batch {
     pub input: InputId,
     /// How they come in.
     pub feed: Feed,
+    /// What brings them.
+    pub job: JobKey,
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
     /// What its reader remembers of them.
@@ -238,10 +246,11 @@ impl Buffer {
         })
     }
 
-    /// Opens a walk over the live events that wait, on a connection of its own.
-    pub fn backlog(&self) -> Result<Backlog, BufferError> {
+    /// Opens a walk over the events of a job that wait, on a connection of its own.
+    pub fn backlog(&self, job: JobKey) -> Result<Backlog, BufferError> {
         Ok(Backlog {
             connection: connection::open_reader(self.path())?,
+            job,
             forms: HashMap::new(),
             requestors: HashMap::new(),
         })
@@ -281,10 +290,10 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 }
                 continue;
             }
-            insert.event(seq, requestor, batch.input, event)?;
+            insert.event(seq, requestor, batch, event)?;
             postings.ingest(&EventRef {
                 sequence: Sequence(seq),
-                job: JobKey::LIVE,
+                job: batch.job,
                 requestor,
                 kind: event.kind,
                 occurred_at: event.occurred_at,
@@ -295,6 +304,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
     }
     report.stored = (seq - first_seq) as u64;
     runs::set_fact(transaction, NEXT_SEQ, seq)?;
+    if batch.job != JobKey::LIVE {
+        jobs::add_events(transaction, batch.job, report.stored)?;
+    }
     postings.apply(transaction)?;
     Ok(report)
 }
@@ -333,7 +345,7 @@ impl<'a> Inserts<'a> {
         &mut self,
         seq: i64,
         requestor: RequestorKey,
-        input: InputId,
+        batch: &Batch,
         event: &NewEvent,
     ) -> Result<(), BufferError> {
         let occurred_at = event.occurred_at.nanos();
@@ -344,12 +356,12 @@ impl<'a> Inserts<'a> {
             event.kind.slot(),
             occurred_at,
             event.count,
-            JobKey::LIVE.0,
-            input.0,
+            batch.job.0,
+            batch.input.0,
             event.line as i64,
             event.body
         ])?;
-        self.queue.execute((JobKey::LIVE.0, requestor.0, occurred_at, seq))?;
+        self.queue.execute((batch.job.0, requestor.0, occurred_at, seq))?;
         Ok(())
     }
 }
@@ -395,10 +407,12 @@ impl Cursor {
     }
 }
 
-/// A walk over the live events that wait, in the order of (occurred_at, sequence) of each requestor.
+/// A walk over the events of a job that wait, in the order of (occurred_at, sequence) of each requestor. Those that are in a
+/// bulk file already are passed over.
 #[derive(Debug)]
 pub struct Backlog {
     connection: Connection,
+    job: JobKey,
     forms: HashMap<FormKey, Arc<HitForm>>,
     requestors: HashMap<RequestorKey, RequestorId>,
 }
@@ -417,11 +431,12 @@ impl Backlog {
         let mut statement = self.connection.prepare_cached(
             "SELECT q.seq, e.id, e.slot, q.occurred_at, e.count, e.body, q.job, d.form
              FROM queue q JOIN events e ON e.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
-             WHERE q.job = ?1 AND q.requestor = ?2 AND (q.occurred_at, q.seq) > (?3, ?4) AND q.seq <= ?5
+             LEFT JOIN bulk_rows b ON b.seq = q.seq
+             WHERE b.seq IS NULL AND q.job = ?1 AND q.requestor = ?2 AND (q.occurred_at, q.seq) > (?3, ?4) AND q.seq <= ?5
              ORDER BY q.occurred_at, q.seq LIMIT ?6",
         )?;
         let mut rows = statement.query((
-            JobKey::LIVE.0,
+            self.job.0,
             requestor.0,
             after.occurred_at,
             after.seq,
@@ -497,6 +512,33 @@ fn read_pending(
         event,
         doubted: None,
     })
+}
+
+/// The place of an event in the account; `None` where it was erased.
+pub(super) fn reference(
+    connection: &Connection,
+    sequence: Sequence,
+) -> Result<Option<EventRef>, BufferError> {
+    let mut statement = connection
+        .prepare_cached("SELECT requestor, slot, occurred_at, count, job FROM events WHERE seq = ?1")?;
+    let Some(row) = statement
+        .query_row([sequence.0], |row| {
+            Ok((row.get(0)?, row.get::<_, u8>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
+        .optional()?
+    else {
+        return Ok(None);
+    };
+    let (requestor, slot, occurred_at, count, job) = row;
+    let unknown = || BufferError::Damaged(sequence, "its event slot is unknown".to_owned());
+    Ok(Some(EventRef {
+        sequence,
+        job: JobKey(job),
+        requestor: RequestorKey(requestor),
+        kind: EventKind::from_slot(slot).ok_or_else(unknown)?,
+        occurred_at: Instant::from_nanos(occurred_at),
+        count,
+    }))
 }
 
 /// One stored event of any state, for those who look at dead letters and held events.

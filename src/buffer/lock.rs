@@ -1,10 +1,20 @@
-//! The drain lock: one drain, migration or erasure at a time per buffer, released by the death of its holder.
+//! The locks: one drain and one backfill at a time per buffer, and neither beside a migration or an erasure. The death of its
+//! holder releases a lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::{Buffer, BufferError};
+
+/// What a lock of the drain ends with, and one of a backfill.
+const DRAIN: &str = ".lock";
+const BACKFILL: &str = ".backfill.lock";
+/// How often a lock that is taken is tried again, and after how long: somebody may only have looked whether it is.
+const TRIES: u32 = 5;
+const TRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Held while a drain runs. The operating system releases it when the process dies, so it is never stale.
 #[derive(Debug)]
@@ -12,28 +22,81 @@ pub struct DrainLock {
     _file: File,
 }
 
+/// Held while events of backfills are loaded or sent, in the same way.
+#[derive(Debug)]
+pub struct BackfillLock {
+    _file: File,
+}
+
+/// Both: nothing is in flight.
+#[derive(Debug)]
+pub struct WholeLock {
+    _drain: DrainLock,
+    _backfill: BackfillLock,
+}
+
 impl Buffer {
     /// Takes the drain lock of this buffer, or fails with [`BufferError::Locked`] at once.
     pub fn lock(&self) -> Result<DrainLock, BufferError> {
-        take(&self.path)
+        Ok(DrainLock { _file: take(&self.path, DRAIN)? })
+    }
+
+    /// Takes the lock of backfills, or fails with [`BufferError::Backfilling`] at once.
+    pub fn lock_backfill(&self) -> Result<BackfillLock, BufferError> {
+        lock_backfill(&self.path)
+    }
+
+    /// Takes both locks.
+    pub fn lock_whole(&self) -> Result<WholeLock, BufferError> {
+        whole(&self.path)
+    }
+
+    /// Whether somebody drains live events, or does what excludes that.
+    pub fn is_draining(&self) -> Result<bool, BufferError> {
+        let (file, _) = open(&self.path, DRAIN)?;
+        Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 }
 
+fn lock_backfill(path: &Path) -> Result<BackfillLock, BufferError> {
+    match take(path, BACKFILL) {
+        Ok(file) => Ok(BackfillLock { _file: file }),
+        Err(BufferError::Locked(lock_path)) => Err(BufferError::Backfilling(lock_path)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Both locks of a buffer, before it is open.
+pub(super) fn whole(path: &Path) -> Result<WholeLock, BufferError> {
+    Ok(WholeLock { _drain: DrainLock { _file: take(path, DRAIN)? }, _backfill: lock_backfill(path)? })
+}
+
 /// Two configurations that reach one file by different names get one lock, because `path` is resolved.
-pub(super) fn take(path: &Path) -> Result<DrainLock, BufferError> {
-    let lock_path = lock_path(path);
+fn take(path: &Path, which: &str) -> Result<File, BufferError> {
+    let (file, lock_path) = open(path, which)?;
+    share_owner(path, &file);
+    for attempt in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if attempt < TRIES => thread::sleep(TRY_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(BufferError::Locked(lock_path)),
+            Err(TryLockError::Error(source)) => return Err(BufferError::File { path: lock_path, source }),
+        }
+    }
+    Ok(file)
+}
+
+fn open(path: &Path, which: &str) -> Result<(File, PathBuf), BufferError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(which);
+    let lock_path = PathBuf::from(name);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&lock_path)
         .map_err(|source| BufferError::File { path: lock_path.clone(), source })?;
-    share_owner(path, &file);
-    match file.try_lock() {
-        Ok(()) => Ok(DrainLock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(BufferError::Locked(lock_path)),
-        Err(TryLockError::Error(source)) => Err(BufferError::File { path: lock_path, source }),
-    }
+    Ok((file, lock_path))
 }
 
 /// Gives the lock the buffer's owner, where root made it: one command run as root must not lock out the service.
@@ -43,10 +106,4 @@ fn share_owner(path: &Path, lock: &File) {
         // Only root may, and only root needs to; for everyone else the lock works as it is.
         std::os::unix::fs::fchown(lock, Some(buffer.uid()), Some(buffer.gid())).unwrap_or(());
     }
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
 }

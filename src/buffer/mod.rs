@@ -12,10 +12,12 @@
 //! across an `.await`.
 
 mod backup;
+mod bulk_files;
 mod connection;
 mod dead_letters;
 mod erasure;
 mod events;
+mod jobs;
 mod ledger;
 mod lock;
 mod memory;
@@ -34,16 +36,20 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::delivery::Sequence;
+use crate::event::Instant;
+use crate::job::JobName;
 use crate::suite::Rsid;
 
+pub use bulk_files::{BulkFile, BulkFileId, BulkFileState, FiledEvent, NewBulkFile, RefusedRow};
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
 pub use erasure::{Forget, Forgotten};
 pub use events::{
     Backlog, Batch, Conflict, Cursor, Doubted, EventRef, Feed, InboxRow, InputId, JobKey, NewEvent,
     PendingEvent, StoreReport,
 };
+pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
 pub use ledger::{Accounting, Amount, Discrepancy};
-pub use lock::DrainLock;
+pub use lock::{BackfillLock, DrainLock, WholeLock};
 pub use memory::{MemoryReader, MemoryRow};
 pub use outcomes::{Change, Delivered};
 pub use retention::{RetentionPolicy, RetentionReport};
@@ -96,6 +102,18 @@ pub enum BufferError {
     /// Another drain, or a migration, holds the lock.
     #[error("another drain holds the lock {0:?}")]
     Locked(PathBuf),
+    /// Another process runs a backfill.
+    #[error("a backfill is running; it holds the lock {0:?}")]
+    Backfilling(PathBuf),
+    /// Files of a backfill hold events, and nobody knows whether Adobe has them.
+    #[error("backfill {0} has files whose answers are not recorded")]
+    FilesUnderWay(String),
+    /// A second backfill of one name.
+    #[error("there is a backfill {0} already")]
+    JobExists(JobName),
+    /// No such backfill.
+    #[error("there is no backfill {0}")]
+    UnknownJob(JobName),
     /// SQLite refused: a full disk, a lock held too long, damage.
     #[error("the buffer's database refused")]
     Sqlite(#[from] rusqlite::Error),
@@ -194,6 +212,11 @@ impl Buffer {
             .spawn(move || waiting.into_iter().for_each(|job| job(&mut connection)))
             .map_err(|source| BufferError::File { path: path.clone(), source })?;
         Ok(Buffer { path, clock: options.clock.clone(), jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// What time it is for what the buffer records.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// The resolved path of the SQLite file.

@@ -139,7 +139,7 @@ pub(super) fn unqueue(transaction: &Transaction<'_>, event: &EventRef) -> Result
     Ok(taken == 1)
 }
 
-fn record_delivered(
+pub(super) fn record_delivered(
     transaction: &Transaction<'_>,
     run: RunId,
     delivered: &Delivered,
@@ -196,7 +196,7 @@ fn record_held(
     Ok(())
 }
 
-fn record_dead(
+pub(super) fn record_dead(
     transaction: &Transaction<'_>,
     run: RunId,
     event: &EventRef,

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::ledger::{Postings, Term};
-use super::{Buffer, BufferError, events, outcomes};
+use super::{Buffer, BufferError, JobKey, events, outcomes};
 use crate::delivery::{Doubt, Sequence};
 use crate::event::Instant;
 
@@ -42,15 +42,17 @@ pub struct RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain: settles what a crash left behind, and fixes what this run covers. The caller holds the drain lock.
-    pub fn begin_run(&self) -> Result<RunStart, BufferError> {
+    /// Begins a drain of live events or of a backfill: settles what a crash left behind, and fixes what this run covers. The
+    /// caller holds the lock of either.
+    pub fn begin_run(&self, job: JobKey) -> Result<RunStart, BufferError> {
         let now = self.clock.now();
         self.fold_sent()?;
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let recovered = recover_claims(&transaction, now)?;
-            let held = hold_doubts(&transaction, now)?;
-            transaction.execute("INSERT INTO runs (started_at) VALUES (?1)", [now.nanos()])?;
+            let recovered = recover_claims(&transaction, job, now)?;
+            let held = hold_doubts(&transaction, job, now)?;
+            transaction
+                .execute("INSERT INTO runs (started_at, job) VALUES (?1, ?2)", (now.nanos(), job.number()))?;
             let run = RunId(transaction.last_insert_rowid());
             let cover = Sequence(fact(&transaction, "next_seq")?.unwrap_or(1) - 1);
             transaction.commit()?;
@@ -74,24 +76,26 @@ impl Buffer {
     }
 
     /// Attempts of this run that were cut off before their outcome was recorded: their events are in doubt.
-    pub fn claims_left(&self) -> Result<u64, BufferError> {
-        self.call(|connection| {
-            let left: i64 = connection.query_row("SELECT count(*) FROM claims", [], |row| row.get(0))?;
+    pub fn claims_left(&self, run: RunId) -> Result<u64, BufferError> {
+        self.call(move |connection| {
+            let left: i64 =
+                connection
+                    .query_row("SELECT count(*) FROM claims WHERE run = ?1", [run.0], |row| row.get(0))?;
             Ok(left as u64)
         })
     }
 
-    /// The latest drains, newest first.
+    /// The latest drains of live events, newest first.
     pub fn runs(&self, limit: usize) -> Result<Vec<RunRecord>, BufferError> {
         self.call(move |connection| recent(connection, limit))
     }
 
-    /// When the last drain that was not cut off ended.
+    /// When the last drain of live events that was not cut off ended.
     pub fn last_finished_run(&self) -> Result<Option<Instant>, BufferError> {
         self.call(|connection| {
             let latest: Option<i64> = connection
                 .query_row(
-                    "SELECT finished_at FROM runs WHERE finished_at IS NOT NULL ORDER BY run DESC LIMIT 1",
+                    "SELECT finished_at FROM runs WHERE job = 0 AND finished_at IS NOT NULL ORDER BY run DESC LIMIT 1",
                     [],
                     |row| row.get(0),
                 )
@@ -110,7 +114,7 @@ impl Buffer {
 
 pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRecord>, BufferError> {
     let mut statement = connection.prepare_cached(
-        "SELECT run, started_at, finished_at, summary FROM runs ORDER BY run DESC LIMIT ?1",
+        "SELECT run, started_at, finished_at, summary FROM runs WHERE job = 0 ORDER BY run DESC LIMIT ?1",
     )?;
     let rows = statement.query_map([limit as i64], |row| {
         let summary: Option<String> = row.get(3)?;
@@ -125,26 +129,30 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
 }
 
 /// Turns the claims of a run that ended without recording their outcome into doubts: exactly what may have been counted.
-fn recover_claims(transaction: &Transaction<'_>, now: Instant) -> Result<u64, BufferError> {
+/// A backfill and a drain of live events may run side by side, and leave each other's claims alone.
+fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64, BufferError> {
+    const OURS: &str = "run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
     let recovered = transaction.execute(
-        "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?1, ?2 FROM claims WHERE true
-         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?1, cause = ?2, wanted = 0",
-        (now.nanos(), Doubt::RunEnded.to_string()),
+        &format!(
+            "INSERT INTO doubts (seq, form, attempts, last_at, cause) SELECT seq, form, 1, ?2, ?3 FROM claims WHERE {OURS}
+             ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0"
+        ),
+        (job.number(), now.nanos(), Doubt::RunEnded.to_string()),
     )?;
-    transaction.execute("DELETE FROM claims", [])?;
+    transaction.execute(&format!("DELETE FROM claims WHERE {OURS}"), [job.number()])?;
     Ok(recovered as u64)
 }
 
 /// Holds every event in doubt whose suite does not repeat.
-fn hold_doubts(transaction: &Transaction<'_>, now: Instant) -> Result<u64, BufferError> {
+fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64, BufferError> {
     let sequences = transaction
         .prepare(
             "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
              JOIN events e ON e.seq = d.seq
              JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
-             WHERE s.on_ambiguous = 'hold' AND d.wanted = 0",
+             WHERE s.on_ambiguous = 'hold' AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)",
         )?
-        .query_map([], |row| row.get(0).map(Sequence))?
+        .query_map([job.number()], |row| row.get(0).map(Sequence))?
         .collect::<Result<Vec<_>, _>>()?;
     let mut postings = Postings::default();
     for sequence in &sequences {

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::failure::CliError;
 use super::{
-    backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, retention, run, sandbox,
-    status, suite,
+    backfill, backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, retention, run,
+    sandbox, status, suite,
 };
 use crate::buffer::{BufferError, Selection};
 use crate::delivery::Sequence;
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Pull(pull::Command),
     Drain(drain::Args),
     Run(run::Args),
+    #[command(subcommand)]
+    Backfill(backfill::Command),
     Explain(explain::Args),
     Status(status::Args),
     #[command(subcommand)]

@@ -102,6 +102,7 @@ fn stopped(reason: StopReason) -> &'static str {
         StopReason::Deadline => "by its deadline",
         StopReason::Limit => "at its limit",
         StopReason::Host => "a collection host did not answer; see the log",
+        StopReason::GiveWay => "because it gave way",
         StopReason::Suite => "a collection host refuses a suite; see the log",
     }
 }

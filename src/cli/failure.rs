@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use super::exit::Exit;
 use super::hint;
 use super::settings::SettingsError;
+use crate::backfill::BackfillError;
 use crate::buffer::BufferError;
-use crate::collection::CollectionError;
+use crate::collection::{BulkError, CollectionError};
 use crate::drain::DrainError;
 use crate::esm::EsmError;
 use crate::ingest::IngestError;
@@ -32,6 +33,12 @@ pub(super) enum CliError {
     /// A drain could not be done.
     #[error(transparent)]
     Drain(#[from] DrainError),
+    /// A backfill stopped.
+    #[error(transparent)]
+    Backfill(#[from] BackfillError),
+    /// Nothing can be uploaded.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
     /// Nothing can be sent at all.
     #[error(transparent)]
     Collection(#[from] CollectionError),
@@ -134,6 +141,8 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Buffer(error) => judge_buffer(error),
         CliError::Ingest(error) => judge_ingest(error),
         CliError::Drain(error) => judge_drain(error),
+        CliError::Backfill(error) => judge_backfill(error),
+        CliError::Bulk(error) => judge_bulk(error),
         CliError::Collection(CollectionError::BadRoots(_)) => {
             (Exit::Usage, "check the certificates of this host".to_owned())
         }
@@ -240,6 +249,48 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
     (exit, advice.to_owned())
 }
 
+fn judge_backfill(error: &BackfillError) -> (Exit, String) {
+    match error {
+        BackfillError::Buffer(error) => judge_buffer(error),
+        BackfillError::Ingest(error) => judge_ingest(error),
+        BackfillError::Drain(error) => judge_drain(error),
+        BackfillError::Bulk(error) => judge_bulk(error),
+        BackfillError::Input(_) => (
+            Exit::Failed,
+            "mend the file, then: passbridge backfill resume NAME; what is stored stays once".to_owned(),
+        ),
+        BackfillError::File { .. } => (
+            Exit::Failed,
+            "check the folder of bulk.dir and its disk, then: passbridge backfill resume NAME".to_owned(),
+        ),
+        BackfillError::Stuck(_) => (
+            Exit::Failed,
+            "mend what it names, then: passbridge backfill resume NAME; nothing is lost".to_owned(),
+        ),
+        BackfillError::State { name, .. } => (Exit::Usage, format!("passbridge backfill resume {name}")),
+        BackfillError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
+    }
+}
+
+fn judge_bulk(error: &BulkError) -> (Exit, String) {
+    let (exit, advice) = match error {
+        BulkError::BadUrl { .. } => (Exit::Usage, "correct the key"),
+        BulkError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        BulkError::Unreachable { .. } | BulkError::Busy { .. } => {
+            (Exit::Failed, "check the way to that host, then: passbridge backfill resume NAME")
+        }
+        BulkError::Refused { .. } => (
+            Exit::Failed,
+            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console, then: \
+             passbridge backfill resume NAME",
+        ),
+        BulkError::Unreadable { .. } => {
+            (Exit::Failed, "check bulk.url, then: passbridge backfill resume NAME")
+        }
+    };
+    (exit, advice.to_owned())
+}
+
 fn judge_serve(error: &ServeError) -> (Exit, String) {
     match error {
         ServeError::Listen { .. } => (
@@ -271,6 +322,19 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
         BufferError::Locked(_) => {
             (Exit::LockHeld, "wait for it to end; the lock frees itself when its holder ends")
         }
+        BufferError::Backfilling(_) => {
+            (Exit::LockHeld, "one backfill runs at a time; see which: passbridge backfill status")
+        }
+        BufferError::FilesUnderWay(name) => {
+            return (
+                Exit::Failed,
+                format!("let it settle them: passbridge backfill resume {name}; then run this again"),
+            );
+        }
+        BufferError::JobExists(name) => {
+            return (Exit::Usage, format!("passbridge backfill resume {name}; or choose another name"));
+        }
+        BufferError::UnknownJob(_) => (Exit::Usage, "see which there are: passbridge backfill status"),
         BufferError::Sqlite(_) => (
             Exit::Failed,
             "check free disk and permissions, then run it again; what was reported before is stored. \

@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         Forget::MvpdUser { .. } => "this MVPD and user ID; both are case-sensitive",
         Forget::Visitor { .. } => "this visitor ID; it is case-sensitive",
     };
-    let lock = buffer.lock()?;
+    let lock = buffer.lock_whole()?;
     let Forgotten { events, inbox_rows, memory_rows } = buffer.forget(&forget, &lock)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
     context.form.report(&ForgetReport { events, inbox_rows, memory_rows, rejected_lines, whom })?;

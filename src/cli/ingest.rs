@@ -14,7 +14,7 @@ use super::output::{self, Form};
 use super::progress::IngestProgress;
 use super::settings::Settings;
 use super::table::Table;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, JobKey};
 use crate::clock::Clock;
 use crate::event::PassEvent;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
@@ -57,7 +57,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+pub(super) enum FormatArg {
     /// By the name of each input, then by its content.
     Auto,
     /// One canonical event as a JSON object per line.
@@ -73,7 +73,7 @@ enum FormatArg {
 }
 
 impl FormatArg {
-    fn choice(self) -> FormatChoice {
+    pub(super) fn choice(self) -> FormatChoice {
         match self {
             FormatArg::Auto => FormatChoice::Auto,
             FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
@@ -283,6 +283,7 @@ pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) 
         esm: settings.config.esm.clone(),
         secret: None,
         service_keys: ServiceKeys::default(),
+        job: JobKey::LIVE,
         clock: clock.clone(),
     }
 }

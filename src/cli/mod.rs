@@ -7,6 +7,7 @@
 //! - Rules: sections 7 and 8 of the design. One file per command, with its arguments, its `run` and its report.
 
 mod args;
+mod backfill;
 mod backup;
 mod dead_letter;
 mod demo;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Ingest(args) => ingest::run(args, &context),
         Command::Drain(args) => drain::run(args, &context),
         Command::Run(args) => run::run(args, &context),
+        Command::Backfill(command) => backfill::run(command, &context),
         Command::Pull(command) => pull::run(command, &context),
         Command::Explain(args) => explain::run(args, &context),
         Command::Status(args) => status::run(args, &context),

@@ -17,7 +17,7 @@ use super::settings::Settings;
 use crate::buffer::{Buffer, RetentionPolicy};
 use crate::collection::{BreakerOptions, Collection, CollectionOptions, ProxySettings};
 use crate::config::DeliveryConfig;
-use crate::drain::{self, AfterRestore, DrainOptions, RetryLimits, RunSummary, Stop, StopReason};
+use crate::drain::{self, AfterRestore, DrainOptions, Locked, RetryLimits, RunSummary, Stop, StopReason};
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary};
 
 /// Everything that a drain needs, opened once.
@@ -114,7 +114,9 @@ impl Pass {
         let moved = blocking(move || ingest::take_inbox(&buffer, &inbox, &mut ())).await?;
         let inbox = InboxReport::new(moved);
         let progress = DrainProgress::start(&self.buffer);
-        let drained = drain::drain(&self.buffer, &self.collection, &self.options, stop.clone(), &lock).await;
+        let drained =
+            drain::drain(&self.buffer, &self.collection, &self.options, stop.clone(), Locked::Live(&lock))
+                .await;
         drop(progress);
         let summary = drained?;
         // Who waits for the stop waits for nothing else; the next drain deletes as well.
@@ -144,7 +146,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-fn collection_options(config: &DeliveryConfig) -> CollectionOptions {
+pub(super) fn collection_options(config: &DeliveryConfig) -> CollectionOptions {
     CollectionOptions {
         rate_per_host: NonZeroU32::new(config.rate_per_host),
         breaker: BreakerOptions {
@@ -158,7 +160,7 @@ fn collection_options(config: &DeliveryConfig) -> CollectionOptions {
     }
 }
 
-fn drain_options(config: &DeliveryConfig, context: &Context) -> DrainOptions {
+pub(super) fn drain_options(config: &DeliveryConfig, context: &Context) -> DrainOptions {
     DrainOptions {
         lanes: config.lanes as usize,
         retry: RetryLimits {

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::buffer::{Buffer, Status};
+use super::output::{self, Form};
+use crate::backfill;
+use crate::buffer::{Buffer, JobCounts, JobKey, Status};
 use crate::ingest;
 
 /// How often the log tells.
@@ -78,6 +81,108 @@ impl ingest::Observer for IngestProgress {
                 rejected = progress.total.rejected,
                 "ingesting"
             );
+        }
+    }
+}
+
+/// Shows a backfill: the loading of each input, then what is left to send.
+pub(super) struct BackfillProgress {
+    buffer: Arc<Buffer>,
+    job: JobKey,
+    form: Form,
+    loading: IngestProgress,
+    sending: Option<(JoinHandle<()>, Option<ProgressBar>)>,
+    waits: Option<String>,
+}
+
+impl BackfillProgress {
+    pub(super) fn new(buffer: &Arc<Buffer>, job: JobKey, form: Form) -> BackfillProgress {
+        BackfillProgress {
+            buffer: buffer.clone(),
+            job,
+            form,
+            loading: IngestProgress::new(),
+            sending: None,
+            waits: None,
+        }
+    }
+
+    /// Takes the bars away, so that the report stands alone.
+    pub(super) fn finish(self) {
+        self.loading.finish();
+        if let Some((watch, bar)) = self.sending {
+            watch.abort();
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}
+
+impl ingest::Observer for BackfillProgress {
+    fn progress(&mut self, progress: &ingest::Progress<'_>) {
+        self.loading.progress(progress);
+    }
+}
+
+impl backfill::Observer for BackfillProgress {
+    fn sending(&mut self, counts: &JobCounts) {
+        std::mem::replace(&mut self.loading, IngestProgress::new()).finish();
+        let bar = io::stderr().is_terminal().then(|| bar(Some(counts.events), EVENTS));
+        let watch = tokio::spawn(watch_job(self.buffer.clone(), self.job, self.form, bar.clone()));
+        self.sending = Some((watch, bar));
+    }
+
+    fn waiting(&mut self, why: &str) {
+        // Told once, not as often as it is looked.
+        if self.waits.as_deref() != Some(why) {
+            tracing::info!(why, "waiting");
+            self.waits = Some(why.to_owned());
+        }
+    }
+}
+
+/// How a backfill goes, for machines.
+#[derive(Serialize)]
+struct JobProgress {
+    progress: JobCounts,
+    events_per_second: f64,
+    seconds_left: Option<u64>,
+}
+
+async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<ProgressBar>) {
+    let (began, mut first) = (Instant::now(), None);
+    loop {
+        tokio::time::sleep(if bar.is_some() { LOOK_EVERY } else { LOG_EVERY }).await;
+        let look = {
+            let buffer = buffer.clone();
+            tokio::task::spawn_blocking(move || buffer.job_counts(job))
+        };
+        // A look that fails ends the watching; the backfill itself says what is wrong with its buffer.
+        let Ok(Ok(counts)) = look.await else { return };
+        let done = counts.events - counts.pending;
+        let since = done.saturating_sub(*first.get_or_insert(done));
+        let rate = since as f64 / began.elapsed().as_secs_f64();
+        let seconds_left = (rate > 0.0).then(|| (counts.pending as f64 / rate) as u64);
+        match &bar {
+            Some(bar) => {
+                bar.set_length(counts.events);
+                bar.set_position(done);
+                bar.set_message(format!("{} in files, {} dead", counts.in_files, counts.dead));
+            }
+            None if form == Form::Json => {
+                let progress = JobProgress { progress: counts, events_per_second: rate, seconds_left };
+                output::note(serde_json::to_string(&progress).expect("numbers always serialise"));
+            }
+            None => tracing::info!(
+                done,
+                pending = counts.pending,
+                in_files = counts.in_files,
+                dead = counts.dead,
+                events_per_second = rate.round(),
+                seconds_left,
+                "backfilling"
+            ),
         }
     }
 }

@@ -26,7 +26,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 16] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 26] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -41,6 +41,16 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 16] = [
     ("esm", "dedup_days", 1..=3650),
     ("esm", "rows", 1..=1_000_000),
     ("esm", "request_timeout_seconds", 1..=3600),
+    ("bulk", "rate", 1..=1_000_000),
+    ("bulk", "file_rows", 1..=1_000_000),
+    ("bulk", "file_bytes", 65_536..=100_000_000),
+    ("bulk", "file_bytes_unpacked", 65_536..=1_000_000_000),
+    ("bulk", "call_spacing_ms", 1..=3_600_000),
+    ("bulk", "group_spacing_ms", 1..=3_600_000),
+    ("bulk", "group_rows_per_second", 1..=1_000_000),
+    ("bulk", "backoff_base_ms", 1..=3_600_000),
+    ("bulk", "backoff_max_ms", 1..=3_600_000),
+    ("bulk", "request_timeout_seconds", 1..=3600),
     ("serve", "request_timeout_seconds", 1..=3600),
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];
@@ -153,6 +163,22 @@ impl Settings {
 }
 
 impl Settings {
+    /// The secret of `[bulk]`, from its file or the environment; `None` where neither has one.
+    pub(super) fn bulk_secret(&self) -> Result<Option<String>, SettingsError> {
+        let bulk = &self.config.bulk;
+        let path = &bulk.client_secret_file;
+        if path.as_os_str().is_empty() {
+            return Ok(Some(bulk.client_secret.0.clone()).filter(|secret| !secret.is_empty()));
+        }
+        let refuse =
+            |why: String| SettingsError::Secret { key: "bulk.client_secret_file", path: path.clone(), why };
+        let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        match text.trim() {
+            "" => Err(refuse("it is empty".to_owned())),
+            secret => Ok(Some(secret.to_owned())),
+        }
+    }
+
     /// The keys of `rest_v2.service_token_keys`.
     pub(super) fn service_keys(&self) -> Result<ServiceKeys, SettingsError> {
         let mut keys = ServiceKeys::default();
@@ -236,7 +262,9 @@ pub(super) fn parse(
         *key = folder.join(&key);
     }
     config.esm.credentials_file = folder.join(&config.esm.credentials_file);
+    config.bulk.dir = folder.join(&config.bulk.dir);
     for named in [
+        &mut config.bulk.client_secret_file,
         &mut config.rest_v2.secret_file,
         &mut config.serve.tokens_file,
         &mut config.esm.software_statement_file,

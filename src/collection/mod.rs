@@ -11,8 +11,10 @@
 //!   Adobe's Data Insertion API.
 
 mod breaker;
+mod bulk;
 mod connect;
 mod dia;
+mod ims;
 mod limiter;
 mod proxy;
 mod reply;
@@ -30,8 +32,10 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 pub use breaker::{Breaker, BreakerOptions, Health, Permit};
+pub use bulk::{BulkClient, BulkError, BulkOptions, LookedUp, Upload, Uploaded, Validated};
 pub use connect::Roots;
 pub use dia::Connection;
+pub use ims::ImsOptions;
 pub use limiter::Limiter;
 pub use proxy::ProxySettings;
 pub use reply::classify;

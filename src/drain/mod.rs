@@ -32,7 +32,7 @@ pub use retry::RetryLimits;
 pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
-use crate::buffer::{Buffer, BufferError, DrainLock, Route, RunStart};
+use crate::buffer::{BackfillLock, Buffer, BufferError, DrainLock, JobKey, Route, RunStart};
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::event::Instant;
@@ -98,28 +98,47 @@ pub enum DrainError {
     Thread(#[source] std::io::Error),
 }
 
-/// Sends what waits. The caller holds the drain lock and has moved the inbox.
+/// The right to drain: what is sent is sent by nobody else.
+#[derive(Debug, Clone, Copy)]
+pub enum Locked<'a> {
+    /// Live events, their inbox moved.
+    Live(&'a DrainLock),
+    /// The events of this backfill.
+    Backfill(&'a BackfillLock, JobKey),
+}
+
+impl Locked<'_> {
+    fn job(self) -> JobKey {
+        match self {
+            Locked::Live(_) => JobKey::LIVE,
+            Locked::Backfill(_, job) => job,
+        }
+    }
+}
+
+/// Sends what waits.
 pub async fn drain(
     buffer: &Arc<Buffer>,
     out: &Collection,
     options: &DrainOptions,
     stop: Stop,
-    _lock: &DrainLock,
+    lock: Locked<'_>,
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
-    let after_restore = options.after_restore;
+    let (job, after_restore) = (lock.job(), options.after_restore);
     let (routes, start) = blocking(buffer, move |buffer| {
         accept_restored(buffer, after_restore)?;
-        Ok::<_, DrainError>((buffer.routes()?, buffer.begin_run()?))
+        Ok::<_, DrainError>((buffer.routes()?, buffer.begin_run(job)?))
     })
     .await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
     let hosts = hosts(out, routes, options.lanes);
-    let damage = send_all(buffer, &hosts, &start, options, &stop, &tally).await?;
+    let damage = send_all(buffer, &hosts, job, &start, options, &stop, &tally).await?;
     let (run, recorded) = (start.run, tally.counts().clone());
     let (status, cut_off) =
-        blocking(buffer, |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left()?))).await?;
+        blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
+            .await?;
     let stopped = stop_reason(&stop, &hosts, &recorded);
     let finished_at = options.clock.now();
     let summary = RunSummary::new(&start, (started_at, finished_at), recorded, &status, cut_off, stopped);
@@ -167,6 +186,7 @@ type Feed = JoinHandle<Result<(), BufferError>>;
 async fn send_all(
     buffer: &Arc<Buffer>,
     hosts: &[Arc<HostRun>],
+    job: JobKey,
     start: &RunStart,
     options: &DrainOptions,
     stop: &Stop,
@@ -188,7 +208,7 @@ async fn send_all(
             tally: tally.clone(),
         };
         let inbounds = start_lanes(&mut lanes, host, &recorder, options, stop, tally);
-        feeds.push(start_feed(buffer, host, scope, inbounds)?);
+        feeds.push(start_feed(buffer, host, job, scope, inbounds)?);
     }
     drop(recorder);
     finish_lanes(&mut lanes, stop, options.stop_grace, tally).await;
@@ -231,10 +251,11 @@ fn start_lanes(
 fn start_feed(
     buffer: &Buffer,
     host: &Arc<HostRun>,
+    job: JobKey,
     scope: Scope,
     lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
 ) -> Result<Feed, DrainError> {
-    let backlog = buffer.backlog()?;
+    let backlog = buffer.backlog(job)?;
     let host = host.clone();
     std::thread::Builder::new()
         .name("feed".to_owned())

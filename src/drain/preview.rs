@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::DrainError;
-use crate::buffer::{Buffer, Cursor};
+use crate::buffer::{Buffer, Cursor, JobKey};
 use crate::delivery::Sequence;
 use crate::mapping;
 
@@ -38,7 +38,7 @@ pub struct SuitePreview {
 
 /// Maps what waits, up to a number of events, and sends nothing.
 pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, DrainError> {
-    let mut backlog = buffer.backlog()?;
+    let mut backlog = buffer.backlog(JobKey::LIVE)?;
     let mut preview = Preview::default();
     let mut left = limit.unwrap_or(u64::MAX);
     for route in buffer.routes()? {

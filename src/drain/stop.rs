@@ -19,6 +19,9 @@ pub enum StopReason {
     Host,
     /// A suite's settings are wrong at its collection host.
     Suite,
+    /// A backfill gives way: a live drain began, its hours are over, or a person paused it.
+    #[serde(rename = "give_way")]
+    GiveWay,
 }
 
 impl StopReason {
@@ -30,6 +33,7 @@ impl StopReason {
             StopReason::Limit => "limit",
             StopReason::Host => "host",
             StopReason::Suite => "suite",
+            StopReason::GiveWay => "give_way",
         }
     }
 }

@@ -76,6 +76,21 @@ fn fraction_digits(text: &str) -> &str {
     &rest[..end]
 }
 
+impl std::str::FromStr for Instant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Instant, String> {
+        Instant::parse_text(text)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Instant {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Instant, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Instant::parse_text(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl From<DateTime<Utc>> for Instant {
     /// Instants outside the years 1677 to 2262 become the nearest that can be held.
     fn from(at: DateTime<Utc>) -> Instant {

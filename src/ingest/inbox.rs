@@ -4,7 +4,7 @@ use super::portions::Reject;
 use super::rejects::Rejects;
 use super::summary::{FirstLine, Tally, conflict_reason};
 use super::{IngestError, IngestOptions, IngestSummary, Observer, Progress, check_free_disk};
-use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, NewEvent, StoreReport};
+use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, JobKey, NewEvent, StoreReport};
 use crate::readers::ndjson::LineParser;
 use crate::readers::{Excerpt, RejectReason};
 
@@ -73,7 +73,13 @@ impl Take<'_> {
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let report = self.buffer.store_inbox(
             &rowids,
-            Batch { input, feed: Feed::Events, events: events.clone(), memory: Vec::new() },
+            Batch {
+                input,
+                feed: Feed::Events,
+                job: JobKey::LIVE,
+                events: events.clone(),
+                memory: Vec::new(),
+            },
         )?;
         self.tally.stored(0, &report);
         for Reject { line, reason, .. } in rejects {

@@ -13,7 +13,7 @@ use super::portions::Reject;
 use super::rejects::Rejects;
 use super::summary::{Counts, FirstLine, conflict_reason};
 use super::{IngestError, IngestOptions, canonical_text};
-use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, MemoryRow, NewEvent, StoreReport};
+use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, JobKey, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
 use crate::readers::esm::EsmSummary;
 use crate::readers::ndjson::LineParser;
@@ -211,6 +211,7 @@ impl Intake {
             let input = self.input(&sorted.path)?;
             self.keep(sorted.rejects.iter().map(|reject| reject.kept.as_str()))?;
             batches.push(Batch {
+                job: JobKey::LIVE,
                 input,
                 feed: if sorted.esm.is_some() { Feed::Esm } else { Feed::Events },
                 events: sorted.events.clone(),

@@ -28,7 +28,7 @@ pub use input::InputPath;
 pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX};
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 
-use crate::buffer::{Batch, Buffer, BufferError, InputId, NewEvent, StoreReport};
+use crate::buffer::{Batch, Buffer, BufferError, InputId, JobKey, NewEvent, StoreReport};
 use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
@@ -63,6 +63,8 @@ pub struct IngestOptions {
     pub secret: Option<Vec<u8>>,
     /// The keys that service tokens are checked with.
     pub service_keys: ServiceKeys,
+    /// What brings the events: nothing for live ones, else a backfill.
+    pub job: JobKey,
     /// What tells whether an event is ahead of its time.
     pub clock: Clock,
 }
@@ -95,6 +97,11 @@ pub struct Progress<'a> {
 pub trait Observer {
     /// A portion of lines was taken in, and is durable.
     fn progress(&mut self, progress: &Progress<'_>);
+
+    /// Whether nothing more shall be taken in.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.
@@ -156,7 +163,8 @@ pub enum IngestError {
     },
 }
 
-/// Stores the events of the inputs. An input that fails is in the summary's failures; the others go in.
+/// Stores the events of the inputs. An input that fails is in the summary's failures; the others go in. Ends early where the
+/// observer says so: every portion before is stored.
 pub fn load(
     buffer: &Buffer,
     inputs: &[InputPath],
@@ -171,14 +179,20 @@ pub fn load(
         open: None,
     };
     let source = memory::Source::of(buffer, options)?;
+    let mut is_stopped = false;
     let (portions, reading) = portions::start(inputs, options, source);
     for portion in portions {
         if let Err(error) = load.take(portion, observer) {
             load.rejects.sync()?;
             return Err(error);
         }
+        is_stopped = observer.is_stopped();
+        if is_stopped {
+            break;
+        }
     }
-    if let Err(panic) = reading.join() {
+    // Who stopped does not wait for a reader that waits for its source.
+    if !is_stopped && let Err(panic) = reading.join() {
         std::panic::resume_unwind(panic);
     }
     load.rejects.sync()?;
@@ -275,7 +289,13 @@ impl Load<'_> {
             let memory = memory::rows(&portion.changes);
             // Only the buffer finds a conflict, and then the rejects keep the event that lost.
             let events = portion.events.clone();
-            let report = self.buffer.store(Batch { input: id, feed: portion.feed, events, memory })?;
+            let report = self.buffer.store(Batch {
+                input: id,
+                feed: portion.feed,
+                job: self.options.job,
+                events,
+                memory,
+            })?;
             self.keep_mixed(input, &portion.events, &report)?;
             self.tally.stored(input, &report);
             self.keep_conflicts(input, &portion.events, &report)?;

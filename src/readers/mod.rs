@@ -67,6 +67,23 @@ impl ReaderOptions {
 }
 
 impl Format {
+    /// The word for it on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Ndjson => "ndjson",
+            Format::Csv => "csv",
+            Format::RestV2 => "rest-v2",
+            Format::Har => "har",
+            Format::Esm => "esm",
+        }
+    }
+
+    /// The format of a word.
+    pub fn of_name(name: &str) -> Option<Format> {
+        let all = [Format::Ndjson, Format::Csv, Format::RestV2, Format::Har, Format::Esm];
+        all.into_iter().find(|format| format.name() == name)
+    }
+
     /// Its reader. Reads the header of a format that has one.
     pub fn open<'r, R: BufRead + 'r>(
         self,

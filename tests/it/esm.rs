@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
-use passbridge::buffer::{Batch, BufferError, Feed, MemoryRow};
+use passbridge::buffer::{Batch, BufferError, Feed, JobKey, MemoryRow};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
@@ -528,7 +528,13 @@ fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
         body: Some(body.to_owned()),
     };
     let store = |rows: Vec<MemoryRow>| {
-        house.buffer.store(Batch { input, feed: Feed::Esm, events: Vec::new(), memory: rows })
+        house.buffer.store(Batch {
+            input,
+            feed: Feed::Esm,
+            job: JobKey::LIVE,
+            events: Vec::new(),
+            memory: rows,
+        })
     };
     store(vec![row(1, "esm hour/mvpd"), row(2, "esm 30 0")]).expect("the first");
     for late in [row(2, "esm 43 0"), row(2, "esm 43 29"), row(1, "esm hour/mvpd/proxy")] {

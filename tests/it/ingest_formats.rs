@@ -42,6 +42,7 @@ impl Intake {
             ..IngestConfig::default()
         };
         let options = IngestOptions {
+            job: Default::default(),
             format: FormatChoice::Auto,
             config,
             rest_v2: RestV2Config::default(),

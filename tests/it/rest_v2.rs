@@ -27,6 +27,7 @@ const NOW_NANOS: i64 = 1_795_176_000_000_000_000;
 
 fn options(rejects_dir: &Path) -> IngestOptions {
     IngestOptions {
+        job: Default::default(),
         format: FormatChoice::Is(Format::RestV2),
         config: IngestConfig {
             rejects_dir: rejects_dir.to_owned(),
@@ -254,7 +255,7 @@ fn who_is_forgotten_is_gone_from_what_sources_remember() {
     let intake = Intake::new();
     intake.load(&log());
     let whom = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id: "viewer-9".to_owned() };
-    let lock = intake.house.buffer.lock().expect("the drain lock");
+    let lock = intake.house.buffer.lock_whole().expect("the locks");
     let forgotten = intake.house.buffer.forget(&whom, &lock).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.memory_rows), (5, 1), "{forgotten:?}");
     let database = fs::read(intake.house.buffer.path()).expect("the database");

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, NewEvent, StoreReport};
+use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent, StoreReport};
 use passbridge::clock::Clock;
 use passbridge::collection::{BreakerOptions, Collection, CollectionOptions};
-use passbridge::drain::{AfterRestore, DrainError, DrainOptions, RetryLimits, RunSummary, Stop, drain};
+use passbridge::drain::{
+    AfterRestore, DrainError, DrainOptions, Locked, RetryLimits, RunSummary, Stop, drain,
+};
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use passbridge::suite::{
@@ -73,7 +75,7 @@ impl House {
             .map(|(line, event)| NewEvent::new(line as u64 + 1, &event))
             .collect();
         self.buffer
-            .store(Batch { input, feed: Feed::Events, events, memory: Vec::new() })
+            .store(Batch { input, feed: Feed::Events, job: JobKey::LIVE, events, memory: Vec::new() })
             .expect("events are stored")
     }
 
@@ -110,7 +112,7 @@ impl House {
     ) -> Result<RunSummary, DrainError> {
         let lock = self.buffer.lock().expect("the drain lock");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(drain(&self.buffer, out, options, stop, &lock))
+        runtime.block_on(drain(&self.buffer, out, options, stop, Locked::Live(&lock)))
     }
 
     /// Proves that the counters and the rows agree, and that the account balances.

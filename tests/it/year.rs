@@ -258,7 +258,7 @@ fn what_is_erased_is_gone_from_every_byte_and_its_file_is_still_a_duplicate() {
     drop(database);
     let forget = Forget::MvpdUser { mvpd: "Cablevision".to_owned(), mvpd_user_id: secret.to_owned() };
     let forgotten =
-        house.buffer.forget(&forget, &house.buffer.lock().expect("the lock")).expect("an erasure");
+        house.buffer.forget(&forget, &house.buffer.lock_whole().expect("the locks")).expect("an erasure");
     assert_eq!((forgotten.events, forgotten.inbox_rows), (6, 1));
     for entry in std::fs::read_dir(house.dir.path()).expect("the folder") {
         let path = entry.expect("an entry").path();

@@ -429,7 +429,7 @@ mod tests {
             invalid_rows: 0,
             received_at: Receipt::from_nanos(0),
         };
-        let mut identified = |state: &mut BulkState, key: &str, content| {
+        let identified = |state: &mut BulkState, key: &str, content| {
             let (is_repeat, findings) = state.identify(&sender("s_1", key), content);
             (is_repeat, codes(&findings))
         };

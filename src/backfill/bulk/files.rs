@@ -1,0 +1,179 @@
+//! Writes files: gzip of a header and rows, on disk before anybody counts on it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::backfill::BackfillError;
+use crate::buffer::FiledEvent;
+use crate::encode;
+
+/// Faster than the default and hardly larger: limits.md.
+const LEVEL: u32 = 3;
+/// Where compressing could still grow a file, in bytes: what is kept free below the limit.
+const MARGIN: u64 = 16 << 10;
+/// What the name of a file that is not whole ends with.
+const PART: &str = ".part";
+
+/// Where files lie.
+#[derive(Debug, Clone)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes it where it is not there; its files are their owner's alone, because MVPD User IDs are personal data.
+    pub(super) fn make(path: &Path) -> Result<Folder, BackfillError> {
+        let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| failed(&path, source))?;
+        Ok(Folder(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
+    BackfillError::File { path: path.to_owned(), source }
+}
+
+/// A file that is whole and on disk.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) path: PathBuf,
+    pub(super) key: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) events: Vec<FiledEvent>,
+}
+
+/// A file that takes rows.
+pub(super) struct OpenFile {
+    group: String,
+    path: PathBuf,
+    encoder: GzEncoder<Counting>,
+    digest: Sha256,
+    rows: u64,
+    unpacked: u64,
+    /// Bytes since the encoder was last flushed: they may lie in it.
+    unflushed: u64,
+    events: Vec<FiledEvent>,
+}
+
+impl OpenFile {
+    pub(super) fn create(folder: &Folder, group: &str) -> Result<OpenFile, BackfillError> {
+        let path = folder.0.join(format!("{group}{PART}"));
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| failed(&path, source))?;
+        let sink = Counting { file: BufWriter::new(file), bytes: 0 };
+        let mut open = OpenFile {
+            group: group.to_owned(),
+            path,
+            encoder: GzEncoder::new(sink, Compression::new(LEVEL)),
+            digest: Sha256::new(),
+            rows: 0,
+            unpacked: 0,
+            unflushed: 0,
+            events: Vec::new(),
+        };
+        let mut header = Vec::new();
+        encode::bulk_header(&mut header);
+        open.write(&header)?;
+        Ok(open)
+    }
+
+    /// Whether rows of so many bytes belong into the next file.
+    pub(super) fn is_full(
+        &mut self,
+        rows: u32,
+        bytes: u64,
+        file_rows: u64,
+        file_bytes: u64,
+        file_bytes_unpacked: u64,
+    ) -> Result<bool, BackfillError> {
+        if self.rows + u64::from(rows) > file_rows.max(u64::from(rows))
+            || self.unpacked + bytes > file_bytes_unpacked
+        {
+            return Ok(true);
+        }
+        if self.packed_at_most() + bytes + MARGIN <= file_bytes {
+            return Ok(false);
+        }
+        // What lies in the encoder is smaller than what went in; only a flush says how much.
+        self.encoder.flush().map_err(|source| failed(&self.path, source))?;
+        self.unflushed = 0;
+        Ok(self.packed_at_most() + bytes + MARGIN > file_bytes)
+    }
+
+    fn packed_at_most(&self) -> u64 {
+        self.encoder.get_ref().bytes + self.unflushed
+    }
+
+    pub(super) fn add(&mut self, rows: &[u8], event: FiledEvent) -> Result<(), BackfillError> {
+        self.write(rows)?;
+        self.rows += u64::from(event.rows);
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BackfillError> {
+        self.digest.update(bytes);
+        self.unpacked += bytes.len() as u64;
+        self.unflushed += bytes.len() as u64;
+        self.encoder.write_all(bytes).map_err(|source| failed(&self.path, source))
+    }
+
+    /// Makes it whole and durable. Its name is its group's and its key's, so that the same rows are the same file.
+    pub(super) fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
+        let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
+        // The same rows in two groups would be two files.
+        digest.update(group.as_bytes());
+        let key = hexadecimal(&digest.finalize()[..16]);
+        let to = folder.0.join(format!("{group}-{key}.csv.gz"));
+        let finish = || -> io::Result<u64> {
+            let mut sink = encoder.finish()?;
+            sink.file.flush()?;
+            sink.file.get_ref().sync_all()?;
+            fs::rename(&path, &to)?;
+            File::open(&folder.0)?.sync_all()?;
+            Ok(sink.bytes)
+        };
+        let bytes = finish().map_err(|source| failed(&to, source))?;
+        Ok(Written { path: to, key, rows, bytes, events })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Counts what was written.
+struct Counting {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

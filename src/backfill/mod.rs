@@ -1,0 +1,360 @@
+//! Takes history in and sends it, below live traffic: jobs that have a name, a rate and hours, and go on where they were.
+//!
+//! - In: a job of the buffer, its files, a stop. Out: a [`BackfillReport`].
+//! - Guarantees: nothing is sent before all inputs are in the buffer, so that each visitor's events go in the order of time;
+//!   a live drain goes first; whatever ends the process, the next one goes on, and no event goes twice by the route of files
+//!   or, with event IDs, counts twice by any.
+//! - Does not know: SQL, sockets, what a person wants to read.
+//! - Rules: the bulk route keeps section 7 of `reference/adobe-analytics.md`; the DIA route is the drain's.
+
+mod bulk;
+mod gate;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::sleep;
+
+pub use bulk::{BulkLimits, BulkWay, ExportReport, export};
+
+use crate::buffer::{BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobRecord, JobSource};
+use crate::collection::{BulkError, Collection};
+use crate::config::Zone;
+use crate::drain::{self, DrainError, DrainOptions, Locked, RunSummary, Stop, StopReason};
+use crate::ingest::{self, FormatChoice, IngestError, IngestOptions, InputPath};
+use crate::job::{JobName, JobRoute, JobState};
+use crate::readers::Format;
+use gate::{Gate, Passage};
+
+/// The pause before a host that did not answer, or events that were refused for the moment, are tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How often a job that waits for the drain lock looks again.
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// How backfills go about it.
+pub struct BackfillOptions {
+    /// How inputs are read.
+    pub ingest: IngestOptions,
+    /// How the DIA route drains.
+    pub drain: DrainOptions,
+    /// The connections of the DIA route, at the rate of the job.
+    pub collection: Collection,
+    /// The route of files.
+    pub bulk: BulkWay,
+    /// The clock of a job's hours.
+    pub zone: Zone,
+}
+
+/// Why a backfill stopped. It goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    /// The buffer failed.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The inputs could not be stored.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// An input could not be read to its end.
+    #[error("{0}")]
+    Input(String),
+    /// A drain could not be done.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// Nothing can be uploaded.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
+    /// A file cannot be written or read.
+    #[error("cannot use {path:?}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Adobe refuses the job's files.
+    #[error("{0}")]
+    Stuck(String),
+    /// There is nothing to run.
+    #[error("backfill {name} is {}", state.name())]
+    State {
+        /// Its name.
+        name: JobName,
+        /// How far it is.
+        state: JobState,
+    },
+    /// No thread could be started.
+    #[error("cannot start a thread to write files")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a run of a backfill ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Everything that can go is gone.
+    Done,
+    /// A person paused it.
+    Paused,
+    /// A person cancelled it.
+    Cancelled,
+    /// A signal.
+    Stopped,
+    /// A collection host refuses a suite.
+    Suite,
+}
+
+/// What a run of a backfill has come to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackfillReport {
+    /// Which.
+    #[serde(flatten)]
+    pub job: JobRecord,
+    /// Its events.
+    #[serde(flatten)]
+    pub counts: JobCounts,
+    /// What its inputs held, those that are in the buffer.
+    pub inputs: Vec<serde_json::Value>,
+    /// Why this run ended.
+    pub ending: Ending,
+    /// Pending events whose requestor has no suite, or whose suite is paused.
+    pub parked: u64,
+}
+
+/// Watches a backfill.
+pub trait Observer: ingest::Observer {
+    /// All inputs are in; sending begins.
+    fn sending(&mut self, counts: &JobCounts);
+    /// Nothing is sent for now, and why.
+    fn waiting(&mut self, why: &str);
+}
+
+/// Runs a job until it is done, paused or stopped.
+pub async fn run(
+    buffer: &Arc<Buffer>,
+    name: &JobName,
+    options: &BackfillOptions,
+    stop: Stop,
+    observer: &mut (dyn Observer + Send),
+) -> Result<BackfillReport, BackfillError> {
+    let lock = buffer.lock_backfill()?;
+    let job = buffer.job(name)?;
+    if job.state != JobState::Running {
+        return Err(BackfillError::State { name: name.clone(), state: job.state });
+    }
+    let ending = match load(buffer, &job, options, &stop, observer).await? {
+        Some(ending) => ending,
+        None => {
+            observer.sending(&buffer.job_counts(job.key)?);
+            send(buffer, name, options, &lock, &stop, observer).await?
+        }
+    };
+    if ending == Ending::Done {
+        buffer.set_job_state(job.key, JobState::Done)?;
+    }
+    let counts = buffer.job_counts(job.key)?;
+    Ok(BackfillReport {
+        inputs: buffer.job_input_counts(job.key)?,
+        job: buffer.job(name)?,
+        ending,
+        parked: if ending == Ending::Done { counts.pending } else { 0 },
+        counts,
+    })
+}
+
+/// Brings the inputs that are not in yet into the buffer; `Some` where it ended before that.
+async fn load(
+    buffer: &Arc<Buffer>,
+    job: &JobRecord,
+    options: &BackfillOptions,
+    stop: &Stop,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Option<Ending>, BackfillError> {
+    for input in buffer.job_inputs(job.key)? {
+        if stop.requested().is_some() {
+            return Ok(Some(Ending::Stopped));
+        }
+        match buffer.job(&job.name)?.state {
+            JobState::Paused => return Ok(Some(Ending::Paused)),
+            JobState::Cancelled => return Ok(Some(Ending::Cancelled)),
+            _ if input.is_loaded => {}
+            _ => {
+                if let Some(ending) = load_one(buffer, job, input, options, stop, observer).await? {
+                    return Ok(Some(ending));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn load_one(
+    buffer: &Arc<Buffer>,
+    job: &JobRecord,
+    input: JobInput,
+    options: &BackfillOptions,
+    stop: &Stop,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Option<Ending>, BackfillError> {
+    match input.source {
+        JobSource::File { path, format } => {
+            let format =
+                format.as_deref().and_then(Format::of_name).map_or(FormatChoice::Auto, FormatChoice::Is);
+            let ingest = IngestOptions { format, job: job.key, ..options.ingest.clone() };
+            let mut stoppable = Stoppable { observer, stop };
+            // Storing blocks, and nothing else is to be done meanwhile.
+            let summary = tokio::task::block_in_place(|| {
+                ingest::load(buffer, &[InputPath::new(&path)], &ingest, &mut stoppable)
+            })?;
+            if let Some(failure) = summary.failures.first() {
+                return Err(BackfillError::Input(failure.to_string()));
+            }
+            if stop.requested().is_some() {
+                return Ok(Some(Ending::Stopped));
+            }
+            for warning in &summary.warnings {
+                tracing::warn!("{warning}");
+            }
+            let counts = serde_json::json!({
+                "path": path, "counts": summary.total, "rejects": summary.rejects_path,
+            });
+            buffer.job_input_loaded(job.key, input.number, &counts)?;
+        }
+        JobSource::Buffered { from, to } => {
+            let lock = loop {
+                match buffer.lock() {
+                    Ok(lock) => break lock,
+                    Err(BufferError::Locked(_)) if stop.requested().is_none() => {
+                        observer.waiting("a live drain goes first");
+                        sleep(LOCK_POLL).await;
+                    }
+                    Err(BufferError::Locked(_)) => return Ok(Some(Ending::Stopped)),
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            let adopted = buffer.adopt(job.key, from, to, &lock)?;
+            let counts = serde_json::json!({ "from": from, "to": to, "adopted": adopted });
+            buffer.job_input_loaded(job.key, input.number, &counts)?;
+        }
+    }
+    Ok(None)
+}
+
+/// An observer that also tells of the stop.
+struct Stoppable<'a> {
+    observer: &'a mut (dyn Observer + Send),
+    stop: &'a Stop,
+}
+
+impl ingest::Observer for Stoppable<'_> {
+    fn progress(&mut self, progress: &ingest::Progress<'_>) {
+        self.observer.progress(progress);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.requested().is_some()
+    }
+}
+
+/// Sends in legs, each as long as nothing goes first.
+async fn send(
+    buffer: &Arc<Buffer>,
+    name: &JobName,
+    options: &BackfillOptions,
+    lock: &BackfillLock,
+    stop: &Stop,
+    observer: &mut (dyn Observer + Send),
+) -> Result<Ending, BackfillError> {
+    let gate = Gate {
+        buffer: buffer.clone(),
+        name: name.clone(),
+        zone: options.zone,
+        clock: options.ingest.clock.clone(),
+    };
+    let mut files = bulk::Sizes::new(&options.bulk.limits);
+    loop {
+        match gate.passage()? {
+            Passage::Open => {}
+            Passage::Ended(ending) => return Ok(ending),
+            Passage::Waits(why) => {
+                observer.waiting(&why);
+                if pause(gate::POLL, stop).await {
+                    return Ok(Ending::Stopped);
+                }
+                continue;
+            }
+        }
+        let job = buffer.job(name)?;
+        if buffer.job_counts(job.key)?.pending == 0 {
+            return Ok(Ending::Done);
+        }
+        let leg_stop = Stop::default();
+        let watch = tokio::spawn(gate.clone().watch(leg_stop.clone(), stop.clone()));
+        // What was in files stays the files' until their answers are known, by whatever route the rest goes.
+        let leg = match bulk::settle_open(buffer, &job, &options.bulk, &leg_stop).await {
+            Ok(true) if job.settings.route == JobRoute::Dia => {
+                dia_leg(buffer, &job, options, leg_stop, lock).await
+            }
+            Ok(true) => bulk::leg(buffer, &job, &options.bulk, &mut files, leg_stop).await,
+            Ok(false) => Ok(Leg::Over),
+            Err(error) => Err(error),
+        };
+        watch.abort();
+        match leg? {
+            Leg::Done => return Ok(Ending::Done),
+            Leg::Suite => return Ok(Ending::Suite),
+            Leg::Over => {}
+            Leg::Later(why) => {
+                observer.waiting(&why);
+                if pause(TRY_AGAIN_AFTER, stop).await {
+                    return Ok(Ending::Stopped);
+                }
+            }
+        }
+        if stop.requested().is_some() {
+            return Ok(Ending::Stopped);
+        }
+    }
+}
+
+/// How a leg ended.
+enum Leg {
+    /// Nothing is left that could go.
+    Done,
+    /// It gave way or was stopped.
+    Over,
+    /// The rest may go in a while.
+    Later(String),
+    /// A collection host refuses a suite.
+    Suite,
+}
+
+async fn dia_leg(
+    buffer: &Arc<Buffer>,
+    job: &JobRecord,
+    options: &BackfillOptions,
+    stop: Stop,
+    lock: &BackfillLock,
+) -> Result<Leg, BackfillError> {
+    let locked = Locked::Backfill(lock, job.key);
+    let summary: RunSummary = drain::drain(buffer, &options.collection, &options.drain, stop, locked).await?;
+    Ok(match summary.stopped {
+        None if !summary.left => Leg::Done,
+        None => Leg::Later("some events were not received; they are tried again".to_owned()),
+        Some(StopReason::Host) => {
+            Leg::Later("a collection host does not answer; it is tried again".to_owned())
+        }
+        Some(StopReason::Suite) => Leg::Suite,
+        Some(_) => Leg::Over,
+    })
+}
+
+/// Sleeps; true where a stop was asked for meanwhile.
+async fn pause(time: Duration, stop: &Stop) -> bool {
+    tokio::select! {
+        () = sleep(time) => stop.requested().is_some(),
+        _ = stop.wait() => true,
+    }
+}

@@ -1,0 +1,525 @@
+//! The Bulk Data Insertion API: one file a request, validated, uploaded, looked up by its key.
+//!
+//! - In: a file's bytes, its visitor group and its key. Out: what that means for its rows.
+//! - Guarantees: nothing is repeated here but a request whose token was refused, once; an answer that leaves open whether the
+//!   file is in says so; no token or secret is in any message.
+//! - Does not know: events, groups, when a file may be sent.
+//! - Rules: section 7 of `reference/adobe-analytics.md`, BDIA-16 to BDIA-38.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::ims::{Ims, ImsOptions};
+
+/// The longest answer that is read, in bytes: a log names ten rows of a kind.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// How much of an answer's text a message repeats, in characters.
+const WORDS_MAX: usize = 300;
+/// What a log begins a line about a row with.
+const ROW_MARK: &str = "On row: ";
+
+/// Where and how files are uploaded.
+#[derive(Clone)]
+pub struct BulkOptions {
+    /// The address of uploads, such as `https://analytics-collection.adobe.io/aa/collect/v1/events`.
+    pub url: String,
+    /// Who asks.
+    pub ims: ImsOptions,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+}
+
+/// Why nothing can be uploaded.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    /// An address is none.
+    #[error("{key} {text:?} is no address: {why}")]
+    BadUrl {
+        /// The key that holds it.
+        key: &'static str,
+        /// What it holds.
+        text: String,
+        /// Why not.
+        why: String,
+    },
+    /// HTTP cannot be spoken at all.
+    #[error("cannot set up HTTP")]
+    Client(#[source] reqwest::Error),
+    /// Nobody answered.
+    #[error("{what} cannot be had")]
+    Unreachable {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The server is busy or broken for the moment.
+    #[error("{what} cannot be had for the moment: HTTP {status}")]
+    Busy {
+        /// What was asked for.
+        what: &'static str,
+        /// The status.
+        status: u16,
+    },
+    /// It was refused for good.
+    #[error("Adobe refuses {what} with status {status}: {why}")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// The status.
+        status: u16,
+        /// In Adobe's words.
+        why: String,
+    },
+    /// An answer is not what is documented.
+    #[error("the answer about {what} cannot be read: {why}")]
+    Unreadable {
+        /// What was asked for.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl BulkError {
+    /// Whether the same may go well in a while.
+    pub fn is_for_the_moment(&self) -> bool {
+        matches!(self, BulkError::Unreachable { .. } | BulkError::Busy { .. })
+    }
+}
+
+/// A file on its way.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// Its visitor group.
+    pub visitor_group: String,
+    /// Its idempotency key.
+    pub key: String,
+    /// Its name for the form.
+    pub name: String,
+    /// Gzip of its rows.
+    pub bytes: Bytes,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uploaded {
+    /// It is in, save the rows that are invalid.
+    Received {
+        /// Rows that Adobe saw.
+        rows: u64,
+        /// Rows that it refused.
+        invalid_rows: u64,
+        /// The rows that its log names, by their number from 1, and why.
+        named: Vec<(u64, String)>,
+        /// Its log.
+        log: String,
+    },
+    /// Nothing of it is in, and it must not be sent again as it is.
+    Rejected(String),
+    /// Nothing of it is in: it is too large.
+    TooLarge,
+    /// Nothing of it is in, for the moment.
+    NotReceived {
+        /// Why.
+        cause: String,
+        /// What the server asked for.
+        retry_after: Option<Duration>,
+    },
+    /// It may be in: its key is to be looked up.
+    Unknown(String),
+    /// Nothing of it is in, and nothing else will go in either until somebody mends the settings.
+    Refused(String),
+}
+
+/// What Adobe finds of a file that it was only to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validated {
+    /// Nothing is wrong with it.
+    Valid,
+    /// Some of its rows would be refused, and the rest be taken: how many, and Adobe's words.
+    SomeRows(u64, String),
+    /// It is too large.
+    TooLarge,
+    /// It would be refused, and why.
+    Invalid(String),
+}
+
+/// What Adobe knows of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookedUp {
+    /// The file is in, with so many rows.
+    Received(u64),
+    /// No such file.
+    NotFound,
+}
+
+/// A client of the API.
+pub struct BulkClient {
+    http: Client,
+    url: Url,
+    ims: Ims,
+}
+
+#[derive(Deserialize)]
+struct FileAnswer {
+    #[serde(default)]
+    status_code: String,
+    rows: Option<u64>,
+    invalid_rows: Option<u64>,
+    #[serde(default)]
+    processing_log: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Verdict {
+    success: Option<String>,
+    error: Option<String>,
+}
+
+impl BulkClient {
+    /// A client that has asked for nothing yet.
+    pub fn new(options: BulkOptions) -> Result<BulkClient, BulkError> {
+        let url = address("bulk.url", &options.url)?;
+        let ims = Ims::new(options.ims)?;
+        let provider = rustls::crypto::ring::default_provider();
+        // Another part of the process may have chosen the same one before.
+        drop(provider.install_default());
+        // A proxy of the environment is for the way out of this host.
+        let is_local = is_loopback(&url) && is_loopback(ims.url());
+        let builder = if is_local { Client::builder().no_proxy() } else { Client::builder() };
+        let http = builder
+            .timeout(options.request_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(BulkError::Client)?;
+        Ok(BulkClient { http, url, ims })
+    }
+
+    /// Asks whether Adobe would take a file.
+    pub async fn validate(&self, upload: &Upload) -> Result<Validated, BulkError> {
+        let what = "the validation of a file";
+        let url = self.beneath(&["validate"]);
+        let response =
+            self.send(|token| self.form(&url, upload, token)).await.map_err(|error| match error {
+                NoReply::Token(error) => error,
+                NoReply::Http(source) => BulkError::Unreachable { what, source: source.without_url() },
+            })?;
+        let status = response.status();
+        let body = whole(response)
+            .await
+            .map_err(|source| BulkError::Unreachable { what, source: source.without_url() })?;
+        if is_busy(status) {
+            return Err(BulkError::Busy { what, status: status.as_u16() });
+        }
+        match serde_json::from_slice::<Verdict>(&body) {
+            Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
+            _ if status == StatusCode::PAYLOAD_TOO_LARGE => Ok(Validated::TooLarge),
+            // A refusal of the request is no verdict about the file.
+            Ok(Verdict { error: Some(why), .. }) if !is_refusal(status) => Ok(verdict(&words(&why))),
+            _ if !status.is_success() => Err(BulkError::Refused {
+                what,
+                status: status.as_u16(),
+                why: words(&String::from_utf8_lossy(&body)),
+            }),
+            _ => Err(BulkError::Unreadable { what, why: words(&String::from_utf8_lossy(&body)) }),
+        }
+    }
+
+    /// Uploads a file.
+    pub async fn upload(&self, upload: &Upload) -> Uploaded {
+        let response = match self.send(|token| self.form(&self.url, upload, token)).await {
+            Ok(response) => response,
+            Err(NoReply::Token(error)) if error.is_for_the_moment() => {
+                return Uploaded::NotReceived { cause: error.to_string(), retry_after: None };
+            }
+            Err(NoReply::Token(error)) => return Uploaded::Refused(error.to_string()),
+            Err(NoReply::Http(error)) if error.is_connect() => {
+                return Uploaded::NotReceived { cause: cause_of(&error.without_url()), retry_after: None };
+            }
+            Err(NoReply::Http(error)) => return Uploaded::Unknown(cause_of(&error.without_url())),
+        };
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        match whole(response).await {
+            Ok(body) => uploaded(status, retry_after, &body),
+            Err(error) => Uploaded::Unknown(cause_of(&error.without_url())),
+        }
+    }
+
+    /// Asks whether a file with this key is in.
+    pub async fn look_up(&self, key: &str) -> Result<LookedUp, BulkError> {
+        let what = "the look-up of a file";
+        let url = self.beneath(&["key", key]);
+        let unreachable =
+            |source: reqwest::Error| BulkError::Unreachable { what, source: source.without_url() };
+        let response = self.send(|token| self.authorized(self.http.get(url.clone()), token)).await;
+        let response = response.map_err(|error| match error {
+            NoReply::Token(error) => error,
+            NoReply::Http(source) => unreachable(source),
+        })?;
+        let status = response.status();
+        let body = whole(response).await.map_err(unreachable)?;
+        let answer = serde_json::from_slice::<FileAnswer>(&body);
+        match (status, answer) {
+            (StatusCode::OK, Ok(FileAnswer { rows: Some(rows), .. })) => Ok(LookedUp::Received(rows)),
+            // Only in Adobe's words: another 404 is a wrong address, and would have the file sent twice.
+            (StatusCode::NOT_FOUND | StatusCode::OK, Ok(FileAnswer { error: Some(error), .. }))
+                if error.to_ascii_lowercase().contains("not found") =>
+            {
+                Ok(LookedUp::NotFound)
+            }
+            (status, _) if is_busy(status) => Err(BulkError::Busy { what, status: status.as_u16() }),
+            (StatusCode::OK, _) => {
+                Err(BulkError::Unreadable { what, why: words(&String::from_utf8_lossy(&body)) })
+            }
+            (status, _) => Err(BulkError::Refused {
+                what,
+                status: status.as_u16(),
+                why: words(&String::from_utf8_lossy(&body)),
+            }),
+        }
+    }
+
+    /// Sends a request with a token, and once more with a new one where that is refused.
+    async fn send(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
+        let token = self.ims.token(&self.http, None).await.map_err(NoReply::Token)?;
+        let response = request(&token).send().await.map_err(NoReply::Http)?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        tracing::debug!("the access token is refused, and is had anew");
+        let token = self.ims.token(&self.http, Some(&token)).await.map_err(NoReply::Token)?;
+        request(&token).send().await.map_err(NoReply::Http)
+    }
+
+    fn authorized(&self, request: RequestBuilder, token: &str) -> RequestBuilder {
+        request.bearer_auth(token).header("x-api-key", self.ims.client_id())
+    }
+
+    /// The file as a form. Its boundary is made of its key, which no gzip begins a line with by chance.
+    fn form(&self, url: &Url, upload: &Upload, token: &str) -> RequestBuilder {
+        let boundary = format!("passbridge-{}", upload.key);
+        let mut body = Vec::with_capacity(upload.bytes.len() + 512);
+        body.extend_from_slice(
+            format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
+                 Content-Type: application/gzip\r\n\r\n",
+                upload.name
+            )
+            .as_bytes(),
+        );
+        body.extend_from_slice(&upload.bytes);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        self.authorized(self.http.post(url.clone()), token)
+            .header("x-adobe-vgid", &upload.visitor_group)
+            .header("x-adobe-idempotency-key", &upload.key)
+            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
+            .body(body)
+    }
+
+    fn beneath(&self, names: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        // An address of HTTP has a path.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(names);
+        }
+        url
+    }
+}
+
+enum NoReply {
+    Token(BulkError),
+    Http(reqwest::Error),
+}
+
+/// What an answer to an upload means, by its body whatever its status.
+fn uploaded(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Uploaded {
+    let text = || words(&String::from_utf8_lossy(body));
+    let answer = serde_json::from_slice::<FileAnswer>(body).ok();
+    match answer {
+        Some(answer) if answer.status_code.eq_ignore_ascii_case("REJECTED") => {
+            Uploaded::Rejected(answer.processing_log.or(answer.error).map_or_else(text, |log| words(&log)))
+        }
+        Some(FileAnswer { status_code, rows: Some(rows), invalid_rows, processing_log, .. })
+            if status.is_success() && !status_code.is_empty() =>
+        {
+            let (log, invalid_rows) = (processing_log.unwrap_or_default(), invalid_rows.unwrap_or(0));
+            if invalid_rows > 0 && invalid_rows >= rows {
+                return Uploaded::Rejected(words(&log));
+            }
+            Uploaded::Received { rows, invalid_rows, named: named_rows(&log), log: words(&log) }
+        }
+        answer => {
+            let why = answer.and_then(|answer| answer.error).map_or_else(text, |error| words(&error));
+            match status {
+                StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                    Uploaded::NotReceived { cause: format!("HTTP {}", status.as_u16()), retry_after }
+                }
+                status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
+                    Uploaded::Refused(format!("HTTP {}: {why}", status.as_u16()))
+                }
+                status => Uploaded::Unknown(format!("HTTP {}: {why}", status.as_u16())),
+            }
+        }
+    }
+}
+
+/// What a refusal says: `File has 3 rows that ... (Ex: row #59)` is about these rows.
+fn verdict(why: &str) -> Validated {
+    let rows =
+        why.strip_prefix("File has ").and_then(|rest| rest.split(' ').next()?.replace(',', "").parse().ok());
+    match rows {
+        Some(rows) => Validated::SomeRows(rows, why.to_owned()),
+        None => Validated::Invalid(why.to_owned()),
+    }
+}
+
+/// The rows that a log names: `On row: 7, missing 'UserAgent'`.
+fn named_rows(log: &str) -> Vec<(u64, String)> {
+    let mut named = Vec::new();
+    for part in log.split(ROW_MARK).skip(1) {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let Ok(row) = part[..digits].parse() else { continue };
+        let why = part[digits..].lines().next().unwrap_or("").trim_matches([',', ' ', ';', '.']);
+        named.push((row, words(why)));
+    }
+    named
+}
+
+/// An address that secrets may be sent to.
+pub(super) fn address(key: &'static str, text: &str) -> Result<Url, BulkError> {
+    let refuse = |why: &str| BulkError::BadUrl { key, text: text.to_owned(), why: why.to_owned() };
+    let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err(refuse("it would carry secrets in clear; use https")),
+        _ => Err(refuse("it begins with neither https nor http")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status.is_server_error()
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+}
+
+/// The text of an answer, short and on one line.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(WORDS_MAX).collect()
+}
+
+/// The innermost cause, which says most.
+fn cause_of(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn whole(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        // What is longer says nothing that is read.
+        if body.len() < ANSWER_BYTES_MAX {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Uploaded {
+        uploaded(StatusCode::from_u16(status).expect("a status"), None, body.as_bytes())
+    }
+
+    #[test]
+    fn the_body_decides_whatever_the_status() {
+        let received = |invalid_rows, named, log: &str| Uploaded::Received {
+            rows: 9,
+            invalid_rows,
+            named,
+            log: log.to_owned(),
+        };
+        assert_eq!(
+            read(200, r#"{"status_code":"UPLOADED","rows":9,"invalid_rows":0,"visitor_group":"a","more":1}"#),
+            received(0, vec![], "")
+        );
+        let log = r"On row: 2, missing 'UserAgent'\nOn row: 7, no timestamp.";
+        assert_eq!(
+            read(
+                200,
+                &format!(
+                    r#"{{"status_code":"UPLOADED","rows":9,"invalid_rows":2,"processing_log":"{log}"}}"#
+                )
+            ),
+            received(
+                2,
+                vec![(2, "missing 'UserAgent'".to_owned()), (7, "no timestamp".to_owned())],
+                "On row: 2, missing 'UserAgent' On row: 7, no timestamp."
+            )
+        );
+        assert_eq!(read(200, r#"{"status_code":"PROCESSING","rows":9}"#), received(0, vec![], ""));
+        for status in [200, 400] {
+            let body = r#"{"status_code":"REJECTED","rows":9,"invalid_rows":9,"processing_log":"Not in GZIP format"}"#;
+            assert_eq!(read(status, body), Uploaded::Rejected("Not in GZIP format".to_owned()));
+        }
+        let all_invalid = r#"{"status_code":"UPLOADED","rows":9,"invalid_rows":9,"processing_log":"x"}"#;
+        assert_eq!(read(200, all_invalid), Uploaded::Rejected("x".to_owned()));
+    }
+
+    #[test]
+    fn only_what_surely_did_not_go_in_is_sent_again() {
+        assert_eq!(read(413, "{}"), Uploaded::TooLarge);
+        assert_eq!(read(429, ""), Uploaded::NotReceived { cause: "HTTP 429".to_owned(), retry_after: None });
+        assert_eq!(read(403, r#"{"error":"no"}"#), Uploaded::Refused("HTTP 403: no".to_owned()));
+        assert_eq!(read(400, r#"{"error":"no vgid"}"#), Uploaded::Refused("HTTP 400: no vgid".to_owned()));
+        for (status, body) in
+            [(500, "{}"), (502, "<html>"), (200, "<html>"), (200, "{}"), (302, ""), (408, "")]
+        {
+            assert!(matches!(read(status, body), Uploaded::Unknown(_)), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_tells_bad_rows_from_a_bad_file() {
+        let rows = "File has 1,003 rows that do not conform (Ex: row #59)";
+        assert_eq!(verdict(rows), Validated::SomeRows(1003, rows.to_owned()));
+        assert_eq!(verdict("File has no header"), Validated::Invalid("File has no header".to_owned()));
+    }
+
+    #[test]
+    fn addresses_carry_no_secrets_in_clear() {
+        for text in ["https://analytics-collection.adobe.io/aa", "http://127.0.0.1:8080/aa"] {
+            assert!(address("bulk.url", text).is_ok(), "{text}");
+        }
+        for text in ["", "ftp://adobe.io", "http://adobe.io/aa"] {
+            assert!(address("bulk.url", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The vocabulary of backfills: what one is called, by which route it goes, at which hours.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name: it becomes part of a folder's name.
+const NAME_CHARS_MAX: usize = 64;
+/// Minutes of a day.
+const DAY_MINUTES: u16 = 24 * 60;
+
+/// What a backfill is called: letters, digits, `-`, `_` and `.`, not `.` first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct JobName(String);
+
+impl JobName {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl FromStr for JobName {
+    type Err = JobError;
+
+    fn from_str(text: &str) -> Result<JobName, JobError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let fits = !text.is_empty() && text.len() <= NAME_CHARS_MAX && !text.starts_with('.');
+        if fits && text.bytes().all(is_plain) {
+            Ok(JobName(text.to_owned()))
+        } else {
+            Err(JobError::Name(text.to_owned()))
+        }
+    }
+}
+
+/// Why a text of a backfill is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// A name that cannot be one.
+    #[error(
+        "{0:?} cannot name a backfill: use up to {NAME_CHARS_MAX} letters, digits, - _ and ., not . first"
+    )]
+    Name(String),
+    /// Hours that are none.
+    #[error("{0:?} are no hours: write them as 22:00-06:00")]
+    Hours(String),
+}
+
+/// How the events of a backfill reach Adobe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobRoute {
+    /// One hit a request, as live events go.
+    #[default]
+    Dia,
+    /// Files of the Bulk Data Insertion API.
+    Bulk,
+}
+
+impl JobRoute {
+    /// The word that commands and the buffer have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobRoute::Dia => "dia",
+            JobRoute::Bulk => "bulk",
+        }
+    }
+}
+
+/// How far a backfill is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Its inputs are known, and nothing was done.
+    Planned,
+    /// It goes on as long as a process runs it.
+    Running,
+    /// A person stopped it for now.
+    Paused,
+    /// Everything that could go is gone.
+    Done,
+    /// A person decided against the rest.
+    Cancelled,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: [JobState; 5] =
+        [JobState::Planned, JobState::Running, JobState::Paused, JobState::Done, JobState::Cancelled];
+
+    /// The word that reports and the buffer have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobState::Planned => "planned",
+            JobState::Running => "running",
+            JobState::Paused => "paused",
+            JobState::Done => "done",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The hours of each day at which a backfill may send, on the clock of the schedule: `22:00-06:00` goes over midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hours {
+    /// Minutes since midnight.
+    from: u16,
+    to: u16,
+}
+
+impl Hours {
+    /// Whether a minute of the day lies within.
+    pub fn contains(self, minute: u16) -> bool {
+        if self.from < self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
+    }
+
+    /// Minutes from this one to the next beginning.
+    pub fn minutes_until(self, minute: u16) -> u16 {
+        (self.from + DAY_MINUTES - minute % DAY_MINUTES) % DAY_MINUTES
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hours { from, to } = self;
+        write!(out, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+    }
+}
+
+impl FromStr for Hours {
+    type Err = JobError;
+
+    fn from_str(text: &str) -> Result<Hours, JobError> {
+        let refuse = || JobError::Hours(text.to_owned());
+        let (from, to) = text.split_once('-').ok_or_else(refuse)?;
+        let (from, to) = (minute(from.trim()).ok_or_else(refuse)?, minute(to.trim()).ok_or_else(refuse)?);
+        // From 00:00 to 00:00 would be never or always.
+        if from == to { Err(refuse()) } else { Ok(Hours { from, to }) }
+    }
+}
+
+impl TryFrom<String> for Hours {
+    type Error = JobError;
+
+    fn try_from(text: String) -> Result<Hours, JobError> {
+        text.parse()
+    }
+}
+
+impl From<Hours> for String {
+    fn from(hours: Hours) -> String {
+        hours.to_string()
+    }
+}
+
+/// A time of the day as minutes since midnight; 24:00 is the midnight that ends it.
+fn minute(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| digits(text).then(|| text.parse::<u16>().ok()).flatten();
+    match (number(hour)?, number(minute)?) {
+        (24, 0) => Some(0),
+        (hour @ 0..24, minute @ 0..60) => Some(hour * 60 + minute),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        for name in ["q3", "REF30-2026.01_a"] {
+            assert_eq!(name.parse::<JobName>().expect(name).as_str(), name);
+        }
+        for name in ["", ".hidden", "../x", "a b", "ä", &"x".repeat(65)] {
+            assert!(name.parse::<JobName>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn hours_may_go_over_midnight() {
+        let hours = |text: &str| text.parse::<Hours>().expect(text);
+        let night = hours("22:00-06:00");
+        assert_eq!(night.to_string(), "22:00-06:00");
+        for (minute, inside, until) in
+            [(0, true, 1320), (359, true, 961), (360, false, 960), (1319, false, 1), (1320, true, 0)]
+        {
+            assert_eq!((night.contains(minute), night.minutes_until(minute)), (inside, until), "{minute}");
+        }
+        let day = hours("09:30-17:00");
+        assert_eq!([569, 570, 1019, 1020].map(|minute| day.contains(minute)), [false, true, true, false]);
+        let evening = hours("18:00-24:00");
+        assert!(evening.contains(1439) && !evening.contains(0));
+        for text in
+            ["", "22-6", "22:00", "24:30-06:00", "22:60-06:00", "06:00-06:00", "2:00-06:00", "+1:00-06:00"]
+        {
+            assert!(text.parse::<Hours>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Backfills with the built program against the sandbox: both routes, killed, paused, resumed, cancelled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use passbridge::sandbox::{BulkSettings, Handle};
+use serde_json::{Value, json};
+
+use crate::program::{Program, send};
+use crate::support::{PATIENCE, RSID, counted, sandbox, sandbox_with};
+
+/// A hundredth of Adobe's waits; files small enough that there are many.
+const CONFIG: &str = "
+[delivery]
+lanes = 8
+give_up_seconds = 2
+backoff_base_ms = 5
+backoff_max_seconds = 1
+max_attempts = 50
+request_timeout_seconds = 2
+[log]
+level = \"warn\"
+[bulk]
+client_id = \"client\"
+call_spacing_ms = 10
+group_spacing_ms = 200
+group_rows_per_second = 200000
+file_rows = 500
+lookup_ms = 200
+backoff_base_ms = 10
+backoff_max_ms = 100
+request_timeout_seconds = 5
+company = \"acme\"
+rate = 400000
+";
+
+/// What the sandbox is told, to match.
+fn limits() -> BulkSettings {
+    BulkSettings {
+        call_spacing_ms: 10,
+        group_spacing_ms: 200,
+        group_rows_per_second: 200_000,
+        company: "acme".to_owned(),
+        ..BulkSettings::default()
+    }
+}
+
+struct Backfills {
+    program: Program,
+    sandbox: Handle,
+}
+
+impl Backfills {
+    fn new(bulk: BulkSettings, faults: &str) -> Backfills {
+        let sandbox = sandbox_with(faults, |options| options.bulk = bulk);
+        let program = Program::bare();
+        program.write("secret", "secret-of-client\n");
+        let url = sandbox.url();
+        program.write(
+            "c.toml",
+            &format!(
+                "{CONFIG}client_secret_file = \"secret\"\nurl = \"{url}/aa/collect/v1/events\"\nims_url = \"{url}/ims/token/v3\"\n"
+            ),
+        );
+        assert_eq!(program.run(&["init"]).code, 0);
+        program.suite(&url);
+        Backfills { program, sandbox }
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        self.program.write(name, text);
+        self.program.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.program.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the program starts")
+    }
+
+    fn status(&self, name: &str) -> Value {
+        let (code, document) = self.program.json(&["backfill", "status", name]);
+        assert_eq!(code, 0, "{document}");
+        document["backfills"][0].clone()
+    }
+
+    fn assert_whole(&self, events: u64) {
+        let (code, status) = self.program.json(&["status", "--verify"]);
+        assert_eq!(code, 0, "{status}");
+        assert_eq!(status["accounting"]["balanced"], true);
+        assert_eq!(status["delivered"], events);
+        assert_eq!(counted(&self.sandbox), events);
+        assert_eq!(self.sandbox.inversions(), 0);
+        assert_eq!(self.sandbox.violations(), []);
+    }
+}
+
+/// Events of a few viewers over a day, each with an ID of its own.
+fn history(from: usize, to: usize) -> String {
+    let line = |number: usize| {
+        let (hour, minute, second) = (number / 3600 % 24, number / 60 % 60, number % 60);
+        format!(
+            "{{\"occurred_at\":\"2026-11-01T{hour:02}:{minute:02}:{second:02}Z\",\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\
+             \"event_id\":\"e{number}\",\"mvpd\":\"M\",\"mvpd_user_id\":\"u{}\"}}\n",
+            number % 300
+        )
+    };
+    (from..to).map(line).collect()
+}
+
+#[test]
+fn history_goes_by_single_hits_and_what_is_known_goes_once() {
+    let house = Backfills::new(limits(), "");
+    let (one, other) = (
+        house.file("1.ndjson", &history(0, 800)),
+        house.file("2.ndjson", &(history(700, 1500) + "no event\n")),
+    );
+    let (code, report) = house.program.json(&["backfill", "run", "h", "--rate", "100000", &other, &one]);
+    assert_eq!(code, 3, "a line was rejected: {report}");
+    assert_eq!(
+        (&report["state"], &report["events"], &report["delivered"]),
+        (&json!("done"), &json!(1500), &json!(1500))
+    );
+    let counts: Vec<&Value> =
+        report["inputs"].as_array().expect("inputs").iter().map(|input| &input["counts"]).collect();
+    assert_eq!((&counts[1]["duplicates"], &counts[0]["rejected"]), (&json!(100), &json!(1)));
+    house.assert_whole(1500);
+    // Nothing of it is a live drain's, and the same history again is nothing new.
+    let (code, report) = house.program.json(&["backfill", "run", "again", "--via", "bulk", &one, &other]);
+    assert_eq!((code, &report["events"]), (3, &json!(0)), "{report}");
+    house.assert_whole(1500);
+    let again = house.program.run(&["backfill", "run", "again", &one]);
+    assert!(again.code == 2 && again.err.contains("backfill resume again"), "{again:?}");
+}
+
+#[test]
+fn history_goes_by_files_and_counts_like_hits() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 6000));
+    let (code, report) = house.program.json(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert_eq!((code, &report["delivered"]), (0, &json!(6000)), "{report}");
+    house.assert_whole(6000);
+    let files = house.sandbox.bulk_files();
+    assert!(files.len() >= 12, "{files:?}");
+    let left = std::fs::read_dir(house.program.path("bulk/h")).expect("the folder of files").count();
+    assert_eq!(left, 0, "files are removed once their answers are recorded");
+    // The same events by the other route count no second time: their serials are the same.
+    let hits = house.sandbox.hits();
+    let serials: BTreeSet<_> = hits.iter().filter_map(|hit| hit.serial.clone()).collect();
+    assert_eq!((hits.len(), serials.len()), (6000, 6000));
+}
+
+#[test]
+fn files_are_counted_once_through_faults_and_kills() {
+    let faults = BulkSettings {
+        lose_answer: 15.0,
+        break_before: 10.0,
+        busy: 10.0,
+        server_error: 5.0,
+        server_error_after: 5.0,
+        forget_tokens_after: 7,
+        token_seconds: 2,
+        lookup_blind_ms: 60,
+        invalid_rows_per_100000: 40,
+        name_all_invalid: true,
+        ..limits()
+    };
+    let house = Backfills::new(faults, "");
+    let count = 20_000;
+    let file = house.file("h.ndjson", &history(0, count));
+    let mut args = vec!["backfill", "run", "h", "--via", "bulk", &file];
+    for kill in 0..8_u64 {
+        let mut child = house.start(&args);
+        std::thread::sleep(Duration::from_millis(100 + kill * 137 % 700));
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+        let known = house.program.json(&["backfill", "status"]).1;
+        args = match known["backfills"].as_array().expect("a list").first() {
+            // The kill came before the job was named, or before it was running.
+            None => args,
+            Some(job) if job["state"] == "planned" => vec!["backfill", "run", "h"],
+            Some(_) => vec!["backfill", "resume", "h"],
+        };
+        let (code, status) = house.program.json(&["status", "--verify"]);
+        assert_eq!((code, &status["accounting"]["balanced"]), (0, &json!(true)), "{status}");
+    }
+    let (code, report) = house.program.json(&args);
+    let dead = report["dead"].as_u64().expect("a number");
+    assert_eq!((code, &report["state"]), (3, &json!("done")), "{report}");
+    assert!(dead > 0, "some rows are invalid");
+    house.assert_whole(count as u64 - dead);
+    let reasons: BTreeMap<String, u64> = house.program.json(&["status"]).1["dead_by_reason"]
+        .as_array()
+        .expect("reasons")
+        .iter()
+        .map(|reason| {
+            (reason["explanation"].as_str().unwrap_or("").to_owned(), reason["events"].as_u64().unwrap_or(0))
+        })
+        .collect();
+    assert!(reasons.keys().all(|reason| reason.contains("invalid row")), "{reasons:?}");
+}
+
+#[test]
+fn rows_that_adobe_refuses_without_a_name_stop_the_job_until_a_person_decides() {
+    let house = Backfills::new(BulkSettings { invalid_rows_per_100000: 5000, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 2000));
+    let done = house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert!(done.code == 1 && done.err.contains("--accept-unnamed"), "{done:?}");
+    let again = house.program.run(&["backfill", "resume", "h"]);
+    assert!(again.code == 1 && again.err.contains("--accept-unnamed"), "{again:?}");
+    let (code, report) = house.program.json(&["backfill", "resume", "h", "--accept-unnamed"]);
+    assert_eq!((code, &report["state"], &report["pending"]), (3, &json!("done"), &json!(0)), "{report}");
+}
+
+#[test]
+fn a_job_is_paused_resumed_by_the_other_route_cancelled_and_brought_back() {
+    let house = Backfills::new(limits(), "latency=5ms");
+    let file = house.file("h.ndjson", &history(0, 3000));
+    let mut child = house.start(&["backfill", "run", "h", "--rate", "400", &file]);
+    assert!(house.sandbox.wait_accepted(100, PATIENCE));
+    let busy = house.program.run(&["backfill", "resume", "h"]);
+    assert_eq!(busy.code, 75, "{busy:?}");
+    assert_eq!(house.status("h")["is_at_work"], true);
+    assert_eq!(house.program.run(&["backfill", "pause", "h"]).code, 0);
+    assert_eq!(child.wait().expect("it ends").code(), Some(4), "events wait");
+    let status = house.status("h");
+    assert_eq!((&status["state"], &status["is_at_work"]), (&json!("paused"), &json!(false)));
+    // Nothing of it is sent by a live drain.
+    let before = counted(&house.sandbox);
+    assert_eq!(house.program.run(&["drain"]).code, 0);
+    assert_eq!(counted(&house.sandbox), before);
+    assert_eq!(house.program.run(&["backfill", "cancel", "h"]).code, 0);
+    let status = house.status("h");
+    assert_eq!((&status["state"], &status["pending"]), (&json!("cancelled"), &json!(0)), "{status}");
+    let (code, report) = house.program.json(&["backfill", "resume", "h", "--via", "bulk"]);
+    assert_eq!((code, &report["delivered"]), (0, &json!(3000)), "{report}");
+    house.assert_whole(3000);
+}
+
+#[test]
+fn a_live_drain_goes_first() {
+    let house = Backfills::new(limits(), "latency=20ms");
+    let file = house.file("h.ndjson", &history(0, 3000));
+    let mut child = house.start(&["backfill", "run", "h", &file]);
+    assert!(house.sandbox.wait_accepted(50, PATIENCE));
+    let live = house.file("live.ndjson", &history(5000, 5400));
+    assert_eq!(house.program.run(&["ingest", &live]).code, 0);
+    let began = Instant::now();
+    let (code, drained) = house.program.json(&["drain"]);
+    let took = began.elapsed();
+    assert_eq!((code, &drained["delivered"]), (0, &json!(400)), "{drained} after {took:?}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(counted(&house.sandbox), 3400);
+}
+
+#[test]
+fn hours_that_are_over_send_nothing() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 10));
+    let now = chrono::Utc::now();
+    let (from, to) = (now + chrono::TimeDelta::hours(2), now + chrono::TimeDelta::hours(4));
+    let text = std::fs::read_to_string(house.program.path("c.toml")).expect("the configuration");
+    house.program.write("c.toml", &(text + "[schedule]\ntimezone = \"UTC\"\n"));
+    let window = format!("{}-{}", from.format("%H:%M"), to.format("%H:%M"));
+    let mut child = house.start(&["backfill", "run", "h", "--window", &window, &file]);
+    let since = Instant::now();
+    while house.program.json(&["backfill", "status"]).1["backfills"][0]["events"] != 10 {
+        assert!(since.elapsed() < PATIENCE, "its events are loaded");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    send(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().expect("it ends").code(), Some(4));
+    assert_eq!(counted(&house.sandbox), 0);
+    assert_eq!(house.program.run(&["backfill", "resume", "h", "--window", "always"]).code, 0);
+    assert_eq!(counted(&house.sandbox), 10);
+}
+
+#[test]
+fn events_that_wait_in_the_buffer_are_taken_over_by_their_time() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 1000));
+    assert_eq!(house.program.run(&["ingest", &file]).code, 0);
+    let run = [
+        "backfill",
+        "run",
+        "b",
+        "--via",
+        "bulk",
+        "--from",
+        "2026-11-01T00:00:00Z",
+        "--to",
+        "2026-11-01T00:10:00Z",
+    ];
+    let (code, report) = house.program.json(&run);
+    assert_eq!((code, &report["events"], &report["delivered"]), (0, &json!(600), &json!(600)), "{report}");
+    assert_eq!(counted(&house.sandbox), 600);
+    assert_eq!(house.program.run(&["drain"]).code, 0);
+    house.assert_whole(1000);
+}
+
+#[test]
+fn files_too_large_are_written_smaller_and_an_export_sends_nothing() {
+    let house = Backfills::new(BulkSettings { compressed_bytes_max: 6_000, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 2000));
+    let (code, report) =
+        house.program.json(&["backfill", "run", "h", "--via", "bulk", "--keep-files", &file]);
+    assert_eq!((code, &report["delivered"]), (0, &json!(2000)), "{report}");
+    assert_eq!(counted(&house.sandbox), 2000);
+    assert!(house.sandbox.violations().iter().all(|violation| violation.rule.code() == "BDIA-01"));
+    let kept = std::fs::read_dir(house.program.path("bulk/h")).expect("the folder").count();
+    assert_eq!(kept, house.sandbox.bulk_files().len());
+
+    let other = sandbox("");
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 1200));
+    assert_eq!(house.program.run(&["suite", "pause", RSID]).code, 0);
+    let (code, report) = house.program.json(&["backfill", "run", "h", &file]);
+    assert_eq!((code, &report["parked"]), (0, &json!(1200)), "{report}");
+    assert_eq!(house.program.run(&["suite", "resume", RSID]).code, 0);
+    let folder = house.program.path("out").to_str().expect("UTF-8").to_owned();
+    let (code, export) = house.program.json(&["backfill", "export", "h", &folder]);
+    assert_eq!((code, &export["rows"]), (0, &json!(1200)), "{export}");
+    assert_eq!((counted(&house.sandbox), counted(&other)), (0, 0));
+    assert_eq!(house.status("h")["pending"], 1200);
+}
