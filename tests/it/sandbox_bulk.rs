@@ -593,7 +593,7 @@ async fn the_share_of_a_fault_holds_and_its_seed_gives_the_same_again() {
 
 #[tokio::test]
 async fn tokens_end_in_time_and_after_so_many_uploads() {
-    let mut bulk = Bulk::start(BulkSettings { token_seconds: 1, ..unlimited() }).await;
+    let mut bulk = Bulk::start(BulkSettings { token_seconds: 2, ..unlimited() }).await;
     let rows = |at| file(&[row("abc", at, "event5")]);
     assert_eq!(bulk.upload(GROUP, "a", &rows(10)).await.status, 200);
     let started = Instant::now();
