@@ -1,6 +1,7 @@
 //! The sandbox's bulk interface answers, counts, judges and fails as Adobe's published one does and as it is told to.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -125,6 +126,15 @@ impl Bulk {
             .header("x-adobe-vgid", group)
             .header("content-type", "multipart/form-data; boundary=frontier")
             .body(form("file", file))
+    }
+
+    /// The head of an upload, as it stands on the wire.
+    fn raw_head(&self, token: &str, length: usize, more: &str) -> String {
+        format!(
+            "POST /aa/collect/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             x-api-key: {CLIENT_ID}\r\nx-adobe-vgid: {GROUP}\r\nx-adobe-idempotency-key: raw\r\n{more}\
+             Content-Type: multipart/form-data; boundary=frontier\r\nContent-Length: {length}\r\n\r\n"
+        )
     }
 
     /// Uploads a file; an error where the connection breaks.
@@ -531,6 +541,38 @@ async fn after_a_lost_answer_nothing_is_sent_before_its_key_is_looked_up() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_in_the_middle_has_lost_its_answer() {
+    let bulk = Bulk::start(unlimited()).await;
+    let rows = file(&[row("abc", 10, "event5")]);
+    let mut socket = TcpStream::connect(bulk.sandbox.address()).expect("a connection");
+    let body = form("file", &rows);
+    socket.write_all(bulk.raw_head(&bulk.token, body.len(), "").as_bytes()).expect("a write");
+    socket.write_all(&body[..body.len() / 2]).expect("a write");
+    drop(socket);
+    // Answered on a later turn of the server than the end of that connection.
+    assert_eq!(bulk.look_up("another").await.status, 404);
+    assert_eq!(bulk.upload(GROUP, "b", &rows).await.status, 200);
+    assert_eq!((bulk.event5(), bulk.broken()), (1, vec!["BDIA-30"]));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_asked_for_its_file_once_its_headers_are_right() {
+    let bulk = Bulk::start(unlimited()).await;
+    let body = form("file", &file(&[row("abc", 10, "event5")]));
+    for (token, first_line) in
+        [(bulk.token.as_str(), "HTTP/1.1 100 Continue"), ("stranger", "HTTP/1.1 401 Unauthorized")]
+    {
+        let mut socket = TcpStream::connect(bulk.sandbox.address()).expect("a connection");
+        socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let head = bulk.raw_head(token, body.len(), "Expect: 100-continue\r\n");
+        socket.write_all(head.as_bytes()).expect("a write");
+        let mut start = vec![0; first_line.len()];
+        socket.read_exact(&mut start).expect("a reply before the body");
+        assert_eq!(String::from_utf8_lossy(&start), first_line);
+    }
+}
+
+#[tokio::test]
 async fn the_share_of_a_fault_holds_and_its_seed_gives_the_same_again() {
     let settings = BulkSettings { busy: 30.0, seed: 5, ..unlimited() };
     let bulk = Bulk::start(settings.clone()).await;
@@ -551,7 +593,7 @@ async fn the_share_of_a_fault_holds_and_its_seed_gives_the_same_again() {
 
 #[tokio::test]
 async fn tokens_end_in_time_and_after_so_many_uploads() {
-    let mut bulk = Bulk::start(BulkSettings { token_seconds: 1, ..unlimited() }).await;
+    let mut bulk = Bulk::start(BulkSettings { token_seconds: 2, ..unlimited() }).await;
     let rows = |at| file(&[row("abc", at, "event5")]);
     assert_eq!(bulk.upload(GROUP, "a", &rows(10)).await.status, 200);
     let started = Instant::now();

@@ -325,7 +325,7 @@ impl<'r> Row<'r> {
             return Err(Flaw::Missing(USER_AGENT));
         }
         let timestamp = hit.timestamp.ok_or(Flaw::Missing("Timestamp"))?;
-        if !timestamp_seconds(timestamp).is_some_and(|seconds| seconds < MILLISECONDS_FROM) {
+        if timestamp_seconds(timestamp).is_none_or(|seconds| seconds >= MILLISECONDS_FROM) {
             return Err(Flaw::Timestamp);
         }
         match self.flaw {

@@ -53,7 +53,7 @@ const FORM_BYTES_MAX: u64 = 64 << 10;
 
 /// Why a request ends without a reply of its own surface.
 enum Ending {
-    Refused(Response<ReplyBody>),
+    Refused(StatusCode, String),
     Broken,
 }
 
@@ -64,7 +64,7 @@ impl From<Broken> for Ending {
 }
 
 fn refused(status: StatusCode, error: impl ToString) -> Ending {
-    Ending::Refused(complaint(status, error))
+    Ending::Refused(status, error.to_string())
 }
 
 fn complaint(status: StatusCode, error: impl ToString) -> Response<ReplyBody> {
@@ -111,7 +111,8 @@ pub(super) async fn answer(
         }
     };
     match outcome {
-        Ok(response) | Err(Ending::Refused(response)) => Ok(response),
+        Ok(response) => Ok(response),
+        Err(Ending::Refused(status, error)) => Ok(complaint(status, error)),
         Err(Ending::Broken) => {
             line.wire.reset();
             Err(Broken)

@@ -190,7 +190,7 @@ impl BulkState {
         if let Some(since) = since_call.filter(|since| falls_short(*since, spacing)) {
             let detail = format!("{} ms after the upload before", since.as_millis());
             findings.push(Finding::new(Rule::CallSpacing, detail));
-            return (Gate::Busy((spacing - since).as_secs_f64().ceil() as u32), findings);
+            return (Gate::Busy(retry_after_seconds(spacing, since)), findings);
         }
         let fault = self.settings.fault(self.rng.f64() * 100.0);
         let dice = self.rng.u32(..);
@@ -352,6 +352,12 @@ impl BulkState {
 /// Whether a distance is less than demanded, with some tolerance.
 fn falls_short(distance: Duration, demanded: Duration) -> bool {
     distance + (demanded / TOLERANCE_PART).max(TOLERANCE_MIN) < demanded
+}
+
+/// How long a client should wait that came too soon, in whole seconds, which are all that the header can say: none where the
+/// distance itself is less.
+fn retry_after_seconds(spacing: Duration, since: Duration) -> u32 {
+    if spacing < Duration::from_secs(1) { 0 } else { (spacing - since).as_secs_f64().ceil() as u32 }
 }
 
 #[cfg(test)]

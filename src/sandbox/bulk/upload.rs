@@ -106,7 +106,7 @@ impl Call<'_> {
         let file = match self.read(body).await {
             Ok(file) => file,
             Err(ending) => {
-                upload.is_answered = matches!(ending, Ending::Refused(_));
+                upload.is_answered = matches!(ending, Ending::Refused(..));
                 return Err(ending);
             }
         };
@@ -197,58 +197,77 @@ impl Call<'_> {
         if invalid_rows == rows {
             return Ok(Told::rejected(StatusCode::OK, rows, log_of(&inspection)));
         }
-        self.count(upload, file, settings, received_at, is_repeat, &rsid).await?;
-        let key = key_of(sender, file_id).to_owned();
-        let group = sender.group.clone();
-        let entry = BulkFile { key, group, rows, invalid_rows, received_at };
-        self.collector.bulk().receive(file_id.to_owned(), file.bytes.len() as u64, entry);
+        let entry = BulkFile {
+            key: key_of(sender, file_id).to_owned(),
+            group: sender.group.clone(),
+            rows,
+            invalid_rows,
+            received_at,
+        };
+        let counting = self.counting(upload, entry, file_id, is_repeat, rsid);
+        let bytes = file.bytes.clone();
+        on_a_thread(move || counting.count(&bytes, &settings)).await?;
         let log = log_of(&inspection);
         Ok(Told { status: StatusCode::OK, status_code: "UPLOADED", rows, invalid_rows, log, error: None })
     }
 
-    async fn count(
+    fn counting(
         &self,
         upload: &Upload,
-        file: &FilePart,
-        settings: BulkSettings,
-        received_at: Receipt,
+        entry: BulkFile,
+        file_id: &str,
         is_repeat: bool,
-        rsid: &str,
-    ) -> Result<(), Ending> {
+        rsid: String,
+    ) -> Counting {
         let loses_answer =
             matches!(upload.admission.fault, Some(BulkFault::LoseAnswer | BulkFault::ServerErrorAfter));
-        let counting = Counting {
+        let arrival = Arrival {
+            received_at: entry.received_at,
+            connection: self.line.number,
+            is_answered: !loses_answer,
+            content_hash: 0,
+        };
+        Counting {
             collector: Arc::clone(self.collector),
-            arrival: Arrival {
-                received_at,
-                connection: self.line.number,
-                is_answered: !loses_answer,
-                content_hash: 0,
-            },
+            arrival,
+            request: self.request,
             upload: upload.admission.upload,
             group: self.collector.bulk().group_number(&upload.sender.group),
             is_repeat,
-        };
-        let bytes = file.bytes.clone();
-        let findings = on_a_thread(move || counting.count(&bytes, &settings)).await?;
-        self.violated(rsid, findings);
-        Ok(())
+            rsid,
+            file_id: file_id.to_owned(),
+            entry,
+        }
     }
 }
 
-/// The counting of one file.
+/// The counting of one file. It goes on to its end even where the client has gone.
 struct Counting {
     collector: Arc<Collector>,
     arrival: Arrival,
+    request: u64,
     upload: u64,
     group: u32,
     is_repeat: bool,
+    /// The first suite of the file, for the record of broken rules.
+    rsid: String,
+    file_id: String,
+    entry: BulkFile,
 }
 
 impl Counting {
+    /// Counts the valid rows, and notes the file as received.
+    fn count(self, file: &[u8], settings: &BulkSettings) {
+        let findings = self.count_rows(file, settings);
+        if self.collector.judge != Judge::Off {
+            self.collector.store().violate_in(self.request, findings, &self.rsid, self.arrival.connection);
+        }
+        self.collector.bulk().receive(self.file_id, file.len() as u64, self.entry);
+    }
+
     /// Counts the valid rows, and says which rules they break beside what came before. The locks are taken anew for each
     /// row, so that other connections are served in between.
-    fn count(&self, file: &[u8], settings: &BulkSettings) -> Vec<Finding> {
+    fn count_rows(&self, file: &[u8], settings: &BulkSettings) -> Vec<Finding> {
         let mut findings = FileFindings::default();
         let Ok(mut rows) = Rows::open(file, settings, &mut FileFindings::default()) else {
             return Vec::new();
@@ -273,9 +292,7 @@ impl Counting {
             }
             let content_hash = if is_judged { hit.content_hash() } else { 0 };
             let mut store = self.collector.store();
-            for rsid in hit.rsid.split(',') {
-                store.received(rsid);
-            }
+            store.received(hit.rsid);
             let more = store.accept(&hit, Arrival { content_hash, ..self.arrival });
             self.collector.accepted_one(&store);
             drop(store);
