@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  schedule  explain  serve                  composes the rest
+//! 3  ingest  drain  schedule  backfill  explain  serve        composes the rest
 //! 2  buffer (all SQL)   collection (every hit)   esm          touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  config  clock               vocabulary
@@ -44,6 +44,7 @@ pub mod buffer;
 pub mod collection;
 pub mod esm;
 
+pub mod backfill;
 pub mod drain;
 pub mod explain;
 pub mod ingest;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  schedule  explain  serve
+//! 3  ingest  drain  schedule  backfill  explain  serve
 //! 2  buffer  collection  esm
 //! 1  readers  mapping  encode
 //! 0  event  hit  suite  delivery  config  clock
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -29,12 +29,14 @@ const FLOORS: [(&str, u8); 18] = [
     ("ingest", 3),
     ("drain", 3),
     ("schedule", 3),
+    ("backfill", 3),
     ("explain", 3),
     ("serve", 3),
     ("cli", 4),
 ];
-/// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to ingest.
-const MATES: [(&str, &str); 2] = [("schedule", "drain"), ("serve", "ingest")];
+/// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to ingest, a plan of
+/// history reads as ingest does.
+const MATES: [(&str, &str); 3] = [("schedule", "drain"), ("serve", "ingest"), ("backfill", "ingest")];
 /// What may stand only in files whose path begins so.
 const FENCES: [(&str, &[&str]); 13] = [
     ("rusqlite::", &["src/buffer/"]),

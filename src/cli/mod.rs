@@ -7,6 +7,7 @@
 //! - Rules: sections 7 and 8 of the design. One file per command, with its arguments, its `run` and its report.
 
 mod args;
+mod backfill_plan;
 mod backup;
 mod dead_letter;
 mod demo;

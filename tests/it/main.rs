@@ -1,5 +1,6 @@
 //! One test binary; a module per promise.
 
+mod backfill_plan;
 mod bulk_rows;
 mod cli_output;
 mod collection_wire;

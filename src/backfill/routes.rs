@@ -1,0 +1,214 @@
+//! The two ways to Analytics, and how long each would take: hit by hit (DIA), or as bulk files (BDIA).
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::plan::SuitePlan;
+use super::sample::Sample;
+use crate::suite::Rsid;
+
+/// Connections per collection host, as `delivery.lanes` has by default.
+pub const LANES: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+/// How long a request of DIA is taken to last. No page says; a round trip to a collection host of the same continent and its
+/// reply take 20 to 150 ms. `drain` shows what it really is.
+pub const REQUEST_LATENCY: Duration = Duration::from_millis(100);
+/// The rows a second that a visitor group should get at most (Bulk Data Insertion, "Visitor groups").
+pub const GROUP_ROWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("2,000 is not 0");
+/// The rows of a file: within Adobe's 5,000 to 50,000, and as many as a group may get in the 20 seconds between its files.
+pub const ROWS_PER_FILE: NonZeroU32 = NonZeroU32::new(40_000).expect("40,000 is not 0");
+/// The least time between the files of a visitor group (Bulk Data Insertion, "Visitor groups").
+pub const FILE_INTERVAL: Duration = Duration::from_secs(20);
+/// The least time between calls over all visitor groups; Adobe answers 429 to more (Bulk Data Insertion, "Endpoints").
+pub const CALL_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest file as gzip, in bytes (Bulk Data Insertion, "File format").
+pub const FILE_PACKED_BYTES_MAX: u64 = 100_000_000;
+/// The longest file before gzip, in bytes (Bulk Data Insertion, "File format").
+pub const FILE_RAW_BYTES_MAX: u64 = 1_000_000_000;
+
+/// What a backfill may take, on either way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes carry. A suite's own
+    /// limit holds besides. Default `None`.
+    pub hits_per_second: Option<NonZeroU32>,
+    /// Lanes per collection host. Default [`LANES`].
+    pub lanes: NonZeroU32,
+    /// How long a request takes. Default [`REQUEST_LATENCY`].
+    pub request_latency: Duration,
+    /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are. Default one group's,
+    /// [`GROUP_ROWS_PER_SECOND`].
+    pub rows_per_second: NonZeroU32,
+    /// Rows per second of a visitor group. Default [`GROUP_ROWS_PER_SECOND`].
+    pub group_rows_per_second: NonZeroU32,
+    /// Rows of a file. Default [`ROWS_PER_FILE`].
+    pub rows_per_file: NonZeroU32,
+    /// The least time between the files of a group. Default [`FILE_INTERVAL`].
+    pub file_interval: Duration,
+    /// The least time between calls. Default [`CALL_INTERVAL`].
+    pub call_interval: Duration,
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates {
+            hits_per_second: None,
+            lanes: LANES,
+            request_latency: REQUEST_LATENCY,
+            rows_per_second: GROUP_ROWS_PER_SECOND,
+            group_rows_per_second: GROUP_ROWS_PER_SECOND,
+            rows_per_file: ROWS_PER_FILE,
+            file_interval: FILE_INTERVAL,
+            call_interval: CALL_INTERVAL,
+        }
+    }
+}
+
+/// Hit by hit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DiaRoute {
+    /// Requests: what Adobe bills as server calls. Repeats come on top.
+    pub requests: u64,
+    /// The XML documents together, without the headers of HTTP.
+    pub bytes: u64,
+    /// How long it takes; the hosts are served side by side.
+    pub seconds: u64,
+    /// Each collection host.
+    pub hosts: Vec<HostRoute>,
+}
+
+/// What one collection host gets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostRoute {
+    /// The host, with its port where that is not 443.
+    pub host: String,
+    /// Requests.
+    pub requests: u64,
+    /// Their documents.
+    pub bytes: u64,
+    /// How many go a second while all of its suites have some.
+    pub hits_per_second: f64,
+    /// How long it takes.
+    pub seconds: u64,
+    /// What decides that.
+    pub limited_by: Limit,
+}
+
+/// What decides how long a host takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The lanes: each waits for its reply.
+    Lanes,
+    /// The hits per second of the backfill.
+    HostRate,
+    /// The hits per second of this suite.
+    SuiteRate(Rsid),
+}
+
+/// As bulk files.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BulkRoute {
+    /// Rows, as many as hits.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// The files before gzip.
+    pub raw_bytes: u64,
+    /// The files as gzip at level 3: estimated from the first rows.
+    pub compressed_bytes: u64,
+    /// `compressed_bytes` per byte of `raw_bytes`, measured on the first rows.
+    pub compression_ratio: f64,
+    /// On how many rows.
+    pub sampled_rows: u64,
+    /// Visitor groups. A visitor stays in one for good, so a backfill keeps their number.
+    pub visitor_groups: u64,
+    /// How long it takes, every file waited for.
+    pub seconds: u64,
+}
+
+pub(super) fn by_dia(suites: &[SuitePlan], rates: &Rates) -> DiaRoute {
+    let mut hosts: BTreeMap<&str, Vec<&SuitePlan>> = BTreeMap::new();
+    for suite in suites.iter().filter(|suite| suite.total.hits > 0) {
+        hosts.entry(&suite.host).or_default().push(suite);
+    }
+    let hosts: Vec<HostRoute> =
+        hosts.into_iter().map(|(host, suites)| of_host(host, &suites, rates)).collect();
+    DiaRoute {
+        requests: hosts.iter().map(|host| host.requests).sum(),
+        bytes: hosts.iter().map(|host| host.bytes).sum(),
+        seconds: hosts.iter().map(|host| host.seconds).max().unwrap_or(0),
+        hosts,
+    }
+}
+
+fn of_host(host: &str, suites: &[&SuitePlan], rates: &Rates) -> HostRoute {
+    let lanes = f64::from(rates.lanes.get()) / rates.request_latency.as_secs_f64().max(0.001);
+    let (limit, limited_by) = match rates.hits_per_second.map(|rate| f64::from(rate.get())) {
+        Some(rate) if rate < lanes => (rate, Limit::HostRate),
+        _ => (lanes, Limit::Lanes),
+    };
+    let requests: u64 = suites.iter().map(|suite| suite.total.hits).sum();
+    let mut slowest = (requests as f64 / limit, limited_by);
+    let mut hits_per_second = 0.0;
+    for suite in suites {
+        let own = suite.hits_per_second.map_or(limit, |rate| f64::from(rate.get()));
+        hits_per_second += own;
+        let seconds = suite.total.hits as f64 / own;
+        if seconds > slowest.0 {
+            slowest = (seconds, Limit::SuiteRate(suite.rsid.clone()));
+        }
+    }
+    HostRoute {
+        host: host.to_owned(),
+        requests,
+        bytes: suites.iter().map(|suite| suite.document_bytes).sum(),
+        hits_per_second: f64::min(hits_per_second, limit),
+        seconds: slowest.0.ceil() as u64,
+        limited_by: slowest.1,
+    }
+}
+
+pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> BulkRoute {
+    let header_bytes = sample.header_bytes;
+    let rows: u64 = suites.iter().map(|suite| suite.total.hits).sum();
+    let row_bytes: u64 = suites.iter().map(|suite| suite.row_bytes).sum();
+    let (sampled_rows, compression_ratio) = sample.finish();
+    let mut route = BulkRoute {
+        rows,
+        files: 0,
+        raw_bytes: 0,
+        compressed_bytes: 0,
+        compression_ratio,
+        sampled_rows,
+        visitor_groups: 0,
+        seconds: 0,
+    };
+    if rows == 0 {
+        return route;
+    }
+    let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
+    let group_rate = u64::from(rates.group_rows_per_second.get());
+    let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
+    // A visitor's group follows from a digest, so the groups get about the same: the first few one row more.
+    let (share, fuller) = (rows / groups, rows % groups);
+    let files_of = |rows: u64| rows.div_ceil(rows_per_file);
+    route.visitor_groups = groups;
+    route.files = fuller * files_of(share + 1) + (groups - fuller) * files_of(share);
+    route.raw_bytes = row_bytes + route.files * header_bytes;
+    route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
+    let interval = rates.file_interval.as_secs_f64().max(share.min(rows_per_file) as f64 / group_rate as f64);
+    let of_a_group = files_of(rows.div_ceil(groups)) as f64 * interval;
+    let of_calls = route.files as f64 * rates.call_interval.as_secs_f64();
+    route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
+    route
+}
+
+/// As configured, or fewer where rows are so long that a file would break a limit of Adobe's.
+fn rows_per_file(row_bytes: u64, header_bytes: u64, compression_ratio: f64, rates: &Rates) -> u64 {
+    let raw = (FILE_RAW_BYTES_MAX - header_bytes) / row_bytes.max(1);
+    let packed = (FILE_PACKED_BYTES_MAX as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;
+    u64::from(rates.rows_per_file.get()).min(raw).min(packed).max(1)
+}
