@@ -24,4 +24,4 @@ pub use routes::{
 };
 pub use sample::SAMPLE_ROWS;
 pub use tally::REMEMBERED_MAX;
-pub use warning::{OLD_DAYS, RETAINED_DAYS, Warning};
+pub use warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, RETAINED_DAYS, Warning};

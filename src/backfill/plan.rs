@@ -127,6 +127,8 @@ pub struct SuitePlan {
     pub hits_per_second: Option<NonZeroU32>,
     /// All its days; `visitors` are distinct over them, so fewer than the sum of the days.
     pub total: Counts,
+    /// The most hits of one visitor, which go one after the other.
+    pub busiest_visitor_hits: u64,
     /// The XML documents of its hits.
     pub document_bytes: u64,
     /// The rows of its hits, without headers and before gzip.

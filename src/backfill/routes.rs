@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::plan::SuitePlan;
 use super::sample::Sample;
+use crate::config::DeliveryConfig;
 use crate::suite::Rsid;
 
 /// Connections per collection host, as `delivery.lanes` has by default.
@@ -15,6 +16,8 @@ pub const LANES: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
 /// How long a request of DIA is taken to last. No page says; a round trip to a collection host of the same continent and its
 /// reply take 20 to 150 ms. `drain` shows what it really is.
 pub const REQUEST_LATENCY: Duration = Duration::from_millis(100);
+/// No request is quicker than this, in seconds: a latency of 0 would divide by it.
+const LATENCY_SECONDS_MIN: f64 = 0.001;
 /// The rows a second that a visitor group should get at most (Bulk Data Insertion, "Visitor groups").
 pub const GROUP_ROWS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2_000).expect("2,000 is not 0");
 /// The rows of a file: within Adobe's 5,000 to 50,000, and as many as a group may get in the 20 seconds between its files.
@@ -66,6 +69,17 @@ impl Default for Rates {
     }
 }
 
+impl Rates {
+    /// The defaults, with the lanes and the rate of section `[delivery]`.
+    pub fn of(config: &DeliveryConfig) -> Rates {
+        Rates {
+            lanes: NonZeroU32::new(config.lanes).unwrap_or(LANES),
+            hits_per_second: NonZeroU32::new(config.rate_per_host),
+            ..Rates::default()
+        }
+    }
+}
+
 /// Hit by hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiaRoute {
@@ -106,6 +120,8 @@ pub enum Limit {
     HostRate,
     /// The hits per second of this suite.
     SuiteRate(Rsid),
+    /// The busiest visitor of this suite, whose hits go one after the other.
+    Visitor(Rsid),
 }
 
 /// As bulk files.
@@ -145,7 +161,8 @@ pub(super) fn by_dia(suites: &[SuitePlan], rates: &Rates) -> DiaRoute {
 }
 
 fn of_host(host: &str, suites: &[&SuitePlan], rates: &Rates) -> HostRoute {
-    let lanes = f64::from(rates.lanes.get()) / rates.request_latency.as_secs_f64().max(0.001);
+    let latency_seconds = rates.request_latency.as_secs_f64().max(LATENCY_SECONDS_MIN);
+    let lanes = f64::from(rates.lanes.get()) / latency_seconds;
     let (limit, limited_by) = match rates.hits_per_second.map(|rate| f64::from(rate.get())) {
         Some(rate) if rate < lanes => (rate, Limit::HostRate),
         _ => (lanes, Limit::Lanes),
@@ -159,6 +176,10 @@ fn of_host(host: &str, suites: &[&SuitePlan], rates: &Rates) -> HostRoute {
         let seconds = suite.total.hits as f64 / own;
         if seconds > slowest.0 {
             slowest = (seconds, Limit::SuiteRate(suite.rsid.clone()));
+        }
+        let seconds = suite.busiest_visitor_hits as f64 * latency_seconds;
+        if seconds > slowest.0 {
+            slowest = (seconds, Limit::Visitor(suite.rsid.clone()));
         }
     }
     HostRoute {
@@ -192,15 +213,19 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
     let group_rate = u64::from(rates.group_rows_per_second.get());
     let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
-    // A visitor's group follows from a digest, so the groups get about the same: the first few one row more.
-    let (share, fuller) = (rows / groups, rows % groups);
+    // A visitor's group follows from a digest, so the groups get about the same; but all rows of a visitor are in one.
+    let busiest = suites.iter().map(|suite| suite.busiest_visitor_hits).max().unwrap_or(0);
+    let fullest = rows.div_ceil(groups).max(busiest);
+    let (others, rest) = (groups - 1, rows - fullest);
+    let (share, fuller) = (rest / others.max(1), rest % others.max(1));
     let files_of = |rows: u64| rows.div_ceil(rows_per_file);
     route.visitor_groups = groups;
-    route.files = fuller * files_of(share + 1) + (groups - fuller) * files_of(share);
+    route.files = files_of(fullest) + fuller * files_of(share + 1) + (others - fuller) * files_of(share);
     route.raw_bytes = row_bytes + route.files * header_bytes;
     route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
-    let interval = rates.file_interval.as_secs_f64().max(share.min(rows_per_file) as f64 / group_rate as f64);
-    let of_a_group = files_of(rows.div_ceil(groups)) as f64 * interval;
+    // Files of more rows than a group gets in the interval take longer.
+    let rows_seconds = fullest.min(rows_per_file) as f64 / group_rate as f64;
+    let of_a_group = files_of(fullest) as f64 * rates.file_interval.as_secs_f64().max(rows_seconds);
     let of_calls = route.files as f64 * rates.call_interval.as_secs_f64();
     route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
     route

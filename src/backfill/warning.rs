@@ -17,6 +17,12 @@ pub const OLD_DAYS: i64 = 92;
 /// the contract says more (Technotes, "Data retention").
 pub const RETAINED_DAYS: i64 = 760;
 
+/// A visitor with more hits than this is a giant where they are more than one of [`GIANT_SHARE`] of its suite's: 2,500 hits are
+/// where Analytics cuts a visit (Components, "Visits").
+pub const GIANT_HITS: u64 = 2_500;
+/// See [`GIANT_HITS`]: a person has hardly a hundredth of a suite's hits.
+pub const GIANT_SHARE: u64 = 100;
+
 /// Something that a plan found, with counts. The texts say what, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
@@ -69,6 +75,15 @@ pub enum Warning {
         /// Why the first of them cannot.
         reason: DeadReason,
     },
+    /// One visitor has so many hits that it is hardly one person.
+    GiantVisitor {
+        /// Its suite.
+        rsid: Rsid,
+        /// Its hits.
+        hits: u64,
+        /// All hits of the suite.
+        of_hits: u64,
+    },
     /// Analytics may delete the events as soon as it has them.
     BeyondRetention {
         /// Their suite.
@@ -119,15 +134,13 @@ pub enum Warning {
         rsid: Rsid,
         /// How many visitors.
         visitors: u64,
-        /// The events of these visitors; those that happened later than all that was sent are among them.
-        events_at_most: u64,
+        /// The hits of these visitors; those that happened later than all that was sent are among them.
+        hits_at_most: u64,
     },
     /// There was more than a plan remembers.
     Unremembered {
-        /// Events of which later duplicates would count as new.
+        /// New events since then.
         events: u64,
-        /// Visits to a day that are missing in `visitors`.
-        visitors: u64,
     },
 }
 
@@ -161,6 +174,12 @@ impl fmt::Display for Warning {
             Warning::Dead { rsid, events, reason } => write!(
                 out,
                 "{events} events for report suite {rsid} would be dead before they are sent; the first of them: {reason}"
+            ),
+            Warning::GiantVisitor { rsid, hits, of_hits } => write!(
+                out,
+                "one visitor has {hits} of the {of_hits} hits for report suite {rsid}: Analytics cuts such visits and takes long \
+                 over them, and its hits go one after the other; look for an mvpd_user_id or device_id that the source gives to \
+                 everybody"
             ),
             Warning::BeyondRetention { .. }
             | Warning::Old { .. }
@@ -205,23 +224,24 @@ impl Warning {
                  ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, \
                  leave these days out: Analytics cannot take a count back"
             ),
-            Warning::OutOfOrder { rsid, visitors, events_at_most } => write!(
+            Warning::OutOfOrder { rsid, visitors, hits_at_most } => write!(
                 out,
-                "{visitors} visitors of report suite {rsid} were already sent later events: up to {events_at_most} events of \
+                "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of \
                  theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill \
                  before going live, or into a suite of its own"
             ),
-            Warning::Unremembered { events, visitors } => write!(
+            Warning::Unremembered { events } => write!(
                 out,
-                "a plan remembers {REMEMBERED_MAX} events and visitors: {events} more events were not compared with those after \
-                 them, and {visitors} visitors are not counted; plan in parts, by month for instance"
+                "a plan remembers {REMEMBERED_MAX} events and visitors: of {events} events more, duplicates among the inputs \
+                 count as new, and new visitors are not counted; plan in parts, by month for instance"
             ),
             Warning::Rejected { .. }
             | Warning::Conflicts { .. }
             | Warning::NoSuite { .. }
             | Warning::SuitePaused { .. }
             | Warning::EventIdsOff { .. }
-            | Warning::Dead { .. } => Ok(()),
+            | Warning::Dead { .. }
+            | Warning::GiantVisitor { .. } => Ok(()),
         }
     }
 }

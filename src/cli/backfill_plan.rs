@@ -184,6 +184,7 @@ fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             Limit::Lanes => "the lanes".to_owned(),
             Limit::HostRate => "the rate of the backfill".to_owned(),
             Limit::SuiteRate(rsid) => format!("the rate of suite {rsid}"),
+            Limit::Visitor(rsid) => format!("one visitor of suite {rsid}"),
         };
         let rate = host.hits_per_second.round() as u64;
         let (bytes, time) = (size(host.bytes), duration(host.seconds));

@@ -61,7 +61,7 @@ fn days_that_were_delivered_and_visitors_that_are_ahead_are_told() {
                 delivered_events: 3,
                 events: 2,
             },
-            Warning::OutOfOrder { rsid: rsid(), visitors: 1, events_at_most: 2 },
+            Warning::OutOfOrder { rsid: rsid(), visitors: 1, hits_at_most: 2 },
         ]
     );
 }
@@ -81,7 +81,7 @@ fn of_many_visitors_each_is_told_once() {
     let input = desk.events("a.ndjson", &of_day(first).chain(later).collect::<Vec<_>>());
     let plan = desk.plan(&[&input]);
     assert_eq!(plan.total.visitors, 1_000);
-    assert_eq!(plan.warnings, [Warning::OutOfOrder { rsid: rsid(), visitors: 700, events_at_most: 700 }]);
+    assert_eq!(plan.warnings, [Warning::OutOfOrder { rsid: rsid(), visitors: 700, hits_at_most: 700 }]);
 }
 
 #[test]
@@ -211,6 +211,29 @@ fn groups_intervals_and_calls_decide_how_long_bulk_files_take() {
 }
 
 #[test]
+fn one_visitor_for_everybody_is_told_and_slows_everything() {
+    let desk = Desk::new();
+    desk.house.suite(NOWHERE);
+    let everybody = |count: i64| {
+        let constant = (0..count).map(|second| play(FIRST_SECOND + second, "guest"));
+        constant.chain(plays(10)).collect::<Vec<_>>()
+    };
+    let plan = desk.plan(&[&desk.events("a.ndjson", &everybody(2_501))]);
+    assert_eq!(plan.warnings, [Warning::GiantVisitor { rsid: rsid(), hits: 2_501, of_hits: 2_511 }]);
+    // One request of 100 ms after the other.
+    assert_eq!((plan.by_dia.seconds, &plan.by_dia.hosts[0].limited_by), (251, &Limit::Visitor(rsid())));
+    assert!(desk.plan(&[&desk.events("b.ndjson", &everybody(2_500))]).warnings.is_empty());
+    let rates = Rates {
+        rows_per_second: 20_000.try_into().expect("10 groups"),
+        rows_per_file: 500.try_into().expect("500"),
+        ..Rates::default()
+    };
+    // Six files of its group, 20 s each; nine others share ten rows.
+    let bulk = desk.plan_at(&[&desk.events("c.ndjson", &everybody(2_501))], &rates).by_bulk;
+    assert_eq!((bulk.visitor_groups, bulk.files, bulk.seconds), (10, 15, 120));
+}
+
+#[test]
 fn an_input_that_breaks_off_is_planned_as_far_as_it_goes() {
     let desk = Desk::new();
     desk.house.suite(NOWHERE);
@@ -222,6 +245,23 @@ fn an_input_that_breaks_off_is_planned_as_far_as_it_goes() {
     assert!((1..2_000).contains(&plan.total.events));
     let failures: Vec<_> = plan.failures.iter().map(|failure| failure.path.as_str()).collect();
     assert_eq!(failures, [cut.to_str().expect("UTF-8"), missing.to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn many_days_are_shown_by_month() {
+    let desk = Desk::new();
+    desk.house.suite(NOWHERE);
+    let events: Vec<PassEvent> = (0..70).map(|day| play(NOW_SECOND - day * DAY_SECONDS, "a")).collect();
+    let text = desk.plan(&[&desk.events("a.ndjson", &events)]).to_string();
+    // 20 days of November, 31 of October, 19 of September.
+    for row in [
+        "month (UTC)  events  units  hits  visitors",
+        "examplersid         2026-09          19     19    19  -",
+        "examplersid         2026-10          31     31    31  -",
+        "examplersid         2026-11          20     20    20  -",
+    ] {
+        assert!(text.contains(row), "{text}");
+    }
 }
 
 #[test]
