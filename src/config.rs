@@ -298,6 +298,9 @@ impl Default for EsmConfig {
     }
 }
 
+/// What stands for the user agent of events that have none in bulk files. No published bot rule matches it.
+pub const STAND_IN_AGENT: &str = "Mozilla/5.0 (server-side Adobe Pass event)";
+
 /// `[bulk]`
 ///
 /// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
@@ -360,7 +363,7 @@ impl Default for BulkConfig {
             client_secret: Secret::default(),
             scopes: "openid,AdobeID,read_organizations,additional_info.projectedProductContext".to_owned(),
             company: "passbridge".to_owned(),
-            user_agent: "Mozilla/5.0 (server-side Adobe Pass event)".to_owned(),
+            user_agent: STAND_IN_AGENT.to_owned(),
             dir: PathBuf::from("bulk"),
             rate: 2_000,
             file_rows: 40_000,

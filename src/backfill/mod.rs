@@ -1,4 +1,5 @@
-//! Takes history in and sends it, below live traffic: jobs that have a name, a rate and hours, and go on where they were.
+//! Plans history, takes it in and sends it, below live traffic: jobs that have a name, a rate and hours, and go on where they
+//! were.
 //!
 //! - In: a job of the buffer, its files, a stop. Out: a [`BackfillReport`].
 //! - Guarantees: nothing is sent before all inputs are in the buffer, so that each visitor's events go in the order of time;
@@ -9,6 +10,7 @@
 
 mod bulk;
 mod gate;
+mod plan;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +18,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::sleep;
+
+pub use plan::{
+    BulkRoute, Counts, Day, DayPlan, DiaRoute, HostRoute, InputPlan, Limit, Observer as PlanObserver, Plan,
+    PlanError, Progress, REMEMBERED_MAX, Rates, SuitePlan, UnmappedPlan, Warning, Window, plan,
+    plan_buffered,
+};
 
 pub use bulk::{BulkLimits, BulkWay, ExportReport, export};
 

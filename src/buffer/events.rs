@@ -462,6 +462,11 @@ impl Backlog {
         Ok(events)
     }
 
+    /// Whether the events are live ones.
+    pub fn is_live(&self) -> bool {
+        self.job == JobKey::LIVE
+    }
+
     /// Whether this visitor was sent something that happened after `occurred_at`, as far as `delivered` was folded.
     pub fn is_late(&self, visitor: u64, occurred_at: Instant) -> Result<bool, BufferError> {
         let mut statement = self.connection.prepare_cached(

@@ -13,30 +13,59 @@ use tokio::runtime::Builder;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::hint;
 use super::ingest::FormatArg;
+use super::output::{self, Form};
 use super::pass;
-use super::progress::BackfillProgress;
+use super::progress::{BackfillProgress, PlanProgress};
 use super::settings::Settings;
 use super::signals;
 use super::table::Table;
-use crate::backfill::{self, BackfillOptions, BackfillReport, BulkLimits, BulkWay, Ending, ExportReport};
+use crate::backfill::{
+    self, BackfillOptions, BackfillReport, BulkLimits, BulkWay, Ending, ExportReport, Rates,
+};
 use crate::buffer::{Buffer, BufferError, JobCounts, JobRecord, JobSettings, JobSource};
 use crate::collection::{BulkClient, BulkOptions, Collection, ImsOptions};
 use crate::config::Zone;
 use crate::drain::Stop;
 use crate::event::Instant;
-use crate::ingest::FormatChoice;
+use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{Hours, JobName, JobRoute, JobState};
 
 /// Takes history in and sends it beside live traffic, which always goes first.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    Plan(PlanArgs),
     Run(RunArgs),
     Status(StatusArgs),
     Pause(NameArgs),
     Resume(ResumeArgs),
     Cancel(NameArgs),
     Export(ExportArgs),
+}
+
+/// Reads everything once, stores no event, and says what a backfill would do.
+///
+/// Per report suite and day: events, hits, visitors, duplicates; by each route: requests or files, bytes, how long; and what to
+/// know before. The name keeps the inputs for `backfill run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0  done
+  1  an input cannot be read to its end; what stands before the break is in the plan
+  3  lines are rejected, or in conflict
+
+Examples:
+  passbridge backfill plan y2025 archive/2025-*.ndjson.gz
+  passbridge backfill plan parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
+  passbridge backfill run y2025")]
+pub(super) struct PlanArgs {
+    /// What it is called: letters, digits, -, _ and .
+    name: JobName,
+    #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
+    way: WayArgs,
 }
 
 /// Loads the inputs of a backfill and sends their events, until that is done.
@@ -365,6 +394,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     let settings = context.settings()?;
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
     match command {
+        Command::Plan(args) => plan(args, &buffer, &settings, context),
         Command::Run(args) => {
             begin(args, &buffer)?;
             go(&args.name, &args.way, false, &buffer, &settings, context)
@@ -384,6 +414,64 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
             Ok(Exit::Done)
         }
     }
+}
+
+/// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
+fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+    let sources = args.inputs.sources()?;
+    if sources.is_empty() {
+        return Err(CliError::Refused {
+            what: "there is nothing to plan".to_owned(),
+            advice: format!("name files, or --from and --to: passbridge backfill plan {} FILE...", args.name),
+        });
+    }
+    match buffer.job(&args.name) {
+        Err(BufferError::UnknownJob(_)) => {}
+        Err(error) => return Err(error.into()),
+        Ok(job) if job.state == JobState::Planned => {}
+        Ok(job) => {
+            return Err(CliError::Refused {
+                what: format!("there is a backfill {} already, and it is {}", args.name, job.state.name()),
+                advice: "choose another name for the new one".to_owned(),
+            });
+        }
+    }
+    let job = args.way.over(JobSettings::default());
+    let rates =
+        Rates::of(&settings.config.delivery, &settings.config.bulk, job.rate.and_then(NonZeroU32::new));
+    let plan = match (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
+        (Some(from), Some(to), []) => backfill::plan_buffered(buffer, from, to, &rates)?,
+        (Some(_), ..) => {
+            return Err(CliError::Refused {
+                what: "files and a span of the buffer cannot be planned together".to_owned(),
+                advice: "plan them as two backfills".to_owned(),
+            });
+        }
+        (None, _, files) => {
+            let mut options = super::ingest::options(settings, args.inputs.format.choice(), &context.clock);
+            options.secret = settings.source_secret()?;
+            options.service_keys = settings.service_keys()?;
+            let inputs: Vec<InputPath> = files.iter().map(InputPath::new).collect();
+            let mut progress = PlanProgress::new();
+            let plan = backfill::plan(buffer, &inputs, &options, &rates, &mut progress);
+            progress.finish();
+            plan?
+        }
+    };
+    buffer.forget_planned_job(&args.name)?;
+    buffer.create_job(&args.name, job, sources)?;
+    context.form.report(&plan)?;
+    if context.form == Form::Text {
+        output::note(format_args!(
+            "to run it: {}",
+            hint::complete(&format!("passbridge backfill run {}", args.name))
+        ));
+    }
+    Ok(match (plan.failures.is_empty(), plan.rejected + plan.total.conflicts) {
+        (false, _) => Exit::Failed,
+        (true, 0) => Exit::Done,
+        (true, _) => Exit::Unclean,
+    })
 }
 
 /// Makes a planned or new job a running one.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::exit::Exit;
 use super::hint;
 use super::settings::SettingsError;
-use crate::backfill::BackfillError;
+use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
 use crate::collection::{BulkError, CollectionError};
 use crate::drain::DrainError;
@@ -33,6 +33,9 @@ pub(super) enum CliError {
     /// A drain could not be done.
     #[error(transparent)]
     Drain(#[from] DrainError),
+    /// No plan could be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A backfill stopped.
     #[error(transparent)]
     Backfill(#[from] BackfillError),
@@ -141,6 +144,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Buffer(error) => judge_buffer(error),
         CliError::Ingest(error) => judge_ingest(error),
         CliError::Drain(error) => judge_drain(error),
+        CliError::Plan(PlanError::Buffer(error)) => judge_buffer(error),
         CliError::Backfill(error) => judge_backfill(error),
         CliError::Bulk(error) => judge_bulk(error),
         CliError::Collection(CollectionError::BadRoots(_)) => {

@@ -8,6 +8,7 @@
 
 mod args;
 mod backfill;
+mod backfill_plan;
 mod backup;
 mod dead_letter;
 mod demo;

@@ -20,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
+const READ: &str = "{spinner} {pos} events read, {msg} ({per_sec})";
 const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({per_sec}, {eta})";
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
@@ -81,6 +82,42 @@ impl ingest::Observer for IngestProgress {
                 rejected = progress.total.rejected,
                 "ingesting"
             );
+        }
+    }
+}
+
+/// Shows a plan being made.
+pub(super) struct PlanProgress {
+    bar: Option<ProgressBar>,
+    told_at: Instant,
+}
+
+impl PlanProgress {
+    pub(super) fn new() -> PlanProgress {
+        PlanProgress { bar: io::stderr().is_terminal().then(|| bar(None, READ)), told_at: Instant::now() }
+    }
+
+    /// Takes the bar away, so that the report stands alone.
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl backfill::PlanObserver for PlanProgress {
+    fn progress(&mut self, progress: backfill::Progress) {
+        let backfill::Progress { events_read, events_new } = progress;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(events_read);
+                bar.set_message(format!("{events_new} of them new"));
+            }
+            None if self.told_at.elapsed() >= LOG_EVERY => {
+                self.told_at = Instant::now();
+                tracing::info!(events_read, events_new, "planning");
+            }
+            None => {}
         }
     }
 }

@@ -76,7 +76,8 @@ pub(super) fn feed(
     scope: &Scope,
     lanes: &[Sender<Vec<Parcel>>],
 ) -> Result<(), BufferError> {
-    let latest_sent = backlog.latest_sent()?;
+    // History is late by nature, and asking about each of its events would cost more than sending it.
+    let latest_sent = if backlog.is_live() { backlog.latest_sent()? } else { None };
     let mut sources = Sources::new(host);
     let mut deal = Deal::new(lanes);
     while let Some((suite, pending)) = sources.pop(&mut backlog, scope.cover)? {

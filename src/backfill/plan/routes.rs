@@ -1,0 +1,226 @@
+//! The two ways to Analytics, and how long each would take: hit by hit (DIA), or as bulk files (BDIA).
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::SuitePlan;
+use super::sample::Sample;
+use crate::config::{BulkConfig, DeliveryConfig};
+use crate::suite::Rsid;
+
+/// How long a request of DIA is taken to last. No page says; a round trip to a collection host of the same continent and its
+/// reply take 20 to 150 ms. `drain` shows what it really is.
+pub(super) const REQUEST_LATENCY: Duration = Duration::from_millis(100);
+/// No request is quicker than this, in seconds: a latency of 0 would divide by it.
+const LATENCY_SECONDS_MIN: f64 = 0.001;
+/// What a backfill may take, on either way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes carry. A suite's own
+    /// limit holds besides. Default `None`.
+    pub hits_per_second: Option<NonZeroU32>,
+    /// Lanes per collection host.
+    pub lanes: NonZeroU32,
+    /// How long a request takes. Default [`REQUEST_LATENCY`].
+    pub request_latency: Duration,
+    /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are.
+    pub rows_per_second: NonZeroU32,
+    /// Rows per second of a visitor group.
+    pub group_rows_per_second: NonZeroU32,
+    /// Rows of a file.
+    pub rows_per_file: NonZeroU32,
+    /// The least time between the files of a group.
+    pub file_interval: Duration,
+    /// The least time between calls.
+    pub call_interval: Duration,
+    /// The longest file as gzip, in bytes.
+    pub file_bytes: u64,
+    /// The longest file before gzip, in bytes.
+    pub file_bytes_unpacked: u64,
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates::of(&DeliveryConfig::default(), &BulkConfig::default(), None)
+    }
+}
+
+impl Rates {
+    /// As sections `[delivery]` and `[bulk]` say, and a job's own rate by either route.
+    pub fn of(delivery: &DeliveryConfig, bulk: &BulkConfig, rate: Option<NonZeroU32>) -> Rates {
+        let at_least_1 = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Rates {
+            hits_per_second: [rate, NonZeroU32::new(delivery.rate_per_host)].into_iter().flatten().min(),
+            lanes: at_least_1(delivery.lanes),
+            request_latency: REQUEST_LATENCY,
+            rows_per_second: rate.unwrap_or(at_least_1(bulk.rate)),
+            group_rows_per_second: at_least_1(bulk.group_rows_per_second),
+            rows_per_file: at_least_1(bulk.file_rows),
+            file_interval: Duration::from_millis(bulk.group_spacing_ms),
+            call_interval: Duration::from_millis(bulk.call_spacing_ms),
+            file_bytes: bulk.file_bytes,
+            file_bytes_unpacked: bulk.file_bytes_unpacked,
+        }
+    }
+}
+
+/// Hit by hit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DiaRoute {
+    /// Requests: what Adobe bills as server calls. Repeats come on top.
+    pub requests: u64,
+    /// The XML documents together, without the headers of HTTP.
+    pub bytes: u64,
+    /// How long it takes; the hosts are served side by side.
+    pub seconds: u64,
+    /// Each collection host.
+    pub hosts: Vec<HostRoute>,
+}
+
+/// What one collection host gets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostRoute {
+    /// The host, with its port where that is not 443.
+    pub host: String,
+    /// Requests.
+    pub requests: u64,
+    /// Their documents.
+    pub bytes: u64,
+    /// How many go a second while all of its suites have some.
+    pub hits_per_second: f64,
+    /// How long it takes.
+    pub seconds: u64,
+    /// What decides that.
+    pub limited_by: Limit,
+}
+
+/// What decides how long a host takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The lanes: each waits for its reply.
+    Lanes,
+    /// The hits per second of the backfill.
+    HostRate,
+    /// The hits per second of this suite.
+    SuiteRate(Rsid),
+    /// The busiest visitor of this suite, whose hits go one after the other.
+    Visitor(Rsid),
+}
+
+/// As bulk files.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BulkRoute {
+    /// Rows, as many as hits.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// The files before gzip.
+    pub raw_bytes: u64,
+    /// The files as gzip at level 3: estimated from the first rows.
+    pub compressed_bytes: u64,
+    /// `compressed_bytes` per byte of `raw_bytes`, measured on the first rows.
+    pub compression_ratio: f64,
+    /// On how many rows.
+    pub sampled_rows: u64,
+    /// Visitor groups. A visitor stays in one for good, so a backfill keeps their number.
+    pub visitor_groups: u64,
+    /// How long it takes, every file waited for.
+    pub seconds: u64,
+}
+
+pub(super) fn by_dia(suites: &[SuitePlan], rates: &Rates) -> DiaRoute {
+    let mut hosts: BTreeMap<&str, Vec<&SuitePlan>> = BTreeMap::new();
+    for suite in suites.iter().filter(|suite| suite.total.hits > 0) {
+        hosts.entry(&suite.host).or_default().push(suite);
+    }
+    let hosts: Vec<HostRoute> =
+        hosts.into_iter().map(|(host, suites)| of_host(host, &suites, rates)).collect();
+    DiaRoute {
+        requests: hosts.iter().map(|host| host.requests).sum(),
+        bytes: hosts.iter().map(|host| host.bytes).sum(),
+        seconds: hosts.iter().map(|host| host.seconds).max().unwrap_or(0),
+        hosts,
+    }
+}
+
+fn of_host(host: &str, suites: &[&SuitePlan], rates: &Rates) -> HostRoute {
+    let latency_seconds = rates.request_latency.as_secs_f64().max(LATENCY_SECONDS_MIN);
+    let lanes = f64::from(rates.lanes.get()) / latency_seconds;
+    let (limit, limited_by) = match rates.hits_per_second.map(|rate| f64::from(rate.get())) {
+        Some(rate) if rate < lanes => (rate, Limit::HostRate),
+        _ => (lanes, Limit::Lanes),
+    };
+    let requests: u64 = suites.iter().map(|suite| suite.total.hits).sum();
+    let mut slowest = (requests as f64 / limit, limited_by);
+    let mut hits_per_second = 0.0;
+    for suite in suites {
+        let own = suite.hits_per_second.map_or(limit, |rate| f64::from(rate.get()));
+        hits_per_second += own;
+        let seconds = suite.total.hits as f64 / own;
+        if seconds > slowest.0 {
+            slowest = (seconds, Limit::SuiteRate(suite.rsid.clone()));
+        }
+        let seconds = suite.busiest_visitor_hits as f64 * latency_seconds;
+        if seconds > slowest.0 {
+            slowest = (seconds, Limit::Visitor(suite.rsid.clone()));
+        }
+    }
+    HostRoute {
+        host: host.to_owned(),
+        requests,
+        bytes: suites.iter().map(|suite| suite.document_bytes).sum(),
+        hits_per_second: f64::min(hits_per_second, limit),
+        seconds: slowest.0.ceil() as u64,
+        limited_by: slowest.1,
+    }
+}
+
+pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> BulkRoute {
+    let header_bytes = sample.header_bytes;
+    let rows: u64 = suites.iter().map(|suite| suite.total.hits).sum();
+    let row_bytes: u64 = suites.iter().map(|suite| suite.row_bytes).sum();
+    let (sampled_rows, compression_ratio) = sample.finish();
+    let mut route = BulkRoute {
+        rows,
+        files: 0,
+        raw_bytes: 0,
+        compressed_bytes: 0,
+        compression_ratio,
+        sampled_rows,
+        visitor_groups: 0,
+        seconds: 0,
+    };
+    if rows == 0 {
+        return route;
+    }
+    let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
+    let group_rate = u64::from(rates.group_rows_per_second.get());
+    let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
+    // A visitor's group follows from a digest, so the groups get about the same; but all rows of a visitor are in one.
+    let busiest = suites.iter().map(|suite| suite.busiest_visitor_hits).max().unwrap_or(0);
+    let fullest = rows.div_ceil(groups).max(busiest);
+    let (others, rest) = (groups - 1, rows - fullest);
+    let (share, fuller) = (rest / others.max(1), rest % others.max(1));
+    let files_of = |rows: u64| rows.div_ceil(rows_per_file);
+    route.visitor_groups = groups;
+    route.files = files_of(fullest) + fuller * files_of(share + 1) + (others - fuller) * files_of(share);
+    route.raw_bytes = row_bytes + route.files * header_bytes;
+    route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
+    // Files of more rows than a group gets in the interval take longer.
+    let rows_seconds = fullest.min(rows_per_file) as f64 / group_rate as f64;
+    let of_a_group = files_of(fullest) as f64 * rates.file_interval.as_secs_f64().max(rows_seconds);
+    let of_calls = route.files as f64 * rates.call_interval.as_secs_f64();
+    route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
+    route
+}
+
+/// As configured, or fewer where rows are so long that a file would break a limit of Adobe's.
+fn rows_per_file(row_bytes: u64, header_bytes: u64, compression_ratio: f64, rates: &Rates) -> u64 {
+    let raw = rates.file_bytes_unpacked.saturating_sub(header_bytes) / row_bytes.max(1);
+    let packed = (rates.file_bytes as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;
+    u64::from(rates.rows_per_file.get()).min(raw).min(packed).max(1)
+}

@@ -1,0 +1,52 @@
+//! The first rows of a plan as the bulk file that they would be, to see how small it packs.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::encode::bulk_header;
+
+/// The rows that are packed: the first file as it would be.
+pub(super) const SAMPLE_ROWS: u64 = 40_000;
+/// The level that bulk files are packed with: the next ones cost more time than they save bytes.
+const SAMPLE_LEVEL: u32 = 3;
+
+/// The first rows as a bulk file, to see how they pack.
+pub(super) struct Sample {
+    packed: GzEncoder<Vec<u8>>,
+    rows: u64,
+    raw_bytes: u64,
+    pub(super) header_bytes: u64,
+}
+
+impl Sample {
+    pub(super) fn new() -> Sample {
+        let mut header = Vec::new();
+        bulk_header(&mut header);
+        let mut sample = Sample {
+            packed: GzEncoder::new(Vec::new(), Compression::new(SAMPLE_LEVEL)),
+            rows: 0,
+            raw_bytes: 0,
+            header_bytes: header.len() as u64,
+        };
+        sample.take(&header, 0);
+        sample
+    }
+
+    /// Packs rows, until there are enough.
+    pub(super) fn take(&mut self, text: &[u8], rows: u64) {
+        if self.rows >= SAMPLE_ROWS {
+            return;
+        }
+        self.rows += rows;
+        self.raw_bytes += text.len() as u64;
+        self.packed.write_all(text).expect("memory takes every write");
+    }
+
+    /// The rows that were packed, and bytes as gzip per byte before.
+    pub(super) fn finish(self) -> (u64, f64) {
+        let packed = self.packed.finish().expect("memory takes every write");
+        (self.rows, packed.len() as f64 / self.raw_bytes.max(1) as f64)
+    }
+}

@@ -1,0 +1,247 @@
+//! What somebody should know before a backfill is run.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Day;
+use super::tally::REMEMBERED_MAX;
+use crate::delivery::DeadReason;
+use crate::event::{Instant, RequestorId};
+use crate::suite::Rsid;
+
+/// Older than this, in days, a hit finds the visits of its time closed: a visit stays open to late hits for 92 days (Admin,
+/// "Timestamp configuration").
+pub(super) const OLD_DAYS: i64 = 92;
+/// Older than this, in days, Analytics may delete a hit as soon as it has it: 25 months of retention, by the hit's own date, unless
+/// the contract says more (Technotes, "Data retention").
+pub(super) const RETAINED_DAYS: i64 = 760;
+
+/// A visitor with more hits than this is a giant where they are more than one of [`GIANT_SHARE`] of its suite's: 2,500 hits are
+/// where Analytics cuts a visit (Components, "Visits").
+pub(super) const GIANT_HITS: u64 = 2_500;
+/// See [`GIANT_HITS`]: a person has hardly a hundredth of a suite's hits.
+pub(super) const GIANT_SHARE: u64 = 100;
+
+/// Something that a plan found, with counts. The texts say what, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// Lines of an input are no events.
+    Rejected {
+        /// The input.
+        path: String,
+        /// How many lines.
+        lines: u64,
+    },
+    /// Events have the identity of others and other content: they stay out.
+    Conflicts {
+        /// Against events of the buffer.
+        in_buffer: u64,
+        /// Against events of the inputs.
+        in_inputs: u64,
+    },
+    /// A requestor is mapped to no suite.
+    NoSuite {
+        /// The requestor.
+        requestor_id: RequestorId,
+        /// Its events.
+        events: u64,
+        /// The first day with one.
+        first_day: Day,
+        /// The last day with one.
+        last_day: Day,
+    },
+    /// A suite is paused.
+    SuitePaused {
+        /// The suite.
+        rsid: Rsid,
+        /// Its events.
+        events: u64,
+    },
+    /// The hits of a suite carry no event IDs.
+    EventIdsOff {
+        /// The suite.
+        rsid: Rsid,
+        /// Its hits.
+        hits: u64,
+    },
+    /// Events can never be sent as they are.
+    Dead {
+        /// Their suite.
+        rsid: Rsid,
+        /// How many.
+        events: u64,
+        /// Why the first of them cannot.
+        reason: DeadReason,
+    },
+    /// One visitor has so many hits that it is hardly one person.
+    GiantVisitor {
+        /// Its suite.
+        rsid: Rsid,
+        /// Its hits.
+        hits: u64,
+        /// All hits of the suite.
+        of_hits: u64,
+    },
+    /// Analytics may delete the events as soon as it has them.
+    BeyondRetention {
+        /// Their suite.
+        rsid: Rsid,
+        /// How many.
+        events: u64,
+        /// When the oldest happened.
+        oldest_at: Instant,
+    },
+    /// The visits of that time are closed.
+    Old {
+        /// Their suite.
+        rsid: Rsid,
+        /// How many; those beyond the retention are not among them.
+        events: u64,
+        /// When the oldest of these happened.
+        oldest_at: Instant,
+    },
+    /// Events are ahead of the clock.
+    Future {
+        /// Their suite.
+        rsid: Rsid,
+        /// How many.
+        events: u64,
+        /// When the latest happens.
+        latest_at: Instant,
+    },
+    /// Analytics has events of the same requestor and days.
+    DeliveredDays {
+        /// The suite.
+        rsid: Rsid,
+        /// The requestor.
+        requestor_id: RequestorId,
+        /// How many days.
+        days: u64,
+        /// The first of them.
+        first_day: Day,
+        /// The last of them.
+        last_day: Day,
+        /// Events of these days that were delivered.
+        delivered_events: u64,
+        /// Events of these days that the backfill would add.
+        events: u64,
+    },
+    /// Visitors were already sent something that happened later (BDIA-39).
+    OutOfOrder {
+        /// The suite.
+        rsid: Rsid,
+        /// How many visitors.
+        visitors: u64,
+        /// The hits of these visitors; those that happened later than all that was sent are among them.
+        hits_at_most: u64,
+    },
+    /// There was more than a plan remembers.
+    Unremembered {
+        /// New events since then.
+        events: u64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::Rejected { path, lines } => write!(
+                out,
+                "{path}: {lines} lines are no events and stay out; `passbridge ingest --dry-run` names them: mend them there"
+            ),
+            Warning::Conflicts { in_buffer, in_inputs } => write!(
+                out,
+                "{} events have the event_id of another event and other content ({in_buffer} against the buffer, {in_inputs} \
+                 among the inputs); the first one stays: give each its own event_id",
+                in_buffer + in_inputs
+            ),
+            Warning::NoSuite { requestor_id, events, first_day, last_day } => write!(
+                out,
+                "requestor {requestor_id} has no report suite: its {events} events ({first_day} to {last_day}) would wait in the \
+                 buffer; map it first: passbridge suite add --requestor {requestor_id} --rsid RSID --collection-url URL"
+            ),
+            Warning::SuitePaused { rsid, events } => write!(
+                out,
+                "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
+            ),
+            Warning::EventIdsOff { rsid, hits } => write!(
+                out,
+                "report suite {rsid} is not on event IDs: of its {hits} hits, each that is repeated after a lost reply counts \
+                 twice, for good; set its events to \"Use Event ID\", then passbridge suite set {rsid} --event-ids on"
+            ),
+            Warning::Dead { rsid, events, reason } => write!(
+                out,
+                "{events} events for report suite {rsid} would be dead before they are sent; the first of them: {reason}"
+            ),
+            Warning::GiantVisitor { rsid, hits, of_hits } => write!(
+                out,
+                "one visitor has {hits} of the {of_hits} hits for report suite {rsid}: Analytics cuts such visits and takes long \
+                 over them, and its hits go one after the other; look for an mvpd_user_id or device_id that the source gives to \
+                 everybody"
+            ),
+            Warning::BeyondRetention { .. }
+            | Warning::Old { .. }
+            | Warning::Future { .. }
+            | Warning::DeliveredDays { .. }
+            | Warning::OutOfOrder { .. }
+            | Warning::Unremembered { .. } => self.write_of_history(out),
+        }
+    }
+}
+
+impl Warning {
+    /// Of when events happened, and what went before them.
+    fn write_of_history(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::BeyondRetention { rsid, events, oldest_at } => write!(
+                out,
+                "{events} events for report suite {rsid} are older than {RETAINED_DAYS} days (the oldest: {oldest_at}): Analytics \
+                 keeps 25 months by default and may delete them at once; ask Adobe for the suite's retention, or leave them out"
+            ),
+            Warning::Old { rsid, events, oldest_at } => write!(
+                out,
+                "{events} events for report suite {rsid} are older than {OLD_DAYS} days (the oldest: {oldest_at}): visits of that \
+                 time are closed, and reports take up to a day; counts of events hold, read visits and time spent with care"
+            ),
+            Warning::Future { rsid, events, latest_at } => write!(
+                out,
+                "{events} events for report suite {rsid} are ahead of this host's clock (the latest: {latest_at}): Analytics would \
+                 show hours that have not been; check the clock of the source and of this host"
+            ),
+            Warning::DeliveredDays {
+                rsid,
+                requestor_id,
+                days,
+                first_day,
+                last_day,
+                delivered_events,
+                events,
+            } => write!(
+                out,
+                "report suite {rsid} has {delivered_events} events of requestor {requestor_id} on {days} of these days already \
+                 ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, \
+                 leave these days out: Analytics cannot take a count back"
+            ),
+            Warning::OutOfOrder { rsid, visitors, hits_at_most } => write!(
+                out,
+                "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of \
+                 theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill \
+                 before going live, or into a suite of its own"
+            ),
+            Warning::Unremembered { events } => write!(
+                out,
+                "a plan remembers {REMEMBERED_MAX} events and visitors: of {events} events more, duplicates among the inputs \
+                 count as new, and new visitors are not counted; plan in parts, by month for instance"
+            ),
+            Warning::Rejected { .. }
+            | Warning::Conflicts { .. }
+            | Warning::NoSuite { .. }
+            | Warning::SuitePaused { .. }
+            | Warning::EventIdsOff { .. }
+            | Warning::Dead { .. }
+            | Warning::GiantVisitor { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A plan of history, for people. Warnings come last, where a terminal stops.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::table::Table;
+use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan};
+use crate::suite::SuiteState;
+
+/// The rows of days up to which each has its own; above, months do, and `--json` has the days.
+const DAY_ROWS_MAX: usize = 62;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_inputs(out)?;
+        self.write_total(out)?;
+        self.write_suites(out)?;
+        self.write_days(out)?;
+        write_dia(&self.by_dia, out)?;
+        write_bulk(&self.by_bulk, out)?;
+        self.write_warnings(out)
+    }
+}
+
+impl Plan {
+    fn write_inputs(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(window) = self.window {
+            writeln!(out, "events in the buffer from {} until before {}", window.from, window.to)?;
+        }
+        if self.inputs.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new(&["input", "read", "events", "rejected"]);
+        for input in &self.inputs {
+            table.row(&[&input.path, &input.read, &input.events, &input.rejected]);
+        }
+        if self.inputs.len() > 1 {
+            let read: u64 = self.inputs.iter().map(|input| input.read).sum();
+            table.row(&[&"total", &read, &(read - self.rejected), &self.rejected]);
+        }
+        write!(out, "{table}")
+    }
+
+    fn write_total(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            events, units, hits, duplicates_in_buffer, duplicates_in_inputs, conflicts, dead, ..
+        } = self.total;
+        writeln!(out, "\nnew          {events} events, {units} units; {hits} hits (server calls)")?;
+        writeln!(
+            out,
+            "left out     {duplicates_in_buffer} duplicates of the buffer, {duplicates_in_inputs} among the inputs, \
+             {conflicts} conflicts, {} rejected lines",
+            self.rejected
+        )?;
+        if dead > 0 {
+            writeln!(out, "dead         {dead} of the new events could not be sent")?;
+        }
+        Ok(())
+    }
+
+    fn write_suites(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "suite",
+            "state",
+            "requestors",
+            "first day",
+            "last day",
+            "events",
+            "hits",
+            "visitors",
+            "duplicates",
+            "dead",
+        ]);
+        for suite in &self.suites {
+            let state = match suite.state {
+                SuiteState::Active => "active",
+                SuiteState::Paused => "PAUSED",
+            };
+            let requestors: Vec<&str> = suite.requestors.iter().map(|id| id.as_str()).collect();
+            let (rsid, requestors) = (suite.rsid.as_str(), requestors.join(" "));
+            suite_row(&mut table, [rsid, state, &requestors], &suite.days, &suite.total);
+        }
+        for unmapped in &self.unmapped {
+            let requestor = unmapped.requestor_id.as_str();
+            suite_row(&mut table, ["-", "NO SUITE", requestor], &unmapped.days, &unmapped.total);
+        }
+        if self.suites.is_empty() && self.unmapped.is_empty() {
+            return Ok(());
+        }
+        write!(out, "\n{table}")
+    }
+
+    fn write_days(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_suites = self.suites.iter().map(|suite| (suite.rsid.as_str(), &suite.days));
+        let of_none = self.unmapped.iter().map(|unmapped| (unmapped.requestor_id.as_str(), &unmapped.days));
+        let parts: Vec<(&str, &Vec<DayPlan>)> = of_suites.chain(of_none).collect();
+        let is_by_day = parts.iter().map(|(_, days)| days.len()).sum::<usize>() <= DAY_ROWS_MAX;
+        let period = if is_by_day { "day (UTC)" } else { "month (UTC)" };
+        let mut table = Table::new(&[
+            "suite or requestor",
+            period,
+            "events",
+            "units",
+            "hits",
+            "visitors",
+            "duplicates",
+            "conflicts",
+            "dead",
+        ]);
+        for (name, days) in &parts {
+            for (period, counts) in periods(days, is_by_day) {
+                let visitors = if is_by_day { counts.visitors.to_string() } else { "-".to_owned() };
+                table.row(&[
+                    name,
+                    &period,
+                    &counts.events,
+                    &counts.units,
+                    &counts.hits,
+                    &visitors,
+                    &duplicates(&counts),
+                    &counts.conflicts,
+                    &counts.dead,
+                ]);
+            }
+        }
+        if parts.is_empty() { Ok(()) } else { write!(out, "\n{table}") }
+    }
+
+    fn write_warnings(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let warnings = self.warnings.iter().map(|warning| ("warning", warning.to_string()));
+        let of_inputs = self.input_warnings.iter().map(|warning| ("input", warning.to_string()));
+        let failures = self.failures.iter().map(|failure| ("error", failure.to_string()));
+        let all: Vec<_> = of_inputs.chain(failures).chain(warnings).collect();
+        if !all.is_empty() {
+            writeln!(out)?;
+        }
+        all.iter().try_for_each(|(kind, text)| writeln!(out, "{kind}: {text}"))
+    }
+}
+
+fn suite_row(table: &mut Table, names: [&str; 3], days: &[DayPlan], total: &Counts) {
+    let day = |day: Option<&DayPlan>| day.map_or(String::new(), |day| day.day.to_string());
+    table.row(&[
+        &names[0],
+        &names[1],
+        &names[2],
+        &day(days.first()),
+        &day(days.last()),
+        &total.events,
+        &total.hits,
+        &total.visitors,
+        &duplicates(total),
+        &total.dead,
+    ]);
+}
+
+fn duplicates(counts: &Counts) -> u64 {
+    counts.duplicates_in_buffer + counts.duplicates_in_inputs
+}
+
+/// The days, or the months that they are in.
+fn periods(days: &[DayPlan], is_by_day: bool) -> BTreeMap<String, Counts> {
+    let mut periods: BTreeMap<String, Counts> = BTreeMap::new();
+    for day in days {
+        let mut name = day.day.to_string();
+        if !is_by_day {
+            name.truncate("2026-11".len());
+        }
+        *periods.entry(name).or_default() += day.counts;
+    }
+    periods
+}
+
+fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let DiaRoute { requests, bytes, seconds, hosts } = route;
+    let (bytes, time) = (size(*bytes), duration(*seconds));
+    writeln!(out, "\nby DIA       {requests} requests, {bytes} of documents, {time}")?;
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["host", "requests", "documents", "hits/s", "time", "limited by"]);
+    for host in hosts {
+        let limit = match &host.limited_by {
+            Limit::Lanes => "the lanes".to_owned(),
+            Limit::HostRate => "the rate of the backfill".to_owned(),
+            Limit::SuiteRate(rsid) => format!("the rate of suite {rsid}"),
+            Limit::Visitor(rsid) => format!("one visitor of suite {rsid}"),
+        };
+        let rate = host.hits_per_second.round() as u64;
+        let (bytes, time) = (size(host.bytes), duration(host.seconds));
+        table.row(&[&host.host, &host.requests, &bytes, &rate, &time, &limit]);
+    }
+    write!(out, "{table}")
+}
+
+fn write_bulk(route: &BulkRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let BulkRoute { rows, files, raw_bytes, compressed_bytes, compression_ratio, .. } = route;
+    writeln!(out, "by bulk      {rows} rows in {files} files, {}", duration(route.seconds))?;
+    if *rows == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "  {} of CSV, about {} as gzip ({:.1} % on the first {} rows); visitor groups: {}, fixed once it starts",
+        size(*raw_bytes),
+        size(*compressed_bytes),
+        compression_ratio * 100.0,
+        route.sampled_rows,
+        route.visitor_groups
+    )
+}
+
+/// Bytes as people say them, in decimal units as Adobe's limits are.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// Seconds as people say them, by their two largest units.
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_read_as_people_say_them() {
+        for (bytes, said) in
+            [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (100_000_000, "100.0 MB")]
+        {
+            assert_eq!(size(bytes), said);
+        }
+        for (seconds, said) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (7_380, "2 h 3 min"), (183_600, "2 d 3 h")]
+        {
+            assert_eq!(duration(seconds), said);
+        }
+    }
+}
