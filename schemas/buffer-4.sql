@@ -42,7 +42,8 @@ CREATE TABLE bulk_files (
     state         TEXT NOT NULL CHECK (state IN ('written', 'sent', 'stuck', 'received', 'done')),
     sent_at       INTEGER,                                     -- when its upload last began
     invalid_rows  INTEGER NOT NULL DEFAULT 0,                  -- rows that Adobe refused
-    unnamed_rows  INTEGER NOT NULL DEFAULT 0                   -- those of them that nobody can name
+    unnamed_rows  INTEGER NOT NULL DEFAULT 0,                  -- those of them that nobody can name
+    is_looked_up  INTEGER NOT NULL DEFAULT 0                   -- 1: only a look-up says that it is in, and nobody which rows are
 ) STRICT;
 
 CREATE INDEX bulk_files_of_groups ON bulk_files (visitor_group, sent_at);

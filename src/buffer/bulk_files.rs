@@ -77,6 +77,19 @@ pub enum BulkFileState {
     Received,
 }
 
+/// What the answer to a file says: it is in, save some rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The rows that were refused, as far as they are named.
+    pub refused: Vec<RefusedRow>,
+    /// How many more were.
+    pub unnamed: u64,
+    /// Whether a person has to decide about those.
+    pub is_stuck: bool,
+    /// Whether only a look-up says that it is in: then nobody knows whether rows were refused.
+    pub is_looked_up: bool,
+}
+
 /// A row that Adobe refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
@@ -134,16 +147,10 @@ impl Buffer {
         })
     }
 
-    /// Records the answer to a file: its rows are in, save those that were refused, of which some cannot be named. It is stuck
-    /// where a person has to decide about them.
-    pub fn file_received(
-        &self,
-        file: BulkFileId,
-        refused: Vec<RefusedRow>,
-        unnamed: u64,
-        is_stuck: bool,
-    ) -> Result<(), BufferError> {
+    /// Records the answer to a file.
+    pub fn file_received(&self, file: BulkFileId, received: Received) -> Result<(), BufferError> {
         self.call(move |connection| {
+            let Received { refused, unnamed, is_stuck, is_looked_up } = received;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for refused in &refused {
                 transaction
@@ -153,12 +160,13 @@ impl Buffer {
                     .execute((file.0, refused.row as i64, refused.reason.code()))?;
             }
             transaction.execute(
-                "UPDATE bulk_files SET state = ?2, invalid_rows = ?3, unnamed_rows = ?4 WHERE file = ?1",
+                "UPDATE bulk_files SET state = ?2, invalid_rows = ?3, unnamed_rows = ?4, is_looked_up = ?5 WHERE file = ?1",
                 (
                     file.0,
                     if is_stuck { "stuck" } else { "received" },
                     refused.len() as i64 + unnamed as i64,
                     unnamed as i64,
+                    is_looked_up,
                 ),
             )?;
             Ok(transaction.commit()?)

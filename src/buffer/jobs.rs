@@ -97,6 +97,12 @@ pub struct JobCounts {
     pub held: u64,
     /// Those that a person decided against.
     pub discarded: u64,
+    /// Its files that are settled.
+    pub files: u64,
+    /// Rows of those of which only a look-up says that they are in: whether Adobe refused some of them, nobody knows.
+    pub looked_up_rows: u64,
+    /// Rows that Adobe refused without naming them, and that count as delivered because a person said so.
+    pub unnamed_rows: u64,
 }
 
 impl Buffer {
@@ -270,7 +276,25 @@ impl Buffer {
         let (dead, held, discarded) = (of("dead_letters")?, of("held")?, of("discarded")?);
         // What retention has deleted was delivered, or discarded long ago; erased events are gone from both sides.
         let delivered = events.saturating_sub(pending + dead + held + discarded);
-        Ok(JobCounts { events, pending, in_files, delivered, dead, held, discarded })
+        let files = count("SELECT count(*) FROM bulk_files WHERE job = ?1 AND state = 'done'")?;
+        let looked_up_rows = count(
+            "SELECT CAST(total(rows) AS INTEGER) FROM bulk_files WHERE job = ?1 AND state = 'done' AND is_looked_up = 1",
+        )?;
+        let unnamed_rows = count(
+            "SELECT CAST(total(unnamed_rows) AS INTEGER) FROM bulk_files WHERE job = ?1 AND state = 'done'",
+        )?;
+        Ok(JobCounts {
+            events,
+            pending,
+            in_files,
+            delivered,
+            dead,
+            held,
+            discarded,
+            files,
+            looked_up_rows,
+            unnamed_rows,
+        })
     }
 
     /// Gives a backfill the live events of a span that wait, save those with attempts of unknown outcome. Nobody drains

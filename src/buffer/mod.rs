@@ -41,7 +41,7 @@ use crate::event::Instant;
 use crate::job::JobName;
 use crate::suite::Rsid;
 
-pub use bulk_files::{BulkFile, BulkFileId, BulkFileState, FiledEvent, NewBulkFile, RefusedRow};
+pub use bulk_files::{BulkFile, BulkFileId, BulkFileState, FiledEvent, NewBulkFile, Received, RefusedRow};
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
 pub use erasure::{Forget, Forgotten};
 pub use events::{

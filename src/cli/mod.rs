@@ -8,7 +8,6 @@
 
 mod args;
 mod backfill;
-mod backfill_plan;
 mod backup;
 mod dead_letter;
 mod demo;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 42] = [
     &[],
     &["demo"],
     &["init"],
@@ -27,6 +27,14 @@ const COMMANDS: [&[&str]; 34] = [
     &["pull", "esm"],
     &["drain"],
     &["run"],
+    &["backfill"],
+    &["backfill", "plan"],
+    &["backfill", "run"],
+    &["backfill", "status"],
+    &["backfill", "pause"],
+    &["backfill", "resume"],
+    &["backfill", "cancel"],
+    &["backfill", "export"],
     &["explain"],
     &["status"],
     &["dead-letter"],

@@ -13,7 +13,9 @@ use super::files::failed;
 use super::pace::Pace;
 use super::{BulkLimits, BulkWay, Tally};
 use crate::backfill::BackfillError;
-use crate::buffer::{Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, RefusedRow, RunId};
+use crate::buffer::{
+    Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, Received, RefusedRow, RunId,
+};
 use crate::collection::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 use crate::delivery::DeadReason;
 use crate::drain::{Stop, StopReason};
@@ -80,64 +82,39 @@ impl Group {
         let mut backoff = self.shared.limits.backoff_base;
         loop {
             let answer = match known {
-                Known::Nothing | Known::NotReceived => {
-                    if self.shared.waits_until(self.next_at).await {
-                        return Ok(Next::Ends);
-                    }
-                    if known == Known::Nothing {
-                        match self.shared.validated(&upload, file.file.rows).await? {
-                            First::Goes => {}
-                            First::TooLarge => return self.too_large(file),
-                            First::Ends => return Ok(Next::Ends),
-                        }
-                    }
-                    self.shared.pace.turn().await;
-                    if self.shared.stop.requested().is_some() {
-                        return Ok(Next::Ends);
-                    }
-                    self.shared.buffer.file_sent(file.id)?;
-                    let answer = tokio::select! {
-                        answer = self.shared.client.upload(&upload) => answer,
-                        // Its answer is looked up by whoever goes on.
-                        () = self.shared.grace_is_over() => return Ok(Next::Ends),
-                    };
-                    // From the answer on, because nobody knows when it arrived.
-                    self.next_at = Instant::now() + self.shared.pace.gap(file.file.rows);
-                    tracing::debug!(
-                        key = upload.key,
-                        group = upload.visitor_group,
-                        ?answer,
-                        "a file was uploaded"
-                    );
-                    answer
+                Known::Nothing | Known::NotReceived => self.attempt(file, &upload, known).await?,
+                Known::Sent => {
+                    Some(Uploaded::Unknown("a process before ended without its answer".to_owned()))
                 }
-                Known::Sent => Uploaded::Unknown("a process before ended without its answer".to_owned()),
             };
             match answer {
-                Uploaded::Received { rows, invalid_rows, named, log } => {
-                    return self.received(file, rows, invalid_rows, named, &log);
+                None => return Ok(Next::Ends),
+                Some(Uploaded::Received { rows, invalid_rows, named, log }) => {
+                    let answer = Answer { rows, invalid_rows, named, log, is_looked_up: false };
+                    return self.received(file, answer);
                 }
-                Uploaded::Unknown(why) => {
+                Some(Uploaded::Unknown(why)) => {
                     tracing::warn!(
                         key = upload.key,
                         why,
-                        "it is not known whether a file is in; its key is looked up"
+                        "nobody knows whether a file is in; its key is looked up"
                     );
                     match self.shared.looked_up(&upload.key).await? {
                         Some(LookedUp::Received(rows)) => {
-                            return self.received(file, rows, 0, Vec::new(), "");
+                            return self.received(file, Answer::looked_up(rows));
                         }
                         Some(LookedUp::NotFound) => known = Known::NotReceived,
                         None => return Ok(Next::Ends),
                     }
                 }
-                Uploaded::NotReceived { cause, retry_after } => {
+                Some(Uploaded::NotReceived { cause, retry_after }) => {
                     let wait = retry_after.unwrap_or(backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
                     let wait = wait.min(self.shared.limits.backoff_max);
+                    let wait_ms = wait.as_millis() as u64;
                     tracing::warn!(
                         key = upload.key,
                         cause,
-                        wait_ms = wait.as_millis() as u64,
+                        wait_ms,
                         "a file was not received; it goes again"
                     );
                     backoff = (backoff * 2).min(self.shared.limits.backoff_max);
@@ -146,15 +123,14 @@ impl Group {
                     }
                     known = Known::NotReceived;
                 }
-                Uploaded::TooLarge => return self.too_large(file),
-                Uploaded::Rejected(why) => {
+                Some(Uploaded::TooLarge) => return self.too_large(file),
+                Some(Uploaded::Rejected(why)) => {
                     self.shared.buffer.release_file(file.id)?;
-                    return Err(BackfillError::Stuck(format!(
-                        "Adobe rejects the file {:?}, and nothing of it is in: {why}",
-                        file.file.path
-                    )));
+                    let path = &file.file.path;
+                    let what = format!("Adobe rejects the file {path:?}, and nothing of it is in: {why}");
+                    return Err(BackfillError::Stuck(what));
                 }
-                Uploaded::Refused(why) => {
+                Some(Uploaded::Refused(why)) => {
                     self.shared.buffer.release_file(file.id)?;
                     return Err(BackfillError::Stuck(format!("Adobe refuses uploads: {why}")));
                 }
@@ -162,16 +138,43 @@ impl Group {
         }
     }
 
-    /// Records the answer to a file that is in, and settles its rows.
-    fn received(
+    /// Uploads a file once it is its turn; `None` where the leg ends before that, or before the answer.
+    async fn attempt(
         &mut self,
         file: &BulkFile,
-        rows: u64,
-        invalid_rows: u64,
-        named: Vec<(u64, String)>,
-        log: &str,
-    ) -> Result<Next, BackfillError> {
+        upload: &Upload,
+        known: Known,
+    ) -> Result<Option<Uploaded>, BackfillError> {
+        if self.shared.waits_until(self.next_at).await {
+            return Ok(None);
+        }
+        if known == Known::Nothing {
+            match self.shared.validated(upload, file.file.rows).await? {
+                First::Goes => {}
+                First::TooLarge => return Ok(Some(Uploaded::TooLarge)),
+                First::Ends => return Ok(None),
+            }
+        }
+        self.shared.pace.turn().await;
+        if self.shared.stop.requested().is_some() {
+            return Ok(None);
+        }
+        self.shared.buffer.file_sent(file.id)?;
+        let answer = tokio::select! {
+            answer = self.shared.client.upload(upload) => answer,
+            // Its answer is looked up by whoever goes on.
+            () = self.shared.grace_is_over() => return Ok(None),
+        };
+        // From the answer on, because nobody knows when it arrived.
+        self.next_at = Instant::now() + self.shared.pace.gap(file.file.rows);
+        tracing::debug!(key = upload.key, group = upload.visitor_group, ?answer, "a file was uploaded");
+        Ok(Some(answer))
+    }
+
+    /// Records the answer to a file that is in, and settles its rows.
+    fn received(&mut self, file: &BulkFile, answer: Answer) -> Result<Next, BackfillError> {
         let shared = &self.shared;
+        let Answer { rows, invalid_rows, named, log, is_looked_up } = answer;
         if rows != file.file.rows {
             tracing::warn!(
                 key = file.file.key,
@@ -187,9 +190,10 @@ impl Group {
             .collect();
         let unnamed = invalid_rows.saturating_sub(refused.len() as u64);
         let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
-        shared.buffer.file_received(file.id, refused, unnamed, is_stuck)?;
+        let received = Received { refused, unnamed, is_stuck, is_looked_up };
+        shared.buffer.file_received(file.id, received)?;
         if is_stuck {
-            return Err(unnamed_rows(file, unnamed, log));
+            return Err(unnamed_rows(file, unnamed, &log));
         }
         let (delivered, dead) = settle(shared, file)?;
         self.tally.files += 1;
@@ -214,6 +218,22 @@ impl Group {
         remove(&file.file.path)?;
         shared.stop.request(StopReason::GiveWay);
         Ok(Next::Ends)
+    }
+}
+
+/// What is known of a file that is in.
+struct Answer {
+    rows: u64,
+    invalid_rows: u64,
+    named: Vec<(u64, String)>,
+    log: String,
+    /// Whether only a look-up says so: whether rows were refused is then unknown for good.
+    is_looked_up: bool,
+}
+
+impl Answer {
+    fn looked_up(rows: u64) -> Answer {
+        Answer { rows, invalid_rows: 0, named: Vec::new(), log: String::new(), is_looked_up: true }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::table::Table;
+use super::super::table::Table;
 use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan};
 use crate::suite::SuiteState;
 

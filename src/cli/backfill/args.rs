@@ -1,0 +1,214 @@
+//! What `backfill` can be told.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::super::failure::CliError;
+use super::super::ingest::FormatArg;
+use crate::buffer::{JobSettings, JobSource};
+use crate::event::Instant;
+use crate::ingest::FormatChoice;
+use crate::job::{Hours, JobError, JobName, JobRoute};
+
+/// Takes history in and sends it beside live traffic, which always goes first.
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum Command {
+    Plan(PlanArgs),
+    Run(RunArgs),
+    Status(StatusArgs),
+    /// Stops a running backfill until it is resumed.
+    ///
+    /// What is in flight is finished and recorded; its events wait, and no live drain sends them.
+    Pause(NameArgs),
+    Resume(ResumeArgs),
+    /// Decides against what is left of a backfill; `resume` takes that back.
+    ///
+    /// Its events that surely were not sent are discarded. Those that may have been counted keep waiting.
+    Cancel(NameArgs),
+    Export(ExportArgs),
+}
+
+/// Reads everything once, stores no event, and says what a backfill would do.
+///
+/// Per report suite and day: events, hits, visitors, duplicates; by each route: requests or files, bytes, how long; and what to
+/// know before. The name keeps the inputs for `backfill run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0  done
+  1  an input cannot be read to its end; what stands before the break is in the plan
+  3  lines are rejected, or in conflict
+
+Examples:
+  passbridge backfill plan y2025 archive/2025-*.ndjson.gz
+  passbridge backfill plan parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
+  passbridge backfill run y2025")]
+pub(in crate::cli) struct PlanArgs {
+    /// What it is called: up to 64 letters, digits and any of - _ . in between
+    pub(super) name: JobName,
+    #[command(flatten)]
+    pub(super) inputs: InputArgs,
+    #[command(flatten)]
+    pub(super) way: WayArgs,
+}
+
+/// Loads the inputs of a backfill and sends their events, until that is done.
+///
+/// Events that the buffer has seen before are duplicates, and are not sent again. Nothing is sent before every input is in the
+/// buffer, so that each visitor's events go in the order of time. Whatever ends it, `backfill resume` goes on where it was.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+   0  done
+   1  an input cannot be read, or Adobe refuses the files: mend it, then resume
+   3  done, and events of it are dead or held, or lines were rejected or in conflict
+   4  stopped or paused with events pending that could have gone (wins over 3)
+  75  another backfill is running
+
+Examples:
+  passbridge backfill run y2025 archive/2025-*.ndjson.gz
+  passbridge backfill run y2025 --via bulk --rate 4000 --window 22:00-06:00 archive/*.csv
+  passbridge backfill run parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z")]
+pub(in crate::cli) struct RunArgs {
+    /// What it is called: up to 64 letters, digits and any of - _ . in between
+    pub(super) name: JobName,
+    #[command(flatten)]
+    pub(super) inputs: InputArgs,
+    #[command(flatten)]
+    pub(super) way: WayArgs,
+}
+
+/// Goes on with a backfill that was stopped, paused or cancelled; options replace those that it had.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ResumeArgs {
+    /// Which.
+    pub(super) name: JobName,
+    #[command(flatten)]
+    pub(super) way: WayArgs,
+    /// Count rows as delivered that Adobe refused without naming them in its log.
+    #[arg(long)]
+    pub(super) accept_unnamed: bool,
+}
+
+/// Where the events come from.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct InputArgs {
+    /// Files of any format that `ingest` reads, plain or compressed.
+    #[arg(value_name = "FILE")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// The format of the files.
+    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
+    pub(super) format: FormatArg,
+    /// Take events that wait in the buffer and happened at or after this instant.
+    #[arg(long, value_name = "INSTANT", requires = "to", value_parser = instant)]
+    pub(super) from: Option<Instant>,
+    /// The same, before this instant.
+    #[arg(long, value_name = "INSTANT", requires = "from", value_parser = instant)]
+    pub(super) to: Option<Instant>,
+}
+
+/// How it goes.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct WayArgs {
+    /// One hit a request, or files of the Bulk Data Insertion API.
+    #[arg(long, value_enum)]
+    via: Option<RouteArg>,
+    /// Hits a second for each collection host, or rows a second by bulk.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` lifts them.
+    #[arg(long, value_name = "HOURS", value_parser = window)]
+    window: Option<Window>,
+    /// Keep the files of the bulk route once their answers are recorded.
+    #[arg(long)]
+    pub(super) keep_files: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RouteArg {
+    /// The Data Insertion API, as live events go.
+    Dia,
+    /// The Bulk Data Insertion API.
+    Bulk,
+}
+
+/// Hours, or none.
+#[derive(Debug, Clone, Copy)]
+struct Window(Option<Hours>);
+
+fn window(text: &str) -> Result<Window, String> {
+    if text == "always" {
+        return Ok(Window(None));
+    }
+    text.parse().map(|hours| Window(Some(hours))).map_err(|error: JobError| error.to_string())
+}
+
+fn instant(text: &str) -> Result<Instant, String> {
+    text.parse()
+}
+
+/// Which backfill.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct NameArgs {
+    /// Its name.
+    pub(super) name: JobName,
+}
+
+/// Shows one backfill, or all of them.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct StatusArgs {
+    /// Which; all of them without.
+    pub(super) name: Option<JobName>,
+}
+
+/// Writes the files of the bulk route for what is left of a backfill, and sends nothing.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ExportArgs {
+    /// Which.
+    pub(super) name: JobName,
+    /// The folder for the files.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+}
+
+impl WayArgs {
+    /// The settings of a job, with what was given here over them.
+    pub(super) fn over(&self, before: JobSettings) -> JobSettings {
+        JobSettings {
+            route: match self.via {
+                None => before.route,
+                Some(RouteArg::Dia) => JobRoute::Dia,
+                Some(RouteArg::Bulk) => JobRoute::Bulk,
+            },
+            rate: self.rate.or(before.rate),
+            hours: self.window.map_or(before.hours, |window| window.0),
+        }
+    }
+}
+
+impl InputArgs {
+    pub(super) fn sources(&self) -> Result<Vec<JobSource>, CliError> {
+        let format = match self.format.choice() {
+            FormatChoice::Auto => None,
+            FormatChoice::Is(format) => Some(format.name().to_owned()),
+        };
+        let file = |path: &PathBuf| {
+            let path = std::path::absolute(path)
+                .and_then(std::fs::canonicalize)
+                .map_err(|source| CliError::File { verb: "read", path: path.clone(), source })?;
+            if path.to_str().is_none() {
+                return Err(CliError::Refused {
+                    what: format!("the path {path:?} is no text"),
+                    advice: "give the file a name in UTF-8".to_owned(),
+                });
+            }
+            Ok(JobSource::File { path, format: format.clone() })
+        };
+        let mut sources: Vec<JobSource> = self.inputs.iter().map(file).collect::<Result<_, _>>()?;
+        if let (Some(from), Some(to)) = (self.from, self.to) {
+            sources.push(JobSource::Buffered { from, to });
+        }
+        Ok(sources)
+    }
+}

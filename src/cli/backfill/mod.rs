@@ -1,0 +1,308 @@
+//! `backfill`: history, loaded and sent below live traffic.
+
+mod args;
+mod plan;
+mod report;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+pub(super) use args::Command;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::hint;
+use super::output::{self, Form};
+use super::pass;
+use super::progress::{BackfillProgress, PlanProgress};
+use super::settings::Settings;
+use super::signals;
+use crate::backfill::{self, BackfillOptions, BulkLimits, BulkWay, Rates};
+use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
+use crate::collection::{BulkClient, BulkOptions, Collection, ImsOptions};
+use crate::config::Zone;
+use crate::drain::Stop;
+use crate::ingest::{FormatChoice, InputPath};
+use crate::job::{JobName, JobState};
+use args::{PlanArgs, ResumeArgs, RunArgs, StatusArgs, WayArgs};
+use report::{ChangeReport, RunReport, Shown, StatusReport};
+
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+    match command {
+        Command::Plan(args) => plan(args, &buffer, &settings, context),
+        Command::Run(args) => {
+            begin(args, &buffer)?;
+            go(&args.name, &args.way, false, &buffer, &settings, context)
+        }
+        Command::Resume(args) => {
+            resume(args, &buffer)?;
+            go(&args.name, &args.way, args.accept_unnamed, &buffer, &settings, context)
+        }
+        Command::Status(args) => status(args, &buffer, context),
+        Command::Pause(args) => pause(&args.name, &buffer, context),
+        Command::Cancel(args) => cancel(&args.name, &buffer, context),
+        Command::Export(args) => {
+            let job = buffer.job(&args.name)?;
+            let way = bulk_way(&settings, false, false)?;
+            let report = backfill::export(&buffer, &job, &way, &args.folder)?;
+            context.form.report(&report)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
+fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+    let sources = args.inputs.sources()?;
+    if sources.is_empty() {
+        return Err(CliError::Refused {
+            what: "there is nothing to plan".to_owned(),
+            advice: format!("name files, or --from and --to: passbridge backfill plan {} FILE...", args.name),
+        });
+    }
+    match buffer.job(&args.name) {
+        Err(BufferError::UnknownJob(_)) => {}
+        Err(error) => return Err(error.into()),
+        Ok(job) if job.state == JobState::Planned => {}
+        Ok(job) => {
+            return Err(CliError::Refused {
+                what: format!("there is a backfill {} already, and it is {}", args.name, job.state.name()),
+                advice: "choose another name for the new one".to_owned(),
+            });
+        }
+    }
+    let job = args.way.over(JobSettings::default());
+    let rates =
+        Rates::of(&settings.config.delivery, &settings.config.bulk, job.rate.and_then(NonZeroU32::new));
+    let plan = match (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
+        (Some(from), Some(to), []) => backfill::plan_buffered(buffer, from, to, &rates)?,
+        (Some(_), ..) => {
+            return Err(CliError::Refused {
+                what: "files and a span of the buffer cannot be planned together".to_owned(),
+                advice: "plan them as two backfills".to_owned(),
+            });
+        }
+        (None, _, files) => {
+            let mut options = super::ingest::options(settings, args.inputs.format.choice(), &context.clock);
+            options.secret = settings.source_secret()?;
+            options.service_keys = settings.service_keys()?;
+            let inputs: Vec<InputPath> = files.iter().map(InputPath::new).collect();
+            let mut progress = PlanProgress::new();
+            let plan = backfill::plan(buffer, &inputs, &options, &rates, &mut progress);
+            progress.finish();
+            plan?
+        }
+    };
+    buffer.forget_planned_job(&args.name)?;
+    buffer.create_job(&args.name, job, sources)?;
+    context.form.report(&plan)?;
+    if context.form == Form::Text {
+        output::note(format_args!(
+            "to run it: {}",
+            hint::complete(&format!("passbridge backfill run {}", args.name))
+        ));
+    }
+    Ok(match (plan.failures.is_empty(), plan.rejected + plan.total.conflicts) {
+        (false, _) => Exit::Failed,
+        (true, 0) => Exit::Done,
+        (true, _) => Exit::Unclean,
+    })
+}
+
+/// Makes a planned or new job a running one.
+fn begin(args: &RunArgs, buffer: &Buffer) -> Result<(), CliError> {
+    let sources = args.inputs.sources()?;
+    let job = match buffer.job(&args.name) {
+        Ok(job) => job,
+        Err(BufferError::UnknownJob(_)) if sources.is_empty() => {
+            return Err(CliError::Refused {
+                what: format!("there is no plan of {}, and no input is named", args.name),
+                advice: format!("passbridge backfill run {} FILE...", args.name),
+            });
+        }
+        Err(BufferError::UnknownJob(_)) => {
+            buffer.create_job(&args.name, args.way.over(JobSettings::default()), sources)?;
+            let job = buffer.job(&args.name)?;
+            return Ok(buffer.set_job_state(job.key, JobState::Running)?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match job.state {
+        JobState::Planned if sources.is_empty() => {
+            buffer.set_job_settings(job.key, args.way.over(job.settings))?;
+            Ok(buffer.set_job_state(job.key, JobState::Running)?)
+        }
+        JobState::Planned => Err(CliError::Refused {
+            what: format!("backfill {} is planned with its inputs already", args.name),
+            advice: format!(
+                "run it without inputs, or plan it anew: passbridge backfill plan {} FILE...",
+                args.name
+            ),
+        }),
+        state => Err(CliError::Refused {
+            what: format!("there is a backfill {} already, and it is {}", args.name, state.name()),
+            advice: format!("passbridge backfill resume {0}; or choose another name", args.name),
+        }),
+    }
+}
+
+/// Makes a stopped, paused, cancelled or finished job a running one.
+fn resume(args: &ResumeArgs, buffer: &Buffer) -> Result<(), CliError> {
+    let lock = buffer.lock_backfill()?;
+    let job = buffer.job(&args.name)?;
+    if job.state == JobState::Planned {
+        return Err(CliError::Refused {
+            what: format!("backfill {} was never run", args.name),
+            advice: format!("passbridge backfill run {}", args.name),
+        });
+    }
+    if job.state == JobState::Cancelled {
+        buffer.restore_job(job.key)?;
+    }
+    buffer.set_job_settings(job.key, args.way.over(job.settings))?;
+    buffer.set_job_state(job.key, JobState::Running)?;
+    drop(lock);
+    Ok(())
+}
+
+fn go(
+    name: &JobName,
+    way: &WayArgs,
+    accepts_unnamed: bool,
+    buffer: &Arc<Buffer>,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let job = buffer.job(name)?;
+    let bulk = bulk_way(settings, way.keep_files, accepts_unnamed)?;
+    let mut ingest = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
+    ingest.secret = settings.source_secret()?;
+    ingest.service_keys = settings.service_keys()?;
+    let mut collection = pass::collection_options(&settings.config.delivery);
+    let rate = job.settings.rate.and_then(NonZeroU32::new);
+    // The slower of both.
+    collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
+    let options = BackfillOptions {
+        ingest,
+        drain: pass::drain_options(&settings.config.delivery, context),
+        collection: Collection::new(collection)?,
+        bulk,
+        zone: zone(settings),
+    };
+    let stop = Stop::default();
+    let mut progress = BackfillProgress::new(buffer, job.key, context.form);
+    // Loading blocks its thread; signals are heard by another.
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CliError::Start)?;
+    let report = runtime.block_on(async {
+        signals::listen(stop.clone())?;
+        let report = backfill::run(buffer, name, &options, stop, &mut progress).await;
+        progress.finish();
+        Ok::<_, CliError>(report?)
+    });
+    // A thread that still reads standard input or a slow disk is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let report = RunReport { report: report? };
+    context.form.report(&report)?;
+    Ok(report.exit())
+}
+
+fn zone(settings: &Settings) -> Zone {
+    let name = settings.config.schedule.timezone.clone();
+    // The timetable was made of the same name.
+    Zone::try_from(name).unwrap_or(Zone(chrono_tz::UTC))
+}
+
+fn bulk_way(settings: &Settings, keeps_files: bool, accepts_unnamed: bool) -> Result<BulkWay, CliError> {
+    let config = &settings.config.bulk;
+    let client = match (config.client_id.as_str(), settings.bulk_secret()?) {
+        ("", _) | (_, None) => None,
+        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(BulkOptions {
+            url: config.url.clone(),
+            ims: ImsOptions {
+                url: config.ims_url.clone(),
+                client_id: client_id.to_owned(),
+                client_secret,
+                scopes: config.scopes.clone(),
+            },
+            request_timeout: Duration::from_secs(config.request_timeout_seconds),
+        })?)),
+    };
+    Ok(BulkWay {
+        client,
+        limits: BulkLimits::of(config),
+        rate: NonZeroU32::new(config.rate).unwrap_or(NonZeroU32::MIN),
+        dir: config.dir.clone(),
+        company: config.company.clone(),
+        user_agent: config.user_agent.clone(),
+        keeps_files,
+        accepts_unnamed,
+    })
+}
+
+fn status(args: &StatusArgs, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
+    let jobs = match &args.name {
+        Some(name) => vec![buffer.job(name)?],
+        None => buffer.jobs()?,
+    };
+    let is_running = matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)));
+    let show = |job: JobRecord| -> Result<Shown, BufferError> {
+        Ok(Shown {
+            counts: buffer.job_counts(job.key)?,
+            inputs: buffer.job_input_counts(job.key)?,
+            is_at_work: is_running && job.state == JobState::Running,
+            job,
+        })
+    };
+    let backfills = jobs.into_iter().map(show).collect::<Result<_, _>>()?;
+    context.form.report(&StatusReport { backfills })?;
+    Ok(Exit::Done)
+}
+
+fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
+    let job = buffer.job(name)?;
+    if job.state != JobState::Running {
+        return Err(CliError::Refused {
+            what: format!("backfill {name} is {}, so there is nothing to pause", job.state.name()),
+            advice: "see all of them: passbridge backfill status".to_owned(),
+        });
+    }
+    buffer.set_job_state(job.key, JobState::Paused)?;
+    context.form.report(&ChangeReport { name: name.clone(), state: JobState::Paused.name(), events: 0 })?;
+    Ok(Exit::Done)
+}
+
+fn cancel(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
+    let job = buffer.job(name)?;
+    if job.state == JobState::Planned {
+        buffer.forget_planned_job(name)?;
+    } else {
+        buffer.set_job_state(job.key, JobState::Cancelled)?;
+    }
+    let lock = lock_once_free(buffer)?;
+    let events = if job.state == JobState::Planned { 0 } else { buffer.discard_job(job.key)? };
+    drop(lock);
+    context.form.report(&ChangeReport { name: name.clone(), state: JobState::Cancelled.name(), events })?;
+    Ok(Exit::Done)
+}
+
+/// The lock of backfills, once the process that runs the job has seen that it is cancelled.
+fn lock_once_free(buffer: &Buffer) -> Result<BackfillLock, CliError> {
+    /// Longer than a request takes that is in flight.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let since = std::time::Instant::now();
+    loop {
+        match buffer.lock_backfill() {
+            Err(BufferError::Backfilling(_)) if since.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => return Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What `backfill` reports.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::super::exit::Exit;
+use super::super::table::Table;
+use crate::backfill::{BackfillReport, Ending, ExportReport};
+use crate::buffer::{JobCounts, JobRecord};
+use crate::job::{JobName, JobState};
+
+/// One backfill, or several.
+#[derive(Debug, Serialize)]
+pub(super) struct StatusReport {
+    pub(super) backfills: Vec<Shown>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    pub(super) job: JobRecord,
+    #[serde(flatten)]
+    pub(super) counts: JobCounts,
+    /// Whether a process is at it now.
+    pub(super) is_at_work: bool,
+    pub(super) inputs: Vec<serde_json::Value>,
+}
+
+impl fmt::Display for StatusReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.backfills.is_empty() {
+            return writeln!(out, "no backfills");
+        }
+        let mut table = Table::new(&[
+            "backfill",
+            "state",
+            "via",
+            "events",
+            "pending",
+            "in files",
+            "delivered",
+            "dead",
+            "held",
+            "discarded",
+        ]);
+        for Shown { job, counts, is_at_work, .. } in &self.backfills {
+            let state = match (job.state, is_at_work) {
+                (JobState::Running, false) => "stopped",
+                (state, _) => state.name(),
+            };
+            table.row(&[
+                &job.name,
+                &state,
+                &job.settings.route.name(),
+                &counts.events,
+                &counts.pending,
+                &counts.in_files,
+                &counts.delivered,
+                &counts.dead,
+                &counts.held,
+                &counts.discarded,
+            ]);
+        }
+        table.fmt(out)?;
+        for Shown { job, is_at_work, .. } in &self.backfills {
+            if job.state == JobState::Running && !is_at_work {
+                writeln!(out, "  {} is stopped: passbridge backfill resume {}", job.name, job.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a run has come to.
+#[derive(Debug, Serialize)]
+pub(super) struct RunReport {
+    #[serde(flatten)]
+    pub(super) report: BackfillReport,
+}
+
+impl RunReport {
+    fn sum(&self, name: &str) -> u64 {
+        self.report.inputs.iter().filter_map(|input| input["counts"][name].as_u64()).sum()
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        let BackfillReport { counts, ending, .. } = &self.report;
+        let is_unclean = counts.dead + counts.held + self.sum("rejected") + self.sum("conflicts") > 0;
+        match ending {
+            Ending::Done if is_unclean => Exit::Unclean,
+            Ending::Done | Ending::Cancelled => Exit::Done,
+            Ending::Paused | Ending::Stopped | Ending::Suite => Exit::Pending,
+        }
+    }
+}
+
+impl fmt::Display for RunReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BackfillReport { job, counts, inputs, ending, parked } = &self.report;
+        let name = &job.name;
+        let ending = match ending {
+            Ending::Done => "done",
+            Ending::Paused => "paused",
+            Ending::Cancelled => "cancelled",
+            Ending::Stopped => "stopped",
+            Ending::Suite => "stopped: a collection host refuses a suite; see the log",
+        };
+        writeln!(out, "backfill {name}: {ending}")?;
+        if !inputs.is_empty() {
+            let sums = ["read", "stored", "duplicates", "conflicts", "rejected"].map(|sum| self.sum(sum));
+            let [read, _, duplicates, conflicts, rejected] = sums;
+            writeln!(
+                out,
+                "  {} inputs: {read} lines read, {duplicates} duplicates, {conflicts} in conflict, {rejected} rejected",
+                inputs.len()
+            )?;
+        }
+        let JobCounts { events, pending, delivered, dead, held, discarded, .. } = counts;
+        writeln!(
+            out,
+            "  {events} events = {delivered} delivered + {pending} pending + {dead} dead + {held} held + {discarded} discarded"
+        )?;
+        for rejects in inputs.iter().filter_map(|input| input["rejects"].as_str()) {
+            writeln!(out, "  rejected lines: {rejects}")?;
+        }
+        if *parked > 0 {
+            writeln!(
+                out,
+                "  {parked} pending events have no active suite: see passbridge status; then backfill resume {name}"
+            )?;
+        } else if *pending > 0 {
+            writeln!(out, "  to go on: passbridge backfill resume {name}")?;
+        }
+        if counts.looked_up_rows > 0 {
+            writeln!(
+                out,
+                "  {} rows are in files whose answers were lost: Adobe has the files, and says nothing of rows that it refused",
+                counts.looked_up_rows
+            )?;
+        }
+        if counts.unnamed_rows > 0 {
+            writeln!(
+                out,
+                "  {} of the delivered rows were refused by Adobe, which did not name them",
+                counts.unnamed_rows
+            )?;
+        }
+        if *dead > 0 {
+            writeln!(out, "  dead: passbridge dead-letter list")?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a job without running it.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangeReport {
+    pub(super) name: JobName,
+    pub(super) state: &'static str,
+    /// Events that it moved.
+    pub(super) events: u64,
+}
+
+impl fmt::Display for ChangeReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChangeReport { name, state, events } = self;
+        match *state {
+            "cancelled" => writeln!(
+                out,
+                "backfill {name} is cancelled: {events} events are discarded; backfill resume {name} brings them back"
+            ),
+            _ => writeln!(out, "backfill {name} is {state}"),
+        }
+    }
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExportReport { folder, files, rows, unsendable } = self;
+        writeln!(out, "{rows} rows in {} files in {}; nothing was sent", files.len(), folder.display())?;
+        if *unsendable > 0 {
+            writeln!(out, "  {unsendable} events cannot be sent: a run would make them dead letters")?;
+        }
+        Ok(())
+    }
+}
