@@ -10,8 +10,9 @@ use super::args::duration;
 use super::exit::Exit;
 use super::failure::CliError;
 use super::table::Table;
-use crate::buffer::{Amount, Discrepancy, DoubtedEvent, RunRecord, Status};
+use crate::buffer::{Amount, Buffer, BufferError, Discrepancy, DoubtedEvent, RunRecord, Status};
 use crate::event::Instant;
+use crate::job::{JobName, JobState};
 
 /// Shows where every event is: backlog, accounting, last runs, what is dead, held or parked.
 ///
@@ -44,6 +45,8 @@ pub(super) struct Args {
 struct StatusReport {
     #[serde(flatten)]
     status: Status,
+    /// The backfills that have events waiting: no drain sends those.
+    backfills: Vec<BackfillStatus>,
     /// When the last drain ended that was not cut off.
     last_completed_at: Option<Instant>,
     /// With `--max-age`: what is older.
@@ -57,6 +60,25 @@ struct StatusReport {
     doubted: Option<Vec<DoubtedEvent>>,
 }
 
+/// A backfill with events that wait.
+#[derive(Debug, Serialize)]
+struct BackfillStatus {
+    name: JobName,
+    state: JobState,
+    pending: u64,
+}
+
+fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
+    let mut found = Vec::new();
+    for job in buffer.jobs()? {
+        let pending = buffer.job_counts(job.key)?.pending;
+        if pending > 0 {
+            found.push(BackfillStatus { name: job.name, state: job.state, pending });
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let buffer = context.buffer()?;
     let status = buffer.status()?;
@@ -65,6 +87,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         overdue: args.max_age.map(|age| overdue(&status, last_completed_at, context.clock.now(), age)),
         discrepancies: args.verify.then(|| buffer.verify()).transpose()?,
         doubted: args.in_doubt.then(|| buffer.doubted()).transpose()?,
+        backfills: backfills(&buffer)?,
         last_completed_at,
         status,
     };
@@ -115,6 +138,13 @@ impl StatusReport {
         writeln!(out, "pending      {pending}, of which {parked} parked and {in_doubt} in doubt")?;
         if let Some(oldest) = self.status.oldest_sendable_at {
             writeln!(out, "oldest       {oldest} (of those that could go)")?;
+        }
+        for BackfillStatus { name, state, pending } in &self.backfills {
+            writeln!(
+                out,
+                "backfill     {pending} of the pending ones are those of {name}, which is {}",
+                state.name()
+            )?;
         }
         if inbox > 0 {
             writeln!(out, "inbox        {inbox} rows, moved in by the next drain")?;

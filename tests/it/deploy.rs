@@ -125,6 +125,23 @@ fn the_service_of_the_timer_drains_once() {
 }
 
 #[test]
+fn the_unit_of_a_backfill_runs_what_was_planned() {
+    let sandbox = sandbox("");
+    let host = Host::new("").with_events(&sandbox);
+    let text = shipped("passbridge-backfill@.service");
+    let file = host.dir.path().join("history.ndjson");
+    fs::write(&file, lines(8)).expect("a file is written");
+    let plan = text.lines().find_map(|line| line.strip_prefix("#   runuser -u passbridge -- passbridge"));
+    let plan = format!("/usr/local/bin/passbridge{}", plan.expect("a plan"));
+    assert_eq!(host.run(&plan.replace("/srv/archive/*.gz", file.to_str().expect("UTF-8"))).code, 0);
+    let [line] = &unit("passbridge-backfill@.service", "ExecStart")[..] else { panic!("one ExecStart") };
+    let done = host.run(&line.replace("%i", "y2025"));
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(sandbox.accepted_count(), 5, "three of the eight wait for a live drain");
+    assert_eq!(unit("passbridge-backfill@.service", "SuccessExitStatus"), ["3 4"]);
+}
+
+#[test]
 fn the_cron_file_drains_and_its_monitor_speaks_only_when_events_wait() {
     let sandbox = sandbox("");
     let host = Host::new("").with_events(&sandbox);

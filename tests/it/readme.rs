@@ -10,14 +10,53 @@ use crate::support::sandbox;
 /// Where the README's stand-in listens.
 const URL: &str = "http://127.0.0.1:8080";
 
-/// The commands of the first `sh` block below a heading.
-fn commands_below(heading: &str) -> Vec<String> {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+/// The commands of the first `sh` block below a heading of a page.
+fn commands_of(page: &str, heading: &str) -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("the page");
     let (_, section) = readme.split_once(heading).expect("the heading");
     let (_, block) = section.split_once("```sh\n").expect("a block of commands");
     let (block, _) = block.split_once("```").expect("the end of the block");
     block.lines().map(|line| line.split('#').next().unwrap_or("").trim().to_owned()).collect()
+}
+
+fn commands_below(heading: &str) -> Vec<String> {
+    commands_of("README.md", heading)
+}
+
+#[test]
+fn the_page_of_backfills_leads_to_a_finished_one() {
+    let page = "docs/backfill.md";
+    let sandbox = sandbox("");
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    std::os::unix::fs::symlink(&fixtures, folder.path().join("fixtures")).expect("a link to the fixtures");
+    std::os::unix::fs::symlink(fixtures.join("demo"), folder.path().join("archive")).expect("a link");
+    let run = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[0], "passbridge", "{line}");
+        let mut command = bare_command(folder.path());
+        command.args(&words[1..]);
+        done(command)
+    };
+    for line in [
+        "init",
+        "suite add --requestor REF30 --requestor REF40 --rsid examplersid --event-ids on --collection-url URL",
+    ] {
+        assert_eq!(run(&format!("passbridge {}", line.replace("URL", &sandbox.url()))).code, 0);
+    }
+    for line in commands_of(page, "\n## From a folder of files") {
+        let done = run(&line);
+        assert_eq!(done.code, 0, "{line}: {done:?}");
+    }
+    assert_eq!(sandbox.accepted_count(), 40, "38 events, one of them counts three times");
+    // The others, on a backfill that has nothing left: what they print matters less than that they are commands.
+    for line in commands_of(page, "\n## Beside live traffic") {
+        let done = run(&line.replace("archive/*.ndjson.gz", "archive/ref50.ndjson"));
+        let is_expected = matches!(done.code, 0)
+            || done.err.contains("there is a backfill y2025 already")
+            || done.err.contains("nothing to pause");
+        assert!(is_expected, "{line}: {done:?}");
+    }
 }
 
 #[test]

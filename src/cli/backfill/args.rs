@@ -79,7 +79,7 @@ pub(in crate::cli) struct RunArgs {
     pub(super) way: WayArgs,
 }
 
-/// Goes on with a backfill that was stopped, paused or cancelled; options replace those that it had.
+/// Goes on with a backfill that was planned, stopped, paused or cancelled; options replace those that it had.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ResumeArgs {
     /// Which.

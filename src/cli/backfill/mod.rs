@@ -152,16 +152,10 @@ fn begin(args: &RunArgs, buffer: &Buffer) -> Result<(), CliError> {
     }
 }
 
-/// Makes a stopped, paused, cancelled or finished job a running one.
+/// Makes a planned, stopped, paused, cancelled or finished job a running one.
 fn resume(args: &ResumeArgs, buffer: &Buffer) -> Result<(), CliError> {
     let lock = buffer.lock_backfill()?;
     let job = buffer.job(&args.name)?;
-    if job.state == JobState::Planned {
-        return Err(CliError::Refused {
-            what: format!("backfill {} was never run", args.name),
-            advice: format!("passbridge backfill run {}", args.name),
-        });
-    }
     if job.state == JobState::Cancelled {
         buffer.restore_job(job.key)?;
     }
