@@ -7,15 +7,19 @@ use chrono::Timelike;
 use tokio::time::sleep;
 
 use super::{BackfillError, Ending};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, RequestorKey};
 use crate::clock::Clock;
 use crate::config::Zone;
 use crate::drain::{Stop, StopReason};
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobState};
+use crate::suite::Rsid;
 
 /// How often it is looked: a live drain has the host to itself after this time.
 pub(super) const POLL: Duration = Duration::from_millis(100);
+
+/// Polls until the suites are looked at: the kill switch works within a second.
+const POLLS_A_LOOK: u32 = 10;
 
 /// What the gate says.
 pub(super) enum Passage {
@@ -49,18 +53,26 @@ impl Gate {
         })
     }
 
-    /// Ends a leg once the gate closes, or a stop was asked for.
+    /// Ends a leg once the gate closes, a suite is paused or mapped anew, or a stop was asked for.
     pub(super) async fn watch(self, leg: Stop, stop: Stop) {
-        loop {
+        let routes = self.routes().await;
+        for look in 1_u32.. {
             tokio::select! {
                 reason = stop.wait() => return leg.request(reason),
                 () = sleep(POLL) => {}
             }
             // A buffer that cannot be read fails the leg too, which reports it.
-            if !matches!(self.passage(), Ok(Passage::Open)) {
+            let is_mapped_anew = look.is_multiple_of(POLLS_A_LOOK) && self.routes().await != routes;
+            if is_mapped_anew || !matches!(self.passage(), Ok(Passage::Open)) {
                 return leg.request(StopReason::GiveWay);
             }
         }
+    }
+
+    /// Whose events go where.
+    async fn routes(&self) -> Option<Vec<(Rsid, Vec<RequestorKey>)>> {
+        let routes = self.buffer.routes_now().await.ok()?;
+        Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())
     }
 
     /// The minute of the day on the clock of the schedule.

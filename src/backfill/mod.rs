@@ -152,6 +152,7 @@ pub async fn run(
     if job.state != JobState::Running {
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
+    drain::accept_restored(buffer, options.drain.after_restore)?;
     let ending = match load(buffer, &job, options, &stop, observer).await? {
         Some(ending) => ending,
         None => {

@@ -159,7 +159,8 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(), DrainError> {
+/// Refuses a buffer that is a copy where repeats would count twice, unless that is accepted.
+pub fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(), DrainError> {
     let Some(copied_at) = buffer.copied_at()? else { return Ok(()) };
     // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
     let suites = buffer.suites()?;

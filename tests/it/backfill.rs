@@ -152,6 +152,34 @@ fn history_goes_by_files_and_counts_like_hits() {
 }
 
 #[test]
+fn an_event_that_goes_by_both_routes_counts_once() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 900));
+    assert_eq!(house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]).code, 0);
+    // Another buffer, which knows nothing of the first one.
+    let other = Program::new();
+    other.suite(&house.sandbox.url());
+    assert_eq!(other.run(&["ingest", &file]).code, 0);
+    assert_eq!(other.json(&["drain"]).1["delivered"], 900);
+    assert_eq!((house.sandbox.hits().len(), counted(&house.sandbox)), (1800, 900));
+}
+
+#[test]
+fn a_suite_that_is_paused_gets_no_further_file() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 8000));
+    let mut child = house.start(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert!(house.sandbox.wait_accepted(1, PATIENCE));
+    assert_eq!(house.program.run(&["suite", "pause", RSID]).code, 0);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "what is left is parked");
+    let parked = house.status("h")["pending"].as_u64().expect("a number");
+    assert!(parked > 0 && counted(&house.sandbox) + parked == 8000, "{parked}");
+    assert_eq!(house.program.run(&["suite", "resume", RSID]).code, 0);
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(8000);
+}
+
+#[test]
 fn files_are_counted_once_through_faults_and_kills() {
     let faults = BulkSettings {
         lose_answer: 15.0,

@@ -280,6 +280,7 @@ impl Uploading {
                 Ok(Validated::SomeRows(some, why)) if some < rows => {
                     // They become dead letters once the answer to the file names them.
                     tracing::warn!(why, "Adobe will refuse rows of the first file");
+                    self.buffer.job_is_valid(self.job)?;
                     self.pace.set_valid();
                 }
                 Ok(Validated::TooLarge) => return Ok(First::TooLarge),

@@ -24,7 +24,7 @@ pub struct Rates {
     pub hits_per_second: Option<NonZeroU32>,
     /// Lanes per collection host.
     pub lanes: NonZeroU32,
-    /// How long a request takes. Default [`REQUEST_LATENCY`].
+    /// How long a request takes. Default 100 ms.
     pub request_latency: Duration,
     /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are.
     pub rows_per_second: NonZeroU32,
