@@ -16,6 +16,8 @@ use crate::job::{Hours, JobName, JobState};
 
 /// How often it is looked: a live drain has the host to itself after this time.
 pub(super) const POLL: Duration = Duration::from_millis(100);
+/// Why it waits for a live drain.
+pub(super) const LIVE_FIRST: &str = "a live drain goes first";
 
 /// What the gate says.
 pub(super) enum Passage {
@@ -43,7 +45,7 @@ impl Gate {
             JobState::Cancelled => Passage::Ended(Ending::Cancelled),
             _ => match job.settings.hours.filter(|hours| !hours.contains(self.minute())) {
                 Some(hours) => Passage::Waits(self.outside(hours)),
-                None if self.buffer.is_draining()? => Passage::Waits("a live drain goes first".to_owned()),
+                None if self.buffer.is_draining()? => Passage::Waits(LIVE_FIRST.to_owned()),
                 None => Passage::Open,
             },
         })
