@@ -17,6 +17,8 @@ use crate::suite::Rsid;
 
 /// How often it is looked: a live drain has the host to itself after this time.
 pub(super) const POLL: Duration = Duration::from_millis(100);
+/// Why it waits for a live drain.
+pub(super) const LIVE_FIRST: &str = "a live drain goes first";
 
 /// Polls until the suites are looked at: the kill switch works within a second.
 const POLLS_A_LOOK: u32 = 10;
@@ -47,7 +49,7 @@ impl Gate {
             JobState::Cancelled => Passage::Ended(Ending::Cancelled),
             _ => match job.settings.hours.filter(|hours| !hours.contains(self.minute())) {
                 Some(hours) => Passage::Waits(self.outside(hours)),
-                None if self.buffer.is_draining()? => Passage::Waits("a live drain goes first".to_owned()),
+                None if self.buffer.is_draining()? => Passage::Waits(LIVE_FIRST.to_owned()),
                 None => Passage::Open,
             },
         })

@@ -212,16 +212,16 @@ async fn load_one(
             let format =
                 format.as_deref().and_then(Format::of_name).map_or(FormatChoice::Auto, FormatChoice::Is);
             let ingest = IngestOptions { format, job: job.key, ..options.ingest.clone() };
-            let mut stoppable = Stoppable { observer, stop };
+            let mut yielding = Yielding { observer, buffer, name: &job.name, stop, ended: Ok(None) };
             // Storing blocks, and nothing else is to be done meanwhile.
             let summary = tokio::task::block_in_place(|| {
-                ingest::load(buffer, &[InputPath::new(&path)], &ingest, &mut stoppable)
+                ingest::load(buffer, &[InputPath::new(&path)], &ingest, &mut yielding)
             })?;
             if let Some(failure) = summary.failures.first() {
                 return Err(BackfillError::Input(failure.to_string()));
             }
-            if stop.requested().is_some() {
-                return Ok(Some(Ending::Stopped));
+            if let Some(ending) = yielding.ended? {
+                return Ok(Some(ending));
             }
             for warning in &summary.warnings {
                 tracing::warn!("{warning}");
@@ -236,7 +236,7 @@ async fn load_one(
                 match buffer.lock() {
                     Ok(lock) => break lock,
                     Err(BufferError::Locked(_)) if stop.requested().is_none() => {
-                        observer.waiting("a live drain goes first");
+                        observer.waiting(gate::LIVE_FIRST);
                         sleep(LOCK_POLL).await;
                     }
                     Err(BufferError::Locked(_)) => return Ok(Some(Ending::Stopped)),
@@ -251,19 +251,43 @@ async fn load_one(
     Ok(None)
 }
 
-/// An observer that also tells of the stop.
-struct Stoppable<'a> {
+/// An observer that holds the loading while a live drain runs, and ends it for a stop or a person. Both would write to the
+/// buffer all the time: beside a load that goes on, a drain has a third of its rate.
+struct Yielding<'a> {
     observer: &'a mut (dyn Observer + Send),
+    buffer: &'a Buffer,
+    name: &'a JobName,
     stop: &'a Stop,
+    /// Why it ended before the input did.
+    ended: Result<Option<Ending>, BufferError>,
 }
 
-impl ingest::Observer for Stoppable<'_> {
+impl Yielding<'_> {
+    fn ending(&mut self) -> Result<Option<Ending>, BufferError> {
+        loop {
+            if self.stop.requested().is_some() {
+                return Ok(Some(Ending::Stopped));
+            }
+            match self.buffer.job(self.name)?.state {
+                JobState::Paused => return Ok(Some(Ending::Paused)),
+                JobState::Cancelled => return Ok(Some(Ending::Cancelled)),
+                _ if !self.buffer.is_draining()? => return Ok(None),
+                _ => {}
+            }
+            self.observer.waiting(gate::LIVE_FIRST);
+            std::thread::sleep(gate::POLL);
+        }
+    }
+}
+
+impl ingest::Observer for Yielding<'_> {
     fn progress(&mut self, progress: &ingest::Progress<'_>) {
         self.observer.progress(progress);
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stop.requested().is_some()
+    fn goes_on(&mut self) -> bool {
+        self.ended = self.ending();
+        matches!(self.ended, Ok(None))
     }
 }
 

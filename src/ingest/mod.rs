@@ -98,9 +98,9 @@ pub trait Observer {
     /// A portion of lines was taken in, and is durable.
     fn progress(&mut self, progress: &Progress<'_>);
 
-    /// Whether nothing more shall be taken in.
-    fn is_stopped(&self) -> bool {
-        false
+    /// Whether the next portion is taken in. May wait before it says so.
+    fn goes_on(&mut self) -> bool {
+        true
     }
 }
 
@@ -182,13 +182,13 @@ pub fn load(
     let mut is_stopped = false;
     let (portions, reading) = portions::start(inputs, options, source);
     for portion in portions {
+        is_stopped = !observer.goes_on();
+        if is_stopped {
+            break;
+        }
         if let Err(error) = load.take(portion, observer) {
             load.rejects.sync()?;
             return Err(error);
-        }
-        is_stopped = observer.is_stopped();
-        if is_stopped {
-            break;
         }
     }
     // Who stopped does not wait for a reader that waits for its source.

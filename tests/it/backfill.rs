@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use passbridge::buffer::Buffer;
+use passbridge::clock::Clock;
 use passbridge::sandbox::{BulkSettings, Handle};
 use serde_json::{Value, json};
 
 use crate::program::{Program, send};
-use crate::support::{PATIENCE, RSID, counted, sandbox, sandbox_with};
+use crate::support::{PATIENCE, RSID, buffer_options, counted, sandbox, sandbox_with};
 
 /// A hundredth of Adobe's waits; files small enough that there are many.
 const CONFIG: &str = "
@@ -280,6 +282,29 @@ fn a_live_drain_goes_first() {
     assert_eq!((code, &drained["delivered"]), (0, &json!(400)), "{drained} after {took:?}");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     assert_eq!(counted(&house.sandbox), 3400);
+}
+
+#[test]
+fn loading_waits_for_a_live_drain_and_a_person_is_heard_meanwhile() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 300));
+    let options = buffer_options(house.program.path("passbridge.db"), &Clock::system());
+    let buffer = Buffer::open(&options).expect("it opens");
+    let lock = buffer.lock().expect("nobody drains");
+    let mut child = house.start(&["backfill", "run", "h", &file]);
+    let since = Instant::now();
+    while house.program.json(&["backfill", "status"]).1["backfills"][0]["is_at_work"] != true {
+        assert!(since.elapsed() < PATIENCE, "it is under way");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(house.status("h")["events"], 0);
+    assert_eq!(house.program.run(&["backfill", "pause", "h"]).code, 0);
+    assert_eq!(child.wait().expect("it ends").code(), Some(4));
+    assert_eq!(house.status("h")["events"], 0);
+    drop(lock);
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(300);
 }
 
 #[test]
