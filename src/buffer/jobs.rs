@@ -297,6 +297,17 @@ impl Buffer {
         })
     }
 
+    /// The keys of the settled files of a backfill of which only a look-up says that they are in, in the order of writing.
+    pub fn looked_up_files(&self, job: JobKey) -> Result<Vec<String>, BufferError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT key FROM bulk_files WHERE job = ?1 AND state = 'done' AND is_looked_up = 1 ORDER BY file",
+            )?;
+            let keys = statement.query_map([job.number()], |row| row.get(0))?;
+            Ok(keys.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Gives a backfill the live events of a span that wait, save those with attempts of unknown outcome. Nobody drains
     /// meanwhile: a drain may have read them already.
     pub fn adopt(

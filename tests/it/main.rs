@@ -1,6 +1,7 @@
 //! One test binary; a module per promise.
 
 mod backfill;
+mod backfill_at_scale;
 mod backfill_plan;
 mod bulk_rows;
 mod cli_output;

@@ -250,6 +250,7 @@ fn status(args: &StatusArgs, buffer: &Buffer, context: &Context) -> Result<Exit,
         Ok(Shown {
             counts: buffer.job_counts(job.key)?,
             inputs: buffer.job_input_counts(job.key)?,
+            looked_up_files: buffer.looked_up_files(job.key)?,
             is_at_work: is_running && job.state == JobState::Running,
             job,
         })

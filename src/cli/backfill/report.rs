@@ -25,6 +25,9 @@ pub(super) struct Shown {
     /// Whether a process is at it now.
     pub(super) is_at_work: bool,
     pub(super) inputs: Vec<serde_json::Value>,
+    /// The keys of the files of which only a look-up says that they are in: whom to ask Adobe about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) looked_up_files: Vec<String>,
 }
 
 impl fmt::Display for StatusReport {
