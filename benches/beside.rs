@@ -10,7 +10,8 @@
 //! The goal is 95 % of the rate alone. In each round the drain runs alone, beside `backfill run --via dia` and beside
 //! `--via bulk` while their events go, and beside a backfill that still loads its history. Live events are ingested before
 //! each drain, and a rate is what `drain --json` says of itself: delivered events by the seconds from its start to its
-//! finish. The waits between files are a tenth of Adobe's at the most, so that files are always being written or uploaded.
+//! finish. Files go at five times the rate that Adobe allows a group, and in small ones, so that one is always under way
+//! when a drain begins. Other work on the machine shows: a round on a busy one differs from the next by several percent.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::cell::Cell;
@@ -26,14 +27,14 @@ use serde_json::Value;
 const EVENTS: u64 = 20_000;
 const ROUNDS: u64 = 3;
 /// Events of each backfill that sends: more than go between the drains of all rounds.
-const HISTORY: u64 = 500_000;
+const HISTORY: u64 = 400_000;
 /// Events of each backfill that loads: more than are loaded while a drain runs.
-const LOADED: u64 = 1_000_000;
+const LOADED: u64 = 500_000;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 const GOAL_PERCENT: f64 = 95.0;
 
-/// Everything is the default but for the waits of the route of files.
+/// Everything is the default but for the pace and the size of files.
 const CONFIG: &str = "
 [log]
 level = \"warn\"
@@ -42,13 +43,13 @@ client_id = \"client\"
 client_secret_file = \"secret\"
 call_spacing_ms = 100
 group_spacing_ms = 500
-group_rows_per_second = 40000
-rate = 40000
-file_rows = 20000
+group_rows_per_second = 10000
+rate = 10000
+file_rows = 5000
 company = \"acme\"
 ";
 const SANDBOX_LIMITS: &str =
-    r#"{"call_spacing_ms":100,"group_spacing_ms":500,"group_rows_per_second":40000,"company":"acme"}"#;
+    r#"{"call_spacing_ms":100,"group_spacing_ms":500,"group_rows_per_second":10000,"company":"acme"}"#;
 
 fn main() {
     let numbers = |text: String| text.parse().ok();

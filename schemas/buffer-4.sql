@@ -7,6 +7,9 @@
 -- Whose drain a run was: 0 is live, anything else a backfill's.
 ALTER TABLE runs ADD COLUMN job INTEGER NOT NULL DEFAULT 0;
 
+-- 1: with the rest of its backfill, which may bring it back.
+ALTER TABLE discarded ADD COLUMN by_cancel INTEGER NOT NULL DEFAULT 0;
+
 CREATE TABLE jobs (
     job         INTEGER PRIMARY KEY AUTOINCREMENT,             -- never used twice: events remember it
     name        TEXT NOT NULL UNIQUE,
@@ -46,7 +49,12 @@ CREATE TABLE bulk_files (
     is_looked_up  INTEGER NOT NULL DEFAULT 0                   -- 1: only a look-up says that it is in, and nobody which rows are
 ) STRICT;
 
-CREATE INDEX bulk_files_of_groups ON bulk_files (visitor_group, sent_at);
+-- When each visitor group was last sent a file, and of how many rows: outlives the files.
+CREATE TABLE bulk_groups (
+    visitor_group TEXT PRIMARY KEY,
+    sent_at       INTEGER NOT NULL,
+    rows          INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
 
 -- The events of the files that are not done: where in its file each begins, and how many rows it has there.
 CREATE TABLE bulk_rows (
@@ -56,7 +64,8 @@ CREATE TABLE bulk_rows (
     rows    INTEGER NOT NULL,
     form    INTEGER NOT NULL REFERENCES forms,
     visitor INTEGER NOT NULL,
-    reason  TEXT                                               -- why Adobe refused a row of it
+    refused INTEGER NOT NULL DEFAULT 0,                        -- how many of its rows Adobe refused
+    reason  TEXT                                               -- and why
 ) STRICT;
 
 CREATE INDEX bulk_rows_of_files ON bulk_rows (file, row);

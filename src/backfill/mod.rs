@@ -25,7 +25,7 @@ pub use plan::{
     plan_buffered,
 };
 
-pub use bulk::{BulkLimits, BulkWay, ExportReport, export};
+pub use bulk::{BulkLimits, BulkWay, ExportReport, export, forget_files, withdraw_unsent};
 
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobRecord, JobSource};
 use crate::collection::{BulkError, Collection};
@@ -82,9 +82,36 @@ pub enum BackfillError {
         #[source]
         source: std::io::Error,
     },
-    /// Adobe refuses the job's files.
-    #[error("{0}")]
-    Stuck(String),
+    /// The bulk route is wanted, and nothing says whose credentials it has.
+    #[error("the bulk route needs an OAuth server-to-server credential")]
+    NotConfigured,
+    /// Nothing of a file is in, and Adobe will not take it as it is.
+    #[error("Adobe rejects the file {path:?}: {why}")]
+    Rejected {
+        /// Where it lay.
+        path: PathBuf,
+        /// In Adobe's words.
+        why: String,
+    },
+    /// Adobe does not find the first file valid.
+    #[error("Adobe does not find the first file valid: {0}")]
+    NotValid(String),
+    /// Adobe takes no uploads from us.
+    #[error("Adobe refuses uploads: {0}")]
+    Refused(String),
+    /// A file of one event is too large.
+    #[error("Adobe finds the file {0:?} of one event too large")]
+    TooLarge(PathBuf),
+    /// A file is in, and it is not known which of its rows are not.
+    #[error("Adobe has taken the file {path:?} but for {rows} rows that it does not name{}", said(log))]
+    Unnamed {
+        /// Where it lies.
+        path: PathBuf,
+        /// How many.
+        rows: u64,
+        /// In Adobe's words.
+        log: String,
+    },
     /// There is nothing to run.
     #[error("backfill {name} is {}", state.name())]
     State {
@@ -96,6 +123,10 @@ pub enum BackfillError {
     /// No thread could be started.
     #[error("cannot start a thread to write files")]
     Thread(#[source] std::io::Error),
+}
+
+fn said(log: &str) -> String {
+    if log.is_empty() { String::new() } else { format!(" ({log})") }
 }
 
 /// Why a run of a backfill ended.
@@ -143,32 +174,38 @@ pub trait Observer: ingest::Observer {
 pub async fn run(
     buffer: &Arc<Buffer>,
     name: &JobName,
+    lock: &BackfillLock,
     options: &BackfillOptions,
     stop: Stop,
     observer: &mut (dyn Observer + Send),
 ) -> Result<BackfillReport, BackfillError> {
-    let lock = buffer.lock_backfill()?;
     let job = buffer.job(name)?;
     if job.state != JobState::Running {
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
     drain::accept_restored(buffer, options.drain.after_restore)?;
+    let folder = options.bulk.dir.join(name.as_str());
+    withdraw_unsent(buffer, &job)?;
+    bulk::sweep(&folder, &buffer.bulk_paths(job.key)?)?;
     let ending = match load(buffer, &job, options, &stop, observer).await? {
         Some(ending) => ending,
         None => {
             observer.sending(&buffer.job_counts(job.key)?);
-            send(buffer, name, options, &lock, &stop, observer).await?
+            send(buffer, name, options, lock, &stop, observer).await?
         }
     };
+    // By whatever route it went, nothing of it is left that nobody knows.
+    withdraw_unsent(buffer, &job)?;
+    bulk::sweep(&folder, &buffer.bulk_paths(job.key)?)?;
     if ending == Ending::Done {
-        buffer.set_job_state(job.key, JobState::Done)?;
+        buffer.job_is_done(job.key)?;
     }
     let counts = buffer.job_counts(job.key)?;
     Ok(BackfillReport {
         inputs: buffer.job_input_counts(job.key)?,
         job: buffer.job(name)?,
         ending,
-        parked: if ending == Ending::Done { counts.pending } else { 0 },
+        parked: counts.pending.saturating_sub(counts.in_files + buffer.job_sendable(job.key)?),
         counts,
     })
 }
@@ -307,6 +344,7 @@ async fn send(
         clock: options.ingest.clock.clone(),
     };
     let mut files = bulk::Sizes::new(&options.bulk.limits);
+    let mut left_before = None;
     loop {
         match gate.passage()? {
             Passage::Open => {}
@@ -326,7 +364,7 @@ async fn send(
         let leg_stop = Stop::default();
         let watch = tokio::spawn(gate.clone().watch(leg_stop.clone(), stop.clone()));
         // What was in files stays the files' until their answers are known, by whatever route the rest goes.
-        let leg = match bulk::settle_open(buffer, &job, &options.bulk, &leg_stop).await {
+        let leg = match bulk::settle_open(buffer, &job, &options.bulk, &files, &leg_stop).await {
             Ok(true) if job.settings.route == JobRoute::Dia => {
                 dia_leg(buffer, &job, options, leg_stop, lock).await
             }
@@ -336,7 +374,14 @@ async fn send(
         };
         watch.abort();
         match leg? {
-            Leg::Done => return Ok(Ending::Done),
+            Leg::Done => {
+                // What was requeued behind the leg goes in another one, as long as legs get anywhere.
+                let left = buffer.job_sendable(job.key)?;
+                if left == 0 || left_before == Some(left) {
+                    return Ok(Ending::Done);
+                }
+                left_before = Some(left);
+            }
             Leg::Suite => return Ok(Ending::Suite),
             Leg::Over => {}
             Leg::Later(why) => {

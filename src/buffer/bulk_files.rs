@@ -3,15 +3,16 @@
 //! A file is on record before its first byte is sent, and its events wait with it. Once its answer is known the file is
 //! `received`, and its rows are settled some thousands a transaction, so that live recording never waits long.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use rusqlite::{Row, Transaction, TransactionBehavior};
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::ledger::Postings;
 use super::outcomes::{self, Delivered};
 use super::suites::FormKey;
 use super::{Buffer, BufferError, JobKey, RunId, events};
-use crate::delivery::{DeadReason, Sequence};
+use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
 
@@ -139,11 +140,17 @@ impl Buffer {
     pub fn file_sent(&self, file: BulkFileId) -> Result<(), BufferError> {
         let now = self.clock.now();
         self.call(move |connection| {
-            connection.execute(
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
                 "UPDATE bulk_files SET state = 'sent', sent_at = ?2 WHERE file = ?1",
                 (file.0, now.nanos()),
             )?;
-            Ok(())
+            transaction.execute(
+                "INSERT OR REPLACE INTO bulk_groups (visitor_group, sent_at, rows)
+                 SELECT visitor_group, sent_at, rows FROM bulk_files WHERE file = ?1",
+                [file.0],
+            )?;
+            Ok(transaction.commit()?)
         })
     }
 
@@ -155,7 +162,8 @@ impl Buffer {
             for refused in &refused {
                 transaction
                     .prepare_cached(
-                        "UPDATE bulk_rows SET reason = ?3 WHERE file = ?1 AND row <= ?2 AND row + rows > ?2",
+                        "UPDATE bulk_rows SET reason = ?3, refused = refused + 1
+                         WHERE file = ?1 AND row <= ?2 AND row + rows > ?2",
                     )?
                     .execute((file.0, refused.row as i64, refused.reason.code()))?;
             }
@@ -206,14 +214,24 @@ impl Buffer {
         })
     }
 
-    /// The files of a backfill that are not done, in the order of writing, and how far each is.
-    pub fn open_files(&self, job: JobKey) -> Result<Vec<(BulkFile, BulkFileState)>, BufferError> {
+    /// The files of all backfills that are not done, in the order of writing, and how far each is.
+    pub fn open_files(&self) -> Result<Vec<(BulkFile, BulkFileState)>, BufferError> {
         self.call(move |connection| {
             let mut statement = connection.prepare(
-                "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows FROM bulk_files
-                 WHERE job = ?1 AND state <> 'done' ORDER BY file",
+                "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows, job FROM bulk_files
+                 WHERE state <> 'done' ORDER BY file",
             )?;
-            let rows = statement.query_map([job.number()], |row| bulk_file(job, row))?;
+            let rows = statement.query_map([], bulk_file)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Where the files of a backfill lie, or lay.
+    pub fn bulk_paths(&self, job: JobKey) -> Result<HashSet<PathBuf>, BufferError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare("SELECT path FROM bulk_files WHERE job = ?1")?;
+            let rows =
+                statement.query_map([job.number()], |row| row.get::<_, String>(0).map(PathBuf::from))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
@@ -246,24 +264,39 @@ impl Buffer {
         Ok(())
     }
 
-    /// When an upload of a visitor group last began, by any backfill.
-    pub fn group_sent_at(&self, visitor_group: &str) -> Result<Option<Instant>, BufferError> {
+    /// When an upload of a visitor group last began, by any backfill, and of how many rows.
+    pub fn group_sent_at(&self, visitor_group: &str) -> Result<Option<(Instant, u64)>, BufferError> {
         let visitor_group = visitor_group.to_owned();
         self.call(move |connection| {
-            let sent_at: Option<i64> = connection.query_row(
-                "SELECT max(sent_at) FROM bulk_files WHERE visitor_group = ?1",
-                [visitor_group],
-                |row| row.get(0),
+            let found: Option<(i64, i64)> = connection
+                .query_row(
+                    "SELECT sent_at, rows FROM bulk_groups WHERE visitor_group = ?1",
+                    [visitor_group],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            Ok(found.map(|(sent_at, rows)| (Instant::from_nanos(sent_at), rows as u64)))
+        })
+    }
+
+    /// How many events a file holds, and whether its suite may be sent to.
+    pub fn file_events(&self, file: BulkFileId) -> Result<(u64, bool), BufferError> {
+        self.call(move |connection| {
+            let found: (i64, Option<bool>) = connection.query_row(
+                "SELECT count(*), max(s.state = 'active') FROM bulk_rows b JOIN forms f ON f.form = b.form
+                 LEFT JOIN suites s ON s.rsid = f.rsid WHERE b.file = ?1",
+                [file.0],
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
-            Ok(sent_at.map(Instant::from_nanos))
+            Ok((found.0 as u64, found.1.unwrap_or(false)))
         })
     }
 }
 
-fn bulk_file(job: JobKey, row: &Row<'_>) -> rusqlite::Result<(BulkFile, BulkFileState)> {
+fn bulk_file(row: &Row<'_>) -> rusqlite::Result<(BulkFile, BulkFileState)> {
     let state: String = row.get(6)?;
     let file = NewBulkFile {
-        job,
+        job: JobKey(row.get(8)?),
         visitor_group: row.get(1)?,
         key: row.get(2)?,
         path: PathBuf::from(row.get::<_, String>(3)?),
@@ -288,16 +321,18 @@ fn settle(
 ) -> Result<(u64, u64), BufferError> {
     let rows = transaction
         .prepare_cached(
-            "SELECT seq, form, visitor, reason FROM bulk_rows WHERE file = ?1 ORDER BY row LIMIT ?2",
+            "SELECT seq, form, visitor, reason, refused, rows FROM bulk_rows WHERE file = ?1 ORDER BY row LIMIT ?2",
         )?
         .query_map((file.0, SETTLED_A_TRANSACTION), |row| {
             let visitor = VisitorKey(row.get::<_, i64>(2)? as u64);
-            Ok((Sequence(row.get(0)?), FormKey(row.get(1)?), visitor, row.get::<_, Option<String>>(3)?))
+            let reason = row.get::<_, Option<String>>(3)?.map(|code| DeadReason::from_code(&code));
+            let rows = (row.get::<_, u32>(4)?, row.get::<_, u32>(5)?);
+            Ok((Sequence(row.get(0)?), FormKey(row.get(1)?), visitor, reason, rows))
         })?
         .collect::<Result<Vec<_>, _>>()?;
     let mut postings = Postings::default();
     let mut refused = 0;
-    for (sequence, form, visitor, reason) in &rows {
+    for (sequence, form, visitor, reason, (refused_rows, all_rows)) in &rows {
         transaction.prepare_cached("DELETE FROM bulk_rows WHERE seq = ?1")?.execute([sequence.0])?;
         let Some(event) = events::reference(transaction, *sequence)? else { continue };
         match reason {
@@ -305,9 +340,19 @@ fn settle(
                 let delivered = Delivered { event, visitor: *visitor, at };
                 outcomes::record_delivered(transaction, run, &delivered, &mut postings)?;
             }
-            Some(code) => {
-                let reason = DeadReason::from_code(code);
-                outcomes::record_dead(transaction, run, &event, *form, &reason, at, &mut postings)?;
+            Some(reason) => {
+                if refused_rows < all_rows {
+                    // The others counted, and a requeue would repeat them.
+                    let (counted, of) = ((all_rows - refused_rows) as usize, *all_rows as usize);
+                    outcomes::record_doubt(
+                        transaction,
+                        &event,
+                        *form,
+                        &Doubt::SomeCounted { counted, of },
+                        at,
+                    )?;
+                }
+                outcomes::record_dead(transaction, run, &event, *form, reason, at, &mut postings)?;
                 refused += 1;
             }
         }

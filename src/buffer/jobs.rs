@@ -135,15 +135,16 @@ impl Buffer {
         })
     }
 
-    /// Forgets a backfill that has brought nothing yet.
-    pub fn forget_planned_job(&self, name: &JobName) -> Result<(), BufferError> {
+    /// Forgets a backfill that has brought no event.
+    pub fn forget_empty_job(&self, name: &JobName) -> Result<(), BufferError> {
         let name = name.clone();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let planned = "(SELECT job FROM jobs WHERE name = ?1 AND state = 'planned')";
-            transaction
-                .execute(&format!("DELETE FROM job_inputs WHERE job IN {planned}"), [name.as_str()])?;
-            transaction.execute("DELETE FROM jobs WHERE name = ?1 AND state = 'planned'", [name.as_str()])?;
+            transaction.execute(
+                "DELETE FROM job_inputs WHERE job IN (SELECT job FROM jobs WHERE name = ?1 AND events = 0)",
+                [name.as_str()],
+            )?;
+            transaction.execute("DELETE FROM jobs WHERE name = ?1 AND events = 0", [name.as_str()])?;
             Ok(transaction.commit()?)
         })
     }
@@ -223,6 +224,30 @@ impl Buffer {
             )?;
             Ok(())
         })
+    }
+
+    /// Notes that a running backfill has nothing left; one that was paused or cancelled meanwhile stays so.
+    pub fn job_is_done(&self, job: JobKey) -> Result<(), BufferError> {
+        let now = self.clock.now();
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE jobs SET state = 'done', finished_at = ?2 WHERE job = ?1 AND state = 'running'",
+                (job.number(), now.nanos()),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// How many events of a backfill wait whose requestor has an active suite.
+    pub fn job_sendable(&self, job: JobKey) -> Result<u64, BufferError> {
+        let connection = super::connection::open_reader(self.path())?;
+        let count: i64 = connection.query_row(
+            "SELECT count(*) FROM queue q JOIN mappings m ON m.requestor = q.requestor
+             JOIN suites s ON s.suite = m.suite WHERE q.job = ?1 AND s.state = 'active'",
+            [job.number()],
+            |row| row.get(0),
+        )?;
+        Ok(count.unsigned_abs())
     }
 
     /// Sets how a backfill goes from now on.
@@ -343,7 +368,7 @@ impl Buffer {
                 let (event, _, _) = events::read_event(transaction, sequence)?;
                 outcomes::unqueue(transaction, &event)?;
                 transaction
-                    .prepare_cached("INSERT INTO discarded (seq, discarded_at) VALUES (?1, ?2)")?
+                    .prepare_cached("INSERT INTO discarded (seq, discarded_at, by_cancel) VALUES (?1, ?2, 1)")?
                     .execute((sequence.0, now.nanos()))?;
                 postings.shift(&event, Term::Pending, Term::Discarded);
                 Ok(())
@@ -351,11 +376,11 @@ impl Buffer {
         )
     }
 
-    /// Takes back the decision against the events of a backfill.
+    /// Takes back the decision against the events of a backfill, and none that was made about single ones.
     pub fn restore_job(&self, job: JobKey) -> Result<u64, BufferError> {
         self.move_job(
             job,
-            "SELECT t.seq FROM discarded t JOIN events e ON e.seq = t.seq WHERE e.job = ?1 LIMIT ?2",
+            "SELECT t.seq FROM discarded t JOIN events e ON e.seq = t.seq WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2",
             |transaction, sequence, postings| {
                 let (event, _, _) = events::read_event(transaction, sequence)?;
                 transaction.prepare_cached("DELETE FROM discarded WHERE seq = ?1")?.execute([sequence.0])?;

@@ -53,8 +53,13 @@ impl Buffer {
 
     /// Whether somebody drains live events, or does what excludes that.
     pub fn is_draining(&self) -> Result<bool, BufferError> {
-        let (file, _) = open(&self.path, DRAIN)?;
-        Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        let path = lock_path(&self.path, DRAIN);
+        match File::open(&path) {
+            Ok(file) => Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock))),
+            // Nobody has drained yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(BufferError::File { path, source }),
+        }
     }
 }
 
@@ -87,9 +92,7 @@ fn take(path: &Path, which: &str) -> Result<File, BufferError> {
 }
 
 fn open(path: &Path, which: &str) -> Result<(File, PathBuf), BufferError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(which);
-    let lock_path = PathBuf::from(name);
+    let lock_path = lock_path(path, which);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -106,4 +109,10 @@ fn share_owner(path: &Path, lock: &File) {
         // Only root may, and only root needs to; for everyone else the lock works as it is.
         std::os::unix::fs::fchown(lock, Some(buffer.uid()), Some(buffer.gid())).unwrap_or(());
     }
+}
+
+fn lock_path(path: &Path, which: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(which);
+    PathBuf::from(name)
 }

@@ -164,7 +164,7 @@ pub(super) fn record_delivered(
     Ok(())
 }
 
-fn record_doubt(
+pub(super) fn record_doubt(
     transaction: &Transaction<'_>,
     event: &EventRef,
     form: FormKey,

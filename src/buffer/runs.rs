@@ -150,7 +150,8 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
             "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
              JOIN events e ON e.seq = d.seq
              JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
-             WHERE s.on_ambiguous = 'hold' AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)",
+             WHERE s.on_ambiguous = 'hold' AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)
+               AND NOT EXISTS (SELECT 1 FROM bulk_rows b WHERE b.seq = d.seq)",
         )?
         .query_map([job.number()], |row| row.get(0).map(Sequence))?
         .collect::<Result<Vec<_>, _>>()?;

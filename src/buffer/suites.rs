@@ -372,7 +372,9 @@ fn refuse_undecided(
     requestor: Option<RequestorKey>,
 ) -> Result<(), BufferError> {
     let (in_doubt, held): (i64, i64) = transaction.query_row(
-        "SELECT (SELECT count(*) FROM (SELECT seq, form FROM claims UNION SELECT seq, form FROM doubts) u
+        "SELECT (SELECT count(*) FROM (SELECT seq, form FROM claims UNION SELECT seq, form FROM doubts
+                                       UNION SELECT b.seq, b.form FROM bulk_rows b JOIN bulk_files l ON l.file = b.file
+                                             WHERE l.state <> 'written') u
                  JOIN forms f ON f.form = u.form JOIN events e ON e.seq = u.seq
                  JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
                  WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)),

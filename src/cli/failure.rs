@@ -14,6 +14,7 @@ use crate::collection::{BulkError, CollectionError};
 use crate::drain::DrainError;
 use crate::esm::EsmError;
 use crate::ingest::IngestError;
+use crate::job::JobName;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::SuiteError;
@@ -37,8 +38,13 @@ pub(super) enum CliError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A backfill stopped.
-    #[error(transparent)]
-    Backfill(#[from] BackfillError),
+    #[error("{source}")]
+    Backfill {
+        /// Which.
+        name: JobName,
+        /// Why.
+        source: BackfillError,
+    },
     /// Nothing can be uploaded.
     #[error(transparent)]
     Bulk(#[from] BulkError),
@@ -145,7 +151,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Ingest(error) => judge_ingest(error),
         CliError::Drain(error) => judge_drain(error),
         CliError::Plan(PlanError::Buffer(error)) => judge_buffer(error),
-        CliError::Backfill(error) => judge_backfill(error),
+        CliError::Backfill { name, source } => judge_backfill(name, source),
         CliError::Bulk(error) => judge_bulk(error),
         CliError::Collection(CollectionError::BadRoots(_)) => {
             (Exit::Usage, "check the certificates of this host".to_owned())
@@ -253,27 +259,37 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
     (exit, advice.to_owned())
 }
 
-fn judge_backfill(error: &BackfillError) -> (Exit, String) {
-    match error {
-        BackfillError::Buffer(error) => judge_buffer(error),
-        BackfillError::Ingest(error) => judge_ingest(error),
-        BackfillError::Drain(error) => judge_drain(error),
-        BackfillError::Bulk(error) => judge_bulk(error),
-        BackfillError::Input(_) => (
+fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
+    let resume = format!("passbridge backfill resume {name}");
+    let (exit, advice) = match error {
+        BackfillError::Buffer(error) => return judge_buffer(error),
+        BackfillError::Ingest(error) => return judge_ingest(error),
+        BackfillError::Drain(error) => return judge_drain(error),
+        BackfillError::Bulk(error) => return judge_bulk(error),
+        BackfillError::Input(_) => (Exit::Failed, "mend the file; what is stored stays once"),
+        BackfillError::File { .. } => (Exit::Failed, "check the folder of bulk.dir and its disk"),
+        BackfillError::NotConfigured => {
+            (Exit::Usage, "set bulk.client_id and bulk.client_secret_file, or add --via dia")
+        }
+        BackfillError::Rejected { .. } | BackfillError::NotValid(_) => (
             Exit::Failed,
-            "mend the file, then: passbridge backfill resume NAME; what is stored stays once".to_owned(),
+            "nothing of it is in; see what Adobe says, mend the suite or the events that it names, or go on with --via dia",
         ),
-        BackfillError::File { .. } => (
+        BackfillError::Refused(_) => (
             Exit::Failed,
-            "check the folder of bulk.dir and its disk, then: passbridge backfill resume NAME".to_owned(),
+            "check bulk.url, bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console",
         ),
-        BackfillError::Stuck(_) => (
-            Exit::Failed,
-            "mend what it names, then: passbridge backfill resume NAME; nothing is lost".to_owned(),
-        ),
-        BackfillError::State { name, .. } => (Exit::Usage, format!("passbridge backfill resume {name}")),
-        BackfillError::Thread(_) => (Exit::Failed, "check the limits of this host on threads".to_owned()),
-    }
+        BackfillError::TooLarge(_) => (Exit::Failed, "go on with --via dia"),
+        BackfillError::Unnamed { .. } => {
+            return (
+                Exit::Failed,
+                format!("to go on and count them as delivered: {resume} --accept-unnamed"),
+            );
+        }
+        BackfillError::State { .. } => return (Exit::Usage, resume),
+        BackfillError::Thread(_) => (Exit::Failed, "check the limits of this host on threads"),
+    };
+    (exit, format!("{advice}; then: {resume}"))
 }
 
 fn judge_bulk(error: &BulkError) -> (Exit, String) {
@@ -281,16 +297,13 @@ fn judge_bulk(error: &BulkError) -> (Exit, String) {
         BulkError::BadUrl { .. } => (Exit::Usage, "correct the key"),
         BulkError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
         BulkError::Unreachable { .. } | BulkError::Busy { .. } => {
-            (Exit::Failed, "check the way to that host, then: passbridge backfill resume NAME")
+            (Exit::Failed, "check the way to that host, then resume the backfill")
         }
         BulkError::Refused { .. } => (
             Exit::Failed,
-            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console, then: \
-             passbridge backfill resume NAME",
+            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console, then resume the backfill",
         ),
-        BulkError::Unreadable { .. } => {
-            (Exit::Failed, "check bulk.url, then: passbridge backfill resume NAME")
-        }
+        BulkError::Unreadable { .. } => (Exit::Failed, "check bulk.url, then resume the backfill"),
     };
     (exit, advice.to_owned())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use crate::backfill;
 use crate::buffer::{Buffer, Forget, Forgotten};
 use crate::ingest;
 
@@ -15,7 +16,8 @@ use crate::ingest;
 /// Values are compared exactly, upper and lower case included; where nobody is found, the report says so, with status 0.
 /// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
 /// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
-/// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` are yours to delete.
+/// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` or `backfill export` are yours to
+/// delete. Files that backfills kept are deleted whole.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id"]))]
 #[command(after_help = "\
@@ -42,6 +44,8 @@ struct ForgetReport {
     /// Rows of what sources remember between runs.
     memory_rows: u64,
     rejected_lines: u64,
+    /// Files of backfills, which hold everybody's rows, and were deleted whole.
+    bulk_files: u64,
     /// What was looked for, for people.
     #[serde(skip)]
     whom: &'static str,
@@ -49,7 +53,10 @@ struct ForgetReport {
 
 impl fmt::Display for ForgetReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, whom } = self;
+        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, whom } = self;
+        if *bulk_files > 0 {
+            writeln!(out, "deleted {bulk_files} files of backfills in bulk.dir")?;
+        }
         if events + inbox_rows + memory_rows + rejected_lines == 0 {
             return writeln!(out, "nobody found: no event, inbox row or rejected line has exactly {whom}");
         }
@@ -82,7 +89,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     };
     let lock = buffer.lock_whole()?;
     let Forgotten { events, inbox_rows, memory_rows } = buffer.forget(&forget, &lock)?;
+    // Nothing is in flight, so what lies there are copies: kept ones, and those that a crash left.
+    let bulk_files = backfill::forget_files(&settings.config.bulk.dir)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
-    context.form.report(&ForgetReport { events, inbox_rows, memory_rows, rejected_lines, whom })?;
+    context.form.report(&ForgetReport {
+        events,
+        inbox_rows,
+        memory_rows,
+        rejected_lines,
+        bulk_files,
+        whom,
+    })?;
     Ok(Exit::Done)
 }

@@ -152,7 +152,11 @@ fn missing_exit(names: &Names, missing: &[i64]) -> Option<Exit> {
 
 impl fmt::Display for RequeueReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} requeued; the next drain sends them", self.done.requeued)?;
+        writeln!(
+            out,
+            "{} requeued; the next drain sends them, and `backfill resume` those of a backfill",
+            self.done.requeued
+        )?;
         if self.done.may_double == 0 {
             return Ok(());
         }

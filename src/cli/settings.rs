@@ -384,6 +384,12 @@ fn check(given: &Given, default: &Value) -> Result<(), SettingsError> {
     if value.as_str() == Some("") {
         return Err(refuse("it is empty".to_owned()));
     }
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    if (section.as_str(), key.as_str()) == ("bulk", "company")
+        && !value.as_str().is_some_and(|name| name.chars().all(is_plain))
+    {
+        return Err(refuse(format!("{value} must be letters, digits and any of - _ .")));
+    }
     grouping_mistake(section, key, value).map_or(Ok(()), |why| Err(refuse(why)))
 }
 

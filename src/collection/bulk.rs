@@ -6,6 +6,7 @@
 //! - Does not know: events, groups, when a file may be sent.
 //! - Rules: section 7 of `reference/adobe-analytics.md`, BDIA-16 to BDIA-38.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,10 @@ use super::ims::{Ims, ImsOptions};
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How much of an answer's text a message repeats, in characters.
 const WORDS_MAX: usize = 300;
+/// The states of a file that is in: processing follows the upload.
+const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
+/// The states of one of which nothing is: Adobe's guide calls the second what its other pages call the first.
+const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
 /// What a log begins a line about a row with.
 const ROW_MARK: &str = "On row: ";
 
@@ -123,6 +128,8 @@ pub enum Uploaded {
     Rejected(String),
     /// Nothing of it is in: it is too large.
     TooLarge,
+    /// Nothing of it is in: its token is good no more. The next attempt has a new one.
+    TokenRefused,
     /// Nothing of it is in, for the moment.
     NotReceived {
         /// Why.
@@ -141,8 +148,8 @@ pub enum Uploaded {
 pub enum Validated {
     /// Nothing is wrong with it.
     Valid,
-    /// Some of its rows would be refused, and the rest be taken: how many, and Adobe's words.
-    SomeRows(u64, String),
+    /// Rows of it would be refused, in Adobe's words; the answer to its upload says which.
+    SomeRows(String),
     /// It is too large.
     TooLarge,
     /// It would be refused, and why.
@@ -233,9 +240,9 @@ impl BulkClient {
         }
     }
 
-    /// Uploads a file.
+    /// Uploads a file, in one request: what is to be repeated is another upload, which has to wait for its turn.
     pub async fn upload(&self, upload: &Upload) -> Uploaded {
-        let response = match self.send(|token| self.form(&self.url, upload, token)).await {
+        let response = match self.once(|token| self.form(&self.url, upload, token)).await {
             Ok(response) => response,
             Err(NoReply::Token(error)) if error.is_for_the_moment() => {
                 return Uploaded::NotReceived { cause: error.to_string(), retry_after: None };
@@ -247,6 +254,10 @@ impl BulkClient {
             Err(NoReply::Http(error)) => return Uploaded::Unknown(cause_of(&error.without_url())),
         };
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        if status == StatusCode::UNAUTHORIZED {
+            self.ims.forget().await;
+            return Uploaded::TokenRefused;
+        }
         match whole(response).await {
             Ok(body) => uploaded(status, retry_after, &body),
             Err(error) => Uploaded::Unknown(cause_of(&error.without_url())),
@@ -287,16 +298,21 @@ impl BulkClient {
         }
     }
 
-    /// Sends a request with a token, and once more with a new one where that is refused.
+    /// Sends a request with a token.
+    async fn once(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
+        let token = self.ims.token(&self.http).await.map_err(NoReply::Token)?;
+        request(&token).send().await.map_err(NoReply::Http)
+    }
+
+    /// The same, and once more with a new token where that one is refused.
     async fn send(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
-        let token = self.ims.token(&self.http, None).await.map_err(NoReply::Token)?;
-        let response = request(&token).send().await.map_err(NoReply::Http)?;
+        let response = self.once(&request).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
         tracing::debug!("the access token is refused, and is had anew");
-        let token = self.ims.token(&self.http, Some(&token)).await.map_err(NoReply::Token)?;
-        request(&token).send().await.map_err(NoReply::Http)
+        self.ims.forget().await;
+        self.once(&request).await
     }
 
     fn authorized(&self, request: RequestBuilder, token: &str) -> RequestBuilder {
@@ -344,26 +360,41 @@ fn uploaded(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> U
     let text = || words(&String::from_utf8_lossy(body));
     let answer = serde_json::from_slice::<FileAnswer>(body).ok();
     match answer {
-        Some(answer) if answer.status_code.eq_ignore_ascii_case("REJECTED") => {
+        Some(answer) if IS_NOT_IN.iter().any(|code| answer.status_code.eq_ignore_ascii_case(code)) => {
+            let log = answer.processing_log.clone().unwrap_or_default();
+            let named = named_rows(&log);
+            if let Some(rows) = answer.rows.filter(|rows| *rows > 0 && named.len() as u64 == *rows) {
+                // Each row has its own reason, so each is refused by itself.
+                return Uploaded::Received { rows, invalid_rows: rows, named, log: words(&log) };
+            }
             Uploaded::Rejected(answer.processing_log.or(answer.error).map_or_else(text, |log| words(&log)))
         }
         Some(FileAnswer { status_code, rows: Some(rows), invalid_rows, processing_log, .. })
-            if status.is_success() && !status_code.is_empty() =>
+            if status.is_success() && IS_IN.iter().any(|code| status_code.eq_ignore_ascii_case(code)) =>
         {
             let (log, invalid_rows) = (processing_log.unwrap_or_default(), invalid_rows.unwrap_or(0));
-            if invalid_rows > 0 && invalid_rows >= rows {
+            let named = named_rows(&log);
+            // Rows that are all named are refused one by one; else nothing is in, for a reason that concerns the whole file.
+            if invalid_rows > 0 && invalid_rows >= rows && (named.len() as u64) < rows {
                 return Uploaded::Rejected(words(&log));
             }
-            Uploaded::Received { rows, invalid_rows, named: named_rows(&log), log: words(&log) }
+            Uploaded::Received { rows, invalid_rows, named, log: words(&log) }
+        }
+        Some(answer) if status.is_success() && !answer.status_code.is_empty() => {
+            Uploaded::Unknown(format!("status code {:?}", words(&answer.status_code)))
         }
         answer => {
             let why = answer.and_then(|answer| answer.error).map_or_else(text, |error| words(&error));
             match status {
                 StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    Uploaded::NotReceived { cause: format!("HTTP {}", status.as_u16()), retry_after }
+                StatusCode::TOO_MANY_REQUESTS => {
+                    Uploaded::NotReceived { cause: "HTTP 429".to_owned(), retry_after }
                 }
-                status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
+                // A gateway may say 503, 408 or 409 of what went through before.
+                StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => {
+                    Uploaded::Unknown(format!("HTTP {}: {why}", status.as_u16()))
+                }
+                status if status.is_client_error() => {
                     Uploaded::Refused(format!("HTTP {}: {why}", status.as_u16()))
                 }
                 status => Uploaded::Unknown(format!("HTTP {}: {why}", status.as_u16())),
@@ -374,24 +405,29 @@ fn uploaded(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> U
 
 /// What a refusal says: `File has 3 rows that ... (Ex: row #59)` is about these rows.
 fn verdict(why: &str) -> Validated {
-    let rows =
-        why.strip_prefix("File has ").and_then(|rest| rest.split(' ').next()?.replace(',', "").parse().ok());
-    match rows {
-        Some(rows) => Validated::SomeRows(rows, why.to_owned()),
-        None => Validated::Invalid(why.to_owned()),
+    let number = why.strip_prefix("File has ").and_then(|rest| rest.split(' ').next());
+    if number.is_some_and(|number| number.replace(',', "").parse::<u64>().is_ok()) {
+        Validated::SomeRows(why.to_owned())
+    } else {
+        Validated::Invalid(why.to_owned())
     }
 }
 
-/// The rows that a log names: `On row: 7, missing 'UserAgent'`.
+/// The rows that a log names, each once: `On row: 7, missing 'UserAgent'. ...`.
 fn named_rows(log: &str) -> Vec<(u64, String)> {
-    let mut named = Vec::new();
+    let mut named = BTreeMap::new();
     for part in log.split(ROW_MARK).skip(1) {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let Ok(row) = part[..digits].parse() else { continue };
-        let why = part[digits..].lines().next().unwrap_or("").trim_matches([',', ' ', ';', '.']);
-        named.push((row, words(why)));
+        let number =
+            part.split(|letter: char| !letter.is_ascii_digit() && letter != ',').next().unwrap_or("");
+        // A comma before a blank ends the number, another one stands in it.
+        let number = number.trim_end_matches(',');
+        let Ok(row) = number.replace(',', "").parse::<u64>() else { continue };
+        let why = part[number.len()..].lines().next().unwrap_or("").trim_start_matches([',', ' ']);
+        // What follows the sentence is about other rows, or about the file.
+        let why = why.split(". ").next().unwrap_or("").trim_end_matches(['.', ' ', ';']);
+        named.entry(row).or_insert_with(|| words(why));
     }
-    named
+    named.into_iter().collect()
 }
 
 /// An address that secrets may be sent to.
@@ -496,20 +532,42 @@ mod tests {
     #[test]
     fn only_what_surely_did_not_go_in_is_sent_again() {
         assert_eq!(read(413, "{}"), Uploaded::TooLarge);
+        let odd = r#"{"status_code":"QUARANTINED","rows":9}"#;
+        assert_eq!(read(200, odd), Uploaded::Unknown("status code \"QUARANTINED\"".to_owned()));
+        let error = r#"{"status_code":"ERROR","status":"File Error","rows":9,"error":"no"}"#;
+        assert_eq!(read(200, error), Uploaded::Rejected("no".to_owned()));
         assert_eq!(read(429, ""), Uploaded::NotReceived { cause: "HTTP 429".to_owned(), retry_after: None });
         assert_eq!(read(403, r#"{"error":"no"}"#), Uploaded::Refused("HTTP 403: no".to_owned()));
         assert_eq!(read(400, r#"{"error":"no vgid"}"#), Uploaded::Refused("HTTP 400: no vgid".to_owned()));
-        for (status, body) in
-            [(500, "{}"), (502, "<html>"), (200, "<html>"), (200, "{}"), (302, ""), (408, "")]
-        {
+        for (status, body) in [
+            (500, "{}"),
+            (502, "<html>"),
+            (200, "<html>"),
+            (200, "{}"),
+            (302, ""),
+            (408, ""),
+            (503, ""),
+            (409, "{}"),
+        ] {
             assert!(matches!(read(status, body), Uploaded::Unknown(_)), "{status} {body}");
         }
     }
 
     #[test]
+    fn a_log_names_each_row_once_and_its_reason_only() {
+        let log = "On row: 3, missing 'UserAgent'. On row: 1,234, bad timestamp. Processing complete: 9 rows\nOn row: 3, again\nOn row: x";
+        assert_eq!(
+            named_rows(log),
+            [(3, "missing 'UserAgent'".to_owned()), (1234, "bad timestamp".to_owned())]
+        );
+        let all = r#"{"status_code":"UPLOADED","rows":1,"invalid_rows":1,"processing_log":"On row: 1, no"}"#;
+        assert!(matches!(read(200, all), Uploaded::Received { invalid_rows: 1, .. }), "each row is named");
+    }
+
+    #[test]
     fn a_verdict_tells_bad_rows_from_a_bad_file() {
         let rows = "File has 1,003 rows that do not conform (Ex: row #59)";
-        assert_eq!(verdict(rows), Validated::SomeRows(1003, rows.to_owned()));
+        assert_eq!(verdict(rows), Validated::SomeRows(rows.to_owned()));
         assert_eq!(verdict("File has no header"), Validated::Invalid("File has no header".to_owned()));
     }
 

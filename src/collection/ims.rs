@@ -69,19 +69,21 @@ impl Ims {
         &self.url
     }
 
-    /// A token that lasts; another than `refused`, where that is given.
-    pub(super) async fn token(&self, http: &Client, refused: Option<&str>) -> Result<String, BulkError> {
+    /// A token that lasts.
+    pub(super) async fn token(&self, http: &Client) -> Result<String, BulkError> {
         let mut known = self.token.lock().await;
-        if let Some(token) = known.as_ref()
-            && Instant::now() < token.renew_at
-            && refused != Some(token.text.as_str())
-        {
+        if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.text.clone());
         }
         let token = self.fetch(http).await?;
         let text = token.text.clone();
         *known = Some(token);
         Ok(text)
+    }
+
+    /// Has the next one who asks get a new token.
+    pub(super) async fn forget(&self) {
+        *self.token.lock().await = None;
     }
 
     async fn fetch(&self, http: &Client) -> Result<Token, BulkError> {

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backfill_at_scale;
+mod backfill_mishaps;
 mod backfill_plan;
 mod bulk_rows;
 mod cli_output;

@@ -1,5 +1,6 @@
 //! Writes files: gzip of a header and rows, on disk before anybody counts on it.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,7 +11,7 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::backfill::BackfillError;
-use crate::buffer::FiledEvent;
+use crate::buffer::{BufferError, FiledEvent};
 use crate::encode;
 
 /// Faster than the default and hardly larger: limits.md.
@@ -43,6 +44,54 @@ impl Folder {
 
 pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
     BackfillError::File { path: path.to_owned(), source }
+}
+
+/// Deletes every file of backfills beneath a folder; gives how many.
+pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
+    let mut deleted = 0;
+    for folder in entries(dir)? {
+        for file in entries(&folder)? {
+            if is_ours(&file) {
+                fs::remove_file(&file).map_err(|source| unusable(&file, source))?;
+                deleted += 1;
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+/// Deletes what processes that were killed left in a job's folder: files that are not whole, and whole ones that never came on
+/// record. Nobody would read them any more, and they name viewers.
+pub(in crate::backfill) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<(), BufferError> {
+    let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
+    for file in entries(&folder)? {
+        if is_ours(&file) && !on_record.contains(&file) {
+            fs::remove_file(&file).map_err(|source| unusable(&file, source))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "gz" || end == &PART[1..])
+}
+
+/// What lies in a folder; nothing in one that is not there, or is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, BufferError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<_>>()
+            .map_err(|source| unusable(folder, source)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(source) => Err(unusable(folder, source)),
+    }
+}
+
+fn unusable(path: &Path, source: io::Error) -> BufferError {
+    BufferError::File { path: path.to_owned(), source }
 }
 
 /// A file that is whole and on disk.
@@ -124,6 +173,8 @@ impl OpenFile {
 
     pub(super) fn add(&mut self, rows: &[u8], event: FiledEvent) -> Result<(), BackfillError> {
         self.write(rows)?;
+        // Events of which all that is sent is alike are two events all the same.
+        self.digest.update(event.sequence.0.to_be_bytes());
         self.rows += u64::from(event.rows);
         self.events.push(event);
         Ok(())

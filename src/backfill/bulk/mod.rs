@@ -35,10 +35,15 @@ use pace::Pace;
 use upload::{Group, Uploading};
 use walk::{Step, Walk};
 
+pub use files::forget_files;
+pub(super) use files::sweep;
 pub(super) use upload::settle_open;
+pub use upload::withdraw_unsent;
 
 /// Files of a group that wait while one of it goes up: enough that no upload waits for its rows.
 const FILES_AHEAD: usize = 1;
+/// A slow job sends a file at least as often as this.
+const STEADY: Duration = Duration::from_secs(60);
 /// Dead events that are recorded together.
 const DEAD_TOGETHER: usize = 1_000;
 
@@ -104,20 +109,22 @@ pub struct BulkWay {
 
 impl BulkWay {
     fn client(&self) -> Result<&Arc<BulkClient>, BackfillError> {
-        self.client.as_ref().ok_or_else(|| {
-            BackfillError::Stuck(
-                "the bulk route needs bulk.client_id and bulk.client_secret_file in the configuration"
-                    .to_owned(),
-            )
-        })
+        self.client.as_ref().ok_or(BackfillError::NotConfigured)
     }
 
     fn rate(&self, job: &JobRecord) -> u32 {
         job.settings.rate.unwrap_or(self.rate.get())
     }
 
+    /// Rows of a file: no more than the rate allows in a minute or three spacings, so that a slow job is slow all the time.
+    fn file_rows(&self, job: &JobRecord, groups: u32, sizes: &Sizes) -> u64 {
+        let seconds = (self.limits.group_spacing * 3).max(STEADY).as_secs_f64();
+        let share = f64::from(self.rate(job)) / f64::from(groups.max(1));
+        sizes.rows.load(Ordering::Relaxed).min((share * seconds).ceil() as u64).max(1)
+    }
+
     /// As few groups as take the job's rate.
-    fn groups(&self, job: &JobRecord) -> u32 {
+    pub fn groups(&self, job: &JobRecord) -> u32 {
         self.rate(job).div_ceil(self.limits.group_rows_per_second.get()).max(1)
     }
 }
@@ -144,6 +151,10 @@ pub struct ExportReport {
     pub rows: u64,
     /// Events of which nothing can be sent.
     pub unsendable: u64,
+    /// Events in files that were sent, and whose answers are not recorded: they are not exported.
+    pub in_files: u64,
+    /// Events whose requestor has no active suite: they are not exported.
+    pub parked: u64,
 }
 
 /// Writes files of what is left of a job, and sends nothing; its events wait as before.
@@ -154,10 +165,17 @@ pub fn export(
     folder: &Path,
 ) -> Result<ExportReport, BackfillError> {
     let _lock = buffer.lock_backfill()?;
+    let in_files = upload::withdraw_unsent(buffer, job)?;
     let groups = job.groups.unwrap_or_else(|| way.groups(job));
     let folder = Folder::make(folder)?;
-    let mut report =
-        ExportReport { folder: folder.path().to_owned(), files: Vec::new(), rows: 0, unsendable: 0 };
+    let mut report = ExportReport {
+        folder: folder.path().to_owned(),
+        files: Vec::new(),
+        rows: 0,
+        unsendable: 0,
+        in_files,
+        parked: buffer.job_counts(job.key)?.pending.saturating_sub(in_files + buffer.job_sendable(job.key)?),
+    };
     let mut files = Rows::new(way.for_rows(), groups, &folder);
     let mut walk = Walk::new(buffer, job, &way.user_agent)?;
     let mut row = Vec::new();
@@ -212,7 +230,7 @@ pub(super) async fn leg(
         job: job.clone(),
         folder: Folder::make(&way.dir.join(job.name.as_str()))?,
         groups,
-        sizes: sizes.rows.clone(),
+        file_rows: way.file_rows(job, groups, sizes),
         stop: stop.clone(),
         runtime: tokio::runtime::Handle::current(),
         run: run.run,
@@ -239,6 +257,14 @@ pub(super) struct Tally {
     pub(super) files: u64,
     pub(super) delivered: u64,
     pub(super) dead: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.files += other.files;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+    }
 }
 
 type Handed = (String, BulkFile);
@@ -270,11 +296,7 @@ async fn upload_all(
     let mut sum = Tally::default();
     while let Some(joined) = tasks.join_next().await {
         match joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
-            Ok(tally) => {
-                sum.files += tally.files;
-                sum.delivered += tally.delivered;
-                sum.dead += tally.dead;
-            }
+            Ok(tally) => sum.add(tally),
             Err(error) => {
                 uploading.stop.request(StopReason::GiveWay);
                 failed.get_or_insert(error);
@@ -290,7 +312,7 @@ struct Writing {
     job: JobRecord,
     folder: Folder,
     groups: u32,
-    sizes: Arc<AtomicU64>,
+    file_rows: u64,
     stop: Stop,
     runtime: tokio::runtime::Handle,
     run: RunId,
@@ -314,8 +336,7 @@ impl Writing {
                     }
                 }
                 Step::Rows { rsid, event } => {
-                    let file_rows = self.sizes.load(Ordering::Relaxed);
-                    if let Some(written) = files.add(&rsid, event, &row, file_rows)?
+                    if let Some(written) = files.add(&rsid, event, &row, self.file_rows)?
                         && !self.hand_over(written, &groups)?
                     {
                         return Ok(false);

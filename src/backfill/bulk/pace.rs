@@ -50,15 +50,10 @@ impl Pace {
         *next = Instant::now() + self.call_spacing;
     }
 
-    /// How long after the answer to a file of so many rows the next one of its group may begin.
+    /// How long after the answer to a file the next one of its group may begin, where neither has more rows.
     pub(super) fn gap(&self, rows: u64) -> Duration {
         self.group_spacing
             .max(stretched(Duration::from_secs_f64(rows as f64 / self.group_rate), GROUP_MARGIN_PERCENT))
-    }
-
-    /// The spacing of a group whose last file nobody remembers the rows of.
-    pub(super) fn group_spacing(&self) -> Duration {
-        self.group_spacing
     }
 
     pub(super) fn set_valid(&self) {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::files::failed;
 use super::pace::Pace;
-use super::{BulkLimits, BulkWay, Tally};
+use super::{BulkLimits, BulkWay, Sizes, Tally};
 use crate::backfill::BackfillError;
 use crate::buffer::{
     Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, Received, RefusedRow, RunId,
@@ -22,6 +22,8 @@ use crate::drain::{Stop, StopReason};
 
 /// How long an upload in flight may go on once the leg has to end.
 const GRACE: Duration = Duration::from_secs(25);
+/// The longest that `Retry-After` is obeyed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// How often a key is looked up within its time.
 const LOOK_UPS: u32 = 5;
 
@@ -43,9 +45,16 @@ pub(super) struct Uploading {
 /// A visitor group in a leg.
 pub(super) struct Group {
     shared: Arc<Uploading>,
-    /// When its next upload may begin.
-    next_at: Instant,
+    /// Its upload before.
+    last: Option<Last>,
     tally: Tally,
+}
+
+/// An upload that the next one of its group keeps its distance from.
+struct Last {
+    /// From its answer on, because nobody knows when it arrived.
+    at: Instant,
+    rows: u64,
 }
 
 /// Whether a group goes on with its next file.
@@ -58,12 +67,14 @@ enum Next {
 impl Group {
     /// A group whose last upload may have been by another process, and have arrived later than that process noted.
     pub(super) fn new(shared: Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
-        let spacing = shared.pace.group_spacing();
-        let wait = match shared.buffer.group_sent_at(name)? {
-            Some(sent_at) if nanos_between(sent_at, shared.buffer.now()) < 2 * spacing.as_nanos() => spacing,
-            _ => Duration::ZERO,
-        };
-        Ok(Group { shared, next_at: Instant::now() + wait, tally: Tally::default() })
+        let last = shared.buffer.group_sent_at(name)?.and_then(|(sent_at, rows)| {
+            let since = duration_between(sent_at, shared.buffer.now());
+            let spacing = shared.pace.gap(0);
+            // At least one spacing from now, unless that is long over.
+            let at_least = if since < 2 * spacing { Duration::ZERO } else { since };
+            Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
+        });
+        Ok(Group { shared, last, tally: Tally::default() })
     }
 
     /// Uploads its files in their order, until there are no more or the leg ends.
@@ -78,122 +89,123 @@ impl Group {
 
     /// Takes one file to its end. Once it is sent, only its answer or a look-up ends that, or the end of the leg.
     async fn file(&mut self, file: &BulkFile, mut known: Known) -> Result<Next, BackfillError> {
-        let upload = read(file)?;
+        // Once nobody knew of an upload, a refusal of the next one says nothing of that.
+        let mut was_unknown = known == Known::Sent;
+        let mut has_new_token = false;
         let mut backoff = self.shared.limits.backoff_base;
         loop {
             let answer = match known {
-                Known::Nothing | Known::NotReceived => self.attempt(file, &upload, known).await?,
-                Known::Sent => {
-                    Some(Uploaded::Unknown("a process before ended without its answer".to_owned()))
-                }
+                Known::Nothing | Known::NotReceived => self.attempt(file, known).await?,
+                Known::Sent => Attempt::Answer(Uploaded::Unknown(
+                    "the process before ended without its answer".to_owned(),
+                )),
+            };
+            let answer = match answer {
+                Attempt::Answer(answer) => answer,
+                Attempt::Ends => return Ok(Next::Ends),
+                Attempt::Damaged => return self.write_anew(file),
             };
             match answer {
-                None => return Ok(Next::Ends),
-                Some(Uploaded::Received { rows, invalid_rows, named, log }) => {
+                Uploaded::Received { rows, invalid_rows, named, log } => {
                     let answer = Answer { rows, invalid_rows, named, log, is_looked_up: false };
                     return self.received(file, answer);
                 }
-                Some(Uploaded::Unknown(why)) => {
-                    tracing::warn!(
-                        key = upload.key,
-                        why,
-                        "nobody knows whether a file is in; its key is looked up"
-                    );
-                    match self.shared.looked_up(&upload.key).await? {
+                Uploaded::Unknown(why) => {
+                    let key = &file.file.key;
+                    tracing::warn!(key, why, "nobody knows whether a file is in; its key is looked up");
+                    was_unknown = true;
+                    match self.shared.looked_up(key).await? {
                         Some(LookedUp::Received(rows)) => {
                             return self.received(file, Answer::looked_up(rows));
+                        }
+                        Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
+                            // Its suite was paused or retired meanwhile.
+                            return self.write_anew(file);
                         }
                         Some(LookedUp::NotFound) => known = Known::NotReceived,
                         None => return Ok(Next::Ends),
                     }
                 }
-                Some(Uploaded::NotReceived { cause, retry_after }) => {
-                    let wait = retry_after.unwrap_or(backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
-                    let wait = wait.min(self.shared.limits.backoff_max);
-                    let wait_ms = wait.as_millis() as u64;
-                    tracing::warn!(
-                        key = upload.key,
-                        cause,
-                        wait_ms,
-                        "a file was not received; it goes again"
-                    );
+                Uploaded::NotReceived { cause, retry_after } => {
+                    let wait = retry_after.map_or(backoff.mul_f64(0.5 + fastrand::f64() / 2.0), |wait| {
+                        wait.min(RETRY_AFTER_MAX)
+                    });
+                    let (key, wait_ms) = (&file.file.key, wait.as_millis() as u64);
+                    tracing::warn!(key, cause, wait_ms, "a file was not received; it goes again");
                     backoff = (backoff * 2).min(self.shared.limits.backoff_max);
                     if self.shared.waits_until(Instant::now() + wait).await {
                         return Ok(Next::Ends);
                     }
                     known = Known::NotReceived;
                 }
-                Some(Uploaded::TooLarge) => return self.too_large(file),
-                Some(Uploaded::Rejected(why)) => {
-                    self.shared.buffer.release_file(file.id)?;
-                    let path = &file.file.path;
-                    let what = format!("Adobe rejects the file {path:?}, and nothing of it is in: {why}");
-                    return Err(BackfillError::Stuck(what));
+                Uploaded::TokenRefused if !has_new_token => {
+                    tracing::debug!("the access token is refused, and is had anew");
+                    has_new_token = true;
+                    known = Known::NotReceived;
                 }
-                Some(Uploaded::Refused(why)) => {
-                    self.shared.buffer.release_file(file.id)?;
-                    return Err(BackfillError::Stuck(format!("Adobe refuses uploads: {why}")));
+                Uploaded::TooLarge => return self.too_large(file),
+                Uploaded::TokenRefused | Uploaded::Rejected(_) | Uploaded::Refused(_) => {
+                    return Err(self.refused(file, answer, was_unknown)?);
                 }
             }
         }
     }
 
-    /// Uploads a file once it is its turn; `None` where the leg ends before that, or before the answer.
-    async fn attempt(
-        &mut self,
-        file: &BulkFile,
-        upload: &Upload,
-        known: Known,
-    ) -> Result<Option<Uploaded>, BackfillError> {
-        if self.shared.waits_until(self.next_at).await {
-            return Ok(None);
+    /// Uploads a file once it is its turn.
+    async fn attempt(&mut self, file: &BulkFile, known: Known) -> Result<Attempt, BackfillError> {
+        if self.shared.waits_until(self.next_at(file.file.rows)).await {
+            return Ok(Attempt::Ends);
         }
+        let Some(upload) = read(file)? else { return Ok(Attempt::Damaged) };
         if known == Known::Nothing {
-            match self.shared.validated(upload, file.file.rows).await? {
+            match self.shared.validated(&upload).await? {
                 First::Goes => {}
-                First::TooLarge => return Ok(Some(Uploaded::TooLarge)),
-                First::Ends => return Ok(None),
+                First::TooLarge => return Ok(Attempt::Answer(Uploaded::TooLarge)),
+                First::Ends => return Ok(Attempt::Ends),
             }
         }
         self.shared.pace.turn().await;
         if self.shared.stop.requested().is_some() {
-            return Ok(None);
+            return Ok(Attempt::Ends);
         }
         self.shared.buffer.file_sent(file.id)?;
         let answer = tokio::select! {
-            answer = self.shared.client.upload(upload) => answer,
+            answer = self.shared.client.upload(&upload) => answer,
             // Its answer is looked up by whoever goes on.
-            () = self.shared.grace_is_over() => return Ok(None),
+            () = self.shared.grace_is_over() => return Ok(Attempt::Ends),
         };
-        // From the answer on, because nobody knows when it arrived.
-        self.next_at = Instant::now() + self.shared.pace.gap(file.file.rows);
+        self.last = Some(Last { at: Instant::now(), rows: file.file.rows });
         tracing::debug!(key = upload.key, group = upload.visitor_group, ?answer, "a file was uploaded");
-        Ok(Some(answer))
+        Ok(Attempt::Answer(answer))
+    }
+
+    /// When a file of so many rows may go: the larger of two files tells their distance.
+    fn next_at(&self, rows: u64) -> Instant {
+        let after = |last: &Last| last.at + self.shared.pace.gap(last.rows.max(rows));
+        self.last.as_ref().map_or_else(Instant::now, after)
     }
 
     /// Records the answer to a file that is in, and settles its rows.
     fn received(&mut self, file: &BulkFile, answer: Answer) -> Result<Next, BackfillError> {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log, is_looked_up } = answer;
-        if rows != file.file.rows {
-            tracing::warn!(
-                key = file.file.key,
-                rows,
-                written = file.file.rows,
-                "Adobe counts other rows than were written"
-            );
+        let written = file.file.rows;
+        if rows != written {
+            tracing::warn!(key = file.file.key, rows, written, "Adobe counts other rows than were written");
         }
         let refused: Vec<RefusedRow> = named
             .into_iter()
-            .filter(|(row, _)| (1..=file.file.rows).contains(row))
+            .filter(|(row, _)| (1..=written).contains(row))
             .map(|(row, why)| RefusedRow { row, reason: DeadReason::Adobe(format!("invalid row: {why}")) })
             .collect();
-        let unnamed = invalid_rows.saturating_sub(refused.len() as u64);
+        // A log that names more rows than were refused names some that were not.
+        let refused = if refused.len() as u64 > invalid_rows { Vec::new() } else { refused };
+        let unnamed = invalid_rows - refused.len() as u64 + written.saturating_sub(rows);
         let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
         shared.buffer.file_received(file.id, received)?;
         if is_stuck {
-            return Err(unnamed_rows(file, unnamed, &log));
+            return Err(unnamed_rows(file, unnamed, log));
         }
         let (delivered, dead) = settle(shared, file)?;
         self.tally.files += 1;
@@ -204,21 +216,49 @@ impl Group {
 
     /// Has everything written anew in smaller files: later files of the group hold later events.
     fn too_large(&self, file: &BulkFile) -> Result<Next, BackfillError> {
-        let shared = &self.shared;
-        if file.file.rows <= 1 {
-            return Err(BackfillError::Stuck(format!(
-                "Adobe finds the file {:?} of one row too large",
-                file.file.path
-            )));
+        let (events, _) = self.shared.buffer.file_events(file.id)?;
+        if events <= 1 {
+            return Err(BackfillError::TooLarge(file.file.path.clone()));
         }
         let rows = (file.file.rows / 2).max(1);
         tracing::warn!(rows, "Adobe finds a file too large; files are written anew with so many rows");
-        shared.sizes.fetch_min(rows, Ordering::Relaxed);
-        shared.buffer.release_file(file.id)?;
-        remove(&file.file.path)?;
-        shared.stop.request(StopReason::GiveWay);
+        self.shared.sizes.fetch_min(rows, Ordering::Relaxed);
+        self.write_anew(file)
+    }
+
+    /// Takes a file back of which nothing is in. Ends the leg, because later files of the group hold later events.
+    fn write_anew(&self, file: &BulkFile) -> Result<Next, BackfillError> {
+        withdraw(&self.shared.buffer, file)?;
+        self.shared.stop.request(StopReason::GiveWay);
         Ok(Next::Ends)
     }
+
+    /// Why a job ends at a file that is refused. Nothing of the file is in, unless an upload before had no answer.
+    fn refused(
+        &self,
+        file: &BulkFile,
+        answer: Uploaded,
+        was_unknown: bool,
+    ) -> Result<BackfillError, BackfillError> {
+        if !was_unknown {
+            withdraw(&self.shared.buffer, file)?;
+        }
+        let path = file.file.path.clone();
+        Ok(match answer {
+            Uploaded::Rejected(why) => BackfillError::Rejected { path, why },
+            Uploaded::Refused(why) => BackfillError::Refused(why),
+            _ => BackfillError::Refused("HTTP 401, with a new access token too".to_owned()),
+        })
+    }
+}
+
+/// What an attempt came to.
+enum Attempt {
+    Answer(Uploaded),
+    /// The leg ends before the upload, or before its answer.
+    Ends,
+    /// The file is gone from its folder, or is not what was written.
+    Damaged,
 }
 
 /// What is known of a file that is in.
@@ -271,26 +311,24 @@ impl Uploading {
     }
 
     /// Has the first file of a job validated.
-    async fn validated(&self, upload: &Upload, rows: u64) -> Result<First, BackfillError> {
+    async fn validated(&self, upload: &Upload) -> Result<First, BackfillError> {
         let _turn = self.pace.validation.lock().await;
         let mut backoff = self.limits.backoff_base;
         while !self.pace.is_valid() {
             self.pace.turn().await;
-            match self.client.validate(upload).await {
-                Ok(Validated::SomeRows(some, why)) if some < rows => {
+            let verdict = tokio::select! {
+                verdict = self.client.validate(upload) => verdict,
+                _ = self.stop.wait() => return Ok(First::Ends),
+            };
+            match verdict {
+                Ok(Validated::TooLarge) => return Ok(First::TooLarge),
+                Ok(Validated::Valid) => self.is_valid()?,
+                Ok(Validated::SomeRows(why)) => {
                     // They become dead letters once the answer to the file names them.
                     tracing::warn!(why, "Adobe will refuse rows of the first file");
-                    self.buffer.job_is_valid(self.job)?;
-                    self.pace.set_valid();
+                    self.is_valid()?;
                 }
-                Ok(Validated::TooLarge) => return Ok(First::TooLarge),
-                Ok(Validated::Valid) => {
-                    self.buffer.job_is_valid(self.job)?;
-                    self.pace.set_valid();
-                }
-                Ok(Validated::Invalid(why) | Validated::SomeRows(_, why)) => {
-                    return Err(BackfillError::Stuck(format!("Adobe finds the first file not valid: {why}")));
-                }
+                Ok(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
                 Err(error) if error.is_for_the_moment() => {
                     tracing::warn!(%error, "a file could not be validated; it is tried again");
                     if self.waits_until(Instant::now() + backoff).await {
@@ -304,12 +342,22 @@ impl Uploading {
         Ok(if self.stop.requested().is_none() { First::Goes } else { First::Ends })
     }
 
+    fn is_valid(&self) -> Result<(), BufferError> {
+        self.buffer.job_is_valid(self.job)?;
+        self.pace.set_valid();
+        Ok(())
+    }
+
     /// Looks a key up until it is found, or was not for long enough; `None` where the leg ends meanwhile.
     async fn looked_up(&self, key: &str) -> Result<Option<LookedUp>, BackfillError> {
         let pause = self.limits.lookup / LOOK_UPS;
         let mut missed = 0;
         loop {
-            match self.client.look_up(key).await {
+            let looked_up = tokio::select! {
+                looked_up = self.client.look_up(key) => looked_up,
+                _ = self.stop.wait() => return Ok(None),
+            };
+            match looked_up {
                 Ok(LookedUp::Received(rows)) => return Ok(Some(LookedUp::Received(rows))),
                 Ok(LookedUp::NotFound) if missed >= LOOK_UPS => return Ok(Some(LookedUp::NotFound)),
                 Ok(LookedUp::NotFound) => missed += 1,
@@ -325,15 +373,16 @@ impl Uploading {
     }
 }
 
-/// Deals with what legs before left: settles what is received, looks up what was sent, takes back what was not. False where it
-/// had to end before that.
+/// Deals with what legs before left, of whatever job: settles what is received, looks up what was sent, takes back what was not.
+/// False where it had to end before that.
 pub(in crate::backfill) async fn settle_open(
     buffer: &Arc<Buffer>,
     job: &JobRecord,
     way: &BulkWay,
+    sizes: &Sizes,
     stop: &Stop,
 ) -> Result<bool, BackfillError> {
-    let open = buffer.open_files(job.key)?;
+    let open = buffer.open_files()?;
     if open.is_empty() {
         return Ok(true);
     }
@@ -345,23 +394,23 @@ pub(in crate::backfill) async fn settle_open(
         limits: way.limits.clone(),
         job: job.key,
         run,
-        sizes: Arc::default(),
+        sizes: sizes.rows.clone(),
         stop: stop.clone(),
         keeps_files: way.keeps_files,
         accepts_unnamed: way.accepts_unnamed,
     });
     let mut tally = Tally::default();
     for (file, state) in open {
+        let is_ours = file.file.job == job.key;
         match state {
-            BulkFileState::Written => {
-                buffer.release_file(file.id)?;
-                remove(&file.file.path)?;
-            }
+            BulkFileState::Written => withdraw(buffer, &file)?,
             BulkFileState::Received => {
                 settle(&shared, &file)?;
             }
+            // Another job's is for whoever resumes that one.
+            BulkFileState::Stuck { .. } if !is_ours => {}
             BulkFileState::Stuck { unnamed } if !way.accepts_unnamed => {
-                return Err(unnamed_rows(&file, unnamed, ""));
+                return Err(unnamed_rows(&file, unnamed, String::new()));
             }
             BulkFileState::Stuck { .. } => {
                 settle(&shared, &file)?;
@@ -371,14 +420,27 @@ pub(in crate::backfill) async fn settle_open(
                 if group.file(&file, Known::Sent).await? == Next::Ends {
                     return Ok(false);
                 }
-                tally.delivered += group.tally.delivered;
-                tally.dead += group.tally.dead;
-                tally.files += group.tally.files;
+                tally.add(group.tally);
             }
         }
     }
     buffer.finish_run(run, &tally)?;
     Ok(true)
+}
+
+/// Takes the files of a job back that were never sent; gives how many events are in those that were.
+pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord) -> Result<u64, BackfillError> {
+    for (file, state) in buffer.open_files()? {
+        if file.file.job == job.key && state == BulkFileState::Written {
+            withdraw(buffer, &file)?;
+        }
+    }
+    Ok(buffer.job_counts(job.key)?.in_files)
+}
+
+fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
+    buffer.release_file(file.id)?;
+    remove(&file.file.path)
 }
 
 fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
@@ -391,30 +453,32 @@ fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError
     Ok(settled)
 }
 
-fn unnamed_rows(file: &BulkFile, unnamed: u64, log: &str) -> BackfillError {
-    let log = if log.is_empty() { String::new() } else { format!(" ({log})") };
-    BackfillError::Stuck(format!(
-        "Adobe has taken the file {:?}, but refused {unnamed} rows that its log does not name{log}; they cannot be told from the \
-         others. To go on and count them as delivered: passbridge backfill resume NAME --accept-unnamed",
-        file.file.path
-    ))
+fn unnamed_rows(file: &BulkFile, rows: u64, log: String) -> BackfillError {
+    BackfillError::Unnamed { path: file.file.path.clone(), rows, log }
 }
 
 /// A clock that was set back has gone no time.
-fn nanos_between(earlier: crate::event::Instant, later: crate::event::Instant) -> u128 {
-    later.nanos().saturating_sub(earlier.nanos()).max(0).unsigned_abs().into()
+fn duration_between(earlier: crate::event::Instant, later: crate::event::Instant) -> Duration {
+    Duration::from_nanos(later.nanos().saturating_sub(earlier.nanos()).max(0).unsigned_abs())
 }
 
-/// A file as it lies on disk.
-fn read(file: &BulkFile) -> Result<Upload, BackfillError> {
+/// A file as it lies on disk; `None` where it is gone, or has another length than was written.
+fn read(file: &BulkFile) -> Result<Option<Upload>, BackfillError> {
     let path = &file.file.path;
-    let bytes = std::fs::read(path).map_err(|source| failed(path, source))?;
-    Ok(Upload {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(path, source)),
+    };
+    if bytes.len() as u64 != file.file.bytes {
+        return Ok(None);
+    }
+    Ok(Some(Upload {
         visitor_group: file.file.visitor_group.clone(),
         key: file.file.key.clone(),
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         bytes: Bytes::from(bytes),
-    })
+    }))
 }
 
 fn remove(path: &Path) -> Result<(), BackfillError> {

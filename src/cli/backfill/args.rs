@@ -205,6 +205,19 @@ impl InputArgs {
             }
             Ok(JobSource::File { path, format: format.clone() })
         };
+        let is_span = self.from.is_some();
+        if is_span && !self.inputs.is_empty() {
+            return Err(CliError::Refused {
+                what: "files and a span of the buffer are two backfills".to_owned(),
+                advice: "name either files, or --from and --to".to_owned(),
+            });
+        }
+        if is_span && self.from >= self.to {
+            return Err(CliError::Refused {
+                what: "--from is not before --to, so no event is between them".to_owned(),
+                advice: "give the earlier instant as --from".to_owned(),
+            });
+        }
         let mut sources: Vec<JobSource> = self.inputs.iter().map(file).collect::<Result<_, _>>()?;
         if let (Some(from), Some(to)) = (self.from, self.to) {
             sources.push(JobSource::Buffered { from, to });

@@ -28,8 +28,8 @@ use crate::config::Zone;
 use crate::drain::Stop;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobState};
-use args::{PlanArgs, ResumeArgs, RunArgs, StatusArgs, WayArgs};
-use report::{ChangeReport, RunReport, Shown, StatusReport};
+use args::{PlanArgs, ResumeArgs, RunArgs, StatusArgs};
+use report::{CancelReport, PauseReport, RunReport, Shown, StatusReport};
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
@@ -37,20 +37,34 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     match command {
         Command::Plan(args) => plan(args, &buffer, &settings, context),
         Command::Run(args) => {
+            let lock = buffer.lock_backfill()?;
             begin(args, &buffer)?;
-            go(&args.name, &args.way, false, &buffer, &settings, context)
+            let bulk = bulk_way(&settings, args.way.keep_files, false)?;
+            go(&args.name, bulk, &lock, &buffer, &settings, context)
         }
         Command::Resume(args) => {
+            let lock = buffer.lock_backfill()?;
             resume(args, &buffer)?;
-            go(&args.name, &args.way, args.accept_unnamed, &buffer, &settings, context)
+            let bulk = bulk_way(&settings, args.way.keep_files, args.accept_unnamed)?;
+            go(&args.name, bulk, &lock, &buffer, &settings, context)
         }
         Command::Status(args) => status(args, &buffer, context),
         Command::Pause(args) => pause(&args.name, &buffer, context),
         Command::Cancel(args) => cancel(&args.name, &buffer, context),
         Command::Export(args) => {
             let job = buffer.job(&args.name)?;
+            if job.state == JobState::Planned {
+                return Err(CliError::Refused {
+                    what: format!(
+                        "backfill {} is only planned, so none of its events is in the buffer",
+                        args.name
+                    ),
+                    advice: format!("passbridge backfill run {}", args.name),
+                });
+            }
             let way = bulk_way(&settings, false, false)?;
-            let report = backfill::export(&buffer, &job, &way, &args.folder)?;
+            let report = backfill::export(&buffer, &job, &way, &args.folder)
+                .map_err(|source| CliError::Backfill { name: args.name.clone(), source })?;
             context.form.report(&report)?;
             Ok(Exit::Done)
         }
@@ -82,13 +96,7 @@ fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context
         Rates::of(&settings.config.delivery, &settings.config.bulk, job.rate.and_then(NonZeroU32::new));
     let plan = match (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
         (Some(from), Some(to), []) => backfill::plan_buffered(buffer, from, to, &rates)?,
-        (Some(_), ..) => {
-            return Err(CliError::Refused {
-                what: "files and a span of the buffer cannot be planned together".to_owned(),
-                advice: "plan them as two backfills".to_owned(),
-            });
-        }
-        (None, _, files) => {
+        (_, _, files) => {
             let mut options = super::ingest::options(settings, args.inputs.format.choice(), &context.clock);
             options.secret = settings.source_secret()?;
             options.service_keys = settings.service_keys()?;
@@ -99,7 +107,7 @@ fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context
             plan?
         }
     };
-    buffer.forget_planned_job(&args.name)?;
+    buffer.forget_empty_job(&args.name)?;
     buffer.create_job(&args.name, job, sources)?;
     context.form.report(&plan)?;
     if context.form == Form::Text {
@@ -154,27 +162,23 @@ fn begin(args: &RunArgs, buffer: &Buffer) -> Result<(), CliError> {
 
 /// Makes a planned, stopped, paused, cancelled or finished job a running one.
 fn resume(args: &ResumeArgs, buffer: &Buffer) -> Result<(), CliError> {
-    let lock = buffer.lock_backfill()?;
     let job = buffer.job(&args.name)?;
     if job.state == JobState::Cancelled {
         buffer.restore_job(job.key)?;
     }
     buffer.set_job_settings(job.key, args.way.over(job.settings))?;
-    buffer.set_job_state(job.key, JobState::Running)?;
-    drop(lock);
-    Ok(())
+    Ok(buffer.set_job_state(job.key, JobState::Running)?)
 }
 
 fn go(
     name: &JobName,
-    way: &WayArgs,
-    accepts_unnamed: bool,
+    bulk: BulkWay,
+    lock: &BackfillLock,
     buffer: &Arc<Buffer>,
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit, CliError> {
     let job = buffer.job(name)?;
-    let bulk = bulk_way(settings, way.keep_files, accepts_unnamed)?;
     let mut ingest = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
     ingest.secret = settings.source_secret()?;
     ingest.service_keys = settings.service_keys()?;
@@ -182,6 +186,12 @@ fn go(
     let rate = job.settings.rate.and_then(NonZeroU32::new);
     // The slower of both.
     collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
+    if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(&job)) {
+        tracing::warn!(
+            visitor_groups = fixed,
+            "the rate is more than the visitor groups of this backfill carry, whose number is fixed"
+        );
+    }
     let options = BackfillOptions {
         ingest,
         drain: pass::drain_options(&settings.config.delivery, context),
@@ -196,9 +206,9 @@ fn go(
         Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CliError::Start)?;
     let report = runtime.block_on(async {
         signals::listen(stop.clone())?;
-        let report = backfill::run(buffer, name, &options, stop, &mut progress).await;
+        let report = backfill::run(buffer, name, lock, &options, stop, &mut progress).await;
         progress.finish();
-        Ok::<_, CliError>(report?)
+        report.map_err(|source| CliError::Backfill { name: name.clone(), source })
     });
     // A thread that still reads standard input or a slow disk is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -269,21 +279,29 @@ fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, Cli
         });
     }
     buffer.set_job_state(job.key, JobState::Paused)?;
-    context.form.report(&ChangeReport { name: name.clone(), state: JobState::Paused.name(), events: 0 })?;
+    context.form.report(&PauseReport { name: name.clone(), state: JobState::Paused })?;
     Ok(Exit::Done)
 }
 
 fn cancel(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
     let job = buffer.job(name)?;
-    if job.state == JobState::Planned {
-        buffer.forget_planned_job(name)?;
-    } else {
-        buffer.set_job_state(job.key, JobState::Cancelled)?;
+    if job.state == JobState::Done {
+        return Err(CliError::Refused {
+            what: format!("backfill {name} is done, so there is nothing to cancel"),
+            advice: format!("see what became of its events: passbridge backfill status {name}"),
+        });
     }
-    let lock = lock_once_free(buffer)?;
-    let events = if job.state == JobState::Planned { 0 } else { buffer.discard_job(job.key)? };
-    drop(lock);
-    context.form.report(&ChangeReport { name: name.clone(), state: JobState::Cancelled.name(), events })?;
+    buffer.set_job_state(job.key, JobState::Cancelled)?;
+    let _lock = lock_once_free(buffer)?;
+    // Whoever waited for the lock as well may have made it a running one.
+    buffer.set_job_state(job.key, JobState::Cancelled)?;
+    let in_files = backfill::withdraw_unsent(buffer, &job)
+        .map_err(|source| CliError::Backfill { name: name.clone(), source })?;
+    let discarded = buffer.discard_job(job.key)?;
+    let pending = buffer.job_counts(job.key)?.pending;
+    buffer.forget_empty_job(name)?;
+    let is_forgotten = matches!(buffer.job(name), Err(BufferError::UnknownJob(_)));
+    context.form.report(&CancelReport { name: name.clone(), discarded, pending, in_files, is_forgotten })?;
     Ok(Exit::Done)
 }
 

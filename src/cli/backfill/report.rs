@@ -115,7 +115,7 @@ impl fmt::Display for RunReport {
             let [read, _, duplicates, conflicts, rejected] = sums;
             writeln!(
                 out,
-                "  {} inputs: {read} lines read, {duplicates} duplicates, {conflicts} in conflict, {rejected} rejected",
+                "  inputs {}: {read} lines read, {duplicates} duplicates, {conflicts} in conflict, {rejected} rejected",
                 inputs.len()
             )?;
         }
@@ -132,7 +132,8 @@ impl fmt::Display for RunReport {
                 out,
                 "  {parked} pending events have no active suite: see passbridge status; then backfill resume {name}"
             )?;
-        } else if *pending > 0 {
+        }
+        if *pending > *parked {
             writeln!(out, "  to go on: passbridge backfill resume {name}")?;
         }
         if counts.looked_up_rows > 0 {
@@ -156,32 +157,69 @@ impl fmt::Display for RunReport {
     }
 }
 
-/// What became of a job without running it.
+/// A job that a person stopped for now.
 #[derive(Debug, Serialize)]
-pub(super) struct ChangeReport {
+pub(super) struct PauseReport {
     pub(super) name: JobName,
-    pub(super) state: &'static str,
-    /// Events that it moved.
-    pub(super) events: u64,
+    pub(super) state: JobState,
 }
 
-impl fmt::Display for ChangeReport {
+impl fmt::Display for PauseReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ChangeReport { name, state, events } = self;
-        match *state {
-            "cancelled" => writeln!(
+        writeln!(out, "backfill {} is {}", self.name, self.state.name())
+    }
+}
+
+/// A job that a person decided against.
+#[derive(Debug, Serialize)]
+pub(super) struct CancelReport {
+    pub(super) name: JobName,
+    /// Events that are discarded now.
+    pub(super) discarded: u64,
+    /// Events that may have been counted, and go on waiting.
+    pub(super) pending: u64,
+    /// Those of them that are in files whose answers are not recorded.
+    pub(super) in_files: u64,
+    /// Whether it had brought no event, and its name is free again.
+    pub(super) is_forgotten: bool,
+}
+
+impl fmt::Display for CancelReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CancelReport { name, discarded, pending, in_files, is_forgotten } = self;
+        if *is_forgotten {
+            return writeln!(
                 out,
-                "backfill {name} is cancelled: {events} events are discarded; backfill resume {name} brings them back"
-            ),
-            _ => writeln!(out, "backfill {name} is {state}"),
+                "backfill {name} is cancelled: it had brought no event, and its name is free again"
+            );
         }
+        writeln!(
+            out,
+            "backfill {name} is cancelled: {discarded} events are discarded; backfill resume {name} brings them back"
+        )?;
+        if *pending > 0 {
+            writeln!(
+                out,
+                "  {pending} events may have been counted and go on waiting, {in_files} of them in files without an answer"
+            )?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ExportReport { folder, files, rows, unsendable } = self;
+        let ExportReport { folder, files, rows, unsendable, in_files, parked } = self;
         writeln!(out, "{rows} rows in {} files in {}; nothing was sent", files.len(), folder.display())?;
+        if *in_files > 0 {
+            writeln!(
+                out,
+                "  {in_files} events are left out: they are in files that were sent, whose answers are not recorded"
+            )?;
+        }
+        if *parked > 0 {
+            writeln!(out, "  {parked} events are left out: they have no active suite")?;
+        }
         if *unsendable > 0 {
             writeln!(out, "  {unsendable} events cannot be sent: a run would make them dead letters")?;
         }
