@@ -16,12 +16,12 @@ use crate::job::{Hours, JobName, JobState};
 use crate::suite::Rsid;
 
 /// How often it is looked: a live drain has the host to itself after this time.
-pub(super) const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(25);
 /// Why it waits for a live drain.
 pub(super) const LIVE_FIRST: &str = "a live drain goes first";
 
 /// Polls until the suites are looked at: the kill switch works within a second.
-const POLLS_A_LOOK: u32 = 10;
+const POLLS_A_LOOK: u32 = 40;
 
 /// What the gate says.
 pub(super) enum Passage {
