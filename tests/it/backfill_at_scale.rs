@@ -42,13 +42,11 @@ level = \"error\"
 client_id = \"client\"
 call_spacing_ms = 10
 group_spacing_ms = 200
-group_rows_per_second = 200000
 lookup_ms = 600
 backoff_base_ms = 20
 backoff_max_ms = 1200
 request_timeout_seconds = 30
 company = \"acme\"
-rate = 400000
 ";
 /// A kill that has not struck by then will not.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -76,6 +74,11 @@ impl Size {
             },
             Err(_) => Size { events: 20_000, files: 12, kills: 6, file_rows: 500 },
         }
+    }
+
+    /// So many that the rows of a file, and not the spacing of a group, tell when the next one may go.
+    fn group_rows_per_second(&self) -> u64 {
+        4 * self.file_rows
     }
 }
 
@@ -106,17 +109,19 @@ impl Acceptance {
         let sandbox = sandbox_with(faults, |options: &mut SandboxOptions| {
             let settings = SuiteSettings { recording, ..SuiteSettings::default() };
             options.suites = BTreeMap::from([(RSID.parse().expect("an rsid"), settings)]);
-            options.bulk = bulk;
+            options.bulk = BulkSettings { group_rows_per_second: size.group_rows_per_second(), ..bulk };
             options.keep_hits = KeepHits::Digest;
         });
         let program = Program::bare();
         program.write("secret", "secret-of-client\n");
-        let (url, file_rows) = (sandbox.url(), size.file_rows);
+        let (url, file_rows, group_rate) = (sandbox.url(), size.file_rows, size.group_rows_per_second());
         program.write(
             "c.toml",
             &format!(
-                "{CONFIG}file_rows = {file_rows}\nclient_secret_file = \"secret\"\nurl = \"{url}/aa/collect/v1/events\"\n\
-                 ims_url = \"{url}/ims/token/v3\"\n"
+                "{CONFIG}rate = {}\ngroup_rows_per_second = {group_rate}\nfile_rows = {file_rows}\n\
+                 client_secret_file = \"secret\"\nurl = \"{url}/aa/collect/v1/events\"\n\
+                 ims_url = \"{url}/ims/token/v3\"\n",
+                2 * group_rate
             ),
         );
         assert_eq!(program.run(&["init"]).code, 0);
@@ -171,7 +176,10 @@ impl Acceptance {
         let mut struck_while_loading = 0;
         for kill in 0..kills {
             let child = self.start(&args);
-            let moment = if kill < loading {
+            let moment = if kill == 0 {
+                // In the middle of the first file, which is a log of exchanges.
+                Moment::Loaded(self.history.first_log / 2)
+            } else if kill < loading {
                 let share = total / loading;
                 Moment::Loaded(share * kill + self.rng.u64(1..share))
             } else if kill % 2 == 0 {
@@ -193,9 +201,10 @@ impl Acceptance {
         self.tell("done");
     }
 
-    /// A number between this one and all events that leaves room for the kills still to come.
+    /// A number between this one and nine tenths of all events that leaves room for the kills still to come; the last tenth is
+    /// for looks that come late.
     fn later(&mut self, so_far: u64, kills_left: u64) -> u64 {
-        let share = self.history.total().saturating_sub(so_far) / (kills_left + 1);
+        let share = (self.history.total() * 9 / 10).saturating_sub(so_far) / (kills_left + 1);
         so_far + self.rng.u64(share / 2..=share * 3 / 2).max(1)
     }
 
@@ -209,6 +218,7 @@ impl Acceptance {
     fn kill_at(&self, mut child: Child, moment: Moment, kill: u64) {
         let since = Instant::now();
         loop {
+            let looked_at = Instant::now();
             let has_come = match moment {
                 Moment::Accepted(hits) => self.sandbox.wait_accepted(hits, Duration::from_millis(200)),
                 Moment::Loaded(events) => self.counts().events >= events,
@@ -220,7 +230,10 @@ impl Acceptance {
             let ended = child.try_wait().expect("it can be asked");
             assert!(ended.is_none(), "kill {kill} at {moment:?}: it ended: {ended:?}\n{}", self.errors());
             assert!(since.elapsed() < PATIENCE, "kill {kill} at {moment:?} never came\n{}", self.errors());
-            std::thread::sleep(POLL);
+            if !matches!(moment, Moment::Accepted(_)) {
+                // Looking at much takes long, and what is looked at should go on meanwhile.
+                std::thread::sleep(POLL.max(3 * looked_at.elapsed()));
+            }
         }
         child.kill().expect("it is killed");
         let ended = child.wait().expect("it ends");
@@ -353,7 +366,6 @@ fn a_history_by_files_counts_each_event_once_through_faults_and_kills() {
     let faults = BulkSettings {
         call_spacing_ms: 10,
         group_spacing_ms: 200,
-        group_rows_per_second: 200_000,
         company: "acme".to_owned(),
         lose_answer: 8.0,
         break_before: 5.0,

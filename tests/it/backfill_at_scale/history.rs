@@ -60,6 +60,8 @@ pub(super) struct History {
     pub(super) paths: Vec<PathBuf>,
     /// How many events are numbered: from 0 up to this.
     pub(super) numbered: u64,
+    /// How many of the others stand in the first file.
+    pub(super) first_log: u64,
     /// Valid events, each once, by their kind: `[0]` is event1.
     pub(super) events: [u64; 18],
     /// Lines of NDJSON and CSV whose event stands in a file before, too.
@@ -82,6 +84,7 @@ impl History {
         let mut history = History {
             paths: Vec::new(),
             numbered: events - rounds * 10,
+            first_log: rounds * 10 / logs as u64,
             events: [0; 18],
             repeated: 0,
             bad: BTreeMap::new(),
