@@ -369,7 +369,8 @@ fn files_too_large_are_written_smaller_and_an_export_sends_nothing() {
         house.program.json(&["backfill", "run", "h", "--via", "bulk", "--keep-files", &file]);
     assert_eq!((code, &report["delivered"]), (0, &json!(2000)), "{report}");
     assert_eq!(counted(&house.sandbox), 2000);
-    assert!(house.sandbox.violations().iter().all(|violation| violation.rule.code() == "BDIA-01"));
+    let violations = house.sandbox.violations();
+    assert!(violations.iter().all(|violation| violation.rule.code() == "BDIA-01"), "{violations:?}");
     let kept = std::fs::read_dir(house.program.path("bulk/h")).expect("the folder").count();
     assert_eq!(kept, house.sandbox.bulk_files().len());
 

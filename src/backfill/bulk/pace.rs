@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
 use super::BulkLimits;
@@ -44,10 +44,10 @@ impl Pace {
     }
 
     /// Waits for a call's turn.
-    pub(super) async fn turn(&self) {
-        let mut next = self.next_call.lock().await;
-        sleep_until(*next).await;
-        *next = Instant::now() + self.call_spacing;
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let next_call = self.next_call.lock().await;
+        sleep_until(*next_call).await;
+        Turn { next_call, spacing: self.call_spacing }
     }
 
     /// How long after the answer to a file the next one of its group may begin, where neither has more rows.
@@ -62,6 +62,20 @@ impl Pace {
 
     pub(super) fn is_valid(&self) -> bool {
         self.is_valid.load(Ordering::Relaxed)
+    }
+}
+
+/// A call's turn: nobody else has one until it begins, or is given up.
+#[must_use]
+pub(super) struct Turn<'a> {
+    next_call: MutexGuard<'a, Instant>,
+    spacing: Duration,
+}
+
+impl Turn<'_> {
+    /// The call begins now. What it has to wait for was waited for before: two that wait for the same would go together.
+    pub(super) fn begins(mut self) {
+        *self.next_call = Instant::now() + self.spacing;
     }
 }
 

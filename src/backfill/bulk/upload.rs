@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::files::failed;
@@ -164,11 +165,13 @@ impl Group {
                 First::Ends => return Ok(Attempt::Ends),
             }
         }
-        self.shared.pace.turn().await;
+        let turn = self.shared.pace.turn().await;
         if self.shared.stop.requested().is_some() {
             return Ok(Attempt::Ends);
         }
-        self.shared.buffer.file_sent(file.id)?;
+        // The calls of other groups go on meanwhile, those that are under way.
+        block_in_place(|| self.shared.buffer.file_sent(file.id))?;
+        turn.begins();
         let answer = tokio::select! {
             answer = self.shared.client.upload(&upload) => answer,
             // Its answer is looked up by whoever goes on.
@@ -203,7 +206,7 @@ impl Group {
         let unnamed = invalid_rows - refused.len() as u64 + written.saturating_sub(rows);
         let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
-        shared.buffer.file_received(file.id, received)?;
+        block_in_place(|| shared.buffer.file_received(file.id, received))?;
         if is_stuck {
             return Err(unnamed_rows(file, unnamed, log));
         }
@@ -315,7 +318,7 @@ impl Uploading {
         let _turn = self.pace.validation.lock().await;
         let mut backoff = self.limits.backoff_base;
         while !self.pace.is_valid() {
-            self.pace.turn().await;
+            self.pace.turn().await.begins();
             let verdict = tokio::select! {
                 verdict = self.client.validate(upload) => verdict,
                 _ = self.stop.wait() => return Ok(First::Ends),
@@ -444,7 +447,7 @@ fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
 }
 
 fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
-    let settled = shared.buffer.settle_file(shared.run, file.id)?;
+    let settled = block_in_place(|| shared.buffer.settle_file(shared.run, file.id))?;
     if !shared.keeps_files
         && let Err(error) = remove(&file.file.path)
     {
