@@ -184,9 +184,7 @@ pub async fn run(
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
     drain::accept_restored(buffer, options.drain.after_restore)?;
-    let folder = options.bulk.dir.join(name.as_str());
-    withdraw_unsent(buffer, &job)?;
-    bulk::sweep(&folder, &buffer.bulk_paths(job.key)?)?;
+    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     let ending = match load(buffer, &job, options, &stop, observer).await? {
         Some(ending) => ending,
         None => {
@@ -195,8 +193,7 @@ pub async fn run(
         }
     };
     // By whatever route it went, nothing of it is left that nobody knows.
-    withdraw_unsent(buffer, &job)?;
-    bulk::sweep(&folder, &buffer.bulk_paths(job.key)?)?;
+    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     if ending == Ending::Done {
         buffer.job_is_done(job.key)?;
     }

@@ -169,16 +169,16 @@ fn an_event_that_goes_by_both_routes_counts_once() {
 #[test]
 fn a_suite_that_is_paused_gets_no_further_file() {
     let house = Backfills::new(limits(), "");
-    let file = house.file("h.ndjson", &history(0, 8000));
+    let file = house.file("h.ndjson", &history(0, 24_000));
     let mut child = house.start(&["backfill", "run", "h", "--via", "bulk", &file]);
     assert!(house.sandbox.wait_accepted(1, PATIENCE));
     assert_eq!(house.program.run(&["suite", "pause", RSID]).code, 0);
     assert_eq!(child.wait().expect("it ends").code(), Some(0), "what is left is parked");
     let parked = house.status("h")["pending"].as_u64().expect("a number");
-    assert!(parked > 0 && counted(&house.sandbox) + parked == 8000, "{parked}");
+    assert!(parked > 0 && counted(&house.sandbox) + parked == 24_000, "{parked}");
     assert_eq!(house.program.run(&["suite", "resume", RSID]).code, 0);
     assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
-    house.assert_whole(8000);
+    house.assert_whole(24_000);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
 
 /// Deletes what processes that were killed left in a job's folder: files that are not whole, and whole ones that never came on
 /// record. Nobody would read them any more, and they name viewers.
-pub(in crate::backfill) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<(), BufferError> {
+pub(super) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<(), BufferError> {
     let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
     for file in entries(&folder)? {
         if is_ours(&file) && !on_record.contains(&file) {

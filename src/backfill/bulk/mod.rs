@@ -36,7 +36,6 @@ use upload::{Group, Uploading};
 use walk::{Step, Walk};
 
 pub use files::forget_files;
-pub(super) use files::sweep;
 pub(super) use upload::settle_open;
 pub use upload::withdraw_unsent;
 
@@ -165,7 +164,7 @@ pub fn export(
     folder: &Path,
 ) -> Result<ExportReport, BackfillError> {
     let _lock = buffer.lock_backfill()?;
-    let in_files = upload::withdraw_unsent(buffer, job)?;
+    let in_files = upload::withdraw_unsent(buffer, job, &way.dir)?;
     let groups = job.groups.unwrap_or_else(|| way.groups(job));
     let folder = Folder::make(folder)?;
     let mut report = ExportReport {

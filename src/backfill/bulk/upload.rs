@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::files::failed;
+use super::files::{failed, sweep};
 use super::pace::Pace;
 use super::{BulkLimits, BulkWay, Sizes, Tally};
 use crate::backfill::BackfillError;
@@ -431,13 +431,15 @@ pub(in crate::backfill) async fn settle_open(
     Ok(true)
 }
 
-/// Takes the files of a job back that were never sent; gives how many events are in those that were.
-pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord) -> Result<u64, BackfillError> {
+/// Takes the files of a job back that were never sent, and deletes what killed processes left in its folder; gives how many events
+/// are in files that were sent.
+pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u64, BackfillError> {
     for (file, state) in buffer.open_files()? {
         if file.file.job == job.key && state == BulkFileState::Written {
             withdraw(buffer, &file)?;
         }
     }
+    sweep(&dir.join(job.name.as_str()), &buffer.bulk_paths(job.key)?)?;
     Ok(buffer.job_counts(job.key)?.in_files)
 }
 

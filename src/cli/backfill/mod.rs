@@ -5,6 +5,7 @@ mod plan;
 mod report;
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
         }
         Command::Status(args) => status(args, &buffer, context),
         Command::Pause(args) => pause(&args.name, &buffer, context),
-        Command::Cancel(args) => cancel(&args.name, &buffer, context),
+        Command::Cancel(args) => cancel(&args.name, &buffer, &settings.config.bulk.dir, context),
         Command::Export(args) => {
             let job = buffer.job(&args.name)?;
             if job.state == JobState::Planned {
@@ -283,7 +284,7 @@ fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, Cli
     Ok(Exit::Done)
 }
 
-fn cancel(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
+fn cancel(name: &JobName, buffer: &Buffer, dir: &Path, context: &Context) -> Result<Exit, CliError> {
     let job = buffer.job(name)?;
     if job.state == JobState::Done {
         return Err(CliError::Refused {
@@ -295,7 +296,7 @@ fn cancel(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, Cl
     let _lock = lock_once_free(buffer)?;
     // Whoever waited for the lock as well may have made it a running one.
     buffer.set_job_state(job.key, JobState::Cancelled)?;
-    let in_files = backfill::withdraw_unsent(buffer, &job)
+    let in_files = backfill::withdraw_unsent(buffer, &job, dir)
         .map_err(|source| CliError::Backfill { name: name.clone(), source })?;
     let discarded = buffer.discard_job(job.key)?;
     let pending = buffer.job_counts(job.key)?.pending;
