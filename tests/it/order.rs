@@ -73,8 +73,8 @@ fn dia_35_a_visitor_in_backoff_does_not_hold_up_the_others_of_its_lane() {
     house.store(plays(50));
     let summary = house.drain_with(|options| {
         options.lanes = 1;
-        options.retry.backoff_base = std::time::Duration::from_millis(100);
-        options.retry.backoff_max = std::time::Duration::from_millis(100);
+        options.retry.backoff_base = std::time::Duration::from_millis(400);
+        options.retry.backoff_max = std::time::Duration::from_millis(400);
     });
     assert_eq!(summary.expect("a drain").delivered, 50);
     let hits = sandbox.hits();

@@ -407,7 +407,7 @@ fn a_recount_finds_every_row_that_was_tampered_with() {
         "DELETE FROM events WHERE seq = 3",
         "INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (3, 0, 0)",
         "UPDATE events SET count = 7 WHERE seq = 3",
-        "INSERT INTO discarded VALUES (99, 0)",
+        "INSERT INTO discarded (seq, discarded_at) VALUES (99, 0)",
     ] {
         let house = House::new();
         house.store(plays(5));
