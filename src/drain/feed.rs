@@ -3,8 +3,6 @@
 //! Runs on a thread of its own, so that reading, mapping and encoding never delay a request in flight. Lanes get batches:
 //! a hand-over costs as much as mapping an event.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,16 +12,11 @@ use tokio::sync::mpsc::Sender;
 use super::Stop;
 use super::host::{HostRun, SuiteRun};
 use super::summary::Tally;
-use crate::buffer::{Backlog, BufferError, Cursor, EventRef, FormKey, PendingEvent, RequestorKey};
+use crate::buffer::{Backlog, BufferError, EventRef, FormKey, Merge, PendingEvent, RequestorKey};
 use crate::delivery::{DeadReason, Sequence};
-use crate::event::Instant;
 use crate::hit::VisitorKey;
 use crate::{encode, mapping};
 
-/// Events read ahead over all requestors of a host: about 12 MiB of them.
-const READ_AHEAD: usize = 8_192;
-/// Events read at a time of one requestor: enough that a query's start costs nothing beside its rows.
-const ROWS_MAX: usize = 1_024;
 /// Events dealt to a lane at a time.
 const DEALT_A_LANE: usize = 16;
 /// What a hit takes at most in most cases; longer ones grow.
@@ -78,9 +71,14 @@ pub(super) fn feed(
 ) -> Result<(), BufferError> {
     // History is late by nature, and asking about each of its events would cost more than sending it.
     let latest_sent = if backlog.is_live() { backlog.latest_sent()? } else { None };
-    let mut sources = Sources::new(host);
+    let (suites, requestors): (Vec<_>, Vec<RequestorKey>) = host
+        .suites
+        .iter()
+        .flat_map(|suite| suite.requestors.iter().map(move |requestor| (suite, *requestor)))
+        .unzip();
+    let mut merge = Merge::new(requestors);
     let mut deal = Deal::new(lanes);
-    while let Some((suite, pending)) = sources.pop(&mut backlog, scope.cover)? {
+    while let Some((place, pending)) = merge.next(&mut backlog, scope.cover, |place| suites[place].flows())? {
         if scope.stop.requested().is_some() || host.is_given_up() {
             scope.tally.counts().left = true;
             break;
@@ -90,7 +88,7 @@ pub(super) fn feed(
             (counts.left, counts.is_limited) = (true, true);
             break;
         }
-        let mut parcel = parcel(suite, pending);
+        let mut parcel = parcel(suites[place].clone(), pending);
         parcel.is_late = latest_sent.is_some_and(|latest| parcel.event.occurred_at < latest)
             && backlog.is_late(parcel.visitor.0, parcel.event.occurred_at)?;
         if deal.add(parcel).is_err() {
@@ -134,84 +132,6 @@ fn parcel(suite: Arc<SuiteRun>, pending: PendingEvent) -> Parcel {
         attempts: 0,
         bare_failures: 0,
         suite,
-    }
-}
-
-/// The requestors of a host, merged by time: one visitor may have events under two requestors of a suite.
-struct Sources {
-    sources: Vec<Source>,
-    /// The head of each source that has one.
-    heads: BinaryHeap<Reverse<(Instant, Sequence, usize)>>,
-    rows: usize,
-    started: bool,
-}
-
-struct Source {
-    suite: Arc<SuiteRun>,
-    requestor: RequestorKey,
-    cursor: Cursor,
-    ready: VecDeque<PendingEvent>,
-    is_exhausted: bool,
-}
-
-impl Sources {
-    fn new(host: &HostRun) -> Sources {
-        let sources: Vec<Source> = host
-            .suites
-            .iter()
-            .flat_map(|suite| suite.requestors.iter().map(|requestor| (suite.clone(), *requestor)))
-            .map(|(suite, requestor)| Source {
-                suite,
-                requestor,
-                cursor: Cursor::START,
-                ready: VecDeque::new(),
-                is_exhausted: false,
-            })
-            .collect();
-        let rows = (READ_AHEAD / sources.len().max(1)).clamp(8, ROWS_MAX);
-        Sources { heads: BinaryHeap::with_capacity(sources.len()), sources, rows, started: false }
-    }
-
-    /// The next event of all; sources whose suite was stopped are not read any further.
-    fn pop(
-        &mut self,
-        backlog: &mut Backlog,
-        cover: Sequence,
-    ) -> Result<Option<(Arc<SuiteRun>, PendingEvent)>, BufferError> {
-        if !self.started {
-            self.started = true;
-            for index in 0..self.sources.len() {
-                self.refill(index, backlog, cover)?;
-            }
-        }
-        while let Some(Reverse((_, _, index))) = self.heads.pop() {
-            let source = &mut self.sources[index];
-            if !source.suite.flows() {
-                continue;
-            }
-            let Some(pending) = source.ready.pop_front() else { continue };
-            let suite = source.suite.clone();
-            self.refill(index, backlog, cover)?;
-            return Ok(Some((suite, pending)));
-        }
-        Ok(None)
-    }
-
-    /// Makes sure that a source has a head, where it has anything left.
-    fn refill(&mut self, index: usize, backlog: &mut Backlog, cover: Sequence) -> Result<(), BufferError> {
-        let source = &mut self.sources[index];
-        if source.ready.is_empty() && !source.is_exhausted {
-            let events = backlog.next(source.requestor, source.cursor, cover, self.rows)?;
-            source.is_exhausted = events.len() < self.rows;
-            if let Some(last) = events.last() {
-                source.cursor = Cursor::after(&last.reference);
-            }
-            source.ready = events.into();
-        }
-        if let Some(head) = source.ready.front() {
-            self.heads.push(Reverse((head.reference.occurred_at, head.reference.sequence, index)));
-        }
-        Ok(())
     }
 }
 

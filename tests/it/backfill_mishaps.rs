@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use passbridge::sandbox::BulkSettings;
 use serde_json::json;
@@ -162,4 +162,107 @@ fn a_job_that_waits_for_another_changes_nothing() {
     child.wait().expect("it ends");
     std::thread::sleep(Duration::from_millis(50));
     house.balanced();
+}
+
+/// Uploads whose answers are lost, and whose keys nobody finds for a while.
+fn unanswered() -> BulkSettings {
+    BulkSettings { lose_answer: 100.0, lookup_blind_ms: 600_000, ..limits() }
+}
+
+#[test]
+fn a_suite_stays_while_nobody_knows_whether_adobe_has_a_file_of_it() {
+    let house = Backfills::new(unanswered(), "");
+    let file = house.file("h.ndjson", &history(0, 600));
+    house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
+    let refused = house.program.run(&["suite", "remove", RSID]);
+    assert!(refused.code == 2 && refused.err.contains("in doubt"), "{refused:?}");
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(600);
+    assert_eq!(house.program.run(&["suite", "remove", RSID]).code, 0);
+}
+
+#[test]
+fn a_file_without_an_answer_is_settled_before_another_backfill_sends() {
+    let house = Backfills::new(unanswered(), "");
+    let (one, other) =
+        (house.file("1.ndjson", &history(0, 400)), house.file("2.ndjson", &history(5000, 5400)));
+    house.killed(&["backfill", "run", "one", "--via", "bulk", &one]);
+    let in_files = house.status("one")["in_files"].clone();
+    assert_ne!(in_files, 0);
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "run", "other", "--via", "bulk", &other]).code, 0);
+    let status = house.status("one");
+    assert_eq!((&status["delivered"], &status["in_files"]), (&in_files, &json!(0)), "{status}");
+    assert_eq!(house.program.run(&["backfill", "resume", "one"]).code, 0);
+    assert_eq!(counted(&house.sandbox), 800);
+    house.balanced();
+}
+
+#[test]
+fn doubts_that_stand_in_a_file_are_not_held_while_it_has_no_answer() {
+    let house = Backfills::new(unanswered(), "");
+    let file = house.file("h.ndjson", &history(0, 300));
+    // Every hit is counted, and no answer to it arrives.
+    house.sandbox.set_faults("reset-after:100%".parse().expect("a fault plan"));
+    let mut child = house.start(&["backfill", "run", "h", &file]);
+    assert!(house.sandbox.wait_accepted(20, PATIENCE));
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let before = house.sandbox.accepted_count();
+    let mut child = house.start(&["backfill", "resume", "h", "--via", "bulk"]);
+    assert!(house.sandbox.wait_accepted(before + 1, PATIENCE));
+    let since = Instant::now();
+    while house.status("h")["in_files"] != 300 {
+        assert!(since.elapsed() < PATIENCE, "every event is in a file");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let (_, status) = house.program.json(&["status", "--in-doubt"]);
+    let doubted = status["doubted"].as_array().expect("a list").len();
+    assert!(doubted > 0, "{status}");
+    house.sandbox.set_bulk(limits());
+    house.sandbox.set_faults("".parse().expect("no faults"));
+    assert_eq!(house.program.run(&["suite", "set", RSID, "--on-ambiguous", "hold"]).code, 0);
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(300);
+}
+
+#[test]
+fn a_single_event_that_is_too_large_a_file_ends_with_what_to_do() {
+    let house = Backfills::new(BulkSettings { too_large: 100.0, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 3));
+    let ended = house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert!(ended.code == 1 && ended.err.contains("--via dia"), "{ended:?}");
+    assert_eq!(house.status("h")["pending"], 3);
+    let resumed = house.program.run(&["backfill", "resume", "h", "--via", "dia"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    house.assert_whole(3);
+}
+
+#[test]
+fn a_restored_buffer_without_event_ids_is_not_sent_again_by_files() {
+    let house = Backfills::new(limits(), "");
+    assert_eq!(house.program.run(&["suite", "set", RSID, "--event-ids", "off"]).code, 0);
+    let file = house.file("h.ndjson", &history(0, 200));
+    assert_eq!(house.program.run(&["ingest", &file]).code, 0);
+    let copy = house.program.path("copy.db").to_str().expect("UTF-8").to_owned();
+    assert_eq!(house.program.run(&["backup", &copy]).code, 0);
+    let span = ["--from", "2026-11-01T00:00:00Z", "--to", "2026-11-02T00:00:00Z"];
+    let run = |name: &str| {
+        let args = ["backfill", "run", name, "--via", "bulk"];
+        house.program.run(&[&args[..], &span].concat())
+    };
+    assert_eq!(run("h").code, 0);
+    for suffix in ["", "-wal", "-shm"] {
+        let path = house.program.path(&format!("passbridge.db{suffix}"));
+        if path.exists() {
+            fs::remove_file(path).expect("it goes");
+        }
+    }
+    fs::rename(copy, house.program.path("passbridge.db")).expect("it is restored");
+    let refused = run("again");
+    assert!(refused.code != 0 && refused.err.contains("--accept-repeat"), "{refused:?}");
+    assert_eq!(counted(&house.sandbox), 200);
 }

@@ -221,6 +221,8 @@ impl Group {
     fn too_large(&self, file: &BulkFile) -> Result<Next, BackfillError> {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
+            // Nothing of it is in, so that the other route may take its event.
+            withdraw(&self.shared.buffer, file)?;
             return Err(BackfillError::TooLarge(file.file.path.clone()));
         }
         let rows = (file.file.rows / 2).max(1);

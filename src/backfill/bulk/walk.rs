@@ -1,20 +1,11 @@
 //! The events of a job in the order in which they go: suite after suite, its requestors merged by time.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::sync::Arc;
-
 use crate::backfill::BackfillError;
-use crate::buffer::{
-    Backlog, Buffer, Cursor, EventRef, FiledEvent, FormKey, JobRecord, PendingEvent, RequestorKey, Route,
-};
+use crate::buffer::{Backlog, Buffer, EventRef, FiledEvent, FormKey, JobRecord, Merge, PendingEvent, Route};
 use crate::delivery::{DeadReason, Sequence};
-use crate::event::Instant;
 use crate::suite::{HitForm, Rsid};
 use crate::{encode, mapping};
 
-/// Events read at a time of one requestor.
-const ROWS_MAX: usize = 1_024;
 /// Behind every event.
 const COVER: Sequence = Sequence(i64::MAX);
 
@@ -36,18 +27,9 @@ pub(super) struct Walk {
 }
 
 struct SuiteWalk {
-    form: Arc<HitForm>,
+    form: HitForm,
     form_key: FormKey,
-    sources: Vec<Source>,
-    /// The head of each source that has one.
-    heads: BinaryHeap<Reverse<(Instant, Sequence, usize)>>,
-}
-
-struct Source {
-    requestor: RequestorKey,
-    cursor: Cursor,
-    ready: VecDeque<PendingEvent>,
-    is_exhausted: bool,
+    merge: Merge,
 }
 
 impl Walk {
@@ -61,12 +43,16 @@ impl Walk {
     pub(super) fn next(&mut self, rows: &mut Vec<u8>) -> Result<Option<Step>, BackfillError> {
         loop {
             if let Some(suite) = &mut self.suite
-                && let Some(pending) = suite.pop(&mut self.backlog)?
+                && let Some((_, pending)) = suite.merge.next(&mut self.backlog, COVER, |_| true)?
             {
                 return Ok(Some(step(&pending, &suite.form, suite.form_key, &self.user_agent, rows)));
             }
             let Some(route) = self.routes.pop() else { return Ok(None) };
-            self.suite = Some(SuiteWalk::new(route, &mut self.backlog)?);
+            self.suite = Some(SuiteWalk {
+                form: route.suite.form,
+                form_key: route.form,
+                merge: Merge::new(route.requestors),
+            });
         }
     }
 }
@@ -96,47 +82,5 @@ fn step(
             Step::Rows { rsid: form.rsid.clone(), event }
         }
         Err(reason) => Step::Dead { event: pending.reference, form: form_key, reason },
-    }
-}
-
-impl SuiteWalk {
-    fn new(route: Route, backlog: &mut Backlog) -> Result<SuiteWalk, BackfillError> {
-        let source = |requestor| Source {
-            requestor,
-            cursor: Cursor::START,
-            ready: VecDeque::new(),
-            is_exhausted: false,
-        };
-        let sources: Vec<Source> = route.requestors.into_iter().map(source).collect();
-        let heads = BinaryHeap::with_capacity(sources.len());
-        let mut walk = SuiteWalk { form: Arc::new(route.suite.form), form_key: route.form, sources, heads };
-        for index in 0..walk.sources.len() {
-            walk.refill(index, backlog)?;
-        }
-        Ok(walk)
-    }
-
-    fn pop(&mut self, backlog: &mut Backlog) -> Result<Option<PendingEvent>, BackfillError> {
-        let Some(Reverse((_, _, index))) = self.heads.pop() else { return Ok(None) };
-        let pending = self.sources[index].ready.pop_front();
-        self.refill(index, backlog)?;
-        Ok(pending)
-    }
-
-    /// Makes sure that a source has a head, where it has anything left.
-    fn refill(&mut self, index: usize, backlog: &mut Backlog) -> Result<(), BackfillError> {
-        let source = &mut self.sources[index];
-        if source.ready.is_empty() && !source.is_exhausted {
-            let events = backlog.next(source.requestor, source.cursor, COVER, ROWS_MAX)?;
-            source.is_exhausted = events.len() < ROWS_MAX;
-            if let Some(last) = events.last() {
-                source.cursor = Cursor::after(&last.reference);
-            }
-            source.ready = events.into();
-        }
-        if let Some(head) = source.ready.front() {
-            self.heads.push(Reverse((head.reference.occurred_at, head.reference.sequence, index)));
-        }
-        Ok(())
     }
 }

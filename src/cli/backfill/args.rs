@@ -45,12 +45,8 @@ Examples:
   passbridge backfill plan parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
   passbridge backfill run y2025")]
 pub(in crate::cli) struct PlanArgs {
-    /// What it is called: up to 64 letters, digits and any of - _ . in between
-    pub(super) name: JobName,
     #[command(flatten)]
-    pub(super) inputs: InputArgs,
-    #[command(flatten)]
-    pub(super) way: WayArgs,
+    pub(super) new: NewArgs,
 }
 
 /// Loads the inputs of a backfill and sends their events, until that is done.
@@ -71,6 +67,15 @@ Examples:
   passbridge backfill run y2025 --via bulk --rate 4000 --window 22:00-06:00 archive/*.csv
   passbridge backfill run parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z")]
 pub(in crate::cli) struct RunArgs {
+    #[command(flatten)]
+    pub(super) new: NewArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+}
+
+/// A backfill that there is none of yet.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct NewArgs {
     /// What it is called: up to 64 letters, digits and any of - _ . in between
     pub(super) name: JobName,
     #[command(flatten)]
@@ -86,6 +91,8 @@ pub(in crate::cli) struct ResumeArgs {
     pub(super) name: JobName,
     #[command(flatten)]
     pub(super) way: WayArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
     /// Count rows as delivered that Adobe refused without naming them in its log.
     #[arg(long)]
     pub(super) accept_unnamed: bool,
@@ -120,6 +127,11 @@ pub(in crate::cli) struct WayArgs {
     /// The hours of the day to send at, on the clock of schedule.timezone: 22:00-06:00; `always` lifts them.
     #[arg(long, value_name = "HOURS", value_parser = window)]
     window: Option<Window>,
+}
+
+/// What becomes of its files.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct FileArgs {
     /// Keep the files of the bulk route once their answers are recorded.
     #[arg(long)]
     pub(super) keep_files: bool,

@@ -29,24 +29,24 @@ use crate::config::Zone;
 use crate::drain::Stop;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobState};
-use args::{PlanArgs, ResumeArgs, RunArgs, StatusArgs};
+use args::{NewArgs, ResumeArgs, StatusArgs};
 use report::{CancelReport, PauseReport, RunReport, Shown, StatusReport};
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
     match command {
-        Command::Plan(args) => plan(args, &buffer, &settings, context),
+        Command::Plan(args) => plan(&args.new, &buffer, &settings, context),
         Command::Run(args) => {
             let lock = buffer.lock_backfill()?;
-            begin(args, &buffer)?;
-            let bulk = bulk_way(&settings, args.way.keep_files, false)?;
-            go(&args.name, bulk, &lock, &buffer, &settings, context)
+            begin(&args.new, &buffer)?;
+            let bulk = bulk_way(&settings, args.files.keep_files, false)?;
+            go(&args.new.name, bulk, &lock, &buffer, &settings, context)
         }
         Command::Resume(args) => {
             let lock = buffer.lock_backfill()?;
             resume(args, &buffer)?;
-            let bulk = bulk_way(&settings, args.way.keep_files, args.accept_unnamed)?;
+            let bulk = bulk_way(&settings, args.files.keep_files, args.accept_unnamed)?;
             go(&args.name, bulk, &lock, &buffer, &settings, context)
         }
         Command::Status(args) => status(args, &buffer, context),
@@ -73,7 +73,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
 }
 
 /// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
-fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+fn plan(args: &NewArgs, buffer: &Buffer, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
     let sources = args.inputs.sources()?;
     if sources.is_empty() {
         return Err(CliError::Refused {
@@ -125,7 +125,7 @@ fn plan(args: &PlanArgs, buffer: &Buffer, settings: &Settings, context: &Context
 }
 
 /// Makes a planned or new job a running one.
-fn begin(args: &RunArgs, buffer: &Buffer) -> Result<(), CliError> {
+fn begin(args: &NewArgs, buffer: &Buffer) -> Result<(), CliError> {
     let sources = args.inputs.sources()?;
     let job = match buffer.job(&args.name) {
         Ok(job) => job,
