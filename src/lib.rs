@@ -21,7 +21,7 @@
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  backfill  schedule  explain  serve        composes the rest
-//! 2  buffer (all SQL)   collection (every hit)   esm          touches the world
+//! 2  buffer (all SQL)   collection (every hit)   esm  web     touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  job  config  clock               vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
@@ -44,6 +44,7 @@ pub mod readers;
 pub mod buffer;
 pub mod collection;
 pub mod esm;
+pub mod web;
 
 pub mod backfill;
 pub mod drain;

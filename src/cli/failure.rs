@@ -18,6 +18,7 @@ use crate::job::JobName;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::SuiteError;
+use crate::web::SetupError;
 
 /// Everything that can end a command.
 #[derive(Debug, thiserror::Error)]
@@ -233,10 +234,10 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
 
 fn judge_esm(error: &EsmError) -> (Exit, String) {
     let (exit, advice) = match error {
-        EsmError::File { .. } | EsmError::BadUrl { .. } => {
+        EsmError::File { .. } | EsmError::Setup(SetupError::BadUrl { .. }) => {
             (Exit::Usage, "correct it, or the key that names it")
         }
-        EsmError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        EsmError::Setup(error) => judge_setup(error),
         EsmError::Unreachable { .. } => {
             (Exit::Failed, "check the way to that host, and run it again: what is stored stays once")
         }
@@ -257,6 +258,15 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
         }
     };
     (exit, advice.to_owned())
+}
+
+fn judge_setup(error: &SetupError) -> (Exit, &'static str) {
+    match error {
+        SetupError::BadUrl { .. } => (Exit::Usage, "correct the key"),
+        SetupError::Client(_) => {
+            (Exit::Failed, "check the certificates and the proxy variables of this host")
+        }
+    }
 }
 
 fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
@@ -294,8 +304,7 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
 
 fn judge_bulk(error: &BulkError) -> (Exit, String) {
     let (exit, advice) = match error {
-        BulkError::BadUrl { .. } => (Exit::Usage, "correct the key"),
-        BulkError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        BulkError::Setup(error) => judge_setup(error),
         BulkError::Unreachable { .. } | BulkError::Busy { .. } => {
             (Exit::Failed, "check the way to that host, then resume the backfill")
         }
