@@ -2,6 +2,8 @@
 //!
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
+mod analytics;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,6 +11,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use analytics::AnalyticsConfig;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub struct Config {
     pub esm: EsmConfig,
     /// How backfills send files by the Bulk Data Insertion API.
     pub bulk: BulkConfig,
+    /// How Adobe Analytics is read.
+    pub analytics: AnalyticsConfig,
     /// The HTTP collector of `run`.
     pub serve: ServeConfig,
     /// What is logged.

@@ -21,7 +21,7 @@
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  backfill  schedule  explain  serve        composes the rest
-//! 2  buffer (all SQL)   collection (every hit)   esm          touches the world
+//! 2  buffer (all SQL)   collection (every hit)   analytics  esm  web     touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  job  config  clock               vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
@@ -41,9 +41,11 @@ pub mod encode;
 pub mod mapping;
 pub mod readers;
 
+pub mod analytics;
 pub mod buffer;
 pub mod collection;
 pub mod esm;
+pub mod web;
 
 pub mod backfill;
 pub mod drain;

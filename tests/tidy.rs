@@ -3,7 +3,7 @@
 //! ```text
 //! 4  cli
 //! 3  ingest  drain  backfill  schedule  explain  serve
-//! 2  buffer  collection  esm
+//! 2  buffer  collection  analytics  esm  web
 //! 1  readers  mapping  encode
 //! 0  event  hit  suite  delivery  job  config  clock
 //! -  sandbox      imports floor 0; imported by cli and tests only
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -26,7 +26,9 @@ const FLOORS: [(&str, u8); 20] = [
     ("encode", 1),
     ("buffer", 2),
     ("collection", 2),
+    ("analytics", 2),
     ("esm", 2),
+    ("web", 2),
     ("ingest", 3),
     ("drain", 3),
     ("backfill", 3),
@@ -36,16 +38,23 @@ const FLOORS: [(&str, u8); 20] = [
     ("cli", 4),
 ];
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to
-/// ingest, a backfill loads by the one and sends by the other.
-const MATES: [(&str, &str); 4] =
-    [("schedule", "drain"), ("serve", "ingest"), ("backfill", "ingest"), ("backfill", "drain")];
+/// ingest, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in common.
+const MATES: [(&str, &str); 7] = [
+    ("schedule", "drain"),
+    ("serve", "ingest"),
+    ("backfill", "ingest"),
+    ("backfill", "drain"),
+    ("collection", "web"),
+    ("analytics", "web"),
+    ("esm", "web"),
+];
 /// What may stand only in files whose path begins so.
 const FENCES: [(&str, &[&str]); 13] = [
     ("rusqlite::", &["src/buffer/"]),
     ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/"]),
-    ("rustls::", &["src/collection/", "src/esm/", "src/sandbox/"]),
-    ("reqwest::", &["src/collection/bulk.rs", "src/collection/ims.rs", "src/esm/"]),
+    ("rustls::", &["src/collection/", "src/sandbox/", "src/web/"]),
+    ("reqwest::", &["src/analytics/", "src/collection/bulk.rs", "src/esm/", "src/web/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("tracing_subscriber::", &["src/cli/log.rs"]),

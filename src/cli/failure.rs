@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::exit::Exit;
 use super::hint;
 use super::settings::SettingsError;
+use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
 use crate::collection::{BulkError, CollectionError};
@@ -18,6 +19,7 @@ use crate::job::JobName;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::SuiteError;
+use crate::web::{ImsError, SetupError};
 
 /// Everything that can end a command.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub(super) enum CliError {
     /// A report could not be had.
     #[error(transparent)]
     Esm(#[from] EsmError),
+    /// Analytics could not be read.
+    #[error(transparent)]
+    Analytics(#[from] AnalyticsError),
     /// The HTTP collector did not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -159,6 +164,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Sandbox(error) => judge_sandbox(error),
         CliError::Serve(error) => judge_serve(error),
         CliError::Esm(error) => judge_esm(error),
+        CliError::Analytics(error) => judge_analytics(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
         CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
         CliError::File { .. } => {
@@ -177,6 +183,9 @@ fn settings_advice(error: &SettingsError) -> &'static str {
     match error {
         SettingsError::NotFound(_) => "name one with --config FILE, or write one with: passbridge init",
         SettingsError::Unreadable { .. } => "check that the file exists and that this user may read it",
+        SettingsError::Secret { key, .. } if key.ends_with("client_secret_file") => {
+            "write the client secret of the credential into it, as Adobe's Developer Console shows it"
+        }
         SettingsError::Secret { .. } => {
             "write at least 16 random bytes into it, such as: head -c 32 /dev/urandom | base64"
         }
@@ -233,10 +242,10 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
 
 fn judge_esm(error: &EsmError) -> (Exit, String) {
     let (exit, advice) = match error {
-        EsmError::File { .. } | EsmError::BadUrl { .. } => {
+        EsmError::File { .. } | EsmError::Setup(SetupError::BadUrl { .. }) => {
             (Exit::Usage, "correct it, or the key that names it")
         }
-        EsmError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        EsmError::Setup(error) => judge_setup(error),
         EsmError::Unreachable { .. } => {
             (Exit::Failed, "check the way to that host, and run it again: what is stored stays once")
         }
@@ -257,6 +266,52 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
         }
     };
     (exit, advice.to_owned())
+}
+
+fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
+    let (exit, advice) = match error {
+        AnalyticsError::Setup(error) => judge_setup(error),
+        AnalyticsError::Unreachable { .. } => (
+            Exit::Failed,
+            "check analytics.url, analytics.ims_url and the way to that host, and run it again: nothing was changed",
+        ),
+        AnalyticsError::Refused { what: ImsError::WHAT, status: 400..=499, .. } => (
+            Exit::Failed,
+            "check analytics.client_id, its secret and analytics.scopes against the project in Adobe's Developer Console",
+        ),
+        AnalyticsError::Refused { status: 401 | 403, .. } => (
+            Exit::Failed,
+            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check analytics.company",
+        ),
+        AnalyticsError::Refused { status: 404, .. } => {
+            (Exit::Failed, "check analytics.company and the report suite ID")
+        }
+        AnalyticsError::Refused { status: 429, .. } => (
+            Exit::Failed,
+            "run it again later, or lower analytics.calls_per_window: another program may use the same credential",
+        ),
+        AnalyticsError::TooLong { .. } => (Exit::Failed, "ask for a shorter span"),
+        AnalyticsError::Refused { .. } | AnalyticsError::Unreadable { .. } => {
+            (Exit::Failed, "see what the answer says, check analytics.url, and run it again later")
+        }
+        AnalyticsError::NoCompany => (
+            Exit::Failed,
+            "add the credential to a product profile of Adobe Analytics in Adobe's Admin Console",
+        ),
+        AnalyticsError::SeveralCompanies(_) => {
+            (Exit::Usage, "set analytics.company to the one that has the report suite")
+        }
+    };
+    (exit, advice.to_owned())
+}
+
+fn judge_setup(error: &SetupError) -> (Exit, &'static str) {
+    match error {
+        SetupError::BadUrl { .. } => (Exit::Usage, "correct the key"),
+        SetupError::Client(_) => {
+            (Exit::Failed, "check the certificates and the proxy variables of this host")
+        }
+    }
 }
 
 fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
@@ -294,8 +349,7 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
 
 fn judge_bulk(error: &BulkError) -> (Exit, String) {
     let (exit, advice) = match error {
-        BulkError::BadUrl { .. } => (Exit::Usage, "correct the key"),
-        BulkError::Client(_) => (Exit::Failed, "check the certificates and the proxy variables of this host"),
+        BulkError::Setup(error) => judge_setup(error),
         BulkError::Unreachable { .. } | BulkError::Busy { .. } => {
             (Exit::Failed, "check the way to that host, then resume the backfill")
         }

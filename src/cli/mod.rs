@@ -6,6 +6,7 @@
 //! - Does not know: SQL, HTTP, XML. A command parses, calls the rooms, prints.
 //! - Rules: sections 7 and 8 of the design. One file per command, with its arguments, its `run` and its report.
 
+mod analytics;
 mod args;
 mod backfill;
 mod backup;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::readers::esm::is_dimension_name;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
@@ -26,7 +26,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 26] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 29] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -51,6 +51,9 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 26] = [
     ("bulk", "backoff_base_ms", 1..=3_600_000),
     ("bulk", "backoff_max_ms", 1..=3_600_000),
     ("bulk", "request_timeout_seconds", 1..=3600),
+    ("analytics", "request_timeout_seconds", 1..=3600),
+    ("analytics", "calls_per_window", 1..=1000),
+    ("analytics", "window_ms", 1..=3_600_000),
     ("serve", "request_timeout_seconds", 1..=3600),
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];
@@ -166,17 +169,14 @@ impl Settings {
     /// The secret of `[bulk]`, from its file or the environment; `None` where neither has one.
     pub(super) fn bulk_secret(&self) -> Result<Option<String>, SettingsError> {
         let bulk = &self.config.bulk;
-        let path = &bulk.client_secret_file;
-        if path.as_os_str().is_empty() {
-            return Ok(Some(bulk.client_secret.0.clone()).filter(|secret| !secret.is_empty()));
-        }
-        let refuse =
-            |why: String| SettingsError::Secret { key: "bulk.client_secret_file", path: path.clone(), why };
-        let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-        match text.trim() {
-            "" => Err(refuse("it is empty".to_owned())),
-            secret => Ok(Some(secret.to_owned())),
-        }
+        client_secret("bulk.client_secret_file", &bulk.client_secret_file, &bulk.client_secret)
+    }
+
+    /// The secret of `[analytics]`, likewise.
+    pub(super) fn analytics_secret(&self) -> Result<Option<String>, SettingsError> {
+        let analytics = &self.config.analytics;
+        let path = &analytics.client_secret_file;
+        client_secret("analytics.client_secret_file", path, &analytics.client_secret)
     }
 
     /// The keys of `rest_v2.service_token_keys`.
@@ -189,6 +189,19 @@ impl Settings {
             keys.add(kid, &pem).map_err(|error| refuse(error.to_string()))?;
         }
         Ok(keys)
+    }
+}
+
+/// A secret from its file or, where none is named, from the environment.
+fn client_secret(key: &'static str, path: &Path, secret: &Secret) -> Result<Option<String>, SettingsError> {
+    if path.as_os_str().is_empty() {
+        return Ok(Some(secret.0.clone()).filter(|secret| !secret.is_empty()));
+    }
+    let refuse = |why: String| SettingsError::Secret { key, path: path.to_owned(), why };
+    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    match text.trim() {
+        "" => Err(refuse("it is empty".to_owned())),
+        secret => Ok(Some(secret.to_owned())),
     }
 }
 
@@ -265,6 +278,7 @@ pub(super) fn parse(
     config.bulk.dir = folder.join(&config.bulk.dir);
     for named in [
         &mut config.bulk.client_secret_file,
+        &mut config.analytics.client_secret_file,
         &mut config.rest_v2.secret_file,
         &mut config.serve.tokens_file,
         &mut config.esm.software_statement_file,

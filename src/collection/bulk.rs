@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::ims::{Ims, ImsOptions};
+use crate::web::{self, Ims, ImsError, ImsOptions, SetupError};
 
 /// The longest answer that is read, in bytes: a log names ten rows of a kind.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -41,19 +41,9 @@ pub struct BulkOptions {
 /// Why nothing can be uploaded.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
-    /// An address is none.
-    #[error("{key} {text:?} is no address: {why}")]
-    BadUrl {
-        /// The key that holds it.
-        key: &'static str,
-        /// What it holds.
-        text: String,
-        /// Why not.
-        why: String,
-    },
-    /// HTTP cannot be spoken at all.
-    #[error("cannot set up HTTP")]
-    Client(#[source] reqwest::Error),
+    /// There is no client.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Nobody answered.
     #[error("{what} cannot be had")]
     Unreachable {
@@ -94,6 +84,18 @@ impl BulkError {
     /// Whether the same may go well in a while.
     pub fn is_for_the_moment(&self) -> bool {
         matches!(self, BulkError::Unreachable { .. } | BulkError::Busy { .. })
+    }
+}
+
+impl From<ImsError> for BulkError {
+    fn from(error: ImsError) -> BulkError {
+        let what = ImsError::WHAT;
+        match error {
+            ImsError::Unreachable(source) => BulkError::Unreachable { what, source },
+            ImsError::Busy(status) => BulkError::Busy { what, status },
+            ImsError::Refused(status, why) => BulkError::Refused { what, status, why },
+            ImsError::Unreadable(why) => BulkError::Unreadable { what, why: why.to_owned() },
+        }
     }
 }
 
@@ -193,20 +195,9 @@ struct Verdict {
 impl BulkClient {
     /// A client that has asked for nothing yet.
     pub fn new(options: BulkOptions) -> Result<BulkClient, BulkError> {
-        let url = address("bulk.url", &options.url)?;
-        let ims = Ims::new(options.ims)?;
-        let provider = rustls::crypto::ring::default_provider();
-        // Another part of the process may have chosen the same one before.
-        drop(provider.install_default());
-        // A proxy of the environment is for the way out of this host.
-        let is_local = is_loopback(&url) && is_loopback(ims.url());
-        let builder = if is_local { Client::builder().no_proxy() } else { Client::builder() };
-        let http = builder
-            .timeout(options.request_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(BulkError::Client)?;
+        let url = web::address("bulk.url", &options.url)?;
+        let ims = Ims::new("bulk.ims_url", options.ims)?;
+        let http = web::client(&[&url, ims.url()], options.request_timeout)?;
         Ok(BulkClient { http, url, ims })
     }
 
@@ -253,7 +244,7 @@ impl BulkClient {
             }
             Err(NoReply::Http(error)) => return Uploaded::Unknown(cause_of(&error.without_url())),
         };
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let (status, retry_after) = (response.status(), web::retry_after(response.headers()));
         if status == StatusCode::UNAUTHORIZED {
             self.ims.forget().await;
             return Uploaded::TokenRefused;
@@ -270,7 +261,7 @@ impl BulkClient {
         let url = self.beneath(&["key", key]);
         let unreachable =
             |source: reqwest::Error| BulkError::Unreachable { what, source: source.without_url() };
-        let response = self.send(|token| self.authorized(self.http.get(url.clone()), token)).await;
+        let response = self.send(|token| self.ims.authorize(self.http.get(url.clone()), token)).await;
         let response = response.map_err(|error| match error {
             NoReply::Token(error) => error,
             NoReply::Http(source) => unreachable(source),
@@ -300,7 +291,7 @@ impl BulkClient {
 
     /// Sends a request with a token.
     async fn once(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
-        let token = self.ims.token(&self.http).await.map_err(NoReply::Token)?;
+        let token = self.ims.token(&self.http).await.map_err(|error| NoReply::Token(error.into()))?;
         request(&token).send().await.map_err(NoReply::Http)
     }
 
@@ -313,10 +304,6 @@ impl BulkClient {
         tracing::debug!("the access token is refused, and is had anew");
         self.ims.forget().await;
         self.once(&request).await
-    }
-
-    fn authorized(&self, request: RequestBuilder, token: &str) -> RequestBuilder {
-        request.bearer_auth(token).header("x-api-key", self.ims.client_id())
     }
 
     /// The file as a form. Its boundary is made of its key, which no gzip begins a line with by chance.
@@ -333,7 +320,8 @@ impl BulkClient {
         );
         body.extend_from_slice(&upload.bytes);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        self.authorized(self.http.post(url.clone()), token)
+        self.ims
+            .authorize(self.http.post(url.clone()), token)
             .header("x-adobe-vgid", &upload.visitor_group)
             .header("x-adobe-idempotency-key", &upload.key)
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
@@ -430,26 +418,8 @@ fn named_rows(log: &str) -> Vec<(u64, String)> {
     named.into_iter().collect()
 }
 
-/// An address that secrets may be sent to.
-pub(super) fn address(key: &'static str, text: &str) -> Result<Url, BulkError> {
-    let refuse = |why: &str| BulkError::BadUrl { key, text: text.to_owned(), why: why.to_owned() };
-    let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => Err(refuse("it would carry secrets in clear; use https")),
-        _ => Err(refuse("it begins with neither https nor http")),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
-}
-
 fn is_busy(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status.is_server_error()
+    status == StatusCode::REQUEST_TIMEOUT || web::is_for_the_moment(status)
 }
 
 fn is_refusal(status: StatusCode) -> bool {
@@ -458,7 +428,7 @@ fn is_refusal(status: StatusCode) -> bool {
 
 /// The text of an answer, short and on one line.
 fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(WORDS_MAX).collect()
+    web::words(text, WORDS_MAX)
 }
 
 /// The innermost cause, which says most.
@@ -470,20 +440,9 @@ fn cause_of(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-async fn whole(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        // What is longer says nothing that is read.
-        if body.len() < ANSWER_BYTES_MAX {
-            body.extend_from_slice(&chunk);
-        }
-    }
-    Ok(body)
+/// A body; nothing of one that is too long, which says nothing that is read.
+async fn whole(response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    web::whole(response, ANSWER_BYTES_MAX).await.map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]
@@ -569,15 +528,5 @@ mod tests {
         let rows = "File has 1,003 rows that do not conform (Ex: row #59)";
         assert_eq!(verdict(rows), Validated::SomeRows(rows.to_owned()));
         assert_eq!(verdict("File has no header"), Validated::Invalid("File has no header".to_owned()));
-    }
-
-    #[test]
-    fn addresses_carry_no_secrets_in_clear() {
-        for text in ["https://analytics-collection.adobe.io/aa", "http://127.0.0.1:8080/aa"] {
-            assert!(address("bulk.url", text).is_ok(), "{text}");
-        }
-        for text in ["", "ftp://adobe.io", "http://adobe.io/aa"] {
-            assert!(address("bulk.url", text).is_err(), "{text}");
-        }
     }
 }

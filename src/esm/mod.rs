@@ -13,18 +13,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
+use crate::web::{self, Answer, NoAnswer, Patience, SetupError};
 use credentials::Credentials;
 
-/// Tries of one request before it is given up.
-const TRIES_MAX: u32 = 5;
-/// The wait before the second try; each further one doubles it.
-const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait, also where `Retry-After` asks for more.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long one request is tried. A second between two is the rate that Adobe's DCR allows.
+const PATIENCE: Patience = Patience {
+    attempts_max: 5,
+    backoff: Duration::from_secs(1),
+    backoff_max: Duration::from_secs(60),
+    asked_min: Duration::from_secs(1),
+};
 /// The longest report, in bytes once it is unpacked: what is longer would not be taken in.
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
@@ -68,19 +70,9 @@ pub enum EsmError {
         /// Why not.
         why: String,
     },
-    /// An address is none.
-    #[error("{key} {text:?} is no address: {why}")]
-    BadUrl {
-        /// The key that holds it.
-        key: &'static str,
-        /// What it holds.
-        text: String,
-        /// Why not.
-        why: String,
-    },
-    /// HTTP cannot be spoken at all.
-    #[error("cannot set up HTTP")]
-    Client(#[source] reqwest::Error),
+    /// There is no client, or no address.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Nobody answered, however often it was asked.
     #[error("{what} cannot be had from {host}")]
     Unreachable {
@@ -125,12 +117,6 @@ pub enum EsmError {
     },
 }
 
-/// An answer that is whole.
-struct Answer {
-    status: StatusCode,
-    body: Vec<u8>,
-}
-
 /// A client of reports.
 pub struct EsmClient {
     http: Client,
@@ -143,40 +129,12 @@ struct TokenAnswer {
     access_token: String,
 }
 
-#[derive(Deserialize)]
-struct DcrRefusal {
-    #[serde(default)]
-    error: String,
-}
-
 impl EsmClient {
     /// A client that has asked for nothing yet.
     pub fn new(options: EsmOptions) -> Result<EsmClient, EsmError> {
-        let mut is_local = true;
-        for (key, text) in [("esm.url", &options.url), ("esm.dcr_url", &options.dcr_url)] {
-            let refuse = |why: String| EsmError::BadUrl { key, text: text.clone(), why };
-            let url = Url::parse(text).map_err(|error| refuse(error.to_string()))?;
-            if !matches!(url.scheme(), "https" | "http") {
-                return Err(refuse("it begins with neither https nor http".to_owned()));
-            }
-            let is_loopback =
-                url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"));
-            if url.scheme() == "http" && !is_loopback {
-                return Err(refuse("it would carry secrets in clear; use https".to_owned()));
-            }
-            is_local &= is_loopback;
-        }
-        let provider = rustls::crypto::ring::default_provider();
-        // Another part of the process may have chosen the same one before.
-        drop(provider.install_default());
-        // A proxy of the environment is for the way out of this host.
-        let builder = if is_local { Client::builder().no_proxy() } else { Client::builder() };
-        let http = builder
-            .timeout(options.request_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(EsmError::Client)?;
+        let reports = web::address("esm.url", &options.url)?;
+        let credentials = web::address("esm.dcr_url", &options.dcr_url)?;
+        let http = web::client(&[&reports, &credentials], options.request_timeout)?;
         Ok(EsmClient { http, options, token: None })
     }
 
@@ -187,11 +145,7 @@ impl EsmClient {
             self.options.url.trim_end_matches('/'),
             self.options.group_by
         );
-        let mut url = Url::parse(&text).map_err(|error| EsmError::BadUrl {
-            key: "esm.group_by",
-            text,
-            why: error.to_string(),
-        })?;
+        let mut url = web::address("esm.group_by", &text)?;
         let iso = |at: NaiveDateTime| at.format("%Y-%m-%dT%H:%M:%S").to_string();
         url.query_pairs_mut()
             .append_pair("start", &iso(from))
@@ -207,7 +161,7 @@ impl EsmClient {
             };
             let request =
                 || self.http.get(url.clone()).bearer_auth(&token).header(ACCEPT, "application/json");
-            let Answer { status, body } = self.send("a report", &url, REPORT_BYTES_MAX, request).await?;
+            let Answer { status, body, .. } = self.send("a report", &url, REPORT_BYTES_MAX, request).await?;
             // A token may end before its time; a second one that is refused is refused for another reason.
             if status == StatusCode::UNAUTHORIZED && !is_renewed {
                 tracing::debug!("the access token is refused, and is had anew");
@@ -220,7 +174,7 @@ impl EsmClient {
                     let why = String::from_utf8_lossy(&body).trim().chars().take(REFUSAL_CHARS_MAX).collect();
                     Err(EsmError::Refused {
                         what: "a report",
-                        host: host(&url),
+                        host: web::host(&url),
                         status: status.as_u16(),
                         why,
                     })
@@ -248,7 +202,7 @@ impl EsmClient {
                 .body(form.clone())
         };
         let answer: TokenAnswer = self.dcr(what, &url, request).await?;
-        tracing::debug!(host = host(&url), "an access token was had");
+        tracing::debug!(host = web::host(&url), "an access token was had");
         Ok(answer.access_token)
     }
 
@@ -273,11 +227,7 @@ impl EsmClient {
 
     fn dcr_url(&self, path: &str) -> Result<Url, EsmError> {
         let text = format!("{}{path}", self.options.dcr_url.trim_end_matches('/'));
-        Url::parse(&text).map_err(|error| EsmError::BadUrl {
-            key: "esm.dcr_url",
-            text,
-            why: error.to_string(),
-        })
+        Ok(web::address("esm.dcr_url", &text)?)
     }
 
     /// Asks about credentials: of a refusal only its published code is told, because anything else may be a secret.
@@ -287,18 +237,14 @@ impl EsmClient {
         url: &Url,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<T, EsmError> {
-        let Answer { status, body } = self.send(what, url, DCR_BYTES_MAX, request).await?;
+        let Answer { status, body, .. } = self.send(what, url, DCR_BYTES_MAX, request).await?;
         if !status.is_success() {
-            let code =
-                serde_json::from_slice::<DcrRefusal>(&body).map(|refusal| refusal.error).unwrap_or_default();
-            let is_code =
-                !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let why = if is_code { code } else { "without a published error code".to_owned() };
-            return Err(EsmError::Refused { what, host: host(url), status: status.as_u16(), why });
+            let why = web::published_code(&body);
+            return Err(EsmError::Refused { what, host: web::host(url), status: status.as_u16(), why });
         }
         serde_json::from_slice(&body).map_err(|error| EsmError::Unreadable {
             what,
-            host: host(url),
+            host: web::host(url),
             why: format!("its JSON breaks at line {}, column {}", error.line(), error.column()),
         })
     }
@@ -311,62 +257,13 @@ impl EsmClient {
         bytes_max: usize,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Answer, EsmError> {
-        let mut backoff = BACKOFF;
-        let mut number = 1;
-        loop {
-            let sent = request().send().await;
-            let asked = sent.as_ref().ok().and_then(|response| retry_after(response.headers()));
-            let answer = match sent {
-                Ok(response) => whole(response, bytes_max).await,
-                Err(error) => Err(error),
-            };
-            let is_last = number >= TRIES_MAX;
-            match answer {
-                Ok(None) => return Err(EsmError::TooLong { what, host: host(url), bytes_max }),
-                Ok(Some(answer)) if is_last || !is_for_the_moment(answer.status) => return Ok(answer),
-                // A URL may hold what a message should not.
-                Err(error) if is_last => {
-                    return Err(EsmError::Unreachable { what, host: host(url), source: error.without_url() });
-                }
-                Ok(Some(_)) | Err(_) => {}
-            }
-            let wait = asked.unwrap_or(backoff).min(BACKOFF_MAX);
-            tracing::warn!(
-                what,
-                host = host(url),
-                number,
-                wait_ms = wait.as_millis() as u64,
-                "no whole answer yet; asking again"
-            );
-            tokio::time::sleep(wait).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
-            number += 1;
-        }
+        let host = web::host(url);
+        let sent = PATIENCE
+            .insist(what, &host, || async { web::attempt(web::send(request(), bytes_max).await) })
+            .await;
+        sent.map_err(|none| match none {
+            NoAnswer::TooLong => EsmError::TooLong { what, host, bytes_max },
+            NoAnswer::Broken(source) => EsmError::Unreachable { what, host, source },
+        })
     }
-}
-
-/// Reads an answer to its end; `None` where it is too long.
-async fn whole(mut response: Response, bytes_max: usize) -> Result<Option<Answer>, reqwest::Error> {
-    let (status, mut body) = (response.status(), Vec::new());
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > bytes_max {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(Answer { status, body }))
-}
-
-fn host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().to_owned()
-}
-
-fn is_for_the_moment(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
-}
-
-/// `Retry-After` in seconds; at least a second, which is the rate that Adobe's DCR allows.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.max(1)))
 }

@@ -24,11 +24,12 @@ use super::settings::Settings;
 use super::signals;
 use crate::backfill::{self, BackfillOptions, BulkLimits, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
-use crate::collection::{BulkClient, BulkOptions, Collection, ImsOptions};
+use crate::collection::{BulkClient, BulkOptions, Collection};
 use crate::config::Zone;
 use crate::drain::Stop;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobState};
+use crate::web::ImsOptions;
 use args::{NewArgs, ResumeArgs, StatusArgs};
 use report::{CancelReport, PauseReport, RunReport, Shown, StatusReport};
 

@@ -6,16 +6,18 @@
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::bulk::BulkError;
+use super::{NoAnswer, SetupError};
 
 /// A token is renewed when this much of its time is over, in percent.
 const RENEW_AT_PERCENT: u32 = 90;
 /// How long a token is taken to last where its answer does not say: Adobe's last a day.
 const LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Who asks for tokens. Has no `Debug`: it must reach no message.
 #[derive(Clone)]
@@ -30,8 +32,26 @@ pub struct ImsOptions {
     pub scopes: String,
 }
 
+/// Why there is no token.
+#[derive(Debug)]
+pub enum ImsError {
+    /// Nobody answered.
+    Unreachable(reqwest::Error),
+    /// The server is busy or broken for the moment, by this status.
+    Busy(u16),
+    /// It was refused for good, by this status and for this published reason.
+    Refused(u16, String),
+    /// An answer is not what is documented, and why.
+    Unreadable(&'static str),
+}
+
+impl ImsError {
+    /// What it is about, for messages.
+    pub const WHAT: &'static str = "an access token";
+}
+
 /// Gives out tokens.
-pub(super) struct Ims {
+pub struct Ims {
     options: ImsOptions,
     url: Url,
     token: Mutex<Option<Token>>,
@@ -49,28 +69,25 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    error: String,
-}
-
 impl Ims {
-    pub(super) fn new(options: ImsOptions) -> Result<Ims, BulkError> {
-        let url = super::bulk::address("bulk.ims_url", &options.url)?;
+    /// One that has asked for nothing yet. The key is that of the address, for messages.
+    pub fn new(key: &'static str, options: ImsOptions) -> Result<Ims, SetupError> {
+        let url = super::address(key, &options.url)?;
         Ok(Ims { options, url, token: Mutex::new(None) })
     }
 
-    pub(super) fn client_id(&self) -> &str {
-        &self.options.client_id
-    }
-
-    pub(super) fn url(&self) -> &Url {
+    /// Where tokens are had.
+    pub fn url(&self) -> &Url {
         &self.url
     }
 
+    /// A request with what says who asks.
+    pub fn authorize(&self, request: RequestBuilder, token: &str) -> RequestBuilder {
+        request.bearer_auth(token).header("x-api-key", &self.options.client_id)
+    }
+
     /// A token that lasts.
-    pub(super) async fn token(&self, http: &Client) -> Result<String, BulkError> {
+    pub async fn token(&self, http: &Client) -> Result<String, ImsError> {
         let mut known = self.token.lock().await;
         if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.text.clone());
@@ -82,46 +99,32 @@ impl Ims {
     }
 
     /// Has the next one who asks get a new token.
-    pub(super) async fn forget(&self) {
+    pub async fn forget(&self) {
         *self.token.lock().await = None;
     }
 
-    async fn fetch(&self, http: &Client) -> Result<Token, BulkError> {
-        let what = "an access token";
+    async fn fetch(&self, http: &Client) -> Result<Token, ImsError> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &self.options.client_id)
             .append_pair("client_secret", &self.options.client_secret)
             .append_pair("scope", &self.options.scopes)
             .finish();
-        let unreachable =
-            |source: reqwest::Error| BulkError::Unreachable { what, source: source.without_url() };
         let asked_at = Instant::now();
-        let response = http
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form)
-            .send()
-            .await
-            .map_err(unreachable)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            return Err(BulkError::Busy { what, status: status.as_u16() });
-        }
-        if !status.is_success() {
-            // Anything but the published code may repeat what was sent.
-            let code =
-                serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error).unwrap_or_default();
-            let is_code =
-                !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let why = if is_code { code } else { "without a published error code".to_owned() };
-            return Err(BulkError::Refused { what, status: status.as_u16(), why });
-        }
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| BulkError::Unreadable {
-            what,
-            why: "it is no JSON object with access_token".to_owned(),
+        let request =
+            http.post(self.url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let answer = super::send(request, ANSWER_BYTES_MAX).await.map_err(|none| match none {
+            NoAnswer::Broken(error) => ImsError::Unreachable(error),
+            NoAnswer::TooLong => ImsError::Unreadable("it is too long"),
         })?;
+        if super::is_for_the_moment(answer.status) {
+            return Err(ImsError::Busy(answer.status.as_u16()));
+        }
+        if !answer.status.is_success() {
+            return Err(ImsError::Refused(answer.status.as_u16(), super::published_code(&answer.body)));
+        }
+        let answer: TokenAnswer = serde_json::from_slice(&answer.body)
+            .map_err(|_| ImsError::Unreadable("it is no JSON object with access_token"))?;
         let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs);
         tracing::debug!(seconds = lifetime.as_secs(), "an access token was had");
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })

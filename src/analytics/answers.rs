@@ -1,0 +1,212 @@
+//! What Adobe answers about suites, eVars and events, and how a refusal reads. Members that nobody knows are ignored.
+
+use serde::Deserialize;
+
+use super::{AnalyticsError, EvarFacts, EventFacts, REFUSAL_CHARS_MAX, SuiteFacts};
+use crate::suite::Rsid;
+use crate::web;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Discovery {
+    #[serde(default)]
+    ims_orgs: Vec<Organisation>,
+}
+
+#[derive(Deserialize)]
+struct Organisation {
+    #[serde(default)]
+    companies: Vec<Company>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Company {
+    global_company_id: String,
+}
+
+impl Discovery {
+    pub(super) fn companies(self) -> impl Iterator<Item = String> {
+        let companies = self.ims_orgs.into_iter().flat_map(|organisation| organisation.companies);
+        companies.map(|company| company.global_company_id)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Suite {
+    rsid: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    parent_rsid: Option<String>,
+    timezone_zoneinfo: Option<String>,
+    currency: Option<String>,
+}
+
+impl Suite {
+    /// Whether it is this one. Adobe writes suite IDs in lower case, whatever case they were made in.
+    pub(super) fn is(&self, rsid: &Rsid) -> bool {
+        let own = self.rsid.as_ref().or(self.id.as_ref());
+        own.is_some_and(|own| own.eq_ignore_ascii_case(rsid.as_str()))
+    }
+
+    pub(super) fn facts(self, what: &'static str) -> Result<SuiteFacts, AnalyticsError> {
+        // Some answers name a suite as its own parent.
+        let parent =
+            self.parent_rsid.filter(|parent| !parent.is_empty() && Some(parent) != self.rsid.as_ref());
+        let parent = parent.map(|parent| parent.parse()).transpose();
+        let parent = parent.map_err(|_| AnalyticsError::Unreadable {
+            what,
+            why: "its parentRsid is no report suite ID".to_owned(),
+        })?;
+        Ok(SuiteFacts {
+            name: self.name.unwrap_or_default(),
+            parent,
+            timezone: self.timezone_zoneinfo.unwrap_or_default(),
+            currency: self.currency.unwrap_or_default(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Dimension {
+    id: String,
+    name: Option<String>,
+    data_type: Option<String>,
+    allocation_type: Option<String>,
+    expiration_type: Option<String>,
+    merchandising_syntax: Option<String>,
+}
+
+impl Dimension {
+    /// Its number and what it is, if it is an eVar itself: `variables/evar1`, not a classification such as `variables/evar1.x`.
+    pub(super) fn evar(self) -> Option<(u16, EvarFacts)> {
+        let number = numbered(&self.id, "variables/", "evar")?;
+        let lower = |text: Option<String>| text.unwrap_or_default().to_ascii_lowercase();
+        let allocation = lower(self.allocation_type);
+        let mut merchandising = lower(self.merchandising_syntax);
+        if merchandising.is_empty() && allocation.starts_with("merchandising") {
+            merchandising = allocation.clone();
+        }
+        let facts = EvarFacts {
+            name: self.name.unwrap_or_default(),
+            data_type: lower(self.data_type),
+            allocation,
+            expiration: lower(self.expiration_type),
+            merchandising,
+        };
+        Some((number, facts))
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Metric {
+    id: String,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    precision: Option<u32>,
+}
+
+impl Metric {
+    /// Its number and what it is, if it is a success event itself: `metrics/event1`.
+    pub(super) fn event(self) -> Option<(u16, EventFacts)> {
+        let number = numbered(&self.id, "metrics/", "event")?;
+        let facts = EventFacts {
+            name: self.name.unwrap_or_default(),
+            kind: self.kind.unwrap_or_default().to_ascii_lowercase(),
+            precision: self.precision,
+        };
+        Some((number, facts))
+    }
+}
+
+/// The number of `variables/evar12`, or of `evar12`.
+fn numbered(id: &str, folder: &str, family: &str) -> Option<u16> {
+    let digits = id.strip_prefix(folder).unwrap_or(id).strip_prefix(family)?;
+    let is_number = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
+/// What a refusal says, whichever of Adobe's forms it has.
+pub(super) fn refusal(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        #[serde(alias = "errorCode")]
+        error_code: Option<String>,
+        #[serde(alias = "errorDescription", alias = "error_description")]
+        message: Option<String>,
+    }
+    let text = match serde_json::from_slice::<Refusal>(body) {
+        Ok(Refusal { error_code: Some(code), message: Some(message) }) => format!("{code}, {message}"),
+        Ok(Refusal { error_code: Some(text), message: None } | Refusal { message: Some(text), .. }) => text,
+        _ => String::from_utf8_lossy(body).into_owned(),
+    };
+    match web::words(&text, REFUSAL_CHARS_MAX) {
+        text if text.is_empty() => "without a word".to_owned(),
+        text => text,
+    }
+}
+
+/// Takes a secret out of a text that may repeat what was sent.
+pub(super) fn forget(body: &mut Vec<u8>, secret: &str) {
+    let text = String::from_utf8_lossy(body);
+    if !secret.is_empty() && text.contains(secret) {
+        *body = text.replace(secret, "...").into_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_evars_and_events_themselves() {
+        let evar = |id| numbered(id, "variables/", "evar");
+        assert_eq!((evar("variables/evar1"), evar("evar250")), (Some(1), Some(250)));
+        for id in [
+            "variables/evar1.campaign",
+            "variables/evar",
+            "variables/evar01",
+            "variables/prop1",
+            "variables/evar+1",
+        ] {
+            assert_eq!(evar(id), None, "{id}");
+        }
+        assert_eq!(numbered("metrics/event18", "metrics/", "event"), Some(18));
+        assert_eq!(numbered("metrics/evar1instances", "metrics/", "event"), None);
+    }
+
+    #[test]
+    fn enumerations_are_compared_in_lower_case_and_unknown_members_ignored() {
+        let text = r#"{"id":"variables/evar2","name":"MVPD","type":"STRING","dataType":"TEXT","allocationType":"MERCHANDISING_LAST",
+            "expirationType":"Page_View","merchandisingSyntax":null,"new":{"a":[1]}}"#;
+        let dimension: Dimension = serde_json::from_str(text).expect("a dimension");
+        let (number, facts) = dimension.evar().expect("an eVar");
+        let expected = EvarFacts {
+            name: "MVPD".to_owned(),
+            data_type: "text".to_owned(),
+            allocation: "merchandising_last".to_owned(),
+            expiration: "page_view".to_owned(),
+            merchandising: "merchandising_last".to_owned(),
+        };
+        assert_eq!((number, facts), (2, expected));
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_its_own_words_without_the_token() {
+        for (body, expected) in [
+            (r#"{"error_code":"429050","message":"Too many requests"}"#, "429050, Too many requests"),
+            (r#"{"errorCode":"unauthorized","errorDescription":"no\n access"}"#, "unauthorized, no access"),
+            (r#"{"message":"no"}"#, "no"),
+            ("<html>bad  gateway", "<html>bad gateway"),
+            ("", "without a word"),
+        ] {
+            assert_eq!(refusal(body.as_bytes()), expected, "{body}");
+        }
+        let mut body = br#"{"message":"bearer abc is bad"}"#.to_vec();
+        forget(&mut body, "abc");
+        assert_eq!(refusal(&body), "bearer ... is bad");
+    }
+}

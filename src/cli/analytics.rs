@@ -1,0 +1,47 @@
+//! The client of Adobe Analytics, as the configuration says it.
+
+use std::time::Duration;
+
+use super::Context;
+use super::failure::CliError;
+use super::settings::Settings;
+use crate::analytics::{AnalyticsClient, AnalyticsOptions};
+use crate::web::ImsOptions;
+
+/// The client of this configuration.
+#[expect(dead_code, reason = "the commands that read a suite follow")]
+pub(super) fn analytics_client(context: &Context) -> Result<AnalyticsClient, CliError> {
+    client_of(&context.settings()?)
+}
+
+/// The client of these settings.
+fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
+    let config = &settings.config.analytics;
+    let missing = |key: &str, advice: &str| CliError::Refused {
+        what: format!("{key} is not set, so Adobe Analytics cannot be read"),
+        advice: format!("{advice} in {}", settings.file.display()),
+    };
+    if config.client_id.is_empty() {
+        return Err(missing(
+            "analytics.client_id",
+            "write the client ID of an OAuth server-to-server credential, as Adobe's Developer Console shows it, into [analytics]",
+        ));
+    }
+    let client_secret = settings.analytics_secret()?.ok_or_else(|| {
+        missing("analytics.client_secret_file", "name the file of the client secret in [analytics]")
+    })?;
+    let client = AnalyticsClient::new(AnalyticsOptions {
+        url: config.url.clone(),
+        ims: ImsOptions {
+            url: config.ims_url.clone(),
+            client_id: config.client_id.clone(),
+            client_secret,
+            scopes: config.scopes.clone(),
+        },
+        company: config.company.clone(),
+        request_timeout: Duration::from_secs(config.request_timeout_seconds),
+        calls_per_window: config.calls_per_window,
+        window: Duration::from_millis(config.window_ms),
+    })?;
+    Ok(client)
+}
