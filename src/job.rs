@@ -83,6 +83,8 @@ pub enum JobState {
     Planned,
     /// It goes on as long as a process runs it.
     Running,
+    /// It would go on, and no process runs it. Seen, never stored.
+    Stopped,
     /// A person stopped it for now.
     Paused,
     /// Everything that could go is gone.
@@ -92,7 +94,7 @@ pub enum JobState {
 }
 
 impl JobState {
-    /// Every state.
+    /// Every state that is stored.
     pub const ALL: [JobState; 5] =
         [JobState::Planned, JobState::Running, JobState::Paused, JobState::Done, JobState::Cancelled];
 
@@ -101,6 +103,7 @@ impl JobState {
         match self {
             JobState::Planned => "planned",
             JobState::Running => "running",
+            JobState::Stopped => "stopped",
             JobState::Paused => "paused",
             JobState::Done => "done",
             JobState::Cancelled => "cancelled",

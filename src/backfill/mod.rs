@@ -183,6 +183,10 @@ pub async fn run(
     if job.state != JobState::Running {
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
+    if job.settings.route == JobRoute::Bulk {
+        // Before hours of loading, not behind them.
+        options.bulk.client()?;
+    }
     drain::accept_restored(buffer, options.drain.after_restore)?;
     withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     let ending = match load(buffer, &job, options, &stop, observer).await? {

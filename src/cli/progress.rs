@@ -1,10 +1,11 @@
 //! Long work as it goes: a bar on a terminal, a log line every few seconds elsewhere.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -20,11 +21,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
-const READ: &str = "{spinner} {pos} events read, {msg} ({per_sec})";
-const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({per_sec}, {eta})";
+const READ: &str = "{spinner} {pos} events read, {msg} ({rate})";
+const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({rate}, {eta})";
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates above are valid");
+    // indicatif's own has four decimals.
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A bar that cannot be written is no reason to stop the work.
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    });
     length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
 }
 
@@ -188,9 +194,11 @@ struct JobProgress {
 }
 
 async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<ProgressBar>) {
-    let (began, mut first) = (Instant::now(), None);
+    let began = Instant::now();
+    let pause = if bar.is_some() { LOOK_EVERY } else { LOG_EVERY };
+    // What earlier runs have done is none of this one's rate.
+    let mut first = None;
     loop {
-        tokio::time::sleep(if bar.is_some() { LOOK_EVERY } else { LOG_EVERY }).await;
         let look = {
             let buffer = buffer.clone();
             tokio::task::spawn_blocking(move || buffer.job_counts(job))
@@ -198,7 +206,16 @@ async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<Pro
         // A look that fails ends the watching; the backfill itself says what is wrong with its buffer.
         let Ok(Ok(counts)) = look.await else { return };
         let done = counts.events - counts.pending;
-        let since = done.saturating_sub(*first.get_or_insert(done));
+        let Some(first) = first else {
+            first = Some(done);
+            if let Some(bar) = &bar {
+                bar.set_position(done);
+                bar.reset_eta();
+            }
+            tokio::time::sleep(pause).await;
+            continue;
+        };
+        let since = done.saturating_sub(first);
         let rate = since as f64 / began.elapsed().as_secs_f64();
         let seconds_left = (rate > 0.0).then(|| (counts.pending as f64 / rate) as u64);
         match &bar {
@@ -221,6 +238,7 @@ async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<Pro
                 "backfilling"
             ),
         }
+        tokio::time::sleep(pause).await;
     }
 }
 

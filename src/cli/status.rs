@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::duration;
+use super::backfill;
 use super::exit::Exit;
 use super::failure::CliError;
 use super::table::Table;
-use crate::buffer::{Amount, Buffer, BufferError, Discrepancy, DoubtedEvent, RunRecord, Status};
+use crate::buffer::{Amount, Buffer, BufferError, Discrepancy, DoubtedEvent, JobCounts, RunRecord, Status};
 use crate::event::Instant;
 use crate::job::{JobName, JobState};
 
@@ -66,14 +67,18 @@ struct BackfillStatus {
     name: JobName,
     state: JobState,
     pending: u64,
+    /// Those of them that are in bulk files: they may have been counted where a file has no answer.
+    in_files: u64,
 }
 
 fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
     let mut found = Vec::new();
+    let is_running = backfill::is_running(buffer);
     for job in buffer.jobs()? {
-        let pending = buffer.job_counts(job.key)?.pending;
+        let JobCounts { pending, in_files, .. } = buffer.job_counts(job.key)?;
         if pending > 0 {
-            found.push(BackfillStatus { name: job.name, state: job.state, pending });
+            let state = backfill::seen(&job, is_running);
+            found.push(BackfillStatus { name: job.name, state, pending, in_files });
         }
     }
     Ok(found)
@@ -139,11 +144,12 @@ impl StatusReport {
         if let Some(oldest) = self.status.oldest_sendable_at {
             writeln!(out, "oldest       {oldest} (of those that could go)")?;
         }
-        for BackfillStatus { name, state, pending } in &self.backfills {
+        for BackfillStatus { name, state, pending, in_files } in &self.backfills {
+            let files = if *in_files > 0 { format!(" ({in_files} in files)") } else { String::new() };
+            let state = state.name();
             writeln!(
                 out,
-                "backfill     {pending} of the pending ones are those of {name}, which is {}",
-                state.name()
+                "backfill     {pending} of the pending ones{files} are those of {name}, which is {state}: no drain sends them"
             )?;
         }
         if inbox > 0 {

@@ -181,7 +181,8 @@ impl Breaker {
     }
 
     fn close(&self, state: &mut State) {
-        if !matches!(state.phase, Phase::Closed) {
+        // A host that only asked for a pause was never called down.
+        if !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open {
             tracing::info!(host = %self.host, "the collection host answers again");
         }
         *state = State { phase: Phase::Closed, failures: 0, first_failure_at: None };

@@ -107,7 +107,7 @@ pub struct BulkWay {
 }
 
 impl BulkWay {
-    fn client(&self) -> Result<&Arc<BulkClient>, BackfillError> {
+    pub(super) fn client(&self) -> Result<&Arc<BulkClient>, BackfillError> {
         self.client.as_ref().ok_or(BackfillError::NotConfigured)
     }
 

@@ -200,19 +200,25 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
     let group_rate = u64::from(rates.group_rows_per_second.get());
     let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
-    // A visitor's group follows from a digest, so the groups get about the same; but all rows of a visitor are in one.
-    let busiest = suites.iter().map(|suite| suite.busiest_visitor_hits).max().unwrap_or(0);
-    let fullest = rows.div_ceil(groups).max(busiest);
-    let (others, rest) = (groups - 1, rows - fullest);
-    let (share, fuller) = (rest / others.max(1), rest % others.max(1));
     let files_of = |rows: u64| rows.div_ceil(rows_per_file);
-    route.visitor_groups = groups;
-    route.files = files_of(fullest) + fuller * files_of(share + 1) + (others - fuller) * files_of(share);
+    // Every suite has groups of its own, and goes behind the one before.
+    let (mut rows_of_a_group, mut files_of_a_group) = (0, 0);
+    for suite in suites.iter().filter(|suite| suite.total.hits > 0) {
+        let rows = suite.total.hits;
+        // A visitor's group follows from a digest, so the groups get about the same; but all rows of a visitor are in one.
+        let fullest = rows.div_ceil(groups).max(suite.busiest_visitor_hits);
+        let (others, rest) = (groups - 1, rows - fullest);
+        let (share, fuller) = (rest / others.max(1), rest % others.max(1));
+        route.visitor_groups += groups;
+        route.files += files_of(fullest) + fuller * files_of(share + 1) + (others - fuller) * files_of(share);
+        rows_of_a_group = fullest.max(rows_of_a_group);
+        files_of_a_group += files_of(fullest);
+    }
     route.raw_bytes = row_bytes + route.files * header_bytes;
     route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
     // Files of more rows than a group gets in the interval take longer.
-    let rows_seconds = fullest.min(rows_per_file) as f64 / group_rate as f64;
-    let of_a_group = files_of(fullest) as f64 * rates.file_interval.as_secs_f64().max(rows_seconds);
+    let rows_seconds = rows_of_a_group.min(rows_per_file) as f64 / group_rate as f64;
+    let of_a_group = files_of_a_group as f64 * rates.file_interval.as_secs_f64().max(rows_seconds);
     let of_calls = route.files as f64 * rates.call_interval.as_secs_f64();
     route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
     route

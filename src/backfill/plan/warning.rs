@@ -149,7 +149,7 @@ impl fmt::Display for Warning {
         match self {
             Warning::Rejected { path, lines } => write!(
                 out,
-                "{path}: {lines} lines are no events and stay out; `passbridge ingest --dry-run` names them: mend them there"
+                "{path}: {lines} lines are no events and stay out; mend them in the file, or later in the rejects file that the run names"
             ),
             Warning::Conflicts { in_buffer, in_inputs } => write!(
                 out,

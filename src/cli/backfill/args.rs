@@ -59,7 +59,7 @@ Exit status:
    0  done
    1  an input cannot be read, or Adobe refuses the files: mend it, then resume
    3  done, and events of it are dead or held, or lines were rejected or in conflict
-   4  stopped or paused with events pending that could have gone (wins over 3)
+   4  stopped, paused or cancelled with events pending that could have gone (wins over 3)
   75  another backfill is running
 
 Examples:
@@ -84,7 +84,8 @@ pub(in crate::cli) struct NewArgs {
     pub(super) way: WayArgs,
 }
 
-/// Goes on with a backfill that was planned, stopped, paused or cancelled; options replace those that it had.
+/// Goes on with a backfill that was planned, stopped, paused or cancelled, or is done and has events that can go now; options
+/// replace those that it had.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ResumeArgs {
     /// Which.

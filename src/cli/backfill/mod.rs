@@ -112,7 +112,7 @@ fn plan(args: &NewArgs, buffer: &Buffer, settings: &Settings, context: &Context)
     buffer.forget_empty_job(&args.name)?;
     buffer.create_job(&args.name, job, sources)?;
     context.form.report(&plan)?;
-    if context.form == Form::Text {
+    if context.form == Form::Text && plan.failures.is_empty() {
         output::note(format_args!(
             "to run it: {}",
             hint::complete(&format!("passbridge backfill run {}", args.name))
@@ -155,8 +155,13 @@ fn begin(args: &NewArgs, buffer: &Buffer) -> Result<(), CliError> {
                 args.name
             ),
         }),
-        state => Err(CliError::Refused {
-            what: format!("there is a backfill {} already, and it is {}", args.name, state.name()),
+        // The caller holds the lock, so no process runs it.
+        _ => Err(CliError::Refused {
+            what: format!(
+                "there is a backfill {} already, and it is {}",
+                args.name,
+                seen(&job, false).name()
+            ),
             advice: format!("passbridge backfill resume {0}; or choose another name", args.name),
         }),
     }
@@ -257,19 +262,30 @@ fn status(args: &StatusArgs, buffer: &Buffer, context: &Context) -> Result<Exit,
         Some(name) => vec![buffer.job(name)?],
         None => buffer.jobs()?,
     };
-    let is_running = matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)));
+    let is_running = is_running(buffer);
     let show = |job: JobRecord| -> Result<Shown, BufferError> {
+        let state = seen(&job, is_running);
         Ok(Shown {
             counts: buffer.job_counts(job.key)?,
             inputs: buffer.job_input_counts(job.key)?,
             looked_up_files: buffer.looked_up_files(job.key)?,
-            is_at_work: is_running && job.state == JobState::Running,
-            job,
+            is_at_work: state == JobState::Running,
+            job: JobRecord { state, ..job },
         })
     };
     let backfills = jobs.into_iter().map(show).collect::<Result<_, _>>()?;
     context.form.report(&StatusReport { backfills })?;
     Ok(Exit::Done)
+}
+
+/// Whether a process runs a backfill of this buffer.
+pub(super) fn is_running(buffer: &Buffer) -> bool {
+    matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)))
+}
+
+/// The state of a job as a person sees it.
+pub(super) fn seen(job: &JobRecord, is_running: bool) -> JobState {
+    if job.state == JobState::Running && !is_running { JobState::Stopped } else { job.state }
 }
 
 fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
@@ -287,7 +303,7 @@ fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, Cli
 
 fn cancel(name: &JobName, buffer: &Buffer, dir: &Path, context: &Context) -> Result<Exit, CliError> {
     let job = buffer.job(name)?;
-    if job.state == JobState::Done {
+    if job.state == JobState::Done && buffer.job_counts(job.key)?.pending == 0 {
         return Err(CliError::Refused {
             what: format!("backfill {name} is done, so there is nothing to cancel"),
             advice: format!("see what became of its events: passbridge backfill status {name}"),

@@ -47,14 +47,10 @@ impl fmt::Display for StatusReport {
             "held",
             "discarded",
         ]);
-        for Shown { job, counts, is_at_work, .. } in &self.backfills {
-            let state = match (job.state, is_at_work) {
-                (JobState::Running, false) => "stopped",
-                (state, _) => state.name(),
-            };
+        for Shown { job, counts, .. } in &self.backfills {
             table.row(&[
                 &job.name,
-                &state,
+                &job.state.name(),
                 &job.settings.route.name(),
                 &counts.events,
                 &counts.pending,
@@ -66,13 +62,50 @@ impl fmt::Display for StatusReport {
             ]);
         }
         table.fmt(out)?;
-        for Shown { job, is_at_work, .. } in &self.backfills {
-            if job.state == JobState::Running && !is_at_work {
-                writeln!(out, "  {} is stopped: passbridge backfill resume {}", job.name, job.name)?;
-            }
+        for shown in &self.backfills {
+            shown.write_notes(out)?;
         }
         Ok(())
     }
+}
+
+impl Shown {
+    fn write_notes(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown { job, counts, inputs, looked_up_files, .. } = self;
+        let name = &job.name;
+        match job.state {
+            JobState::Stopped => writeln!(out, "  {name} is stopped: passbridge backfill resume {name}")?,
+            JobState::Done if counts.pending > 0 => writeln!(
+                out,
+                "  {name} is done but for events whose requestor had no active suite; once it has: passbridge backfill resume {name}"
+            )?,
+            JobState::Cancelled if counts.pending > 0 => writeln!(
+                out,
+                "  {name} is cancelled but for events that may have been counted; to settle them: passbridge backfill resume {name}"
+            )?,
+            _ => {}
+        }
+        for rejects in rejects(inputs) {
+            writeln!(out, "  rejected lines of {name}: {rejects}")?;
+        }
+        if !looked_up_files.is_empty() {
+            writeln!(out, "  {}", looked_up(name, counts.looked_up_rows))?;
+        }
+        Ok(())
+    }
+}
+
+/// The files of lines that were no events.
+fn rejects(inputs: &[serde_json::Value]) -> impl Iterator<Item = &str> {
+    inputs.iter().filter_map(|input| input["rejects"].as_str())
+}
+
+/// What is not known of files whose answers were lost.
+fn looked_up(name: &JobName, rows: u64) -> String {
+    format!(
+        "{rows} rows are in files whose answers were lost: Adobe has the files, and says nothing of rows that it refused \
+         (backfill status {name} --json names them)"
+    )
 }
 
 /// What a run has come to.
@@ -92,8 +125,9 @@ impl RunReport {
         let is_unclean = counts.dead + counts.held + self.sum("rejected") + self.sum("conflicts") > 0;
         match ending {
             Ending::Done if is_unclean => Exit::Unclean,
-            Ending::Done | Ending::Cancelled => Exit::Done,
-            Ending::Paused | Ending::Stopped | Ending::Suite => Exit::Pending,
+            Ending::Cancelled if counts.pending == 0 => Exit::Done,
+            Ending::Done => Exit::Done,
+            Ending::Cancelled | Ending::Paused | Ending::Stopped | Ending::Suite => Exit::Pending,
         }
     }
 }
@@ -124,7 +158,7 @@ impl fmt::Display for RunReport {
             out,
             "  {events} events = {delivered} delivered + {pending} pending + {dead} dead + {held} held + {discarded} discarded"
         )?;
-        for rejects in inputs.iter().filter_map(|input| input["rejects"].as_str()) {
+        for rejects in rejects(inputs) {
             writeln!(out, "  rejected lines: {rejects}")?;
         }
         if *parked > 0 {
@@ -137,11 +171,7 @@ impl fmt::Display for RunReport {
             writeln!(out, "  to go on: passbridge backfill resume {name}")?;
         }
         if counts.looked_up_rows > 0 {
-            writeln!(
-                out,
-                "  {} rows are in files whose answers were lost: Adobe has the files, and says nothing of rows that it refused",
-                counts.looked_up_rows
-            )?;
+            writeln!(out, "  {}", looked_up(name, counts.looked_up_rows))?;
         }
         if counts.unnamed_rows > 0 {
             writeln!(
