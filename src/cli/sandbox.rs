@@ -1,5 +1,6 @@
 //! `sandbox`: a local stand-in for Adobe's endpoints.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -10,7 +11,10 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
 use crate::config::LogConfig;
-use crate::sandbox::{FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, UnknownSuites};
+use crate::sandbox::{
+    FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, UnknownSuites, WRONG_SYNTAX,
+    WrongError, WrongSetting,
+};
 use crate::suite::Rsid;
 
 const SUITES: &str = "\
@@ -26,19 +30,23 @@ Questions to it, in JSON:
   PUT  /sandbox/esm           what ESM reports show: {\"add\":{\"2026-11-10T08\":5}} corrects an hour
   GET  /sandbox/bulk          the files that the bulk interface has received
   PUT  /sandbox/bulk          its limits and faults: {\"call_spacing_ms\":10,\"lose_answer\":5} loses 5 % of the answers
+  PUT  /sandbox/analytics     what the Analytics 2.0 API does: {\"latency_ms\":60000} shows hits a minute late
+  GET  /sandbox/suites/RSID/settings.tab   what Admin > Report Suites > Download makes
+  PUT  /sandbox/suites/RSID/wrong          what is wrong with a suite: {\"wrong\":[\"event7=disabled\"]}
   POST /sandbox/reset         forgets what it has counted
 
 Examples:
   passbridge sandbox --listen 127.0.0.1:8080
+  passbridge sandbox --wrong examplersid:timezone=UTC --wrong 'examplersid:evar*.expiration=visit'
   passbridge sandbox --faults 'status=503:5% retry-after=2; reset-after:1%; seed=7'";
 
 /// Runs a local stand-in for Adobe's endpoints, for rehearsal and tests, until it is stopped.
 ///
-/// It speaks the Data Insertion API and the Bulk Data Insertion API as Adobe documents them, enforces the documented rules, and counts what Analytics would
-/// count. It listens on this host only, keeps everything in memory, and forgets it when it ends.
+/// It speaks the Data Insertion API and the Bulk Data Insertion API as Adobe documents them, enforces the documented rules, counts
+/// what Analytics would count, and shows it by the Analytics 2.0 API. It listens on this host only, keeps everything in memory, and forgets it when it ends.
 #[derive(Debug, clap::Args)]
 // The table of faults is as wide as a line of code.
-#[command(term_width = 126, after_help = SUITES, after_long_help = format!("{SUITES}\n\n{FAULT_SYNTAX}"))]
+#[command(term_width = 126, after_help = SUITES, after_long_help = format!("{SUITES}\n\n{WRONG_SYNTAX}\n\n{FAULT_SYNTAX}"))]
 pub(super) struct Args {
     /// Where it listens: a loopback address; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -46,6 +54,9 @@ pub(super) struct Args {
     /// A suite that it knows, with its settings.
     #[arg(long = "suite", value_name = "SUITE", value_parser = suite)]
     suites: Vec<(Rsid, SuiteSettings)>,
+    /// A setting of a suite that is wrong: see --help.
+    #[arg(long, value_name = "RSID:SETTING", value_parser = wrong)]
+    wrong: Vec<(Rsid, WrongSetting)>,
     /// Forget the hits of every other suite, as Adobe does, instead of counting them.
     #[arg(long)]
     only_these: bool,
@@ -74,8 +85,13 @@ impl fmt::Display for SandboxReport {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     super::log::start(&LogConfig::default());
+    let mut wrong: BTreeMap<Rsid, Vec<WrongSetting>> = BTreeMap::new();
+    for (rsid, setting) in &args.wrong {
+        wrong.entry(rsid.clone()).or_default().push(setting.clone());
+    }
     let options = SandboxOptions {
         address: args.listen,
+        wrong,
         judge: if args.strict { Judge::Strict } else { Judge::On },
         suites: args.suites.iter().cloned().collect(),
         unknown_suites: if args.only_these { UnknownSuites::Forgotten } else { UnknownSuites::Counted },
@@ -108,4 +124,12 @@ fn suite(text: &str) -> Result<(Rsid, SuiteSettings), String> {
     }
     let settings = serde_json::from_value(object.into()).map_err(|error| error.to_string())?;
     Ok((rsid, settings))
+}
+
+/// Reads `RSID:SETTING`.
+fn wrong(text: &str) -> Result<(Rsid, WrongSetting), String> {
+    let (rsid, setting) = text.split_once(':').ok_or_else(|| format!("{text:?} is no RSID:SETTING"))?;
+    let rsid: Rsid = rsid.parse().map_err(|error: crate::suite::SuiteError| error.to_string())?;
+    let setting: WrongSetting = setting.parse().map_err(|error: WrongError| error.to_string())?;
+    Ok((rsid, setting))
 }

@@ -6,6 +6,11 @@
 //! GET  /sandbox/violations                       broken rules, the first 10000 with their details
 //! POST /sandbox/reset                            forgets hits, files, counts and violations; settings and faults stay
 //! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
+//! GET  /sandbox/suites/{rsid}/settings.tab       the file that Admin > Report Suites > Download makes
+//! GET  /sandbox/suites/{rsid}/wrong              what is wrong with the suite
+//! PUT  /sandbox/suites/{rsid}/wrong              {"wrong":["event7=disabled","evar2.expiration=visit"]}; see sandbox --help
+//! GET  /sandbox/analytics                        how often the Analytics 2.0 API was called
+//! PUT  /sandbox/analytics                        {"latency_ms":1000,"calls_per_window":12,"window_ms":6000,"busy_next":1}
 //! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
 //! GET  /sandbox/bulk                             the files that the bulk interface has received
 //! PUT  /sandbox/bulk                             {"call_spacing_ms":10,"lose_answer":5,"invalid_rows_per_100000":10}
@@ -21,6 +26,7 @@ use hyper::{Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::analytics::{AnalyticsSettings, WrongSetting};
 use super::bulk::{BulkFile, BulkSettings};
 use super::collector::Collector;
 use super::esm::EsmSettings;
@@ -79,8 +85,21 @@ struct PlanText {
     faults: Vec<String>,
 }
 
+/// What is wrong with a suite as JSON carries it: each setting as its text.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrongText {
+    wrong: Vec<WrongSetting>,
+}
+
 /// Answers one request.
 pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
+    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or("");
+    let file = path.strip_prefix("suites/").and_then(|rest| rest.strip_suffix("/settings.tab"));
+    if let (Some(rsid), &Method::GET) = (file, request.method()) {
+        let file = collector.settings_file(rsid).into_bytes();
+        return reply::document("text/tab-separated-values; charset=utf-8", file, false);
+    }
     match route(collector, request).await {
         Ok(body) => reply::json(StatusCode::OK, body),
         Err(Complaint { status, error }) => {
@@ -125,23 +144,53 @@ async fn route(collector: &Collector, request: Request<Incoming>) -> Result<Stri
             collector.bulk().set(settings);
             answer
         }
-        (&Method::PUT, path) => match path.strip_prefix("suites/").map(str::parse::<Rsid>) {
-            Some(Ok(rsid)) => {
-                let settings: SuiteSettings = parsed(body).await?;
-                collector.store().set_suite(rsid.as_str(), settings);
-                json(&settings)
-            }
-            Some(Err(error)) => Err(Complaint::new(StatusCode::BAD_REQUEST, error)),
-            None => Err(unknown(&head.method, path)),
+        (&Method::GET, "analytics") => json(&collector.analytics().calls),
+        (&Method::PUT, "analytics") => {
+            let settings: AnalyticsSettings = parsed(body).await?;
+            let answer = json(&settings);
+            collector.analytics().settings = settings;
+            answer
+        }
+        (method, path) => match path.strip_prefix("suites/") {
+            Some(rest) => suite(collector, method, rest, body).await,
+            None => Err(unknown(method, path)),
         },
-        (method, path) => Err(unknown(method, path)),
+    }
+}
+
+/// Questions to one suite, and its settings.
+async fn suite(
+    collector: &Collector,
+    method: &Method,
+    rest: &str,
+    body: Incoming,
+) -> Result<String, Complaint> {
+    let (rsid, part) = rest.split_once('/').unwrap_or((rest, ""));
+    let rsid: Rsid = rsid.parse().map_err(|error| Complaint::new(StatusCode::BAD_REQUEST, error))?;
+    match (method, part) {
+        (&Method::PUT, "") => {
+            let settings: SuiteSettings = parsed(body).await?;
+            collector.set_suite(rsid.as_str(), settings);
+            json(&settings)
+        }
+        (&Method::GET, "wrong") => {
+            let wrong = collector.analytics().wrong(rsid.as_str()).to_vec();
+            json(&WrongText { wrong })
+        }
+        (&Method::PUT, "wrong") => {
+            let text: WrongText = parsed(body).await?;
+            let answer = json(&text);
+            collector.set_wrong(rsid.as_str(), text.wrong);
+            answer
+        }
+        _ => Err(unknown(method, &format!("suites/{rest}"))),
     }
 }
 
 fn unknown(method: &Method, path: &str) -> Complaint {
     let error = format!(
-        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, bulk, POST reset, \
-         PUT suites/RSID, esm, bulk, faults"
+        "no {method} {PREFIX}{path}; there are GET summary, hits, violations, bulk, analytics, \
+         suites/RSID/wrong, suites/RSID/settings.tab, POST reset, PUT suites/RSID, suites/RSID/wrong, analytics, esm, bulk, faults"
     );
     Complaint::new(StatusCode::NOT_FOUND, error)
 }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Judge;
+use super::analytics::{self, AnalyticsState, WrongSetting};
 use super::bulk::BulkState;
 use super::esm::EsmState;
 use super::faults::{FaultDice, FaultPlan};
 use super::store::Store;
+use super::suites::SuiteSettings;
 use super::wire::WireControl;
 use crate::clock::Clock;
 
@@ -33,6 +35,7 @@ pub(super) struct Collector {
     store: Mutex<Store>,
     esm: Mutex<EsmState>,
     bulk: Mutex<BulkState>,
+    analytics: Mutex<AnalyticsState>,
     /// Told of every acceptance that someone waits for, and of every change of the door.
     changed: Condvar,
     pub(super) door: watch::Sender<Door>,
@@ -47,6 +50,7 @@ impl Collector {
     pub(super) fn new(
         store: Store,
         bulk: BulkState,
+        analytics: AnalyticsState,
         judge: Judge,
         keeps_hits: bool,
         clock: Clock,
@@ -56,6 +60,7 @@ impl Collector {
             store: Mutex::new(store),
             esm: Mutex::default(),
             bulk: Mutex::new(bulk),
+            analytics: Mutex::new(analytics),
             changed: Condvar::new(),
             door: watch::Sender::new(door),
             actual_door: watch::Sender::new(Door::Open),
@@ -80,10 +85,38 @@ impl Collector {
         self.bulk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What reports are made of. Where the store is locked too, it is locked after this.
+    pub(super) fn analytics(&self) -> MutexGuard<'_, AnalyticsState> {
+        self.analytics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists a suite, or sets it anew. Reports keep the hits so far as they were.
+    pub(super) fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
+        let mut analytics = self.analytics();
+        let mut store = self.store();
+        analytics.catch_up(&store, rsid);
+        store.set_suite(rsid, settings);
+    }
+
+    /// Sets what is wrong with a suite. Reports keep the hits so far as they were.
+    pub(super) fn set_wrong(&self, rsid: &str, wrong: Vec<WrongSetting>) {
+        let mut analytics = self.analytics();
+        analytics.set_wrong(&mut self.store(), rsid, wrong);
+    }
+
+    /// The file of a suite's settings that the admin pages download.
+    pub(super) fn settings_file(&self, rsid: &str) -> String {
+        let analytics = self.analytics();
+        let settings = self.store().suite_settings(rsid).map(|(settings, _)| settings).unwrap_or_default();
+        analytics::settings_file(&analytics, rsid, &settings)
+    }
+
     /// Forgets hits, files, counts and violations; settings and tokens stay.
     pub(super) fn reset(&self) {
         self.bulk().reset();
+        let mut analytics = self.analytics();
         self.store().reset();
+        analytics.reset();
     }
 
     /// Tells those who wait for an acceptance, if there are any.

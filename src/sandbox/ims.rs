@@ -4,7 +4,7 @@
 //! POST /ims/token/v3    a form of grant_type=client_credentials, client_id, client_secret and scope -> 200 with access_token
 //! ```
 //!
-//! Every client ID is known; its secret is `secret-of-` and the ID.
+//! Every client ID is known; its secret is `secret-of-` and the ID. `refuse_tokens` of the Analytics settings refuses them all.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -83,6 +83,10 @@ pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) ->
     }
     if field("scope").is_empty() {
         return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
+    }
+    let refusal = collector.analytics().settings.refuse_tokens.clone();
+    if !refusal.is_empty() {
+        return refuse(StatusCode::BAD_REQUEST, &refusal);
     }
     let mut bulk = collector.bulk();
     let seconds = bulk.settings.token_seconds;

@@ -12,8 +12,8 @@
 //!   "Response types", "Variable reference") and on timestamps and event serialization (Adobe Analytics guide). Where they
 //!   are silent, the code says so.
 //!
-//! One file per surface: `dia` for the Data Insertion API, `bulk` for files of hits, `ims` for their tokens, `esm` for
-//! reports, `admin` for the sandbox's own; `server` hands each request to its surface. A request to `dia` goes through
+//! One file or folder per surface: `dia` for the Data Insertion API, `bulk` for files of hits, `ims` for their tokens, `esm` for
+//! its reports, `analytics` for what Analytics shows, `admin` for the sandbox's own; `server` hands each request to its surface. A request to `dia` goes through
 //!
 //! ```text
 //! document (bytes -> tags; reader when they are odd) -> judge (rules) -> incoming (tags -> hit, or a refusal)
@@ -27,6 +27,7 @@
 //! ```
 
 mod admin;
+mod analytics;
 mod bulk;
 mod collector;
 mod dia;
@@ -53,6 +54,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use analytics::{
+    Allocation, AnalyticsCalls, AnalyticsSettings, EvarType, EventType, Expiration, Merchandising, Recording,
+    WRONG_SYNTAX, WrongError, WrongEvar, WrongEvent, WrongSetting,
+};
 pub use bulk::{BulkFile, BulkSettings};
 pub use fault_syntax::{FAULT_SYNTAX, FaultError};
 pub use faults::{Fault, FaultKind, FaultPlan};
@@ -66,6 +71,7 @@ pub use suites::{
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
+use analytics::AnalyticsState;
 use bulk::BulkState;
 use collector::{Collector, Door};
 use server::Serving;
@@ -104,6 +110,10 @@ pub struct SandboxOptions {
     pub faults: FaultPlan,
     /// How the bulk interface behaves. Default with Adobe's limits and no faults.
     pub bulk: BulkSettings,
+    /// What is wrong with which suites. Default nothing.
+    pub wrong: BTreeMap<Rsid, Vec<WrongSetting>>,
+    /// How the Analytics 2.0 API behaves. Default with Adobe's limit and no faults.
+    pub analytics: AnalyticsSettings,
     /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as Adobe's.
     pub idle_close: Option<Duration>,
     /// Tells when a hit was received.
@@ -122,6 +132,8 @@ impl Default for SandboxOptions {
             unknown_suites: UnknownSuites::default(),
             faults: FaultPlan::default(),
             bulk: BulkSettings::default(),
+            wrong: BTreeMap::new(),
+            analytics: AnalyticsSettings::default(),
             idle_close: Some(dia::IDLE_MAX),
             clock: Clock::system(),
         }
@@ -166,7 +178,12 @@ impl Sandbox {
         }
         let keeps_hits = options.keep_hits != KeepHits::None;
         let bulk = BulkState::new(options.bulk);
-        let collector = Arc::new(Collector::new(store, bulk, options.judge, keeps_hits, options.clock));
+        let analytics = AnalyticsState::new(options.analytics);
+        let collector = Collector::new(store, bulk, analytics, options.judge, keeps_hits, options.clock);
+        for (rsid, wrong) in options.wrong {
+            collector.set_wrong(rsid.as_str(), wrong);
+        }
+        let collector = Arc::new(collector);
 
         let (ready, listening) = mpsc::channel();
         let shared = Arc::clone(&collector);
@@ -265,7 +282,28 @@ impl Handle {
 
     /// Lists a suite, or sets it anew; what it has counted stays.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
-        self.collector.store().set_suite(rsid, settings);
+        self.collector.set_suite(rsid, settings);
+    }
+
+    /// Replaces what is wrong with a suite; the hits so far stay as they were counted. The counts of [`Handle::summary`] know
+    /// only its timestamp setting and whether it collects; reports know all of it.
+    pub fn set_wrong(&self, rsid: &str, wrong: Vec<WrongSetting>) {
+        self.collector.set_wrong(rsid, wrong);
+    }
+
+    /// Replaces the settings of the Analytics 2.0 API; its reports stay, tokens too.
+    pub fn set_analytics(&self, settings: AnalyticsSettings) {
+        self.collector.analytics().settings = settings;
+    }
+
+    /// How often the Analytics 2.0 API was called.
+    pub fn analytics_calls(&self) -> AnalyticsCalls {
+        self.collector.analytics().calls
+    }
+
+    /// The file of a suite's settings that the admin pages download: tabs between cells, the first one empty.
+    pub fn settings_file(&self, rsid: &str) -> String {
+        self.collector.settings_file(rsid)
     }
 
     /// Forgets hits, files, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.

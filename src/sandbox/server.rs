@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::admin;
+use super::analytics;
 use super::bulk;
 use super::collector::{Collector, Door, Line};
 use super::dia::{self, Broken};
@@ -217,6 +218,8 @@ async fn answer(
         bulk::answer(collector, line, request).await
     } else if request.uri().path().starts_with(ims::PREFIX) {
         Ok(ims::answer(collector, request).await)
+    } else if analytics::is_ours(request.uri().path()) {
+        Ok(analytics::answer(collector, request).await)
     } else if esm::is_ours(request.uri().path()) {
         Ok(esm::answer(collector, request).await)
     } else {

@@ -7,11 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
+use super::document::TagKind;
 use super::events_variable::{Serial, event_uses, serial_text};
 use super::faults::{FaultDice, FaultPlan};
 use super::incoming::{IncomingHit, VisitorKind, timestamp_seconds};
 use super::rules::{Finding, Rule, Violation, Violations};
-use super::suites::{Counted, OrderBy, Suite, SuiteSettings, SuiteSummary};
+use super::suites::{Counted, OrderBy, Suite, SuiteSettings, SuiteSummary, TimestampSetting};
 use crate::event::Instant;
 
 /// How much is kept of each accepted hit.
@@ -67,6 +68,17 @@ pub struct AcceptedHit {
     pub is_answered: bool,
 }
 
+/// A hit that was accepted, with what only reports ask of it.
+#[derive(Debug)]
+pub(super) struct FullHit {
+    pub(super) hit: AcceptedHit,
+    pub(super) is_timestamped: bool,
+    /// All of its events, as they were sent.
+    pub(super) events: Box<str>,
+    pub(super) agent: Box<str>,
+    pub(super) address: Box<str>,
+}
+
 /// The same, small.
 #[derive(Debug)]
 struct HitDigest {
@@ -84,7 +96,7 @@ struct HitDigest {
 
 #[derive(Debug)]
 enum Kept {
-    Full(Vec<AcceptedHit>),
+    Full(Vec<FullHit>),
     Digest(Vec<HitDigest>),
     None,
 }
@@ -158,6 +170,41 @@ impl Store {
         suite.is_known = true;
     }
 
+    /// Has a suite drop hits by another timestamp setting than its own, or collect none at all.
+    pub(super) fn spoil_suite(&mut self, rsid: &str, timestamps: Option<TimestampSetting>, collects: bool) {
+        let number = self.suite_number(rsid);
+        let suite = &mut self.suites[number as usize];
+        (suite.wrong_timestamps, suite.collects) = (timestamps, collects);
+    }
+
+    /// Whether Adobe has a suite.
+    pub(super) fn knows_suite(&self, rsid: &str) -> bool {
+        self.suite(rsid).map_or(self.takes_any_suite(), |suite| suite.is_known)
+    }
+
+    /// Whether every suite exists.
+    pub(super) fn takes_any_suite(&self) -> bool {
+        self.unknown == UnknownSuites::Counted
+    }
+
+    /// The suites that Adobe has, as far as they were named.
+    pub(super) fn known_suites(&self) -> impl Iterator<Item = &str> {
+        self.suites.iter().filter(|suite| suite.is_known).map(|suite| &*suite.rsid)
+    }
+
+    /// The settings of a suite that was named, and whether it collects hits.
+    pub(super) fn suite_settings(&self, rsid: &str) -> Option<(SuiteSettings, bool)> {
+        self.suite(rsid).map(|suite| (suite.settings, suite.is_known && suite.collects))
+    }
+
+    /// Every accepted hit, in the order of acceptance; `None` where they are not kept in full.
+    pub(super) fn full_hits(&self) -> Option<&[FullHit]> {
+        match &self.kept {
+            Kept::Full(hits) => Some(hits),
+            Kept::Digest(_) | Kept::None => None,
+        }
+    }
+
     /// The number of a suite, which is met for the first time perhaps.
     fn suite_number(&mut self, rsid: &str) -> u32 {
         if let Some(number) = self.suite_numbers.get(rsid) {
@@ -225,20 +272,26 @@ impl Store {
         let serial = event.and_then(|event| event.serial());
         let Arrival { received_at, connection, is_answered, content_hash: _ } = arrival;
         match &mut self.kept {
-            Kept::Full(hits) => hits.push(AcceptedHit {
-                receipt: self.accepted,
-                received_at,
-                rsid: hit.rsid.to_owned(),
-                visitor_kind: Some(hit.visitor_kind),
-                visitor: hit.visitor.clone().into_owned(),
-                visitor_hash: counted.visitor_hash,
-                timestamp: counted.timestamp,
-                slot,
-                count,
-                serial: serial.as_ref().map(serial_text),
-                evars: hit.document.evars().map(|(number, value)| (number, value.to_owned())).collect(),
-                connection,
-                is_answered,
+            Kept::Full(hits) => hits.push(FullHit {
+                hit: AcceptedHit {
+                    receipt: self.accepted,
+                    received_at,
+                    rsid: hit.rsid.to_owned(),
+                    visitor_kind: Some(hit.visitor_kind),
+                    visitor: hit.visitor.clone().into_owned(),
+                    visitor_hash: counted.visitor_hash,
+                    timestamp: counted.timestamp,
+                    slot,
+                    count,
+                    serial: serial.as_ref().map(serial_text),
+                    evars: hit.document.evars().map(|(number, value)| (number, value.to_owned())).collect(),
+                    connection,
+                    is_answered,
+                },
+                is_timestamped: counted.is_timestamped,
+                events: hit.events.into(),
+                agent: hit.document.value(TagKind::UserAgent).unwrap_or("").into(),
+                address: hit.document.value(TagKind::IpAddress).unwrap_or("").into(),
             }),
             Kept::Digest(hits) => hits.push(HitDigest {
                 received_at,
@@ -331,7 +384,8 @@ impl Store {
         let is_wanted = |hit: &str| rsid.is_none_or(|rsid| rsid == hit);
         match &self.kept {
             Kept::Full(hits) => {
-                hits.iter().filter(|hit| is_wanted(&hit.rsid)).skip(offset).take(limit).cloned().collect()
+                let hits = hits.iter().map(|full| &full.hit).filter(|hit| is_wanted(&hit.rsid));
+                hits.skip(offset).take(limit).cloned().collect()
             }
             Kept::Digest(hits) => hits
                 .iter()

@@ -22,6 +22,26 @@ pub enum TimestampSetting {
     NotAllowed,
 }
 
+impl TimestampSetting {
+    /// The word that it is set by.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            TimestampSetting::Optional => "optional",
+            TimestampSetting::Required => "required",
+            TimestampSetting::NotAllowed => "not_allowed",
+        }
+    }
+
+    /// What the admin pages call it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            TimestampSetting::Optional => "Optional",
+            TimestampSetting::Required => "Required",
+            TimestampSetting::NotAllowed => "Not Allowed",
+        }
+    }
+}
+
 /// What a suite does with event IDs (Adobe Analytics guide, "Event serialization").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,8 +144,12 @@ impl Fingerprint {
 pub(super) struct Suite {
     pub(super) rsid: Box<str>,
     pub(super) settings: SuiteSettings,
+    /// A timestamp setting that is wrong on purpose, and holds instead.
+    pub(super) wrong_timestamps: Option<TimestampSetting>,
     /// Whether Adobe has it; hits of other suites are answered and forgotten.
     pub(super) is_known: bool,
+    /// Whether it collects hits: no virtual suite does, nor one that is missing on purpose.
+    pub(super) collects: bool,
     pub(super) tally: Tally,
     /// The event IDs that were counted, per event slot, over all visitors.
     seen: HashMap<(u8, Serial), Fingerprint>,
@@ -140,7 +164,9 @@ impl Suite {
         Suite {
             rsid: rsid.into(),
             settings,
+            wrong_timestamps: None,
             is_known,
+            collects: true,
             tally: Tally::default(),
             seen: HashMap::new(),
             visitors: HashMap::new(),
@@ -155,16 +181,17 @@ impl Suite {
 
     /// Forgets what was received; the settings stay.
     pub(super) fn reset(&mut self) {
-        *self = Suite::new(&self.rsid, self.settings, self.is_known);
+        let Suite { wrong_timestamps, collects, .. } = *self;
+        *self = Suite { wrong_timestamps, collects, ..Suite::new(&self.rsid, self.settings, self.is_known) };
     }
 
     /// Counts an accepted hit, and says which rules it breaks together with those before it.
     pub(super) fn count(&mut self, hit: &Counted<'_>, order_by: OrderBy, findings: &mut Vec<Finding>) {
         self.tally.accepted += 1;
-        if !self.is_known {
+        if !self.is_known || !self.collects {
             return;
         }
-        let is_dropped = match self.settings.timestamps {
+        let is_dropped = match self.wrong_timestamps.unwrap_or(self.settings.timestamps) {
             TimestampSetting::Optional => false,
             TimestampSetting::Required => !hit.is_timestamped,
             TimestampSetting::NotAllowed => hit.is_timestamped,

@@ -1,0 +1,294 @@
+//! What a suite shows in reports: its hits, processed by its settings as Adobe's pages say.
+//!
+//! A hit is processed once, in the order of receipt, by the settings that hold then: the timestamp setting, exclusions,
+//! encoding, persistence of eVars, recording of events. What is left is a row for each event that counts, with the values
+//! that it is credited to.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::super::events_variable::{Serial, event_uses};
+use super::super::store::FullHit;
+use super::super::suites::{SuiteSettings, TimestampSetting};
+use super::describe::recording;
+use super::wrong::{Access, Allocation, EvarType, Expiration, Makeup, Recording};
+use crate::event::{Instant, Property};
+
+/// The pause after which another visit begins, in seconds (Adobe Analytics guide, "Visits").
+const VISIT_PAUSE_SECONDS: i64 = 30 * 60;
+/// How much of a value is kept, in bytes (Adobe Analytics guide, "eVar").
+const VALUE_BYTES_MAX: usize = 255;
+const DAY_SECONDS: i64 = 86_400;
+
+/// The number of a value of an eVar; 0 is none.
+pub(super) type Item = u32;
+
+/// An event that counts.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// When it happened, in Unix seconds.
+    pub(super) at: i64,
+    pub(super) received_at: Instant,
+    pub(super) slot: u16,
+    pub(super) units: f64,
+    /// What it is credited to, by eVar from the first.
+    pub(super) values: [Item; Property::EVARS],
+}
+
+/// The values of an eVar.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    by_text: HashMap<String, Item>,
+    /// By number less one: as first seen, and its public ID.
+    shown: Vec<(String, u32)>,
+    ids: HashMap<u32, Item>,
+}
+
+impl Items {
+    /// The number of a value, which is met for the first time perhaps. Case does not count.
+    fn item(&mut self, value: &str) -> Item {
+        let text = value.to_lowercase();
+        if let Some(item) = self.by_text.get(&text) {
+            return *item;
+        }
+        let item = self.shown.len() as Item + 1;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let mut id = (hasher.finish() as u32).max(1);
+        // Where Adobe's IDs collide two values become one; here they never do.
+        while self.ids.contains_key(&id) {
+            id = id.wrapping_add(1).max(1);
+        }
+        self.ids.insert(id, item);
+        self.by_text.insert(text, item);
+        self.shown.push((value.to_owned(), id));
+        item
+    }
+
+    /// The value with this ID; 0 is none. `None` where nobody ever saw it.
+    pub(super) fn with_id(&self, id: &str) -> Option<Item> {
+        match id.parse::<u32>().ok()? {
+            0 => Some(0),
+            id => self.ids.get(&id).copied(),
+        }
+    }
+
+    /// The value with this text.
+    pub(super) fn with_text(&self, text: &str) -> Option<Item> {
+        self.by_text.get(&text.to_lowercase()).copied()
+    }
+
+    /// Its ID and how it is shown.
+    pub(super) fn shown(&self, item: Item) -> (u32, &str) {
+        let known = item.checked_sub(1).and_then(|index| self.shown.get(index as usize));
+        known.map_or((0, "Unspecified"), |(text, id)| (*id, text))
+    }
+}
+
+/// A value that a visitor keeps.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    item: Item,
+    since: i64,
+    visit: u32,
+}
+
+#[derive(Debug)]
+struct Visitor {
+    last: i64,
+    visit: u32,
+    /// Events that were recorded in this visit.
+    recorded: HashSet<u8>,
+    held: BTreeMap<u16, Held>,
+}
+
+/// What a suite shows.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// How many of the kept hits, of all suites, were looked at.
+    pub(super) looked_at: usize,
+    pub(super) counted: Vec<Counted>,
+    pub(super) items: [Items; Property::EVARS],
+    seen: HashSet<(u8, Serial)>,
+    visitors: HashMap<u64, Visitor>,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger {
+            looked_at: 0,
+            counted: Vec::new(),
+            items: std::array::from_fn(|_| Items::default()),
+            seen: HashSet::new(),
+            visitors: HashMap::new(),
+        }
+    }
+}
+
+impl Ledger {
+    /// Processes a hit.
+    pub(super) fn take(&mut self, hit: &FullHit, makeup: &Makeup, settings: &SuiteSettings) {
+        let is_dropped = match makeup.timestamps.unwrap_or(settings.timestamps) {
+            TimestampSetting::Optional => false,
+            TimestampSetting::Required => !hit.is_timestamped,
+            TimestampSetting::NotAllowed => hit.is_timestamped,
+        };
+        let agent = hit.agent.to_lowercase();
+        let is_excluded = makeup.bots.iter().any(|bot| agent.contains(bot.as_str()))
+            || makeup.excluded_addresses.iter().any(|prefix| hit.address.starts_with(prefix.as_str()));
+        if is_dropped || is_excluded {
+            return;
+        }
+        let received_at = hit.hit.received_at;
+        let at = hit.hit.timestamp.unwrap_or_else(|| received_at.unix_seconds());
+        self.visit(hit.hit.visitor_hash, at);
+        let values = self.credit(hit, at, makeup);
+        for event in event_uses(&hit.events) {
+            let Some(slot) = event.slot() else { continue };
+            let Some(event_makeup) =
+                makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled)
+            else {
+                continue;
+            };
+            let recording = recording(event_makeup, settings);
+            if self.is_recorded(hit.hit.visitor_hash, slot, event.serial(), recording) {
+                let units = match recording {
+                    Recording::OncePerVisit => 1.0,
+                    Recording::UseEventId | Recording::AlwaysRecord => event.units() as f64,
+                };
+                self.counted.push(Counted { at, received_at, slot: u16::from(slot), units, values });
+            }
+        }
+    }
+
+    /// Notes that a visitor was there.
+    fn visit(&mut self, visitor: u64, at: i64) {
+        match self.visitors.entry(visitor) {
+            Entry::Vacant(entry) => {
+                entry.insert(Visitor { last: at, visit: 0, recorded: HashSet::new(), held: BTreeMap::new() });
+            }
+            Entry::Occupied(mut entry) => {
+                let visitor = entry.get_mut();
+                if (at - visitor.last).abs() > VISIT_PAUSE_SECONDS {
+                    visitor.visit += 1;
+                    visitor.recorded.clear();
+                }
+                visitor.last = visitor.last.max(at);
+            }
+        }
+    }
+
+    /// What a hit's events are credited to.
+    fn credit(&mut self, hit: &FullHit, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
+        let mut values = [0; Property::EVARS];
+        for (number, evar) in makeup.evars.iter().filter(|(_, evar)| evar.access != Access::Disabled) {
+            let index = usize::from(*number) - 1;
+            // Values of a merchandising eVar bind to products, of which these hits have none.
+            let sent = hit.hit.evars.get(number).filter(|_| evar.merchandising.is_none());
+            let text = sent.map(|text| kept(text, makeup.is_multi_byte)).filter(|text| match evar.kind {
+                EvarType::Text => !text.is_empty(),
+                EvarType::Counter => text.parse::<f64>().is_ok(),
+            });
+            let item = text.map(|text| self.items[index].item(&text));
+            let Some(visitor) = self.visitors.get_mut(&hit.hit.visitor_hash) else { continue };
+            if evar.expiration == Expiration::PageView {
+                values[index] = item.unwrap_or(0);
+                continue;
+            }
+            let held = visitor.held.get(number).copied();
+            let held = held.filter(|held| held.lasts(evar.expiration, at, visitor.visit));
+            let keeps = evar.allocation == Allocation::OriginalValueFirst && held.is_some();
+            if let Some(item) = item.filter(|_| !keeps) {
+                visitor.held.insert(*number, Held { item, since: at, visit: visitor.visit });
+                values[index] = item;
+            } else {
+                values[index] = held.map_or(0, |held| held.item);
+            }
+        }
+        values
+    }
+
+    fn is_recorded(&mut self, visitor: u64, slot: u8, serial: Option<Serial>, recording: Recording) -> bool {
+        match recording {
+            Recording::AlwaysRecord => true,
+            Recording::UseEventId => serial.is_none_or(|serial| self.seen.insert((slot, serial))),
+            Recording::OncePerVisit => {
+                self.visitors.get_mut(&visitor).is_none_or(|visitor| visitor.recorded.insert(slot))
+            }
+        }
+    }
+}
+
+impl Held {
+    fn lasts(&self, expiration: Expiration, at: i64, visit: u32) -> bool {
+        let seconds = match expiration {
+            Expiration::PageView => return false,
+            Expiration::Visit => return visit == self.visit,
+            // No hit here is a purchase.
+            Expiration::Never | Expiration::Purchase => return true,
+            Expiration::Minute => 60,
+            Expiration::Hour => 3600,
+            Expiration::Day => DAY_SECONDS,
+            Expiration::Week => 7 * DAY_SECONDS,
+            Expiration::Month => 30 * DAY_SECONDS,
+            Expiration::Quarter => 90 * DAY_SECONDS,
+            Expiration::Year => 365 * DAY_SECONDS,
+        };
+        at - self.since < seconds
+    }
+}
+
+/// What Adobe keeps of a value: without blanks at its ends, cut by bytes, and read as ISO-8859-1 where the suite knows no
+/// multi-byte characters.
+fn kept(text: &str, is_multi_byte: bool) -> String {
+    let text = text.trim();
+    let bytes = &text.as_bytes()[..text.len().min(VALUE_BYTES_MAX)];
+    if is_multi_byte {
+        String::from_utf8_lossy(bytes).into_owned()
+    } else {
+        bytes.iter().map(|byte| char::from(*byte)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_one_in_any_case_and_shown_as_first_seen() {
+        let mut items = Items::default();
+        let item = items.item("Cableco");
+        assert_eq!((items.item("CABLECO"), items.item("Smallco")), (item, item + 1));
+        let (id, shown) = items.shown(item);
+        assert_eq!((shown, items.with_id(&id.to_string())), ("Cableco", Some(item)));
+        assert_eq!(
+            (items.shown(0), items.with_id("0"), items.with_id("x")),
+            ((0, "Unspecified"), Some(0), None)
+        );
+        assert_eq!(items.with_text("cablecO"), Some(item));
+    }
+
+    #[test]
+    fn a_value_is_cut_by_bytes_and_mangled_without_multi_byte_support() {
+        assert_eq!(kept(" Télé ", true), "Télé");
+        assert_eq!(kept("Télé", false), "TÃ©lÃ©");
+        assert_eq!(kept(&"a".repeat(300), true).len(), 255);
+        assert!(kept(&format!("{}é", "a".repeat(254)), true).ends_with('\u{fffd}'));
+    }
+
+    #[test]
+    fn what_a_visitor_keeps_ends_with_its_visit_or_its_time() {
+        let held = Held { item: 1, since: 1000, visit: 2 };
+        for (expiration, at, visit, lasts) in [
+            (Expiration::PageView, 1000, 2, false),
+            (Expiration::Visit, 9999, 2, true),
+            (Expiration::Visit, 1001, 3, false),
+            (Expiration::Minute, 1059, 3, true),
+            (Expiration::Minute, 1060, 2, false),
+            (Expiration::Never, i64::MAX, 9, true),
+        ] {
+            assert_eq!(held.lasts(expiration, at, visit), lasts, "{expiration:?} {at} {visit}");
+        }
+    }
+}
