@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  backfill  schedule  explain  serve        composes the rest
+//! 3  ingest  drain  backfill  schedule  explain  serve  report   composes the rest
 //! 2  buffer (all SQL)   collection (every hit)   analytics  esm  web     touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
 //! 0  event  hit  suite  delivery  job  config  clock               vocabulary
@@ -51,6 +51,7 @@ pub mod backfill;
 pub mod drain;
 pub mod explain;
 pub mod ingest;
+pub mod report;
 pub mod schedule;
 pub mod serve;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  backfill  schedule  explain  serve
+//! 3  ingest  drain  backfill  schedule  explain  serve  report
 //! 2  buffer  collection  analytics  esm  web
 //! 1  readers  mapping  encode
 //! 0  event  hit  suite  delivery  job  config  clock
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -35,6 +35,7 @@ const FLOORS: [(&str, u8); 22] = [
     ("schedule", 3),
     ("explain", 3),
     ("serve", 3),
+    ("report", 3),
     ("cli", 4),
 ];
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to

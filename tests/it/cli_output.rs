@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 42] = [
+const COMMANDS: [&[&str]; 43] = [
     &[],
     &["demo"],
     &["init"],
@@ -35,6 +35,7 @@ const COMMANDS: [&[&str]; 42] = [
     &["backfill", "resume"],
     &["backfill", "cancel"],
     &["backfill", "export"],
+    &["report"],
     &["explain"],
     &["status"],
     &["dead-letter"],
