@@ -370,13 +370,12 @@ mod tests {
     fn a_refused_column_is_no_number_whatever_its_row_says() {
         let page = json!({"rows": [row("1", json!([70, 0]))], "lastPage": true,
             "columns": {"columnIds": ["7", "5"], "columnErrors": [{"columnId": "5", "errorCode": "not_enabled_metric"}]}});
-        let mut reading = Reading::new(&request(Breakdown::Day)).answer;
         let request = request(Breakdown::Day);
-        let mut taken = Reading::new(&request);
-        assert!(matches!(taken.take(serde_json::from_value(page).expect("a page")), Ok(Progress::Done)));
-        std::mem::swap(&mut reading, &mut taken.answer);
-        assert_eq!(reading.refused, [(5, "not_enabled_metric".to_owned())]);
-        assert!(reading.rows[0].counts[0] == 70.0 && reading.rows[0].counts[1].is_nan(), "{reading:?}");
+        let mut reading = Reading::new(&request);
+        assert!(matches!(reading.take(serde_json::from_value(page).expect("a page")), Ok(Progress::Done)));
+        let answer = reading.answer;
+        assert_eq!(answer.refused, [(5, "not_enabled_metric".to_owned())]);
+        assert!(answer.rows[0].counts[0] == 70.0 && answer.rows[0].counts[1].is_nan(), "{answer:?}");
     }
 
     #[test]

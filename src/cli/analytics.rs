@@ -45,3 +45,35 @@ fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
     })?;
     Ok(client)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::failure::Failure;
+    use super::super::settings;
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_do() {
+        let file = Path::new("/etc/passbridge/passbridge.toml");
+        let client = |keys: &str| {
+            let settings = settings::parse(&format!("[analytics]\n{keys}"), file, []).expect("settings");
+            client_of(&settings).map(|_| ()).map_err(|error| {
+                let what = error.to_string();
+                (what, Failure::from(error).advice)
+            })
+        };
+        let (what, advice) = client("").expect_err("no client ID");
+        assert_eq!(what, "analytics.client_id is not set, so Adobe Analytics cannot be read");
+        assert!(advice.ends_with("into [analytics] in /etc/passbridge/passbridge.toml"), "{advice}");
+        let (what, advice) = client("client_id = \"a\"").expect_err("no secret");
+        assert_eq!(what, "analytics.client_secret_file is not set, so Adobe Analytics cannot be read");
+        assert!(advice.starts_with("name the file of the client secret"), "{advice}");
+        assert_eq!(client("client_id = \"a\"\nclient_secret = \"b\""), Ok(()));
+        let clear = "client_id = \"a\"\nclient_secret = \"b\"\nurl = \"http://analytics.adobe.io\"";
+        let (what, advice) = client(clear).expect_err("no secret in clear");
+        assert!(what.starts_with("analytics.url \"http://analytics.adobe.io\" is no address"), "{what}");
+        assert_eq!(advice, "correct the key");
+    }
+}

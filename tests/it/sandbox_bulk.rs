@@ -188,6 +188,26 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error>
 }
 
 #[tokio::test]
+async fn rows_of_files_show_in_reports_beside_single_hits_each_event_id_once() {
+    let bulk = Bulk::start(unlimited()).await;
+    bulk.send(document("one", 1_790_000_000, "event5:a")).await;
+    let rows = [row("one", 1_790_000_000, "event5:a"), row("two", 1_790_000_001, "event5:b")];
+    assert_eq!(bulk.upload(GROUP, "key", &file(&rows)).await.status, 200);
+    let body = json!({
+        "rsid": RSID,
+        "globalFilters": [{"type": "dateRange", "dateRange": "2026-09-21T00:00/2026-09-22T00:00"}],
+        "metricContainer": {"metrics": [{"columnId": "5", "id": "metrics/event5"}]},
+        "dimension": "variables/evar1",
+    });
+    let url = format!("{}/api/sandbo0/reports", bulk.sandbox.url());
+    let request = bulk.client.post(url).bearer_auth(&bulk.token).header("x-api-key", CLIENT_ID);
+    let report = read(request.body(body.to_string())).await.expect("a reply");
+    let shown =
+        (&report.body["rows"][0]["value"], &report.body["rows"][0]["data"], &report.body["totalElements"]);
+    assert_eq!(shown, (&json!("SPORT, \"1\""), &json!([2.0]), &json!(1)), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_token_is_given_for_the_secret_of_any_client() {
     let bulk = Bulk::start(unlimited()).await;
     let good = [
