@@ -8,5 +8,7 @@
 //! - Rules: "Understanding Server-side Metrics" of Adobe Pass Authentication.
 
 mod figures;
+mod page;
 
 pub use figures::{Column, Dimension, Failure, Figures, Note, Report, Row};
+pub use page::page;
