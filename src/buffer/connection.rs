@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Buffer, BufferError, BufferOptions, lock};
+use super::{Buffer, BufferError, BufferOptions, lock, metrics};
 
 /// "Pass" in ASCII: tells our files from other programs'.
 const APPLICATION_ID: i64 = 0x5061_7373;
@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schemas/buffer-2.sql"),
     include_str!("../../schemas/buffer-3.sql"),
     include_str!("../../schemas/buffer-4.sql"),
+    include_str!("../../schemas/buffer-5.sql"),
 ];
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
@@ -114,6 +115,9 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), BufferError> {
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from as usize..] {
         transaction.execute_batch(migration)?;
+    }
+    if from < metrics::SINCE_SCHEMA {
+        metrics::build(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;

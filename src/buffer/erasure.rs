@@ -1,10 +1,12 @@
-//! Erasure at a person's wish: every event of an MVPD user or a visitor ID goes, and only tombstones stay.
+//! Erasure at a person's wish: every event of an MVPD user or a visitor ID goes, and only tombstones stay. The metrics keep
+//! their units, and a random digest in the place of theirs.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::events::read_event;
 use super::ledger::{Postings, Term};
+use super::metrics::{self, Measure, Withdrawals};
 use super::retention::{self, delete_event};
 use super::{Buffer, BufferError, JobKey, WholeLock, jobs, memory, outcomes, status};
 use crate::delivery::Sequence;
@@ -87,7 +89,13 @@ impl Buffer {
         let mut forgotten = Forgotten::default();
         self.withdraw_files()?;
         let whom = forget.clone();
-        let found = self.call(move |connection| find(connection, &whom))?;
+        let found = self.call(move |connection| {
+            let found = find(connection, &whom)?;
+            // Before the events go, which tell who they are of: should this end here, the next try finds them again.
+            let people = metrics::people_of(connection, &whom, &found)?;
+            metrics::forget(connection, &people)?;
+            Ok(found)
+        })?;
         let now = self.clock.now();
         for chunk in found.chunks(ERASED_A_TRANSACTION) {
             let chunk = chunk.to_vec();
@@ -134,12 +142,16 @@ fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>, Buffe
 fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> Result<u64, BufferError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut postings = Postings::default();
+    let mut withdrawals = Withdrawals::default();
     let mut delivered = Vec::new();
     let buried_on = retention::day_of_burial(&transaction, now)?;
     for sequence in sequences {
-        let (event, id, _) = read_event(&transaction, *sequence)?;
+        let (event, id, content) = read_event(&transaction, *sequence)?;
         let from = match take_from_its_state(&transaction, *sequence, &event)? {
-            Some(term) => term,
+            Some(term) => {
+                withdrawals.add(&transaction, &event, &Measure::of(&content))?;
+                term
+            }
             None => {
                 delivered.push(sequence.0);
                 Term::Delivered
@@ -160,6 +172,7 @@ fn erase(connection: &mut Connection, sequences: &[Sequence], now: Instant) -> R
     let list = serde_json::to_string(&delivered).expect("numbers always serialise");
     transaction.execute("DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;
     postings.apply(&transaction)?;
+    withdrawals.apply(&transaction)?;
     transaction.commit()?;
     Ok(sequences.len() as u64)
 }

@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction,
 
 use super::ledger::Postings;
 use super::memory::{self, MemoryRow};
+use super::metrics::{Measure, Tally};
 use super::suites::{FormKey, RequestorKey, form_of};
 use super::{Buffer, BufferError, connection, jobs, runs, suites};
 use crate::delivery::Sequence;
@@ -54,6 +55,8 @@ pub struct NewEvent {
     pub count: u32,
     /// [`PassEvent::stored_body`].
     pub body: String,
+    /// What it adds to the metrics.
+    pub measure: Measure,
 }
 
 impl NewEvent {
@@ -69,7 +72,13 @@ impl NewEvent {
             occurred_at: event.occurred_at(),
             count: event.count(),
             body: event.stored_body(),
+            measure: Measure::of(event),
         }
+    }
+
+    fn reference(&self, sequence: Sequence, job: JobKey, requestor: RequestorKey) -> EventRef {
+        let NewEvent { kind, occurred_at, count, .. } = *self;
+        EventRef { sequence, job, requestor, kind, occurred_at, count }
     }
 }
 
@@ -260,6 +269,7 @@ impl Buffer {
 fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, BufferError> {
     let mut report = StoreReport::default();
     let mut postings = Postings::default();
+    let mut tally = Tally::new(transaction)?;
     let mut requestors: HashMap<RequestorId, (RequestorKey, bool)> = HashMap::new();
     let first_seq = runs::fact(transaction, NEXT_SEQ)?.unwrap_or(1);
     let mut seq = first_seq;
@@ -291,14 +301,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 continue;
             }
             insert.event(seq, requestor, batch, event)?;
-            postings.ingest(&EventRef {
-                sequence: Sequence(seq),
-                job: batch.job,
-                requestor,
-                kind: event.kind,
-                occurred_at: event.occurred_at,
-                count: event.count,
-            });
+            let reference = event.reference(Sequence(seq), batch.job, requestor);
+            postings.ingest(&reference);
+            tally.add(transaction, &reference, &event.measure)?;
             seq += 1;
         }
     }
@@ -308,6 +313,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
         jobs::add_events(transaction, batch.job, report.stored)?;
     }
     postings.apply(transaction)?;
+    tally.apply(transaction)?;
     Ok(report)
 }
 

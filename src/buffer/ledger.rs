@@ -10,7 +10,7 @@ use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
 use super::events::EventRef;
-use super::{Buffer, BufferError};
+use super::{Buffer, BufferError, metrics};
 use crate::event::EventKind;
 
 /// Nanoseconds of an hour.
@@ -203,7 +203,7 @@ pub struct Discrepancy {
 }
 
 impl Buffer {
-    /// Recounts the rows of every state and compares them with the counters. Reads the whole buffer; an empty list is proof.
+    /// Recounts the rows of every state and compares them with the counters, and these with the metrics. Reads the whole buffer; an empty list is proof.
     pub fn verify(&self) -> Result<Vec<Discrepancy>, BufferError> {
         let connection = super::connection::open_reader(self.path())?;
         let file: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -252,6 +252,7 @@ impl Buffer {
         })?;
         let mut found: Vec<Discrepancy> = rows.collect::<Result<_, _>>()?;
         found.extend(orphans(&connection)?);
+        found.extend(metrics::verify(&connection)?);
         Ok(found)
     }
 }

@@ -77,7 +77,7 @@ impl Buffer {
             let secret = match known {
                 Some(secret) => secret,
                 None => {
-                    let secret = random();
+                    let secret: [u8; 32] = random();
                     transaction
                         .execute("INSERT INTO secrets (name, value) VALUES ('source', ?1)", [secret])?;
                     secret
@@ -89,8 +89,9 @@ impl Buffer {
     }
 }
 
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
+/// Bytes that nobody can guess.
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     let mut filled = 0;
     while filled < bytes.len() {
         // The kernel's generator fails only for a bad address, and is interrupted by signals.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::events::read_event;
 use super::ledger::{Postings, Term};
+use super::metrics::{Measure, Withdrawals};
 use super::{Buffer, BufferError, memory, runs, status};
 use crate::delivery::Sequence;
 use crate::event::Instant;
@@ -152,8 +153,12 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
         .take_while(|row| row.as_ref().map_or(true, |(_, _, at)| *at < cutoff))
         .collect::<Result<Vec<_>, _>>()?;
     let mut postings = Postings::default();
+    let mut withdrawals = Withdrawals::default();
     for (sequence, row, _) in &old {
-        let (event, id, _) = read_event(&transaction, *sequence)?;
+        let (event, id, content) = read_event(&transaction, *sequence)?;
+        if from == Term::Discarded {
+            withdrawals.add(&transaction, &event, &Measure::of(&content))?;
+        }
         status::remember_over_count(&transaction, *sequence)?;
         transaction.prepare_cached(delete)?.execute([row])?;
         delete_event(&transaction, *sequence)?;
@@ -163,6 +168,7 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
         postings.shift(&event, from, to);
     }
     postings.apply(&transaction)?;
+    withdrawals.apply(&transaction)?;
     transaction.commit()?;
     Ok(old.len() as u64)
 }

@@ -25,6 +25,7 @@ mod output;
 mod pass;
 mod progress;
 mod pull;
+mod report;
 mod retention;
 mod run;
 mod sandbox;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args, &context),
         Command::Backfill(command) => backfill::run(command, &context),
         Command::Pull(command) => pull::run(command, &context),
+        Command::Report(args) => report::run(args, &context),
         Command::Explain(args) => explain::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),

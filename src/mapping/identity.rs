@@ -74,7 +74,7 @@ pub(super) fn key(rsid: &Rsid, visitor: &VisitorIdentity<'_>) -> VisitorKey {
 }
 
 /// The value of an identifier, unless it says that nobody knows it.
-fn known(event: &PassEvent, property: Property) -> Option<&str> {
+pub(super) fn known(event: &PassEvent, property: Property) -> Option<&str> {
     let value = event.property(property)?;
     let bare = value.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
     let is_placeholder = bare.is_empty() || PLACEHOLDERS.iter().any(|none| bare.eq_ignore_ascii_case(none));

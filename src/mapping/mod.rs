@@ -84,6 +84,18 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     Ok(Mapped { hits, visitor: key, notes })
 }
 
+/// The value that Analytics shows for a property of an event: sanitised, or the documented default; `None` where no tag is
+/// sent.
+pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, str>> {
+    evar(event, property, &mut Vec::new()).map(|evar| evar.value)
+}
+
+/// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
+/// that nobody knows it.
+pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
+    identity::known(event, Property::MvpdUserId).map(str::trim)
+}
+
 /// How the count of an event is told to Adobe.
 enum Counted {
     /// In one hit, by its `events` variable.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 43] = [
+const COMMANDS: [&[&str]; 44] = [
     &[],
     &["demo"],
     &["init"],
@@ -36,6 +36,7 @@ const COMMANDS: [&[&str]; 43] = [
     &["backfill", "resume"],
     &["backfill", "cancel"],
     &["backfill", "export"],
+    &["report"],
     &["explain"],
     &["status"],
     &["dead-letter"],

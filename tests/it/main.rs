@@ -25,6 +25,7 @@ mod privacy;
 mod program;
 mod readme;
 mod replies;
+mod report;
 mod rest_v2;
 mod sandbox_bulk;
 mod sandbox_rules;

@@ -117,7 +117,7 @@ fn numbers(value: &Value, at: String, found: &mut BTreeSet<String>) {
 }
 
 /// The charts are drawn: each has room, as many marks as there are values, and lines that lead somewhere.
-fn assert_charts(browser: &mut Browser, report: &Report) {
+fn assert_charts(browser: &mut Browser, document: &Value) {
     let read = "[...document.querySelectorAll('svg[data-chart]')].map(chart => { \
                 const box = chart.getBoundingClientRect(); \
                 const bars = [...chart.querySelectorAll('.bar')]; \
@@ -134,21 +134,24 @@ fn assert_charts(browser: &mut Browser, report: &Report) {
         for (count, key) in counts.iter_mut().zip(["points", "bars", "drawn"]) {
             *count += chart[key].as_u64().expect("a count");
         }
-        assert!(!name.starts_with("trend") || report.trend.len() < 2 || chart["line"] == true, "{chart}");
+        assert!(
+            !name.starts_with("trend") || items(document, "trend").len() < 2 || chart["line"] == true,
+            "{chart}"
+        );
     }
-    let days = report.trend.len() as u64;
-    let rates = report.mvpds.iter().flat_map(|column| {
-        [column.figures.authentication_conversion, column.figures.authorization_conversion]
-    });
-    let drawn = rates.filter(|rate| rate.is_some_and(|rate| rate > 0.0)).count() as u64;
-    let failures = report.failures.len().min(15) as u64;
+    let days = items(document, "trend").len() as u64;
+    let mvpds = items(document, "mvpds");
+    let rates =
+        mvpds.iter().flat_map(|mvpd| [&mvpd["authentication_conversion"], &mvpd["authorization_conversion"]]);
+    let drawn = rates.filter(|rate| rate.as_f64().is_some_and(|rate| rate > 0.0)).count() as u64;
+    let failures = items(document, "failures").len().min(15) as u64;
     let mut expected: BTreeMap<String, [u64; 3]> = ["authentications", "authorizations", "play_requests"]
         .into_iter()
         .map(|name| (format!("trend-successful_{name}"), [days, 0, 0]))
         .collect();
     expected.insert("trend-unique_users".to_owned(), [days, 0, 0]);
-    if !report.mvpds.is_empty() {
-        expected.insert("conversion".to_owned(), [0, 2 * report.mvpds.len() as u64, drawn]);
+    if !mvpds.is_empty() {
+        expected.insert("conversion".to_owned(), [0, 2 * mvpds.len() as u64, drawn]);
     }
     if failures > 0 {
         expected.insert("failures".to_owned(), [0, failures, failures]);
@@ -156,15 +159,17 @@ fn assert_charts(browser: &mut Browser, report: &Report) {
     assert_eq!(seen, expected);
 }
 
+fn items<'a>(document: &'a Value, key: &str) -> &'a [Value] {
+    document[key].as_array().expect("a list")
+}
+
 /// Everything that the page of a report promises; how many sheets of paper it takes.
-fn assert_page(report: &Report, name: &str) -> usize {
-    let document = serde_json::to_value(report).expect("a document");
-    let mut browser = opened(&page_of(report, name));
-    assert_numbers(&mut browser, &document);
-    assert_charts(&mut browser, report);
-    for name in
-        report.mvpds.iter().map(|column| &column.mvpd).filter(|name| name.len() < 40 && !name.is_empty())
-    {
+fn assert_page(file: &Path, document: &Value) -> usize {
+    let mut browser = opened(file);
+    assert_numbers(&mut browser, document);
+    assert_charts(&mut browser, document);
+    let names = items(document, "mvpds").iter().map(|mvpd| mvpd["mvpd"].as_str().expect("a name"));
+    for name in names.filter(|name| name.len() < 40 && !name.is_empty()) {
         // The browser gives back what the page says; characters that turn the direction were replaced.
         let whole = json!(name.replace('\u{202E}', "\u{FFFD}"));
         let heads =
@@ -174,23 +179,59 @@ fn assert_page(report: &Report, name: &str) -> usize {
     sheets_of_paper(&browser.printed())
 }
 
+/// The same of a report that no buffer stands behind.
+fn assert_page_of(report: &Report, name: &str) -> usize {
+    assert_page(&page_of(report, name), &serde_json::to_value(report).expect("a document"))
+}
+
 #[test]
 fn the_page_of_a_month_shows_the_numbers_of_its_document() {
-    let sheets = assert_page(&sample::report(31, 5), "month");
+    let sheets = assert_page_of(&sample::report(31, 5), "month");
     assert!((4..=10).contains(&sheets), "{sheets} sheets of paper");
 }
 
 #[test]
 fn a_page_takes_sixty_mvpds_and_four_hundred_days_with_hostile_names() {
-    let sheets = assert_page(&sample::report(400, 60), "year");
+    let sheets = assert_page_of(&sample::report(400, 60), "year");
     assert!((15..=30).contains(&sheets), "{sheets} sheets of paper");
 }
 
 #[test]
 fn a_page_of_one_day_and_one_of_nothing_are_pages_too() {
-    assert_page(&sample::report(1, 9), "day");
-    let sheets = assert_page(&sample::nothing(), "nothing");
+    assert_page_of(&sample::report(1, 9), "day");
+    let sheets = assert_page_of(&sample::nothing(), "nothing");
     assert!((1..=4).contains(&sheets), "{sheets} sheets of paper");
+}
+
+#[test]
+fn the_page_that_the_program_writes_shows_the_numbers_that_it_prints() {
+    let program = Program::new();
+    let kinds = ["authn_requested", "authn_ok", "authz_requested", "authz_failed", "play_requested"];
+    let line = |number: usize| {
+        let fields = json!({
+            "occurred_at": format!("2025-10-{:02}T{:02}:30:00Z", 1 + number % 30, number % 24),
+            "event": kinds[number % kinds.len()], "requestor_id": "REF30", "mvpd": sample::HOSTILE[number / 5 % 5],
+            "mvpd_user_id": format!("u{}", number % 17), "authz_error_type": "noAuthZ", "device_type": sample::HOSTILE[1],
+        });
+        format!("{fields}\n")
+    };
+    program.write("events.ndjson", &(0..300).map(line).collect::<String>());
+    let (events, file) = (program.path("events.ndjson"), program.path("report.html"));
+    assert_eq!(program.run(&["ingest", events.to_str().expect("UTF-8")]).code, 0);
+    for period in ["2025-10", "2025-10-07"] {
+        let path = file.to_str().expect("UTF-8");
+        let args = ["report", "--period", period, "--by", "mvpd", "--by", "device_type", "--html", path];
+        let (code, document) = program.json(&args);
+        assert_eq!(
+            (code, document["mvpds"].as_array().is_some_and(|mvpds| mvpds.len() > 2)),
+            (0, true),
+            "{document}"
+        );
+        assert_page(&file, &document);
+    }
+    let folder = program.path("");
+    let refused = program.run(&["report", "--period", "2025-10", "--html", folder.to_str().expect("UTF-8")]);
+    assert!(refused.code == 1 && refused.err.contains("cannot write"), "{refused:?}");
 }
 
 #[test]

@@ -61,6 +61,23 @@ fn the_page_of_backfills_leads_to_a_finished_one() {
 }
 
 #[test]
+fn the_page_of_reports_shows_commands_that_answer() {
+    let program = Program::new();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo/ref30.ndjson");
+    assert_eq!(program.run(&["ingest", demo.to_str().expect("UTF-8")]).code, 0);
+    let lines = commands_of("docs/reporting.md", "# Reports");
+    assert!(lines.len() > 4);
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[0], "passbridge", "{line}");
+        let done = program.run(&words[1..]);
+        assert_eq!((done.code, done.out.is_empty()), (0, false), "{line}: {done:?}");
+        let names_a_period = words.len() > 2;
+        assert_eq!(done.out.contains("Nothing was counted"), !names_a_period, "{line}: {done:?}");
+    }
+}
+
+#[test]
 fn the_steps_by_hand_work_as_written() {
     let sandbox = sandbox("");
     let folder = tempfile::TempDir::new().expect("a temporary folder");

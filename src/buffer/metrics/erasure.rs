@@ -1,0 +1,110 @@
+//! Forgetting people in the metrics: their digest becomes a random one, the same wherever it stood.
+//!
+//! Figures stay as they were, but where another MVPD has a user of the very same ID, whom the total counted as one with them.
+//! Who comes back after being forgotten is a new user. Counts are about nobody and stay.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::events::read_event;
+use super::super::{BufferError, Forget, memory};
+use super::measure::{KeyedDigest, Measure, PlainDigest};
+use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
+use crate::delivery::Sequence;
+
+/// A user ID at an MVPD, as far as it stands in the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in super::super) struct Person {
+    mvpd: String,
+    digest: PlainDigest,
+}
+
+/// Whom a wish names, and the users of their events: with a visitor ID alone these lead to them.
+pub(in super::super) fn people_of(
+    connection: &Connection,
+    forget: &Forget,
+    events: &[Sequence],
+) -> Result<HashSet<Person>, BufferError> {
+    let mut people = HashSet::new();
+    if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
+        let digest = PlainDigest::of(mvpd_user_id.trim());
+        people.insert(Person { mvpd: mvpd.trim().to_owned(), digest });
+        // Without an MVPD it is theirs when it carries their ID, as in the events.
+        people.insert(Person { mvpd: String::new(), digest });
+    }
+    for sequence in events {
+        let measure = Measure::of(&read_event(connection, *sequence)?.2);
+        if let Some(user) = measure.user() {
+            people.insert(Person { mvpd: measure.values()[0].to_owned(), digest: user.digest });
+        }
+    }
+    Ok(people)
+}
+
+/// Forgets these people in every pack, in one transaction.
+pub(in super::super) fn forget(
+    connection: &mut Connection,
+    people: &HashSet<Person>,
+) -> Result<(), BufferError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let secret = super::secret(&transaction)?;
+    let mut strangers: HashMap<KeyedDigest, Stranger> = HashMap::new();
+    for person in people {
+        let stranger = strangers.entry(person.digest.keyed(&secret)).or_insert_with(|| Stranger {
+            digest: u64::from_be_bytes(memory::random()),
+            groups: HashSet::new(),
+        });
+        let mut groups =
+            transaction.prepare_cached("SELECT metric_group FROM metric_groups WHERE mvpd = ?1")?;
+        for group in groups.query_map([&person.mvpd], |row| row.get(0))? {
+            stranger.groups.insert(group?);
+        }
+    }
+    // One pack at a time: who came daily for years is in a thousand of them.
+    let packs: Vec<i64> = transaction
+        .prepare("SELECT pack FROM metric_users ORDER BY pack")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for pack in packs {
+        let changed = transaction
+            .prepare_cached("SELECT packed FROM metric_users WHERE pack = ?1")?
+            .query_row([pack], |row| Ok(without(row.get_ref(0)?.as_blob()?, &strangers)))?;
+        if let Some(packed) = changed {
+            transaction
+                .prepare_cached("UPDATE metric_users SET packed = ?2, users = ?3 WHERE pack = ?1")?
+                .execute((pack, &packed, (packed.len() / ENTRY_BYTES) as i64))?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Who stands for a person from now on.
+struct Stranger {
+    digest: u64,
+    /// Where: the groups of their MVPD.
+    groups: HashSet<u32>,
+}
+
+/// The pack with strangers for people; `None` where it has nobody of them.
+fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<Vec<u8>> {
+    let is_theirs =
+        |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));
+    let has_one = strangers.iter().any(|(digest, stranger)| {
+        let theirs = packs::part(packed, digest.0, digest.0);
+        theirs.chunks_exact(ENTRY_BYTES).any(|entry| is_theirs(&Entry::read(entry), stranger))
+    });
+    if !has_one {
+        return None;
+    }
+    let mut entries: Vec<Entry> = packed.chunks_exact(ENTRY_BYTES).map(Entry::read).collect();
+    for entry in &mut entries {
+        if let Some(stranger) = strangers.get(&KeyedDigest(entry.digest))
+            && is_theirs(entry, stranger)
+        {
+            entry.digest = stranger.digest;
+        }
+    }
+    entries.sort_unstable_by_key(|entry| (entry.digest, entry.group));
+    Some(packs::pack(entries.into_iter()))
+}

@@ -1,0 +1,177 @@
+//! Packs: the users of a day, sorted by digest and group, 24 bytes each. `schemas/buffer-5.sql` draws them.
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use super::super::BufferError;
+
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: usize = 24;
+/// Of these the key: digest and group, big endian, so that bytes sort as numbers do.
+const KEY_BYTES: usize = 12;
+/// The bit of a group that says that the ID is a synthetic one.
+pub(super) const SYNTHETIC: u32 = 1 << 31;
+/// A pack larger than this is not merged any more: 2.4 MB, which any transaction can afford to rewrite.
+const MERGED_USERS_MAX: usize = 100_000;
+
+/// A user of a day in one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) digest: u64,
+    /// The group, and perhaps [`SYNTHETIC`].
+    pub(super) group: u32,
+    /// A bit for each of the 96 quarter hours of the UTC day.
+    pub(super) quarters: u128,
+}
+
+impl Entry {
+    fn bytes(&self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[..8].copy_from_slice(&self.digest.to_be_bytes());
+        bytes[8..KEY_BYTES].copy_from_slice(&self.group.to_be_bytes());
+        bytes[KEY_BYTES..].copy_from_slice(&self.quarters.to_be_bytes()[4..]);
+        bytes
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Entry {
+        let number = |range: std::ops::Range<usize>| {
+            bytes[range].iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte))
+        };
+        Entry {
+            digest: number(0..8) as u64,
+            group: number(8..KEY_BYTES) as u32,
+            quarters: number(KEY_BYTES..ENTRY_BYTES),
+        }
+    }
+}
+
+/// A pack of sorted entries; those of one user and group become one.
+pub(super) fn pack(entries: impl Iterator<Item = Entry>) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(entries.size_hint().0 * ENTRY_BYTES);
+    entries.for_each(|entry| push(&mut packed, &entry.bytes()));
+    packed
+}
+
+/// Appends an entry that is not before the last one.
+fn push(packed: &mut Vec<u8>, entry: &[u8]) {
+    if let Some(last) = packed.last_chunk_mut::<ENTRY_BYTES>()
+        && last[..KEY_BYTES] == entry[..KEY_BYTES]
+    {
+        last[KEY_BYTES..].iter_mut().zip(&entry[KEY_BYTES..]).for_each(|(bits, more)| *bits |= more);
+    } else {
+        packed.extend_from_slice(entry);
+    }
+}
+
+fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut merged = Vec::with_capacity(one.len() + other.len());
+    let (mut one, mut other) =
+        (one.chunks_exact(ENTRY_BYTES).peekable(), other.chunks_exact(ENTRY_BYTES).peekable());
+    loop {
+        let next = match (one.peek(), other.peek()) {
+            (Some(first), Some(second)) if first[..KEY_BYTES] <= second[..KEY_BYTES] => one.next(),
+            (Some(_), None) => one.next(),
+            (_, _) => other.next(),
+        };
+        match next {
+            Some(entry) => push(&mut merged, entry),
+            None => return merged,
+        }
+    }
+}
+
+/// Adds a pack to a day. It takes in the youngest ones as long as they are no more than twice its size, so a day has few
+/// packs, and each user is rewritten a few times at most, whether a day comes in one file or event by event.
+pub(super) fn append(transaction: &Transaction<'_>, day: i64, packed: Vec<u8>) -> Result<(), BufferError> {
+    let mut packed = packed;
+    let mut youngest = transaction
+        .prepare_cached("SELECT pack, users FROM metric_users WHERE day = ?1 ORDER BY pack DESC LIMIT 1")?;
+    loop {
+        let users = packed.len() / ENTRY_BYTES;
+        let found: Option<(i64, i64)> =
+            youngest.query_row([day], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((pack, others)) = found else { break };
+        let others = others as usize;
+        if others > users * 2 || others + users > MERGED_USERS_MAX {
+            break;
+        }
+        packed = transaction
+            .prepare_cached("SELECT packed FROM metric_users WHERE pack = ?1")?
+            .query_row([pack], |row| Ok(merge(row.get_ref(0)?.as_blob()?, &packed)))?;
+        transaction.prepare_cached("DELETE FROM metric_users WHERE pack = ?1")?.execute([pack])?;
+    }
+    transaction
+        .prepare_cached("INSERT INTO metric_users (day, users, packed) VALUES (?1, ?2, ?3)")?
+        .execute((day, (packed.len() / ENTRY_BYTES) as i64, packed))?;
+    Ok(())
+}
+
+/// Shows each pack of some days.
+pub(super) fn each(
+    connection: &Connection,
+    first_day: i64,
+    last_day: i64,
+    mut show: impl FnMut(i64, &[u8]),
+) -> Result<(), BufferError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT day, packed FROM metric_users WHERE day BETWEEN ?1 AND ?2 ORDER BY day, pack",
+    )?;
+    let mut rows = statement.query((first_day, last_day))?;
+    while let Some(row) = rows.next()? {
+        show(row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+    }
+    Ok(())
+}
+
+/// The entries of a pack whose digest is in a range, both ends included.
+pub(super) fn part(packed: &[u8], first: u64, last: u64) -> &[u8] {
+    let entries = packed.len() / ENTRY_BYTES;
+    let digest = |index: usize| Entry::read(&packed[index * ENTRY_BYTES..(index + 1) * ENTRY_BYTES]).digest;
+    let place = |is_before: &dyn Fn(u64) -> bool| {
+        let (mut low, mut high) = (0, entries);
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_before(digest(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    };
+    let (start, end) = (place(&|digest| digest < first), place(&|digest| digest <= last));
+    &packed[start * ENTRY_BYTES..end * ENTRY_BYTES]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(digest: u64, group: u32, quarter: u32) -> Entry {
+        Entry { digest, group, quarters: 1 << quarter }
+    }
+
+    fn entries(packed: &[u8]) -> Vec<Entry> {
+        packed.chunks_exact(ENTRY_BYTES).map(Entry::read).collect()
+    }
+
+    #[test]
+    fn merging_keeps_the_order_and_joins_the_quarters_of_one_user_and_group() {
+        let one = pack([entry(1, 7, 0), entry(1, 7, 95), entry(5, 1, 3)].into_iter());
+        let other = pack([entry(1, 6, 0), entry(1, 7, 1), entry(u64::MAX, SYNTHETIC | 1, 2)].into_iter());
+        let both = Entry { digest: 1, group: 7, quarters: 1 | 2 | 1 << 95 };
+        assert_eq!(
+            entries(&merge(&one, &other)),
+            [entry(1, 6, 0), both, entry(5, 1, 3), entry(u64::MAX, SYNTHETIC | 1, 2)]
+        );
+        assert_eq!(merge(&one, &[]), one);
+    }
+
+    #[test]
+    fn a_part_has_the_digests_from_first_to_last() {
+        let packed = pack((0..10).map(|number| entry(number * 10, 1, 0)));
+        for (first, last, digests) in
+            [(0, 9, vec![0]), (10, 30, vec![10, 20, 30]), (31, 39, vec![]), (85, u64::MAX, vec![90])]
+        {
+            let found: Vec<u64> =
+                entries(part(&packed, first, last)).iter().map(|entry| entry.digest).collect();
+            assert_eq!(found, digests, "{first} to {last}");
+        }
+        assert_eq!(part(&[], 0, u64::MAX), &[] as &[u8]);
+    }
+}

@@ -1,0 +1,149 @@
+//! `report`: the server-side metrics, as Adobe Pass defines them.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::output;
+use crate::buffer::Buffer;
+use crate::event::{EventKind, Instant, Property};
+use crate::report::{Dimension, Period, PeriodError, Report, ReportError, ReportOptions, csv, page, report};
+
+/// Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total.
+///
+/// Without a period it is the last whole month. Days and months are those of --timezone, by default esm.timezone (US Pacific, as
+/// ESM). Everything that was ever stored counts, whether it was delivered or not, and also after retention has deleted it.
+///
+/// Unique users are distinct MVPD User IDs over all events but AuthN requested, each counted once in whatever a figure is asked
+/// for: a month is less than the sum of its days. In the total one ID is one user, whatever the MVPD. Synthetic IDs of degraded
+/// and temporary access are left out and shown apart.
+///
+/// --by groups rows by requestor, mvpd, proxy, sdk-type, device, day or hour, which are kept for ever, or by any other property
+/// that is reported as an eVar, by its name (resource_id, token_type, ...), which is read from the events that the buffer still
+/// has. Several give a row for each combination.
+///
+/// CSV has a line for the total and for each MVPD, with --by for each row instead: from, to, timezone, scope, the values, the
+/// figures, and the units of every event by its name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  passbridge report
+  passbridge report --period 2026-03 --by requestor --by day --csv > march.csv
+  passbridge report --from 2026-03-01 --to 2026-03-07 --requestor REF30
+  passbridge report --period 2026-03 --html march.html
+  passbridge report --period yesterday --by hour --json | jq '.rows[] | [.key[0], .unique_users]'")]
+pub(super) struct Args {
+    /// A year, month or day (2026, 2026-03, 2026-03-01), today, yesterday, this-month or last-month (the default).
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["from", "to"])]
+    period: Option<String>,
+    /// The first day, as a date; or the first instant, in RFC 3339, on a quarter hour.
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// The last day, as a date, which is in the report whole; or an instant, which is its end and not in it. Default today.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    to: Option<String>,
+    /// Whose days and hours, by its IANA name. Default esm.timezone.
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    timezone: Option<Tz>,
+    /// Only this requestor; may be given several times.
+    #[arg(long, value_name = "ID")]
+    requestor: Vec<String>,
+    /// What rows are grouped by; may be given several times.
+    #[arg(long, value_name = "WHAT", value_parser = dimension)]
+    by: Vec<Dimension>,
+    /// Print CSV.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Also write the report as one page with charts, which needs no network; an earlier file of this name is replaced.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let zone = args.timezone.unwrap_or(settings.config.esm.timezone.0);
+    let period = period(args, zone, context.clock.now()).map_err(refuse_period)?;
+    let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
+    let report = report(&buffer, &options)?;
+    if let Some(path) = &args.html {
+        write_page(&report, path)?;
+    }
+    if args.csv {
+        output::text(&csv(&report))?;
+        report.remarks.iter().for_each(output::note);
+    } else {
+        context.form.report(&Shown(report))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn write_page(report: &Report, path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
+    std::fs::write(path, page(report)).map_err(failed)?;
+    output::note(format_args!("the page is in {}", path.display()));
+    Ok(())
+}
+
+/// A report, as text or as it is.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Report);
+
+fn period(args: &Args, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
+    match &args.from {
+        Some(from) => Period::from_to(from, args.to.as_deref(), zone, now),
+        None => Period::named(args.period.as_deref().unwrap_or("last-month"), zone, now),
+    }
+}
+
+fn refuse_period(error: PeriodError) -> CliError {
+    CliError::Refused { what: error.to_string(), advice: "passbridge report --help".to_owned() }
+}
+
+fn zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| {
+        format!("{name:?} is no IANA time zone, such as \"America/Los_Angeles\" or \"Asia/Kolkata\"")
+    })
+}
+
+fn dimension(name: &str) -> Result<Dimension, String> {
+    Dimension::from_name(name).ok_or_else(|| {
+        let names = ["day", "hour", "requestor", "device"];
+        let known = Property::reported().iter().map(|property| property.name()).chain(names);
+        let near = known.max_by_key(|known| (strsim::jaro(known, name) * 1000.0) as u32).unwrap_or("day");
+        if EventKind::from_name(name).is_some() {
+            return format!("{name:?} is an event: every row has the units of every event");
+        }
+        format!("{name:?} is no property that is reported; the nearest is {near:?}")
+    })
+}
+
+/// What is asked for twice is shown once.
+fn once_each(by: &[Dimension]) -> Vec<Dimension> {
+    let is_first = |(index, each): &(usize, &Dimension)| !by[..*index].contains(each);
+    by.iter().enumerate().filter(is_first).map(|(_, each)| *each).collect()
+}
+
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> CliError {
+        let what = error.to_string();
+        let advice = match error {
+            ReportError::Buffer(error) => return CliError::Buffer(error),
+            ReportError::UnknownRequestor { known, .. } if known.is_empty() => {
+                "passbridge ingest FILE: no event was ever stored here".to_owned()
+            }
+            ReportError::UnknownRequestor { known, .. } => {
+                format!("name one of which events were: {}", known.join(", "))
+            }
+            ReportError::TooManyRows { .. } => "group by less, or ask for a shorter period".to_owned(),
+        };
+        CliError::Refused { what, advice }
+    }
+}

@@ -1,0 +1,346 @@
+//! The period of a report: from when until before when, on whose clock, and which days and hours it has there.
+
+use chrono::{
+    DateTime, Datelike, Days, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat,
+    TimeZone, Utc,
+};
+use chrono_tz::Tz;
+
+use crate::event::Instant;
+
+/// Seconds of a quarter hour, to which the metrics are exact: every time zone's offset is a whole number of them.
+const QUARTER_SECONDS: i64 = 900;
+/// A period of so many hours at most is shown by hour in the trend, of two days with a clock change in them.
+const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
+/// How far back a clock may be put, in hours and days of a timeline.
+const RECENT_BINS: usize = 4;
+/// The longest period: a wrong year should not be answered with a line for each day since.
+const DAYS_MAX: i64 = 3660;
+
+/// Why there is no such period.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeriodError {
+    /// No date, no instant, no known name.
+    #[error("{0:?} is no {1}")]
+    Unreadable(String, &'static str),
+    /// It ends before it begins, or at once.
+    #[error("the period ends at {to}, which is not after {from}, where it begins")]
+    Empty {
+        /// Its beginning.
+        from: String,
+        /// Its end.
+        to: String,
+    },
+    /// Longer than ten years.
+    #[error("the period from {from} to {to} is longer than ten years")]
+    TooLong {
+        /// Its beginning.
+        from: String,
+        /// Its end.
+        to: String,
+    },
+    /// An instant that is not on a quarter hour.
+    #[error("{0} is not on a quarter of an hour, and units are kept by quarter hours")]
+    NotOnAQuarter(String),
+}
+
+/// A period on the clock of a time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    zone: Tz,
+    /// Quarter hours since the Unix epoch: the first.
+    first_quarter: i64,
+    /// The first that is not in it.
+    end_quarter: i64,
+}
+
+impl Period {
+    /// From one instant until before another, both on a quarter hour.
+    pub fn between(from: Instant, to: Instant, zone: Tz) -> Result<Period, PeriodError> {
+        let quarter = |at: Instant| {
+            let is_on = at.nanos().rem_euclid(QUARTER_SECONDS * 1_000_000_000) == 0;
+            if is_on {
+                Ok(at.unix_seconds() / QUARTER_SECONDS)
+            } else {
+                Err(PeriodError::NotOnAQuarter(at.to_string()))
+            }
+        };
+        let period = Period { zone, first_quarter: quarter(from)?, end_quarter: quarter(to)? };
+        let ends = || (period.from_text(), period.to_text());
+        if period.end_quarter <= period.first_quarter {
+            let (from, to) = ends();
+            return Err(PeriodError::Empty { from, to });
+        }
+        if period.end_quarter - period.first_quarter > DAYS_MAX * 96 {
+            let (from, to) = ends();
+            return Err(PeriodError::TooLong { from, to });
+        }
+        Ok(period)
+    }
+
+    /// A period by its name: a year (`2026`), a month (`2026-03`), a day (`2026-03-01`), `today`, `yesterday`, `this-month` or
+    /// `last-month`.
+    pub fn named(name: &str, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
+        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive();
+        let of_month = |day: NaiveDate| day.with_day(1).map(|first| (first, next_month(first)));
+        let days = match name {
+            "today" => Some((today, today + Days::new(1))),
+            "yesterday" => Some((today - Days::new(1), today)),
+            "this-month" => of_month(today),
+            "last-month" => today.with_day(1).and_then(|first| of_month(first - Days::new(1))),
+            _ => dates_of(name),
+        };
+        let what = "period: write 2026, 2026-03, 2026-03-01, today, yesterday, this-month or last-month";
+        let (first, end) = days.ok_or_else(|| PeriodError::Unreadable(name.to_owned(), what))?;
+        Period::between(midnight(first, zone), midnight(end, zone), zone)
+    }
+
+    /// A period by its ends: each a date, whose whole day is in it, or an RFC 3339 instant, the last of which is not. Without a
+    /// `to` it ends with the day that is now.
+    pub fn from_to(from: &str, to: Option<&str>, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
+        let from = match date(from) {
+            Some(day) => midnight(day, zone),
+            None => instant(from)?,
+        };
+        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive();
+        let to = match to {
+            None => midnight(today + Days::new(1), zone),
+            Some(to) => match date(to) {
+                Some(day) => midnight(day + Days::new(1), zone),
+                None => instant(to)?,
+            },
+        };
+        Period::between(from, to, zone)
+    }
+
+    /// Its beginning.
+    pub fn from(&self) -> Instant {
+        at_quarter(self.first_quarter)
+    }
+
+    /// Its end, exclusive.
+    pub fn to(&self) -> Instant {
+        at_quarter(self.end_quarter)
+    }
+
+    /// Its time zone.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// Its beginning as RFC 3339, with the offset of its time zone.
+    pub fn from_text(&self) -> String {
+        text(self.first_quarter, self.zone)
+    }
+
+    /// Its end in the same form.
+    pub fn to_text(&self) -> String {
+        text(self.end_quarter, self.zone)
+    }
+
+    /// The quarter hours that it has, counted from the Unix epoch.
+    pub(super) fn quarters(&self) -> std::ops::Range<i64> {
+        self.first_quarter..self.end_quarter
+    }
+
+    /// Whether it is short enough for a trend by hour.
+    pub(super) fn is_of_hours(&self) -> bool {
+        self.end_quarter - self.first_quarter <= TREND_BY_HOUR_QUARTERS
+    }
+}
+
+/// A day and an hour of a period, as its clock shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bin {
+    pub(super) day: String,
+    /// With its offset, so that the hour that a clock shows twice is two.
+    pub(super) hour: String,
+}
+
+/// How finely a timeline tells quarter hours apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fineness {
+    Whole,
+    Day,
+    Hour,
+}
+
+/// The days or hours of a period in their order, and of which of them each quarter hour is.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    first_quarter: i64,
+    bin_of_quarter: Vec<u32>,
+    pub(super) bins: Vec<Bin>,
+}
+
+impl Timeline {
+    pub(super) fn of(period: &Period, fineness: Fineness) -> Timeline {
+        let mut bins: Vec<Bin> = Vec::new();
+        let bin_of_quarter = period.quarters().map(|quarter| {
+            let local = local(quarter, period.zone);
+            let bin = match fineness {
+                Fineness::Whole => Bin { day: String::new(), hour: String::new() },
+                Fineness::Day => Bin { day: local.format("%Y-%m-%d").to_string(), hour: String::new() },
+                Fineness::Hour => Bin {
+                    day: local.format("%Y-%m-%d").to_string(),
+                    hour: local.format("%Y-%m-%dT%H:00%:z").to_string(),
+                },
+            };
+            // Where a clock is put back across midnight, a day goes on after the first quarters of the next.
+            let recent = bins.len().saturating_sub(RECENT_BINS);
+            let known = bins[recent..].iter().rposition(|known| *known == bin).map(|index| recent + index);
+            let index = known.unwrap_or_else(|| {
+                bins.push(bin);
+                bins.len() - 1
+            });
+            index as u32
+        });
+        let bin_of_quarter = bin_of_quarter.collect();
+        Timeline { first_quarter: period.first_quarter, bin_of_quarter, bins }
+    }
+
+    /// The bin of a quarter hour; `None` outside the period.
+    pub(super) fn bin(&self, quarter: i64) -> Option<u32> {
+        let index = usize::try_from(quarter - self.first_quarter).ok()?;
+        self.bin_of_quarter.get(index).copied()
+    }
+}
+
+fn at_quarter(quarter: i64) -> Instant {
+    Instant::from_nanos(quarter.saturating_mul(QUARTER_SECONDS * 1_000_000_000))
+}
+
+fn local(quarter: i64, zone: Tz) -> DateTime<Tz> {
+    DateTime::<Utc>::from(at_quarter(quarter)).with_timezone(&zone)
+}
+
+fn text(quarter: i64, zone: Tz) -> String {
+    local(quarter, zone).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// When a day begins: at midnight, or with the first quarter hour after it where the clock jumps over midnight.
+fn midnight(day: NaiveDate, zone: Tz) -> Instant {
+    let mut at: NaiveDateTime = day.and_time(NaiveTime::MIN);
+    loop {
+        match zone.from_local_datetime(&at) {
+            LocalResult::Single(local) | LocalResult::Ambiguous(local, _) => {
+                return Instant::from(local.with_timezone(&Utc));
+            }
+            LocalResult::None => at += Duration::seconds(QUARTER_SECONDS),
+        }
+    }
+}
+
+fn next_month(first: NaiveDate) -> NaiveDate {
+    first.checked_add_months(chrono::Months::new(1)).unwrap_or(NaiveDate::MAX)
+}
+
+/// The first day of a year, month or day, and the first after it.
+fn dates_of(name: &str) -> Option<(NaiveDate, NaiveDate)> {
+    if let Some(day) = date(name) {
+        return Some((day, day.succ_opt()?));
+    }
+    let number = |text: &str, digits| -> Option<u32> {
+        (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    };
+    match name.split_once('-') {
+        Some((year, month)) => {
+            let first = NaiveDate::from_ymd_opt(number(year, 4)? as i32, number(month, 2)?, 1)?;
+            Some((first, next_month(first)))
+        }
+        None => {
+            let year = number(name, 4)? as i32;
+            Some((NaiveDate::from_ymd_opt(year, 1, 1)?, NaiveDate::from_ymd_opt(year + 1, 1, 1)?))
+        }
+    }
+}
+
+/// A date as `2026-03-01`, and in no other spelling; between the years 1970 and 2200, which instants can hold.
+fn date(text: &str) -> Option<NaiveDate> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    (text.len() == 10 && (1970..2200).contains(&day.year())).then_some(day)
+}
+
+fn instant(text: &str) -> Result<Instant, PeriodError> {
+    let what = "date such as 2026-03-01, nor an instant with an offset such as 2026-03-01T00:00:00-08:00";
+    text.parse().map_err(|_| PeriodError::Unreadable(text.to_owned(), what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOS_ANGELES: Tz = chrono_tz::America::Los_Angeles;
+
+    fn at(text: &str) -> Instant {
+        text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn a_period_is_whole_days_on_its_own_clock() {
+        let now = at("2026-03-01T07:30:00Z");
+        for (name, from, to) in [
+            ("2026", "2026-01-01T00:00:00-08:00", "2027-01-01T00:00:00-08:00"),
+            ("2026-03", "2026-03-01T00:00:00-08:00", "2026-04-01T00:00:00-07:00"),
+            ("2026-11-01", "2026-11-01T00:00:00-07:00", "2026-11-02T00:00:00-08:00"),
+            ("today", "2026-02-28T00:00:00-08:00", "2026-03-01T00:00:00-08:00"),
+            ("yesterday", "2026-02-27T00:00:00-08:00", "2026-02-28T00:00:00-08:00"),
+            ("this-month", "2026-02-01T00:00:00-08:00", "2026-03-01T00:00:00-08:00"),
+            ("last-month", "2026-01-01T00:00:00-08:00", "2026-02-01T00:00:00-08:00"),
+        ] {
+            let period = Period::named(name, LOS_ANGELES, now).expect(name);
+            assert_eq!((period.from_text().as_str(), period.to_text().as_str()), (from, to), "{name}");
+        }
+        for name in ["", "2026-3", "2026-13", "2026-02-30", "last-week", "26", "0000", "+026-01-01"] {
+            assert!(Period::named(name, LOS_ANGELES, now).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_last_date_is_in_the_period_and_the_last_instant_is_not() {
+        let now = at("2026-03-10T12:00:00Z");
+        let ends = |from: &str, to: Option<&str>| {
+            Period::from_to(from, to, chrono_tz::Asia::Kathmandu, now)
+                .map(|period| (period.from_text(), period.to_text()))
+        };
+        let text = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
+        assert_eq!(
+            ends("2026-03-01", Some("2026-03-02")),
+            text("2026-03-01T00:00:00+05:45", "2026-03-03T00:00:00+05:45")
+        );
+        assert_eq!(ends("2026-03-01", None), text("2026-03-01T00:00:00+05:45", "2026-03-11T00:00:00+05:45"));
+        assert_eq!(
+            ends("2026-03-01T00:00:00Z", Some("2026-03-01T01:15:00Z")),
+            text("2026-03-01T05:45:00+05:45", "2026-03-01T07:00:00+05:45")
+        );
+        for (from, to) in [
+            ("2026-03-02", "2026-03-01"),
+            ("2026-03-02T00:00:00Z", "2026-03-02T00:00:00Z"),
+            ("2026-03-02T00:00:01Z", "2026-03-03"),
+            ("2026-03-02T00:00:00", "2026-03-03"),
+            ("2000-01-01", "2026-01-01"),
+            ("1026-01-01", "2026-01-01"),
+        ] {
+            assert!(ends(from, Some(to)).is_err(), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_the_hours_that_its_clock_shows() {
+        let hours = |name: &str, zone: Tz| {
+            let period = Period::named(name, zone, at("2026-01-01T00:00:00Z")).expect("a period");
+            Timeline::of(&period, Fineness::Hour).bins.into_iter().map(|bin| bin.hour).collect::<Vec<_>>()
+        };
+        let spring = hours("2026-03-08", LOS_ANGELES);
+        assert_eq!((spring.len(), spring[2].as_str()), (23, "2026-03-08T03:00-07:00"));
+        let autumn = hours("2026-11-01", LOS_ANGELES);
+        assert_eq!(autumn.len(), 25);
+        assert_eq!(autumn[1..3], ["2026-11-01T01:00-07:00", "2026-11-01T01:00-08:00"]);
+        assert_eq!(hours("2026-11-01", chrono_tz::Asia::Kolkata)[0], "2026-11-01T00:00+05:30");
+        // Half an hour of summer time: the hour that is put back is shown twice, half of it each time.
+        assert_eq!(hours("2026-04-05", chrono_tz::Australia::Lord_Howe).len(), 25);
+        // No midnight on that day.
+        let period = Period::named("2018-11-04", chrono_tz::America::Sao_Paulo, at("2026-01-01T00:00:00Z"));
+        assert_eq!(period.expect("a period").from_text(), "2018-11-04T01:00:00-02:00");
+    }
+}
