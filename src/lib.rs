@@ -20,9 +20,11 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  backfill  schedule  explain  serve  report   composes the rest
-//! 2  buffer (all SQL)   collection (every hit)   analytics  esm  web     touches the world
-//! 1  readers (bytes -> events)   mapping   encode             pure functions
+//! 3  ingest  drain  backfill  schedule  explain  serve          composes the rest
+//!    report  onboarding
+//! 2  buffer (all SQL)   collection (every hit)                 touches the world
+//!    analytics  esm  web
+//! 1  readers (bytes -> events)   mapping   encode   html       pure functions
 //! 0  event  hit  suite  delivery  job  config  clock               vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
@@ -38,6 +40,7 @@ pub mod job;
 pub mod suite;
 
 pub mod encode;
+pub mod html;
 pub mod mapping;
 pub mod readers;
 
@@ -51,6 +54,7 @@ pub mod backfill;
 pub mod drain;
 pub mod explain;
 pub mod ingest;
+pub mod onboarding;
 pub mod report;
 pub mod schedule;
 pub mod serve;

@@ -3,7 +3,7 @@
 //! A reader that leaves early (`passbridge status | head -1`) ends nothing: what it did not read is dropped quietly.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use serde::Serialize;
@@ -41,8 +41,25 @@ impl Form {
 
 /// Prints text that is a command's whole output as it is, such as a file that was asked for on standard output.
 pub(super) fn text(text: &str) -> Result<(), CliError> {
+    bytes(text.as_bytes())
+}
+
+/// Prints a file that was asked for on standard output.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    quiet(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Prints what has no text of its own as one JSON document.
+pub(super) fn document(document: &impl Serialize) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer(&mut out, document).map_err(io::Error::from);
+    quiet(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()))
+}
+
+/// Whether a person would see what is printed, instead of a file or a program.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Prints lines that are a command's whole output, as they come.

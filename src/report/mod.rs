@@ -14,6 +14,7 @@ mod csv;
 mod figures;
 mod left;
 mod note;
+mod page;
 mod period;
 mod rows;
 
@@ -21,6 +22,7 @@ use chrono::DateTime;
 
 pub use csv::csv;
 pub use figures::{Column, Dimension, Failure, Figures, Note, Report, Row};
+pub use page::page;
 pub use period::{Period, PeriodError};
 
 use crate::buffer::{Buffer, BufferError, MetricGroup, MetricsReader};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 43] = [
+const COMMANDS: [&[&str]; 44] = [
     &[],
     &["demo"],
     &["init"],
@@ -20,6 +20,7 @@ const COMMANDS: [&[&str]; 43] = [
     &["suite", "pause"],
     &["suite", "resume"],
     &["suite", "remove"],
+    &["suite", "sheet"],
     &["suite", "export"],
     &["suite", "import"],
     &["ingest"],

@@ -73,6 +73,13 @@ impl Program {
         done(self.command(args))
     }
 
+    /// Runs a command without `--config`, for what needs no buffer.
+    pub(crate) fn run_bare(&self, args: &[&str]) -> Done {
+        let mut command = bare_command(self.dir.path());
+        command.args(args);
+        done(command)
+    }
+
     /// Runs a command with `--json`; gives its status and its document.
     pub(crate) fn json(&self, args: &[&str]) -> (i32, Value) {
         let done = done({

@@ -2,6 +2,8 @@
 
 mod text;
 
+use std::path::{Path, PathBuf};
+
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use super::failure::CliError;
 use super::output;
 use crate::buffer::Buffer;
 use crate::event::{EventKind, Instant, Property};
-use crate::report::{Dimension, Period, PeriodError, Report, ReportError, ReportOptions, csv, report};
+use crate::report::{Dimension, Period, PeriodError, Report, ReportError, ReportOptions, csv, page, report};
 
 /// Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total.
 ///
@@ -34,6 +36,7 @@ Examples:
   passbridge report
   passbridge report --period 2026-03 --by requestor --by day --csv > march.csv
   passbridge report --from 2026-03-01 --to 2026-03-07 --requestor REF30
+  passbridge report --period 2026-03 --html march.html
   passbridge report --period yesterday --by hour --json | jq '.rows[] | [.key[0], .unique_users]'")]
 pub(super) struct Args {
     /// A year, month or day (2026, 2026-03, 2026-03-01), today, yesterday, this-month or last-month (the default).
@@ -57,6 +60,9 @@ pub(super) struct Args {
     /// Print CSV.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// Also write the report as one page with charts, which needs no network; an earlier file of this name is replaced.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
@@ -66,6 +72,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let period = period(args, zone, context.clock.now()).map_err(refuse_period)?;
     let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
     let report = report(&buffer, &options)?;
+    if let Some(path) = &args.html {
+        write_page(&report, path)?;
+    }
     if args.csv {
         output::text(&csv(&report))?;
         report.remarks.iter().for_each(output::note);
@@ -73,6 +82,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         context.form.report(&Shown(report))?;
     }
     Ok(Exit::Done)
+}
+
+fn write_page(report: &Report, path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
+    std::fs::write(path, page(report)).map_err(failed)?;
+    output::note(format_args!("the page is in {}", path.display()));
+    Ok(())
 }
 
 /// A report, as text or as it is.

@@ -3,6 +3,7 @@
 mod change;
 mod listing;
 mod settings;
+mod sheet;
 mod transfer;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub(in crate::cli) enum Command {
         rsid: Rsid,
     },
     Remove(RemoveArgs),
+    Sheet(sheet::SheetArgs),
     /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
     Export {
         /// The file to write; it must not exist. Without one, standard output.
@@ -114,19 +116,23 @@ fn requestor(text: &str) -> Result<RequestorId, EventError> {
 }
 
 pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
-    let buffer = context.buffer()?;
+    // Only what needs a buffer opens it: a sheet for any suite is for newcomers, who have none yet.
+    let buffer = || context.buffer();
     match command {
-        Command::Add(args) => context.form.report(&change::add(args, &buffer)?)?,
-        Command::List => context.form.report(&listing::all(&buffer)?)?,
-        Command::Show { rsid } => context.form.report(&listing::one(&buffer, rsid)?)?,
-        Command::Set(args) => context.form.report(&change::set(args, &buffer)?)?,
-        Command::Pause { rsid } => context.form.report(&change::state(&buffer, rsid, SuiteState::Paused)?)?,
-        Command::Resume { rsid } => {
-            context.form.report(&change::state(&buffer, rsid, SuiteState::Active)?)?
+        Command::Sheet(args) => sheet::run(args, context)?,
+        Command::Add(args) => context.form.report(&change::add(args, &buffer()?)?)?,
+        Command::List => context.form.report(&listing::all(&buffer()?)?)?,
+        Command::Show { rsid } => context.form.report(&listing::one(&buffer()?, rsid)?)?,
+        Command::Set(args) => context.form.report(&change::set(args, &buffer()?)?)?,
+        Command::Pause { rsid } => {
+            context.form.report(&change::state(&buffer()?, rsid, SuiteState::Paused)?)?
         }
-        Command::Remove(args) => context.form.report(&change::remove(args, &buffer)?)?,
-        Command::Export { file } => transfer::export(file.as_deref(), &buffer, context)?,
-        Command::Import { file } => context.form.report(&transfer::import(file, &buffer)?)?,
+        Command::Resume { rsid } => {
+            context.form.report(&change::state(&buffer()?, rsid, SuiteState::Active)?)?
+        }
+        Command::Remove(args) => context.form.report(&change::remove(args, &buffer()?)?)?,
+        Command::Export { file } => transfer::export(file.as_deref(), &buffer()?, context)?,
+        Command::Import { file } => context.form.report(&transfer::import(file, &buffer()?)?)?,
     }
     Ok(Exit::Done)
 }

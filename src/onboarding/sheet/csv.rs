@@ -1,0 +1,24 @@
+//! As CSV: one row for each value of a setting, so that every topic fits one table.
+
+use super::Sheet;
+
+pub(super) fn write(sheet: &Sheet) -> String {
+    let mut text = "topic,place,item,setting,value\n".to_owned();
+    for topic in &sheet.topics {
+        for row in &topic.rows {
+            for (column, value) in topic.columns.iter().zip(row).skip(1) {
+                let cells = [topic.name, topic.place, &row[0], column, value].map(cell);
+                text.push_str(&format!("{}\n", cells.join(",")));
+            }
+        }
+    }
+    text
+}
+
+fn cell(value: &str) -> String {
+    if value.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}

@@ -1,0 +1,131 @@
+//! How numbers read on the page. The exact value stands beside each of them in `data-value`.
+
+/// Where a share or ratio is not defined, because there was nothing to divide by.
+pub(super) const NONE: &str = "–";
+
+/// A number of the report, as it is printed and as it is exact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Number {
+    /// How many.
+    Count(u64),
+    /// How many more than others, or fewer.
+    Difference(i64),
+    /// A part of one, or a ratio.
+    Share(Option<f64>),
+}
+
+impl Number {
+    /// As a person reads it.
+    pub(super) fn text(self) -> String {
+        match self {
+            Number::Count(count) => thousands(count),
+            Number::Difference(number) if number < 0 => format!("−{}", thousands(number.unsigned_abs())),
+            Number::Difference(number) => thousands(number.unsigned_abs()),
+            Number::Share(Some(share)) => percent(share),
+            Number::Share(None) => NONE.to_owned(),
+        }
+    }
+
+    /// In the digits of the JSON document; empty for its `null`.
+    pub(super) fn exact(self) -> String {
+        match self {
+            Number::Count(count) => count.to_string(),
+            Number::Difference(number) => number.to_string(),
+            Number::Share(share) => share.map_or(String::new(), |share| share.to_string()),
+        }
+    }
+
+    /// The attributes that say where in the JSON document the number stands, by JSON Pointer, and its exact value.
+    pub(super) fn attributes(self, pointer: &str) -> String {
+        format!("data-json=\"{pointer}\" data-value=\"{}\"", self.exact())
+    }
+}
+
+/// Digits in groups of three.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent with one decimal, on one line. What is not everything never reads as 100 %, what is something never as 0 %.
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.05 {
+        return "< 0.1\u{a0}%".to_owned();
+    }
+    if (99.95..100.0).contains(&percent) {
+        return "> 99.9\u{a0}%".to_owned();
+    }
+    if (1_000.0..1e15).contains(&percent) {
+        return format!("{}\u{a0}%", thousands(percent.round() as u64));
+    }
+    format!("{percent:.1}\u{a0}%")
+}
+
+/// A round number for an axis, in few characters.
+pub(super) fn short(number: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")];
+    for (unit, name) in UNITS {
+        if number >= unit {
+            let (whole, tenth) = (number / unit, number % unit / (unit / 10));
+            return if tenth == 0 { format!("{whole}{name}") } else { format!("{whole}.{tenth}{name}") };
+        }
+    }
+    number.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_in_groups_and_stay_exact() {
+        for (number, text, exact) in [
+            (Number::Count(0), "0", "0"),
+            (Number::Count(999), "999", "999"),
+            (Number::Count(1_000), "1,000", "1000"),
+            (Number::Count(12_345_678), "12,345,678", "12345678"),
+            (Number::Count(u64::MAX), "18,446,744,073,709,551,615", "18446744073709551615"),
+            (Number::Difference(1_022), "1,022", "1022"),
+            (Number::Difference(-1_022), "−1,022", "-1022"),
+            (Number::Share(None), NONE, ""),
+            (Number::Share(Some(0.524)), "52.4\u{a0}%", "0.524"),
+            (Number::Share(Some(1.0 / 3.0)), "33.3\u{a0}%", "0.3333333333333333"),
+        ] {
+            assert_eq!((number.text().as_str(), number.exact().as_str()), (text, exact));
+        }
+    }
+
+    #[test]
+    fn a_share_is_never_rounded_to_all_or_nothing() {
+        for (share, text) in [
+            (0.0, "0.0\u{a0}%"),
+            (0.000_1, "< 0.1\u{a0}%"),
+            (0.000_6, "0.1\u{a0}%"),
+            (0.999_4, "99.9\u{a0}%"),
+            (0.999_6, "> 99.9\u{a0}%"),
+            (1.0, "100.0\u{a0}%"),
+            (1.907_9, "190.8\u{a0}%"),
+            (12.345_6, "1,235\u{a0}%"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn an_axis_has_short_numbers() {
+        for (number, text) in
+            [(0, "0"), (500, "500"), (1_000, "1k"), (1_500, "1.5k"), (20_000, "20k"), (2_500_000, "2.5M")]
+        {
+            assert_eq!(short(number), text);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Reports of the size and with the names that a page must be able to take, without an event behind them.
+
+use passbridge::event::EventKind;
+use passbridge::report::{Column, Failure, Figures, Note, Report, Row};
+
+/// Names that would break a page which takes them as they are, and one that is absent.
+pub(crate) const HOSTILE: [&str; 5] = [
+    "",
+    "</title></svg><script>document.title='x'</script>",
+    "\" onmouseover=\"alert(1)\" x=\"",
+    "\u{202E}detrevnI & <b>bold</b>",
+    "A provider whose name is much longer than what fits above a bar or at the head of a column, by far",
+];
+
+/// Some days of as many MVPDs, with every day's figures different, and a Sunday without any.
+pub(crate) fn report(days: u32, mvpds: usize) -> Report {
+    let names = (0..mvpds).map(|index| {
+        HOSTILE
+            .get(index.wrapping_sub(3))
+            .map_or_else(|| format!("Provider_{index:02}"), |name| (*name).to_owned())
+    });
+    let columns: Vec<Column> = names
+        .zip(1_u64..)
+        .map(|(mvpd, weight)| Column { mvpd, figures: figures(weight * 911 + 7) })
+        .collect();
+    let first = chrono::NaiveDate::from_ymd_opt(2025, 11, 1).expect("a date");
+    let day = |index: u32| {
+        let day = first + chrono::Days::new(u64::from(index));
+        let wave = 40 + u64::from((index * 37) % 29) + u64::from(index % 7) * 9;
+        let figures = if index % 30 == 8 { figures(0) } else { figures(wave * 113) };
+        Row { key: vec![day.to_string()], figures }
+    };
+    let to = first + chrono::Days::new(u64::from(days));
+    Report {
+        from: format!("{first}T00:00:00-07:00"),
+        to: format!("{to}T00:00:00-08:00"),
+        timezone: "America/Los_Angeles".to_owned(),
+        requestors: vec!["REF30".to_owned(), HOSTILE[1].to_owned()],
+        by: vec!["device_type".to_owned(), "sdk_type".to_owned()],
+        total: figures(1_234_567),
+        mvpds: columns,
+        rows: (1..=24)
+            .map(|index| Row {
+                key: vec![format!("device {index}"), HOSTILE[index % 5].to_owned()],
+                figures: figures(index as u64 * 77),
+            })
+            .collect(),
+        trend: (0..days).map(day).collect(),
+        failures: failures(),
+        notes: vec![Note {
+            mvpd: HOSTILE[1].to_owned(),
+            expected: "attempted authentications >= successful authentications".to_owned(),
+            found: "62 succeeded and 60 were tried: logins that began before the period".to_owned(),
+        }],
+        remarks: vec![
+            "device_type was read from the events that the buffer still has, since 2025-11-04".to_owned(),
+        ],
+    }
+}
+
+/// A period in which nothing happened.
+pub(crate) fn nothing() -> Report {
+    let mut report = report(1, 0);
+    report.total = Figures::default();
+    report.trend[0].figures = Figures::default();
+    report.failures.clear();
+    report.notes.clear();
+    report.remarks.clear();
+    report.requestors.clear();
+    report.by.clear();
+    report.rows.clear();
+    report
+}
+
+/// Figures of about this size. Every fifth has no attempt at all, every seventh more successes than attempts.
+fn figures(weight: u64) -> Figures {
+    let attempted = if weight % 5 == 4 { 0 } else { weight * 21 / 10 };
+    let successful = match weight % 7 {
+        0 => attempted + attempted / 20,
+        rest => attempted * (30 + 9 * rest) / 100,
+    };
+    let (asked, granted) = (weight * 26 / 10, weight * 26 / 10 * (60 + weight % 39) / 100);
+    let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    let mut events = [0; 18];
+    (0_u64..).zip(&mut events).for_each(|(index, units)| *units = weight * (index + 3) % 1_000_003);
+    Figures {
+        successful_authentications: successful,
+        successful_authorizations: granted,
+        successful_play_requests: granted * 2 + weight / 3,
+        unique_users: weight * 6 / 10,
+        attempted_authentications: attempted,
+        attempted_authorizations: asked,
+        unsuccessful_authentications: attempted as i64 - successful as i64,
+        authentication_conversion: share(successful, attempted),
+        authentication_ratio: share(attempted, successful),
+        authorization_conversion: share(granted, asked),
+        authorization_ratio: share(asked, granted),
+        synthetic_users: weight / 50,
+        events,
+    }
+}
+
+fn failures() -> Vec<Failure> {
+    let reasons = ["noAuthZ", "network", "", HOSTILE[1], "fraud", HOSTILE[3]];
+    let kinds = [EventKind::AuthzFailed, EventKind::AuthnFailed, EventKind::PreflightDenied];
+    let pairs = kinds.iter().flat_map(|kind| reasons.iter().map(move |reason| (kind, reason)));
+    let failure = |(index, (kind, reason)): (u64, (&EventKind, &&str))| Failure {
+        event: kind.name().to_owned(),
+        label: kind.label().to_owned(),
+        reason: (*reason).to_owned(),
+        count: 54_321 / (index * index + 1) + 1,
+    };
+    (0..).zip(pairs).map(failure).collect()
+}
