@@ -20,10 +20,10 @@
 //!
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
-//! 3  ingest  drain  backfill  schedule  explain  serve        composes the rest
+//! 3  ingest  drain  backfill  schedule  explain  serve  onboarding        composes the rest
 //! 2  buffer (all SQL)   collection (every hit)   analytics  esm  web     touches the world
 //! 1  readers (bytes -> events)   mapping   encode             pure functions
-//! 0  event  hit  suite  delivery  job  config  clock               vocabulary
+//! 0  event  hit  suite  confirmation  delivery  job  config  clock        vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -31,6 +31,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod confirmation;
 pub mod delivery;
 pub mod event;
 pub mod hit;
@@ -51,6 +52,7 @@ pub mod backfill;
 pub mod drain;
 pub mod explain;
 pub mod ingest;
+pub mod onboarding;
 pub mod schedule;
 pub mod serve;
 

@@ -21,6 +21,7 @@ mod jobs;
 mod ledger;
 mod lock;
 mod memory;
+mod onboarding;
 mod outcomes;
 mod planning;
 mod retention;
@@ -52,6 +53,7 @@ pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::{BackfillLock, DrainLock, WholeLock};
 pub use memory::{MemoryReader, MemoryRow};
+pub use onboarding::{NewProbe, ProbeRecord};
 pub use outcomes::{Change, Delivered};
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use retention::{RetentionPolicy, RetentionReport};
@@ -141,6 +143,9 @@ pub enum BufferError {
         /// The first setting that differs.
         setting: &'static str,
     },
+    /// No such probe.
+    #[error("there is no probe {0}")]
+    UnknownProbe(String),
     /// The requestor is not mapped to this suite.
     #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
     NotMapped {

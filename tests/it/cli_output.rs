@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 42] = [
+const COMMANDS: [&[&str]; 45] = [
     &[],
     &["demo"],
     &["init"],
@@ -20,6 +20,9 @@ const COMMANDS: [&[&str]; 42] = [
     &["suite", "pause"],
     &["suite", "resume"],
     &["suite", "remove"],
+    &["suite", "check"],
+    &["suite", "confirm"],
+    &["suite", "probe"],
     &["suite", "export"],
     &["suite", "import"],
     &["ingest"],

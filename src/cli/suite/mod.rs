@@ -1,7 +1,10 @@
 //! `suite`: which requestor's events go to which report suite, and how.
 
 mod change;
+mod check;
+mod confirm;
 mod listing;
+mod probe;
 mod settings;
 mod transfer;
 
@@ -24,6 +27,7 @@ use settings::SettingArgs;
 Examples:
   passbridge suite add --requestor REF30 REF40 --rsid examplersid \\
                        --collection-url https://example.sc.omtrdc.net
+  passbridge suite check examplersid
   passbridge suite set examplersid --rate 50
   passbridge suite pause examplersid
   passbridge suite export | ssh standby passbridge suite import -")]
@@ -48,6 +52,9 @@ pub(in crate::cli) enum Command {
         rsid: Rsid,
     },
     Remove(RemoveArgs),
+    Check(check::CheckArgs),
+    Confirm(confirm::ConfirmArgs),
+    Probe(probe::ProbeArgs),
     /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
     Export {
         /// The file to write; it must not exist. Without one, standard output.
@@ -114,8 +121,16 @@ fn requestor(text: &str) -> Result<RequestorId, EventError> {
 }
 
 pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    // These two read more of the configuration than where the buffer is.
+    if let Command::Check(args) = command {
+        return check::run(args, context);
+    }
+    if let Command::Probe(args) = command {
+        return probe::run(args, context);
+    }
     let buffer = context.buffer()?;
     match command {
+        Command::Check(_) | Command::Probe(_) => {}
         Command::Add(args) => context.form.report(&change::add(args, &buffer)?)?,
         Command::List => context.form.report(&listing::all(&buffer)?)?,
         Command::Show { rsid } => context.form.report(&listing::one(&buffer, rsid)?)?,
@@ -125,6 +140,7 @@ pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, 
             context.form.report(&change::state(&buffer, rsid, SuiteState::Active)?)?
         }
         Command::Remove(args) => context.form.report(&change::remove(args, &buffer)?)?,
+        Command::Confirm(args) => context.form.report(&confirm::run(args, &buffer)?)?,
         Command::Export { file } => transfer::export(file.as_deref(), &buffer, context)?,
         Command::Import { file } => context.form.report(&transfer::import(file, &buffer)?)?,
     }
