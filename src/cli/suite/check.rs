@@ -141,9 +141,12 @@ impl fmt::Display for Report {
         for group in groups(findings) {
             group.fmt(out)?;
         }
-        let known: Vec<String> = items.iter().filter_map(known).collect();
-        if !known.is_empty() {
-            writeln!(out, "  right     {}", known.join("\n            "))?;
+        for (because, names) in known(items) {
+            writeln!(out, "  right     {}: {because}", names.join(", "))?;
+        }
+        let spelled: Vec<String> = findings.iter().filter_map(spelled).collect();
+        if !spelled.is_empty() {
+            writeln!(out, "  spelled   {}", spelled.join(", "))?;
         }
         for hint in hints {
             writeln!(out, "  shorter   {}", hint::complete(hint))?;
@@ -182,13 +185,28 @@ impl Report {
     }
 }
 
-/// How a settled item stands; `None` where the findings say so.
-fn known(ItemReport { item, state, because }: &ItemReport) -> Option<String> {
-    match state {
-        ItemState::Shown => Some(item.to_string()),
-        ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => Some(format!("{item}: {because}")),
-        ItemState::Wrong | ItemState::Open => None,
+/// The items that are settled, by what settles them.
+fn known(items: &[ItemReport]) -> Vec<(&str, Vec<&'static str>)> {
+    let mut known: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for ItemReport { item, state, because } in items {
+        match state {
+            ItemState::Wrong | ItemState::Open => {}
+            ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => {
+                match known.iter_mut().find(|(one, _)| one == because) {
+                    Some((_, names)) => names.push(item.name()),
+                    None => known.push((because, vec![item.name()])),
+                }
+            }
+        }
     }
+    known
+}
+
+/// A name that is right but for its letters; `None` for everything else.
+fn spelled(finding: &Finding) -> Option<String> {
+    let Finding { severity, setting, subject, expected, found, .. } = finding;
+    let differs = *severity == Severity::Ok && *setting == "Name" && expected != found;
+    differs.then(|| format!("{subject} {found:?} for {expected:?}"))
 }
 
 /// Findings that differ in their subject only.

@@ -263,7 +263,7 @@ impl<'a> Check<'a> {
             }
         }
         if is_shown {
-            return report(ItemState::Shown, "as the findings show".to_owned());
+            return report(ItemState::Shown, self.shown_by(item).to_owned());
         }
         if let Some(word) = held {
             return report(ItemState::Confirmed, format!("confirmed by {} on {}", word.by, date(word.at)));
@@ -276,6 +276,17 @@ impl<'a> Check<'a> {
         let because = finding.found.clone();
         self.findings.push(finding);
         report(ItemState::Open, because)
+    }
+
+    /// Who shows an item that is shown as a whole.
+    fn shown_by(&self, item: Item) -> &'static str {
+        let has =
+            |source| self.findings.iter().any(|finding| finding.item == item && finding.source == source);
+        match (has(Source::Api), has(Source::File)) {
+            (true, false) => "shown by the API",
+            (false, true) => "shown by the settings file",
+            (_, _) => "shown by the API and the settings file",
+        }
     }
 
     /// What the latest probe says of an item, where the suite's settings are still those that it ran under.

@@ -69,10 +69,10 @@ impl Check<'_> {
             (None, None) => None,
         };
         let Some((is_enabled, source)) = enabled(api.map(|facts| facts.is_some()), by_file) else { return };
-        let fix = format!(
+        let fix = profile(source, by_file).unwrap_or_else(|| format!(
             "enable it in {EVENTS_PAGE} as `passbridge suite sheet` lists it: until then it counts nothing; where it is enabled, \
              add it to the product profile of these credentials"
-        );
+        ));
         self.compare(
             slot,
             Item::Events,
@@ -173,10 +173,10 @@ impl Check<'_> {
             _ => file.and_then(|rows| rows.allocation.as_ref().or(rows.expiration.as_ref())).map(|_| true),
         };
         let Some((is_enabled, source)) = enabled(api.map(|facts| facts.is_some()), by_file) else { return };
-        let fix = format!(
+        let fix = profile(source, by_file).unwrap_or_else(|| format!(
             "enable it in {EVARS_PAGE} as `passbridge suite sheet` lists it: until then its values are dropped; where it is \
              enabled, add it to the product profile of these credentials"
-        );
+        ));
         self.compare(
             slot,
             Item::Evars,
@@ -247,6 +247,13 @@ impl Check<'_> {
         let fix = format!("set {setting} to {expected} in {EVARS_PAGE}: {why}");
         let wrong = (!is_right(text)).then_some((Severity::Wrong, fix));
         self.compare(slot, Item::Evars, setting, [expected, text], source, wrong);
+        if let Some(other) =
+            file.as_deref().filter(|other| source == Source::Api && is_right(other) != is_right(text))
+        {
+            let fix = "download the file again: it is older than the suite, or of another one".to_owned();
+            let stale = Some((Severity::Warning, fix));
+            self.compare(slot, Item::Evars, setting, [text, other], Source::File, stale);
+        }
         true
     }
 
@@ -300,6 +307,15 @@ impl Check<'_> {
 
 fn enabled(api: Option<bool>, file: Option<bool>) -> Option<(bool, Source)> {
     api.map(|is_enabled| (is_enabled, Source::Api)).or(file.map(|is_enabled| (is_enabled, Source::File)))
+}
+
+/// What to do about one that the API does not show although the settings file has it.
+fn profile(source: Source, by_file: Option<bool>) -> Option<String> {
+    (source == Source::Api && by_file == Some(true)).then(|| {
+        "add it to the product profile of these credentials in the Admin Console, as the settings file has it enabled; or \
+         download the file again, if it was disabled since"
+            .to_owned()
+    })
 }
 
 fn yes(is_so: bool) -> &'static str {

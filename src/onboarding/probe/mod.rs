@@ -194,7 +194,7 @@ impl Probe<'_> {
         let plan = Plan::new(&record);
         tracing::info!(probe = id, hits = plan.hits.len(), "the probe sends its hits");
         let connection = &mut self.collection.host(&self.suite.collection_url).connection();
-        let sent = send::all(connection, &plan).await?;
+        let sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
         if sent == Sent::All {
             self.buffer.probe_sent(&id)?;
         }

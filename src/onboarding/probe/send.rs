@@ -1,5 +1,6 @@
 //! Sends a probe's hits, one after the other over one connection.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -24,9 +25,18 @@ pub enum Sent {
     Some,
 }
 
-pub(super) async fn all(connection: &mut Connection, plan: &Plan) -> Result<Sent, ProbeError> {
+/// Sends them no faster than the suite takes events.
+pub(super) async fn all(
+    connection: &mut Connection,
+    plan: &Plan,
+    hits_per_second: Option<NonZeroU32>,
+) -> Result<Sent, ProbeError> {
+    let pause = hits_per_second.map(|rate| Duration::from_secs(1) / rate.get());
     let mut sent = Sent::All;
     for (index, hit) in plan.hits.iter().enumerate() {
+        if let Some(pause) = pause.filter(|_| index > 0) {
+            sleep(pause).await;
+        }
         match one(connection, plan, hit).await {
             Ok(Sent::All) => {}
             Ok(Sent::Some) => sent = Sent::Some,

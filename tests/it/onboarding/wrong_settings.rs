@@ -29,6 +29,8 @@ const WRONG: &[(&str, &[Way], &str, &str, &str)] = &[
     ("ip=203.0.113.", &[Probe], "wrong", "suite", "Exclude by IP Address"),
     ("event7=disabled", &[Api, Probe], "wrong", "event7", "enable"),
     ("event7=forbidden", &[Api, Probe], "wrong", "event7", "product profile"),
+    ("event7=forbidden", &[File], "wrong", "event7", "as the settings file has it enabled"),
+    ("evar3=forbidden", &[File], "wrong", "eVar3", "as the settings file has it enabled"),
     ("event7.name=Starts", &[Api], "warning", "event7", "name event7 \"Play request\""),
     ("event5.name=AuthZ failed", &[Api], "wrong", "event5", "the name of event6"),
     ("event7.type=numeric", &[Api, File], "wrong", "event7", "set the type to Counter"),
@@ -127,6 +129,20 @@ fn one_line_tells_of_all_that_are_wrong_alike() {
     assert!(printed.out.contains("eVar1-eVar6, eVar8-eVar34: Expire After: "), "{}", printed.out);
 }
 
+#[test]
+fn a_file_that_is_older_than_the_suite_is_noticed() {
+    let desk = Desk::new();
+    let path = desk.settings_file();
+    desk.wrong(&["evar2.expiration=visit"]);
+    let (code, report) = desk.program.json(&["suite", "check", super::RSID, "--settings", &path]);
+    assert_eq!(code, 3, "{report}");
+    let found = report["findings"].as_array().expect("findings");
+    let stale = found.iter().find(|one| one["source"] == "file" && one["severity"] == "warning");
+    let stale = stale.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!((&stale["subject"], &stale["found"]), (&"eVar2".into(), &"Hit".into()));
+    assert!(stale["fix"].as_str().is_some_and(|fix| fix.contains("download the file again")), "{stale}");
+}
+
 /// Which settings are wrong is a value of the sandbox: the table above has each of its kinds.
 #[test]
 fn the_table_has_every_kind_of_wrong_setting() {
@@ -161,4 +177,6 @@ fn a_name_in_other_letters_is_no_finding() {
     };
     assert_eq!((&of("event3")["severity"], &of("event3")["found"]), (&"ok".into(), &"authn_ok".into()));
     assert_eq!(of("eVar2")["severity"], "ok");
+    let printed = desk.run(&format!("suite check {}", super::RSID)).out;
+    assert!(printed.contains("spelled   event3 \"authn_ok\" for \"AuthN OK\", eVar2"), "{printed}");
 }
