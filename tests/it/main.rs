@@ -1,5 +1,6 @@
 //! One test binary; a module per promise.
 
+mod analytics;
 mod backfill;
 mod backfill_at_scale;
 mod backfill_mishaps;
@@ -26,6 +27,7 @@ mod program;
 mod readme;
 mod replies;
 mod rest_v2;
+mod sandbox_analytics;
 mod sandbox_bulk;
 mod sandbox_rules;
 mod schemas;

@@ -1,0 +1,281 @@
+//! The client of Adobe Analytics against the sandbox: pages, tokens, the pace, refusals, and answers that are none.
+
+use std::time::{Duration, Instant};
+
+use chrono::{NaiveDate, NaiveDateTime};
+use passbridge::analytics::{
+    AnalyticsClient, AnalyticsError, AnalyticsOptions, Breakdown, EvarFacts, EventFacts, ReportAnswer,
+    ReportRequest, ReportRow, SuiteFacts,
+};
+use passbridge::sandbox::AnalyticsSettings;
+use passbridge::suite::Rsid;
+use passbridge::web::ImsOptions;
+
+use crate::sandbox_analytics::{Api, HIT, Hit, MIDNIGHT, RSID};
+
+fn rsid() -> Rsid {
+    RSID.parse().expect("an rsid")
+}
+
+/// Options that suit a test: pauses of milliseconds.
+fn options(api: &Api) -> AnalyticsOptions {
+    let url = api.sandbox.url();
+    AnalyticsOptions {
+        ims: ImsOptions {
+            url: format!("{url}/ims/token/v3"),
+            client_id: "client-one".to_owned(),
+            client_secret: "secret-of-client-one".to_owned(),
+            scopes: "openid".to_owned(),
+        },
+        url,
+        company: String::new(),
+        request_timeout: Duration::from_secs(30),
+        calls_per_window: 1000,
+        window: Duration::from_millis(60),
+    }
+}
+
+fn client(api: &Api) -> AnalyticsClient {
+    AnalyticsClient::new(options(api)).expect("a client")
+}
+
+fn day(day: u32) -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(2026, 11, day).and_then(|date| date.and_hms_opt(0, 0, 0)).expect("a day")
+}
+
+/// event7 and event5 of two days.
+fn request(by: Breakdown) -> ReportRequest {
+    ReportRequest {
+        rsid: rsid(),
+        from: day(1),
+        to: day(3),
+        metrics: vec![7, 5],
+        by,
+        within: None,
+        search: None,
+    }
+}
+
+/// The rows of a report as `value=event7/event5`, sorted.
+fn shown(answer: &ReportAnswer) -> Vec<String> {
+    let row = |row: &ReportRow| format!("{}={}/{}", row.value, row.counts[0], row.counts[1]);
+    let mut rows: Vec<String> = answer.rows.iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+fn set(api: &Api, change: impl FnOnce(&mut AnalyticsSettings)) {
+    let mut settings = AnalyticsSettings { calls_per_window: 1_000_000, ..AnalyticsSettings::default() };
+    change(&mut settings);
+    api.sandbox.set_analytics(settings);
+}
+
+#[tokio::test]
+async fn a_suite_is_read_with_its_evars_and_events() {
+    let api = Api::start().await;
+    let client = client(&api);
+    let facts = SuiteFacts {
+        name: RSID.to_owned(),
+        parent: None,
+        timezone: "US/Pacific".to_owned(),
+        currency: "USD".to_owned(),
+    };
+    assert_eq!(client.suite(&rsid()).await.expect("a suite"), Some(facts.clone()));
+    api.wrong(&["evar3=disabled", "event6=disabled", "evar2.merchandising=product", "event5.type=currency"]);
+    let evars = client.evars(&rsid()).await.expect("eVars");
+    let expected = EvarFacts {
+        name: "MVPD".to_owned(),
+        data_type: "text".to_owned(),
+        allocation: "most_recent_last".to_owned(),
+        expiration: "page_view".to_owned(),
+        merchandising: "product".to_owned(),
+    };
+    assert_eq!((evars.len(), evars.get(&2), evars.get(&3)), (33, Some(&expected), None));
+    let events = client.events(&rsid()).await.expect("events");
+    let expected =
+        EventFacts { name: "AuthZ OK".to_owned(), kind: "currency".to_owned(), precision: Some(2) };
+    assert_eq!((events.len(), events.get(&5), events.get(&6)), (17, Some(&expected), None));
+
+    api.wrong(&["virtual=parentrsid", "timezone=Europe/Berlin"]);
+    let parent = Some("parentrsid".parse().expect("an rsid"));
+    let virtual_suite = SuiteFacts { parent, timezone: "Europe/Berlin".to_owned(), ..facts };
+    assert_eq!(client.suite(&rsid()).await.expect("a suite"), Some(virtual_suite));
+    for wrong in ["missing", "invisible"] {
+        api.wrong(&[wrong]);
+        assert_eq!(client.suite(&rsid()).await.expect("an answer"), None, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_read_to_its_last_page_and_broken_down() {
+    let api = Api::start().await;
+    set(&api, |settings| settings.rows_per_page_max = 7);
+    let names: Vec<String> = (0..20).map(|number| format!("mvpd{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let channel = if number % 2 == 0 { "SPORT1" } else { "it's *" };
+        let evars = [(1, channel), (2, name.as_str())];
+        api.hit(Hit { visitor: name, evars: &evars, ..HIT }).await;
+    }
+    api.hit(Hit { events: "event5=9", timestamp: MIDNIGHT + 90_000, ..HIT }).await;
+    let client = client(&api);
+    let by_mvpd = client.report(&request(Breakdown::Evar(2))).await.expect("a report");
+    assert_eq!(by_mvpd.rows.len(), 21);
+    assert_eq!(by_mvpd.refused, []);
+    assert!(shown(&by_mvpd).contains(&"Unspecified=0/9".to_owned()), "{by_mvpd:?}");
+    let calls = api.sandbox.analytics_calls().calls;
+    assert_eq!(calls, 1 + 3, "the company, and three pages");
+
+    let by_channel = client.report(&request(Breakdown::Evar(1))).await.expect("a report");
+    assert_eq!(shown(&by_channel), ["SPORT1=10/0", "Unspecified=0/9", "it's *=10/0"]);
+    let quoted = by_channel.rows.iter().find(|row| row.value == "it's *").expect("a row").item_id.clone();
+    let within = ReportRequest { within: Some((1, quoted)), ..request(Breakdown::Evar(2)) };
+    let inside = client.report(&within).await.expect("a report");
+    assert_eq!((inside.rows.len(), inside.rows[0].counts.clone()), (10, vec![1.0, 0.0]));
+    let searched = ReportRequest { search: Some("IT'S *".to_owned()), ..request(Breakdown::Evar(1)) };
+    assert_eq!(shown(&client.report(&searched).await.expect("a report")), ["it's *=10/0"]);
+
+    let days = client.report(&request(Breakdown::Day)).await.expect("a report");
+    let ids: Vec<&str> = days.rows.iter().map(|row| row.item_id.as_str()).collect();
+    assert_eq!(
+        (ids, shown(&days)),
+        (vec!["1261001", "1261002"], vec!["Nov 1, 2026=20/0".to_owned(), "Nov 2, 2026=0/9".to_owned()])
+    );
+    let totals = client.report(&request(Breakdown::Nothing)).await.expect("a report");
+    assert_eq!(
+        totals.rows,
+        [ReportRow { item_id: String::new(), value: String::new(), counts: vec![20.0, 9.0] }]
+    );
+    let later = ReportRequest { from: day(4), to: day(5), ..request(Breakdown::Evar(2)) };
+    assert_eq!(client.report(&later).await.expect("a report").rows, []);
+}
+
+#[tokio::test]
+async fn a_column_that_adobe_refuses_is_never_zero() {
+    let api = Api::start().await;
+    api.hit(Hit { evars: &[(2, "Cableco")], ..HIT }).await;
+    let client = client(&api);
+    api.wrong(&["event5=forbidden"]);
+    for by in [Breakdown::Evar(2), Breakdown::Nothing, Breakdown::Day] {
+        let answer = client.report(&request(by)).await.expect("a report");
+        assert_eq!(answer.refused, [(5, "unauthorized_metric".to_owned())]);
+        assert!(answer.rows[0].counts[0] == 1.0 && answer.rows[0].counts[1].is_nan(), "{answer:?}");
+    }
+    api.wrong(&["evar2=disabled"]);
+    let answer = client.report(&request(Breakdown::Evar(2))).await.expect("a report");
+    let code = "not_enabled_dimension_global".to_owned();
+    assert_eq!((answer.rows, answer.refused), (Vec::new(), vec![(7, code.clone()), (5, code)]));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_renewed_once() {
+    let api = Api::start().await;
+    let client = client(&api);
+    set(&api, |settings| settings.forget_tokens_after = 1);
+    // The first call has the tokens forgotten, so the second one needs another.
+    assert!(client.suite(&rsid()).await.expect("an answer").is_some());
+    assert_eq!(client.events(&rsid()).await.expect("events").len(), 18);
+
+    let wrong = AnalyticsOptions {
+        ims: ImsOptions { client_secret: "topsecret".to_owned(), ..options(&api).ims },
+        ..options(&api)
+    };
+    let error = AnalyticsClient::new(wrong).expect("a client").suite(&rsid()).await.expect_err("no token");
+    assert_eq!(error.to_string(), "Adobe refuses an access token with status 401: invalid_client");
+    set(&api, |settings| settings.refuse_tokens = "invalid_scope".to_owned());
+    let error =
+        AnalyticsClient::new(options(&api)).expect("a client").suite(&rsid()).await.expect_err("no token");
+    assert_eq!(error.to_string(), "Adobe refuses an access token with status 400: invalid_scope");
+}
+
+#[tokio::test]
+async fn what_is_for_the_moment_is_asked_again_within_bounds() {
+    let api = Api::start().await;
+    let client = client(&api);
+    for busy_status in [429, 500, 503] {
+        set(&api, |settings| (settings.busy_next, settings.busy_status) = (3, busy_status));
+        assert!(client.suite(&rsid()).await.expect("an answer").is_some(), "{busy_status}");
+    }
+    // Ten windows are the longest that a server is given.
+    set(&api, |settings| (settings.busy_next, settings.retry_after_seconds) = (1, Some(86_400)));
+    let began = Instant::now();
+    assert!(client.suite(&rsid()).await.expect("an answer").is_some());
+    assert!((Duration::from_millis(600)..Duration::from_secs(30)).contains(&began.elapsed()));
+    set(&api, |settings| settings.busy_next = 99);
+    let before = api.sandbox.analytics_calls().calls;
+    let error = client.suite(&rsid()).await.expect_err("it stays busy");
+    assert!(matches!(error, AnalyticsError::Refused { status: 503, .. }), "{error}");
+    assert_eq!(api.sandbox.analytics_calls().calls - before, 5);
+
+    let nobody = AnalyticsOptions { url: "http://127.0.0.1:1".to_owned(), ..options(&api) };
+    let error = AnalyticsClient::new(nobody).expect("a client").suite(&rsid()).await.expect_err("nobody");
+    assert!(matches!(&error, AnalyticsError::Unreachable { host, .. } if host == "127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn the_client_keeps_adobes_pace_itself() {
+    let api = Api::start().await;
+    set(&api, |settings| (settings.calls_per_window, settings.window_ms) = (3, 300));
+    // The start has called nothing yet that counts.
+    let options = AnalyticsOptions {
+        calls_per_window: 3,
+        window: Duration::from_millis(300),
+        company: "sandbo0".to_owned(),
+        ..options(&api)
+    };
+    let client = AnalyticsClient::new(options).expect("a client");
+    let began = Instant::now();
+    for _ in 0..10 {
+        client.events(&rsid()).await.expect("events");
+    }
+    let calls = api.sandbox.analytics_calls();
+    assert_eq!((calls.calls, calls.too_many), (10, 0));
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_company_is_the_only_one_or_must_be_named() {
+    let api = Api::start().await;
+    set(&api, |settings| settings.companies = vec!["b0".to_owned(), "a0".to_owned()]);
+    let error = client(&api).suite(&rsid()).await.expect_err("which one");
+    assert!(matches!(&error, AnalyticsError::SeveralCompanies(ids) if *ids == ["a0", "b0"]), "{error}");
+    let named = |company: &str| AnalyticsOptions { company: company.to_owned(), ..options(&api) };
+    let client_of = |company: &str| AnalyticsClient::new(named(company)).expect("a client");
+    assert!(client_of("b0").suite(&rsid()).await.expect("an answer").is_some());
+    let error = client_of("c0").suite(&rsid()).await.expect_err("not ours");
+    assert!(matches!(error, AnalyticsError::Refused { status: 403, .. }), "{error}");
+    set(&api, |settings| settings.companies = Vec::new());
+    let error = client(&api).suite(&rsid()).await.expect_err("none");
+    assert!(matches!(error, AnalyticsError::NoCompany), "{error}");
+    set(&api, |settings| settings.forbidden = true);
+    let error = client_of("sandbo0").events(&rsid()).await.expect_err("no profile");
+    let text = "Adobe refuses the events of the suite with status 403: 403025, Profile is not valid";
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_report() {
+    let api = Api::start().await;
+    api.hit(HIT).await;
+    let client = client(&api);
+    assert!(client.suite(&rsid()).await.expect("an answer").is_some());
+    set(&api, |settings| settings.break_next = 1);
+    let error = client.report(&request(Breakdown::Day)).await.expect_err("half a report");
+    assert!(
+        error.to_string().starts_with("the answer about a report cannot be read: its JSON breaks at line 1"),
+        "{error}"
+    );
+    assert_eq!(client.report(&request(Breakdown::Day)).await.expect("a report").rows.len(), 2);
+}
+
+#[tokio::test]
+async fn secrets_go_out_in_clear_to_this_host_only() {
+    let api = Api::start().await;
+    let url = AnalyticsOptions { url: "http://analytics.adobe.io".to_owned(), ..options(&api) };
+    let ims = ImsOptions { url: "ftp://127.0.0.1/".to_owned(), ..options(&api).ims };
+    for (options, key) in
+        [(url, "analytics.url"), (AnalyticsOptions { ims, ..options(&api) }, "analytics.ims_url")]
+    {
+        let error = AnalyticsClient::new(options).err().expect("no client");
+        assert!(error.to_string().starts_with(key), "{error}");
+    }
+}
