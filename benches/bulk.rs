@@ -29,7 +29,9 @@ use passbridge::encode::{bulk_header, bulk_row};
 use passbridge::event::{Draft, Instant as At, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::job::JobName;
 use passbridge::mapping;
-use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, SuiteState};
+use passbridge::suite::{
+    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Stage, SuiteState,
+};
 
 const EVENTS: u32 = 200_000;
 const ROWS_A_FILE: usize = 50_000;
@@ -96,6 +98,7 @@ fn store(folder: &Path, events: u32) {
         on_ambiguous: OnAmbiguous::Retry,
         hits_per_second: None,
         state: SuiteState::Active,
+        stage: Stage::Production,
     };
     let requestor = RequestorId::new("REF30").expect("a requestor");
     buffer.add_suite(suite, vec![requestor]).expect("a suite");

@@ -18,7 +18,9 @@ use passbridge::drain::{AfterRestore, DrainOptions, Locked, RetryLimits, Stop, d
 use passbridge::event::{
     Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds,
 };
-use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, SuiteState};
+use passbridge::suite::{
+    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Stage, SuiteState,
+};
 use passbridge::{encode, mapping};
 use rcgen::generate_simple_self_signed;
 use sink::{Sink, client_cpu, cpu_between, median, sink};
@@ -218,6 +220,7 @@ fn suite(url: &str) -> ReportSuite {
         on_ambiguous: OnAmbiguous::Retry,
         hits_per_second: None,
         state: SuiteState::Active,
+        stage: Stage::Production,
     }
 }
 

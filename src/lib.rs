@@ -25,7 +25,7 @@
 //! 2  buffer (all SQL)   collection (every hit)                 touches the world
 //!    analytics  esm  web
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
-//! 0  event  hit  suite  delivery  job  config  clock               vocabulary
+//! 0  event  hit  suite  confirmation  delivery  job  config  clock   vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -33,6 +33,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod confirmation;
 pub mod delivery;
 pub mod event;
 pub mod hit;

@@ -244,6 +244,17 @@ pub enum SuiteState {
     Paused,
 }
 
+/// What a suite is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// For trying things: probes may write into it.
+    Development,
+    /// People read its numbers: a probe asks for a word more.
+    #[default]
+    Production,
+}
+
 /// What decides the hit that an event becomes. A first attempt of unknown outcome freezes it: every repeat of that event is
 /// sent in the same form, whatever changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -275,6 +286,8 @@ pub struct ReportSuite {
     pub hits_per_second: Option<NonZeroU32>,
     /// Whether its events flow.
     pub state: SuiteState,
+    /// What it is for. Decides nothing about its hits.
+    pub stage: Stage,
 }
 
 impl ReportSuite {
@@ -286,6 +299,7 @@ impl ReportSuite {
             on_ambiguous: OnAmbiguous::default(),
             hits_per_second: None,
             state: SuiteState::default(),
+            stage: Stage::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding
 //! 2  buffer  collection  analytics  esm  web
 //! 1  readers  mapping  encode  html
-//! 0  event  hit  suite  delivery  job  config  clock
+//! 0  event  hit  suite  confirmation  delivery  job  config  clock
 //! -  sandbox      imports floor 0; imported by cli and tests only
 //! ```
 
@@ -13,10 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 25] = [
+const FLOORS: [(&str, u8); 27] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
+    ("confirmation", 0),
     ("delivery", 0),
     ("job", 0),
     ("config", 0),
@@ -35,6 +36,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("backfill", 3),
     ("schedule", 3),
     ("explain", 3),
+    ("onboarding", 3),
     ("serve", 3),
     ("report", 3),
     ("onboarding", 3),

@@ -23,6 +23,7 @@ mod lock;
 mod memory;
 mod merge;
 mod metrics;
+mod onboarding;
 mod outcomes;
 mod planning;
 mod retention;
@@ -56,6 +57,7 @@ pub use lock::{BackfillLock, DrainLock, WholeLock};
 pub use memory::{MemoryReader, MemoryRow};
 pub use merge::Merge;
 pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub use onboarding::{NewProbe, ProbeRecord};
 pub use outcomes::{Change, Delivered};
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use retention::{RetentionPolicy, RetentionReport};
@@ -145,6 +147,9 @@ pub enum BufferError {
         /// The first setting that differs.
         setting: &'static str,
     },
+    /// No such probe.
+    #[error("there is no probe {0}")]
+    UnknownProbe(String),
     /// The requestor is not mapped to this suite.
     #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
     NotMapped {

@@ -3,10 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use serde::Serialize;
 
+use super::onboarding::{confirmations_of, forget_confirmations};
 use super::{Buffer, BufferError};
+use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{
-    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid,
+    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
     SuiteState,
 };
 
@@ -37,6 +39,8 @@ pub struct SuiteListing {
     pub suite: ReportSuite,
     /// The requestors mapped to it, by name.
     pub requestors: Vec<String>,
+    /// What people vouched for, in the order of the items.
+    pub confirmations: Vec<Confirmation>,
 }
 
 impl Buffer {
@@ -106,6 +110,7 @@ impl Buffer {
                 [rsid.as_str()],
             )?;
             transaction.execute("UPDATE suites SET state = 'retired' WHERE rsid = ?1", [rsid.as_str()])?;
+            forget_confirmations(&transaction, &rsid)?;
             Ok(transaction.commit()?)
         })
     }
@@ -139,13 +144,13 @@ impl Buffer {
 
 const SELECT_SUITE: &str =
     "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                                   s.hits_per_second, s.state, s.form
+                                   s.hits_per_second, s.state, s.form, s.stage
                             FROM suites s JOIN forms f ON f.form = s.form";
 
 fn routes(connection: &Connection) -> Result<Vec<Route>, BufferError> {
     let mut statement = connection.prepare_cached(
         "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                s.hits_per_second, s.state, s.form, m.requestor
+                s.hits_per_second, s.state, s.form, s.stage, m.requestor
          FROM suites s JOIN forms f ON f.form = s.form JOIN mappings m ON m.suite = s.suite
          WHERE s.state = 'active' ORDER BY s.rsid, m.requestor",
     )?;
@@ -153,7 +158,7 @@ fn routes(connection: &Connection) -> Result<Vec<Route>, BufferError> {
     let mut routes: Vec<Route> = Vec::new();
     while let Some(row) = rows.next()? {
         let suite = read_suite(row)??;
-        let requestor = RequestorKey(row.get(10)?);
+        let requestor = RequestorKey(row.get(11)?);
         match routes.last_mut().filter(|route| route.suite.form.rsid == suite.form.rsid) {
             Some(route) => route.requestors.push(requestor),
             None => routes.push(Route { suite, form: FormKey(row.get(9)?), requestors: vec![requestor] }),
@@ -162,7 +167,7 @@ fn routes(connection: &Connection) -> Result<Vec<Route>, BufferError> {
     Ok(routes)
 }
 
-fn find(connection: &Connection, rsid: &Rsid) -> Result<Option<ReportSuite>, BufferError> {
+pub(super) fn find(connection: &Connection, rsid: &Rsid) -> Result<Option<ReportSuite>, BufferError> {
     connection
         .prepare_cached(&format!("{SELECT_SUITE} WHERE s.rsid = ?1 AND s.state <> 'retired'"))?
         .query_row([rsid.as_str()], read_suite)
@@ -177,7 +182,8 @@ fn list(connection: &Connection, suite: ReportSuite) -> Result<SuiteListing, Buf
     )?;
     let requestors =
         statement.query_map([suite.form.rsid.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(SuiteListing { suite, requestors })
+    let confirmations = confirmations_of(connection, &suite.form.rsid)?;
+    Ok(SuiteListing { suite, requestors, confirmations })
 }
 
 /// A damaged row is an error of ours, not of SQLite's: hence the result inside the result.
@@ -187,6 +193,7 @@ fn read_suite(row: &Row<'_>) -> rusqlite::Result<Result<ReportSuite, BufferError
     let hits_per_second: Option<u32> = row.get(7)?;
     let on_ambiguous: String = row.get(6)?;
     let state: String = row.get(8)?;
+    let stage: String = row.get(10)?;
     Ok(form.and_then(|form| {
         Ok(ReportSuite {
             form,
@@ -194,6 +201,7 @@ fn read_suite(row: &Row<'_>) -> rusqlite::Result<Result<ReportSuite, BufferError
             on_ambiguous: if on_ambiguous == "hold" { OnAmbiguous::Hold } else { OnAmbiguous::Retry },
             hits_per_second: hits_per_second.and_then(std::num::NonZeroU32::new),
             state: if state == "paused" { SuiteState::Paused } else { SuiteState::Active },
+            stage: if stage == "development" { Stage::Development } else { Stage::Production },
         })
     }))
 }
@@ -224,7 +232,7 @@ fn read_form(row: &Row<'_>) -> rusqlite::Result<Result<HitForm, BufferError>> {
     Ok(parse())
 }
 
-fn damaged(error: &dyn std::error::Error) -> BufferError {
+pub(super) fn damaged(error: &dyn std::error::Error) -> BufferError {
     let text = error.to_string();
     BufferError::Sqlite(rusqlite::Error::FromSqlConversionFailure(
         0,
@@ -308,22 +316,29 @@ fn write(transaction: &Transaction<'_>, suite: &ReportSuite) -> Result<(), Buffe
         SuiteState::Active => "active",
         SuiteState::Paused => "paused",
     };
+    let stage = match suite.stage {
+        Stage::Development => "development",
+        Stage::Production => "production",
+    };
     transaction.execute(
-        "INSERT INTO suites (rsid, form, collection_url, on_ambiguous, hits_per_second, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (rsid) DO UPDATE SET form = ?2, collection_url = ?3, on_ambiguous = ?4, hits_per_second = ?5, state = ?6",
+        "INSERT INTO suites (rsid, form, collection_url, on_ambiguous, hits_per_second, state, stage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (rsid) DO UPDATE SET form = ?2, collection_url = ?3, on_ambiguous = ?4, hits_per_second = ?5, state = ?6,
+                                          stage = ?7",
         rusqlite::params![
             suite.form.rsid.as_str(),
             form.0,
             suite.collection_url.to_string(),
             on_ambiguous,
             suite.hits_per_second.map(std::num::NonZeroU32::get),
-            state
+            state,
+            stage
         ],
     )?;
     Ok(())
 }
 
-fn intern_form(transaction: &Transaction<'_>, form: &HitForm) -> Result<FormKey, BufferError> {
+pub(super) fn intern_form(transaction: &Transaction<'_>, form: &HitForm) -> Result<FormKey, BufferError> {
     let identity = match form.identity {
         IdentityKind::MvpdUserId => "mvpd_user_id",
         IdentityKind::Ecid => "ecid",
@@ -358,6 +373,7 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<(),
         ("count form", known.form.count_form != given.form.count_form),
         ("policy for doubt", known.on_ambiguous != given.on_ambiguous),
         ("rate", known.hits_per_second != given.hits_per_second),
+        ("stage", known.stage != given.stage),
     ];
     match differs.into_iter().find(|(_, differs)| *differs) {
         Some((setting, _)) => Err(BufferError::OtherSettings { rsid: known.form.rsid.clone(), setting }),

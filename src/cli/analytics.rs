@@ -15,7 +15,7 @@ pub(super) fn analytics_client(context: &Context) -> Result<AnalyticsClient, Cli
 }
 
 /// The client of these settings.
-fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
+pub(super) fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
     let config = &settings.config.analytics;
     let missing = |key: &str, advice: &str| CliError::Refused {
         what: format!("{key} is not set, so Adobe Analytics cannot be read"),

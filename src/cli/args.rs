@@ -21,8 +21,9 @@ Exit status:
     1  failed; the message says what holds now
     2  wrong arguments or configuration, or no buffer yet: nothing was changed
     3  done, but events became dead or held, or lines were rejected or in conflict,
-       or the inbox was left
-    4  stopped with events pending that could have gone; status --max-age: older than allowed
+       or the inbox was left; suite check, suite probe: something is wrong
+    4  stopped with events pending that could have gone; status --max-age: older than allowed;
+       suite probe: not everything was seen in time
    75  another drain holds the lock of this buffer: try again later
   130  ended at once by a second SIGINT; 143 by a second SIGTERM; 129 by a second SIGHUP
 

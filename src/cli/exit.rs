@@ -13,10 +13,11 @@ pub enum Exit {
     Failed = 1,
     /// The arguments or the configuration are wrong, or there is no buffer yet. Nothing was changed.
     Usage = 2,
-    /// Done, but this run left events dead or held, or lines were rejected or in conflict, or the inbox was left.
+    /// Done, but this run left events dead or held, or lines were rejected or in conflict, or the inbox was left. For
+    /// `suite check` and `suite probe`: something about the suite is wrong, or with `--strict` not confirmed.
     Unclean = 3,
     /// Stopped with events pending that could have gone; those parked or paused do not count. For `status --max-age`: the
-    /// oldest of them, or the last completed run, is older than allowed.
+    /// oldest of them, or the last completed run, is older than allowed. For `suite probe`: not everything was seen in time.
     Pending = 4,
     /// Another drain holds the lock of this buffer: the `EX_TEMPFAIL` of sysexits.h, worth a try later.
     LockHeld = 75,

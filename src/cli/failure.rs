@@ -16,6 +16,7 @@ use crate::drain::DrainError;
 use crate::esm::EsmError;
 use crate::ingest::IngestError;
 use crate::job::JobName;
+use crate::onboarding::probe::ProbeError;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::SuiteError;
@@ -68,6 +69,9 @@ pub(super) enum CliError {
     /// A suite's setting was refused.
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    /// A probe cannot go on.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// Arguments that are wrong together, or ask for something that needs a word more.
     #[error("{what}")]
     Refused {
@@ -166,6 +170,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Esm(error) => judge_esm(error),
         CliError::Analytics(error) => judge_analytics(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
+        CliError::Probe(error) => judge_probe(error),
         CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
         CliError::File { .. } => {
             (Exit::Failed, "check that the path exists and this user may use it".to_owned())
@@ -362,6 +367,23 @@ fn judge_bulk(error: &BulkError) -> (Exit, String) {
     (exit, advice.to_owned())
 }
 
+fn judge_probe(error: &ProbeError) -> (Exit, String) {
+    match error {
+        ProbeError::Analytics(error) => judge_analytics(error),
+        ProbeError::Buffer(error) => judge_buffer(error),
+        ProbeError::NoSuite { rsid, .. } => {
+            (Exit::Usage, format!("see what it is: passbridge suite check {rsid}"))
+        }
+        ProbeError::NoRequestor(rsid) => {
+            (Exit::Usage, format!("map one to it: passbridge suite add --rsid {rsid} --requestor ID"))
+        }
+        ProbeError::NotSent { .. } => (
+            Exit::Failed,
+            "check the collection URL of the suite and the way to that host, then probe again".to_owned(),
+        ),
+    }
+}
+
 fn judge_serve(error: &ServeError) -> (Exit, String) {
     match error {
         ServeError::Listen { .. } => (
@@ -421,6 +443,9 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
                 Exit::Usage,
                 format!("leave the setting out, or change it with: passbridge suite set {rsid}"),
             );
+        }
+        BufferError::UnknownProbe(_) => {
+            (Exit::Usage, "see the latest one of a suite: passbridge suite show RSID")
         }
         BufferError::NotMapped { .. } => (Exit::Usage, "see who is mapped where: passbridge suite list"),
         BufferError::Undecided { .. } => (

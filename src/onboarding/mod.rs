@@ -1,9 +1,15 @@
-//! What a report suite has to be set to.
+//! What a report suite has to be set to, whether it is, and whether hits that are sent to it are seen.
 //!
-//! - In: a suite as it is mapped here, or none. Out: a sheet of every setting that it needs, in four forms.
-//! - Guarantees: every event, eVar and label comes from the one fixed table; what one form says, the others say.
-//! - Does not know: the buffer, Adobe's servers.
-//! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side data into
-//!   Adobe Analytics"; the admin pages of the Analytics guide.
+//! - In: a suite as the buffer maps it, what Analytics shows of it, the settings file of its admin page, people's words.
+//!   Out: the sheet of all its settings; findings, each with the fix; a probe's hits and what came back of them.
+//! - Guarantees: everything that is expected follows from the fixed table in [`crate::event`]; a check only compares, and
+//!   changes nothing; a probe's hits are no Pass events: they never enter the buffer's account.
+//! - Does not know: how anything is printed, drains, locks.
+//! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side
+//!   data into Adobe Analytics"; the admin pages of the Analytics guide.
 
+pub mod check;
+pub mod probe;
+mod reading;
+pub mod settings_file;
 pub mod sheet;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 44] = [
+const COMMANDS: [&[&str]; 47] = [
     &[],
     &["demo"],
     &["init"],
@@ -21,6 +21,9 @@ const COMMANDS: [&[&str]; 44] = [
     &["suite", "resume"],
     &["suite", "remove"],
     &["suite", "sheet"],
+    &["suite", "check"],
+    &["suite", "confirm"],
+    &["suite", "probe"],
     &["suite", "export"],
     &["suite", "import"],
     &["ingest"],

@@ -20,6 +20,7 @@ mod fixture;
 mod golden_hits;
 mod hostile_events;
 mod ingest_formats;
+mod onboarding;
 mod order;
 mod pages;
 mod privacy;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::program::{Program, bare_command, done};
 use crate::serve::Listening;
-use crate::support::sandbox;
+use crate::support::{sandbox, sandbox_with};
 
 /// Where the README's stand-in listens.
 const URL: &str = "http://127.0.0.1:8080";
@@ -74,6 +74,37 @@ fn the_page_of_reports_shows_commands_that_answer() {
         assert_eq!((done.code, done.out.is_empty()), (0, false), "{line}: {done:?}");
         let names_a_period = words.len() > 2;
         assert_eq!(done.out.contains("Nothing was counted"), !names_a_period, "{line}: {done:?}");
+    }
+}
+
+#[test]
+fn the_page_of_onboarding_leads_to_a_confirmed_suite_by_copy_and_paste() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/onboarding.md"));
+    let page = page.expect("the page");
+    let (_, section) = page.split_once("\n## Rehearse it").expect("the heading");
+    let (_, block) = section.split_once("```sh\n").expect("a block of commands");
+    let (script, _) = block.split_once("```").expect("its end");
+    let sandbox = sandbox_with("", |options| options.analytics.calls_per_window = 1_000_000);
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let built = Path::new(env!("CARGO_BIN_EXE_passbridge")).parent().expect("its folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-e", "-c", &script.replace(URL, &sandbox.url())])
+        .env_clear()
+        .env("PATH", format!("{}:{path}", built.display()))
+        // Adobe's pace is kept elsewhere; here it would only make the test wait.
+        .env("PASSBRIDGE_ANALYTICS__CALLS_PER_WINDOW", "1000")
+        .current_dir(folder.path());
+    let done = done(shell);
+    assert_eq!(done.code, 0, "{done:?}");
+    for line in [
+        "report suite devsports \"devsports\" of REF30: 1 to be warned of, 5 to confirm",
+        "57 hits: everything was seen as it was sent",
+        "report suite devsports \"devsports\" of REF30: all is as it should be",
+        "confirmed        event-types by Ann Example on 20",
+    ] {
+        assert!(done.out.contains(line), "{line:?} is missing: {}", done.out);
     }
 }
 

@@ -13,7 +13,7 @@ use passbridge::drain::{
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use passbridge::suite::{
-    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Rsid, SuiteState,
+    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState,
 };
 use tempfile::TempDir;
 
@@ -168,6 +168,7 @@ pub(crate) fn report_suite(rsid: &str, url: &str) -> ReportSuite {
         on_ambiguous: OnAmbiguous::Retry,
         hits_per_second: None,
         state: SuiteState::Active,
+        stage: Stage::Production,
     }
 }
 

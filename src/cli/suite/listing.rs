@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::buffer::{Buffer, SuiteListing};
+use crate::buffer::{Buffer, ProbeRecord, SuiteListing};
 use crate::cli::failure::CliError;
 use crate::cli::table::Table;
-use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, Rsid, SuiteState};
+use crate::confirmation::Confirmation;
+use crate::event::Instant;
+use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
 
 /// Every suite.
 #[derive(Debug, Serialize)]
@@ -27,17 +29,19 @@ impl fmt::Display for SuitesReport {
         let mut table = Table::new(&[
             "rsid",
             "state",
+            "stage",
             "identity",
             "event ids",
             "in doubt",
             "collection host",
             "requestors",
         ]);
-        for SuiteListing { suite, requestors } in &self.suites {
+        for SuiteListing { suite, requestors, .. } in &self.suites {
             let form = &suite.form;
             table.row(&[
                 &form.rsid,
                 &state(suite.state),
+                &stage(suite.stage),
                 &identity(form.identity),
                 &event_ids(form.event_ids),
                 &on_ambiguous(suite.on_ambiguous),
@@ -51,25 +55,102 @@ impl fmt::Display for SuitesReport {
 
 /// One suite.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct SuiteReport(SuiteListing);
+pub(super) struct SuiteReport {
+    #[serde(flatten)]
+    suite: ReportSuite,
+    requestors: Vec<String>,
+    confirmations: Vec<Word>,
+    last_probe: Option<ProbeLine>,
+}
+
+/// What somebody vouched for.
+#[derive(Debug, Serialize)]
+struct Word {
+    #[serde(flatten)]
+    confirmation: Confirmation,
+    /// Whether it was given for the settings that the suite has now.
+    holds: bool,
+}
+
+/// The latest probe.
+#[derive(Debug, Serialize)]
+struct ProbeLine {
+    id: String,
+    started_at: Instant,
+    sent_at: Option<Instant>,
+    read_at: Option<Instant>,
+    /// `right`, `wrong` or `unseen`; `None` where it was never read back.
+    verdict: Option<String>,
+}
+
+impl From<ProbeRecord> for ProbeLine {
+    fn from(record: ProbeRecord) -> ProbeLine {
+        let ProbeRecord { id, started_at, sent_at, read_at, report, .. } = record;
+        let verdict = report.as_ref().and_then(|report| report["verdict"].as_str()).map(str::to_owned);
+        ProbeLine { id, started_at, sent_at, read_at, verdict }
+    }
+}
+
+impl fmt::Display for ProbeLine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProbeLine { id, started_at, sent_at, verdict, .. } = self;
+        let state = match (verdict.as_deref(), sent_at) {
+            (Some("right"), _) => "all was seen as it was sent",
+            (Some("wrong"), _) => "it found something wrong",
+            (Some(_), _) => "not everything was seen in its time",
+            (None, Some(_)) => "sent, and not read back yet",
+            (None, None) => "interrupted while it was sent",
+        };
+        write!(out, "{id} of {}: {state}", day(*started_at))
+    }
+}
 
 impl fmt::Display for SuiteReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SuiteListing { suite, requestors } = &self.0;
+        let SuiteReport { suite, requestors, .. } = self;
         let rate =
             suite.hits_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} hits per second"));
         let org_id = suite.form.org_id.as_ref().map_or("none", |org_id| org_id.as_str());
         writeln!(out, "report suite     {} ({})", suite.form.rsid, state(suite.state))?;
         writeln!(out, "requestors       {}", names(requestors))?;
+        writeln!(out, "stage            {}", stage(suite.stage))?;
         writeln!(out, "collection host  {}", suite.collection_url)?;
         writeln!(out, "identity         {}", identity(suite.form.identity))?;
         writeln!(out, "organisation     {org_id}")?;
         writeln!(out, "event ids        {}", event_ids(suite.form.event_ids))?;
         writeln!(out, "counts above 1   {}", count_form(suite.form.count_form))?;
         writeln!(out, "in doubt         {}", on_ambiguous(suite.on_ambiguous))?;
-        writeln!(out, "rate             {rate}")
+        writeln!(out, "rate             {rate}")?;
+        match &self.last_probe {
+            Some(probe) => writeln!(out, "last probe       {probe}")?,
+            None => writeln!(out, "last probe       none")?,
+        }
+        if self.confirmations.is_empty() {
+            return writeln!(out, "confirmed        nothing");
+        }
+        for (index, word) in self.confirmations.iter().enumerate() {
+            writeln!(out, "{:<17}{}", if index == 0 { "confirmed" } else { "" }, self.line(word))?;
+        }
+        Ok(())
     }
+}
+
+impl SuiteReport {
+    fn line(&self, Word { confirmation, holds }: &Word) -> String {
+        let Confirmation { item, by, at, note, basis } = confirmation;
+        let mut line = format!("{item} by {by} on {}", day(*at));
+        note.iter().for_each(|note| line.push_str(&format!(": {note}")));
+        if !holds {
+            let now = item.basis(&self.suite, &self.requestors);
+            line.push_str(&format!("; void: it was given for {basis}, and now it is {now}"));
+        }
+        line
+    }
+}
+
+/// The day of an instant, in UTC.
+pub(super) fn day(at: Instant) -> String {
+    chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
 }
 
 pub(super) fn all(buffer: &Buffer) -> Result<SuitesReport, CliError> {
@@ -77,7 +158,13 @@ pub(super) fn all(buffer: &Buffer) -> Result<SuitesReport, CliError> {
 }
 
 pub(super) fn one(buffer: &Buffer, rsid: &Rsid) -> Result<SuiteReport, CliError> {
-    Ok(SuiteReport(buffer.suite(rsid)?))
+    let SuiteListing { suite, requestors, confirmations } = buffer.suite(rsid)?;
+    let words = confirmations
+        .into_iter()
+        .map(|confirmation| Word { holds: confirmation.holds(&suite, &requestors), confirmation });
+    let confirmations = words.collect();
+    let last_probe = buffer.last_probe(rsid)?.map(ProbeLine::from);
+    Ok(SuiteReport { suite, requestors, confirmations, last_probe })
 }
 
 /// Names in a row, or that there are none.
@@ -89,6 +176,13 @@ fn state(state: SuiteState) -> &'static str {
     match state {
         SuiteState::Active => "active",
         SuiteState::Paused => "paused",
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Development => "development",
+        Stage::Production => "production",
     }
 }
 

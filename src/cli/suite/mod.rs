@@ -1,7 +1,10 @@
 //! `suite`: which requestor's events go to which report suite, and how.
 
 mod change;
+mod check;
+mod confirm;
 mod listing;
+mod probe;
 mod settings;
 mod sheet;
 mod transfer;
@@ -25,6 +28,7 @@ use settings::SettingArgs;
 Examples:
   passbridge suite add --requestor REF30 REF40 --rsid examplersid \\
                        --collection-url https://example.sc.omtrdc.net
+  passbridge suite check examplersid
   passbridge suite set examplersid --rate 50
   passbridge suite pause examplersid
   passbridge suite export | ssh standby passbridge suite import -")]
@@ -50,6 +54,9 @@ pub(in crate::cli) enum Command {
     },
     Remove(RemoveArgs),
     Sheet(sheet::SheetArgs),
+    Check(check::CheckArgs),
+    Confirm(confirm::ConfirmArgs),
+    Probe(probe::ProbeArgs),
     /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
     Export {
         /// The file to write; it must not exist. Without one, standard output.
@@ -120,6 +127,9 @@ pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, 
     let buffer = || context.buffer();
     match command {
         Command::Sheet(args) => sheet::run(args, context)?,
+        Command::Check(args) => return check::run(args, context),
+        Command::Probe(args) => return probe::run(args, context),
+        Command::Confirm(args) => context.form.report(&confirm::run(args, &buffer()?)?)?,
         Command::Add(args) => context.form.report(&change::add(args, &buffer()?)?)?,
         Command::List => context.form.report(&listing::all(&buffer()?)?)?,
         Command::Show { rsid } => context.form.report(&listing::one(&buffer()?, rsid)?)?,

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use clap::ValueEnum;
 
-use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite};
+use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingArgs {
@@ -28,6 +28,9 @@ pub(super) struct SettingArgs {
     /// Hits per second, over all lanes; 0 is no limit. Default 0.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
+    /// What the suite is for. A probe writes into a development suite without asking. Default production.
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageArg>,
 }
 
 /// A value, or its explicit absence.
@@ -58,6 +61,14 @@ enum AmbiguousArg {
     Retry,
     /// It is held: passbridge held list.
     Hold,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StageArg {
+    /// For trying things.
+    Development,
+    /// People read its numbers.
+    Production,
 }
 
 fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
@@ -94,6 +105,12 @@ impl SettingArgs {
         }
         if let Some(rate) = self.rate {
             suite.hits_per_second = NonZeroU32::new(rate);
+        }
+        if let Some(stage) = self.stage {
+            suite.stage = match stage {
+                StageArg::Development => Stage::Development,
+                StageArg::Production => Stage::Production,
+            };
         }
         suite
     }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &SheetArgs, context: &Context) -> Result<(), CliError> {
     let of = match &args.rsid {
         None => SheetOf::default(),
         Some(rsid) => {
-            let SuiteListing { suite, requestors } = context.buffer()?.suite(rsid)?;
+            let SuiteListing { suite, requestors, .. } = context.buffer()?.suite(rsid)?;
             SheetOf { suite: Some(suite), requestors }
         }
     };

@@ -12,9 +12,10 @@ use crate::buffer::{Buffer, SuiteListing};
 use crate::cli::Context;
 use crate::cli::failure::CliError;
 use crate::cli::output;
+use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{
-    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid,
+    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
     SuiteState,
 };
 
@@ -25,7 +26,7 @@ struct Export {
     suites: Vec<ExportedSuite>,
 }
 
-/// A suite in an export: the same keys as `suite show --json`.
+/// A suite in an export.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExportedSuite {
@@ -46,12 +47,16 @@ struct ExportedSuite {
     rate: Option<NonZeroU32>,
     #[serde(default)]
     state: SuiteState,
+    #[serde(default)]
+    stage: Stage,
+    #[serde(default)]
+    confirmations: Vec<Confirmation>,
 }
 
 impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
-        let SuiteListing { suite, requestors } = listing;
-        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state } = suite;
+        let SuiteListing { suite, requestors, confirmations } = listing;
+        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage } = suite;
         let HitForm { rsid, identity, org_id, event_ids, count_form } = form;
         ExportedSuite {
             rsid,
@@ -64,6 +69,8 @@ impl From<SuiteListing> for ExportedSuite {
             on_ambiguous,
             rate: hits_per_second,
             state,
+            stage,
+            confirmations,
         }
     }
 }
@@ -77,6 +84,7 @@ impl From<ExportedSuite> for ReportSuite {
             on_ambiguous: exported.on_ambiguous,
             hits_per_second: exported.rate,
             state: exported.state,
+            stage: exported.stage,
         }
     }
 }
@@ -132,15 +140,25 @@ pub(super) fn import(path: &Path, buffer: &Buffer) -> Result<ImportReport, CliEr
     let mut report = ImportReport { suites: suites.len(), requestors: 0 };
     // Everything is read before anything is changed; a refusal half way leaves whole suites, and the same import goes on.
     let mut ready = Vec::with_capacity(suites.len());
-    for exported in suites {
+    for mut exported in suites {
+        let confirmations = std::mem::take(&mut exported.confirmations);
         let requestors = exported.requestors.iter().map(|name| RequestorId::new(name));
         let requestors: Vec<RequestorId> =
             requestors.collect::<Result<_, _>>().map_err(|error| refuse(error.to_string()))?;
         report.requestors += requestors.len();
-        ready.push((ReportSuite::from(exported), requestors));
+        ready.push((ReportSuite::from(exported), requestors, confirmations));
     }
-    for (suite, requestors) in ready {
+    for (suite, requestors, confirmations) in ready {
+        let rsid = suite.form.rsid.clone();
         buffer.add_suite(suite, requestors)?;
+        confirm(buffer, &rsid, confirmations)?;
     }
     Ok(report)
+}
+
+/// Takes over the words of an export. The later word on an item stays.
+fn confirm(buffer: &Buffer, rsid: &Rsid, mut confirmations: Vec<Confirmation>) -> Result<(), CliError> {
+    let known = buffer.suite(rsid)?.confirmations;
+    confirmations.retain(|word| !known.iter().any(|own| own.item == word.item && own.at >= word.at));
+    Ok(buffer.confirm(rsid, confirmations)?)
 }

@@ -1,0 +1,238 @@
+//! What people vouched for about a suite, and what its probes saw.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use serde::Serialize;
+
+use super::suites::{damaged, find, form_of, intern_form};
+use super::{Buffer, BufferError, FormKey};
+use crate::confirmation::{Confirmation, Item};
+use crate::event::{Instant, RequestorId};
+use crate::suite::{HitForm, Rsid};
+
+/// A probe that is about to send its first hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProbe {
+    /// What every value of its hits carries.
+    pub id: String,
+    /// The requestor that its hits name.
+    pub requestor_id: RequestorId,
+    /// How its hits are made.
+    pub form: HitForm,
+    /// When it began; its hits follow from that.
+    pub started_at: Instant,
+}
+
+/// A probe that was. Its hits can be made again from this, to the byte.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeRecord {
+    /// What every value of its hits carries.
+    pub id: String,
+    /// The requestor that its hits name.
+    pub requestor_id: RequestorId,
+    /// How its hits were made.
+    #[serde(flatten)]
+    pub form: HitForm,
+    /// When it began.
+    pub started_at: Instant,
+    /// When its last hit was answered; `None` where it was interrupted before.
+    pub sent_at: Option<Instant>,
+    /// When it was last read back.
+    pub read_at: Option<Instant>,
+    /// What was seen then.
+    pub report: Option<serde_json::Value>,
+}
+
+impl Buffer {
+    /// Stores words about a suite; a word on an item that has one replaces it.
+    pub fn confirm(&self, rsid: &Rsid, confirmations: Vec<Confirmation>) -> Result<(), BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
+            for confirmation in &confirmations {
+                write(&transaction, &rsid, confirmation)?;
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Takes words back; gives the items that had one.
+    pub fn withdraw(&self, rsid: &Rsid, items: Vec<Item>) -> Result<Vec<Item>, BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
+            let mut withdrawn = Vec::new();
+            for item in items {
+                let rows = transaction.execute(
+                    "DELETE FROM confirmations WHERE suite = (SELECT suite FROM suites WHERE rsid = ?1) AND item = ?2",
+                    (rsid.as_str(), item.name()),
+                )?;
+                withdrawn.extend((rows > 0).then_some(item));
+            }
+            transaction.commit()?;
+            Ok(withdrawn)
+        })
+    }
+
+    /// Puts a probe on record, before its first hit goes.
+    pub fn begin_probe(&self, probe: NewProbe) -> Result<(), BufferError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let form = intern_form(&transaction, &probe.form)?;
+            let rows = transaction.execute(
+                "INSERT INTO probes (id, suite, requestor_id, form, started_at)
+                 SELECT ?1, suite, ?2, ?3, ?4 FROM suites WHERE rsid = ?5 AND state <> 'retired'",
+                (
+                    &probe.id,
+                    probe.requestor_id.as_str(),
+                    form.0,
+                    probe.started_at.nanos(),
+                    probe.form.rsid.as_str(),
+                ),
+            )?;
+            if rows == 0 {
+                return Err(BufferError::UnknownSuite(probe.form.rsid));
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Notes that the last hit of a probe was answered.
+    pub fn probe_sent(&self, id: &str) -> Result<(), BufferError> {
+        let (id, now) = (id.to_owned(), self.now());
+        self.call(move |connection| {
+            connection.execute("UPDATE probes SET sent_at = ?2 WHERE id = ?1", (&id, now.nanos()))?;
+            Ok(())
+        })
+    }
+
+    /// Keeps what was seen of a probe; what was seen before is replaced.
+    pub fn probe_read(&self, id: &str, report: &serde_json::Value) -> Result<(), BufferError> {
+        let (id, now, report) = (id.to_owned(), self.now(), report.to_string());
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE probes SET read_at = ?2, report = ?3 WHERE id = ?1",
+                (&id, now.nanos(), &report),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// A probe of a suite, by its ID.
+    pub fn probe(&self, rsid: &Rsid, id: &str) -> Result<ProbeRecord, BufferError> {
+        let (rsid, id) = (rsid.clone(), id.to_owned());
+        self.call(move |connection| {
+            let found = connection
+                .query_row(
+                    &format!("{SELECT_PROBE} WHERE s.rsid = ?1 AND p.id = ?2"),
+                    (rsid.as_str(), &id),
+                    read,
+                )
+                .optional()?;
+            record(connection, found.ok_or(BufferError::UnknownProbe(id))?)
+        })
+    }
+
+    /// The latest probe of a suite.
+    pub fn last_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>, BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let found = connection
+                .query_row(
+                    &format!(
+                        "{SELECT_PROBE} WHERE s.rsid = ?1 ORDER BY p.started_at DESC, p.probe DESC LIMIT 1"
+                    ),
+                    [rsid.as_str()],
+                    read,
+                )
+                .optional()?;
+            found.map(|row| record(connection, row)).transpose()
+        })
+    }
+}
+
+const SELECT_PROBE: &str = "SELECT p.id, p.requestor_id, p.form, p.started_at, p.sent_at, p.read_at, p.report
+                            FROM probes p JOIN suites s ON s.suite = p.suite";
+
+/// A row of `probes` as it is stored.
+struct ProbeRow {
+    id: String,
+    requestor_id: String,
+    form: FormKey,
+    started_at: i64,
+    sent_at: Option<i64>,
+    read_at: Option<i64>,
+    report: Option<String>,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ProbeRow> {
+    Ok(ProbeRow {
+        id: row.get(0)?,
+        requestor_id: row.get(1)?,
+        form: FormKey(row.get(2)?),
+        started_at: row.get(3)?,
+        sent_at: row.get(4)?,
+        read_at: row.get(5)?,
+        report: row.get(6)?,
+    })
+}
+
+fn record(connection: &Connection, row: ProbeRow) -> Result<ProbeRecord, BufferError> {
+    let report = row.report.map(|text| serde_json::from_str(&text).map_err(|error| damaged(&error)));
+    Ok(ProbeRecord {
+        id: row.id,
+        requestor_id: RequestorId::new(&row.requestor_id).map_err(|error| damaged(&error))?,
+        form: form_of(connection, row.form)?,
+        started_at: Instant::from_nanos(row.started_at),
+        sent_at: row.sent_at.map(Instant::from_nanos),
+        read_at: row.read_at.map(Instant::from_nanos),
+        report: report.transpose()?,
+    })
+}
+
+fn write(transaction: &Transaction<'_>, rsid: &Rsid, confirmation: &Confirmation) -> Result<(), BufferError> {
+    let Confirmation { item, by, at, note, basis } = confirmation;
+    transaction.execute(
+        "INSERT INTO confirmations (suite, item, confirmed_by, confirmed_at, note, basis)
+         SELECT suite, ?2, ?3, ?4, ?5, ?6 FROM suites WHERE rsid = ?1
+         ON CONFLICT (suite, item) DO UPDATE SET confirmed_by = ?3, confirmed_at = ?4, note = ?5, basis = ?6",
+        (rsid.as_str(), item.name(), by, at.nanos(), note.as_deref().unwrap_or(""), basis),
+    )?;
+    Ok(())
+}
+
+/// The words on a suite, in the order of the items. A word on an item of a later release is passed over.
+pub(super) fn confirmations_of(
+    connection: &Connection,
+    rsid: &Rsid,
+) -> Result<Vec<Confirmation>, BufferError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT c.item, c.confirmed_by, c.confirmed_at, c.note, c.basis
+         FROM confirmations c JOIN suites s ON s.suite = c.suite WHERE s.rsid = ?1",
+    )?;
+    let mut rows = statement.query([rsid.as_str()])?;
+    let mut confirmations = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(item) = row.get::<_, String>(0)?.parse::<Item>() else { continue };
+        let note: String = row.get(3)?;
+        confirmations.push(Confirmation {
+            item,
+            by: row.get(1)?,
+            at: Instant::from_nanos(row.get(2)?),
+            note: Some(note).filter(|note| !note.is_empty()),
+            basis: row.get(4)?,
+        });
+    }
+    confirmations.sort_by_key(|confirmation| confirmation.item);
+    Ok(confirmations)
+}
+
+/// Whoever takes the suite up again begins anew.
+pub(super) fn forget_confirmations(transaction: &Transaction<'_>, rsid: &Rsid) -> Result<(), BufferError> {
+    transaction.execute(
+        "DELETE FROM confirmations WHERE suite = (SELECT suite FROM suites WHERE rsid = ?1)",
+        [rsid.as_str()],
+    )?;
+    Ok(())
+}

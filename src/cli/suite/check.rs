@@ -1,0 +1,287 @@
+//! `suite check`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::listing;
+use crate::analytics::AnalyticsClient;
+use crate::buffer::Buffer;
+use crate::cli::Context;
+use crate::cli::analytics::client_of;
+use crate::cli::exit::Exit;
+use crate::cli::failure::CliError;
+use crate::cli::hint;
+use crate::cli::settings::Settings;
+use crate::onboarding::check::{
+    ApiSettings, CheckReport, Evidence, Finding, ItemReport, ItemState, Severity, check,
+};
+use crate::onboarding::probe;
+use crate::onboarding::settings_file::{self, SettingsFile};
+use crate::suite::Rsid;
+
+/// How many rows of the settings file that nobody knows are named.
+const ROWS_NAMED_MAX: usize = 5;
+
+/// Compares a report suite with what the integration needs, field by field.
+///
+/// It reads the suite through the Analytics 2.0 API where `[analytics]` has credentials, and the file that Admin > Report
+/// Suites > Download writes where one is given; one of the two will do. What neither shows has to be confirmed by a person
+/// (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed anywhere.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+   0  nothing is wrong; what nobody has confirmed yet is listed
+   1  Analytics could not be read
+   2  wrong arguments or configuration
+   3  something is wrong; with --strict also: something is not confirmed
+
+Examples:
+  passbridge suite check examplersid
+  passbridge suite check examplersid --settings 'Report Suite Data.tab'
+  passbridge suite check examplersid --strict --json")]
+pub(in crate::cli) struct CheckArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// The file of Admin > Report Suites > Download.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Exit with 3 also while something is neither shown nor proved nor confirmed.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// What a check found, and from what.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    check: CheckReport,
+    /// Whether the API was read.
+    api: bool,
+    /// What the settings file says.
+    settings_file: Option<SettingsFile>,
+}
+
+pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let known = buffer.suite(&args.rsid)?;
+    let api = match client(&settings, args.settings.is_some())? {
+        Some(client) => Some(crate::cli::runtime()?.block_on(read(&client, &args.rsid))?),
+        None => None,
+    };
+    let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
+    let file = args.settings.as_deref().map(|path| read_file(path, &args.rsid, name)).transpose()?;
+    let probe = buffer.last_probe(&args.rsid)?.as_ref().and_then(probe::outcome);
+    let evidence = Evidence {
+        api: api.as_ref(),
+        file: file.as_ref(),
+        confirmations: &known.confirmations,
+        probe: probe.as_ref(),
+    };
+    let check = check(&known.suite, &known.requestors, evidence);
+    let is_refused = check.is_wrong() || (args.strict && check.open().next().is_some());
+    context.form.report(&Report { check, api: api.is_some(), settings_file: file })?;
+    Ok(if is_refused { Exit::Unclean } else { Exit::Done })
+}
+
+/// The client of the API; none where there are no credentials and a file will do.
+fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>, CliError> {
+    if has_file && settings.config.analytics.client_id.is_empty() {
+        return Ok(None);
+    }
+    match client_of(settings) {
+        Ok(client) => Ok(Some(client)),
+        Err(CliError::Refused { what, advice }) => Err(CliError::Refused {
+            what,
+            advice: format!(
+                "{advice}; or give the file of Admin > Report Suites > Download with --settings FILE"
+            ),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, CliError> {
+    let suite = client.suite(rsid).await?;
+    // Of a suite that is not there Adobe refuses to tell anything.
+    let (evars, events) = match &suite {
+        Some(_) => (client.evars(rsid).await?, client.events(rsid).await?),
+        None => (BTreeMap::new(), BTreeMap::new()),
+    };
+    Ok(ApiSettings { suite, evars, events })
+}
+
+fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, CliError> {
+    let failed = |source| CliError::File { verb: "read", path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(settings_file::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let refuse = |why: String| CliError::Refused {
+        what: format!("{path:?} is no settings file for this suite: {why}"),
+        advice: "in Admin > Report Suites select the suite, then Download, and give that file as it is"
+            .to_owned(),
+    };
+    if bytes.len() as u64 > settings_file::BYTES_MAX {
+        return Err(refuse(format!("it is longer than {} bytes", settings_file::BYTES_MAX)));
+    }
+    let names: Vec<&str> = name.into_iter().collect();
+    settings_file::parse(&bytes, rsid, &names).map_err(|error| refuse(error.to_string()))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CheckReport { rsid, name, requestors, items, findings, hints } = &self.check;
+        let name = name.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
+        writeln!(out, "report suite {rsid}{name} of {}: {}", listing::names(requestors), self.summary())?;
+        for group in groups(findings) {
+            group.fmt(out)?;
+        }
+        for (because, names) in known(items) {
+            writeln!(out, "  right     {}: {because}", names.join(", "))?;
+        }
+        let spelled: Vec<String> = findings.iter().filter_map(spelled).collect();
+        if !spelled.is_empty() {
+            writeln!(out, "  spelled   {}", spelled.join(", "))?;
+        }
+        for hint in hints {
+            writeln!(out, "  shorter   {}", hint::complete(hint))?;
+        }
+        self.file_line(out)
+    }
+}
+
+impl Report {
+    fn summary(&self) -> String {
+        let count = |severity| self.check.findings.iter().filter(|one| one.severity == severity).count();
+        let parts: Vec<String> = [
+            (count(Severity::Blocks), "that keep hits from being recorded"),
+            (count(Severity::Wrong), "wrong"),
+            (count(Severity::Warning), "to be warned of"),
+            (count(Severity::Confirm), "to confirm"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        if parts.is_empty() { "all is as it should be".to_owned() } else { parts.join(", ") }
+    }
+
+    fn file_line(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(file) = &self.settings_file else { return Ok(()) };
+        let others = file.other_rows.len();
+        write!(out, "  file      column {:?}: {} rows understood", file.column, file.understood_rows)?;
+        if others == 0 {
+            return writeln!(out);
+        }
+        let named: Vec<String> =
+            file.other_rows.iter().take(ROWS_NAMED_MAX).map(|label| format!("{label:?}")).collect();
+        let more = if others > ROWS_NAMED_MAX { ", ..." } else { "" };
+        writeln!(out, ", {others} about other things: {}{more}", named.join(", "))
+    }
+}
+
+/// The items that are settled, by what settles them.
+fn known(items: &[ItemReport]) -> Vec<(&str, Vec<&'static str>)> {
+    let mut known: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for ItemReport { item, state, because } in items {
+        match state {
+            ItemState::Wrong | ItemState::Open => {}
+            ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => {
+                match known.iter_mut().find(|(one, _)| one == because) {
+                    Some((_, names)) => names.push(item.name()),
+                    None => known.push((because, vec![item.name()])),
+                }
+            }
+        }
+    }
+    known
+}
+
+/// A name that is right but for its letters; `None` for everything else.
+fn spelled(finding: &Finding) -> Option<String> {
+    let Finding { severity, setting, subject, expected, found, .. } = finding;
+    let differs = *severity == Severity::Ok && *setting == "Name" && expected != found;
+    differs.then(|| format!("{subject} {found:?} for {expected:?}"))
+}
+
+/// Findings that differ in their subject only.
+struct Group<'a> {
+    subjects: Vec<&'a str>,
+    finding: &'a Finding,
+}
+
+fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.severity < Severity::Ok) {
+        let like = |group: &&mut Group<'_>| {
+            let Finding { subject, .. } = group.finding;
+            *group.finding == Finding { subject: subject.clone(), ..finding.clone() }
+        };
+        match groups.iter_mut().find(like) {
+            Some(group) => group.subjects.push(&finding.subject),
+            None => groups.push(Group { subjects: vec![&finding.subject], finding }),
+        }
+    }
+    groups
+}
+
+impl fmt::Display for Group<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { item, severity, setting, expected, found, fix, .. } = self.finding;
+        let severity = match severity {
+            Severity::Blocks => "blocks",
+            Severity::Wrong => "wrong",
+            Severity::Warning => "warning",
+            Severity::Confirm => "confirm",
+            Severity::Ok => "ok",
+        };
+        if self.finding.severity == Severity::Confirm {
+            writeln!(out, "  {severity:<10}{item}: {found}")?;
+        } else {
+            let subjects = ranges(&self.subjects);
+            writeln!(out, "  {severity:<10}{subjects}: {setting}: {found}")?;
+            writeln!(out, "            expected: {expected}")?;
+        }
+        writeln!(out, "            fix: {}", hint::complete(fix))
+    }
+}
+
+/// `event1-event3, event7` of those four.
+pub(super) fn ranges(subjects: &[&str]) -> String {
+    let number = |subject: &str| -> Option<(String, u32)> {
+        let digits = subject.find(|letter: char| letter.is_ascii_digit())?;
+        Some((subject[..digits].to_owned(), subject[digits..].parse().ok()?))
+    };
+    let mut spans: Vec<(&str, &str)> = Vec::new();
+    for subject in subjects {
+        let follows = spans.last().is_some_and(|(_, last)| match (number(last), number(subject)) {
+            (Some((word, last)), Some((other, next))) => word == other && last + 1 == next,
+            (_, _) => false,
+        });
+        match spans.last_mut().filter(|_| follows) {
+            Some((_, last)) => *last = subject,
+            None => spans.push((subject, subject)),
+        }
+    }
+    let spans = spans
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_owned() } else { format!("{first}-{last}") });
+    spans.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_named_by_the_first_and_the_last() {
+        assert_eq!(ranges(&["event1", "event2", "event3", "event7"]), "event1-event3, event7");
+        assert_eq!(ranges(&["suite"]), "suite");
+        assert_eq!(ranges(&["eVar9", "eVar10", "event11"]), "eVar9-eVar10, event11");
+    }
+}

@@ -1,0 +1,90 @@
+//! `suite confirm`.
+
+use super::listing::{self, SuiteReport};
+use crate::buffer::Buffer;
+use crate::cli::failure::CliError;
+use crate::confirmation::{Confirmation, Item};
+use crate::suite::Rsid;
+
+/// The longest name or note, in characters.
+const TEXT_CHARS_MAX: usize = 500;
+
+const ITEMS: &str = "\
+Items:
+  timestamps              hits with a timestamp are recorded: optional or required
+  suite                   it exists, and is no virtual report suite
+  events                  event1 to event18 are enabled and named by the table
+  evars                   eVar1 to eVar34 are enabled and set by the table
+  unique-event-recording  event1 to event18 say Use Event ID
+  event-types             event1 to event18 are of type Counter
+  multi-byte              multi-byte character support is on
+  time-zone               US/Pacific, or another one on purpose
+  bot-rules               no bot rule or IP exclusion takes viewers or this host for robots
+  visitors                whoever reads the reports knows what a unique visitor is here
+
+Examples:
+  passbridge suite confirm examplersid timestamps event-types --by 'Ann Example'
+  passbridge suite confirm examplersid multi-byte --by Ann --note 'Customer Care case 123'
+  passbridge suite confirm examplersid multi-byte --withdraw";
+
+/// Records a person's word that something is right in Admin which no interface shows.
+///
+/// `suite check` counts on it from then on, `suite show` shows it. When a setting that it rests on changes here (identity,
+/// event IDs, the collection host, the requestors), it is void, and `suite check` asks again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ITEMS)]
+pub(in crate::cli) struct ConfirmArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// What is right: see below.
+    #[arg(value_name = "ITEM", required = true)]
+    items: Vec<Item>,
+    /// Who says so.
+    #[arg(long, value_name = "NAME", required_unless_present = "withdraw", value_parser = text)]
+    by: Option<String>,
+    /// What else is to be known: a ticket, a reason.
+    #[arg(long, value_name = "TEXT", value_parser = text, conflicts_with = "withdraw")]
+    note: Option<String>,
+    /// Take the word back.
+    #[arg(long, conflicts_with = "by")]
+    withdraw: bool,
+}
+
+fn text(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("it must be 1 to {TEXT_CHARS_MAX} characters on one line"));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn run(args: &ConfirmArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+    let known = buffer.suite(&args.rsid)?;
+    match &args.by {
+        Some(by) => {
+            let word = |item: &Item| Confirmation {
+                item: *item,
+                by: by.clone(),
+                at: buffer.now(),
+                note: args.note.clone(),
+                basis: item.basis(&known.suite, &known.requestors),
+            };
+            buffer.confirm(&args.rsid, args.items.iter().map(word).collect())?;
+        }
+        None => {
+            let withdrawn = buffer.withdraw(&args.rsid, args.items.clone())?;
+            if withdrawn.is_empty() {
+                let names: Vec<&str> = args.items.iter().map(|item| item.name()).collect();
+                return Err(CliError::Refused {
+                    what: format!(
+                        "nobody has confirmed {} of report suite {}",
+                        names.join(" or "),
+                        args.rsid
+                    ),
+                    advice: format!("see what is: passbridge suite show {}", args.rsid),
+                });
+            }
+        }
+    }
+    listing::one(buffer, &args.rsid)
+}

@@ -1,0 +1,275 @@
+//! The hits of a probe: all of them follow from its record.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::compare::Expected;
+use crate::buffer::ProbeRecord;
+use crate::encode;
+use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+use crate::mapping;
+use crate::suite::{CountForm, EventIds, HitForm, IdentityKind, Rsid};
+
+/// What marks a hit as a probe's, for people and segments: the value of eVar2 begins so.
+pub(super) const MVPD: &str = "passbridge-probe";
+/// Text beyond ASCII: of two bytes, of three, and of another script.
+pub(super) const BEYOND_ASCII: &str = "Zürich–放送";
+/// An ordinary browser, so that no bot rule takes the probe for a robot that viewers are not.
+pub(super) const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// Another one, and an address for documentation (RFC 5737), for the hits of the other visitor: where these are seen and those
+/// of the probe's own visitor are not, an exclusion matches this host or that browser.
+pub(super) const OTHER_USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                                           Version/18.6 Safari/605.1.15";
+/// That address.
+pub(super) const OTHER_ADDRESS: &str = "203.0.113.7";
+/// How long before now the first hit happened, in seconds: none may be in the future of Adobe's clock.
+const BEFORE_SECONDS: i64 = 120;
+/// How many times the event with a count happened.
+pub(super) const COUNT: u32 = 3;
+/// The event that has a count, where counts go out with their serial.
+pub(super) const COUNTED: EventKind = EventKind::AuthzOk;
+/// The eVar of the first bare hit, and of the second.
+pub(super) const BARE_EVARS: [Property; 2] = [Property::ResourceId, Property::SdkVersion];
+/// The events of the bare hits.
+pub(super) const BARE_KINDS: [EventKind; 2] = [EventKind::LogoutRequested, EventKind::LogoutCompleted];
+
+/// Why a hit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    First,
+    Repeat,
+    Second,
+    Set,
+    Bare,
+}
+
+/// One hit.
+pub(super) struct Canary {
+    pub(super) group: Group,
+    pub(super) kind: EventKind,
+    pub(super) count: u32,
+    /// The eVars that it carries.
+    pub(super) evars: Vec<(u8, String)>,
+    /// Its XML.
+    pub(super) body: Bytes,
+}
+
+/// Everything that a probe sends, and what should be seen of it.
+pub(super) struct Plan {
+    pub(super) id: String,
+    pub(super) rsid: Rsid,
+    pub(super) requestor_id: RequestorId,
+    pub(super) form: HitForm,
+    pub(super) started_at: Instant,
+    pub(super) hits: Vec<Canary>,
+    pub(super) expected: Expected,
+}
+
+/// The ID of a probe that begins now: letters and digits, so that any eVar and any visitor ID takes it as it is.
+pub(super) fn id_of(rsid: &Rsid, started_at: Instant) -> String {
+    let digest = digest(b"id", &[rsid.as_str().as_bytes(), &started_at.nanos().to_be_bytes()]);
+    let serial = mapping::serial(EventId::from_bytes(digest), 0);
+    format!("probe{}", &serial[..10])
+}
+
+fn digest(what: &[u8], fields: &[&[u8]]) -> [u8; 16] {
+    let mut digest = Sha256::new_with_prefix(b"passbridge probe 1 ");
+    digest.update(what);
+    fields.iter().for_each(|field| digest.update(field));
+    let digest: [u8; 32] = digest.finalize().into();
+    std::array::from_fn(|index| digest[index])
+}
+
+/// A made-up Experience Cloud ID: 38 digits that nobody has.
+fn ecid(id: &str) -> String {
+    let digits = ["a", "b", "c"].map(|part| digest(b"ecid", &[id.as_bytes(), part.as_bytes()]));
+    let digits = digits.as_flattened().iter().take(38).map(|byte| char::from(b'0' + byte % 10));
+    digits.collect()
+}
+
+impl Plan {
+    pub(super) fn new(record: &ProbeRecord) -> Plan {
+        let maker = Maker { record };
+        let has_ids = record.form.event_ids == EventIds::On;
+        let mut hits = Vec::new();
+        for (at, kind) in (0..).zip(EventKind::ALL) {
+            let is_counted = kind == COUNTED && record.form.count_form == CountForm::CountWithId;
+            let count = if is_counted && has_ids { COUNT } else { 1 };
+            let values = maker.values('m');
+            hits.push(maker.hit(Group::First, kind, at, count, &values));
+            if has_ids {
+                hits.push(maker.hit(Group::Repeat, kind, at, count, &values));
+            }
+        }
+        for (at, kind) in (20..).zip(EventKind::ALL) {
+            hits.push(maker.hit(Group::Second, kind, at, 1, &maker.values('m')));
+        }
+        let set = maker.values('s').into_iter().filter(|(property, _)| *property != maker.identity());
+        hits.push(maker.hit(Group::Set, EventKind::AuthnRequested, 40, 1, &set.collect::<Vec<_>>()));
+        for ((at, kind), (property, group)) in
+            [45, 50].into_iter().zip(BARE_KINDS).zip(BARE_EVARS.into_iter().zip(['b', 'c']))
+        {
+            let value = (property, maker.value(property, group));
+            hits.push(maker.hit(Group::Bare, kind, at, 1, &[value]));
+        }
+        let expected = Expected::of(&record.id, maker.identity(), &hits);
+        Plan {
+            id: record.id.clone(),
+            rsid: record.form.rsid.clone(),
+            requestor_id: record.requestor_id.clone(),
+            form: record.form.clone(),
+            started_at: record.started_at,
+            hits,
+            expected,
+        }
+    }
+}
+
+struct Maker<'a> {
+    record: &'a ProbeRecord,
+}
+
+impl Maker<'_> {
+    /// The property that the suite's visitors are known by.
+    fn identity(&self) -> Property {
+        match self.record.form.identity {
+            IdentityKind::MvpdUserId => Property::MvpdUserId,
+            IdentityKind::Ecid => Property::VisitorId,
+        }
+    }
+
+    /// A value for every eVar but the requestor's, which is its own.
+    fn values(&self, group: char) -> Vec<(Property, String)> {
+        let reported = Property::reported().iter().filter(|property| **property != Property::RequestorId);
+        reported.map(|property| (*property, self.value(*property, group))).collect()
+    }
+
+    fn value(&self, property: Property, group: char) -> String {
+        let own = format!("{}{group}{}", self.record.id, property.evar().unwrap_or(0));
+        match property {
+            Property::Mvpd => format!("{MVPD} {own}"),
+            Property::ResourceId if group == 'm' => format!("{own} {BEYOND_ASCII}"),
+            // An Experience Cloud ID has digits only: it cannot carry the probe's ID, but it is the probe's alone.
+            Property::VisitorId if self.record.form.identity == IdentityKind::Ecid => ecid(&self.record.id),
+            _ => own,
+        }
+    }
+
+    fn hit(
+        &self,
+        group: Group,
+        kind: EventKind,
+        after_seconds: i64,
+        count: u32,
+        values: &[(Property, String)],
+    ) -> Canary {
+        let event = self.event(group, kind, after_seconds, count, values);
+        let (id, _) = event.identity();
+        let mapped = mapping::map(&event, id, &self.record.form)
+            .expect("a count of at most three is never too large for its form");
+        let hit = mapped.hits.first().expect("an event has at least one hit");
+        let mut body = Vec::new();
+        encode::dia(hit, &mut body);
+        let evars = hit.evars.iter().map(|(number, value)| (*number, value.to_string())).collect();
+        Canary { group, kind, count, evars, body: body.into() }
+    }
+
+    fn event(
+        &self,
+        group: Group,
+        kind: EventKind,
+        after_seconds: i64,
+        count: u32,
+        values: &[(Property, String)],
+    ) -> PassEvent {
+        // A repeat is the first hit again: the same identity, so the same serial.
+        let name = match group {
+            Group::First | Group::Repeat => "first",
+            Group::Second => "second",
+            Group::Set => "set",
+            Group::Bare => "bare",
+        };
+        let began = self.record.started_at.unix_seconds() - BEFORE_SECONDS;
+        let occurred_at = Instant::from_nanos((began + after_seconds) * 1_000_000_000);
+        let event_id = format!("{MVPD} {} {name}", self.record.id).into_boxed_str();
+        let mut draft = Draft::derived(kind, occurred_at, self.record.requestor_id.clone(), event_id);
+        draft.count(count);
+        match group {
+            Group::First | Group::Repeat | Group::Second => draft.put(Property::UserAgent, USER_AGENT),
+            Group::Set | Group::Bare => {
+                draft.put(Property::UserAgent, OTHER_USER_AGENT);
+                draft.put(Property::IpAddress, OTHER_ADDRESS);
+            }
+        }
+        // The surrogate of the visitor that no identity names.
+        draft.put(Property::DeviceId, &self.record.id);
+        for (property, value) in values {
+            draft.put(*property, value);
+        }
+        let latest = Instant::from_nanos(i64::MAX);
+        draft.finish(TimeBounds { latest, now: latest }).expect("a probe's event has all that an event needs")
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    pub(in crate::onboarding::probe) fn record(change: impl FnOnce(&mut HitForm)) -> ProbeRecord {
+        let rsid: Rsid = "examplersid".parse().expect("a report suite");
+        let started_at = Instant::from_nanos(1_795_000_000_500_000_000);
+        let mut form = HitForm::with_defaults(rsid.clone());
+        change(&mut form);
+        ProbeRecord {
+            id: id_of(&rsid, started_at),
+            requestor_id: RequestorId::new("REF30").expect("a requestor"),
+            form,
+            started_at,
+            sent_at: None,
+            read_at: None,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn each_event_goes_three_times_and_only_the_repeat_is_the_same_hit() {
+        let plan = Plan::new(&record(|_| {}));
+        assert_eq!(plan.hits.len(), 3 * 18 + 3);
+        let of = |group| plan.hits.iter().filter(move |hit| hit.group == group).map(|hit| &hit.body);
+        assert!(of(Group::First).eq(of(Group::Repeat)));
+        let distinct: BTreeSet<&Bytes> = plan.hits.iter().map(|hit| &hit.body).collect();
+        assert_eq!(distinct.len(), 2 * 18 + 3);
+        let without_ids = Plan::new(&record(|form| form.event_ids = EventIds::Off));
+        assert_eq!(without_ids.hits.len(), 2 * 18 + 3);
+        assert!(without_ids.hits.iter().all(|hit| hit.group != Group::Repeat));
+    }
+
+    #[test]
+    fn every_value_carries_the_probe_and_the_plan_follows_from_its_record() {
+        let record = record(|_| {});
+        let plan = Plan::new(&record);
+        let first = &plan.hits[0];
+        assert_eq!(first.evars.len(), 34);
+        assert!(first.evars.iter().skip(1).all(|(_, value)| value.contains(&record.id)), "{:?}", first.evars);
+        assert_eq!(first.evars[0].1, "REF30");
+        assert!(first.evars[1].1.starts_with("passbridge-probe "));
+        let again = Plan::new(&record);
+        assert!(plan.hits.iter().zip(&again.hits).all(|(one, other)| one.body == other.body));
+        let body = String::from_utf8_lossy(&first.body);
+        assert!(body.contains(&format!("<visitorID>{}m10</visitorID>", record.id)), "{body}");
+    }
+
+    #[test]
+    fn an_ecid_suite_gets_an_experience_cloud_id() {
+        let plan = Plan::new(&record(|form| form.identity = IdentityKind::Ecid));
+        let body = String::from_utf8_lossy(&plan.hits[0].body).into_owned();
+        let (_, rest) = body.split_once("<marketingCloudVisitorID>").expect("an ECID");
+        let (ecid, _) = rest.split_once('<').expect("its end");
+        assert!(ecid.len() == 38 && ecid.bytes().all(|byte| byte.is_ascii_digit()), "{ecid}");
+        let set = plan.hits.iter().find(|hit| hit.group == Group::Set).expect("a hit that sets");
+        assert!(String::from_utf8_lossy(&set.body).contains("<visitorID>pbs"));
+        assert!(set.evars.iter().all(|(number, _)| *number != 19));
+    }
+}

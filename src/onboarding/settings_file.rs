@@ -1,0 +1,443 @@
+//! Reads the file that Admin > Report Suites > Download writes: a column for each report suite, a row for each setting.
+//!
+//! ```text
+//!                        examplersid      otherrsid          the first cell is empty
+//! Timestamps             Optional         Not allowed
+//! event1: Name           AuthN requested  ...
+//! eVar1: Expiration      Hit              ...
+//! ```
+//!
+//! Adobe publishes the file's shape but not its rows, so a row is understood by its label, in any of the wordings that the
+//! admin pages use; [`SettingsFile`] says which rows were understood and which were not. Nothing is taken for granted
+//! that a row does not say.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::reading::plain;
+use crate::suite::Rsid;
+
+/// The largest file that is read, in bytes: hundreds of suites with all their settings stay far below.
+pub const BYTES_MAX: u64 = 64 << 20;
+/// How many columns an error names.
+const COLUMNS_NAMED_MAX: usize = 8;
+
+/// What a settings file says of one suite, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SettingsFile {
+    /// The heading of the column that was read.
+    pub column: String,
+    /// The settings of the suite itself.
+    pub suite: SuiteRows,
+    /// The success events, by their number.
+    pub events: BTreeMap<u16, EventRows>,
+    /// The eVars, by their number.
+    pub evars: BTreeMap<u16, EvarRows>,
+    /// How many rows were understood.
+    pub understood_rows: usize,
+    /// The labels of the rows that were not.
+    pub other_rows: Vec<String>,
+}
+
+/// What the rows about the suite itself say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SuiteRows {
+    /// Its name.
+    pub name: Option<String>,
+    /// The suite that it is a view of, for a virtual one.
+    pub parent: Option<String>,
+    /// Its time zone.
+    pub time_zone: Option<String>,
+    /// What it does with timestamps.
+    pub timestamps: Option<String>,
+    /// Whether it reads UTF-8.
+    pub multi_byte: Option<String>,
+}
+
+/// What the rows about one event say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct EventRows {
+    /// Its name.
+    pub name: Option<String>,
+    /// Counter, numeric, currency, or disabled.
+    pub kind: Option<String>,
+    /// Unique event recording.
+    pub recording: Option<String>,
+    /// Whether it is enabled.
+    pub status: Option<String>,
+}
+
+/// What the rows about one eVar say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct EvarRows {
+    /// Its name.
+    pub name: Option<String>,
+    /// Text string or counter.
+    pub kind: Option<String>,
+    /// Which value gets the credit.
+    pub allocation: Option<String>,
+    /// How long a value stays.
+    pub expiration: Option<String>,
+    /// Whether it is enabled, or which subrelations it has.
+    pub status: Option<String>,
+    /// Whether merchandising is on.
+    pub merchandising: Option<String>,
+}
+
+/// Why a file says nothing about the suite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsFileError {
+    /// No table at all.
+    #[error("it has no row of report suites: the first line must be an empty cell, a tab, and report suites")]
+    NoHeader,
+    /// A table of other suites.
+    #[error("it has no column for report suite {rsid}; it has {columns}")]
+    NoColumn {
+        /// The suite.
+        rsid: Rsid,
+        /// What it has.
+        columns: String,
+    },
+    /// A table whose rows are about something else.
+    #[error("none of its {rows} rows is a setting that is known, such as \"Timestamps\" or \"event1: Name\"")]
+    NoRow {
+        /// How many there are.
+        rows: usize,
+    },
+    /// A row that contradicts another one.
+    #[error("its rows {first:?} and {second:?} say different things of one setting")]
+    Contradiction {
+        /// The label of the first.
+        first: String,
+        /// The label of the second.
+        second: String,
+    },
+}
+
+/// Reads what a file says of a suite. `names` are other headings that its column may have: the suite's name in Analytics.
+pub fn parse(bytes: &[u8], rsid: &Rsid, names: &[&str]) -> Result<SettingsFile, SettingsFileError> {
+    let text = decode(bytes);
+    let rows: Vec<Vec<String>> = text.lines().filter(|line| !line.trim().is_empty()).map(cells).collect();
+    let (header, rows) = rows.split_first().ok_or(SettingsFileError::NoHeader)?;
+    if header.len() < 2 {
+        return Err(SettingsFileError::NoHeader);
+    }
+    let column = find_column(header, rows, rsid, names)
+        .ok_or_else(|| SettingsFileError::NoColumn { rsid: rsid.clone(), columns: named(&header[1..]) })?;
+    let mut file = SettingsFile { column: header[column].clone(), ..SettingsFile::default() };
+    let mut labels = BTreeMap::new();
+    for row in rows {
+        let label = row[0].as_str();
+        let value = row.get(column).map_or("", |cell| cell.trim());
+        let Some(setting) = setting_of(label) else {
+            file.other_rows.push(label.to_owned());
+            continue;
+        };
+        file.understood_rows += 1;
+        let Some(place) = file.place(&setting).filter(|_| !value.is_empty()) else { continue };
+        match place {
+            Some(other) if plain(other) != plain(value) => {
+                let first: &String = labels.get(&setting).unwrap_or(&row[0]);
+                return Err(SettingsFileError::Contradiction {
+                    first: first.clone(),
+                    second: label.to_owned(),
+                });
+            }
+            _ => *place = Some(value.to_owned()),
+        }
+        labels.insert(setting, label.to_owned());
+    }
+    if file.understood_rows == 0 {
+        return Err(SettingsFileError::NoRow { rows: rows.len() });
+    }
+    Ok(file)
+}
+
+fn named(columns: &[String]) -> String {
+    let mut names: Vec<String> =
+        columns.iter().take(COLUMNS_NAMED_MAX).map(|name| format!("{name:?}")).collect();
+    if columns.len() > COLUMNS_NAMED_MAX {
+        names.push(format!("{} more", columns.len() - COLUMNS_NAMED_MAX));
+    }
+    names.join(", ")
+}
+
+/// The text of a file in UTF-8 or UTF-16, with or without a byte order mark; else each byte is a letter of ISO 8859-1.
+fn decode(bytes: &[u8]) -> String {
+    let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        // A tab and a line of ASCII without a mark: every other byte is zero.
+        [first, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
+        [0, first, ..] if *first != 0 => utf16(bytes, u16::from_be_bytes),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+            match std::str::from_utf8(bytes) {
+                Ok(text) => text.to_owned(),
+                Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+            }
+        }
+    }
+}
+
+/// The cells of a line; never none.
+fn cells(line: &str) -> Vec<String> {
+    let unquoted = |cell: &str| {
+        let cell = cell.trim();
+        match cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')) {
+            Some(inner) => inner.replace("\"\"", "\""),
+            None => cell.to_owned(),
+        }
+    };
+    line.split('\t').map(unquoted).collect()
+}
+
+/// The column of a suite: by its ID in the heading or in a row of its own, else by its name.
+fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&str]) -> Option<usize> {
+    let is_rsid = |cell: &str| cell.eq_ignore_ascii_case(rsid.as_str());
+    let holds_rsid = |cell: &str| {
+        let mut words = cell.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.');
+        words.any(is_rsid)
+    };
+    let columns = || (1..header.len()).map(|column| (column, header[column].as_str()));
+    let ids = rows.iter().find(|row| setting_of(&row[0]) == Some(Setting::SuiteId));
+    let by_row =
+        ids.and_then(|row| row.iter().skip(1).position(|cell| is_rsid(cell.trim())).map(|at| at + 1));
+    columns()
+        .find(|(_, cell)| is_rsid(cell))
+        .map(|(column, _)| column)
+        .or(by_row)
+        .or_else(|| columns().find(|(_, cell)| holds_rsid(cell)).map(|(column, _)| column))
+        .or_else(|| {
+            columns()
+                .find(|(_, cell)| names.iter().any(|name| plain(name) == plain(cell)))
+                .map(|(column, _)| column)
+        })
+}
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Setting {
+    SuiteId,
+    Name,
+    Parent,
+    TimeZone,
+    Timestamps,
+    MultiByte,
+    Event(u16, Field),
+    Evar(u16, Field),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Field {
+    Name,
+    Kind,
+    Recording,
+    Status,
+    Allocation,
+    Expiration,
+    Merchandising,
+}
+
+/// What a label stands for, in the wordings of the admin pages.
+fn setting_of(label: &str) -> Option<Setting> {
+    // "Custom Conversion 3 (eVar3): Name": what is in the parentheses tells more than what is before them.
+    let spread = label.replace(['(', ')', '[', ']'], " ");
+    let text = plain(&spread);
+    match text.as_str() {
+        "report suite id" | "rsid" | "report suite" => return Some(Setting::SuiteId),
+        "site title" | "report suite name" | "report suite title" | "name" | "title" => {
+            return Some(Setting::Name);
+        }
+        "parent report suite" | "parent" | "parent rsid" | "virtual report suite parent" => {
+            return Some(Setting::Parent);
+        }
+        "time zone" | "timezone" => return Some(Setting::TimeZone),
+        "timestamps"
+        | "timestamp"
+        | "timestamps optional"
+        | "timestamp configuration"
+        | "timestamp setting"
+        | "timestamp support"
+        | "timestamped" => return Some(Setting::Timestamps),
+        "multi byte"
+        | "multibyte"
+        | "multi byte character support"
+        | "multi byte support"
+        | "multibyte character support"
+        | "multi byte characters" => return Some(Setting::MultiByte),
+        _ => {}
+    }
+    numbered(&text, "evar", &["conversion variable", "custom conversion", "evar"])
+        .and_then(|(number, rest)| Some(Setting::Evar(number, field(&rest)?)))
+        .or_else(|| {
+            numbered(&text, "event", &["success event", "custom event", "event"])
+                .and_then(|(number, rest)| Some(Setting::Event(number, field(&rest)?)))
+        })
+}
+
+/// The number behind a word such as `evar`, and what the label says besides.
+fn numbered(text: &str, word: &str, prefixes: &[&str]) -> Option<(u16, String)> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let at = words.iter().position(|one| *one == word || digits_after(one, word).is_some())?;
+    let (number, used) = match digits_after(words[at], word) {
+        Some(number) => (number, 1),
+        None => (words.get(at + 1)?.parse().ok()?, 2),
+    };
+    // What stands before the word may only be another name of the same variable, with or without its number.
+    let before: Vec<&str> =
+        words[..at].iter().copied().filter(|word| word.parse::<u16>().ok() != Some(number)).collect();
+    let before = before.join(" ");
+    let is_alias = before.is_empty() || prefixes.iter().any(|prefix| prefix.starts_with(before.as_str()));
+    // "Success Event 2 (event2): Name" says its number twice.
+    let rest = words[at + used..].iter().filter(|one| digits_after(one, word) != Some(number));
+    is_alias.then(|| (number, rest.copied().collect::<Vec<_>>().join(" ")))
+}
+
+fn digits_after(text: &str, word: &str) -> Option<u16> {
+    text.strip_prefix(word).and_then(|digits| digits.parse().ok())
+}
+
+fn field(text: &str) -> Option<Field> {
+    Some(match text {
+        "" | "name" | "label" | "title" => Field::Name,
+        "type" | "data type" | "event type" | "variable type" => Field::Kind,
+        "unique event recording" | "recording" | "event serialization" | "serialization" => Field::Recording,
+        "status" | "enabled" | "state" | "active" => Field::Status,
+        "allocation" | "allocation type" => Field::Allocation,
+        "expiration" | "expire after" | "expires after" | "expiration type" | "expires" | "expire" => {
+            Field::Expiration
+        }
+        "merchandising" | "enable merchandising" | "merchandising enabled" => Field::Merchandising,
+        _ => return None,
+    })
+}
+
+impl SettingsFile {
+    /// Where a setting is kept; `None` for one that says nothing of itself.
+    fn place(&mut self, setting: &Setting) -> Option<&mut Option<String>> {
+        Some(match *setting {
+            Setting::SuiteId => return None,
+            Setting::Name => &mut self.suite.name,
+            Setting::Parent => &mut self.suite.parent,
+            Setting::TimeZone => &mut self.suite.time_zone,
+            Setting::Timestamps => &mut self.suite.timestamps,
+            Setting::MultiByte => &mut self.suite.multi_byte,
+            Setting::Event(number, field) => {
+                let event = self.events.entry(number).or_default();
+                match field {
+                    Field::Name => &mut event.name,
+                    Field::Kind => &mut event.kind,
+                    Field::Recording => &mut event.recording,
+                    Field::Status => &mut event.status,
+                    Field::Allocation | Field::Expiration | Field::Merchandising => return None,
+                }
+            }
+            Setting::Evar(number, field) => {
+                let evar = self.evars.entry(number).or_default();
+                match field {
+                    Field::Name => &mut evar.name,
+                    Field::Kind => &mut evar.kind,
+                    Field::Status => &mut evar.status,
+                    Field::Allocation => &mut evar.allocation,
+                    Field::Expiration => &mut evar.expiration,
+                    Field::Merchandising => &mut evar.merchandising,
+                    Field::Recording => return None,
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rsid() -> Rsid {
+        "examplersid".parse().expect("a report suite")
+    }
+
+    const FILE: &str = "\tother\tExample Sports (examplersid)\nTimestamps\tNot allowed\tTimestamps optional\n\
+                        Multi-byte\tNo\tYes\nevent1: Type\tCurrency\tCounter\nSuccess Event 2 (event2) Name\tx\tAuthN pending\n\
+                        eVar1: Name\tx\t\"Channel \"\"one\"\"\"\neVar 34 - Expire After\tVisit\tHit\nBase Currency\tUSD\tEUR\n";
+
+    #[test]
+    fn a_column_is_read_by_the_labels_of_its_rows() {
+        let file = parse(FILE.as_bytes(), &rsid(), &[]).expect("a settings file");
+        assert_eq!(file.suite.timestamps.as_deref(), Some("Timestamps optional"));
+        assert_eq!(file.suite.multi_byte.as_deref(), Some("Yes"));
+        assert_eq!(file.events[&1].kind.as_deref(), Some("Counter"));
+        assert_eq!(file.events[&2].name.as_deref(), Some("AuthN pending"));
+        assert_eq!(file.evars[&1].name.as_deref(), Some("Channel \"one\""));
+        assert_eq!(file.evars[&34].expiration.as_deref(), Some("Hit"));
+        assert_eq!((file.understood_rows, file.other_rows), (6, vec!["Base Currency".to_owned()]));
+    }
+
+    #[test]
+    fn every_encoding_of_the_file_is_read_alike() {
+        let expected = parse(FILE.as_bytes(), &rsid(), &[]).expect("a settings file");
+        let units: Vec<u16> = FILE.encode_utf16().collect();
+        let (little, big): (Vec<u8>, Vec<u8>) = (
+            units.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
+            units.iter().flat_map(|unit| unit.to_be_bytes()).collect(),
+        );
+        let marked = |mark: &[u8], bytes: &[u8]| [mark, bytes].concat();
+        for bytes in [
+            marked(b"\xEF\xBB\xBF", FILE.as_bytes()),
+            marked(b"\xFF\xFE", &little),
+            marked(b"\xFE\xFF", &big),
+            little.clone(),
+            big.clone(),
+            FILE.replace('\n', "\r\n").into_bytes(),
+        ] {
+            assert_eq!(parse(&bytes, &rsid(), &[]), Ok(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn a_column_is_found_by_heading_by_row_or_by_name() {
+        for file in [
+            "\tEXAMPLERSID\nTimestamps\tOptional\n",
+            "\tA\tB\nReport Suite ID\tother\texamplersid\nTimestamps\tx\tOptional\n",
+            "\tExample  sports\nTimestamps\tOptional\n",
+        ] {
+            let found = parse(file.as_bytes(), &rsid(), &["Example Sports"]).expect(file);
+            assert_eq!(found.suite.timestamps.as_deref(), Some("Optional"), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_refused_with_the_reason() {
+        for (file, why) in [
+            ("", "no row of report suites"),
+            ("Timestamps\n", "no row of report suites"),
+            ("\tother\tmore\nTimestamps\tOptional\tOptional\n", "it has \"other\", \"more\""),
+            ("\texamplersid\nBase Currency\tUSD\n", "none of its 1 rows"),
+            (
+                "\texamplersid\nTimestamps\tOptional\nTimestamps Optional\tRequired\n",
+                "\"Timestamps\" and \"Timestamps Optional\"",
+            ),
+        ] {
+            let error = parse(file.as_bytes(), &rsid(), &[]).expect_err(file);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn labels_of_other_things_are_not_taken_for_settings() {
+        for label in ["Event 1 hour budget", "event0x: Name", "eVar: Name", "prop1: Name", "Notes on event1"]
+        {
+            assert_eq!(setting_of(label), None, "{label}");
+        }
+        assert_eq!(
+            setting_of("Custom Conversion 3 (eVar3): Allocation"),
+            Some(Setting::Evar(3, Field::Allocation))
+        );
+        assert_eq!(setting_of("event7"), Some(Setting::Event(7, Field::Name)));
+    }
+}
