@@ -46,6 +46,10 @@ impl Rows {
         if let Some(number) = self.numbers.get(&texts) {
             return *number;
         }
+        if self.cells.len() > ROWS_MAX {
+            // There will be no report: no memory for what stands in none.
+            return 0;
+        }
         let number = self.texts.len() as u32;
         self.texts.push(texts.clone());
         self.numbers.insert(texts, number);

@@ -211,13 +211,9 @@ impl MetricsReader {
             (first, last),
             |row| row.get(0),
         )?;
-        let goes = users.unsigned_abs() / USERS_AT_ONCE + 1;
-        let digests = u64::MAX / goes;
         let mut found: Vec<(u64, SeenUser)> = Vec::new();
         let mut of_user: Vec<SeenUser> = Vec::new();
-        for go in 0..goes {
-            let from = go * digests + u64::from(go > 0);
-            let to = if go + 1 == goes { u64::MAX } else { (go + 1) * digests };
+        for (from, to) in digest_ranges(users.unsigned_abs() / USERS_AT_ONCE + 1) {
             found.clear();
             packs::each(&self.connection, first, last, |day, packed| {
                 let entries = packs::part(packed, from, to).chunks_exact(packs::ENTRY_BYTES).map(Entry::read);
@@ -259,6 +255,15 @@ impl MetricsReader {
     }
 }
 
+/// All digests, in so many ranges of nearly the same size: first and last of each.
+fn digest_ranges(ranges: u64) -> impl Iterator<Item = (u64, u64)> {
+    let size = u64::MAX / ranges;
+    (0..ranges).map(move |range| {
+        let first = if range == 0 { 0 } else { range * size + 1 };
+        (first, if range + 1 == ranges { u64::MAX } else { (range + 1) * size })
+    })
+}
+
 fn seen(day: i64, entry: &Entry) -> SeenUser {
     SeenUser {
         day,
@@ -283,4 +288,22 @@ pub(super) fn read_stored(row: &Row<'_>) -> Result<(EventRef, PassEvent), Buffer
     let job = JobKey(row.get(5)?);
     let requestor = RequestorKey(row.get(6)?);
     Ok((EventRef { sequence, job, requestor, kind, occurred_at, count }, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digest_is_in_one_range() {
+        for ranges in [1, 2, 3, 7, 1000] {
+            let found: Vec<(u64, u64)> = digest_ranges(ranges).collect();
+            assert_eq!(found.len() as u64, ranges);
+            assert_eq!((found[0].0, found[found.len() - 1].1), (0, u64::MAX));
+            assert!(
+                found.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0 && pair[0].0 <= pair[0].1),
+                "{found:?}"
+            );
+        }
+    }
 }
