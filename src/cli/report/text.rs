@@ -7,10 +7,10 @@ use crate::cli::table::Table;
 use crate::event::EventKind;
 use crate::report::{Column, Figures, Report, Row};
 
-/// Columns of MVPDs beside each other, the total not among them: with names of ten letters, a hundred characters.
-const MVPDS_A_BLOCK: usize = 5;
+/// Columns of MVPDs beside each other, the total not among them: with the longest headings, a hundred characters.
+const MVPDS_A_BLOCK: usize = 4;
 /// The longest name of an MVPD that heads a column.
-const HEADING_CHARS_MAX: usize = 14;
+const HEADING_CHARS_MAX: usize = 13;
 /// The most failures that are listed; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
@@ -64,7 +64,8 @@ fn ratio(rate: Option<f64>) -> String {
 impl fmt::Display for Shown {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { from, to, timezone, requestors, notes, remarks, .. } = &self.0;
-        writeln!(out, "server-side metrics from {from} until before {to} ({timezone})")?;
+        writeln!(out, "server-side metrics on the clock of {timezone}")?;
+        writeln!(out, "from {from} until before {to}")?;
         if !requestors.is_empty() {
             writeln!(out, "of {} only", requestors.join(", "))?;
         }
