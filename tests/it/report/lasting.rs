@@ -171,7 +171,15 @@ fn through_schema_4(house: &House) -> House {
         .expect("tables");
     database.pragma_update(None, "foreign_keys", "OFF").expect("off");
     for table in tables {
-        let copy = format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM later.{table};");
+        // Only the columns that the older schema has.
+        let columns: String = database
+            .query_row("SELECT group_concat(name) FROM pragma_table_info(?1, 'main')", [&table], |row| {
+                row.get(0)
+            })
+            .expect("its columns");
+        let copy = format!(
+            "DELETE FROM main.{table}; INSERT INTO main.{table} ({columns}) SELECT {columns} FROM later.{table};"
+        );
         database.execute_batch(&copy).expect(&table);
     }
     database.execute_batch("DELETE FROM secrets WHERE name = 'metrics'; DETACH later;").expect("as it was");
