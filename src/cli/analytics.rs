@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use super::Context;
 use super::failure::CliError;
 use super::settings::Settings;
 use crate::analytics::{AnalyticsClient, AnalyticsOptions};
 use crate::web::ImsOptions;
-
-/// The client of this configuration.
-#[expect(dead_code, reason = "the commands that read a suite follow")]
-pub(super) fn analytics_client(context: &Context) -> Result<AnalyticsClient, CliError> {
-    client_of(&context.settings()?)
-}
 
 /// The client of these settings.
 pub(super) fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
