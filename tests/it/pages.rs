@@ -4,9 +4,11 @@ mod browser;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use passbridge::event::{EventKind, Property};
+use passbridge::html::document;
 use passbridge::report::{Report, page};
 use serde_json::{Value, json};
 
@@ -259,4 +261,27 @@ fn the_page_of_a_sheet_has_every_event_and_evar_to_tick_off() {
     assert_eq!(browser.value(unticked), 0);
     let sheets = sheets_of_paper(&browser.printed());
     assert!((3..=8).contains(&sheets), "{sheets} sheets of paper");
+}
+
+#[test]
+fn the_checks_of_a_page_see_what_they_look_for() {
+    let program = Program::bare();
+    let body = "<script>console.error('seen')</script><img src=\"http://127.0.0.1:9/x.png\">\
+                <table><tr><td data-json=\"/x\" data-value=\"2\">2</td></tr></table>";
+    program.write("open.html", &format!("<!DOCTYPE html><title>x</title>{body}"));
+    let mut browser = Browser::start();
+    let url = browser.open(&program.path("open.html"));
+    assert_eq!(browser.requests(), [url.as_str(), "http://127.0.0.1:9/x.png"]);
+    assert!(browser.stopped_by_policy() == 0 && !browser.complaints().is_empty());
+    // The policy of a page stops both, and says so.
+    program.write("closed.html", &document("x", "", body));
+    browser.open(&program.path("closed.html"));
+    assert_eq!(browser.stopped_by_policy(), 1);
+    let seen = browser.complaints().iter().any(|complaint| complaint.to_string().contains("seen"));
+    assert!(!seen && browser.complaints().len() >= 2, "{:?}", browser.complaints());
+    assert_numbers(&mut browser, &json!({"x": 2}));
+    for wrong in [json!({"x": 3}), json!({"x": 2, "y": 1})] {
+        let held = std::panic::catch_unwind(AssertUnwindSafe(|| assert_numbers(&mut browser, &wrong)));
+        assert!(held.is_err(), "{wrong}");
+    }
 }

@@ -129,6 +129,11 @@ impl Browser {
         sent.map(|event| event["params"]["request"]["url"].as_str().expect("a URL")).collect()
     }
 
+    /// How many of the requests the policy of the page stopped.
+    pub(crate) fn stopped_by_policy(&self) -> usize {
+        self.events.iter().filter(|event| event["params"]["blockedReason"] == "csp").count()
+    }
+
     /// What the page complained about: exceptions, and every line of the console that is no mere information.
     pub(crate) fn complaints(&self) -> Vec<&Value> {
         let is_complaint = |event: &&Value| match event["method"].as_str() {
