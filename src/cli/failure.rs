@@ -266,6 +266,10 @@ fn judge_esm(error: &EsmError) -> (Exit, String) {
             Exit::Failed,
             "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor",
         ),
+        EsmError::Full { .. } => (
+            Exit::Usage,
+            "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID",
+        ),
         EsmError::Refused { .. } | EsmError::Unreadable { .. } => {
             (Exit::Failed, "see what the answer says; run it again later: what is stored stays once")
         }

@@ -15,17 +15,15 @@ use super::output;
 use super::table::Table;
 use crate::buffer::{Buffer, Feed};
 use crate::config::EsmConfig;
-use crate::esm::{EsmClient, EsmError, EsmOptions};
+use crate::esm::{EsmClient, EsmOptions};
 use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
 use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
-use crate::readers::esm::{EsmSummary, limit_reached};
+use crate::readers::esm::EsmSummary;
 use crate::suite::{CountForm, EventIds};
 
 /// Hours that are fetched where no span is named: so long Adobe is likely to correct a count.
 const HOURS_DEFAULT: i64 = 48;
-/// Hours of one report: a day.
-const HOURS_AT_ONCE: i64 = 24;
 /// How many rejected records are named. The rejects file has them all.
 const REJECTS_NAMED_MAX: usize = 20;
 
@@ -112,16 +110,9 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     }
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
     let ingest = super::ingest::options(&settings, FormatChoice::Is(Format::Esm), &context.clock);
+    let mut client = EsmClient::new(options(config, &args.requestors))?;
     let mut pull = Pull {
-        client: EsmClient::new(options(config, &args.requestors))?,
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
-        rows: u64::from(config.rows),
-        // Within it a report cannot be cut: each half would show a part of the count as all of it.
-        grain: if config.group_by.starts_with("minute/") {
-            TimeDelta::minutes(1)
-        } else {
-            TimeDelta::hours(1)
-        },
         named: 0,
         report: PullReport {
             from: from.to_string(),
@@ -130,7 +121,8 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
             ..PullReport::default()
         },
     };
-    let pulled = super::runtime()?.block_on(pull.span(from, to));
+    let pulled = super::runtime()?
+        .block_on(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
     pull.tell();
     if pull.report.reports > 0 || pulled.is_ok() {
         context.form.report(&pull.report)?;
@@ -140,7 +132,8 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     Ok(if pull.report.total.rejected + pull.report.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
 }
 
-fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
+/// How reports are fetched, by this configuration.
+pub(super) fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
     EsmOptions {
         url: config.url.clone(),
         dcr_url: config.dcr_url.clone(),
@@ -154,49 +147,18 @@ fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
 }
 
 struct Pull {
-    client: EsmClient,
     intake: Intake,
-    rows: u64,
-    /// What a record counts at the least.
-    grain: TimeDelta,
     /// Rejected records that were named.
     named: usize,
     report: PullReport,
 }
 
 impl Pull {
-    /// Fetches a span in parts, each small enough to be whole.
-    async fn span(&mut self, from: NaiveDateTime, to: NaiveDateTime) -> Result<(), CliError> {
-        let mut parts = Vec::new();
-        let mut start = from;
-        while start < to {
-            let end = to.min(start + TimeDelta::hours(HOURS_AT_ONCE));
-            parts.push((start, end));
-            start = end;
-        }
-        parts.reverse();
-        while let Some((start, end)) = parts.pop() {
-            let grains = ((end - start).num_minutes() / self.grain.num_minutes()) as i32;
-            let halves = (grains > 1).then(|| start + self.grain * (grains / 2));
-            let fetched = self.client.report(start, end).await;
-            match (fetched, halves) {
-                (Err(EsmError::TooLong { .. }), Some(middle)) => {
-                    parts.extend([(middle, end), (start, middle)])
-                }
-                (fetched, halves) => {
-                    let body = fetched?;
-                    match (limit_reached(&body, self.rows), halves) {
-                        (None, _) => {
-                            self.store(body)?;
-                            let stored = self.report.total.stored;
-                            tracing::info!(from = %start, to = %end, stored, "a report was pulled");
-                        }
-                        (Some(_), Some(middle)) => parts.extend([(middle, end), (start, middle)]),
-                        (Some(limit), None) => return Err(full(start, limit)),
-                    }
-                }
-            }
-        }
+    /// Takes in a whole report.
+    fn take(&mut self, start: NaiveDateTime, end: NaiveDateTime, body: Vec<u8>) -> Result<(), CliError> {
+        self.store(body)?;
+        let stored = self.report.total.stored;
+        tracing::info!(from = %start, to = %end, stored, "a report was pulled");
         Ok(())
     }
 
@@ -266,16 +228,4 @@ pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), CliError> {
         }
     }
     Ok(())
-}
-
-/// Why a report cannot be whole, however short its time.
-fn full(start: NaiveDateTime, limit: u64) -> CliError {
-    CliError::Refused {
-        what: format!(
-            "the report of {start} has all {limit} rows that it may have, so others are missing; it was not stored"
-        ),
-        advice:
-            "fetch fewer requestors at once with --requestor, or raise esm.rows if ESM allows more than that"
-                .to_owned(),
-    }
 }

@@ -1,6 +1,6 @@
 //! Fetches reports of Entitlement Service Monitoring (ESM v3) from Adobe.
 //!
-//! - In: a span of hours on the clock of the reports, and what to group by. Out: the report as Adobe wrote it.
+//! - In: a span of hours on the clock of the reports, and what to group by. Out: the reports as Adobe wrote them, each whole.
 //! - Guarantees: the client registers once, and keeps its credentials for its owner's eyes only; tokens stay in memory; a
 //!   token that is refused is had anew once; what is refused for the moment or breaks off is asked for again, within bounds;
 //!   no secret is in any message or log.
@@ -8,6 +8,7 @@
 //! - Rules: sections 8.1 and 8.2 of `reference/adobe-analytics.md`.
 
 mod credentials;
+mod walk;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +105,16 @@ pub enum EsmError {
         host: String,
         /// The most bytes.
         bytes_max: usize,
+    },
+    /// A report cannot be whole, however short its time.
+    #[error(
+        "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
+    )]
+    Full {
+        /// Of which hour or minute.
+        start: NaiveDateTime,
+        /// The most rows.
+        limit: u64,
     },
     /// An answer is not what is documented.
     #[error("the answer of {host} about {what} cannot be read: {why}")]

@@ -87,6 +87,22 @@ pub(super) fn open(
     Ok(Some(OpenInput { reader, position, bytes }))
 }
 
+/// Reads an input whole, unpacked, whatever its format: for a document that is compared and not stored.
+pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
+    let (source, _) = source(path)?;
+    let mut source = BufReader::with_capacity(CHUNK_BYTES, source);
+    let magic = peek(&mut source, MAGIC_BYTES, |magic| magic.len() == MAGIC_BYTES).map_err(broken)?;
+    let source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
+    let mut document = Vec::new();
+    source.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
+    if document.len() as u64 > bytes_max {
+        return Err(broken(io::Error::other(format!(
+            "it is longer than {bytes_max} bytes: fetch it in parts"
+        ))));
+    }
+    Ok(document)
+}
+
 fn source(path: &InputPath) -> Result<(Box<dyn Read>, Option<u64>), InputError> {
     let Some(path) = path.file() else { return Ok((Box::new(io::stdin().lock()), None)) };
     let file = File::open(path).map_err(InputError::Open)?;

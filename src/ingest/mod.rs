@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
-pub use input::InputPath;
+pub use input::{InputPath, read_whole};
 pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX};
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 

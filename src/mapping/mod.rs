@@ -84,6 +84,11 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     Ok(Mapped { hits, visitor: key, notes })
 }
 
+/// A text as Analytics shows it in the eVar of a property; `None` where nothing of it is sent.
+pub fn shown(property: Property, text: &str) -> Option<Cow<'_, str>> {
+    sanitize::clean(text, property, EVAR_BYTES_MAX, &mut Vec::new())
+}
+
 /// The value that Analytics shows for a property of an event: sanitised, or the documented default; `None` where no tag is
 /// sent.
 pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, str>> {

@@ -10,6 +10,7 @@
 
 mod record;
 mod report;
+mod stated;
 mod summary;
 
 use std::cell::RefCell;
@@ -28,9 +29,10 @@ pub use record::is_dimension_name;
 use record::{Count, Grouping, Pass};
 use report::Record;
 pub use report::limit_reached;
+pub use stated::{StatedCount, StatedReport, StatedTime, stated};
 
 /// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
-const REPORT_BYTES_MAX: u64 = 64 << 20;
+pub const REPORT_BYTES_MAX: u64 = 64 << 20;
 /// Changes after which the reader asks for them to be stored.
 const CHANGES_MAX: usize = 20_000;
 /// What the digests of counts are made with. They are no secret, and must outlive every secret.

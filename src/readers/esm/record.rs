@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{LocalResult, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 
 use super::report::Record;
 use super::summary::EsmSummary;
@@ -26,7 +26,7 @@ const METRICS: [(&str, EventKind); 10] = [
     ("clientless-failures", EventKind::ClientlessTokenFailed),
 ];
 /// Refused by Adobe as an attack: counted as a failed authorization where the configuration says so.
-const REJECTED: &str = "authz-rejected";
+pub(super) const REJECTED: &str = "authz-rejected";
 /// The other metrics that are documented.
 const OTHER_METRICS: [&str; 4] = ["authz-latency", "unique-accounts", "unique-sessions", "count"];
 /// What stands for no number.
@@ -175,6 +175,11 @@ impl Grouping {
             && text.parse::<f64>().is_err()
     }
 
+    /// Whether records tell this dimension.
+    pub(super) fn has(&self, dimension: &str) -> bool {
+        self.dimensions.contains(dimension)
+    }
+
     /// The granularity and the dimensions, as messages name it.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -188,13 +193,31 @@ impl Grouping {
         pass: Pass,
         summary: &mut EsmSummary,
     ) -> Result<Vec<Count>, RejectReason> {
+        let requestor_id = requestor_of(record)?;
+        self.counts_at(record, config, (requestor_id, instant(record, config, pass)?), summary)
+    }
+
+    /// The counts of a record of a whole day, which no event could carry. They occur at midnight UTC of that date.
+    pub(super) fn counts_of_day(
+        &self,
+        record: &Record,
+        config: &EsmConfig,
+        date: NaiveDate,
+        summary: &mut EsmSummary,
+    ) -> Result<Vec<Count>, RejectReason> {
+        let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
+        self.counts_at(record, config, (requestor_of(record)?, midnight), summary)
+    }
+
+    fn counts_at(
+        &self,
+        record: &Record,
+        config: &EsmConfig,
+        (requestor_id, occurred_at): (RequestorId, Instant),
+        summary: &mut EsmSummary,
+    ) -> Result<Vec<Count>, RejectReason> {
         let refuse = |what: String| RejectReason::Esm(what);
-        let field = |name: &str| record.fields.get(name).map(String::as_str).filter(|text| !text.is_empty());
-        let requestor = field("requestor-id").ok_or_else(|| {
-            refuse("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
-        })?;
-        let requestor_id = RequestorId::new(requestor).map_err(RejectReason::Event)?;
-        let occurred_at = instant(record, config, pass)?;
+        let field = |name: &str| field(record, name);
         let dimensions: BTreeMap<String, String> = self
             .dimensions
             .iter()
@@ -307,8 +330,29 @@ fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
     })
 }
 
+/// The day of a record that names no hour; `None` where it names one.
+pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReason> {
+    if field(record, "hour").is_some() {
+        return Ok(None);
+    }
+    let mut hourly = record.clone();
+    hourly.fields.insert("hour".to_owned(), "0".to_owned());
+    local_time(&hourly).map(|local| Some(local.date()))
+}
+
+fn field<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    record.fields.get(name).map(String::as_str).filter(|text| !text.is_empty())
+}
+
+fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
+    let requestor = field(record, "requestor-id").ok_or_else(|| {
+        RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
+    })?;
+    RequestorId::new(requestor).map_err(RejectReason::Event)
+}
+
 /// The instant at which a record's hour or minute begins.
-fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
     let local = local_time(record)?;
     match config.timezone.0.from_local_datetime(&local) {
         LocalResult::Single(at) => Ok(Instant::from(at.to_utc())),
