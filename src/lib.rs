@@ -21,7 +21,7 @@
 //! ```text
 //! 4  cli                                                      arguments in; text or JSON and an exit code out
 //! 3  ingest  drain  backfill  schedule  explain  serve          composes the rest
-//!    report  onboarding
+//!    report  onboarding  reconcile
 //! 2  buffer (all SQL)   collection (every hit)                 touches the world
 //!    analytics  esm  web
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
@@ -56,6 +56,7 @@ pub mod drain;
 pub mod explain;
 pub mod ingest;
 pub mod onboarding;
+pub mod reconcile;
 pub mod report;
 pub mod schedule;
 pub mod serve;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 4  cli
-//! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding
+//! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding  reconcile
 //! 2  buffer  collection  analytics  esm  web
 //! 1  readers  mapping  encode  html
 //! 0  event  hit  suite  confirmation  delivery  job  config  clock
@@ -39,7 +39,7 @@ const FLOORS: [(&str, u8); 27] = [
     ("onboarding", 3),
     ("serve", 3),
     ("report", 3),
-    ("onboarding", 3),
+    ("reconcile", 3),
     ("cli", 4),
 ];
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to

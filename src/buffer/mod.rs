@@ -26,6 +26,7 @@ mod metrics;
 mod onboarding;
 mod outcomes;
 mod planning;
+mod reconciling;
 mod retention;
 mod runs;
 mod status;
@@ -60,6 +61,7 @@ pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, Us
 pub use onboarding::{NewProbe, ProbeRecord};
 pub use outcomes::{Change, Delivered};
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
+pub use reconciling::{RoutedRequestor, Standing, StandingFacts, StandingQuestion, StandingUnits};
 pub use retention::{RetentionPolicy, RetentionReport};
 pub use runs::{RunId, RunRecord, RunStart};
 pub use status::{DoubtedEvent, OverCount, ReasonCount, RequestorStatus, Status};

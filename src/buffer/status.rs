@@ -109,7 +109,7 @@ pub struct DoubtedEvent {
 
 /// Doubts and unresolved claims, with the state of their event. While no drain runs, a claim is an attempt of a run that
 /// was killed.
-const DOUBTED: &str = "
+pub(super) const DOUBTED: &str = "
     WITH open AS (
         SELECT seq, form, sum(attempts) AS attempts, max(cause) AS cause FROM (
             SELECT seq, form, attempts, cause FROM doubts
@@ -130,7 +130,7 @@ const DOUBTED: &str = "
 
 /// The facts that sum up the over-count of events that have expired.
 const OVER_COUNT_EVENTS: &str = "over_count_events";
-const OVER_COUNT_UNITS: &str = "over_count_units";
+pub(super) const OVER_COUNT_UNITS: &str = "over_count_units";
 
 impl Buffer {
     /// The state of the buffer, from its counters: cheap whatever its size.

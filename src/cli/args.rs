@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::failure::CliError;
 use super::{
-    backfill, backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, report, retention,
-    run, sandbox, status, suite,
+    backfill, backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, reconcile, report,
+    retention, run, sandbox, status, suite,
 };
 use crate::buffer::{BufferError, Selection};
 use crate::delivery::Sequence;
@@ -71,6 +71,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Backfill(backfill::Command),
     Report(report::Args),
+    Reconcile(reconcile::Args),
     Explain(explain::Args),
     Status(status::Args),
     #[command(subcommand)]

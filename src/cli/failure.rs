@@ -17,6 +17,7 @@ use crate::esm::EsmError;
 use crate::ingest::IngestError;
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
+use crate::reconcile::ReconcileError;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::SuiteError;
@@ -60,6 +61,9 @@ pub(super) enum CliError {
     /// A report could not be had.
     #[error(transparent)]
     Esm(#[from] EsmError),
+    /// Nothing could be compared.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// Analytics could not be read.
     #[error(transparent)]
     Analytics(#[from] AnalyticsError),
@@ -168,6 +172,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Sandbox(error) => judge_sandbox(error),
         CliError::Serve(error) => judge_serve(error),
         CliError::Esm(error) => judge_esm(error),
+        CliError::Reconcile(error) => judge_reconcile(error),
         CliError::Analytics(error) => judge_analytics(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
         CliError::Probe(error) => judge_probe(error),
@@ -310,6 +315,33 @@ fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
         AnalyticsError::SeveralCompanies(_) => {
             (Exit::Usage, "set analytics.company to the one that has the report suite")
         }
+    };
+    (exit, advice.to_owned())
+}
+
+fn judge_reconcile(error: &ReconcileError) -> (Exit, String) {
+    let (exit, advice) = match error {
+        ReconcileError::Buffer(error) => return judge_buffer(error),
+        ReconcileError::Analytics(error) => return judge_analytics(error),
+        ReconcileError::Esm(error) => return judge_esm(error),
+        ReconcileError::Report { .. } => (
+            Exit::Usage,
+            "fetch it again, by hour or in the days of --timezone, grouped by mvpd and requestor-id, such as \
+             /esm/v3/year/month/day/hour/media-company/proxy/mvpd/requestor-id",
+        ),
+        ReconcileError::NoSuite(_) => (
+            Exit::Usage,
+            "check the suite ID, analytics.company and the product profile of the credential; --no-analytics compares without it",
+        ),
+        ReconcileError::VirtualSuite { .. } => (Exit::Usage, "compare the suite that collects"),
+        ReconcileError::Zone { .. } => (
+            Exit::Failed,
+            "correct the time zone of the suite (Admin > Report Suites), or compare without Analytics: --no-analytics",
+        ),
+        ReconcileError::NoMvpd(_) => (
+            Exit::Usage,
+            "leave esm.group_by out, or set it to a path with mvpd and requestor-id, such as media-company/proxy/mvpd/requestor-id",
+        ),
     };
     (exit, advice.to_owned())
 }

@@ -26,6 +26,7 @@ mod output;
 mod pass;
 mod progress;
 mod pull;
+mod reconcile;
 mod report;
 mod retention;
 mod run;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Backfill(command) => backfill::run(command, &context),
         Command::Pull(command) => pull::run(command, &context),
         Command::Report(args) => report::run(args, &context),
+        Command::Reconcile(args) => reconcile::run(args, &context),
         Command::Explain(args) => explain::run(args, &context),
         Command::Status(args) => status::run(args, &context),
         Command::DeadLetter(command) => dead_letter::run(command, &context),

@@ -13,6 +13,7 @@ use super::output::{self, Form};
 use crate::backfill;
 use crate::buffer::{Buffer, JobCounts, JobKey, Status};
 use crate::ingest;
+use crate::reconcile;
 
 /// How often the log tells.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
 const BYTES_OF_UNKNOWN: &str = "{spinner} {bytes} {msg}";
+const DAYS: &str = "{bar:30} {pos}/{len} days of Analytics ({eta})";
 const READ: &str = "{spinner} {pos} events read, {msg} ({rate})";
 const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({rate}, {eta})";
 
@@ -124,6 +126,42 @@ impl backfill::PlanObserver for PlanProgress {
                 tracing::info!(events_read, events_new, "planning");
             }
             None => {}
+        }
+    }
+}
+
+/// Shows Analytics being read.
+pub(super) struct ReconcileProgress {
+    bar: Option<ProgressBar>,
+    told_at: Instant,
+}
+
+impl ReconcileProgress {
+    pub(super) fn new() -> ReconcileProgress {
+        let bar = io::stderr().is_terminal().then(|| bar(Some(0), DAYS));
+        ReconcileProgress { bar, told_at: Instant::now() }
+    }
+
+    /// Shows how far it is.
+    pub(super) fn show(&mut self, progress: reconcile::Progress) {
+        let reconcile::Progress { days_read, days } = progress;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(days as u64);
+                bar.set_position(days_read as u64);
+            }
+            None if self.told_at.elapsed() >= LOG_EVERY => {
+                self.told_at = Instant::now();
+                tracing::info!(days_read, days, "reading Analytics");
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the bar away, so that the report stands alone.
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
         }
     }
 }

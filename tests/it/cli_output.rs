@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 47] = [
+const COMMANDS: [&[&str]; 48] = [
     &[],
     &["demo"],
     &["init"],
@@ -40,6 +40,7 @@ const COMMANDS: [&[&str]; 47] = [
     &["backfill", "cancel"],
     &["backfill", "export"],
     &["report"],
+    &["reconcile"],
     &["explain"],
     &["status"],
     &["dead-letter"],

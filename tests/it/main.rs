@@ -26,6 +26,7 @@ mod pages;
 mod privacy;
 mod program;
 mod readme;
+mod reconcile;
 mod replies;
 mod report;
 mod rest_v2;

@@ -78,6 +78,48 @@ fn the_page_of_reports_shows_commands_that_answer() {
 }
 
 #[test]
+fn the_page_of_reconciling_finds_that_all_agree() {
+    let page = "docs/reconcile.md";
+    let sandbox = sandbox("");
+    let url = sandbox.url();
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    std::os::unix::fs::symlink(fixtures, folder.path().join("fixtures")).expect("a link to the fixtures");
+    let config = format!(
+        "[analytics]\nurl = \"{url}\"\nims_url = \"{url}/ims/token/v3\"\nclient_id = \"reader\"\n\
+         client_secret_file = \"secret\"\n\
+         [esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{url}\"\nsoftware_statement_file = \"secret\"\n"
+    );
+    fs::write(folder.path().join("passbridge.toml"), config).expect("a configuration");
+    fs::write(folder.path().join("secret"), "secret-of-reader\n").expect("a secret");
+    let run = |line: &str| {
+        let mut command = bare_command(folder.path());
+        command.args(line.split_whitespace().skip(1));
+        let done = done(command);
+        assert_eq!(done.code, 0, "{line}: {done:?}");
+        done.out
+    };
+    for line in [
+        "passbridge init",
+        "passbridge suite add --requestor REF30 --rsid examplersid --count-with-id --collection-url URL",
+        "passbridge ingest fixtures/esm/hour.json",
+        "passbridge pull esm --from 2026-11-12 --to 2026-11-13 --requestor REF30",
+        "passbridge drain",
+    ] {
+        run(&line.replace("URL", &url));
+    }
+    for heading in ["\n## Every morning", "\n## With ESM"] {
+        for line in commands_of(page, heading) {
+            let told = run(&line);
+            assert!(
+                told.contains("they agree\n") || told.contains("\"verdict\":\"agrees\""),
+                "{line}: {told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_page_of_onboarding_leads_to_a_confirmed_suite_by_copy_and_paste() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/onboarding.md"));
     let page = page.expect("the page");

@@ -2,7 +2,7 @@
 //! events that they count.
 
 mod independent;
-mod lasting;
+pub(crate) mod lasting;
 mod printed;
 
 use passbridge::event::PassEvent;

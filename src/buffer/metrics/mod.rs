@@ -262,7 +262,7 @@ pub(super) fn build(transaction: &Transaction<'_>) -> Result<(), BufferError> {
 }
 
 /// From when on every event that was ever stored is counted; `None`: all are.
-fn whole_from(connection: &Connection) -> Result<Option<Instant>, BufferError> {
+pub(super) fn whole_from(connection: &Connection) -> Result<Option<Instant>, BufferError> {
     let hour = runs::fact(connection, WHOLE_FROM_HOUR)?;
     Ok(hour.map(|hour| Instant::from_nanos(hour.saturating_mul(4 * QUARTER_NANOS))))
 }

@@ -158,7 +158,7 @@ fn what_is_discarded_and_expires_is_withdrawn() {
 }
 
 /// A buffer of schema 4 with what this one has, at the end of a migration.
-fn through_schema_4(house: &House) -> House {
+pub(crate) fn through_schema_4(house: &House) -> House {
     let old = House::new();
     let path = old.dir.path().join("old.db");
     std::fs::copy(crate::fixture::path("buffers/schema-4.sqlite"), &path).expect("a buffer of schema 4");

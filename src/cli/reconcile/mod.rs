@@ -1,0 +1,154 @@
+//! `reconcile`: whether ESM, the buffer and Analytics agree, and why not.
+
+mod report;
+
+use chrono::{Days, NaiveDate, TimeDelta};
+
+use super::Context;
+use super::analytics;
+use super::exit::Exit;
+use super::failure::CliError;
+use super::progress::ReconcileProgress;
+use super::pull;
+use super::settings::Settings;
+use crate::buffer::Buffer;
+use crate::config::Zone;
+use crate::esm::EsmClient;
+use crate::ingest::{InputPath, read_whole};
+use crate::readers::esm::REPORT_BYTES_MAX;
+use crate::reconcile::{DAYS_MAX, EsmSource, ReconcileOptions, Tolerance, Verdict, reconcile};
+use crate::suite::Rsid;
+use report::ReconcileReport;
+
+/// What stands for Adobe in place of files.
+const LIVE: &str = "live";
+
+/// Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ.
+///
+/// Each requestor, MVPD, day and event of a suite is a cell. What is pending, parked, dead, held, too fresh or ambiguous explains a
+/// difference; what is left is one. Analytics shows a live day whole some 3 hours after its last drain, and a backfilled one a day
+/// after. Reading it costs one call to Adobe for each day and one for each requestor that had traffic on it, two a second.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0  all agree within the tolerance, or the account explains where they do not
+  1  ESM or Analytics could not be read
+  2  wrong arguments or credentials
+  3  cells differ and nothing explains it, or a number that is needed is not known
+
+Examples:
+  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07
+  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 --esm live
+  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 \\
+                       --esm esm-*.json --no-analytics --tolerance 0.5%
+  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 --json |
+    jq '.cells[] | select(.verdict == \"differs\")'")]
+pub(super) struct Args {
+    /// The report suite.
+    #[arg(long, value_name = "RSID")]
+    suite: Rsid,
+    /// The first day.
+    #[arg(long, value_name = "DATE")]
+    from: NaiveDate,
+    /// The last day.
+    #[arg(long, value_name = "DATE")]
+    to: NaiveDate,
+    /// Reports of ESM by minute, hour or day that group by requestor-id and mvpd, as JSON, XML or CSV; `live` fetches them by
+    /// hour, as `pull esm` does.
+    #[arg(long, value_name = "FILE|live", num_args = 1..)]
+    esm: Vec<String>,
+    /// Leave Analytics out: compare ESM and the buffer.
+    #[arg(long)]
+    no_analytics: bool,
+    /// How far two numbers of a cell may lie apart: units such as 5, or a share of the larger such as 0.5%.
+    #[arg(long, value_name = "N|N%", default_value_t)]
+    tolerance: Tolerance,
+    /// The time zone of the days, by its IANA name. By default that of ESM's reports, esm.timezone.
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    timezone: Option<Zone>,
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::try_from(name.to_owned())
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    check(args)?;
+    let settings = context.settings()?;
+    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let analytics = if args.no_analytics { None } else { Some(analytics::client_of(&settings)?) };
+    let requestors = buffer.suite(&args.suite)?.requestors;
+    let esm = esm_source(args, &settings, &requestors)?;
+    let options = ReconcileOptions {
+        rsid: args.suite.clone(),
+        dates: args.from..args.to + Days::new(1),
+        zone: args.timezone.unwrap_or(settings.config.esm.timezone),
+        tolerance: args.tolerance,
+        esm: settings.config.esm.clone(),
+    };
+    let mut shown = ReconcileProgress::new();
+    let compared =
+        super::runtime()?.block_on(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
+            shown.show(progress)
+        }));
+    shown.finish();
+    let compared = compared?;
+    let verdict = compared.verdict;
+    context.form.report(&ReconcileReport(compared))?;
+    Ok(match verdict {
+        Verdict::Agrees | Verdict::Explained => Exit::Done,
+        Verdict::Unknown | Verdict::Differs => Exit::Unclean,
+    })
+}
+
+/// Refuses what cannot be compared.
+fn check(args: &Args) -> Result<(), CliError> {
+    let refuse = |what: String, advice: &str| Err(CliError::Refused { what, advice: advice.to_owned() });
+    if args.from > args.to {
+        return refuse(
+            format!("from {} to {} is no span of days", args.from, args.to),
+            "give the first day as --from and the last one as --to",
+        );
+    }
+    if args.to - args.from >= TimeDelta::days(DAYS_MAX) {
+        return refuse(
+            format!("from {} to {} are more than {DAYS_MAX} days", args.from, args.to),
+            "compare it in parts, such as month by month",
+        );
+    }
+    if args.no_analytics && args.esm.is_empty() {
+        return refuse(
+            "with --no-analytics and without --esm there is nothing to compare the buffer with".to_owned(),
+            "name reports of ESM with --esm, or leave --no-analytics out",
+        );
+    }
+    if args.esm.len() > 1 && args.esm.iter().any(|source| source == LIVE) {
+        return refuse(
+            "--esm live and files cannot be taken together: both count the same".to_owned(),
+            "name one of them",
+        );
+    }
+    Ok(())
+}
+
+fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result<EsmSource, CliError> {
+    match &args.esm[..] {
+        [] => Ok(EsmSource::None),
+        [source] if source == LIVE => {
+            let client = EsmClient::new(pull::options(&settings.config.esm, requestors))?;
+            Ok(EsmSource::Live(Box::new(client)))
+        }
+        files => {
+            let read = |path: &String| {
+                let document = read_whole(&InputPath::new(path), REPORT_BYTES_MAX).map_err(|source| {
+                    CliError::Refused {
+                        what: format!("the ESM report {path:?} {source}"),
+                        advice: "check that the path exists and this user may read it".to_owned(),
+                    }
+                })?;
+                Ok((path.clone(), document))
+            };
+            Ok(EsmSource::Reports(files.iter().map(read).collect::<Result<_, CliError>>()?))
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! Compares what three parties say, cell by cell. Pure: numbers in, verdicts out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::cell::{Cell, CellKey, Counts, Name, Stated, Stored, Tolerance, Verdict};
+use super::hint::{self, Hint, Likeness, Rest, Side};
+use crate::event::EventKind;
+
+/// A day that is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Day {
+    /// How it is shown.
+    pub label: String,
+    /// Whether it may still grow in ESM and in the buffer.
+    pub is_open: bool,
+}
+
+/// How values are shown: as the first party spells them that has them.
+#[derive(Debug, Clone, Default)]
+pub struct Spellings {
+    requestors: HashMap<Name, String>,
+    mvpds: HashMap<Name, String>,
+}
+
+impl Spellings {
+    /// Folds a requestor, and remembers how it is spelled if it is the first time.
+    pub fn requestor(&mut self, text: &str) -> Name {
+        fold(&mut self.requestors, text)
+    }
+
+    /// Folds an MVPD, and remembers how it is spelled if it is the first time.
+    pub fn mvpd(&mut self, text: &str) -> Name {
+        fold(&mut self.mvpds, text)
+    }
+
+    /// Folds an MVPD as the buffer spells it, which is how it is shown from then on.
+    pub(super) fn mvpd_of_buffer(&mut self, text: &str) -> Name {
+        let name = Name::of(text);
+        self.mvpds.insert(name.clone(), text.trim().to_owned());
+        name
+    }
+
+    /// How a requestor is spelled.
+    pub fn of_requestor<'n>(&'n self, name: &'n Name) -> &'n str {
+        self.requestors.get(name).map_or(name.as_str(), String::as_str)
+    }
+
+    /// How an MVPD is spelled.
+    pub fn of_mvpd<'n>(&'n self, name: &'n Name) -> &'n str {
+        self.mvpds.get(name).map_or(name.as_str(), String::as_str)
+    }
+}
+
+fn fold(known: &mut HashMap<Name, String>, text: &str) -> Name {
+    let name = Name::of(text);
+    if !known.contains_key(&name) {
+        known.insert(name.clone(), text.trim().to_owned());
+    }
+    name
+}
+
+/// What ESM says.
+#[derive(Debug, Clone, Default)]
+pub struct EsmSide {
+    /// The counts.
+    pub units: BTreeMap<CellKey, Stated>,
+    /// The days of each requestor that the reports cover: a cell of one without a count is zero.
+    pub covered: BTreeSet<(Name, usize)>,
+}
+
+/// What Analytics says.
+#[derive(Debug, Clone, Default)]
+pub struct AnalyticsSide {
+    /// The counts.
+    pub units: BTreeMap<CellKey, u64>,
+    /// The events of a day of a requestor that it refused to report.
+    pub refused: BTreeSet<(Name, usize, EventKind)>,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Default)]
+pub struct Sides {
+    /// The days, in their order.
+    pub days: Vec<Day>,
+    /// How values are shown.
+    pub spellings: Spellings,
+    /// What ESM says, where it was asked.
+    pub esm: Option<EsmSide>,
+    /// What the buffer holds.
+    pub stored: BTreeMap<CellKey, Stored>,
+    /// The days of a requestor of which the buffer does not know everything: it deleted some before it kept metrics.
+    pub incomplete: BTreeSet<(Name, usize)>,
+    /// What Analytics says, where it was asked.
+    pub analytics: Option<AnalyticsSide>,
+}
+
+/// Whether ESM has a metric for this event (section 8.4 of the reference).
+pub fn has_esm_metric(kind: EventKind) -> bool {
+    kind.slot() <= EventKind::ClientlessTokenFailed.slot()
+}
+
+impl Sides {
+    /// Judges every cell in which anybody has something, in their order.
+    pub fn compare(&self, tolerance: Tolerance) -> Vec<Cell> {
+        let mut keys: BTreeSet<&CellKey> = self.stored.keys().collect();
+        keys.extend(self.esm.iter().flat_map(|esm| esm.units.keys()));
+        keys.extend(self.analytics.iter().flat_map(|analytics| analytics.units.keys()));
+        let mut cells = Vec::with_capacity(keys.len());
+        let (mut in_analytics, mut in_esm) = (Rests::of(Side::Analytics), Rests::of(Side::Esm));
+        for key in keys {
+            let counts = self.counts(key);
+            if counts == Counts::default() || is_empty(&counts) {
+                continue;
+            }
+            let cell = self.judge(key, &counts, tolerance);
+            let at = cells.len();
+            let stored = &counts.stored;
+            in_analytics.note(
+                at,
+                key,
+                cell.analytics_unexplained,
+                [stored.delivered(), cell.analytics.unwrap_or(0)],
+                stored.repeated,
+            );
+            in_esm.note(at, key, cell.esm_unexplained, [cell.esm.unwrap_or(0), stored.counted], 0);
+            cells.push(cell);
+        }
+        for rests in [in_analytics, in_esm] {
+            rests.hint(self, &mut cells);
+        }
+        cells
+    }
+
+    /// What is known of a cell.
+    fn counts(&self, key: &CellKey) -> Counts {
+        let place = (key.requestor.clone(), key.day);
+        let esm = self.esm.as_ref().filter(|_| has_esm_metric(key.kind));
+        Counts {
+            esm: esm.and_then(|esm| {
+                let stated = esm.units.get(key).copied();
+                stated.or_else(|| esm.covered.contains(&place).then(Stated::default))
+            }),
+            stored: self.stored.get(key).copied().unwrap_or_default(),
+            analytics: self.analytics.as_ref().and_then(|analytics| {
+                let is_refused = analytics.refused.contains(&(place.0, key.day, key.kind));
+                (!is_refused).then(|| analytics.units.get(key).copied().unwrap_or(0))
+            }),
+        }
+    }
+
+    fn judge(&self, key: &CellKey, counts: &Counts, tolerance: Tolerance) -> Cell {
+        let day = &self.days[key.day];
+        let is_whole = !self.incomplete.contains(&(key.requestor.clone(), key.day));
+        let analytics = counts.against_analytics().filter(|_| is_whole);
+        let esm = counts.against_esm(key.kind, day.is_open).filter(|_| is_whole);
+        // What was never sent is not missed.
+        let is_missing = self.analytics.is_some() && analytics.is_none() && counts.stored.delivered() > 0;
+        let mut verdict = if is_missing || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
+        for (account, difference, larger) in [
+            (
+                &analytics,
+                counts.analytics.map_or(0, |units| units.abs_diff(counts.stored.counted)),
+                counts.larger_of_analytics(),
+            ),
+            (
+                &esm,
+                counts.esm.map_or(0, |stated| stated.units.abs_diff(counts.stored.counted)),
+                counts.larger_of_esm(),
+            ),
+        ] {
+            let Some(account) = account else { continue };
+            verdict = verdict.max(if account.rest != 0 && !tolerance.allows(account.rest, larger) {
+                Verdict::Differs
+            } else if difference != 0 && !account.parts.is_empty() {
+                Verdict::Explained
+            } else {
+                Verdict::Agrees
+            });
+        }
+        let (analytics, esm) = (analytics.unwrap_or_default(), esm.unwrap_or_default());
+        Cell {
+            requestor_id: self.spellings.of_requestor(&key.requestor).to_owned(),
+            mvpd: self.spellings.of_mvpd(&key.mvpd).to_owned(),
+            day: day.label.clone(),
+            event: key.kind.name(),
+            slot: key.kind.slot(),
+            esm: counts.esm.map(|stated| stated.units),
+            counted: counts.stored.counted,
+            delivered: counts.stored.delivered(),
+            analytics: counts.analytics,
+            buffer: counts.stored,
+            analytics_parts: analytics.parts,
+            analytics_unexplained: analytics.rest,
+            esm_parts: esm.parts,
+            esm_unexplained: esm.rest,
+            verdict,
+            hints: Vec::new(),
+        }
+    }
+
+    fn spell(&self, side: Side, likeness: Likeness, with: Option<&CellKey>) -> Hint {
+        let with = match (likeness, with) {
+            (Likeness::AnotherDay, Some(key)) => self.days[key.day].label.clone(),
+            (Likeness::AnotherMvpd, Some(key)) => self.spellings.of_mvpd(&key.mvpd).to_owned(),
+            (_, Some(key)) => key.kind.name().to_owned(),
+            (_, None) => String::new(),
+        };
+        Hint { side, looks_like: likeness, with }
+    }
+}
+
+/// Whether nobody has anything, which a report with a zero says.
+fn is_empty(counts: &Counts) -> bool {
+    counts.stored == Stored::default()
+        && counts.analytics.unwrap_or(0) == 0
+        && counts.esm.unwrap_or_default() == Stated::default()
+}
+
+/// The rests of one comparison, with the places of their cells.
+struct Rests {
+    side: Side,
+    places: Vec<usize>,
+    rests: Vec<Rest>,
+}
+
+impl Rests {
+    fn of(side: Side) -> Rests {
+        Rests { side, places: Vec::new(), rests: Vec::new() }
+    }
+
+    fn note(&mut self, place: usize, key: &CellKey, units: i64, [expected, found]: [u64; 2], repeated: u64) {
+        if units != 0 {
+            self.places.push(place);
+            self.rests.push(Rest { key: key.clone(), units, expected, found, repeated });
+        }
+    }
+
+    fn hint(&self, sides: &Sides, cells: &mut [Cell]) {
+        for (place, guesses) in self.places.iter().zip(hint::guess(&self.rests)) {
+            let cell = &mut cells[*place];
+            if cell.verdict == Verdict::Differs {
+                let hints =
+                    guesses.iter().map(|(likeness, with)| sides.spell(self.side, *likeness, with.as_ref()));
+                cell.hints.extend(hints);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastrand::Rng;
+
+    use super::super::cell::Cause;
+    use super::*;
+
+    const DAYS: usize = 6;
+    const PLANTED: usize = 1_000;
+
+    fn key(requestor: usize, mvpd: usize, day: usize, kind: EventKind) -> CellKey {
+        let mvpd = if mvpd == 0 { String::new() } else { format!("mvpd {mvpd}") };
+        CellKey { requestor: Name::of(&format!("ref{requestor}")), day, mvpd: Name::of(&mvpd), kind }
+    }
+
+    /// Every cell of some requestors and MVPDs.
+    fn keys() -> Vec<CellKey> {
+        let mut keys = Vec::new();
+        for requestor in 0..5 {
+            for mvpd in 0..9 {
+                for day in 0..DAYS {
+                    keys.extend(EventKind::ALL.map(|kind| key(requestor, mvpd, day, kind)));
+                }
+            }
+        }
+        keys
+    }
+
+    fn days() -> Vec<Day> {
+        (1..=DAYS).map(|day| Day { label: format!("2026-11-{day:02}"), is_open: false }).collect()
+    }
+
+    /// Units of a cell in every state, and what Analytics may show of them at the least and the most.
+    fn some(rng: &mut Rng) -> (Stored, [u64; 2]) {
+        let mut stored = Stored { counted: 20 + rng.u64(0..20), ..Stored::default() };
+        if rng.u8(0..4) > 0 {
+            return (stored, [stored.counted; 2]);
+        }
+        for term in [
+            &mut stored.pending,
+            &mut stored.parked,
+            &mut stored.dead,
+            &mut stored.held,
+            &mut stored.discarded,
+            &mut stored.withdrawn,
+            &mut stored.too_fresh,
+            &mut stored.late,
+            &mut stored.vouched,
+            &mut stored.ambiguous,
+            &mut stored.repeated,
+        ] {
+            *term = rng.u64(0..2);
+        }
+        let delivered = stored.delivered();
+        let hidden = stored.too_fresh + stored.late + stored.vouched;
+        (stored, [delivered - hidden, delivered + stored.ambiguous])
+    }
+
+    /// A period in which everything is right or explained, the bounds of each cell, and the cells that should say explained.
+    fn peace(rng: &mut Rng) -> (Sides, BTreeMap<CellKey, [u64; 2]>, BTreeSet<CellKey>) {
+        let mut sides = Sides { days: days(), ..Sides::default() };
+        let (mut esm, mut analytics) = (EsmSide::default(), AnalyticsSide::default());
+        let (mut bounds, mut explained) = (BTreeMap::new(), BTreeSet::new());
+        for key in keys() {
+            let (stored, [least, most]) = some(rng);
+            let shown = rng.u64(least..=most);
+            if shown != stored.counted {
+                explained.insert(key.clone());
+            }
+            if has_esm_metric(key.kind) {
+                esm.units.insert(key.clone(), Stated { units: stored.counted, rejected: 0 });
+                esm.covered.insert((key.requestor.clone(), key.day));
+            }
+            analytics.units.insert(key.clone(), shown);
+            bounds.insert(key.clone(), [least, most]);
+            sides.stored.insert(key, stored);
+        }
+        (sides.esm, sides.analytics) = (Some(esm), Some(analytics));
+        (sides, bounds, explained)
+    }
+
+    fn with(sides: &Sides, verdict: Verdict) -> BTreeSet<(String, String, String, &'static str)> {
+        let cells = sides.compare(Tolerance::default()).into_iter();
+        let cells = cells.filter(|cell| cell.verdict == verdict);
+        cells.map(|cell| (cell.requestor_id, cell.day, cell.mvpd, cell.event)).collect()
+    }
+
+    fn names<'k>(
+        keys: impl IntoIterator<Item = &'k CellKey>,
+    ) -> BTreeSet<(String, String, String, &'static str)> {
+        let days = days();
+        keys.into_iter()
+            .map(|key| {
+                let text = |name: &Name| name.as_str().to_owned();
+                (text(&key.requestor), days[key.day].label.clone(), text(&key.mvpd), key.kind.name())
+            })
+            .collect()
+    }
+
+    /// Where what is missing in a cell turns up; `None`: nowhere.
+    fn counterpart(rng: &mut Rng, key: &CellKey) -> Option<CellKey> {
+        let mut other = key.clone();
+        match rng.u8(0..4) {
+            0 => return None,
+            1 => other.kind = EventKind::ALL[rng.usize(0..18)],
+            2 => other.day = if key.day == 0 { 1 } else { key.day - 1 },
+            _ => other.mvpd = Name::of(&format!("mvpd {}", rng.usize(1..9))),
+        }
+        Some(other)
+    }
+
+    #[test]
+    fn every_planted_difference_is_found_and_none_where_there_is_none() {
+        for seed in 0..40 {
+            let mut rng = Rng::with_seed(seed);
+            let (mut sides, bounds, explained) = peace(&mut rng);
+            assert_eq!(with(&sides, Verdict::Differs), BTreeSet::new(), "seed {seed}");
+            assert_eq!(with(&sides, Verdict::Explained), names(&explained), "seed {seed}");
+            let all = keys();
+            let mut touched: BTreeSet<CellKey> = BTreeSet::new();
+            let mut planted = 0;
+            while planted < PLANTED {
+                let key = &all[rng.usize(0..all.len())];
+                let (analytics, esm) =
+                    (sides.analytics.as_mut().expect("asked"), sides.esm.as_mut().expect("asked"));
+                let other = counterpart(&mut rng, key);
+                if touched.contains(key) || other.iter().any(|other| touched.contains(other) || other == key)
+                {
+                    continue;
+                }
+                let units = rng.u64(1..5);
+                let [least, most] = bounds[key];
+                match (&other, rng.u8(0..3)) {
+                    (None, 0) if esm.units.contains_key(key) && key.kind != EventKind::AuthnFailed => {
+                        esm.units.entry(key.clone()).or_default().units += units;
+                    }
+                    (None, 1) => {
+                        analytics.units.insert(key.clone(), most + units);
+                    }
+                    _ => {
+                        analytics.units.insert(key.clone(), least - units);
+                    }
+                }
+                if let Some(other) = other {
+                    analytics.units.insert(other.clone(), bounds[&other][1] + units);
+                    touched.insert(other);
+                }
+                touched.insert(key.clone());
+                planted += 1;
+            }
+            assert_eq!(with(&sides, Verdict::Differs), names(&touched), "seed {seed}");
+        }
+    }
+
+    /// One requestor, one MVPD and play requests on each day: what was counted, and what Analytics shows.
+    fn plays(numbers: &[(u64, u64)]) -> Sides {
+        let mut sides = Sides { days: days(), analytics: Some(AnalyticsSide::default()), ..Sides::default() };
+        for (day, (counted, shown)) in numbers.iter().enumerate() {
+            let key = key(0, 1, day, EventKind::PlayRequested);
+            sides.stored.insert(key.clone(), Stored { counted: *counted, ..Stored::default() });
+            sides.analytics.as_mut().expect("asked").units.insert(key, *shown);
+        }
+        sides
+    }
+
+    fn likenesses(sides: &Sides) -> Vec<(Likeness, String)> {
+        let cells = sides.compare(Tolerance::default());
+        cells.into_iter().flat_map(|cell| cell.hints).map(|hint| (hint.looks_like, hint.with)).collect()
+    }
+
+    #[test]
+    fn a_rest_says_what_it_looks_like() {
+        let day = |day: usize| format!("2026-11-{day:02}");
+        let another = |number| (Likeness::AnotherDay, day(number));
+        assert_eq!(likenesses(&plays(&[(9, 5), (6, 10)])), [another(2), another(1)]);
+        // Too far apart to be one day's.
+        assert_eq!(likenesses(&plays(&[(9, 5), (1, 1), (6, 10)])), []);
+        assert_eq!(likenesses(&plays(&[(9, 18)])), [(Likeness::Doubled, String::new())]);
+        assert_eq!(likenesses(&plays(&[(9, 0)])), [(Likeness::NothingThere, String::new())]);
+        assert_eq!(likenesses(&plays(&[(0, 3)])), [(Likeness::NeverSent, String::new())]);
+        let mut repeated = plays(&[(9, 11)]);
+        repeated.stored.values_mut().for_each(|stored| stored.repeated = 2);
+        assert_eq!(likenesses(&repeated), [(Likeness::RepeatsCounted, String::new())]);
+        let mut moved = plays(&[(9, 5)]);
+        let analytics = moved.analytics.as_mut().expect("asked");
+        analytics.units.insert(key(0, 2, 0, EventKind::PlayRequested), 4);
+        analytics.units.insert(key(0, 1, 0, EventKind::PlayFailed), 4);
+        let found = likenesses(&moved);
+        assert!(found.contains(&(Likeness::AnotherMvpd, "mvpd 2".to_owned())), "{found:?}");
+        assert!(found.contains(&(Likeness::AnotherEvent, "play_failed".to_owned())), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_refused_is_unknown_and_never_zero() {
+        let mut sides = plays(&[(9, 9), (0, 0)]);
+        let requestor = Name::of("ref0");
+        let analytics = sides.analytics.as_mut().expect("asked");
+        analytics.units.clear();
+        for day in 0..2 {
+            analytics.refused.insert((requestor.clone(), day, EventKind::PlayRequested));
+        }
+        let cells = sides.compare(Tolerance::default());
+        let told: Vec<_> = cells.iter().map(|cell| (cell.verdict, cell.analytics)).collect();
+        assert_eq!(told, [(Verdict::Unknown, None)]);
+        // What was never sent is not missed.
+        sides.stored.values_mut().for_each(|stored| stored.pending = stored.counted);
+        assert_eq!(sides.compare(Tolerance::default())[0].verdict, Verdict::Agrees);
+        sides.incomplete.insert((requestor, 0));
+        sides.stored.values_mut().for_each(|stored| stored.pending = 0);
+        sides.analytics.as_mut().expect("asked").refused.clear();
+        assert_eq!(sides.compare(Tolerance::default())[0].verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn esm_is_compared_where_it_has_a_metric_and_covers_the_day() {
+        let mut sides = Sides { days: days(), ..Sides::default() };
+        let mut esm = EsmSide::default();
+        let requestor = Name::of("ref0");
+        esm.covered.insert((requestor, 0));
+        for (day, kind, counted, stated) in [
+            // No such metric.
+            (0, EventKind::LogoutRequested, 5, None),
+            // A day that no report covers.
+            (1, EventKind::PlayRequested, 5, None),
+            // Nothing of it in a report that covers the day.
+            (0, EventKind::PlayRequested, 5, None),
+            (0, EventKind::AuthzOk, 5, Some(Stated { units: 5, rejected: 0 })),
+            (0, EventKind::AuthzFailed, 7, Some(Stated { units: 5, rejected: 2 })),
+            (0, EventKind::AuthnFailed, 7, Some(Stated { units: 1, rejected: 0 })),
+            (0, EventKind::AuthnOk, 0, Some(Stated { units: 3, rejected: 0 })),
+        ] {
+            let key = key(0, 1, day, kind);
+            if let Some(stated) = stated {
+                esm.units.insert(key.clone(), stated);
+            }
+            sides.stored.insert(key, Stored { counted, ..Stored::default() });
+        }
+        sides.esm = Some(esm);
+        let judged = |sides: &Sides| -> BTreeMap<(String, &'static str), (Verdict, i64, Option<Cause>)> {
+            let cells = sides.compare(Tolerance::default()).into_iter();
+            cells
+                .map(|cell| {
+                    let cause = cell.esm_parts.first().map(|part| part.cause);
+                    ((cell.day, cell.event), (cell.verdict, cell.esm_unexplained, cause))
+                })
+                .collect()
+        };
+        let (first, second) = ("2026-11-01".to_owned(), "2026-11-02".to_owned());
+        let expected = BTreeMap::from([
+            ((first.clone(), "logout_requested"), (Verdict::Agrees, 0, None)),
+            ((second, "play_requested"), (Verdict::Agrees, 0, None)),
+            ((first.clone(), "play_requested"), (Verdict::Differs, 5, None)),
+            ((first.clone(), "authz_ok"), (Verdict::Agrees, 0, None)),
+            ((first.clone(), "authz_failed"), (Verdict::Explained, 0, Some(Cause::Rejected))),
+            ((first.clone(), "authn_failed"), (Verdict::Explained, 0, Some(Cause::ExternalOnly))),
+            ((first.clone(), "authn_ok"), (Verdict::Differs, -3, None)),
+        ]);
+        assert_eq!(judged(&sides), expected);
+        sides.days[0].is_open = true;
+        let open = judged(&sides);
+        assert_eq!(
+            open[&(first, "play_requested")],
+            (Verdict::Explained, 0, Some(Cause::OpenDay)),
+            "a day that is not over still fills"
+        );
+    }
+
+    #[test]
+    fn names_that_analytics_takes_for_one_are_one_and_the_buffer_spells_them() {
+        let mut spellings = Spellings::default();
+        let name = spellings.mvpd("CABLECO ");
+        assert_eq!(spellings.of_mvpd(&name), "CABLECO");
+        assert_eq!(spellings.mvpd_of_buffer(" Cableco"), name);
+        assert_eq!(spellings.mvpd("cableco"), name);
+        assert_eq!(spellings.of_mvpd(&name), "Cableco");
+    }
+}

@@ -1,0 +1,234 @@
+//! The days that are compared: instants, and the same instants on the suite's own clock.
+
+use std::fmt;
+use std::ops::Range;
+
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use super::compare::Day;
+use crate::event::Instant;
+
+/// The most days of one comparison: a leap year. Each costs some calls to Adobe.
+pub const DAYS_MAX: i64 = 366;
+/// How long after its end a day may still grow: the longest that sources and ESM take to hand over.
+const OPEN_NANOS: i64 = 3 * 3_600_000_000_000;
+/// How finely a day's beginning is sought where the clock skips midnight.
+const STEP: TimeDelta = TimeDelta::minutes(15);
+/// Steps of the longest gap of a clock: a whole day, as at the date line.
+const STEPS_MAX: u32 = 100;
+
+/// One day, or neighbouring ones that the suite's clock cannot tell apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Its first day, and the one after its last.
+    pub dates: Range<NaiveDate>,
+    /// When it begins.
+    pub from: Instant,
+    /// When it ends, exclusive.
+    pub to: Instant,
+    /// The same on the suite's clock.
+    pub on_suite: Range<NaiveDateTime>,
+}
+
+/// The days of a comparison, in their order, without gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    /// The zone whose days they are.
+    pub zone: Tz,
+    /// The days.
+    pub spans: Vec<Span>,
+    /// Which days could not be told apart, and why, in sentences.
+    pub remarks: Vec<String>,
+}
+
+/// A span of time that lies in no day, or in two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Astray {
+    /// Before the first day or after the last.
+    Outside,
+    /// Across the edge of two.
+    Across,
+}
+
+impl Calendar {
+    /// The days from `from` to before `to` of a zone. The suite's clock cannot name an instant in the hour that it shows twice in
+    /// autumn: where a day begins in it, that day and the one before are compared as one.
+    pub fn of(dates: Range<NaiveDate>, zone: Tz, suite_zone: Tz) -> Calendar {
+        let begins = |date: &NaiveDate| beginning(*date, zone);
+        let is_clear = |date: &NaiveDate| {
+            let local = begins(date).with_timezone(&suite_zone).naive_local();
+            !matches!(suite_zone.from_local_datetime(&local), LocalResult::Ambiguous(..))
+        };
+        let (mut first, mut end) = (dates.start, dates.end);
+        // A day before or after one that begins within a repeated hour does not begin so too.
+        if !is_clear(&first) {
+            first = first - Days::new(1);
+        }
+        if !is_clear(&end) {
+            end = end + Days::new(1);
+        }
+        let mut edges: Vec<NaiveDate> = first.iter_days().take_while(|date| *date <= end).collect();
+        edges.retain(is_clear);
+        let mut calendar = Calendar { zone, spans: Vec::new(), remarks: Vec::new() };
+        for pair in edges.windows(2) {
+            let (from, to) = (begins(&pair[0]), begins(&pair[1]));
+            if from == to {
+                // The zone has no such day.
+                continue;
+            }
+            let local = |at: DateTime<Utc>| at.with_timezone(&suite_zone).naive_local();
+            let span = Span {
+                dates: pair[0]..pair[1],
+                from: Instant::from(from),
+                to: Instant::from(to),
+                on_suite: local(from)..local(to),
+            };
+            if span.dates.start + Days::new(1) < span.dates.end {
+                calendar.remarks.push(format!(
+                    "the days {span} are compared as one: on the clock of the report suite ({suite_zone}) the hour between them \
+                     is there twice"
+                ));
+            }
+            calendar.spans.push(span);
+        }
+        calendar
+    }
+
+    /// When the first day begins and the last ends.
+    pub fn bounds(&self) -> (Instant, Instant) {
+        let edge = Instant::from_nanos(0);
+        let first = self.spans.first().map_or(edge, |span| span.from);
+        (first, self.spans.last().map_or(edge, |span| span.to))
+    }
+
+    /// The day that an instant is of.
+    pub(super) fn day_at(&self, at: Instant) -> Option<usize> {
+        let behind = self.spans.partition_point(|span| span.from <= at);
+        let index = behind.checked_sub(1)?;
+        (at < self.spans[index].to).then_some(index)
+    }
+
+    /// The day that all of a span of time is of.
+    pub(super) fn day_of(&self, from: Instant, to: Instant) -> Result<usize, Astray> {
+        let (first, last) = (self.day_at(from), self.day_at(Instant::from_nanos(to.nanos() - 1)));
+        match (first, last) {
+            (Some(first), Some(last)) if first == last => Ok(first),
+            (None, None) => Err(Astray::Outside),
+            (_, _) => Err(Astray::Across),
+        }
+    }
+
+    /// The day of this date.
+    pub(super) fn day_of_date(&self, date: NaiveDate) -> Option<usize> {
+        self.spans.iter().position(|span| span.dates.contains(&date))
+    }
+
+    /// The days as they are compared at this time.
+    pub(super) fn days(&self, now: Instant) -> Vec<Day> {
+        let day = |span: &Span| Day {
+            label: span.to_string(),
+            is_open: span.to.nanos().saturating_add(OPEN_NANOS) > now.nanos(),
+        };
+        self.spans.iter().map(day).collect()
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.dates.end - Days::new(1);
+        write!(out, "{}", self.dates.start)?;
+        if last == self.dates.start { Ok(()) } else { write!(out, "..{last}") }
+    }
+}
+
+/// When a day begins: at midnight, or where the clock skips it, at the first moment that there is.
+fn beginning(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let mut local = date.and_time(NaiveTime::MIN);
+    for _ in 0..STEPS_MAX {
+        if let Some(at) = zone.from_local_datetime(&local).earliest() {
+            return at.to_utc();
+        }
+        local += STEP;
+    }
+    local.and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calendar(from: &str, to: &str, zone: &str, suite_zone: &str) -> Calendar {
+        let date = |text: &str| text.parse::<NaiveDate>().expect("a date");
+        let zone_of = |name: &str| name.parse().expect("a zone");
+        Calendar::of(date(from)..date(to), zone_of(zone), zone_of(suite_zone))
+    }
+
+    const PACIFIC: &str = "America/Los_Angeles";
+
+    fn shown(calendar: &Calendar) -> Vec<String> {
+        let span = |span: &Span| {
+            let hours = (span.to.nanos() - span.from.nanos()) / 3_600_000_000_000;
+            format!("{span} {hours} {} {}", span.on_suite.start, span.on_suite.end)
+        };
+        calendar.spans.iter().map(span).collect()
+    }
+
+    #[test]
+    fn days_have_the_hours_of_their_zone_and_are_named_on_the_clock_of_the_suite() {
+        assert_eq!(
+            shown(&calendar("2026-03-07", "2026-03-10", PACIFIC, "Europe/Berlin")),
+            [
+                "2026-03-07 24 2026-03-07 09:00:00 2026-03-08 09:00:00",
+                "2026-03-08 23 2026-03-08 09:00:00 2026-03-09 08:00:00",
+                "2026-03-09 24 2026-03-09 08:00:00 2026-03-10 08:00:00",
+            ]
+        );
+        let own = calendar("2026-11-01", "2026-11-02", PACIFIC, PACIFIC);
+        assert_eq!(shown(&own), ["2026-11-01 25 2026-11-01 00:00:00 2026-11-02 00:00:00"]);
+        assert!(own.remarks.is_empty());
+    }
+
+    #[test]
+    fn days_that_the_suite_cannot_tell_apart_are_one() {
+        // Pacific midnight of 2026-11-01 is 01:00 in Chicago for the second time.
+        for (from, to) in
+            [("2026-10-31", "2026-11-02"), ("2026-11-01", "2026-11-02"), ("2026-10-31", "2026-11-01")]
+        {
+            let found = calendar(from, to, PACIFIC, "America/Chicago");
+            assert_eq!(
+                shown(&found),
+                ["2026-10-31..2026-11-01 49 2026-10-31 02:00:00 2026-11-02 02:00:00"],
+                "{from} to {to}"
+            );
+            assert_eq!(found.remarks.len(), 1);
+        }
+    }
+
+    #[test]
+    fn every_instant_of_the_period_is_of_one_day() {
+        let found = calendar("2018-11-02", "2018-11-06", "America/Sao_Paulo", "UTC");
+        // The clock of that zone skips midnight on 4 November 2018.
+        let (from, to) = found.bounds();
+        let mut at = from;
+        while at < to {
+            let span = &found.spans[found.day_at(at).expect("a day")];
+            assert!(span.from <= at && at < span.to);
+            at = Instant::from_nanos(at.nanos() + 900_000_000_000);
+        }
+        assert_eq!(found.day_at(to), None);
+        assert_eq!(found.day_at(Instant::from_nanos(from.nanos() - 1)), None);
+        let edge = found.spans[1].from;
+        let beside = |nanos: i64| Instant::from_nanos(edge.nanos() + nanos);
+        assert_eq!(found.day_of(beside(-1), beside(1)), Err(Astray::Across));
+        assert_eq!(found.day_of(edge, beside(1)), Ok(1));
+        assert_eq!(found.day_of(to, Instant::from_nanos(to.nanos() + 1)), Err(Astray::Outside));
+    }
+
+    #[test]
+    fn a_day_that_the_zone_leaves_out_is_none() {
+        let found = calendar("2011-12-29", "2012-01-01", "Pacific/Apia", "UTC");
+        let labels: Vec<_> = found.spans.iter().map(ToString::to_string).collect();
+        assert_eq!(labels, ["2011-12-29", "2011-12-31"]);
+    }
+}

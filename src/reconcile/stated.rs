@@ -1,0 +1,165 @@
+//! What ESM says: counts of reports, summed by cell.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::ReconcileError;
+use super::cell::{CellKey, Name};
+use super::compare::{EsmSide, Spellings};
+use super::days::{Astray, Calendar};
+use crate::config::EsmConfig;
+use crate::event::{EventKind, Property};
+use crate::mapping;
+use crate::readers::esm::{StatedCount, StatedTime, stated};
+
+/// Takes in reports, each count once however often it is reported.
+pub(super) struct Statements<'c> {
+    calendar: &'c Calendar,
+    config: &'c EsmConfig,
+    /// The latest total of each count.
+    totals: HashMap<String, (CellKey, bool, u64)>,
+    /// By which grouping a requestor's day was counted, and in which report.
+    groupings: HashMap<(Name, usize), (String, String)>,
+    requestors: BTreeSet<Name>,
+    days: BTreeSet<usize>,
+    remarks: Vec<String>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn new(calendar: &'c Calendar, config: &'c EsmConfig) -> Statements<'c> {
+        Statements {
+            calendar,
+            config,
+            totals: HashMap::new(),
+            groupings: HashMap::new(),
+            requestors: BTreeSet::new(),
+            days: BTreeSet::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// Takes in a report. `path` names it in messages.
+    pub(super) fn take(
+        &mut self,
+        path: &str,
+        document: &[u8],
+        spellings: &mut Spellings,
+    ) -> Result<(), ReconcileError> {
+        let refuse = |what: String| ReconcileError::Report { path: path.to_owned(), what };
+        let report =
+            stated(document, self.config).map_err(|(line, what)| refuse(format!("line {line}: {what}")))?;
+        if let Some((record, why, times)) = report.unread {
+            return Err(refuse(format!("record {record} {why} ({times} records in all)")));
+        }
+        if let Some(limit) = report.truncated_at {
+            let what = format!("has all {limit} rows that it may have, so others are missing");
+            return Err(refuse(what));
+        }
+        if !report.counts.is_empty() && !report.has_mvpd {
+            return Err(refuse(format!("groups by {}, which tells no MVPDs apart", report.grouping)));
+        }
+        for count in &report.counts {
+            let Some(day) = self.day(count).map_err(refuse)? else { continue };
+            self.count(path, &report.grouping, count, day, spellings)?;
+        }
+        Ok(())
+    }
+
+    /// The day of a count; `None` where it is of none that is compared.
+    fn day(&self, count: &StatedCount) -> Result<Option<usize>, String> {
+        let zone = self.config.timezone;
+        match count.time {
+            StatedTime::Day(_) if zone.0 != self.calendar.zone => Err(format!(
+                "is by day, on the clock of {zone}, which are not the days of {}",
+                self.calendar.zone
+            )),
+            StatedTime::Day(date) => Ok(self.calendar.day_of_date(date)),
+            StatedTime::Span(from, to) => match self.calendar.day_of(from, to) {
+                Ok(day) => Ok(Some(day)),
+                Err(Astray::Outside) => Ok(None),
+                Err(Astray::Across) => {
+                    Err(format!("has the hour of {from}, in which a day of {} begins", self.calendar.zone))
+                }
+            },
+        }
+    }
+
+    fn count(
+        &mut self,
+        path: &str,
+        grouping: &str,
+        count: &StatedCount,
+        day: usize,
+        spellings: &mut Spellings,
+    ) -> Result<(), ReconcileError> {
+        let requestor = spellings.requestor(count.requestor_id.as_str());
+        let mvpd = mapping::shown(Property::Mvpd, &count.mvpd).unwrap_or_default();
+        let key =
+            CellKey { requestor: requestor.clone(), day, mvpd: spellings.mvpd(&mvpd), kind: count.kind };
+        let (by, first) = self
+            .groupings
+            .entry((requestor.clone(), day))
+            .or_insert_with(|| (grouping.to_owned(), path.to_owned()));
+        if by != grouping {
+            return Err(ReconcileError::Report {
+                path: path.to_owned(),
+                what: format!(
+                    "groups by {grouping}, and {first} groups the same day of {} by {by}: together they count twice",
+                    count.requestor_id
+                ),
+            });
+        }
+        self.days.insert(day);
+        self.requestors.insert(requestor);
+        // A later report corrects an earlier one.
+        self.totals.insert(count.identity.clone(), (key, count.is_rejected, count.total));
+        Ok(())
+    }
+
+    /// Every day is covered, also one of which no report has a count: they were asked for.
+    pub(super) fn cover_everything(&mut self, requestors: impl IntoIterator<Item = Name>) {
+        self.requestors.extend(requestors);
+        self.days.extend(0..self.calendar.spans.len());
+    }
+
+    /// The sums, and what is missing, in sentences. Of `requestors` those are told that no report has.
+    pub(super) fn finish(
+        mut self,
+        requestors: &BTreeSet<Name>,
+        spellings: &Spellings,
+    ) -> (EsmSide, Vec<String>) {
+        let mut side = EsmSide::default();
+        for (key, is_rejected, total) in self.totals.into_values() {
+            if !requestors.contains(&key.requestor) {
+                continue;
+            }
+            let is_failure = key.kind == EventKind::AuthzFailed && is_rejected;
+            let units = side.units.entry(key).or_default();
+            if is_failure && !self.config.rejected_is_failed {
+                units.rejected += total;
+            } else {
+                units.units += total;
+            }
+        }
+        for requestor in requestors {
+            if self.requestors.contains(requestor) {
+                side.covered.extend(self.days.iter().map(|day| (requestor.clone(), *day)));
+            } else {
+                let requestor = spellings.of_requestor(requestor);
+                self.remarks.push(format!(
+                    "the ESM reports have nothing of {requestor}: it is compared without them"
+                ));
+            }
+        }
+        let missing: Vec<String> = (0..self.calendar.spans.len())
+            .filter(|day| !self.days.contains(day))
+            .map(|day| self.calendar.spans[day].to_string())
+            .collect();
+        if !missing.is_empty() {
+            self.remarks.push(format!(
+                "the ESM reports have nothing of {}: these days are compared without them",
+                missing.join(", ")
+            ));
+        }
+        (side, self.remarks)
+    }
+}
