@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench report                              10,000,000 events, twice: over nine months, and all in one
 //! PASSBRIDGE_BENCH_EVENTS=1000000 cargo bench --bench report
-//! PASSBRIDGE_BENCH_DIR=/var/tmp ...                       where its buffers go (some 1 GB per million events)
+//! PASSBRIDGE_BENCH_DIR=/var/tmp ...                       where its buffers go (some 0.4 GB per million events)
 //! ```
 //!
 //! The goal is under 10 s and at most 500 MiB, on two cores. 40 MVPDs of very different sizes, 5 requestors and 1.5 million

@@ -42,7 +42,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Embeddings, overrides, isolates and marks of the Unicode Bidirectional Algorithm.
-fn turns_direction(letter: char) -> bool {
+pub fn turns_direction(letter: char) -> bool {
     matches!(letter, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

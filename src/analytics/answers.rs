@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{AnalyticsError, EvarFacts, EventFacts, REFUSAL_CHARS_MAX, SuiteFacts};
+use super::{AnalyticsError, EvarFacts, EventFacts, NAME_CHARS_MAX, REFUSAL_CHARS_MAX, SuiteFacts};
 use crate::suite::Rsid;
 use crate::web;
 
@@ -25,10 +25,15 @@ struct Company {
     global_company_id: String,
 }
 
+/// A name as a person may be shown it.
+fn named(name: Option<String>) -> String {
+    web::words(&name.unwrap_or_default(), NAME_CHARS_MAX)
+}
+
 impl Discovery {
     pub(super) fn companies(self) -> impl Iterator<Item = String> {
         let companies = self.ims_orgs.into_iter().flat_map(|organisation| organisation.companies);
-        companies.map(|company| company.global_company_id)
+        companies.map(|company| named(Some(company.global_company_id)))
     }
 }
 
@@ -60,7 +65,7 @@ impl Suite {
             why: "its parentRsid is no report suite ID".to_owned(),
         })?;
         Ok(SuiteFacts {
-            name: self.name.unwrap_or_default(),
+            name: named(self.name),
             parent,
             timezone: self.timezone_zoneinfo.unwrap_or_default(),
             currency: self.currency.unwrap_or_default(),
@@ -90,7 +95,7 @@ impl Dimension {
             merchandising = allocation.clone();
         }
         let facts = EvarFacts {
-            name: self.name.unwrap_or_default(),
+            name: named(self.name),
             data_type: lower(self.data_type),
             allocation,
             expiration: lower(self.expiration_type),
@@ -114,7 +119,7 @@ impl Metric {
     pub(super) fn event(self) -> Option<(u16, EventFacts)> {
         let number = numbered(&self.id, "metrics/", "event")?;
         let facts = EventFacts {
-            name: self.name.unwrap_or_default(),
+            name: named(self.name),
             kind: self.kind.unwrap_or_default().to_ascii_lowercase(),
             precision: self.precision,
         };
@@ -146,14 +151,6 @@ pub(super) fn refusal(body: &[u8]) -> String {
     match web::words(&text, REFUSAL_CHARS_MAX) {
         text if text.is_empty() => "without a word".to_owned(),
         text => text,
-    }
-}
-
-/// Takes a secret out of a text that may repeat what was sent.
-pub(super) fn forget(body: &mut Vec<u8>, secret: &str) {
-    let text = String::from_utf8_lossy(body);
-    if !secret.is_empty() && text.contains(secret) {
-        *body = text.replace(secret, "...").into_bytes();
     }
 }
 
@@ -205,8 +202,6 @@ mod tests {
         ] {
             assert_eq!(refusal(body.as_bytes()), expected, "{body}");
         }
-        let mut body = br#"{"message":"bearer abc is bad"}"#.to_vec();
-        forget(&mut body, "abc");
-        assert_eq!(refusal(&body), "bearer ... is bad");
+        assert_eq!(refusal(b"a\x1b[31m red\xe2\x80\xae one"), "a\u{FFFD}[31m red\u{FFFD} one");
     }
 }

@@ -37,6 +37,10 @@ const PAUSE_WINDOWS_MAX: u32 = 10;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// How much of a refusal's text a message repeats, in characters.
 const REFUSAL_CHARS_MAX: usize = 300;
+/// How many companies a message names.
+const COMPANIES_NAMED_MAX: usize = 20;
+/// How much of a name is taken in, in characters: Adobe's own are shorter.
+const NAME_CHARS_MAX: usize = 200;
 /// What is asked of a suite.
 const SUITE_EXPANSION: &str = "name,parentRsid,currency,calendarType,timezoneZoneinfo";
 /// What is asked of an eVar.
@@ -106,11 +110,22 @@ pub enum AnalyticsError {
     #[error("these credentials have no company in Adobe Analytics")]
     NoCompany,
     /// The credentials have several companies, and none is configured.
-    #[error("these credentials have several companies in Adobe Analytics: {}", .0.join(", "))]
+    #[error("these credentials have {} companies in Adobe Analytics, among them {}", .0.len(), .0[..COMPANIES_NAMED_MAX.min(.0.len())].join(", "))]
     SeveralCompanies(
         /// Their global company IDs.
         Vec<String>,
     ),
+}
+
+impl AnalyticsError {
+    /// Whether the same may go well in a while.
+    pub fn is_for_the_moment(&self) -> bool {
+        match self {
+            AnalyticsError::Unreachable { .. } => true,
+            AnalyticsError::Refused { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 /// What Adobe says of a report suite.
@@ -336,7 +351,8 @@ impl AnalyticsClient {
                 continue;
             }
             if !answer.status.is_success() {
-                answers::forget(&mut answer.body, &token);
+                let text = String::from_utf8_lossy(&answer.body);
+                answer.body = self.ims.concealed(&text, &token).into_bytes();
             }
             return Ok(answer);
         }
@@ -346,8 +362,13 @@ impl AnalyticsClient {
         let what = ImsError::WHAT;
         let attempt = || async {
             match self.ims.token(&self.http).await {
-                Err(error @ (ImsError::Unreachable(_) | ImsError::Busy(_))) => {
-                    Attempt::Passing(Err(error), None)
+                Err(ImsError::Unreachable(error)) => {
+                    let why = web::root_cause(&error);
+                    Attempt::Passing { result: Err(ImsError::Unreachable(error)), asked: None, why }
+                }
+                Err(ImsError::Busy(status, asked)) => {
+                    let why = format!("HTTP {status}");
+                    Attempt::Passing { result: Err(ImsError::Busy(status, asked)), asked, why }
                 }
                 result => Attempt::Final(result),
             }
@@ -355,7 +376,7 @@ impl AnalyticsClient {
         let host = web::host(self.ims.url());
         self.patience.insist(what, &host, attempt).await.map_err(|error| match error {
             ImsError::Unreachable(source) => AnalyticsError::Unreachable { what, host, source },
-            ImsError::Busy(status) => {
+            ImsError::Busy(status, _) => {
                 AnalyticsError::Refused { what, status, why: "busy, or broken for the moment".to_owned() }
             }
             ImsError::Refused(status, why) => AnalyticsError::Refused { what, status, why },

@@ -134,14 +134,23 @@ impl Buffer {
         })
     }
 
-    /// The latest probe of a suite.
+    /// The latest probe of a suite, whatever became of it.
     pub fn last_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>, BufferError> {
+        self.latest_probe(rsid, "TRUE")
+    }
+
+    /// The latest probe of a suite that was read back: one that was cut off proves nothing, and takes no proof away.
+    pub fn last_read_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>, BufferError> {
+        self.latest_probe(rsid, "p.read_at IS NOT NULL")
+    }
+
+    fn latest_probe(&self, rsid: &Rsid, which: &'static str) -> Result<Option<ProbeRecord>, BufferError> {
         let rsid = rsid.clone();
         self.call(move |connection| {
             let found = connection
                 .query_row(
                     &format!(
-                        "{SELECT_PROBE} WHERE s.rsid = ?1 ORDER BY p.started_at DESC, p.probe DESC LIMIT 1"
+                        "{SELECT_PROBE} WHERE s.rsid = ?1 AND {which} ORDER BY p.started_at DESC, p.probe DESC LIMIT 1"
                     ),
                     [rsid.as_str()],
                     read,

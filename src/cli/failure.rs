@@ -20,6 +20,7 @@ use crate::onboarding::probe::ProbeError;
 use crate::reconcile::ReconcileError;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
+use crate::suite::Rsid;
 use crate::suite::SuiteError;
 use crate::web::{ImsError, SetupError};
 
@@ -289,6 +290,10 @@ fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
             Exit::Failed,
             "check analytics.url, analytics.ims_url and the way to that host, and run it again: nothing was changed",
         ),
+        AnalyticsError::Refused { status: 429, .. } => (
+            Exit::Failed,
+            "run it again later, or lower analytics.calls_per_window: another program may use the same credential",
+        ),
         AnalyticsError::Refused { what: ImsError::WHAT, status: 400..=499, .. } => (
             Exit::Failed,
             "check analytics.client_id, its secret and analytics.scopes against the project in Adobe's Developer Console",
@@ -300,11 +305,9 @@ fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
         AnalyticsError::Refused { status: 404, .. } => {
             (Exit::Failed, "check analytics.company and the report suite ID")
         }
-        AnalyticsError::Refused { status: 429, .. } => (
-            Exit::Failed,
-            "run it again later, or lower analytics.calls_per_window: another program may use the same credential",
-        ),
-        AnalyticsError::TooLong { .. } => (Exit::Failed, "ask for a shorter span"),
+        AnalyticsError::TooLong { .. } => {
+            (Exit::Failed, "check analytics.url; of a report, ask for a shorter span")
+        }
         AnalyticsError::Refused { .. } | AnalyticsError::Unreadable { .. } => {
             (Exit::Failed, "see what the answer says, check analytics.url, and run it again later")
         }
@@ -435,6 +438,13 @@ fn judge_serve(error: &ServeError) -> (Exit, String) {
     }
 }
 
+fn unmapped(rsid: &Rsid) -> String {
+    format!(
+        "no requestor is mapped to it here; to map one: passbridge suite add --requestor ID --rsid {rsid} --collection-url URL; \
+         to see all that are: passbridge suite list"
+    )
+}
+
 fn judge_buffer(error: &BufferError) -> (Exit, String) {
     let (exit, advice) = match error {
         BufferError::Missing(_) => (Exit::Usage, "create it with: passbridge init; or correct buffer.path"),
@@ -473,7 +483,7 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
         BufferError::MappedElsewhere { rsid, .. } => {
             return (Exit::Usage, format!("free it first: passbridge suite remove {rsid} --requestor ID"));
         }
-        BufferError::UnknownSuite(_) => (Exit::Usage, "see which there are: passbridge suite list"),
+        BufferError::UnknownSuite(rsid) => return (Exit::Usage, unmapped(rsid)),
         BufferError::OtherSettings { rsid, .. } => {
             return (
                 Exit::Usage,

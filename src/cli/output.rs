@@ -3,8 +3,10 @@
 //! A reader that leaves early (`passbridge status | head -1`) ends nothing: what it did not read is dropped quietly.
 
 use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -91,6 +93,27 @@ impl Lines {
             None => self.out.flush(),
         })
     }
+}
+
+/// Writes a file whole or not at all, in place of an earlier one of that name.
+pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A device or a pipe is written to, not replaced.
+    if fs::metadata(&path).is_ok_and(|known| !known.is_file()) {
+        return fs::write(&path, bytes);
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    });
+    if written.is_err() {
+        // What matters is why it could not be written.
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 /// Tells a person something beside the report.

@@ -92,7 +92,7 @@ impl From<ImsError> for BulkError {
         let what = ImsError::WHAT;
         match error {
             ImsError::Unreachable(source) => BulkError::Unreachable { what, source },
-            ImsError::Busy(status) => BulkError::Busy { what, status },
+            ImsError::Busy(status, _) => BulkError::Busy { what, status },
             ImsError::Refused(status, why) => BulkError::Refused { what, status, why },
             ImsError::Unreadable(why) => BulkError::Unreadable { what, why: why.to_owned() },
         }
@@ -240,9 +240,12 @@ impl BulkClient {
             }
             Err(NoReply::Token(error)) => return Uploaded::Refused(error.to_string()),
             Err(NoReply::Http(error)) if error.is_connect() => {
-                return Uploaded::NotReceived { cause: cause_of(&error.without_url()), retry_after: None };
+                return Uploaded::NotReceived {
+                    cause: web::root_cause(&error.without_url()),
+                    retry_after: None,
+                };
             }
-            Err(NoReply::Http(error)) => return Uploaded::Unknown(cause_of(&error.without_url())),
+            Err(NoReply::Http(error)) => return Uploaded::Unknown(web::root_cause(&error.without_url())),
         };
         let (status, retry_after) = (response.status(), web::retry_after(response.headers()));
         if status == StatusCode::UNAUTHORIZED {
@@ -251,7 +254,7 @@ impl BulkClient {
         }
         match whole(response).await {
             Ok(body) => uploaded(status, retry_after, &body),
-            Err(error) => Uploaded::Unknown(cause_of(&error.without_url())),
+            Err(error) => Uploaded::Unknown(web::root_cause(&error.without_url())),
         }
     }
 
@@ -429,15 +432,6 @@ fn is_refusal(status: StatusCode) -> bool {
 /// The text of an answer, short and on one line.
 fn words(text: &str) -> String {
     web::words(text, WORDS_MAX)
-}
-
-/// The innermost cause, which says most.
-fn cause_of(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// A body; nothing of one that is too long, which says nothing that is read.

@@ -14,6 +14,8 @@ const QUARTER_SECONDS: i64 = 900;
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
 /// How far back a clock may be put, in hours and days of a timeline.
 const RECENT_BINS: usize = 4;
+/// The years of which there are reports: instants can hold them, with room to spare.
+const YEARS: std::ops::Range<i32> = 1970..2200;
 /// The longest period: a wrong year should not be answered with a line for each day since.
 const DAYS_MAX: i64 = 3660;
 
@@ -245,20 +247,25 @@ fn dates_of(name: &str) -> Option<(NaiveDate, NaiveDate)> {
     };
     match name.split_once('-') {
         Some((year, month)) => {
-            let first = NaiveDate::from_ymd_opt(number(year, 4)? as i32, number(month, 2)?, 1)?;
+            let first = NaiveDate::from_ymd_opt(year_of(number(year, 4)?)?, number(month, 2)?, 1)?;
             Some((first, next_month(first)))
         }
         None => {
-            let year = number(name, 4)? as i32;
+            let year = year_of(number(name, 4)?)?;
             Some((NaiveDate::from_ymd_opt(year, 1, 1)?, NaiveDate::from_ymd_opt(year + 1, 1, 1)?))
         }
     }
 }
 
-/// A date as `2026-03-01`, and in no other spelling; between the years 1970 and 2200, which instants can hold.
+/// A year that instants can hold.
+fn year_of(number: u32) -> Option<i32> {
+    i32::try_from(number).ok().filter(|year| YEARS.contains(year))
+}
+
+/// A date as `2026-03-01`, and in no other spelling.
 fn date(text: &str) -> Option<NaiveDate> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    (text.len() == 10 && (1970..2200).contains(&day.year())).then_some(day)
+    (text.len() == 10 && YEARS.contains(&day.year())).then_some(day)
 }
 
 fn instant(text: &str) -> Result<Instant, PeriodError> {

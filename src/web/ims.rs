@@ -16,6 +16,8 @@ use super::{NoAnswer, SetupError};
 const RENEW_AT_PERCENT: u32 = 90;
 /// How long a token is taken to last where its answer does not say: Adobe's last a day.
 const LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest that a token is taken to last, whatever its answer says.
+const LIFETIME_MAX: Duration = Duration::from_secs(86_400);
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -37,8 +39,8 @@ pub struct ImsOptions {
 pub enum ImsError {
     /// Nobody answered.
     Unreachable(reqwest::Error),
-    /// The server is busy or broken for the moment, by this status.
-    Busy(u16),
+    /// The server is busy or broken for the moment, by this status, and asks for this pause.
+    Busy(u16, Option<Duration>),
     /// It was refused for good, by this status and for this published reason.
     Refused(u16, String),
     /// An answer is not what is documented, and why.
@@ -86,6 +88,14 @@ impl Ims {
         request.bearer_auth(token).header("x-api-key", &self.options.client_id)
     }
 
+    /// A text without the secret and the token, either of which a server may have repeated.
+    pub fn concealed(&self, text: &str, token: &str) -> String {
+        [token, &self.options.client_secret]
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "..."))
+    }
+
     /// A token that lasts.
     pub async fn token(&self, http: &Client) -> Result<String, ImsError> {
         let mut known = self.token.lock().await;
@@ -118,14 +128,14 @@ impl Ims {
             NoAnswer::TooLong => ImsError::Unreadable("it is too long"),
         })?;
         if super::is_for_the_moment(answer.status) {
-            return Err(ImsError::Busy(answer.status.as_u16()));
+            return Err(ImsError::Busy(answer.status.as_u16(), answer.retry_after));
         }
         if !answer.status.is_success() {
             return Err(ImsError::Refused(answer.status.as_u16(), super::published_code(&answer.body)));
         }
         let answer: TokenAnswer = serde_json::from_slice(&answer.body)
             .map_err(|_| ImsError::Unreadable("it is no JSON object with access_token"))?;
-        let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs);
+        let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs).min(LIFETIME_MAX);
         tracing::debug!(seconds = lifetime.as_secs(), "an access token was had");
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })
     }

@@ -15,6 +15,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use crate::html;
 pub use ims::{Ims, ImsError, ImsOptions};
 
 /// Why no client can be set up.
@@ -139,9 +140,11 @@ pub fn published_code(body: &[u8]) -> String {
     if is_code { code } else { "without a published error code".to_owned() }
 }
 
-/// The text of an answer, short and on one line.
+/// The text of an answer, short, on one line, and harmless to a terminal.
 pub fn words(text: &str, chars_max: usize) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(chars_max).collect()
+    let is_harmful = |letter: char| letter.is_control() || html::turns_direction(letter);
+    let harmless = |letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter };
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(harmless).take(chars_max).collect()
 }
 
 /// What an attempt has come to.
@@ -149,8 +152,15 @@ pub fn words(text: &str, chars_max: usize) -> String {
 pub enum Attempt<T> {
     /// This is meant.
     Final(T),
-    /// The next attempt may come to something else; the server asks for this pause before it.
-    Passing(T, Option<Duration>),
+    /// The next attempt may come to something else.
+    Passing {
+        /// What it has come to now.
+        result: T,
+        /// The pause that the server asks for before the next one.
+        asked: Option<Duration>,
+        /// Why, for the log.
+        why: String,
+    },
 }
 
 /// How often something is tried, and how long between.
@@ -177,14 +187,14 @@ impl Patience {
         let mut backoff = self.backoff;
         let mut number = 1;
         loop {
-            let asked = match attempt().await {
+            let (asked, why) = match attempt().await {
                 Attempt::Final(result) => return result,
-                Attempt::Passing(result, _) if number >= self.attempts_max => return result,
-                Attempt::Passing(_, asked) => asked.map(|asked| asked.max(self.asked_min)),
+                Attempt::Passing { result, .. } if number >= self.attempts_max => return result,
+                Attempt::Passing { asked, why, .. } => (asked.map(|asked| asked.max(self.asked_min)), why),
             };
             let wait = asked.unwrap_or(backoff).min(self.backoff_max);
             let wait_ms = wait.as_millis() as u64;
-            tracing::warn!(what, host, number, wait_ms, "no whole answer yet; asking again");
+            tracing::warn!(what, host, why, number, wait_ms, "no whole answer yet; asking again");
             tokio::time::sleep(wait).await;
             backoff = (backoff * 2).min(self.backoff_max);
             number += 1;
@@ -196,12 +206,33 @@ impl Patience {
 pub fn attempt(sent: Result<Answer, NoAnswer>) -> Attempt<Result<Answer, NoAnswer>> {
     match sent {
         Ok(answer) if is_for_the_moment(answer.status) => {
-            let asked = answer.retry_after;
-            Attempt::Passing(Ok(answer), asked)
+            let (asked, why) = (answer.retry_after, refused(answer.status));
+            Attempt::Passing { result: Ok(answer), asked, why }
         }
-        Err(NoAnswer::Broken(error)) => Attempt::Passing(Err(NoAnswer::Broken(error)), None),
+        Err(NoAnswer::Broken(error)) => {
+            let why = root_cause(&error);
+            Attempt::Passing { result: Err(NoAnswer::Broken(error)), asked: None, why }
+        }
         sent => Attempt::Final(sent),
     }
+}
+
+fn refused(status: StatusCode) -> String {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            "HTTP 429: too many requests for now, this program's or another's".to_owned()
+        }
+        status => format!("HTTP {}", status.as_u16()),
+    }
+}
+
+/// What lies beneath an error: its own text says little.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 #[cfg(test)]
@@ -241,7 +272,8 @@ mod tests {
             let last = patience
                 .insist("a thing", "here", || {
                     attempts.set(attempts.get() + 1);
-                    std::future::ready(Attempt::Passing(attempts.get(), asked.map(Duration::from_secs)))
+                    let asked = asked.map(Duration::from_secs);
+                    std::future::ready(Attempt::Passing { result: attempts.get(), asked, why: String::new() })
                 })
                 .await;
             assert_eq!((last, began.elapsed().as_secs()), (5, seconds), "{asked:?}");

@@ -7,7 +7,7 @@ use passbridge::analytics::{
     AnalyticsClient, AnalyticsError, AnalyticsOptions, Breakdown, EvarFacts, EventFacts, ReportAnswer,
     ReportRequest, ReportRow, SuiteFacts,
 };
-use passbridge::sandbox::AnalyticsSettings;
+use passbridge::sandbox::{AnalyticsSettings, BulkSettings};
 use passbridge::suite::Rsid;
 use passbridge::web::ImsOptions;
 
@@ -164,6 +164,13 @@ async fn a_column_that_adobe_refuses_is_never_zero() {
     let answer = client.report(&request(Breakdown::Evar(2))).await.expect("a report");
     let code = "not_enabled_dimension_global".to_owned();
     assert_eq!((answer.rows, answer.refused), (Vec::new(), vec![(7, code.clone()), (5, code)]));
+}
+
+#[tokio::test]
+async fn a_token_that_is_said_to_last_for_ever_is_taken_for_a_day() {
+    let api = Api::start().await;
+    api.sandbox.set_bulk(BulkSettings { token_seconds: u64::MAX, ..BulkSettings::default() });
+    assert!(client(&api).suite(&rsid()).await.expect("an answer").is_some());
 }
 
 #[tokio::test]

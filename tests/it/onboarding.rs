@@ -341,6 +341,61 @@ fn a_killed_probe_is_read_back_later() {
 }
 
 #[test]
+fn a_probe_that_was_cut_off_takes_no_proof_away() {
+    let desk = Desk::new();
+    assert_eq!(desk.probe().0, 0);
+    let proved = desk.run(&format!("suite check {RSID}"));
+    assert!(proved.out.contains("proved by probe"), "{proved:?}");
+    let before = desk.sandbox.accepted_count();
+    desk.latency(3_600_000);
+    let mut killed = desk.program.command(&["suite", "probe", RSID]).spawn().expect("the program starts");
+    assert!(desk.sandbox.wait_accepted(before + 1, PATIENCE), "its hits go");
+    send(&killed, Signal::KILL);
+    killed.wait().expect("it ends");
+    let again = desk.run(&format!("suite check {RSID}"));
+    assert_eq!(again.out, proved.out);
+}
+
+#[test]
+fn a_reading_that_is_refused_for_the_moment_does_not_end_the_wait() {
+    let desk = Desk::new();
+    desk.latency(3_600_000);
+    let words = ["suite", "probe", RSID, "--deadline", "60s", "--every", "1s"];
+    let mut waiting = desk.program.command(&words).spawn().expect("the program starts");
+    assert!(desk.sandbox.wait_accepted(57, PATIENCE), "the hits are sent");
+    // More refusals than one call is tried.
+    desk.sandbox.set_analytics(AnalyticsSettings {
+        calls_per_window: 1_000_000,
+        busy_next: 8,
+        busy_status: 429,
+        ..AnalyticsSettings::default()
+    });
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
+    let (_, shown) = desk.json(&format!("suite show {RSID}"));
+    assert_eq!(shown["last_probe"]["verdict"], "right");
+}
+
+#[test]
+fn a_probe_that_cannot_be_read_says_how_to_read_it_later() {
+    let desk = Desk::new();
+    desk.latency(3_600_000);
+    let words = ["suite", "probe", RSID, "--deadline", "60s", "--every", "1s"];
+    let mut command = desk.program.command(&words);
+    command.stderr(std::process::Stdio::piped());
+    let waiting = command.spawn().expect("the program starts");
+    assert!(desk.sandbox.wait_accepted(57, PATIENCE), "the hits are sent");
+    desk.sandbox.set_analytics(AnalyticsSettings {
+        refuse_tokens: "invalid_client".to_owned(),
+        forbidden: true,
+        ..AnalyticsSettings::default()
+    });
+    let done = waiting.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{told}");
+    assert!(told.contains("hits of this probe may be out") && told.contains("--read-back probe"), "{told}");
+}
+
+#[test]
 fn a_signal_ends_the_wait_and_says_how_to_go_on() {
     let desk = Desk::new();
     desk.latency(3_600_000);

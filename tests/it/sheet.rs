@@ -44,6 +44,38 @@ fn the_workbook_has_a_tab_for_each_topic_and_every_event_and_evar() {
 }
 
 #[test]
+fn a_sheet_that_is_there_stays_and_a_name_without_a_form_is_refused() {
+    let program = Program::bare();
+    let path = |name: &str| program.path(name).to_str().expect("UTF-8").to_owned();
+    let first = written(&program, "sheet.md");
+    let again = program.run_bare(&["suite", "sheet", "--out", &path("sheet.md")]);
+    assert!(again.code == 2 && again.err.contains("is there already"), "{again:?}");
+    assert_eq!(std::fs::read(program.path("sheet.md")).expect("the sheet"), first);
+    let formless = program.run_bare(&["suite", "sheet", "--out", &path("sheet.docx")]);
+    assert!(formless.code == 2 && formless.err.contains("--format"), "{formless:?}");
+    assert!(!program.path("sheet.docx").exists());
+}
+
+#[test]
+fn a_requestor_that_reads_like_a_formula_is_none_in_a_table() {
+    let program = Program::new();
+    let add = [
+        "suite",
+        "add",
+        "--requestor",
+        "=cmd()",
+        "--rsid",
+        "other",
+        "--collection-url",
+        "http://127.0.0.1:9",
+    ];
+    assert_eq!(program.run(&add).code, 0);
+    let sheet = program.run(&["suite", "sheet", "other", "--format", "csv"]);
+    assert!(sheet.out.contains(",'=cmd()"), "{sheet:?}");
+    assert!(!sheet.out.contains(",=") && !sheet.out.contains("\"="), "{sheet:?}");
+}
+
+#[test]
 fn the_workbook_can_be_handed_over() {
     let program = Program::bare();
     let bytes = written(&program, "sheet.xlsx");

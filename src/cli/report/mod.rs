@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 
 fn write_page(report: &Report, path: &Path) -> Result<(), CliError> {
     let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
-    std::fs::write(path, page(report)).map_err(failed)?;
+    output::replace_file(path, page(report).as_bytes()).map_err(failed)?;
     output::note(format_args!("the page is in {}", path.display()));
     Ok(())
 }

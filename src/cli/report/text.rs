@@ -21,7 +21,7 @@ struct Metric {
 }
 
 /// The metrics of Adobe's page ("Events Summary", "Example"), in its order, then those that it describes.
-const METRICS: [Metric; 25] = [
+const METRICS: [Metric; 26] = [
     Metric { name: "Successful Authentications", value: |of| of.successful_authentications.to_string() },
     Metric { name: "Successful Authorizations", value: |of| of.successful_authorizations.to_string() },
     Metric { name: "Successful Play Requests", value: |of| of.successful_play_requests.to_string() },
@@ -35,6 +35,7 @@ const METRICS: [Metric; 25] = [
     Metric { name: "Authorization conversion", value: |of| share(of.authorization_conversion) },
     Metric { name: "  requests / granted", value: |of| ratio(of.authorization_ratio) },
     Metric { name: "Pending Authentications", value: |of| units(of, EventKind::AuthnPending) },
+    Metric { name: "Failed Authentications", value: |of| units(of, EventKind::AuthnFailed) },
     Metric { name: "Denied Authorizations", value: |of| units(of, EventKind::AuthzFailed) },
     Metric { name: "Failed Play Requests", value: |of| units(of, EventKind::PlayFailed) },
     Metric { name: "Logout requests", value: |of| units(of, EventKind::LogoutRequested) },

@@ -76,7 +76,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError>
     };
     let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
     let file = args.settings.as_deref().map(|path| read_file(path, &args.rsid, name)).transpose()?;
-    let probe = buffer.last_probe(&args.rsid)?.as_ref().and_then(probe::outcome);
+    let probe = buffer.last_read_probe(&args.rsid)?.as_ref().and_then(probe::outcome);
     let evidence = Evidence {
         api: api.as_ref(),
         file: file.as_ref(),

@@ -30,7 +30,7 @@ Examples:
 /// Records a person's word that something is right in Admin which no interface shows.
 ///
 /// `suite check` counts on it from then on, `suite show` shows it. When a setting that it rests on changes here (identity,
-/// event IDs, the collection host, the requestors), it is void, and `suite check` asks again.
+/// event IDs, the requestors; of `suite` the collection host), it is void, and `suite check` asks again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ITEMS)]
 pub(in crate::cli) struct ConfirmArgs {

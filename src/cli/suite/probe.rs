@@ -89,6 +89,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
     };
     let earlier = args.read_back.as_ref().map(|id| buffer.probe(&args.rsid, id)).transpose()?;
     let options = ProbeOptions { deadline: args.deadline, every: args.every };
+    let last_before = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
     let stop = Stop::default();
     let probed = crate::cli::runtime()?.block_on(async {
         signals::listen(stop.clone())?;
@@ -99,16 +100,28 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
             }
         };
         tokio::select! {
-            report = work => Ok::<_, CliError>(Some(report?)),
+            report = work => Ok::<_, CliError>(Some(report)),
             _ = stop.wait() => Ok(None),
         }
     })?;
+    let probed = match probed {
+        Some(Err(error)) => {
+            // Who sends again leaves more hits that reports cannot forget.
+            let last = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
+            if let Some(id) = last.filter(|id| Some(id) != last_before.as_ref()) {
+                tell_read_back(&args.rsid, &id, "hits of this probe may be out");
+            }
+            return Err(error.into());
+        }
+        Some(Ok(report)) => Some(report),
+        None => None,
+    };
     match probed {
         Some(report) => {
             context.form.report(&Report(&report))?;
             Ok(exit(report.verdict))
         }
-        None => interrupted(args, &buffer),
+        None => interrupted(args, &buffer, last_before),
     }
 }
 
@@ -121,16 +134,17 @@ fn exit(verdict: Verdict) -> Exit {
 }
 
 /// Says how to go on.
-fn interrupted(args: &ProbeArgs, buffer: &Buffer) -> Result<Exit, CliError> {
-    let last = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
+fn interrupted(args: &ProbeArgs, buffer: &Buffer, before: Option<String>) -> Result<Exit, CliError> {
+    let last = buffer.last_probe(&args.rsid)?.map(|probe| probe.id).filter(|id| Some(id) != before.as_ref());
     if let Some(id) = args.read_back.clone().or(last) {
-        let go_on = format!("passbridge suite probe {} --read-back {id}", args.rsid);
-        output::note(format_args!(
-            "stopped before the probe was read back; later: {}",
-            hint::complete(&go_on)
-        ));
+        tell_read_back(&args.rsid, &id, "stopped before the probe was read back");
     }
     Ok(Exit::Pending)
+}
+
+fn tell_read_back(rsid: &Rsid, id: &str, why: &str) {
+    let go_on = format!("passbridge suite probe {rsid} --read-back {id}");
+    output::note(format_args!("{why}; later: {}", hint::complete(&go_on)));
 }
 
 #[derive(Serialize)]
@@ -174,6 +188,12 @@ impl fmt::Display for Report<'_> {
             if !of.is_empty() {
                 writeln!(out, "  {words}: {}", ranges(&of))?;
             }
+        }
+        if self.0.verdict == Verdict::Right {
+            writeln!(
+                out,
+                "  not shown by a probe: bot rules and IP exclusions that match viewers, allocations, types of events (suite check)"
+            )?;
         }
         for ProbeFinding { subject, found, fix, .. } in findings {
             writeln!(out, "  wrong     {subject}: {}", hint::complete(found))?;

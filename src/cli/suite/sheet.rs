@@ -1,8 +1,8 @@
 //! `suite sheet`: what the suite must be set to, as a file for the person who sets it.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::suite::Rsid;
 pub(in crate::cli) struct SheetArgs {
     /// The report suite ID, where it is mapped already.
     rsid: Option<Rsid>,
-    /// The form [default: what the name of FILE ends in, else md].
+    /// The form [default: what the name of FILE ends in; md on standard output].
     #[arg(long, value_enum)]
     format: Option<SheetFormat>,
     /// The file to write; it must not exist. Without one, standard output.
@@ -93,11 +93,24 @@ fn to_file(
     format: Option<SheetFormat>,
     context: &Context,
 ) -> Result<(), CliError> {
-    let format = format.or_else(|| SheetFormat::of_path(path)).unwrap_or(SheetFormat::Md);
+    let format = format.or_else(|| SheetFormat::of_path(path)).ok_or_else(|| CliError::Refused {
+        what: format!("the name of {} says none of the forms md, csv, xlsx and html", path.display()),
+        advice: "add --format".to_owned(),
+    })?;
     let bytes = written(sheet, format)?;
-    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => CliError::Refused {
+            what: format!("{} is there already, perhaps with what somebody ticked off", path.display()),
+            advice: "choose another name, or remove it first".to_owned(),
+        },
+        _ => CliError::File { verb: "write", path: path.to_owned(), source },
+    };
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(&bytes).map_err(failed)?;
+    if let Err(error) = file.write_all(&bytes) {
+        // A part of a sheet would only be in the way of the next try; that it cannot be written is what matters.
+        let _ = fs::remove_file(path);
+        return Err(failed(error));
+    }
     let settings = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
     context.form.report(&WrittenReport { path: path.to_owned(), format, settings })
 }

@@ -245,17 +245,25 @@ impl Probe<'_> {
         };
         let mut before = None;
         let is_settled = loop {
-            let seen = reading.look().await?;
-            tracing::info!(
-                probe = plan.id,
-                seen = seen.units,
-                expected = plan.expected.units(),
-                "the probe was read back"
-            );
-            if seen.is_complete || (seen.is_plausible && before == Some(seen.units)) {
-                break true;
+            match reading.look().await {
+                Ok(seen) => {
+                    tracing::info!(
+                        probe = plan.id,
+                        seen_units = seen.units,
+                        expected_units = plan.expected.units(),
+                        "the probe was read back"
+                    );
+                    if seen.is_complete || (seen.is_plausible && before == Some(seen.units)) {
+                        break true;
+                    }
+                    before = Some(seen.units);
+                }
+                // The hits are out, and reports cannot forget them: only the deadline ends the wait.
+                Err(ProbeError::Analytics(error)) if error.is_for_the_moment() => {
+                    tracing::warn!(probe = plan.id, %error, "the probe cannot be read back for the moment");
+                }
+                Err(error) => return Err(error),
             }
-            before = Some(seen.units);
             let wakes_at = tokio::time::Instant::now() + options.every;
             if wakes_at > ends_at {
                 break false;

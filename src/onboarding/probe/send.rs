@@ -16,6 +16,9 @@ const ATTEMPTS_MAX: u32 = 6;
 /// The wait before the second try; each further one doubles it.
 const BACKOFF: Duration = Duration::from_millis(500);
 
+/// The longest wait, also where the host asks for more.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
 /// How much of a probe was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -51,14 +54,15 @@ pub(super) async fn all(
 
 /// Sends one hit. With a serial a doubtful one is sent again, as that is exact; without, once must do.
 async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<Sent, String> {
-    let mut wait = BACKOFF;
+    let mut backoff = BACKOFF;
     let mut why = String::new();
     for attempt in 1..=ATTEMPTS_MAX {
+        let mut asked = None;
         match connection.send(hit.body.clone()).await {
             Outcome::Delivered => return Ok(Sent::All),
             Outcome::Retry { cause, retry_after } => {
                 why = cause.to_string();
-                wait = wait.max(retry_after.unwrap_or_default());
+                asked = retry_after;
             }
             Outcome::Ambiguous(doubt) => {
                 tracing::warn!(probe = plan.id, %doubt, "it is unknown whether a hit was received");
@@ -73,9 +77,31 @@ async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<S
             Outcome::SuiteFault(fault) => return Err(fault.to_string()),
         }
         if attempt < ATTEMPTS_MAX {
+            let wait = pause(backoff, asked);
+            let wait_ms = wait.as_millis() as u64;
+            tracing::warn!(probe = plan.id, why, attempt, wait_ms, "a hit was not taken; it goes again");
             sleep(wait).await;
-            wait *= 2;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
     Err(format!("{why}, {ATTEMPTS_MAX} times"))
+}
+
+/// The wait before the next try: as long as the host asks, within bounds.
+fn pause(backoff: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(backoff, |asked| asked.max(backoff)).min(BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_asks_for_years_gets_a_minute() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(BACKOFF, None), BACKOFF);
+        assert_eq!(pause(BACKOFF, Some(second)), second);
+        assert_eq!(pause(second, Some(Duration::ZERO)), second);
+        assert_eq!(pause(BACKOFF, Some(Duration::from_secs(u64::MAX))), BACKOFF_MAX);
+    }
 }

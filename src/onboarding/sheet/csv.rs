@@ -15,10 +15,10 @@ pub(super) fn write(sheet: &Sheet) -> String {
     text
 }
 
+/// Names of requestors come from outside, and a spreadsheet runs what begins like a formula.
 fn cell(value: &str) -> String {
-    if value.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
-    } else {
-        value.to_owned()
-    }
+    // A dash alone is our own: nothing to set.
+    let is_formula = value != "-" && value.starts_with(['=', '+', '-', '@']);
+    let value = format!("{}{value}", if is_formula { "'" } else { "" });
+    if value.contains([',', '"', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
 }

@@ -25,7 +25,7 @@ fn suite(of: &SheetOf) -> Topic {
         row(&[
             "Timestamps",
             "Optional or required",
-            "General > Timestamp Configuration",
+            "General > Timestamps Optional",
             "Hits are sent in batches with their own time. Where timestamps are not allowed, Adobe answers SUCCESS and drops every hit for \
              good; where they are optional, hits without a timestamp go on as before.",
         ]),
@@ -247,7 +247,7 @@ fn agreements() -> Topic {
             row(&[
                 "Excluded IP addresses",
                 "None of viewers",
-                "General > Exclude by IP Address",
+                "Admin > Exclude by IP Address",
                 "Only the viewer's own address is sent, where it is known. New suites remove addresses after their look-up.",
             ]),
             row(&[
