@@ -385,8 +385,9 @@ fn a_probe_that_cannot_be_read_says_how_to_read_it_later() {
     let waiting = command.spawn().expect("the program starts");
     assert!(desk.sandbox.wait_accepted(57, PATIENCE), "the hits are sent");
     desk.sandbox.set_analytics(AnalyticsSettings {
+        calls_per_window: 1_000_000,
         refuse_tokens: "invalid_client".to_owned(),
-        forbidden: true,
+        forget_tokens_after: 1,
         ..AnalyticsSettings::default()
     });
     let done = waiting.wait_with_output().expect("it ends");

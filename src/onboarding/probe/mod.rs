@@ -31,6 +31,7 @@ use crate::collection::Collection;
 use crate::confirmation::Item;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::suite::{ReportSuite, Rsid};
+use crate::web::ImsError;
 use compare::{Observed, ObservedRow, Progress};
 pub use judge::{EvarSeen, EvarState, EventSeen, ProbeFinding};
 use plan::Plan;
@@ -338,7 +339,7 @@ impl Reading<'_> {
         let answer = match self.probe.analytics.report(&request).await {
             Ok(answer) => answer,
             // A dimension that is disabled may be refused as a whole: then nothing of it is seen.
-            Err(AnalyticsError::Refused { status: 400 | 403 | 404, why, .. }) => {
+            Err(AnalyticsError::Refused { what, status: 400 | 403 | 404, why }) if what != ImsError::WHAT => {
                 self.observed.rows.insert(evar, Vec::new());
                 self.observed.refused_evars.insert(format!("eVar{evar}"), why);
                 return Ok(());
