@@ -255,25 +255,25 @@ impl<S: FnMut(StandingUnits<'_>)> View<'_, S> {
         Ok(())
     }
 
-    /// What is dead, held or discarded.
+    /// What is dead, held or discarded. CROSS: from the few to the many; left to itself, SQLite reads every event for them.
     fn set_aside(&mut self) -> Result<(), BufferError> {
         for (standing, select) in [
             (
                 Standing::Dead,
                 "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM dead_letters d JOIN events e ON e.seq = d.seq
+                 FROM dead_letters d CROSS JOIN events e ON e.seq = d.seq
                  WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
             ),
             (
                 Standing::Held,
                 "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM held d JOIN events e ON e.seq = d.seq
+                 FROM held d CROSS JOIN events e ON e.seq = d.seq
                  WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
             ),
             (
                 Standing::Discarded,
                 "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM discarded d JOIN events e ON e.seq = d.seq
+                 FROM discarded d CROSS JOIN events e ON e.seq = d.seq
                  WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
             ),
             // Of bulk files that Adobe may have, while their events are pending here.

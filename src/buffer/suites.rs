@@ -394,8 +394,8 @@ fn refuse_undecided(
                  JOIN forms f ON f.form = u.form JOIN events e ON e.seq = u.seq
                  JOIN queue q ON q.job = e.job AND q.requestor = e.requestor AND q.occurred_at = e.occurred_at AND q.seq = e.seq
                  WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)),
-                (SELECT count(*) FROM held h JOIN doubts d ON d.seq = h.seq JOIN forms f ON f.form = d.form
-                 JOIN events e ON e.seq = h.seq WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2))",
+                (SELECT count(*) FROM held h CROSS JOIN events e ON e.seq = h.seq JOIN doubts d ON d.seq = h.seq
+                 JOIN forms f ON f.form = d.form WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2))",
         (rsid.as_str(), requestor.map(|requestor| requestor.0)),
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;

@@ -25,6 +25,7 @@ mod order;
 mod pages;
 mod privacy;
 mod program;
+mod query_plans;
 mod readme;
 mod reconcile;
 mod replies;
