@@ -280,6 +280,11 @@ impl Handle {
         self.collector.bulk().files()
     }
 
+    /// How many formats of files the bulk interface has found valid before they came.
+    pub fn bulk_validations(&self) -> usize {
+        self.collector.bulk().validations()
+    }
+
     /// Lists a suite, or sets it anew; what it has counted stays.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
         self.collector.set_suite(rsid, settings);

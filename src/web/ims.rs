@@ -140,3 +140,41 @@ impl Ims {
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, server};
+    use super::*;
+
+    async fn ims(answers: &[&str]) -> (Ims, Client) {
+        let url = server(answers.iter().map(|body| answer("200 OK", body)).collect()).await;
+        let options = ImsOptions {
+            url: url.to_string(),
+            client_id: "client".to_owned(),
+            client_secret: "hush".to_owned(),
+            scopes: String::new(),
+        };
+        let ims = Ims::new("bulk.ims_url", options).expect("an address");
+        (ims, super::super::client(&[&url], Duration::from_secs(10)).expect("HTTP"))
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_before_it_ends_and_not_earlier() {
+        let token =
+            |name: &str, seconds: u64| format!("{{\"access_token\":\"{name}\",\"expires_in\":{seconds}}}");
+        let answers = [token("one", 0), token("two", u64::MAX), token("three", 60)];
+        let (ims, http) = ims(&answers.each_ref().map(String::as_str)).await;
+        for expected in ["one", "two", "two"] {
+            assert_eq!(ims.token(&http).await.expect("a token"), expected);
+        }
+        ims.forget().await;
+        assert_eq!(ims.token(&http).await.expect("a token"), "three");
+    }
+
+    #[tokio::test]
+    async fn neither_secret_nor_token_stays_in_a_text() {
+        let (ims, _) = ims(&[]).await;
+        assert_eq!(ims.concealed("token abc of hush, hush", "abc"), "token ... of ..., ...");
+        assert_eq!(ims.concealed("none yet", ""), "none yet");
+    }
+}

@@ -237,7 +237,45 @@ pub fn root_cause(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// A server that answers each request with the next of these texts, on a connection of its own.
+    pub(super) async fn server(answers: Vec<String>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/token", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let mut request = [0; 4096];
+                assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
+                // A client that has heard enough leaves.
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        Url::parse(&url).expect("an address")
+    }
+
+    /// An answer with this status and body.
+    pub(super) fn answer(status: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn no_redirect_is_followed_and_no_answer_read_beyond_its_limit() {
+        const BYTES_MAX: usize = 100_000;
+        let elsewhere = answer("302 Found\r\nlocation: /elsewhere", "");
+        let (whole, long) = ("a".repeat(BYTES_MAX), "a".repeat(BYTES_MAX + 1));
+        let url = server(vec![elsewhere, answer("200 OK", &whole), answer("200 OK", &long)]).await;
+        let client = client(&[&url], Duration::from_secs(10)).expect("HTTP");
+        let sent = async || send(client.get(url.clone()), BYTES_MAX).await;
+        assert_eq!(sent().await.expect("an answer").status, StatusCode::FOUND);
+        assert_eq!(sent().await.expect("an answer").body, whole.as_bytes());
+        assert!(matches!(sent().await, Err(NoAnswer::TooLong)));
+    }
 
     #[test]
     fn addresses_carry_no_secrets_in_clear() {

@@ -8,6 +8,7 @@ use passbridge::sandbox::BulkSettings;
 use serde_json::json;
 
 use crate::backfill::{Backfills, history, limits};
+use crate::program::done;
 use crate::support::{PATIENCE, RSID, counted};
 
 impl Backfills {
@@ -59,17 +60,18 @@ fn files_that_vanish_are_written_anew_once_it_is_known_that_nothing_of_them_is_i
 
 #[test]
 fn what_is_cancelled_was_not_sent_and_what_was_discarded_before_stays_so() {
-    let house =
-        Backfills::new(BulkSettings { invalid_rows_per_100000: 300, name_all_invalid: true, ..limits() }, "");
+    let house = Backfills::new(
+        BulkSettings { invalid_rows_per_100000: 3000, name_all_invalid: true, ..limits() },
+        "",
+    );
     let file = house.file("h.ndjson", &history(0, 8000));
     let mut child = house.start(&["backfill", "run", "h", "--via", "bulk", &file]);
     assert!(house.sandbox.wait_accepted(1, PATIENCE));
     assert_eq!(house.program.run(&["backfill", "pause", "h"]).code, 0);
     child.wait().expect("it ends");
     let dead = house.status("h")["dead"].as_u64().expect("a number");
-    if dead > 0 {
-        assert_eq!(house.program.run(&["dead-letter", "discard", "--all"]).code, 0);
-    }
+    assert_ne!(dead, 0);
+    assert_eq!(house.program.run(&["dead-letter", "discard", "--all"]).code, 0);
     let (code, cancelled) = house.program.json(&["backfill", "cancel", "h"]);
     assert_eq!(
         (code, &cancelled["pending"], &cancelled["is_forgotten"]),
@@ -131,6 +133,21 @@ fn who_is_forgotten_is_in_no_file_either() {
     assert_eq!(house.files("h"), Vec::<PathBuf>::new());
     house.balanced();
     assert_eq!(house.status("h")["delivered"], 996);
+}
+
+#[test]
+fn nobody_is_forgotten_while_a_file_that_may_name_them_has_no_answer() {
+    let house = Backfills::new(unanswered(), "");
+    let file = house.file("h.ndjson", &history(0, 600));
+    house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
+    let forget = ["forget", "--mvpd", "M", "--mvpd-user-id", "u7"];
+    let refused = house.program.run(&forget);
+    assert!(refused.code == 1 && refused.err.contains("backfill resume h"), "{refused:?}");
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    let (code, report) = house.program.json(&forget);
+    assert_eq!((code, &report["events"]), (0, &json!(2)), "{report}");
+    house.balanced();
 }
 
 #[test]
@@ -227,6 +244,134 @@ fn doubts_that_stand_in_a_file_are_not_held_while_it_has_no_answer() {
     assert_eq!(house.program.run(&["suite", "set", RSID, "--on-ambiguous", "hold"]).code, 0);
     assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
     house.assert_whole(300);
+}
+
+#[test]
+fn what_may_have_been_counted_goes_in_a_file_as_it_went_before() {
+    let house = Backfills::new(limits(), "reset-after:100%");
+    let file = house.file("h.ndjson", &history(0, 300));
+    let mut child = house.start(&["backfill", "run", "h", &file]);
+    assert!(house.sandbox.wait_accepted(20, PATIENCE));
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    house.sandbox.set_faults("".parse().expect("no faults"));
+    // From now on nothing carries an ID by which a repeat would be known, save what carried one before.
+    assert_eq!(house.program.run(&["suite", "set", RSID, "--event-ids", "off"]).code, 0);
+    assert_eq!(house.program.run(&["backfill", "resume", "h", "--via", "bulk"]).code, 0);
+    assert!(house.sandbox.accepted_count() > 300, "some came twice");
+    house.assert_whole(300);
+}
+
+#[test]
+fn a_job_keeps_its_visitor_groups_whatever_its_rate() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 6000));
+    house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
+    // Half the rate would take half the groups, and a visitor of the other half would change hers.
+    assert_eq!(house.program.run(&["backfill", "resume", "h", "--rate", "200000"]).code, 0);
+    house.assert_whole(6000);
+}
+
+#[test]
+fn events_of_which_all_that_is_sent_is_alike_are_two_events() {
+    let house = Backfills::new(limits(), "");
+    assert_eq!(house.program.run(&["suite", "set", RSID, "--event-ids", "off"]).code, 0);
+    let file = house.file("h.ndjson", &(history(0, 1) + &history(0, 1).replace("e0", "e1")));
+    let mut command = house.program.command(&["backfill", "run", "h", "--via", "bulk", &file]);
+    command.env("PASSBRIDGE_BULK__FILE_ROWS", "1");
+    let done = done(command);
+    assert_eq!(done.code, 0, "{done:?}");
+    let files = house.sandbox.bulk_files();
+    assert!(files.len() == 2 && files[0].key != files[1].key, "{files:?}");
+    assert_eq!(counted(&house.sandbox), 2);
+    house.balanced();
+}
+
+#[test]
+fn a_file_that_is_stuck_keeps_no_other_backfill_from_going() {
+    let house = Backfills::new(BulkSettings { rows_untold: 7, ..limits() }, "");
+    let (one, other) =
+        (house.file("1.ndjson", &history(0, 400)), house.file("2.ndjson", &history(5000, 5400)));
+    assert_eq!(house.program.run(&["backfill", "run", "one", "--via", "bulk", &one]).code, 1);
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "run", "other", "--via", "bulk", &other]).code, 0);
+    assert_ne!(house.status("one")["in_files"], 0, "who resumes it decides");
+    house.balanced();
+}
+
+#[test]
+fn a_file_that_may_be_in_stays_on_record_when_its_repeat_is_refused() {
+    let blind = || BulkSettings { lookup_blind_ms: 3_600_000, ..limits() };
+    let house = Backfills::new(BulkSettings { lose_answer: 100.0, ..blind() }, "");
+    let file = house.file("h.ndjson", &history(0, 300));
+    house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
+    let in_files = house.status("h")["in_files"].clone();
+    house.sandbox.set_bulk(BulkSettings { reject: 100.0, ..blind() });
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 1);
+    let status = house.status("h");
+    assert_eq!((&status["in_files"], &status["delivered"]), (&in_files, &json!(0)), "{status}");
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(300);
+}
+
+#[test]
+fn a_file_that_never_arrived_does_not_go_to_a_suite_that_is_paused_by_now() {
+    let house = Backfills::new(BulkSettings { break_before: 100.0, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 300));
+    let mut child = house.start(&["backfill", "run", "h", "--via", "bulk", &file]);
+    let since = Instant::now();
+    while house.program.json(&["backfill", "status"]).1["backfills"][0]["in_files"].as_u64().unwrap_or(0) == 0
+    {
+        assert!(since.elapsed() < PATIENCE, "a file is sent");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    assert_eq!(house.program.run(&["suite", "pause", RSID]).code, 0);
+    house.sandbox.set_bulk(limits());
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0, "all of it is parked");
+    assert_eq!((counted(&house.sandbox), &house.status("h")["pending"]), (0, &json!(300)));
+    assert_eq!(house.program.run(&["suite", "resume", RSID]).code, 0);
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    house.assert_whole(300);
+}
+
+#[test]
+fn a_token_that_ends_before_its_time_is_had_anew() {
+    let house = Backfills::new(BulkSettings { forget_tokens_after: 2, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 2000));
+    let done = house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert_eq!(done.code, 0, "{done:?}");
+    house.assert_whole(2000);
+}
+
+#[test]
+fn files_of_two_runs_keep_their_distance() {
+    const SPACING: Duration = Duration::from_secs(4);
+    let spacing_ms = SPACING.as_millis() as u64;
+    let house = Backfills::new(BulkSettings { group_spacing_ms: spacing_ms, ..limits() }, "");
+    let mut ended = Vec::new();
+    for (name, first) in [("one", 0), ("other", 5000)] {
+        let file = house.file(name, &history(first, first + 100));
+        let mut command = house.program.command(&["backfill", "run", name, "--via", "bulk", &file]);
+        command.env("PASSBRIDGE_BULK__GROUP_SPACING_MS", spacing_ms.to_string());
+        assert_eq!(done(command).code, 0);
+        ended.push(Instant::now());
+    }
+    assert!(ended[1] - ended[0] >= SPACING);
+    assert_eq!(counted(&house.sandbox), 200);
+}
+
+#[test]
+fn rows_that_an_answer_does_not_count_stop_the_job() {
+    let house = Backfills::new(BulkSettings { rows_untold: 7, ..limits() }, "");
+    let file = house.file("h.ndjson", &history(0, 100));
+    let ended = house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]);
+    assert!(ended.code == 1 && ended.err.contains("--accept-unnamed"), "{ended:?}");
+    let (code, report) = house.program.json(&["backfill", "resume", "h", "--accept-unnamed"]);
+    let missing = 7 * house.sandbox.bulk_files().len();
+    assert_eq!((code, &report["unnamed_rows"]), (0, &json!(missing)), "{report}");
 }
 
 #[test]

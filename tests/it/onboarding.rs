@@ -357,6 +357,17 @@ fn a_probe_that_was_cut_off_takes_no_proof_away() {
 }
 
 #[test]
+fn a_proof_is_void_once_the_setting_that_it_rests_on_has_changed() {
+    let desk = Desk::new();
+    assert_eq!(desk.probe().0, 0);
+    let (_, report) = desk.json(&format!("suite check {RSID}"));
+    assert!(items(&report, "proved").contains(&"timestamps".to_owned()), "{report}");
+    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --split-visitors")).code, 0);
+    let (_, report) = desk.json(&format!("suite check {RSID}"));
+    assert!(items(&report, "open").contains(&"timestamps".to_owned()), "{report}");
+}
+
+#[test]
 fn a_reading_that_is_refused_for_the_moment_does_not_end_the_wait() {
     let desk = Desk::new();
     desk.latency(3_600_000);

@@ -196,13 +196,7 @@ impl Group {
         if rows != written {
             tracing::warn!(key = file.file.key, rows, written, "Adobe counts other rows than were written");
         }
-        let refused: Vec<RefusedRow> = named
-            .into_iter()
-            .filter(|(row, _)| (1..=written).contains(row))
-            .map(|(row, why)| RefusedRow { row, reason: DeadReason::Adobe(format!("invalid row: {why}")) })
-            .collect();
-        // A log that names more rows than were refused names some that were not.
-        let refused = if refused.len() as u64 > invalid_rows { Vec::new() } else { refused };
+        let refused = refused_rows(named, invalid_rows, written);
         let unnamed = invalid_rows - refused.len() as u64 + written.saturating_sub(rows);
         let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
@@ -460,6 +454,16 @@ fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError
     Ok(settled)
 }
 
+/// The rows that a log names as refused, where it can be right: one that names more than were refused names some that were not.
+fn refused_rows(named: Vec<(u64, String)>, invalid_rows: u64, written: u64) -> Vec<RefusedRow> {
+    let refused = named
+        .into_iter()
+        .filter(|(row, _)| (1..=written).contains(row))
+        .map(|(row, why)| RefusedRow { row, reason: DeadReason::Adobe(format!("invalid row: {why}")) });
+    let refused: Vec<RefusedRow> = refused.collect();
+    if refused.len() as u64 > invalid_rows { Vec::new() } else { refused }
+}
+
 fn unnamed_rows(file: &BulkFile, rows: u64, log: String) -> BackfillError {
     BackfillError::Unnamed { path: file.file.path.clone(), rows, log }
 }
@@ -492,5 +496,27 @@ fn remove(path: &Path) -> Result<(), BackfillError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(path, source)),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_believed_where_it_can_be_right() {
+        let named = |rows: &[u64]| rows.iter().map(|row| (*row, "no date".to_owned())).collect();
+        for (rows, invalid_rows, refused) in [
+            (&[2, 5][..], 2, &[2, 5][..]),
+            // The others are refused without a name.
+            (&[2], 3, &[2]),
+            // Which of them it was, nobody knows.
+            (&[2, 5], 1, &[]),
+            // The header is no row, and there are ten.
+            (&[0, 2, 11], 1, &[2]),
+        ] {
+            let found = refused_rows(named(rows), invalid_rows, 10);
+            assert_eq!(found.iter().map(|row| row.row).collect::<Vec<_>>(), refused, "{rows:?}");
+        }
     }
 }

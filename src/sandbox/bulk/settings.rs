@@ -42,6 +42,8 @@ pub struct BulkSettings {
     pub invalid_rows_per_100000: u32,
     /// Whether the processing log names every invalid row, not only the first ten of a kind.
     pub name_all_invalid: bool,
+    /// By how many rows an answer falls short of those that were in the file.
+    pub rows_untold: u64,
     /// How long after its receipt the look-up does not see a key yet.
     pub lookup_blind_ms: u64,
 }
@@ -67,6 +69,7 @@ impl Default for BulkSettings {
             reject: 0.0,
             invalid_rows_per_100000: 0,
             name_all_invalid: false,
+            rows_untold: 0,
             lookup_blind_ms: 0,
         }
     }

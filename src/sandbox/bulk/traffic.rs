@@ -169,6 +169,11 @@ impl BulkState {
         *self = BulkState { tokens, ..BulkState::new(self.settings.clone()) };
     }
 
+    /// How many formats of clients were found valid.
+    pub(in super::super) fn validations(&self) -> usize {
+        self.validated.len()
+    }
+
     /// The files that were received, in their order.
     pub(in super::super) fn files(&self) -> Vec<BulkFile> {
         self.received.iter().map(|received| received.file.clone()).collect()

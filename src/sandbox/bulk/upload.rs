@@ -205,9 +205,10 @@ impl Call<'_> {
             received_at,
         };
         let counting = self.counting(upload, entry, file_id, is_repeat, rsid);
-        let bytes = file.bytes.clone();
-        on_a_thread(move || counting.count(&bytes, &settings)).await?;
+        let (bytes, counted_with) = (file.bytes.clone(), settings.clone());
+        on_a_thread(move || counting.count(&bytes, &counted_with)).await?;
         let log = log_of(&inspection);
+        let rows = rows.saturating_sub(settings.rows_untold);
         Ok(Told { status: StatusCode::OK, status_code: "UPLOADED", rows, invalid_rows, log, error: None })
     }
 

@@ -58,6 +58,22 @@ fn text_csv_and_json_have_the_same_figures() {
 }
 
 #[test]
+fn a_page_that_cannot_be_written_leaves_the_one_before() {
+    let program = program();
+    let page = program.path("page.html");
+    let report = [&JUNE[..], &["--html", page.to_str().expect("UTF-8")]].concat();
+    std::fs::write(&page, "the page before").expect("a page");
+    // Where it would be written first, nothing can be.
+    std::fs::create_dir(program.path("page.html.new")).expect("a folder");
+    let failed = program.run(&report);
+    assert!(failed.code == 1 && failed.err.contains("page.html"), "{failed:?}");
+    assert_eq!(std::fs::read_to_string(&page).expect("a page"), "the page before");
+    std::fs::remove_dir(program.path("page.html.new")).expect("it goes");
+    assert_eq!(program.run(&report).code, 0);
+    assert!(std::fs::read_to_string(&page).expect("a page").starts_with("<!DOCTYPE html>"));
+}
+
+#[test]
 fn many_mvpds_stay_within_a_hundred_characters_and_every_block_has_the_total() {
     let program = Program::new();
     let lines: String = (0..23)
