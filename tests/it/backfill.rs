@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use crate::program::{Program, send};
 use crate::support::{PATIENCE, RSID, buffer_options, counted, sandbox, sandbox_with};
 
-/// A hundredth of Adobe's waits; files small enough that there are many. Calls keep more distance than the sandbox asks for: on
-/// a busy host one may be late on its way, which is nobody's fault.
+/// A hundredth of Adobe's waits; files small enough that there are many.
 const CONFIG: &str = "
 [delivery]
 lanes = 8
@@ -26,7 +25,7 @@ request_timeout_seconds = 2
 level = \"warn\"
 [bulk]
 client_id = \"client\"
-call_spacing_ms = 30
+call_spacing_ms = 10
 group_spacing_ms = 200
 group_rows_per_second = 200000
 file_rows = 500
