@@ -359,7 +359,8 @@ async fn send(
             }
         }
         let job = buffer.job(name)?;
-        if buffer.job_counts(job.key)?.pending == 0 {
+        let is_open = buffer.open_files()?.iter().any(|(file, _)| file.file.job == job.key);
+        if !is_open && buffer.job_counts(job.key)?.pending == 0 {
             return Ok(Ending::Done);
         }
         let leg_stop = Stop::default();

@@ -182,7 +182,7 @@ impl Buffer {
     }
 
     /// Gives the events of a received file their outcome; does the rest where that was cut off before. Gives how many were
-    /// delivered, and how many are dead.
+    /// delivered, and how many are dead. The file stays open until [`Buffer::file_done`].
     pub fn settle_file(&self, run: RunId, file: BulkFileId) -> Result<(u64, u64), BufferError> {
         let now = self.clock.now();
         let (mut delivered, mut dead) = (0, 0);
@@ -190,9 +190,6 @@ impl Buffer {
             let (rows, refused) = self.call(move |connection| {
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let settled = settle(&transaction, run, file, now)?;
-                if settled.0 == 0 {
-                    transaction.execute("UPDATE bulk_files SET state = 'done' WHERE file = ?1", [file.0])?;
-                }
                 transaction.commit()?;
                 Ok(settled)
             })?;
@@ -202,6 +199,14 @@ impl Buffer {
             delivered += rows - refused;
             dead += refused;
         }
+    }
+
+    /// Closes a file whose events have their outcome, once it is gone from its folder, or is to stay there.
+    pub fn file_done(&self, file: BulkFileId) -> Result<(), BufferError> {
+        self.call(move |connection| {
+            connection.execute("UPDATE bulk_files SET state = 'done' WHERE file = ?1", [file.0])?;
+            Ok(())
+        })
     }
 
     /// Strikes a file off the record of which nothing went in; its events wait as before.

@@ -136,6 +136,21 @@ fn who_is_forgotten_is_in_no_file_either() {
 }
 
 #[test]
+fn a_settled_file_that_a_killed_process_left_is_removed() {
+    let house = Backfills::new(limits(), "");
+    let file = house.file("h.ndjson", &history(0, 300));
+    assert_eq!(house.program.run(&["backfill", "run", "h", "--via", "bulk", "--keep-files", &file]).code, 0);
+    // As a kill leaves it behind the last event and before the removal.
+    let connection = rusqlite::Connection::open(house.program.path("passbridge.db")).expect("the buffer");
+    assert!(connection.execute("UPDATE bulk_files SET state = 'received'", []).expect("files") > 0);
+    drop(connection);
+    assert!(!house.files("h").is_empty());
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    assert_eq!(house.files("h"), Vec::<PathBuf>::new());
+    house.assert_whole(300);
+}
+
+#[test]
 fn nobody_is_forgotten_while_a_file_that_may_name_them_has_no_answer() {
     let house = Backfills::new(unanswered(), "");
     let file = house.file("h.ndjson", &history(0, 600));

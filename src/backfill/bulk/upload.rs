@@ -444,14 +444,18 @@ fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
     remove(&file.file.path)
 }
 
+/// Settles the events of a file, removes it, and only then closes it: whoever is killed in between has it removed by the next one.
 fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
-    let settled = block_in_place(|| shared.buffer.settle_file(shared.run, file.id))?;
-    if !shared.keeps_files
-        && let Err(error) = remove(&file.file.path)
-    {
-        tracing::warn!(%error, "a file that is done with cannot be removed");
-    }
-    Ok(settled)
+    block_in_place(|| {
+        let settled = shared.buffer.settle_file(shared.run, file.id)?;
+        if !shared.keeps_files
+            && let Err(error) = remove(&file.file.path)
+        {
+            tracing::warn!(%error, "a file that is done with cannot be removed");
+        }
+        shared.buffer.file_done(file.id)?;
+        Ok(settled)
+    })
 }
 
 /// The rows that a log names as refused, where it can be right: one that names more than were refused names some that were not.
