@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schemas/buffer-3.sql"),
     include_str!("../../schemas/buffer-4.sql"),
     include_str!("../../schemas/buffer-5.sql"),
+    include_str!("../../schemas/buffer-6.sql"),
 ];
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.

@@ -255,43 +255,39 @@ impl<S: FnMut(StandingUnits<'_>)> View<'_, S> {
         Ok(())
     }
 
-    /// What is dead, held or discarded. CROSS: from the few to the many; left to itself, SQLite reads every event for them.
+    /// What is dead, held or discarded, and what is in files.
     fn set_aside(&mut self) -> Result<(), BufferError> {
-        for (standing, select) in [
-            (
-                Standing::Dead,
-                "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM dead_letters d CROSS JOIN events e ON e.seq = d.seq
-                 WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
-            ),
-            (
-                Standing::Held,
-                "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM held d CROSS JOIN events e ON e.seq = d.seq
-                 WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
-            ),
-            (
-                Standing::Discarded,
-                "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM discarded d CROSS JOIN events e ON e.seq = d.seq
-                 WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5",
-            ),
-            // Of bulk files that Adobe may have, while their events are pending here.
-            (
-                Standing::Ambiguous,
-                "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
-                 FROM bulk_files f JOIN bulk_rows r ON r.file = f.file JOIN events e ON e.seq = r.seq
-                 WHERE f.state IN ('sent', 'stuck', 'received') AND e.occurred_at >= ?1 AND e.occurred_at < ?2
-                       AND NOT EXISTS (SELECT 1 FROM doubts d WHERE d.seq = r.seq)
-                 GROUP BY 1, 2, 3, 5",
-            ),
-        ] {
-            let mut statement = self.transaction.prepare_cached(select)?;
-            let (from, to) = (self.question.from.nanos(), self.question.to.nanos());
-            let mut rows = statement.query((from, to, QUARTER_NANOS))?;
-            while let Some(row) = rows.next()? {
-                self.tell(units_of(row)?, standing);
-            }
+        for (standing, table) in
+            [(Standing::Dead, "dead_letters"), (Standing::Held, "held"), (Standing::Discarded, "discarded")]
+        {
+            // CROSS: from the few to the many. Left to itself, SQLite reads every event for them.
+            self.tell_all(
+                standing,
+                &format!(
+                    "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
+                     FROM {table} t CROSS JOIN events e ON e.seq = t.seq
+                     WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 5"
+                ),
+            )?;
+        }
+        // Of bulk files that Adobe may have, while their events are pending here.
+        self.tell_all(
+            Standing::Ambiguous,
+            "SELECT e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count), e.body ->> 'mvpd' AS mvpd
+             FROM bulk_files f JOIN bulk_rows r ON r.file = f.file JOIN events e ON e.seq = r.seq
+             WHERE f.state IN ('sent', 'stuck', 'received') AND e.occurred_at >= ?1 AND e.occurred_at < ?2
+                   AND NOT EXISTS (SELECT 1 FROM doubts d WHERE d.seq = r.seq)
+             GROUP BY 1, 2, 3, 5",
+        )
+    }
+
+    /// Shows what a statement finds between two times, by quarters of an hour.
+    fn tell_all(&mut self, standing: Standing, select: &str) -> Result<(), BufferError> {
+        let mut statement = self.transaction.prepare_cached(select)?;
+        let (from, to) = (self.question.from.nanos(), self.question.to.nanos());
+        let mut rows = statement.query((from, to, QUARTER_NANOS))?;
+        while let Some(row) = rows.next()? {
+            self.tell(units_of(row)?, standing);
         }
         Ok(())
     }

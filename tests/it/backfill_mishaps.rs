@@ -136,7 +136,7 @@ fn who_is_forgotten_is_in_no_file_either() {
 }
 
 #[test]
-fn a_settled_file_that_a_killed_process_left_is_removed() {
+fn a_settled_file_that_was_left_is_removed_by_who_comes_next() {
     let house = Backfills::new(limits(), "");
     let file = house.file("h.ndjson", &history(0, 300));
     assert_eq!(house.program.run(&["backfill", "run", "h", "--via", "bulk", "--keep-files", &file]).code, 0);
@@ -144,7 +144,14 @@ fn a_settled_file_that_a_killed_process_left_is_removed() {
     let connection = rusqlite::Connection::open(house.program.path("passbridge.db")).expect("the buffer");
     assert!(connection.execute("UPDATE bulk_files SET state = 'received'", []).expect("files") > 0);
     drop(connection);
-    assert!(!house.files("h").is_empty());
+    // No one can remove a folder as a file.
+    let (first, aside) = (house.files("h")[0].clone(), house.program.path("aside"));
+    fs::rename(&first, &aside).expect("it goes");
+    fs::create_dir(&first).expect("a folder");
+    assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
+    assert_eq!(house.files("h"), [first.clone()], "the others are gone");
+    fs::remove_dir(&first).expect("it goes");
+    fs::rename(&aside, &first).expect("it is back");
     assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 0);
     assert_eq!(house.files("h"), Vec::<PathBuf>::new());
     house.assert_whole(300);

@@ -444,16 +444,18 @@ fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
     remove(&file.file.path)
 }
 
-/// Settles the events of a file, removes it, and only then closes it: whoever is killed in between has it removed by the next one.
+/// Settles the events of a file, removes it, and only then closes it: one that is left, by a kill or for its folder's sake, is
+/// removed by whoever comes next.
 fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
     block_in_place(|| {
         let settled = shared.buffer.settle_file(shared.run, file.id)?;
         if !shared.keeps_files
             && let Err(error) = remove(&file.file.path)
         {
-            tracing::warn!(%error, "a file that is done with cannot be removed");
+            tracing::warn!(%error, "a file that is done with cannot be removed; the next backfill tries again");
+        } else {
+            shared.buffer.file_done(file.id)?;
         }
-        shared.buffer.file_done(file.id)?;
         Ok(settled)
     })
 }
