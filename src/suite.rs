@@ -5,11 +5,17 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Instant;
+
 /// The longest report suite ID, in bytes (Admin > Report Suites > New Report Suite).
 pub const RSID_BYTES_MAX: usize = 40;
+
+/// How the ID of a virtual report suite begins: `vrs_COMPANY_NAME` ("Virtual report suites" in the Analytics guide).
+const VIRTUAL_PREFIX: &str = "vrs_";
 
 /// A report suite's ID: 1 to 40 ASCII letters, digits or periods.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,6 +33,9 @@ impl FromStr for Rsid {
     type Err = SuiteError;
 
     fn from_str(text: &str) -> Result<Rsid, SuiteError> {
+        if text.get(..VIRTUAL_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(VIRTUAL_PREFIX)) {
+            return Err(SuiteError::VirtualRsid(text.to_owned()));
+        }
         let fits = (1..=RSID_BYTES_MAX).contains(&text.len());
         if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
             return Ok(Rsid(text.into()));
@@ -242,6 +251,75 @@ pub enum SuiteState {
     Active,
     /// They wait in the buffer.
     Paused,
+    /// They wait in the buffer, because the suite's hits are known to be lost. A verdict says so, never an export.
+    #[serde(skip_deserializing)]
+    Blocked,
+}
+
+/// What the last check and probe of a suite came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// When the suite was last checked or probed.
+    pub checked_at: Instant,
+    /// Items that are wrong, warned of or not known.
+    pub open: u32,
+    /// Why its hits are known to be lost, which parks its events.
+    pub blocks: Option<String>,
+    /// Such a reason that a person overruled: the events flow all the same.
+    pub overruled: Option<String>,
+    /// When the oldest proof was made that an item rests on.
+    pub proved_at: Option<Instant>,
+    /// Why a proof does not count any more.
+    pub void: Option<String>,
+}
+
+/// Whether a suite is ready for events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Readiness {
+    /// Nobody has checked it. Its events flow.
+    Unchecked,
+    /// So many items are wrong, warned of or not known.
+    Open {
+        /// How many.
+        items: u32,
+    },
+    /// Its hits are known to be lost.
+    Blocks,
+    /// Every item is shown, proved or confirmed.
+    Ready,
+    /// The same, but a proof is too old to count.
+    ProofAged {
+        /// When the oldest one was made.
+        proved_at: Instant,
+    },
+}
+
+impl Readiness {
+    /// What a verdict means now. A proof counts for `proof_age`.
+    pub fn of(verdict: Option<&Verdict>, now: Instant, proof_age: Duration) -> Readiness {
+        match verdict {
+            None => Readiness::Unchecked,
+            Some(Verdict { blocks: Some(_), .. }) => Readiness::Blocks,
+            Some(Verdict { open, .. }) if *open > 0 => Readiness::Open { items: *open },
+            Some(Verdict { proved_at: Some(proved_at), .. }) if proved_at.is_older(now, proof_age) => {
+                Readiness::ProofAged { proved_at: *proved_at }
+            }
+            Some(_) => Readiness::Ready,
+        }
+    }
+}
+
+impl fmt::Display for Readiness {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Readiness::Unchecked => out.write_str("unchecked"),
+            Readiness::Open { items } => write!(out, "open {items}"),
+            Readiness::Blocks => out.write_str("blocks"),
+            Readiness::Ready => out.write_str("ready"),
+            Readiness::ProofAged { .. } => out.write_str("proof aged"),
+        }
+    }
 }
 
 /// What a suite is for.
@@ -325,6 +403,12 @@ pub enum SuiteError {
         "report suite ID {0:?} must be 1 to 40 letters, digits or periods (Admin > Report Suites shows it)"
     )]
     BadRsid(String),
+    /// A suite that collects nothing.
+    #[error(
+        "{0:?} is the ID of a virtual report suite, which cannot collect: give the report suite that it is a view of (Admin > \
+         Report Suites shows it)"
+    )]
+    VirtualRsid(String),
     /// Not a collection host.
     #[error("collection URL {url:?}: {why}")]
     BadCollectionUrl {

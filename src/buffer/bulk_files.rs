@@ -288,7 +288,7 @@ impl Buffer {
     pub fn file_events(&self, file: BulkFileId) -> Result<(u64, bool), BufferError> {
         self.call(move |connection| {
             let found: (i64, Option<bool>) = connection.query_row(
-                "SELECT count(*), max(s.state = 'active') FROM bulk_rows b JOIN forms f ON f.form = b.form
+                "SELECT count(*), max(s.state = 'active' AND s.blocked IS NULL) FROM bulk_rows b JOIN forms f ON f.form = b.form
                  LEFT JOIN suites s ON s.rsid = f.rsid WHERE b.file = ?1",
                 [file.0],
                 |row| Ok((row.get(0)?, row.get(1)?)),

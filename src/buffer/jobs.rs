@@ -243,7 +243,7 @@ impl Buffer {
         let connection = super::connection::open_reader(self.path())?;
         let count: i64 = connection.query_row(
             "SELECT count(*) FROM queue q JOIN mappings m ON m.requestor = q.requestor
-             JOIN suites s ON s.suite = m.suite WHERE q.job = ?1 AND s.state = 'active'",
+             JOIN suites s ON s.suite = m.suite WHERE q.job = ?1 AND s.state = 'active' AND s.blocked IS NULL",
             [job.number()],
             |row| row.get(0),
         )?;

@@ -58,7 +58,7 @@ pub use lock::{BackfillLock, DrainLock, WholeLock};
 pub use memory::{MemoryReader, MemoryRow};
 pub use merge::Merge;
 pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
-pub use onboarding::{NewProbe, ProbeRecord};
+pub use onboarding::{BlockedSuite, NewProbe, NewVerdict, ProbeRecord};
 pub use outcomes::{Change, Delivered};
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use reconciling::{RoutedRequestor, Standing, StandingFacts, StandingQuestion, StandingUnits};

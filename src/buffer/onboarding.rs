@@ -1,13 +1,13 @@
-//! What people vouched for about a suite, and what its probes saw.
+//! What people vouched for about a suite, what its probes saw, and what its last check came to.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::suites::{damaged, find, form_of, intern_form};
-use super::{Buffer, BufferError, FormKey};
+use super::{Buffer, BufferError, FormKey, JobKey};
 use crate::confirmation::{Confirmation, Item};
 use crate::event::{Instant, RequestorId};
-use crate::suite::{HitForm, Rsid};
+use crate::suite::{HitForm, Rsid, Verdict};
 
 /// A probe that is about to send its first hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,135 @@ pub struct ProbeRecord {
     pub report: Option<serde_json::Value>,
 }
 
+/// What a check or a probe came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewVerdict {
+    /// When.
+    pub checked_at: Instant,
+    /// Items that are wrong, warned of or not known.
+    pub open: u32,
+    /// Why hits are known to be lost.
+    pub blocks: Option<String>,
+    /// When the oldest proof was made that an item rests on.
+    pub proved_at: Option<Instant>,
+    /// Why a proof does not count any more.
+    pub void: Option<String>,
+    /// What the API and the settings file showed, and when.
+    pub seen: serde_json::Value,
+}
+
+/// A suite whose events wait because its hits are known to be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockedSuite {
+    /// Which.
+    pub rsid: Rsid,
+    /// Why.
+    pub reason: String,
+    /// How many of the requestors mapped to it have events that wait.
+    pub requestors: u32,
+}
+
 impl Buffer {
+    /// Replaces the verdict on a suite, and parks its events where its hits are known to be lost, unless a person has overruled
+    /// this very reason.
+    pub fn set_verdict(&self, rsid: &Rsid, verdict: NewVerdict) -> Result<(), BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
+            let NewVerdict { checked_at, open, blocks, proved_at, void, seen } = verdict;
+            transaction.execute(
+                "INSERT INTO verdicts (suite, checked_at, open, proved_at, void, seen)
+                 SELECT suite, ?2, ?3, ?4, ?5, ?6 FROM suites WHERE rsid = ?1
+                 ON CONFLICT (suite) DO UPDATE SET checked_at = ?2, open = ?3, proved_at = ?4, void = ?5, seen = ?6,
+                                                   overruled = iif(overruled = ?7, overruled, NULL)",
+                rusqlite::params![
+                    rsid.as_str(),
+                    checked_at.nanos(),
+                    open,
+                    proved_at.map(Instant::nanos),
+                    void,
+                    seen.to_string(),
+                    blocks,
+                ],
+            )?;
+            transaction.execute(
+                "UPDATE suites SET blocked = nullif(?2, (SELECT overruled FROM verdicts v WHERE v.suite = suites.suite))
+                 WHERE rsid = ?1",
+                (rsid.as_str(), &blocks),
+            )?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// What the last checks of a suite saw; `None` where nobody has checked it.
+    pub fn seen(&self, rsid: &Rsid) -> Result<Option<serde_json::Value>, BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let seen: Option<String> = connection
+                .query_row(
+                    "SELECT v.seen FROM verdicts v JOIN suites s ON s.suite = v.suite WHERE s.rsid = ?1",
+                    [rsid.as_str()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            seen.map(|text| serde_json::from_str(&text).map_err(|error| damaged(&error))).transpose()
+        })
+    }
+
+    /// Lets a suite's events flow although its hits are known to be lost, until another reason is found.
+    pub fn overrule(&self, rsid: &Rsid) -> Result<(), BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
+            transaction.execute(
+                "UPDATE verdicts SET overruled = s.blocked FROM suites s
+                 WHERE s.suite = verdicts.suite AND s.rsid = ?1 AND s.blocked IS NOT NULL",
+                [rsid.as_str()],
+            )?;
+            transaction.execute("UPDATE suites SET blocked = NULL WHERE rsid = ?1", [rsid.as_str()])?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// The active suites whose hits are known to be lost, where events of a job wait for them.
+    pub fn blocked_suites(&self, job: JobKey) -> Result<Vec<BlockedSuite>, BufferError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT s.rsid, s.blocked, count(*) FROM suites s JOIN mappings m ON m.suite = s.suite
+                 WHERE s.state = 'active' AND s.blocked IS NOT NULL
+                   AND EXISTS (SELECT 1 FROM queue q WHERE q.job = ?1 AND q.requestor = m.requestor)
+                 GROUP BY s.suite ORDER BY s.rsid",
+            )?;
+            let rows = statement
+                .query_map([job.number()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.map(|row| {
+                let (rsid, reason, requestors) = row?;
+                Ok(BlockedSuite { rsid: rsid.parse().map_err(|error| damaged(&error))?, reason, requestors })
+            })
+            .collect()
+        })
+    }
+
+    /// Whether Adobe ever answered SUCCESS to events for a suite, as far as the records of runs go back. A bulk run names no
+    /// suites: it counts for those whose requestors have delivered events.
+    pub fn has_delivered(&self, rsid: &Rsid) -> Result<bool, BufferError> {
+        let rsid = rsid.clone();
+        self.call(move |connection| {
+            Ok(connection.query_row(
+                "SELECT EXISTS (SELECT 1 FROM runs r, json_each(r.summary, '$.suites') s
+                                WHERE s.key = ?1 AND s.value ->> 'delivered' > 0)
+                     OR (EXISTS (SELECT 1 FROM runs WHERE summary ->> 'files' > 0 AND summary ->> 'delivered' > 0)
+                         AND EXISTS (SELECT 1 FROM suites s JOIN mappings m ON m.suite = s.suite
+                                     JOIN ledger l ON l.requestor = m.requestor
+                                     WHERE s.rsid = ?1 AND l.delivered_events + l.expired_delivered_events > 0))",
+                [rsid.as_str()],
+                |row| row.get(0),
+            )?)
+        })
+    }
+
     /// Stores words about a suite; a word on an item that has one replaces it.
     pub fn confirm(&self, rsid: &Rsid, confirmations: Vec<Confirmation>) -> Result<(), BufferError> {
         let rsid = rsid.clone();
@@ -237,11 +365,35 @@ pub(super) fn confirmations_of(
     Ok(confirmations)
 }
 
+/// The verdict on a suite, where somebody has checked it.
+pub(super) fn verdict_of(connection: &Connection, rsid: &Rsid) -> Result<Option<Verdict>, BufferError> {
+    let verdict = connection
+        .prepare_cached(
+            "SELECT v.checked_at, v.open, s.blocked, v.overruled, v.proved_at, v.void
+             FROM verdicts v JOIN suites s ON s.suite = v.suite WHERE s.rsid = ?1",
+        )?
+        .query_row([rsid.as_str()], |row| {
+            Ok(Verdict {
+                checked_at: Instant::from_nanos(row.get(0)?),
+                open: row.get(1)?,
+                blocks: row.get(2)?,
+                overruled: row.get(3)?,
+                proved_at: row.get::<_, Option<i64>>(4)?.map(Instant::from_nanos),
+                void: row.get(5)?,
+            })
+        })
+        .optional()?;
+    Ok(verdict)
+}
+
 /// Whoever takes the suite up again begins anew.
-pub(super) fn forget_confirmations(transaction: &Transaction<'_>, rsid: &Rsid) -> Result<(), BufferError> {
-    transaction.execute(
-        "DELETE FROM confirmations WHERE suite = (SELECT suite FROM suites WHERE rsid = ?1)",
-        [rsid.as_str()],
-    )?;
+pub(super) fn forget_words(transaction: &Transaction<'_>, rsid: &Rsid) -> Result<(), BufferError> {
+    for table in ["confirmations", "verdicts"] {
+        transaction.execute(
+            &format!("DELETE FROM {table} WHERE suite = (SELECT suite FROM suites WHERE rsid = ?1)"),
+            [rsid.as_str()],
+        )?;
+    }
+    transaction.execute("UPDATE suites SET blocked = NULL WHERE rsid = ?1", [rsid.as_str()])?;
     Ok(())
 }

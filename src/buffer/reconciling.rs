@@ -109,17 +109,19 @@ impl Buffer {
     pub fn routed_requestors(&self) -> Result<Vec<RoutedRequestor>, BufferError> {
         let connection = connection::open_reader(self.path())?;
         let mut statement = connection.prepare(
-            "SELECT r.requestor, r.requestor_id, s.rsid, s.state FROM requestors r
+            "SELECT r.requestor, r.requestor_id, s.rsid, s.state, s.blocked IS NOT NULL FROM requestors r
              LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
              ORDER BY r.requestor_id",
         )?;
         let rows = statement.query_map([], |row| {
             let state: Option<String> = row.get(3)?;
+            let is_blocked: bool = row.get(4)?;
             Ok(RoutedRequestor {
                 key: RequestorKey(row.get(0)?),
                 requestor_id: row.get(1)?,
                 rsid: row.get(2)?,
                 state: state.map(|state| match state.as_str() {
+                    "active" if is_blocked => SuiteState::Blocked,
                     "active" => SuiteState::Active,
                     _ => SuiteState::Paused,
                 }),

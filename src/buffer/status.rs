@@ -25,7 +25,7 @@ pub struct Status {
     pub held: i64,
     /// Events that an operator decided against.
     pub discarded: i64,
-    /// Pending events whose requestor has no suite, or whose suite is paused.
+    /// Pending events whose requestor has no suite, or whose suite is paused or loses its hits.
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
@@ -52,8 +52,10 @@ pub struct RequestorStatus {
     pub requestor_id: String,
     /// Its suite, where it has one.
     pub rsid: Option<String>,
-    /// Why its events wait: `no_suite` or `paused`; `None` where they flow.
+    /// Why its events wait: `no_suite`, `paused` or `blocked`; `None` where they flow.
     pub parked: Option<&'static str>,
+    /// Why hits of its suite are known to be lost, where it is `blocked`.
+    pub parked_because: Option<String>,
     /// Events that wait.
     pub pending: i64,
     /// When the oldest of them happened.
@@ -203,21 +205,23 @@ fn count(connection: &Connection, sql: &str) -> Result<i64, BufferError> {
 fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>, BufferError> {
     let mut statement = connection.prepare(
         "SELECT r.requestor_id, s.rsid, s.state, total(l.pending_events),
-                (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor)
+                (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor), s.blocked
          FROM requestors r LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
          LEFT JOIN ledger l ON l.requestor = r.requestor
          GROUP BY r.requestor ORDER BY r.requestor_id",
     )?;
     let rows = statement.query_map([], |row| {
         let state: Option<String> = row.get(2)?;
+        let blocked: Option<String> = row.get(5)?;
         Ok(RequestorStatus {
             requestor_id: row.get(0)?,
             rsid: row.get(1)?,
             parked: match state.as_deref() {
-                Some("active") => None,
+                Some("active") => blocked.is_some().then_some("blocked"),
                 Some(_) => Some("paused"),
                 None => Some("no_suite"),
             },
+            parked_because: blocked.filter(|_| state.as_deref() == Some("active")),
             pending: row.get::<_, f64>(3)? as i64,
             oldest_occurred_at: row.get::<_, Option<i64>>(4)?.map(Instant::from_nanos),
         })

@@ -3,13 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use serde::Serialize;
 
-use super::onboarding::{confirmations_of, forget_confirmations};
+use super::onboarding::{confirmations_of, forget_words, verdict_of};
 use super::{Buffer, BufferError};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{
     CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
-    SuiteState,
+    SuiteState, Verdict,
 };
 
 /// A requestor, as the buffer names it.
@@ -41,6 +41,8 @@ pub struct SuiteListing {
     pub requestors: Vec<String>,
     /// What people vouched for, in the order of the items.
     pub confirmations: Vec<Confirmation>,
+    /// What the last check and probe came to; `None` where nobody has checked it.
+    pub verdict: Option<Verdict>,
 }
 
 impl Buffer {
@@ -110,7 +112,7 @@ impl Buffer {
                 [rsid.as_str()],
             )?;
             transaction.execute("UPDATE suites SET state = 'retired' WHERE rsid = ?1", [rsid.as_str()])?;
-            forget_confirmations(&transaction, &rsid)?;
+            forget_words(&transaction, &rsid)?;
             Ok(transaction.commit()?)
         })
     }
@@ -131,7 +133,7 @@ impl Buffer {
         })
     }
 
-    /// The active suites with their requestors: what a drain may send.
+    /// The active suites whose hits are not known to be lost, with their requestors: what a drain may send.
     pub fn routes(&self) -> Result<Vec<Route>, BufferError> {
         self.call(|connection| routes(connection))
     }
@@ -144,21 +146,21 @@ impl Buffer {
 
 const SELECT_SUITE: &str =
     "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                                   s.hits_per_second, s.state, s.form, s.stage
+                                   s.hits_per_second, s.state, s.form, s.stage, s.blocked
                             FROM suites s JOIN forms f ON f.form = s.form";
 
 fn routes(connection: &Connection) -> Result<Vec<Route>, BufferError> {
     let mut statement = connection.prepare_cached(
         "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                s.hits_per_second, s.state, s.form, s.stage, m.requestor
+                s.hits_per_second, s.state, s.form, s.stage, s.blocked, m.requestor
          FROM suites s JOIN forms f ON f.form = s.form JOIN mappings m ON m.suite = s.suite
-         WHERE s.state = 'active' ORDER BY s.rsid, m.requestor",
+         WHERE s.state = 'active' AND s.blocked IS NULL ORDER BY s.rsid, m.requestor",
     )?;
     let mut rows = statement.query([])?;
     let mut routes: Vec<Route> = Vec::new();
     while let Some(row) = rows.next()? {
         let suite = read_suite(row)??;
-        let requestor = RequestorKey(row.get(11)?);
+        let requestor = RequestorKey(row.get(12)?);
         match routes.last_mut().filter(|route| route.suite.form.rsid == suite.form.rsid) {
             Some(route) => route.requestors.push(requestor),
             None => routes.push(Route { suite, form: FormKey(row.get(9)?), requestors: vec![requestor] }),
@@ -183,7 +185,8 @@ fn list(connection: &Connection, suite: ReportSuite) -> Result<SuiteListing, Buf
     let requestors =
         statement.query_map([suite.form.rsid.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let confirmations = confirmations_of(connection, &suite.form.rsid)?;
-    Ok(SuiteListing { suite, requestors, confirmations })
+    let verdict = verdict_of(connection, &suite.form.rsid)?;
+    Ok(SuiteListing { suite, requestors, confirmations, verdict })
 }
 
 /// A damaged row is an error of ours, not of SQLite's: hence the result inside the result.
@@ -194,13 +197,18 @@ fn read_suite(row: &Row<'_>) -> rusqlite::Result<Result<ReportSuite, BufferError
     let on_ambiguous: String = row.get(6)?;
     let state: String = row.get(8)?;
     let stage: String = row.get(10)?;
+    let is_blocked = row.get_ref(11)? != rusqlite::types::ValueRef::Null;
     Ok(form.and_then(|form| {
         Ok(ReportSuite {
             form,
             collection_url: url.parse::<CollectionUrl>().map_err(|error| damaged(&error))?,
             on_ambiguous: if on_ambiguous == "hold" { OnAmbiguous::Hold } else { OnAmbiguous::Retry },
             hits_per_second: hits_per_second.and_then(std::num::NonZeroU32::new),
-            state: if state == "paused" { SuiteState::Paused } else { SuiteState::Active },
+            state: match state.as_str() {
+                "paused" => SuiteState::Paused,
+                _ if is_blocked => SuiteState::Blocked,
+                _ => SuiteState::Active,
+            },
             stage: if stage == "development" { Stage::Development } else { Stage::Production },
         })
     }))
@@ -313,7 +321,8 @@ fn write(transaction: &Transaction<'_>, suite: &ReportSuite) -> Result<(), Buffe
         OnAmbiguous::Hold => "hold",
     };
     let state = match suite.state {
-        SuiteState::Active => "active",
+        // What blocks it stands in a column of its own.
+        SuiteState::Active | SuiteState::Blocked => "active",
         SuiteState::Paused => "paused",
     };
     let stage = match suite.stage {

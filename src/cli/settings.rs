@@ -26,7 +26,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 29] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 30] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -54,6 +54,7 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 29] = [
     ("analytics", "request_timeout_seconds", 1..=3600),
     ("analytics", "calls_per_window", 1..=1000),
     ("analytics", "window_ms", 1..=3_600_000),
+    ("analytics", "proof_days", 1..=36_500),
     ("serve", "request_timeout_seconds", 1..=3600),
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];

@@ -1,6 +1,7 @@
 //! How Adobe Analytics is read.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,15 @@ pub struct AnalyticsConfig {
     pub calls_per_window: u32,
     /// How long a window is, in milliseconds; pauses before a call is tried again follow it. Default 6000, which is Adobe's.
     pub window_ms: u64,
+    /// How long a probe, or a settings file, proves how a suite is set, in days. Default 90.
+    pub proof_days: u32,
+}
+
+impl AnalyticsConfig {
+    /// How long a proof counts.
+    pub fn proof_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.proof_days) * 86_400)
+    }
 }
 
 impl Default for AnalyticsConfig {
@@ -47,6 +57,7 @@ impl Default for AnalyticsConfig {
             request_timeout_seconds: 90,
             calls_per_window: 12,
             window_ms: 6_000,
+            proof_days: 90,
         }
     }
 }

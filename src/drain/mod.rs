@@ -32,7 +32,7 @@ pub use retry::RetryLimits;
 pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
-use crate::buffer::{BackfillLock, Buffer, BufferError, DrainLock, JobKey, Route, RunStart};
+use crate::buffer::{BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, Route, RunStart};
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::event::Instant;
@@ -131,6 +131,7 @@ pub async fn drain(
         Ok::<_, DrainError>((buffer.routes()?, buffer.begin_run(job)?))
     })
     .await?;
+    tell_blocked(buffer, job).await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
     let hosts = hosts(out, routes, options.lanes);
@@ -157,6 +158,21 @@ pub async fn drain(
         "drain ends"
     );
     damage.map_or(Ok(summary), |error| Err(error.into()))
+}
+
+/// Says once a run which suites nothing is sent to, because their hits are known to be lost.
+pub async fn tell_blocked(buffer: &Arc<Buffer>, job: JobKey) -> Result<(), BufferError> {
+    for blocked in blocking(buffer, move |buffer| buffer.blocked_suites(job)).await? {
+        let BlockedSuite { rsid, reason, requestors } = blocked;
+        tracing::error!(
+            %rsid,
+            reason,
+            requestors,
+            "nothing is sent to report suite {rsid}, which would lose it, and its events wait: mend it, then passbridge suite check \
+             {rsid}; or passbridge suite resume {rsid} --anyway"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses a buffer that is a copy where repeats would count twice, unless that is accepted.

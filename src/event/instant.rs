@@ -24,6 +24,11 @@ impl Instant {
         self.0
     }
 
+    /// Whether it lies longer before `now` than `age`.
+    pub fn is_older(self, now: Instant, age: std::time::Duration) -> bool {
+        i128::from(now.0) - i128::from(self.0) > age.as_nanos() as i128
+    }
+
     /// Whole Unix seconds, rounded down: the `timestamp` of a hit.
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000_000)

@@ -183,7 +183,7 @@ fn a_word_is_void_once_the_setting_that_it_rests_on_has_changed() {
     let desk = Desk::new();
     desk.confirm("timestamps unique-event-recording event-types multi-byte bot-rules visitors");
     assert_eq!(desk.json(&format!("suite check {RSID} --strict")).0, 0);
-    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --split-visitors")).code, 0);
+    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --org-id none --split-visitors")).code, 0);
     let (code, report) = desk.json(&format!("suite check {RSID} --strict"));
     assert_eq!((code, items(&report, "open")), (3, vec!["timestamps".to_owned(), "visitors".to_owned()]));
     let shown = desk.run(&format!("suite show {RSID}")).out;
@@ -292,7 +292,7 @@ fn what_an_identity_means_for_unique_visitors_is_said() {
     let said = visitors(&desk.check().1);
     assert!(said.contains("visitorID on timestamped hits") && !said.contains("share the suite"), "{said}");
     assert_eq!(desk.run(&format!("suite add --requestor REF40 --rsid {RSID}")).code, 0);
-    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --split-visitors")).code, 0);
+    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --org-id none --split-visitors")).code, 0);
     let (_, report) = desk.check();
     let said = visitors(&report);
     assert!(said.contains("Experience Cloud ID") && said.contains("REF30, REF40 share the suite"), "{said}");
@@ -362,7 +362,7 @@ fn a_proof_is_void_once_the_setting_that_it_rests_on_has_changed() {
     assert_eq!(desk.probe().0, 0);
     let (_, report) = desk.json(&format!("suite check {RSID}"));
     assert!(items(&report, "proved").contains(&"timestamps".to_owned()), "{report}");
-    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --split-visitors")).code, 0);
+    assert_eq!(desk.run(&format!("suite set {RSID} --identity ecid --org-id none --split-visitors")).code, 0);
     let (_, report) = desk.json(&format!("suite check {RSID}"));
     assert!(items(&report, "open").contains(&"timestamps".to_owned()), "{report}");
 }

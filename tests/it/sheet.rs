@@ -110,7 +110,7 @@ fn a_mapped_suite_has_a_sheet_of_its_own() {
         "--collection-url",
         "https://c.example.com",
     ];
-    let settings = ["--identity", "ecid", "--event-ids", "off"];
+    let settings = ["--identity", "ecid", "--org-id", "none", "--event-ids", "off"];
     assert_eq!(program.run(&[&add[..], &settings].concat()).code, 0);
     let done = program.run(&["suite", "sheet", "examplersid"]);
     assert_eq!(done.code, 0, "{done:?}");

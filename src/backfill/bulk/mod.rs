@@ -28,7 +28,7 @@ use super::{BackfillError, Leg};
 use crate::buffer::{Buffer, BulkFile, Change, FiledEvent, JobRecord, NewBulkFile, RunId};
 use crate::collection::BulkClient;
 use crate::config::BulkConfig;
-use crate::drain::{Stop, StopReason};
+use crate::drain::{Stop, StopReason, tell_blocked};
 use crate::suite::Rsid;
 use files::{Folder, OpenFile, Written};
 use pace::Pace;
@@ -207,6 +207,7 @@ pub(super) async fn leg(
 ) -> Result<Leg, BackfillError> {
     let client = way.client()?.clone();
     let groups = buffer.fix_groups(job.key, way.groups(job))?;
+    tell_blocked(buffer, job.key).await?;
     let run = buffer.begin_run(job.key)?;
     let uploading = Arc::new(Uploading {
         buffer: buffer.clone(),

@@ -486,8 +486,16 @@ impl SuiteTally {
     fn warn(&self, total: &Counts, warnings: &mut Vec<Warning>) {
         let suite = &self.listing.suite;
         let rsid = || suite.form.rsid.clone();
-        if suite.state == SuiteState::Paused && total.events > 0 {
-            warnings.push(Warning::SuitePaused { rsid: rsid(), events: total.events });
+        match suite.state {
+            SuiteState::Paused if total.events > 0 => {
+                warnings.push(Warning::SuitePaused { rsid: rsid(), events: total.events });
+            }
+            SuiteState::Blocked if total.events > 0 => {
+                let reason = self.listing.verdict.as_ref().and_then(|verdict| verdict.blocks.clone());
+                let reason = reason.unwrap_or_default();
+                warnings.push(Warning::SuiteBlocked { rsid: rsid(), events: total.events, reason });
+            }
+            SuiteState::Active | SuiteState::Paused | SuiteState::Blocked => {}
         }
         if suite.form.event_ids == EventIds::Off && total.hits > 0 {
             warnings.push(Warning::EventIdsOff { rsid: rsid(), hits: total.hits });

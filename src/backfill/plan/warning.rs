@@ -59,6 +59,15 @@ pub enum Warning {
         /// Its events.
         events: u64,
     },
+    /// The hits of a suite are known to be lost.
+    SuiteBlocked {
+        /// The suite.
+        rsid: Rsid,
+        /// Its events.
+        events: u64,
+        /// Why.
+        reason: String,
+    },
     /// The hits of a suite carry no event IDs.
     EventIdsOff {
         /// The suite.
@@ -166,6 +175,11 @@ impl fmt::Display for Warning {
                 out,
                 "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
             ),
+            Warning::SuiteBlocked { rsid, events, reason } => write!(
+                out,
+                "report suite {rsid} loses its hits ({reason}): its {events} events would wait until it is mended and `passbridge \
+                 suite check {rsid}` finds it so"
+            ),
             Warning::EventIdsOff { rsid, hits } => write!(
                 out,
                 "report suite {rsid} is not on event IDs: of its {hits} hits, each that is repeated after a lost reply counts \
@@ -239,6 +253,7 @@ impl Warning {
             | Warning::Conflicts { .. }
             | Warning::NoSuite { .. }
             | Warning::SuitePaused { .. }
+            | Warning::SuiteBlocked { .. }
             | Warning::EventIdsOff { .. }
             | Warning::Dead { .. }
             | Warning::GiantVisitor { .. } => Ok(()),

@@ -75,6 +75,7 @@ impl Plan {
             let state = match suite.state {
                 SuiteState::Active => "active",
                 SuiteState::Paused => "PAUSED",
+                SuiteState::Blocked => "BLOCKED",
             };
             let requestors: Vec<&str> = suite.requestors.iter().map(|id| id.as_str()).collect();
             let (rsid, requestors) = (suite.rsid.as_str(), requestors.join(" "));

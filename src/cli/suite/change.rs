@@ -5,12 +5,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::listing::{self, SuiteReport};
-use super::{AddArgs, RemoveArgs, SetArgs};
-use crate::buffer::{Buffer, BufferError, SuiteListing};
+use super::{AddArgs, RemoveArgs, ResumeArgs, SetArgs, Suites};
+use crate::buffer::{BufferError, SuiteListing};
 use crate::cli::failure::CliError;
 use crate::suite::{HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
 
-pub(super) fn add(args: &AddArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+    let buffer = &suites.buffer;
     // Only what is named is compared with a known suite: a requestor is added without repeating every setting.
     let base = match (buffer.suite(&args.rsid), &args.collection_url) {
         (Ok(known), Some(url)) => ReportSuite { collection_url: url.clone(), ..known.suite },
@@ -27,11 +28,24 @@ pub(super) fn add(args: &AddArgs, buffer: &Buffer) -> Result<SuiteReport, CliErr
         }
         (Err(error), _) => return Err(error.into()),
     };
-    buffer.add_suite(args.settings.apply(base), args.requestors.clone())?;
-    listing::one(buffer, &args.rsid)
+    let is_known = buffer.suite(&args.rsid).is_ok();
+    let mut suite = args.settings.apply(base);
+    args.settings.refuse_unknown_organisation(&suite)?;
+    if args.paused && is_known && suite.state != SuiteState::Paused {
+        return Err(CliError::Refused {
+            what: format!("report suite {} is known, and is not paused", args.rsid),
+            advice: format!("pause it first, if that is meant: passbridge suite pause {}", args.rsid),
+        });
+    }
+    if args.paused {
+        suite.state = SuiteState::Paused;
+    }
+    buffer.add_suite(suite, args.requestors.clone())?;
+    listing::one(suites, &args.rsid)
 }
 
-pub(super) fn set(args: &SetArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+    let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     let mut changed = args.settings.apply(known.suite.clone());
     if let Some(url) = &args.collection_url {
@@ -43,8 +57,9 @@ pub(super) fn set(args: &SetArgs, buffer: &Buffer) -> Result<SuiteReport, CliErr
             advice: "repeat it with --split-visitors if that is meant".to_owned(),
         });
     }
+    args.settings.refuse_unknown_organisation(&changed)?;
     buffer.set_suite(changed)?;
-    listing::one(buffer, &args.rsid)
+    listing::one(suites, &args.rsid)
 }
 
 /// Whether the same viewer becomes another visitor. An organisation counts only where ECIDs are sent.
@@ -68,10 +83,32 @@ fn split(known: &SuiteListing, changed: &ReportSuite) -> String {
     )
 }
 
-pub(super) fn state(buffer: &Buffer, rsid: &Rsid, state: SuiteState) -> Result<SuiteReport, CliError> {
-    let known = buffer.suite(rsid)?.suite;
-    buffer.set_suite(ReportSuite { state, ..known })?;
-    listing::one(buffer, rsid)
+pub(super) fn pause(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, CliError> {
+    let known = suites.buffer.suite(rsid)?.suite;
+    suites.buffer.set_suite(ReportSuite { state: SuiteState::Paused, ..known })?;
+    listing::one(suites, rsid)
+}
+
+pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+    let (rsid, buffer) = (&args.rsid, &suites.buffer);
+    let SuiteListing { suite, verdict, .. } = buffer.suite(rsid)?;
+    match verdict.and_then(|verdict| verdict.blocks) {
+        Some(reason) if !args.anyway => {
+            return Err(CliError::Refused {
+                what: format!(
+                    "report suite {rsid} would lose every hit ({reason}), so its events stay parked"
+                ),
+                advice: format!(
+                    "mend it, and see that it is: passbridge suite check {rsid}; or lose them knowingly: passbridge suite \
+                     resume {rsid} --anyway"
+                ),
+            });
+        }
+        Some(_) => buffer.overrule(rsid)?,
+        None => {}
+    }
+    buffer.set_suite(ReportSuite { state: SuiteState::Active, ..suite })?;
+    listing::one(suites, rsid)
 }
 
 /// What was freed.
@@ -91,8 +128,8 @@ impl fmt::Display for RemoveReport {
     }
 }
 
-pub(super) fn remove(args: &RemoveArgs, buffer: &Buffer) -> Result<RemoveReport, CliError> {
-    let rsid = args.rsid.clone();
+pub(super) fn remove(args: &RemoveArgs, suites: &Suites) -> Result<RemoveReport, CliError> {
+    let (rsid, buffer) = (args.rsid.clone(), &suites.buffer);
     if args.requestors.is_empty() {
         let freed_requestors = buffer.suite(&rsid)?.requestors;
         buffer.remove_suite(&rsid)?;

@@ -1,7 +1,7 @@
 //! `suite confirm`.
 
+use super::Suites;
 use super::listing::{self, SuiteReport};
-use crate::buffer::Buffer;
 use crate::cli::failure::CliError;
 use crate::confirmation::{Confirmation, Item};
 use crate::suite::Rsid;
@@ -58,7 +58,8 @@ fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn run(args: &ConfirmArgs, buffer: &Buffer) -> Result<SuiteReport, CliError> {
+pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+    let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     match &args.by {
         Some(by) => {
@@ -86,5 +87,5 @@ pub(super) fn run(args: &ConfirmArgs, buffer: &Buffer) -> Result<SuiteReport, Cl
             }
         }
     }
-    listing::one(buffer, &args.rsid)
+    listing::one(suites, &args.rsid)
 }

@@ -4,17 +4,28 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::buffer::{Buffer, ProbeRecord, SuiteListing};
+use super::Suites;
+use crate::buffer::{ProbeRecord, SuiteListing};
 use crate::cli::failure::CliError;
 use crate::cli::table::Table;
 use crate::confirmation::Confirmation;
 use crate::event::Instant;
-use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
+use crate::suite::{
+    CountForm, EventIds, IdentityKind, OnAmbiguous, Readiness, ReportSuite, Rsid, Stage, SuiteState, Verdict,
+};
 
 /// Every suite.
 #[derive(Debug, Serialize)]
 pub(super) struct SuitesReport {
-    suites: Vec<SuiteListing>,
+    suites: Vec<ListedSuite>,
+}
+
+/// A suite, and how ready it is.
+#[derive(Debug, Serialize)]
+struct ListedSuite {
+    #[serde(flatten)]
+    listing: SuiteListing,
+    readiness: Readiness,
 }
 
 impl fmt::Display for SuitesReport {
@@ -29,6 +40,7 @@ impl fmt::Display for SuitesReport {
         let mut table = Table::new(&[
             "rsid",
             "state",
+            "readiness",
             "stage",
             "identity",
             "event ids",
@@ -36,11 +48,12 @@ impl fmt::Display for SuitesReport {
             "collection host",
             "requestors",
         ]);
-        for SuiteListing { suite, requestors, .. } in &self.suites {
+        for ListedSuite { listing: SuiteListing { suite, requestors, .. }, readiness } in &self.suites {
             let form = &suite.form;
             table.row(&[
                 &form.rsid,
                 &state(suite.state),
+                readiness,
                 &stage(suite.stage),
                 &identity(form.identity),
                 &event_ids(form.event_ids),
@@ -59,6 +72,8 @@ pub(super) struct SuiteReport {
     #[serde(flatten)]
     suite: ReportSuite,
     requestors: Vec<String>,
+    readiness: Readiness,
+    verdict: Option<Verdict>,
     confirmations: Vec<Word>,
     last_probe: Option<ProbeLine>,
 }
@@ -121,6 +136,13 @@ impl fmt::Display for SuiteReport {
         writeln!(out, "counts above 1   {}", count_form(suite.form.count_form))?;
         writeln!(out, "in doubt         {}", on_ambiguous(suite.on_ambiguous))?;
         writeln!(out, "rate             {rate}")?;
+        writeln!(out, "readiness        {}", self.readiness)?;
+        let verdict = self.verdict.iter();
+        for (what, why) in verdict.flat_map(|verdict| {
+            [("blocks", &verdict.blocks), ("overruled", &verdict.overruled), ("void proof", &verdict.void)]
+        }) {
+            why.iter().try_for_each(|why| writeln!(out, "{what:<17}{why}"))?;
+        }
         match &self.last_probe {
             Some(probe) => writeln!(out, "last probe       {probe}")?,
             None => writeln!(out, "last probe       none")?,
@@ -153,18 +175,24 @@ pub(super) fn day(at: Instant) -> String {
     chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
 }
 
-pub(super) fn all(buffer: &Buffer) -> Result<SuitesReport, CliError> {
-    Ok(SuitesReport { suites: buffer.suites()? })
+pub(super) fn all(known: &Suites) -> Result<SuitesReport, CliError> {
+    let now = known.buffer.now();
+    let listed = |listing: SuiteListing| ListedSuite {
+        readiness: Readiness::of(listing.verdict.as_ref(), now, known.proof_age),
+        listing,
+    };
+    Ok(SuitesReport { suites: known.buffer.suites()?.into_iter().map(listed).collect() })
 }
 
-pub(super) fn one(buffer: &Buffer, rsid: &Rsid) -> Result<SuiteReport, CliError> {
-    let SuiteListing { suite, requestors, confirmations } = buffer.suite(rsid)?;
+pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, CliError> {
+    let SuiteListing { suite, requestors, confirmations, verdict } = suites.buffer.suite(rsid)?;
     let words = confirmations
         .into_iter()
         .map(|confirmation| Word { holds: confirmation.holds(&suite, &requestors), confirmation });
     let confirmations = words.collect();
-    let last_probe = buffer.last_probe(rsid)?.map(ProbeLine::from);
-    Ok(SuiteReport { suite, requestors, confirmations, last_probe })
+    let last_probe = suites.buffer.last_probe(rsid)?.map(ProbeLine::from);
+    let readiness = Readiness::of(verdict.as_ref(), suites.buffer.now(), suites.proof_age);
+    Ok(SuiteReport { suite, requestors, readiness, verdict, confirmations, last_probe })
 }
 
 /// Names in a row, or that there are none.
@@ -176,6 +204,7 @@ fn state(state: SuiteState) -> &'static str {
     match state {
         SuiteState::Active => "active",
         SuiteState::Paused => "paused",
+        SuiteState::Blocked => "blocked",
     }
 }
 

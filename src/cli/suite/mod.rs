@@ -10,12 +10,14 @@ mod sheet;
 mod transfer;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use crate::buffer::Buffer;
 use crate::event::{EventError, RequestorId};
-use crate::suite::{CollectionUrl, Rsid, SuiteState};
+use crate::suite::{CollectionUrl, Rsid};
 use settings::SettingArgs;
 
 /// Says which requestor's events go to which report suite, and how.
@@ -47,11 +49,7 @@ pub(in crate::cli) enum Command {
         /// The report suite ID.
         rsid: Rsid,
     },
-    /// Lets a paused suite's events flow again.
-    Resume {
-        /// The report suite ID.
-        rsid: Rsid,
-    },
+    Resume(ResumeArgs),
     Remove(RemoveArgs),
     Sheet(sheet::SheetArgs),
     Check(check::CheckArgs),
@@ -69,7 +67,7 @@ pub(in crate::cli) enum Command {
     },
 }
 
-/// Maps requestors to a suite, whose events flow from then on.
+/// Maps requestors to a suite, whose events flow from then on, or with --paused from `suite resume` on.
 ///
 /// A suite that is known already gets the requestors added; settings that differ from its own are refused, because `suite
 /// set` is where they change.
@@ -87,6 +85,22 @@ pub(in crate::cli) struct AddArgs {
     collection_url: Option<CollectionUrl>,
     #[command(flatten)]
     settings: SettingArgs,
+    /// Let nothing flow yet, until `suite resume`: first the suite is checked, and probed.
+    #[arg(long)]
+    paused: bool,
+}
+
+/// Lets the events of a suite flow again that was paused, or whose hits are known to be lost.
+///
+/// Where the last check or probe found that the suite loses its hits, nothing is sent to it until a check finds it mended:
+/// this is refused without --anyway.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ResumeArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// Send all the same to a suite that is known to lose its hits, until another reason for that is found.
+    #[arg(long)]
+    anyway: bool,
 }
 
 /// Changes settings of a suite; what is not named stays.
@@ -122,27 +136,37 @@ fn requestor(text: &str) -> Result<RequestorId, EventError> {
     RequestorId::new(text)
 }
 
+/// The buffer whose suites a command is about, and how long a proof of their settings counts.
+struct Suites {
+    buffer: Buffer,
+    proof_age: Duration,
+}
+
+impl Suites {
+    fn open(context: &Context) -> Result<Suites, CliError> {
+        let settings = context.settings()?;
+        let buffer = Buffer::open(&context.buffer_options(&settings))?;
+        Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
+    }
+}
+
 pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     // Only what needs a buffer opens it: a sheet for any suite is for newcomers, who have none yet.
-    let buffer = || context.buffer();
+    let suites = || Suites::open(context);
     match command {
         Command::Sheet(args) => sheet::run(args, context)?,
         Command::Check(args) => return check::run(args, context),
         Command::Probe(args) => return probe::run(args, context),
-        Command::Confirm(args) => context.form.report(&confirm::run(args, &buffer()?)?)?,
-        Command::Add(args) => context.form.report(&change::add(args, &buffer()?)?)?,
-        Command::List => context.form.report(&listing::all(&buffer()?)?)?,
-        Command::Show { rsid } => context.form.report(&listing::one(&buffer()?, rsid)?)?,
-        Command::Set(args) => context.form.report(&change::set(args, &buffer()?)?)?,
-        Command::Pause { rsid } => {
-            context.form.report(&change::state(&buffer()?, rsid, SuiteState::Paused)?)?
-        }
-        Command::Resume { rsid } => {
-            context.form.report(&change::state(&buffer()?, rsid, SuiteState::Active)?)?
-        }
-        Command::Remove(args) => context.form.report(&change::remove(args, &buffer()?)?)?,
-        Command::Export { file } => transfer::export(file.as_deref(), &buffer()?, context)?,
-        Command::Import { file } => context.form.report(&transfer::import(file, &buffer()?)?)?,
+        Command::Confirm(args) => context.form.report(&confirm::run(args, &suites()?)?)?,
+        Command::Add(args) => context.form.report(&change::add(args, &suites()?)?)?,
+        Command::List => context.form.report(&listing::all(&suites()?)?)?,
+        Command::Show { rsid } => context.form.report(&listing::one(&suites()?, rsid)?)?,
+        Command::Set(args) => context.form.report(&change::set(args, &suites()?)?)?,
+        Command::Pause { rsid } => context.form.report(&change::pause(&suites()?, rsid)?)?,
+        Command::Resume(args) => context.form.report(&change::resume(args, &suites()?)?)?,
+        Command::Remove(args) => context.form.report(&change::remove(args, &suites()?)?)?,
+        Command::Export { file } => transfer::export(file.as_deref(), &suites()?.buffer, context)?,
+        Command::Import { file } => context.form.report(&transfer::import(file, &suites()?)?)?,
     }
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use clap::ValueEnum;
 
+use crate::cli::failure::CliError;
 use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Stage};
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +77,21 @@ fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
 }
 
 impl SettingArgs {
+    /// Refuses ECIDs of nobody knows which organisation: Adobe may not tell whose they are. `none` has to be said.
+    pub(super) fn refuse_unknown_organisation(&self, suite: &ReportSuite) -> Result<(), CliError> {
+        if self.identity.is_none() || self.org_id.is_some() {
+            return Ok(());
+        }
+        match (suite.form.identity, &suite.form.org_id) {
+            (IdentityKind::Ecid, None) => Err(CliError::Refused {
+                what: "--identity ecid needs the organisation that the Experience Cloud IDs belong to"
+                    .to_owned(),
+                advice: "add --org-id ID@AdobeOrg, with the ID of Admin > Company Settings".to_owned(),
+            }),
+            (IdentityKind::Ecid | IdentityKind::MvpdUserId, _) => Ok(()),
+        }
+    }
+
     /// The suite with what was named changed.
     pub(super) fn apply(&self, mut suite: ReportSuite) -> ReportSuite {
         if let Some(identity) = self.identity {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Suites;
 use crate::buffer::{Buffer, SuiteListing};
 use crate::cli::Context;
 use crate::cli::failure::CliError;
@@ -55,7 +56,7 @@ struct ExportedSuite {
 
 impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
-        let SuiteListing { suite, requestors, confirmations } = listing;
+        let SuiteListing { suite, requestors, confirmations, verdict: _ } = listing;
         let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage } = suite;
         let HitForm { rsid, identity, org_id, event_ids, count_form } = form;
         ExportedSuite {
@@ -68,7 +69,8 @@ impl From<SuiteListing> for ExportedSuite {
             count_form,
             on_ambiguous,
             rate: hits_per_second,
-            state,
+            // The verdict stays here; what would be lost from here would be lost from there.
+            state: if state == SuiteState::Blocked { SuiteState::Paused } else { state },
             stage,
             confirmations,
         }
@@ -128,7 +130,8 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     context.form.report(&ExportReport { path: path.to_owned(), suites: count })
 }
 
-pub(super) fn import(path: &Path, buffer: &Buffer) -> Result<ImportReport, CliError> {
+pub(super) fn import(path: &Path, known: &Suites) -> Result<ImportReport, CliError> {
+    let buffer = &known.buffer;
     let read =
         if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
     let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
