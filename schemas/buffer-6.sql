@@ -20,7 +20,10 @@ CREATE TABLE verdicts (
     seen       TEXT NOT NULL                                   -- JSON: what the API and the settings file showed, and when
 ) STRICT;
 
--- Runs: what stopped a host or a suite, and since when.
+-- Runs: what stopped a host or a suite, and since when, stands in the summary of each run. What each visitor was sent last is no longer
+-- kept beside `delivered`: telling late events cost more than sending them.
+DROP TABLE sent_visitors;
+DROP TABLE sent_chunks;
 
 -- Arrivals: when events came in.
 

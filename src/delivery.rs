@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Instant;
+use crate::suite::{CollectionUrl, Rsid};
 
 /// The number of an event in its buffer, in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -169,4 +172,52 @@ impl Serialize for DeadReason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.code())
     }
+}
+
+/// What stood in the way of a host, or of one suite there, when a run ended, or slowed it down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The collection host.
+    pub host: CollectionUrl,
+    /// The suite; `None` where every suite of the host is hit.
+    pub rsid: Option<Rsid>,
+    /// What kind it is, for machines.
+    pub kind: TroubleKind,
+    /// What was said or seen, in one line.
+    pub cause: String,
+    /// Attempts of the run that met it.
+    pub attempts: u64,
+    /// When the first of the runs in a row began that met it.
+    pub since: Instant,
+    /// Whether the run sent nothing more there because of it.
+    pub stopped: bool,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+/// The kinds of trouble between passbridge and Analytics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// The host's name has no address.
+    Resolve,
+    /// No connection: refused, unreachable, reset.
+    Connect,
+    /// No connection, or no reply, in time.
+    Timeout,
+    /// TLS could not be agreed on.
+    Tls,
+    /// The proxy refused, or is none.
+    Proxy,
+    /// This process may not open another socket or file.
+    OpenFiles,
+    /// The host asks for a rest: 429, or `Retry-After`.
+    Throttled,
+    /// 408 or 5xx.
+    ServerError,
+    /// Connections break before the reply.
+    Broken,
+    /// The same refusal for every visitor of a suite.
+    Refused,
 }

@@ -96,7 +96,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, BufferError> {
     // 64 MiB of cache and a checkpoint every 16,000 pages: 1.9 times the inserts of the defaults.
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
-    // Sorting a run's visitors must not depend on a writable /tmp.
+    // Sorting must not depend on a writable /tmp.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }

@@ -468,31 +468,6 @@ impl Backlog {
         Ok(events)
     }
 
-    /// Whether the events are live ones.
-    pub fn is_live(&self) -> bool {
-        self.job == JobKey::LIVE
-    }
-
-    /// Whether this visitor was sent something that happened after `occurred_at`, as far as `delivered` was folded.
-    pub fn is_late(&self, visitor: u64, occurred_at: Instant) -> Result<bool, BufferError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM sent_chunks c JOIN sent_visitors v ON v.chunk = c.chunk AND v.visitor = ?1
-                            WHERE c.latest_occurred_at > ?2 AND v.occurred_at > ?2)",
-        )?;
-        Ok(statement.query_row((visitor as i64, occurred_at.nanos()), |row| row.get(0))?)
-    }
-
-    /// The latest event that anybody was sent: what happened later cannot be late.
-    pub fn latest_sent(&self) -> Result<Option<Instant>, BufferError> {
-        let latest = self
-            .connection
-            .query_row("SELECT max(latest_occurred_at) FROM sent_chunks", [], |row| {
-                row.get::<_, Option<i64>>(0)
-            })
-            .optional()?;
-        Ok(latest.flatten().map(Instant::from_nanos))
-    }
-
     fn requestor_id(&mut self, requestor: RequestorKey) -> Result<RequestorId, BufferError> {
         if let Some(requestor_id) = self.requestors.get(&requestor) {
             return Ok(requestor_id.clone());

@@ -127,16 +127,15 @@ impl PlanningReader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Shows each visitor that was sent something which happened after `after`, and when the latest of it happened; a visitor
-    /// may be shown several times. Reads what was folded within the retention: some 25 bytes per visitor and run.
+    /// Shows the visitor of each delivery of something that happened after `after`, and when it happened. Reads every delivery
+    /// within the retention.
     pub fn each_sent(
         &self,
         after: Instant,
         mut show: impl FnMut(VisitorKey, Instant),
     ) -> Result<(), BufferError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT v.visitor, v.occurred_at FROM sent_chunks c JOIN sent_visitors v ON v.chunk = c.chunk
-             WHERE c.latest_occurred_at > ?1 AND v.occurred_at > ?1",
+            "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL",
         )?;
         let mut rows = statement.query([after.nanos()])?;
         while let Some(row) = rows.next()? {

@@ -181,7 +181,7 @@ pub(super) fn delete_event(transaction: &Transaction<'_>, sequence: Sequence) ->
     Ok(())
 }
 
-/// Walks the identities once a day at most: forgets the tombstones that are older than the policy, and the visitors' marks.
+/// Walks the identities once a day at most: forgets the tombstones that are older than the policy.
 fn forget_identities(
     connection: &mut Connection,
     policy: RetentionPolicy,
@@ -196,16 +196,6 @@ fn forget_identities(
         "DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE buried_on < ?1 LIMIT ?2)",
         (today - i64::from(policy.dedup_days), DELETED_A_TRANSACTION),
     )? as u64;
-    let oldest = now.nanos() - i64::from(policy.retention_days) * DAY_NANOS;
-    transaction.execute(
-        "DELETE FROM sent_visitors WHERE chunk IN
-            (SELECT chunk FROM sent_chunks WHERE folded_at < ?1 AND chunk < (SELECT max(chunk) FROM sent_chunks))",
-        [oldest],
-    )?;
-    transaction.execute(
-        "DELETE FROM sent_chunks WHERE folded_at < ?1 AND chunk < (SELECT max(chunk) FROM sent_chunks)",
-        [oldest],
-    )?;
     if forgotten < DELETED_A_TRANSACTION as u64 {
         runs::set_fact(&transaction, BURIED_CHECKED_ON, today)?;
     }

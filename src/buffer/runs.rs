@@ -5,11 +5,8 @@ use serde::Serialize;
 
 use super::ledger::{Postings, Term};
 use super::{Buffer, BufferError, JobKey, events, outcomes};
-use crate::delivery::{Doubt, Sequence};
+use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
-
-/// Deliveries folded in one transaction: a second's work at most.
-const FOLD_ROWS: i64 = 200_000;
 
 /// The number of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -41,12 +38,19 @@ pub struct RunRecord {
     pub summary: Option<serde_json::Value>,
 }
 
+impl RunRecord {
+    /// What stood in the way of it. Empty for a run of a release that did not record it.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let troubles = self.summary.as_ref().and_then(|summary| summary.get("troubles")).cloned();
+        troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default()
+    }
+}
+
 impl Buffer {
     /// Begins a drain of live events or of a backfill: settles what a crash left behind, and fixes what this run covers. The
     /// caller holds the lock of either.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart, BufferError> {
         let now = self.clock.now();
-        self.fold_sent()?;
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let recovered = recover_claims(&transaction, job, now)?;
@@ -71,8 +75,7 @@ impl Buffer {
                 (run.0, now, summary),
             )?;
             Ok(())
-        })?;
-        self.fold_sent()
+        })
     }
 
     /// Attempts of this run that were cut off before their outcome was recorded: their events are in doubt.
@@ -102,13 +105,6 @@ impl Buffer {
                 .optional()?;
             Ok(latest.map(Instant::from_nanos))
         })
-    }
-
-    /// Folds new deliveries into the latest event per visitor, which tells late events. Cheap where there are none.
-    pub fn fold_sent(&self) -> Result<(), BufferError> {
-        let now = self.clock.now();
-        while self.call(move |connection| fold(connection, now))? > 0 {}
-        Ok(())
     }
 }
 
@@ -164,32 +160,6 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
     }
     postings.apply(transaction)?;
     Ok(sequences.len() as u64)
-}
-
-fn fold(connection: &mut Connection, now: Instant) -> Result<usize, BufferError> {
-    let folded: Option<i64> =
-        connection.query_row("SELECT max(last_n) FROM sent_chunks", [], |row| row.get(0))?;
-    let from = folded.unwrap_or(0);
-    let (last_n, latest): (Option<i64>, Option<i64>) = connection.query_row(
-        "SELECT max(n), max(occurred_at) FROM (SELECT n, occurred_at FROM delivered WHERE n > ?1 ORDER BY n LIMIT ?2)",
-        (from, FOLD_ROWS),
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    let (Some(last_n), Some(latest)) = (last_n, latest) else { return Ok(0) };
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute(
-        "INSERT INTO sent_chunks (last_n, latest_occurred_at, folded_at) VALUES (?1, ?2, ?3)",
-        (last_n, latest, now.nanos()),
-    )?;
-    let chunk = transaction.last_insert_rowid();
-    transaction.execute(
-        "INSERT INTO sent_visitors (chunk, visitor, occurred_at)
-         SELECT ?1, visitor, max(occurred_at) FROM delivered WHERE n > ?2 AND n <= ?3 AND visitor IS NOT NULL
-         GROUP BY visitor ORDER BY visitor",
-        (chunk, from, last_n),
-    )?;
-    transaction.commit()?;
-    Ok((last_n - from) as usize)
 }
 
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>, BufferError> {

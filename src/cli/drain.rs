@@ -74,7 +74,6 @@ impl fmt::Display for DrainReport {
             (run.dead, "dead: passbridge dead-letter list"),
             (run.held, "held: passbridge held list"),
             (run.in_doubt, "in doubt: repeated by the next drain"),
-            (run.late, "late: older than what their visitor was already sent"),
             (run.retries, "attempts repeated"),
         ] {
             if count > 0 {

@@ -30,7 +30,6 @@ pub(super) struct Parcel {
     pub(super) form: FormKey,
     pub(super) visitor: VisitorKey,
     pub(super) work: Work,
-    pub(super) is_late: bool,
     /// Whether an earlier attempt may have been counted.
     pub(super) is_doubted: bool,
     /// Attempts in this run.
@@ -69,8 +68,6 @@ pub(super) fn feed(
     scope: &Scope,
     lanes: &[Sender<Vec<Parcel>>],
 ) -> Result<(), BufferError> {
-    // History is late by nature, and asking about each of its events would cost more than sending it.
-    let latest_sent = if backlog.is_live() { backlog.latest_sent()? } else { None };
     let (suites, requestors): (Vec<_>, Vec<RequestorKey>) = host
         .suites
         .iter()
@@ -88,10 +85,7 @@ pub(super) fn feed(
             (counts.left, counts.is_limited) = (true, true);
             break;
         }
-        let mut parcel = parcel(suites[place].clone(), pending);
-        parcel.is_late = latest_sent.is_some_and(|latest| parcel.event.occurred_at < latest)
-            && backlog.is_late(parcel.visitor.0, parcel.event.occurred_at)?;
-        if deal.add(parcel).is_err() {
+        if deal.add(parcel(suites[place].clone(), pending)).is_err() {
             scope.tally.counts().left = true;
             break;
         }
@@ -127,7 +121,6 @@ fn parcel(suite: Arc<SuiteRun>, pending: PendingEvent) -> Parcel {
         form: form_key,
         visitor,
         work,
-        is_late: false,
         is_doubted: pending.doubted.is_some(),
         attempts: 0,
         bare_failures: 0,

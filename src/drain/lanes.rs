@@ -430,7 +430,6 @@ impl Lane {
     async fn finish_delivered(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
         {
             let mut counts = self.context.tally.counts();
-            counts.late += u64::from(parcel.is_late);
             counts.read += 1;
             counts.suite(parcel.suite.rsid()).delivered += 1;
         }

@@ -7,10 +7,11 @@ use serde::{Serialize, Serializer};
 
 use super::StopReason;
 use crate::buffer::{RunId, RunStart, Status};
+use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::suite::Rsid;
 
-/// One drain. `read` to `late` are events of this run, `pending` and `parked` what waits in the buffer after it.
+/// One drain. `read` to `in_doubt` are events of this run, `pending` and `parked` what waits in the buffer after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     /// Its number.
@@ -31,8 +32,6 @@ pub struct RunSummary {
     pub held: u64,
     /// Events that wait with an attempt of unknown outcome.
     pub in_doubt: u64,
-    /// Events delivered that are older than what their visitor was already sent.
-    pub late: u64,
     /// Attempts beyond the first of each event.
     pub retries: u64,
     /// Events that wait in the buffer, the parked among them.
@@ -43,6 +42,8 @@ pub struct RunSummary {
     pub stopped: Option<StopReason>,
     /// Events left that could have gone: attempts used up, or the run ended early.
     pub left: bool,
+    /// What stood in the way, of which host and suite, and since when.
+    pub troubles: Vec<Trouble>,
     /// Per report suite.
     #[serde(serialize_with = "by_rsid")]
     pub suites: BTreeMap<Rsid, SuiteSummary>,
@@ -69,12 +70,12 @@ impl RunSummary {
             dead: sum(|suite| suite.dead),
             held: sum(|suite| suite.held) + start.held,
             in_doubt: counts.in_doubt + cut_off,
-            late: counts.late,
             retries: counts.retries,
             pending: status.pending as u64,
             parked: status.parked as u64,
             stopped,
             left: counts.left || cut_off > 0,
+            troubles: Vec::new(),
             suites: counts.suites,
         }
     }
@@ -107,7 +108,6 @@ pub(super) struct Counts {
     pub(super) read: u64,
     pub(super) hits: u64,
     pub(super) in_doubt: u64,
-    pub(super) late: u64,
     pub(super) retries: u64,
     /// Events taken and left pending, or not taken though they could have gone.
     pub(super) left: bool,

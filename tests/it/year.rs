@@ -346,25 +346,6 @@ fn events_stored_while_a_drain_runs_wait_for_the_next() {
 }
 
 #[test]
-fn an_event_is_late_also_after_everything_delivered_has_expired() {
-    let sandbox = sandbox("");
-    let house = house_on_the_day_after();
-    house.suite(&sandbox.url());
-    house.store(plays(10));
-    house.drain();
-    house.buffer.retain(POLICY).expect("a look at the clock");
-    for day in (5..36).step_by(5) {
-        house.clock.set(instant(FIRST_SECOND + day * DAY_SECONDS));
-        house.buffer.retain(POLICY).expect("retention");
-    }
-    let of = |second: i64| event(json!({"occurred_at": FIRST_SECOND + second, "mvpd_user_id": "one"}));
-    house.store([of(2_000_000)]);
-    assert_eq!(house.drain().late, 0);
-    house.store([of(1_900_000)]);
-    assert_eq!(house.drain().late, 1);
-}
-
-#[test]
 fn the_over_count_outlives_the_events_that_it_is_of() {
     let sandbox = sandbox("reset-after only-evar6=1 first=2");
     let house = house_on_the_day_after();

@@ -278,7 +278,7 @@ pub fn plan(
     let rejected = inputs.iter().filter(|input| input.rejected > 0);
     let warnings =
         rejected.map(|input| Warning::Rejected { path: input.path.clone(), lines: input.rejected }).collect();
-    let mut plan = assemble(tally, warnings, buffer, rates)?;
+    let mut plan = assemble(tally, warnings, rates)?;
     let IngestSummary { total, warnings, failures, .. } = summary;
     plan.inputs = inputs;
     plan.rejected = total.rejected;
@@ -309,19 +309,14 @@ pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates)
             }
         }
     }
-    let mut plan = assemble(tally, Vec::new(), buffer, rates)?;
+    let mut plan = assemble(tally, Vec::new(), rates)?;
     plan.window = Some(Window { from, to });
     Ok(plan)
 }
 
-fn assemble(
-    tally: Tally,
-    mut warnings: Vec<Warning>,
-    buffer: &Buffer,
-    rates: &Rates,
-) -> Result<Plan, PlanError> {
+fn assemble(tally: Tally, mut warnings: Vec<Warning>, rates: &Rates) -> Result<Plan, PlanError> {
     let planned_at = tally.now();
-    let Tallied { suites, unmapped, sample, warnings: mut found } = tally.finish(buffer)?;
+    let Tallied { suites, unmapped, sample, warnings: mut found } = tally.finish()?;
     warnings.append(&mut found);
     let mut total = Counts::default();
     suites.iter().for_each(|suite| total += suite.total);

@@ -20,7 +20,7 @@ use super::digest::{Digest, DigestMap, DigestSet};
 use super::sample::Sample;
 use super::warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, RETAINED_DAYS, Warning};
 use super::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
-use crate::buffer::{Buffer, BufferError, JobKey, PlanningReader, Recognition, SuiteListing};
+use crate::buffer::{Buffer, BufferError, PlanningReader, Recognition, SuiteListing};
 use crate::config::STAND_IN_AGENT;
 use crate::delivery::DeadReason;
 use crate::encode::{bulk_row, dia};
@@ -33,10 +33,7 @@ use crate::suite::{EventIds, HitForm, SuiteState};
 pub const REMEMBERED_MAX: usize = 29_360_128;
 /// Events that are compared with the buffer together, in the order of its index.
 const BATCH_EVENTS: usize = 4_096;
-/// Up to so many visitors are looked up one by one, each in every chunk of the retention; above, walking all is quicker.
-const VISITORS_LOOKED_UP_MAX: usize = 500;
 const DAY_NANOS: i64 = 86_400_000_000_000;
-const SECOND_NANOS: i64 = 1_000_000_000;
 
 /// A visitor of a suite.
 struct Visitor {
@@ -339,7 +336,7 @@ impl SuiteTally {
 
 impl Tally {
     /// The counts, with what the buffer has to say about them.
-    pub(super) fn finish(mut self, buffer: &Buffer) -> Result<Tallied, BufferError> {
+    pub(super) fn finish(mut self) -> Result<Tallied, BufferError> {
         self.requestors.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         for visitor in self.visitors.values() {
             let busiest = &mut self.suites[visitor.suite as usize].busiest_visitor_hits;
@@ -355,7 +352,7 @@ impl Tally {
             suite.warn(&self.total_of(number), &mut warnings);
         });
         self.warn_of_delivered_days(&mut warnings)?;
-        self.warn_of_order(buffer, &mut warnings)?;
+        self.warn_of_order(&mut warnings)?;
         let events = self.unremembered.into_iter().max().unwrap_or(0);
         if events > 0 {
             warnings.push(Warning::Unremembered { events });
@@ -444,34 +441,21 @@ impl Tally {
     }
 
     /// Adobe tells no order within a second, so only what is a second later counts.
-    fn warn_of_order(&mut self, buffer: &Buffer, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
-        let backlog = buffer.backlog(JobKey::LIVE)?;
-        let (Some(earliest), Some(latest)) = (self.earliest, backlog.latest_sent()?) else { return Ok(()) };
-        if latest <= earliest {
-            return Ok(());
-        }
+    fn warn_of_order(&mut self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
+        let Some(earliest) = self.earliest else { return Ok(()) };
         let mut found = vec![[0_u64; 2]; self.suites.len()];
         let mut count = |visitor: &Visitor| {
             found[visitor.suite as usize][0] += 1;
             found[visitor.suite as usize][1] += u64::from(visitor.hits);
         };
-        if self.visitors.len() <= VISITORS_LOOKED_UP_MAX {
-            for (digest, visitor) in &self.visitors {
-                let end_of_second = (i64::from(visitor.earliest_second) + 1) * SECOND_NANOS - 1;
-                if backlog.is_late(digest.number(), Instant::from_nanos(end_of_second))? {
-                    count(visitor);
-                }
+        self.reader.each_sent(earliest, |visitor, at| {
+            let Some(known) = self.visitors.get_mut(&Digest::of(visitor.0)) else { return };
+            if at.unix_seconds() > i64::from(known.earliest_second) {
+                count(known);
+                // Shown once more, it is counted already.
+                known.earliest_second = u32::MAX;
             }
-        } else {
-            self.reader.each_sent(earliest, |visitor, at| {
-                let Some(known) = self.visitors.get_mut(&Digest::of(visitor.0)) else { return };
-                if at.unix_seconds() > i64::from(known.earliest_second) {
-                    count(known);
-                    // Shown once more, it is counted already.
-                    known.earliest_second = u32::MAX;
-                }
-            })?;
-        }
+        })?;
         for (suite, [visitors, hits_at_most]) in self.suites.iter().zip(found) {
             if visitors > 0 {
                 let rsid = suite.listing.suite.form.rsid.clone();
