@@ -11,14 +11,13 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::{FormatChoice, InputError};
-use crate::readers::{Format, ReadError, Reader, ReaderOptions, esm, rest_v2};
+use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess};
 
 /// How much is read from a file, and unpacked, at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
-/// How much white space may stand in front of the first line before the format is taken to be NDJSON, in bytes.
+/// How much of an input is looked at to guess its format, in bytes: the lines of other programs at the start of a log, or the
+/// links of a report, are shorter together.
 const PEEK_BYTES_MAX: usize = 64 << 10;
-/// How much of a document that is written over several lines tells its format, in bytes.
-const DOCUMENT_START_BYTES: usize = 4 << 10;
 /// How many bytes tell every compression apart.
 const MAGIC_BYTES: usize = 6;
 
@@ -57,6 +56,8 @@ impl InputPath {
 /// An input that has at least one line.
 pub(super) struct OpenInput {
     pub(super) reader: Box<dyn Reader>,
+    /// What its format is taken to be and why, where nobody said it.
+    pub(super) guess: Option<Guess>,
     /// How far it was read, in bytes as it lies on disk.
     pub(super) position: Rc<Cell<u64>>,
     /// How long it is on disk, where that is known.
@@ -82,9 +83,14 @@ pub(super) fn open(
     }
     let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
-    let Some(format) = format_of(path, format, &start)? else { return Ok(None) };
-    let reader = format.open(Cursor::new(start).chain(source), options)?;
-    Ok(Some(OpenInput { reader, position, bytes }))
+    let Some((format, guess)) = format_of(path, format, &start)? else { return Ok(None) };
+    let opened = format.open(Cursor::new(start).chain(source), options);
+    let reader = match (opened, &guess) {
+        (Ok(reader), _) => reader,
+        (Err(error), Some(guess)) => return Err(InputError::Guessed { guess: guess.clone(), source: error }),
+        (Err(error), None) => return Err(error.into()),
+    };
+    Ok(Some(OpenInput { reader, guess, position, bytes }))
 }
 
 /// Reads an input whole, unpacked, whatever its format: for a document that is compared and not stored.
@@ -130,8 +136,13 @@ fn unpacked(magic: &[u8], source: impl BufRead + 'static) -> Result<Box<dyn BufR
     })
 }
 
-/// The format of an input that starts so; `None` when it is empty.
-fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Option<Format>, InputError> {
+/// The format of an input that starts so, with the guess where it is one; `None` when the input is empty. What was said wins,
+/// then the name, then the content.
+fn format_of(
+    path: &InputPath,
+    choice: FormatChoice,
+    start: &[u8],
+) -> Result<Option<(Format, Option<Guess>)>, InputError> {
     if matches!(start, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) {
         return Err(InputError::Utf16);
     }
@@ -139,23 +150,39 @@ fn format_of(path: &InputPath, choice: FormatChoice, start: &[u8]) -> Result<Opt
     if letter.is_none() && start.len() < PEEK_BYTES_MAX {
         return Ok(None);
     }
-    let by_name = extensions(path).format;
-    let looks_like_exchanges = letter == Some(b'{') && rest_v2::starts_like_exchanges(start);
-    if choice == FormatChoice::Auto && by_name != Some(Format::Csv) && looks_like_exchanges {
-        return Ok(Some(Format::RestV2));
+    if let FormatChoice::Is(format) = choice {
+        return Ok(Some((format, None)));
     }
-    if choice == FormatChoice::Auto && letter == Some(b'{') && rest_v2::starts_like_har(start) {
-        return Ok(Some(Format::Har));
-    }
-    if choice == FormatChoice::Auto && esm::starts_like_esm(start) {
-        return Ok(Some(Format::Esm));
-    }
-    Ok(Some(match (choice, by_name, letter) {
-        (FormatChoice::Is(format), ..) | (FormatChoice::Auto, Some(format), _) => format,
-        (FormatChoice::Auto, None, Some(b'{') | None) => Format::Ndjson,
-        (FormatChoice::Auto, None, Some(b'[')) => return Err(InputError::JsonList),
-        (FormatChoice::Auto, None, Some(_)) => Format::Csv,
+    let guess = guess(start, start.len() < PEEK_BYTES_MAX);
+    let Some(named) = extensions(path).format else {
+        if guess.is_none() && letter == Some(b'[') {
+            return Err(InputError::JsonList);
+        }
+        let guess = guess.unwrap_or_else(|| first_guess(letter));
+        return Ok(Some((guess.format, Some(guess))));
+    };
+    Ok(Some(match guess {
+        // Both are lines of JSON, or both are rows under a header.
+        Some(guess) if named == Format::Ndjson && guess.format == Format::RestV2 => {
+            (guess.format, Some(guess))
+        }
+        Some(guess) if named == Format::Csv && guess.format == Format::Esm && letter != Some(b'{') => {
+            (guess.format, Some(guess))
+        }
+        Some(guess) if named != Format::Har && named != guess.format => {
+            return Err(InputError::Misnamed { named: named.name(), guess });
+        }
+        _ => (named, None),
     }))
+}
+
+/// What an input is taken for that is in no form that is known.
+fn first_guess(letter: Option<u8>) -> Guess {
+    let (format, because) = match letter {
+        Some(b'{') | None => (Format::Ndjson, "it begins as JSON does"),
+        Some(_) => (Format::Csv, "it does not begin as JSON does"),
+    };
+    Guess { format, because: because.to_owned() }
 }
 
 /// What the extensions of a name say.
@@ -180,16 +207,9 @@ fn extensions(path: &InputPath) -> Extensions {
     Extensions { format, compression }
 }
 
-/// Whether a start tells every format apart: its first line does, but for a lone brace or tag, which say nothing yet.
+/// Whether a start tells every format apart already.
 fn is_telling(start: &[u8]) -> bool {
-    let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let is_whole = line.len() < start.trim_ascii_start().len();
-    match first_letter(start) {
-        None => false,
-        Some(b'{') if line.trim_ascii_end() == b"{" => start.len() >= DOCUMENT_START_BYTES,
-        Some(b'<') => start.len() >= DOCUMENT_START_BYTES,
-        Some(_) => is_whole,
-    }
+    start.ends_with(b"\n") && guess(start, false).is_some()
 }
 
 /// The first byte that is neither white space nor a byte order mark.
@@ -208,12 +228,11 @@ fn peek(
     bytes_max: usize,
     is_enough: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Vec<u8>> {
-    const STEP_BYTES: usize = 64;
     let mut start = Vec::new();
     while start.len() < bytes_max && !is_enough(&start) {
         let chunk = match source.fill_buf() {
             Ok([]) => break,
-            Ok(chunk) => &chunk[..chunk.len().min(STEP_BYTES).min(bytes_max - start.len())],
+            Ok(chunk) => &chunk[..chunk.len().min(bytes_max - start.len())],
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
@@ -246,6 +265,8 @@ impl<R: Read> Read for Counted<R> {
 mod tests {
     use super::*;
 
+    const EXCHANGE: &str = r#"{"started_at":"x","request":{"method":"GET","url":"https://x/"}}"#;
+
     #[test]
     fn the_format_is_found_by_name_then_by_content() {
         use FormatChoice::{Auto, Is};
@@ -261,14 +282,23 @@ mod tests {
             ("a.csv", Auto, "\u{feff}", None),
             ("a.csv", Auto, " \n", None),
             ("a.json", Auto, "{\"event\":\"authz_ok\",\"resource_id\":\"report\"}", Some(Format::Ndjson)),
-            ("a.json", Auto, "{\n \"_links\" : {", Some(Format::Esm)),
-            ("a.json", Auto, "{ \"report\" : [ {", Some(Format::Esm)),
+            ("a.json", Auto, "{ \"report\" : [ {\"year\":", Some(Format::Esm)),
+            ("a.ndjson", Auto, EXCHANGE, Some(Format::RestV2)),
+            ("a.log", Auto, &format!("started\n{EXCHANGE}"), Some(Format::RestV2)),
+            ("a.ndjson", Is(Format::Ndjson), EXCHANGE, Some(Format::Ndjson)),
+            ("a.har", Auto, "{\n", Some(Format::Har)),
             ("a.csv", Auto, "Year,Month,day,hour", Some(Format::Esm)),
             ("a.csv", Auto, "occurred_at,event,requestor_id,year,month", Some(Format::Csv)),
             ("a.xml", Auto, "<?xml version=\"1.0\"?>\n<resource href", Some(Format::Esm)),
         ] {
             let found = format_of(&InputPath::new(name), choice, start.as_bytes()).expect(name);
-            assert_eq!(found, expected, "{name} {start:?}");
+            assert_eq!(found.map(|(format, _)| format), expected, "{name} {start:?}");
+        }
+        for (name, start) in
+            [("a.csv", EXCHANGE), ("a.ndjson", "{\"log\":{\"creator\":{},"), ("a.jsonl", "Year,Month\n")]
+        {
+            let found = format_of(&InputPath::new(name), Auto, start.as_bytes());
+            assert!(matches!(found, Err(InputError::Misnamed { .. })), "{name} {start:?}");
         }
         let list = format_of(&InputPath::new("a.json"), Auto, b"[");
         assert!(matches!(list, Err(InputError::JsonList)));

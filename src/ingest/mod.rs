@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
 use crate::readers::rest_v2::ServiceKeys;
-use crate::readers::{Excerpt, Format, ReadError, ReaderOptions, RejectReason};
+use crate::readers::{Excerpt, Format, Guess, ReadError, ReaderOptions, RejectReason};
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
 use summary::{Tally, conflict_reason};
@@ -130,6 +130,22 @@ pub enum InputError {
     /// It is one JSON list.
     #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
     JsonList,
+    /// Its name says another format than its content.
+    #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.name())]
+    Misnamed {
+        /// The format of the name.
+        named: &'static str,
+        /// What its content says.
+        guess: Guess,
+    },
+    /// What it was taken for does not fit.
+    #[error("was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
+    Guessed {
+        /// What it was taken for.
+        guess: Guess,
+        /// What broke.
+        source: ReadError,
+    },
     /// It broke off, or its header cannot be used.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -258,6 +274,7 @@ fn preview_input(
         }
     };
     tally.unknown(open.reader.unknown_keys());
+    tally.guessed(number, open.guess.as_ref());
     if let Some(exchanges) = open.reader.exchanges() {
         tally.exchanges(number, exchanges);
     }
@@ -306,8 +323,9 @@ impl Load<'_> {
         match portion.end {
             None => {}
             Some(InputEnd::Empty) => self.tally.empty(input),
-            Some(InputEnd::Read { result, unknown, exchanges, esm }) => {
+            Some(InputEnd::Read { result, guess, unknown, exchanges, esm }) => {
                 self.tally.unknown(&unknown);
+                self.tally.guessed(input, guess.as_ref());
                 if let Some(exchanges) = &exchanges {
                     self.tally.exchanges(input, exchanges);
                 }

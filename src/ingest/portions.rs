@@ -10,7 +10,7 @@ use crate::buffer::{Feed, NewEvent};
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::MemoryChange;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Excerpt, Line, ReaderOptions, RejectedLine, UnknownKeys};
+use crate::readers::{Excerpt, Guess, Line, ReaderOptions, RejectedLine, UnknownKeys};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -64,6 +64,8 @@ pub(super) enum InputEnd {
     Read {
         /// What broke it off.
         result: Result<(), InputError>,
+        /// What its format was taken to be and why, where nobody said it.
+        guess: Option<Guess>,
         /// Its keys that belong to no event.
         unknown: UnknownKeys,
         /// What became of its exchanges, where it holds them.
@@ -116,6 +118,7 @@ fn read_input(
         Err(error) => {
             let end = InputEnd::Read {
                 result: Err(error),
+                guess: None,
                 unknown: UnknownKeys::default(),
                 exchanges: None,
                 esm: None,
@@ -150,7 +153,8 @@ fn read_input(
     let exchanges = open.reader.exchanges().cloned().map(Box::new);
     let esm = open.reader.esm().cloned().map(Box::new);
     portion.feed = if esm.is_some() { Feed::Esm } else { Feed::Events };
-    portion.end = Some(InputEnd::Read { result, unknown, exchanges, esm });
+    let guess = open.guess.clone();
+    portion.end = Some(InputEnd::Read { result, guess, unknown, exchanges, esm });
     send(portion)
 }
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
-use crate::readers::UnknownKeys;
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
+use crate::readers::{Guess, UnknownKeys};
 
 /// How many rejected lines, and how many conflicts, are named. The rejects file has them all.
 const NAMED_MAX: u64 = 20;
@@ -79,6 +79,14 @@ pub enum Warning {
         line: u64,
         /// The line that stays.
         first: FirstLine,
+    },
+    /// Lines were rejected of an input whose format nobody said.
+    #[error("{path}: was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
+    Guessed {
+        /// The input.
+        path: String,
+        /// What it was taken for.
+        guess: Guess,
     },
     /// More lines were rejected than are named.
     #[error("{0} more rejected lines are not named here; the rejects file has them all")]
@@ -263,6 +271,14 @@ impl Tally {
             self.summary.warnings.push(Warning::Rejected { path, line, reason });
         }
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
+    }
+
+    /// Tells what an input was taken for, where lines of it were rejected.
+    pub(super) fn guessed(&mut self, input: usize, guess: Option<&Guess>) {
+        if let (Some(guess), 1..) = (guess, self.counts(input).rejected) {
+            let path = self.path(input).to_owned();
+            self.summary.warnings.push(Warning::Guessed { path, guess: guess.clone() });
+        }
     }
 
     pub(super) fn empty(&mut self, input: usize) {

@@ -9,6 +9,7 @@
 
 pub mod csv;
 pub mod esm;
+mod guess;
 mod lines;
 pub mod memory;
 pub mod ndjson;
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, BufRead};
 
+pub use guess::{Guess, guess};
 pub use rejected::RejectedLine;
 pub use unknown::UnknownKeys;
 

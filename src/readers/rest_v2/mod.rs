@@ -35,19 +35,6 @@ use crate::event::TimeBounds;
 use ahead::{Ahead, Parser};
 use window::{Step, Window};
 
-/// Whether a source that begins so holds exchanges: its first object has their members, and an event has none of them.
-pub fn starts_like_exchanges(start: &[u8]) -> bool {
-    let line = start.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-    let line = line.unwrap_or_default();
-    [&b"\"started_at\""[..], b"\"request\""].iter().all(|name| memchr::memmem::find(line, name).is_some())
-}
-
-/// Whether a source that begins so is an HTTP archive.
-pub fn starts_like_har(start: &[u8]) -> bool {
-    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start();
-    start.strip_prefix(b"{").is_some_and(|inside| inside.trim_ascii_start().starts_with(b"\"log\""))
-}
-
 /// How exchanges are read.
 #[derive(Debug, Clone)]
 pub struct RestV2Options {

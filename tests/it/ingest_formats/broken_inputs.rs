@@ -4,6 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
+const EXCHANGE: &str =
+    r#"{"started_at":"2026-11-10T08:00:01Z","request":{"method":"GET","url":"https://x/"}}"#;
+
 /// What the summary says of inputs that fail, without their folder.
 fn failures(summary: &IngestSummary, intake: &Intake) -> Vec<String> {
     let folder = format!("{}/", intake.house.dir.path().display());
@@ -67,6 +70,8 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("wide.ndjson", b"\xFF\xFE{\0}\0"),
         ("list.json", b" [{\"event\":1}]"),
         ("prose.txt", b"hello\n"),
+        ("misnamed.csv", EXCHANGE.as_bytes()),
+        ("misnamed.ndjson", b"{\n\"log\": {\"version\": \"1.2\", \"creator\": {}, \"entries\": []}}"),
     ]
     .map(|(name, content)| intake.file(name, content));
     let fixtures = ["csv/duplicate-column.csv", "csv/semicolons.csv"].map(fixture);
@@ -94,12 +99,31 @@ fn the_other_inputs_go_in_when_one_fails() {
             "list.json: is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them"
                 .to_owned(),
             format!(
-                "prose.txt: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
+                "prose.txt: was taken for csv, because it does not begin as JSON does; if it is none, say --format: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
             ),
+            "misnamed.csv: is named as csv, but line 1 has started_at, and a request with method and url: say --format rest-v2".to_owned(),
+            "misnamed.ndjson: is named as ndjson, but its log has a list of entries: say --format har".to_owned(),
             "csv/duplicate-column.csv: cannot be read: its header names column \"mvpd\" twice".to_owned(),
             "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed".to_owned(),
         ]
     );
+}
+
+#[test]
+fn a_key_of_another_format_makes_no_other_format_and_a_guess_is_told_where_lines_are_rejected() {
+    let intake = Intake::new();
+    let event = r#""occurred_at":"2026-11-20T08:30:00Z","event":"authn_ok","requestor_id":"REF30"}"#;
+    for (name, key) in [("a.ndjson", r#""log":"raw text""#), ("b.json", r#""_links":{"self":{"href":"x"}}"#)]
+    {
+        let path = intake.file(name, format!("{{{key},{event}\n").as_bytes());
+        assert_eq!(intake.load(&[&path]).failures.len(), 0);
+    }
+    assert_eq!(intake.pending(), 1, "both are the same event");
+    let path = intake.file("c.log", format!("started\n{{{event}\n").as_bytes());
+    let summary = intake.load(&[&path]);
+    assert_eq!(summary.total, counts(2, 0, 1, 0, 1));
+    let told = "was taken for ndjson, because line 2 has occurred_at, event and requestor_id; if it is none, say --format";
+    assert_eq!(summary.warnings[1].to_string(), format!("{}: {told}", path.display()));
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! Guesses the format of a source from how it begins. A guess needs the whole form of a line or of a document, never one key:
+//! an event may have keys of its own, and a log may begin with lines of another program.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::lines::BYTE_ORDER_MARK;
+use super::{Format, RejectedLine, esm};
+
+/// What every event has.
+const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
+/// What an archive has in its `log`, before its entries (HAR 1.2).
+const ARCHIVE: [&[u8]; 2] = [b"\"entries\"", b"\"creator\""];
+/// What a report of ESM in JSON has.
+const REPORT: [&[u8]; 2] = [b"\"report\"", b"\"year\""];
+
+/// A guess.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guess {
+    /// The format.
+    pub format: Format,
+    /// What tells it, as the rest of a sentence that begins with "because".
+    pub because: String,
+}
+
+/// The format of a source that begins so, where a whole form tells it. `is_all`: the source ends there too.
+pub fn guess(start: &[u8], is_all: bool) -> Option<Guess> {
+    let whole = start;
+    let start = bare(whole);
+    let passed = &whole[..whole.len() - start.len()];
+    if start.first() != Some(&b'{') && esm::starts_like_esm(start) {
+        let because = "it begins as a report of ESM does".to_owned();
+        return Some(Guess { format: Format::Esm, because });
+    }
+    let first_line = 1 + memchr::memchr_iter(b'\n', passed).count();
+    if is_header_of_events(start) {
+        let because = "its first line names the columns occurred_at, event and requestor_id".to_owned();
+        return Some(Guess { format: Format::Csv, because });
+    }
+    document(start).or_else(|| line(start, first_line, is_all))
+}
+
+fn is_header_of_events(start: &[u8]) -> bool {
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let names: Vec<&str> = line.split(',').map(|name| name.trim().trim_matches('"')).collect();
+    EVENT.iter().all(|name| names.iter().any(|column| column.eq_ignore_ascii_case(name)))
+}
+
+/// Without a byte order mark, white space, and what some writers put in front of JSON: zero bytes, record separators.
+fn bare(start: &[u8]) -> &[u8] {
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    let is_filler = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1E);
+    &start[start.iter().take_while(|byte| is_filler(byte)).count()..]
+}
+
+/// A format that is one document, however many lines that has.
+fn document(start: &[u8]) -> Option<Guess> {
+    let guess = |format, because: &str| Some(Guess { format, because: because.to_owned() });
+    let mut values = serde_json::Deserializer::from_slice(start).into_iter::<Members<'_>>();
+    let has = |name: &[u8]| memchr::memmem::find(start, name).is_some();
+    match values.next()? {
+        Ok(members) if members.is_archive() => guess(Format::Har, "its log has a list of entries"),
+        Ok(members) if members.is_report() => guess(Format::Esm, "its report is a list of records"),
+        Ok(_) => None,
+        Err(error) if !error.is_eof() => None,
+        Err(_) if first_key(start) == Some(b"log") && ARCHIVE.iter().any(|name| has(name)) => {
+            guess(Format::Har, "it begins with a log that has a creator or entries")
+        }
+        Err(_)
+            if esm::starts_like_esm(start)
+                && REPORT.iter().all(|name| has(name))
+                && !has(b"\"occurred_at\"") =>
+        {
+            guess(Format::Esm, "it has a report of records by year")
+        }
+        Err(_) => None,
+    }
+}
+
+/// The first key of an object whose value is an object too.
+fn first_key(start: &[u8]) -> Option<&[u8]> {
+    let key = start.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let (key, behind) = key.split_at(memchr::memchr(b'"', key)?);
+    let value = behind[1..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    value.starts_with(b"{").then_some(key)
+}
+
+/// A format of lines: the first line that is an event or an exchange tells it.
+fn line(start: &[u8], first_line: usize, is_all: bool) -> Option<Guess> {
+    let mut lines = (first_line..).zip(start.split_inclusive(|byte| *byte == b'\n'));
+    lines.find_map(|(number, line)| {
+        let is_whole = is_all || line.ends_with(b"\n");
+        let line = bare(line);
+        if line.first() != Some(&b'{') {
+            return None;
+        }
+        let (format, what) = if is_whole { form_of(line)? } else { form_of_part(line)? };
+        Some(Guess { format, because: format!("line {number} has {what}") })
+    })
+}
+
+fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
+    let mut values = serde_json::Deserializer::from_slice(line).into_iter::<Members<'_>>();
+    let members = values.next()?.ok()?;
+    if members.is_exchange() {
+        return Some((Format::RestV2, "started_at, and a request with method and url"));
+    }
+    if EVENT.iter().all(|name| members.has(name)) {
+        return Some((Format::Ndjson, "occurred_at, event and requestor_id"));
+    }
+    let is_rejected = std::str::from_utf8(line)
+        .is_ok_and(|text| serde_json::from_str::<RejectedLine<'_>>(text.trim_end()).is_ok());
+    is_rejected.then_some((Format::Ndjson, "what a line of a rejects file has"))
+}
+
+/// A line that is longer than what is looked at.
+fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
+    let has = |name: &str| memchr::memmem::find(line, format!("\"{name}\"").as_bytes()).is_some();
+    if ["started_at", "request", "method", "url"].into_iter().all(has) {
+        return Some((Format::RestV2, "started_at, and a request with method and url"));
+    }
+    EVENT.into_iter().all(has).then_some((Format::Ndjson, "occurred_at, event and requestor_id"))
+}
+
+/// The members of an object.
+#[derive(Deserialize)]
+struct Members<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl Members<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.0.keys().any(|key| key.eq_ignore_ascii_case(name))
+    }
+
+    fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
+        self.0.get(name).and_then(|value| serde_json::from_str(value.get()).ok())
+    }
+
+    fn is_exchange(&self) -> bool {
+        let request: Option<Members<'_>> = self.member("request");
+        self.has("started_at") && request.is_some_and(|it| it.has("method") && it.has("url"))
+    }
+
+    fn is_archive(&self) -> bool {
+        let log: Option<Members<'_>> = self.member("log");
+        log.is_some_and(|log| log.member::<Vec<IgnoredAny>>("entries").is_some())
+    }
+
+    fn is_report(&self) -> bool {
+        let records: Option<Vec<BTreeMap<String, IgnoredAny>>> = self.member("report");
+        let is_dated = |record: &BTreeMap<String, IgnoredAny>| record.contains_key("year");
+        records.is_some_and(|records| records.iter().all(is_dated)) && !self.has("occurred_at")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXCHANGE: &str = r#"{"started_at":"2026-11-10T08:00:01Z","request":{"method":"GET","url":"https://x/"},"response":null}"#;
+    const AN_EVENT: &str = r#"{"occurred_at":1,"event":"authz_ok","requestor_id":"R","report":"x"}"#;
+
+    fn found(start: &str) -> Option<(Format, String)> {
+        guess(start.as_bytes(), true).map(|guess| (guess.format, guess.because))
+    }
+
+    #[test]
+    fn a_whole_form_tells_the_format_and_one_key_does_not() {
+        let har = |rest: &str| format!("{{\"log\":{{\"version\":\"1.2\",{rest}");
+        for (start, expected) in [
+            (AN_EVENT.to_owned(), Some(Format::Ndjson)),
+            (AN_EVENT.replace("occurred_at", "OCCURRED_AT"), Some(Format::Ndjson)),
+            (format!("\u{feff}\n\u{1e}{AN_EVENT}"), Some(Format::Ndjson)),
+            (AN_EVENT.replace('{', r#"{"log":"raw text","#), Some(Format::Ndjson)),
+            (AN_EVENT.replace('{', r#"{"_links":{"self":{"href":"x"}},"#), Some(Format::Ndjson)),
+            (AN_EVENT.replace('{', r#"{"log":{"version":"1","creator":"x"},"#), Some(Format::Ndjson)),
+            (AN_EVENT.replace('{', r#"{"started_at":1,"request":"GET","#), Some(Format::Ndjson)),
+            (AN_EVENT.replace(r#""x""#, r#"[{"a":1}]"#), Some(Format::Ndjson)),
+            (EXCHANGE.to_owned(), Some(Format::RestV2)),
+            (format!("{{\"level\":\"info\"}}\ngateway started\n{EXCHANGE}"), Some(Format::RestV2)),
+            (format!("gateway started\n{AN_EVENT}\n{EXCHANGE}"), Some(Format::Ndjson)),
+            (format!("{{\"log\":{EXCHANGE}}}"), None),
+            (r#"{"started_at":1,"request":{"method":"GET"}}"#.to_owned(), None),
+            (r#"{"path":"a","line":1,"reason":"r","text":"{}"}"#.to_owned(), Some(Format::Ndjson)),
+            (har(r#""entries":[]}}"#), Some(Format::Har)),
+            (har("\n\"creator\":{},\"entries\":["), Some(Format::Har)),
+            (har(r#""pages":[]}}"#), None),
+            (har("\"lines\":["), None),
+            ("{\n \"_links\": {}, \"report\" : [ { \"year\": 2026,".to_owned(), Some(Format::Esm)),
+            ("{\"report\":[]}".to_owned(), Some(Format::Esm)),
+            ("{\n \"_links\" : {".to_owned(), None),
+            ("Year,Month,day,hour\n".to_owned(), Some(Format::Esm)),
+            ("<?xml version=\"1.0\"?>\n<resource href".to_owned(), Some(Format::Esm)),
+            ("occurred_at,event,requestor_id,year,month".to_owned(), Some(Format::Csv)),
+            ("{".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(found(&start).map(|(format, _)| format), expected, "{start}");
+        }
+        let (_, because) = found(&format!("{{}}\n\n{EXCHANGE}")).expect("a guess");
+        assert_eq!(because, "line 3 has started_at, and a request with method and url");
+    }
+
+    #[test]
+    fn a_line_that_is_cut_is_told_by_the_names_in_it() {
+        for (start, expected) in [(EXCHANGE, Format::RestV2), (AN_EVENT, Format::Ndjson)] {
+            let cut = format!("{{\"level\":1}}\n{}", &start[..start.len() - 1]);
+            assert_eq!(guess(cut.as_bytes(), false).map(|guess| guess.format), Some(expected), "{cut}");
+        }
+    }
+}
