@@ -35,7 +35,8 @@ const DAY_NAMES: [&str; 8] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "
 /// When drains start.
 #[derive(Debug, Clone)]
 pub struct Timetable {
-    slots: cron::Schedule,
+    /// A slot is one of any of these: one rule, or one by day of month and one by day of week.
+    rules: Vec<cron::Schedule>,
     /// Whether the expression takes all 24 hours, and so follows elapsed time through a change of the clocks.
     every_hour: bool,
     zone: Tz,
@@ -79,8 +80,8 @@ enum Step {
 }
 
 impl Timetable {
-    /// Reads a `[schedule]` section. Days of the week are numbered as in crontab(5), 0 and 7 both Sunday; where day of
-    /// month and day of week are both restricted, both must match.
+    /// Reads a `[schedule]` section. Days are as in crontab(5): 0 and 7 are both Sunday, and where day of month and day of week
+    /// are both restricted, either may match; a field that begins with `*` does not restrict, and both must match.
     pub fn new(config: &ScheduleConfig) -> Result<Timetable, ScheduleError> {
         let zone = Tz::from_str(&config.timezone).map_err(|_| ScheduleError::UnknownTimezone {
             name: config.timezone.clone(),
@@ -89,10 +90,10 @@ impl Timetable {
         if config.jitter_seconds > JITTER_SECONDS_MAX {
             return Err(ScheduleError::JitterTooLong(config.jitter_seconds));
         }
-        let slots = read_cron(&config.cron)?;
-        let every_hour = slots.hours().count() == 24;
+        let rules = read_cron(&config.cron)?;
+        let every_hour = rules.iter().all(|rule| rule.hours().count() == 24);
         let jitter = Duration::from_secs(config.jitter_seconds);
-        let timetable = Timetable { slots, every_hour, zone, jitter };
+        let timetable = Timetable { rules, every_hour, zone, jitter };
         match timetable.next_slot(Instant::from_nanos(0)) {
             Some(_) => Ok(timetable),
             None => Err(ScheduleError::NeverDue(config.cron.clone())),
@@ -109,10 +110,14 @@ impl Timetable {
     /// The next slot where hours are named: each local time happens once, in order.
     fn next_on_the_wall(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = after + self.offset_at(after);
-        self.slots
-            .after(&local)
+        std::iter::successors(self.next_local(local), |slot| self.next_local(*slot))
             .map(|slot| self.first_instant_of(slot.naive_utc()))
             .find(|slot| *slot > after)
+    }
+
+    /// The first slot after a local time that is written as if it were UTC.
+    fn next_local(&self, local: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.rules.iter().filter_map(|rule| rule.after(&local).next()).min()
     }
 
     /// The first instant at which a wall clock of the zone shows this time, or has just jumped past it.
@@ -129,7 +134,7 @@ impl Timetable {
         let mut local = from + self.offset_at(from);
         loop {
             let offset = self.offset_at(from);
-            let slot = self.slots.after(&local).next()? - offset;
+            let slot = self.next_local(local)? - offset;
             if self.offset_at(slot) == offset {
                 return Some(slot);
             }
@@ -233,8 +238,9 @@ async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>
     }
 }
 
-/// The `cron` crate reads seconds first and numbers Sunday 1; crontab(5) has five fields and numbers it 0 or 7.
-fn read_cron(expression: &str) -> Result<cron::Schedule, ScheduleError> {
+/// The `cron` crate reads seconds first, numbers Sunday 1 and asks for both day fields at once; crontab(5) has five fields, numbers
+/// it 0 or 7 and asks for either.
+fn read_cron(expression: &str) -> Result<Vec<cron::Schedule>, ScheduleError> {
     let refuse = |why: String| ScheduleError::BadCron { expression: expression.to_owned(), why };
     let fields: Vec<&str> = expression.split_whitespace().collect();
     let (seconds, rest) = match fields.as_slice() {
@@ -244,8 +250,17 @@ fn read_cron(expression: &str) -> Result<cron::Schedule, ScheduleError> {
     };
     let days = rest[4].split(',').map(named_days).collect::<Option<Vec<_>>>();
     let days = days.ok_or_else(|| refuse(format!("{:?} is no day of the week", rest[4])))?.join(",");
-    let six = format!("{seconds} {} {days}", rest[..4].join(" "));
-    cron::Schedule::from_str(&six).map_err(|error| refuse(error.to_string()))
+    let [minute, hour, day, month, _] = rest else { return Err(refuse("it has too few fields".to_owned())) };
+    let rule = |day: &str, days: &str| {
+        let six = format!("{seconds} {minute} {hour} {day} {month} {days}");
+        cron::Schedule::from_str(&six).map_err(|error| refuse(error.to_string()))
+    };
+    let is_restricted = |field: &str| !field.starts_with(['*', '?']);
+    if is_restricted(day) && is_restricted(&days) {
+        Ok(vec![rule(day, "*")?, rule("*", &days)?])
+    } else {
+        Ok(vec![rule(day, &days)?])
+    }
 }
 
 /// One item of the day-of-week field with its days by name; `None` where a number is none of 0 to 7.
@@ -315,6 +330,26 @@ mod tests {
         ] {
             assert_eq!(slots(&format!("0 3 * * {field}"), "UTC", friday, 1), [first], "{field}");
         }
+    }
+
+    #[test]
+    fn either_day_field_makes_a_slot_where_both_are_restricted() {
+        let saturday = "2026-11-28T12:00:00Z";
+        for (cron, due) in [
+            ("0 8 13 * 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-13T08:00:00Z"]),
+            ("0 8 1,15 * MON", ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-07T08:00:00Z"]),
+            ("30 0 8 13 * FRI", ["2026-12-04T08:00:30Z", "2026-12-11T08:00:30Z", "2026-12-13T08:00:30Z"]),
+            ("0 8 13 12 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-13T08:00:00Z"]),
+            // A `*` leaves the other field alone, also one with a step: then both must match.
+            ("0 8 13 * *", ["2026-12-13T08:00:00Z", "2027-01-13T08:00:00Z", "2027-02-13T08:00:00Z"]),
+            ("0 8 * * 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-18T08:00:00Z"]),
+            ("0 8 */2 * 5", ["2026-12-11T08:00:00Z", "2026-12-25T08:00:00Z", "2027-01-01T08:00:00Z"]),
+        ] {
+            assert_eq!(slots(cron, "UTC", saturday, 3), due, "{cron}");
+        }
+        // The first Sunday of March has no 02:30, and the 13th has one.
+        let next = slots("30 2 13 * 0", "America/Los_Angeles", "2026-03-02T12:00:00Z", 3);
+        assert_eq!(next, ["2026-03-08T10:00:00Z", "2026-03-13T09:30:00Z", "2026-03-15T09:30:00Z"]);
     }
 
     #[test]

@@ -255,11 +255,11 @@ async fn load_one(
             let summary = tokio::task::block_in_place(|| {
                 ingest::load(buffer, &[InputPath::new(&path)], &ingest, &mut yielding)
             })?;
-            if let Some(failure) = summary.failures.first() {
-                return Err(BackfillError::Input(failure.to_string()));
-            }
             if let Some(ending) = yielding.ended? {
                 return Ok(Some(ending));
+            }
+            if let Some(failure) = summary.failures.first() {
+                return Err(BackfillError::Input(failure.to_string()));
             }
             for warning in &summary.warnings {
                 tracing::warn!("{warning}");

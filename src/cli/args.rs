@@ -26,6 +26,7 @@ Exit status:
        suite probe: not everything was seen in time
    75  another drain holds the lock of this buffer: try again later
   130  ended at once by a second SIGINT; 143 by a second SIGTERM; 129 by a second SIGHUP
+  The whole list, with what to do: docs/operating.md, \"Exit status\".
 
 Configuration: --config, else PASSBRIDGE_CONFIG, else ./passbridge.toml,
 else /etc/passbridge/passbridge.toml.
@@ -49,7 +50,7 @@ pub(super) struct Cli {
     /// The configuration file. Paths in it are relative to it, never to the working directory.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
     pub(super) config: Option<PathBuf>,
-    /// Report as one JSON document on standard output; logs and errors stay on standard error.
+    /// Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error.
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(super) json: bool,
     #[command(subcommand)]

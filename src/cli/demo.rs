@@ -13,7 +13,7 @@ use super::failure::CliError;
 use super::ingest::IngestReport;
 use super::pass::Pass;
 use super::settings::{self, Settings};
-use super::signals;
+use super::signals::{self, Hangup};
 use super::table::Table;
 use crate::buffer::{Buffer, RequestorStatus};
 use crate::config::{LogConfig, LogLevel};
@@ -98,7 +98,7 @@ fn show(
     let ingest_again = load(&pass, settings, folder, context)?;
     let stop = Stop::default();
     let drained = super::runtime()?.block_on(async {
-        signals::listen(stop.clone())?;
+        signals::listen(stop.clone(), Hangup::Stops)?;
         pass.run(&stop).await
     })?;
     let waiting = pass.buffer.status()?.requestors;
@@ -107,7 +107,7 @@ fn show(
     // In the order of their names: which of two lanes was first is chance.
     analytics.suites.sort_by(|one, other| one.rsid.cmp(&other.rsid));
     drained.retained?;
-    let drain = DrainReport { run: drained.summary, inbox: drained.inbox };
+    let drain = DrainReport { run: drained.summary, inbox: drained.inbox, failure: None };
     Ok(DemoReport { ingest, ingest_again, drain, parked, analytics })
 }
 

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::Context;
 use super::args::duration;
 use super::exit::Exit;
-use super::failure::CliError;
+use super::failure::{CliError, Failure};
 use super::hint;
 use super::output;
 use super::pass::{InboxReport, Pass, PassReport};
-use super::signals;
+use super::signals::{self, Hangup};
 use super::table::Table;
 use crate::buffer::Buffer;
 use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
@@ -29,7 +29,8 @@ Exit status:
    1  failed; after a report: the drain is done, but what is old could not be deleted
    3  done, and this run left events dead or held, or rows of the inbox were rejected,
       in conflict or left
-   4  events that could have gone are still pending (wins over 3)
+   4  events that could have gone are still pending (wins over 3); not where a signal stopped it
+      and every request in flight was recorded
   75  another drain holds the lock
 
 Examples:
@@ -59,6 +60,9 @@ pub(super) struct DrainReport {
     pub(super) run: RunSummary,
     /// What came out of the inbox before.
     pub(super) inbox: InboxReport,
+    /// Why what is old could not be deleted, after a drain that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<Failure>,
 }
 
 impl fmt::Display for DrainReport {
@@ -151,22 +155,25 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     pass.options.after_restore = if args.accept_repeat { AfterRestore::Accept } else { AfterRestore::Ask };
     let stop = Stop::default();
     let report = super::runtime()?.block_on(async {
-        signals::listen(stop.clone())?;
+        signals::listen(stop.clone(), Hangup::Stops)?;
         pass.run(&stop).await
     })?;
     let PassReport { summary, inbox, retained } = report;
-    let report = DrainReport { run: summary, inbox };
+    let failure = retained.as_ref().err().map(Failure::from);
+    let report = DrainReport { run: summary, inbox, failure };
     context.form.report(&report)?;
     if retained.is_err() {
-        output::note("warning: the drain is done, but what is old was not deleted");
+        output::warn("the drain is done, but what is old was not deleted");
     }
     retained.map(|()| exit(&report))
 }
 
-/// The status of a drain. Events left behind win over events that want a look.
+/// The status of a drain. Events left behind win over events that want a look, but not where a signal asked for just that, and
+/// everything in flight is recorded.
 fn exit(report: &DrainReport) -> Exit {
-    let RunSummary { left, dead, held, .. } = report.run;
-    match (left, dead + held > 0 || report.inbox.is_unclean()) {
+    let RunSummary { left, dead, held, stopped, cut_off, .. } = report.run;
+    let is_as_asked = stopped == Some(StopReason::Signal) && cut_off == 0;
+    match (left && !is_as_asked, dead + held > 0 || report.inbox.is_unclean()) {
         (true, _) => Exit::Pending,
         (false, false) => Exit::Done,
         (false, true) => Exit::Unclean,

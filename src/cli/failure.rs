@@ -5,8 +5,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use serde::{Serialize, Serializer};
+
+use super::code::Code;
 use super::exit::Exit;
 use super::hint;
+use super::safe::without_passwords;
 use super::settings::SettingsError;
 use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
@@ -105,22 +109,36 @@ pub(super) enum CliError {
 }
 
 /// A failure, ready to print.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
     /// What happened, and where; the causes behind it follow.
-    what: String,
-    causes: Vec<String>,
-    /// What to do about it.
+    #[serde(rename = "error")]
+    pub(super) what: String,
+    #[serde(rename = "cause", serialize_with = "joined")]
+    pub(super) causes: Vec<String>,
+    /// What to do about it, its commands as they are typed.
+    #[serde(rename = "try")]
     pub(super) advice: String,
+    /// The stable word for it.
+    pub(super) code: Code,
     /// The exit status.
+    #[serde(skip)]
     pub(super) exit: Exit,
+}
+
+impl From<&CliError> for Failure {
+    fn from(error: &CliError) -> Failure {
+        let (exit, advice) = judge(error);
+        let advice = hint::complete(&advice).into_owned();
+        let what = without_passwords(&error.to_string());
+        let causes = causes(error).iter().map(|cause| without_passwords(cause)).collect();
+        Failure { what, causes, advice, code: Code::of(error), exit }
+    }
 }
 
 impl From<CliError> for Failure {
     fn from(error: CliError) -> Failure {
-        let causes = causes(&error);
-        let (exit, advice) = judge(&error);
-        Failure { what: error.to_string(), causes, advice, exit }
+        Failure::from(&error)
     }
 }
 
@@ -137,8 +155,12 @@ impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "error: {}", self.what)?;
         self.causes.iter().try_for_each(|cause| write!(out, "\n  cause: {cause}"))?;
-        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", hint::complete(&self.advice)) }
+        if self.advice.is_empty() { Ok(()) } else { write!(out, "\n  try: {}", self.advice) }
     }
+}
+
+fn joined<S: Serializer>(causes: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&causes.join(": "))
 }
 
 fn causes(error: &CliError) -> Vec<String> {

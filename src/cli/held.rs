@@ -146,7 +146,7 @@ fn missing_exit(names: &Names, missing: &[i64]) -> Option<Exit> {
     if missing.is_empty() {
         return None;
     }
-    output::note(format_args!("warning: {}", names.missing(missing)));
+    output::warn(names.missing(missing));
     Some(Exit::Unclean)
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use tokio::runtime::Builder;
 
 use super::Context;
 use super::exit::Exit;
@@ -13,9 +14,11 @@ use super::failure::CliError;
 use super::output::{self, Form};
 use super::progress::IngestProgress;
 use super::settings::Settings;
+use super::signals::{self, Hangup};
 use super::table::Table;
 use crate::buffer::{Buffer, JobKey};
 use crate::clock::Clock;
+use crate::drain::Stop;
 use crate::event::PassEvent;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
 use crate::readers::Format;
@@ -30,7 +33,7 @@ use crate::readers::rest_v2::{ExchangeSummary, ServiceKeys, rule_name};
 #[command(after_help = "\
 Exit status:
   0  done
-  1  an input could not be read to its end; the whole lines before the break are stored
+  1  an input could not be read to its end, or a signal stopped it; the whole lines before are stored
   3  lines were rejected, or in conflict with events that are stored
 
 Examples:
@@ -116,12 +119,10 @@ impl IngestReport {
     /// Tells what went wrong, beside the report.
     fn warn(&self) {
         for warning in &self.summary.warnings {
-            output::note(format_args!("warning: {warning}"));
+            output::warn(warning);
         }
         for failure in &self.failures {
-            output::note(format_args!(
-                "error: {failure}\n  try: mend the input and ingest it again; what is stored stays once"
-            ));
+            output::error(failure, "mend the input and ingest it again; what is stored stays once");
         }
     }
 
@@ -213,7 +214,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         return preview(&inputs, &options, args, context);
     }
     let buffer = Buffer::open(&context.buffer_options(&settings))?;
-    let mut progress = IngestProgress::new();
+    let stop = Stop::default();
+    // Loading blocks this thread; signals are heard by another.
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)?;
+    runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;
+    let mut progress = IngestProgress::new(stop);
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
     progress.finish();
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };

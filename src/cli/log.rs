@@ -1,28 +1,101 @@
 //! Log lines on standard error, as text or as one JSON object a line.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::safe::{one_line, without_passwords};
 use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// Whether lines are JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging for the life of the process. A second call changes nothing.
 pub(super) fn start(config: &LogConfig) {
     // The level is ours; of the libraries below us only what wants attention.
     let own = level(config.level);
     let filter = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("passbridge", own);
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(Lines).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match config.format {
         LogFormat::Text => registry.with(lines.with_ansi(is_coloured())).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
-    if started.is_err() {
-        tracing::debug!("logging was started before");
+    match started {
+        Ok(()) => IS_JSON.store(config.format == LogFormat::Json, Ordering::Relaxed),
+        Err(_) => tracing::debug!("logging was started before"),
+    }
+}
+
+/// Whether standard error is read as one JSON object a line.
+pub(super) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
+
+/// Writes text to standard error; where the journal listens, with the priority of each line (sd-daemon(3)).
+pub(super) fn write(level: Level, text: &str) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    if !is_journal() {
+        return writeln!(out, "{text}");
+    }
+    let priority = match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
+    };
+    text.lines().try_for_each(|line| writeln!(out, "{priority}{line}"))
+}
+
+/// Whether standard error is the journal's: systemd names the device and inode of the stream that it made (systemd.exec(5)).
+fn is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    *IS_JOURNAL.get_or_init(|| {
+        let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        rustix::fs::fstat(io::stderr())
+            .is_ok_and(|stream| named == format!("{}:{}", stream.st_dev, stream.st_ino))
+    })
+}
+
+/// Makes the writer of each line, which knows its level.
+struct Lines;
+
+/// Standard error, given a whole line of the log at once.
+struct Line(Level);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line(Level::INFO)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {
+        Line(*metadata.level())
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        // Colours are the subscriber's own, which escapes what it is given.
+        let safe = match text.trim_end_matches('\n') {
+            text if is_coloured() => text.split('\x1b').map(one_line).collect::<Vec<_>>().join("\x1b"),
+            text => one_line(text).into_owned(),
+        };
+        write(self.0, &without_passwords(&safe))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

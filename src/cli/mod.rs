@@ -10,6 +10,7 @@ mod analytics;
 mod args;
 mod backfill;
 mod backup;
+mod code;
 mod dead_letter;
 mod demo;
 mod drain;
@@ -30,6 +31,7 @@ mod reconcile;
 mod report;
 mod retention;
 mod run;
+mod safe;
 mod sandbox;
 mod settings;
 mod signals;
@@ -48,7 +50,7 @@ pub use exit::Exit;
 
 use crate::buffer::{Buffer, BufferOptions, RetentionPolicy};
 use crate::clock::Clock;
-use crate::config::BufferConfig;
+use crate::config::{BufferConfig, LogConfig, LogFormat};
 use args::{Cli, Command};
 use failure::{CliError, Failure};
 use output::Form;
@@ -56,9 +58,17 @@ use settings::Settings;
 
 /// Runs the program with these arguments.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let exit = match Cli::try_parse_from(args) {
-        Ok(cli) => dispatch(cli).unwrap_or_else(|error| output::failure(&Failure::from(error))),
-        Err(error) => output::usage(&error),
+    let args: Vec<OsString> = args.collect();
+    let exit = match Cli::try_parse_from(&args) {
+        Ok(cli) => {
+            let form = Form::of(cli.json);
+            dispatch(cli).unwrap_or_else(|error| form.failure(&Failure::from(error)))
+        }
+        Err(error) => {
+            // Arguments that cannot be parsed may still say how the answer is read.
+            let words = args.iter().take_while(|word| *word != "--");
+            Form::of(words.into_iter().any(|word| word == "--json")).usage(&error)
+        }
     };
     exit.into()
 }
@@ -99,7 +109,12 @@ struct Context {
 impl Context {
     /// Finds and reads the configuration, and starts logging as it says.
     fn settings(&self) -> Result<Settings, CliError> {
-        let settings = settings::read(&settings::find(self.config.as_deref())?)?;
+        let path = settings::find(self.config.as_deref())?;
+        let settings = settings::read(&path).inspect_err(|_| {
+            // Who reads the log as JSON also reads so what is wrong elsewhere in the file.
+            let format = settings::log_format(&path).unwrap_or(LogFormat::Text);
+            log::start(&LogConfig { format, ..LogConfig::default() });
+        })?;
         log::start(&settings.config.log);
         for warning in &settings.warnings {
             tracing::warn!("{warning}");

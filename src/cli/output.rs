@@ -7,11 +7,16 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use tracing::Level;
 
+use super::code::Code;
 use super::exit::Exit;
 use super::failure::{CliError, Failure};
+use super::log;
+use super::safe::{harmless, safe, without_passwords};
 
 /// How reports are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +35,86 @@ impl Form {
 
     /// Prints a command's report.
     pub(super) fn report(self, report: &(impl Display + Serialize)) -> Result<(), CliError> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        let written = match self {
-            Form::Text => write!(out, "{report}"),
-            Form::Json => {
-                serde_json::to_writer(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
-            }
-        };
-        quiet(written.and_then(|()| out.flush()))
+        match self {
+            Form::Text => quiet(print(safe(&report.to_string()).as_bytes())),
+            Form::Json => document(report),
+        }
+    }
+
+    /// Tells why a command failed, and gives its exit status. A command that has printed its one document already has said
+    /// there what became of it.
+    pub(super) fn failure(self, failure: &Failure) -> Exit {
+        if log::is_json() {
+            let Failure { what, causes, advice, code, .. } = failure;
+            tracing::error!(cause = causes.join(": "), "try" = advice, code = code.word(), "{what}");
+        } else {
+            line(Level::ERROR, failure);
+        }
+        if self == Form::Json && !IS_REPORTED.load(Ordering::Relaxed) {
+            // Where standard output is gone, standard error has said it.
+            document(failure).unwrap_or_default();
+        }
+        failure.exit
+    }
+
+    /// Prints what clap has to say: help and version are done, everything else is usage.
+    pub(super) fn usage(self, error: &clap::Error) -> Exit {
+        if !error.use_stderr() {
+            return match error.print() {
+                Err(source) if source.kind() != ErrorKind::BrokenPipe => Exit::Failed,
+                Ok(()) | Err(_) => Exit::Done,
+            };
+        }
+        let text = without_passwords(&error.render().to_string());
+        line(Level::ERROR, text.trim_end());
+        if self == Form::Json {
+            let mut lines =
+                text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
+            let what = lines.next().unwrap_or_default().to_owned();
+            let advice = "see the usage: add --help".to_owned();
+            let failure = Failure {
+                what,
+                causes: lines.map(str::to_owned).collect(),
+                advice,
+                code: Code::Arguments,
+                exit: Exit::Usage,
+            };
+            document(&failure).unwrap_or_default();
+        }
+        Exit::Usage
     }
 }
+
+/// Whether the one document of `--json` is printed.
+static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints text that is a command's whole output as it is, such as a file that was asked for on standard output.
 pub(super) fn text(text: &str) -> Result<(), CliError> {
     bytes(text.as_bytes())
 }
 
-/// Prints a file that was asked for on standard output.
+/// Prints a file that was asked for on standard output: as it is, but harmless where that is a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    quiet(out.write_all(bytes).and_then(|()| out.flush()))
+    match str::from_utf8(bytes) {
+        Ok(text) if is_terminal() => quiet(print(harmless(text).as_bytes())),
+        Ok(_) | Err(_) => quiet(print(bytes)),
+    }
 }
 
 /// Prints what has no text of its own as one JSON document.
 pub(super) fn document(document: &impl Serialize) -> Result<(), CliError> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let written = serde_json::to_writer(&mut out, document).map_err(io::Error::from);
-    quiet(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()))
+    IS_REPORTED.store(true, Ordering::Relaxed);
+    quiet(json(document).and_then(|text| print(format!("{text}\n").as_bytes())))
+}
+
+/// JSON in which nothing can harm a terminal: its escapes mean the same letters.
+fn json(document: &impl Serialize) -> io::Result<String> {
+    Ok(harmless(&serde_json::to_string(document)?).into_owned())
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush())
 }
 
 /// Whether a person would see what is printed, instead of a file or a program.
@@ -77,8 +135,7 @@ impl Lines {
 
     /// Prints a line, or breaks where nobody can read it any more.
     pub(super) fn json(&mut self, line: &impl Serialize) -> ControlFlow<()> {
-        let written = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
-        match written.and_then(|()| writeln!(self.out)) {
+        match json(line).and_then(|line| writeln!(self.out, "{line}")) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.broken = Some(error);
@@ -118,26 +175,35 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Tells a person something beside the report.
 pub(super) fn note(text: impl Display) {
-    let mut out = io::stderr().lock();
-    // Where standard error is gone there is nobody left to tell.
-    writeln!(out, "{text}").unwrap_or_default();
-}
-
-/// Prints why a command failed, and gives its exit status.
-pub(super) fn failure(failure: &Failure) -> Exit {
-    note(failure);
-    failure.exit
-}
-
-/// Prints what clap has to say: help and version are done, everything else is usage.
-pub(super) fn usage(error: &clap::Error) -> Exit {
-    let printed = error.print();
-    match (error.use_stderr(), printed) {
-        (true, _) => Exit::Usage,
-        (false, Ok(())) => Exit::Done,
-        (false, Err(source)) if source.kind() == ErrorKind::BrokenPipe => Exit::Done,
-        (false, Err(_)) => Exit::Failed,
+    if log::is_json() {
+        tracing::info!("{text}");
+    } else {
+        line(Level::INFO, text);
     }
+}
+
+/// Warns a person of something beside the report.
+pub(super) fn warn(text: impl Display) {
+    if log::is_json() {
+        tracing::warn!("{text}");
+    } else {
+        line(Level::WARN, format_args!("warning: {text}"));
+    }
+}
+
+/// Tells of a failure that the command goes on after.
+pub(super) fn error(what: impl Display, advice: &str) {
+    if log::is_json() {
+        tracing::error!("try" = advice, "{what}");
+    } else {
+        line(Level::ERROR, format_args!("error: {what}\n  try: {advice}"));
+    }
+}
+
+/// Writes text to standard error in whatever form the log has.
+pub(super) fn line(level: Level, text: impl Display) {
+    // Where standard error is gone there is nobody left to tell.
+    log::write(level, &safe(&text.to_string())).unwrap_or_default();
 }
 
 fn quiet(written: io::Result<()>) -> Result<(), CliError> {

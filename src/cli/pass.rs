@@ -98,8 +98,17 @@ impl fmt::Display for InboxReport {
 impl Pass {
     /// Opens the buffer and checks what can be checked before anything is sent.
     pub(super) fn open(settings: &Settings, context: &Context) -> Result<Pass, CliError> {
+        Pass::of(Arc::new(Buffer::open(&context.buffer_options(settings))?), settings, context)
+    }
+
+    /// The same buffer by other settings.
+    pub(super) fn with(&self, settings: &Settings, context: &Context) -> Result<Pass, CliError> {
+        Pass::of(Arc::clone(&self.buffer), settings, context)
+    }
+
+    fn of(buffer: Arc<Buffer>, settings: &Settings, context: &Context) -> Result<Pass, CliError> {
         Ok(Pass {
-            buffer: Arc::new(Buffer::open(&context.buffer_options(settings))?),
+            buffer,
             collection: Collection::new(collection_options(&settings.config.delivery))?,
             options: drain_options(&settings.config.delivery, context),
             inbox: super::ingest::options(settings, FormatChoice::Auto, &context.clock),

@@ -10,9 +10,11 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::output::{self, Form};
+use super::safe::one_line;
 use crate::backfill;
 use crate::buffer::{Buffer, JobCounts, JobKey, Status};
-use crate::ingest;
+use crate::drain::Stop;
+use crate::ingest::{self, Counts};
 use crate::reconcile;
 
 /// How often the log tells.
@@ -36,8 +38,9 @@ fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
 }
 
-/// Shows an ingest.
+/// Shows an ingest, and ends it at a stop.
 pub(super) struct IngestProgress {
+    stop: Stop,
     is_terminal: bool,
     /// The bar of the input at work, with its name.
     bar: Option<(String, ProgressBar)>,
@@ -45,8 +48,8 @@ pub(super) struct IngestProgress {
 }
 
 impl IngestProgress {
-    pub(super) fn new() -> IngestProgress {
-        IngestProgress { is_terminal: io::stderr().is_terminal(), bar: None, told_at: Instant::now() }
+    pub(super) fn new(stop: Stop) -> IngestProgress {
+        IngestProgress { stop, is_terminal: io::stderr().is_terminal(), bar: None, told_at: Instant::now() }
     }
 
     /// Takes the bar away, so that the report stands alone.
@@ -67,10 +70,8 @@ impl IngestProgress {
         }
         if let Some((path, bar)) = &self.bar {
             bar.set_position(progress.input_bytes_read);
-            bar.set_message(format!(
-                "{path}: {} stored, {} rejected",
-                progress.input.stored, progress.input.rejected
-            ));
+            let Counts { stored, rejected, .. } = progress.input;
+            bar.set_message(format!("{}: {stored} stored, {rejected} rejected", one_line(path)));
         }
     }
 }
@@ -91,6 +92,10 @@ impl ingest::Observer for IngestProgress {
                 "ingesting"
             );
         }
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.stop.requested().is_none()
     }
 }
 
@@ -182,7 +187,7 @@ impl BackfillProgress {
             buffer: buffer.clone(),
             job,
             form,
-            loading: IngestProgress::new(),
+            loading: IngestProgress::new(Stop::default()),
             sending: None,
             waits: None,
         }
@@ -208,7 +213,7 @@ impl ingest::Observer for BackfillProgress {
 
 impl backfill::Observer for BackfillProgress {
     fn sending(&mut self, counts: &JobCounts) {
-        std::mem::replace(&mut self.loading, IngestProgress::new()).finish();
+        std::mem::replace(&mut self.loading, IngestProgress::new(Stop::default())).finish();
         let bar = io::stderr().is_terminal().then(|| bar(Some(counts.events), EVENTS));
         let watch = tokio::spawn(watch_job(self.buffer.clone(), self.job, self.form, bar.clone()));
         self.sending = Some((watch, bar));
@@ -264,7 +269,10 @@ async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<Pro
             }
             None if form == Form::Json => {
                 let progress = JobProgress { progress: counts, events_per_second: rate, seconds_left };
-                output::note(serde_json::to_string(&progress).expect("numbers always serialise"));
+                output::line(
+                    tracing::Level::INFO,
+                    serde_json::to_string(&progress).expect("numbers always serialise"),
+                );
             }
             None => tracing::info!(
                 done,

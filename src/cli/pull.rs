@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::CliError;
+use super::failure::{CliError, Failure};
 use super::hint;
 use super::output;
 use super::table::Table;
@@ -82,6 +82,9 @@ struct PullReport {
     reports: u64,
     total: Counts,
     esm: EsmSummary,
+    /// Why it ended before its span did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
 }
 
 impl fmt::Display for PullReport {
@@ -124,6 +127,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     let pulled = super::runtime()?
         .block_on(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
     pull.tell();
+    pull.report.failure = pulled.as_ref().err().map(Failure::from);
     if pull.report.reports > 0 || pulled.is_ok() {
         context.form.report(&pull.report)?;
     }
@@ -181,7 +185,7 @@ impl Pull {
         self.report.reports += 1;
         self.report.total.add(&receipt.counts);
         for error in receipt.errors.iter().take(REJECTS_NAMED_MAX - self.named) {
-            output::note(format_args!("warning: record {}: {}", error.line, error.reason));
+            output::warn(format_args!("record {}: {}", error.line, error.reason));
             self.named += 1;
         }
         if let Some(esm) = &receipt.esm {
@@ -194,7 +198,7 @@ impl Pull {
         let unnamed = self.report.total.rejected + self.report.total.conflicts - self.named as u64;
         if unnamed > 0 {
             let kept = if self.report.dry_run { "" } else { "; the rejects file has them all" };
-            output::note(format_args!("warning: {unnamed} more rejected records are not named here{kept}"));
+            output::warn(format_args!("{unnamed} more rejected records are not named here{kept}"));
         }
         let EsmSummary { skipped_metrics, decreases, decreased_units, .. } = &self.report.esm;
         if !skipped_metrics.is_empty() {
@@ -202,8 +206,8 @@ impl Pull {
             output::note(format_args!("no event stands for {}; these were passed over", metrics.join(", ")));
         }
         if *decreases > 0 {
-            output::note(format_args!(
-                "warning: {decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
+            output::warn(format_args!(
+                "{decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
             ));
         }
     }
@@ -220,8 +224,8 @@ pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), CliError> {
             is_fed |= feeds.feed(requestor)? == Some(Feed::Esm);
         }
         if is_fed && !takes_counts {
-            output::note(format_args!(
-                "warning: report suite {} takes no count above {SINGLE_HITS_MAX}, and ESM's are often larger: they become dead letters\n  try: {}",
+            output::warn(format_args!(
+                "report suite {} takes no count above {SINGLE_HITS_MAX}, and ESM's are often larger: they become dead letters\n  try: {}",
                 form.rsid,
                 hint::complete(&format!("passbridge suite set {} --count-with-id", form.rsid))
             ));

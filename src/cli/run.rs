@@ -1,25 +1,27 @@
 //! `run`: drains on a schedule until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::Context;
 use super::exit::Exit;
 use super::failure::{CliError, Failure};
-use super::hint;
 use super::pass::Pass;
-use super::settings::Settings;
-use super::signals;
+use super::settings::{self, Settings};
+use super::signals::{self, Hangup};
 use crate::buffer::Buffer;
-use crate::config::{Listen, ServeConfig};
+use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::schedule;
 use crate::serve::{IntakeOptions, ServeOptions, Server};
+use crate::suite::SuiteState;
 
 /// Runs looked at for the last that completed; more crashes than this in a row are caught up on at the next slot.
 const RUNS_LOOKED_AT: usize = 100;
@@ -27,9 +29,10 @@ const RUNS_LOOKED_AT: usize = 100;
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.
 ///
 /// Slots missed while the host was down, asleep or busy become one drain. New report suites are seen by the next drain,
-/// without a restart; a changed configuration needs one. A drain that fails is logged and tried again at the next slot.
+/// without a restart. A drain that fails is logged and tried again at the next slot.
 /// Where [serve] in the configuration says so, it listens for HTTP too: /healthz, and other programs that post events or
-/// exchanges. SIGTERM, SIGINT or SIGHUP lets the requests in flight finish, records them, and exits 0.
+/// exchanges. SIGTERM or SIGINT lets the requests in flight finish, records them, and exits 0. SIGHUP reads the configuration
+/// and the tokens again, once a drain under way has ended, and logs what changed and what needs a restart.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}
@@ -48,21 +51,17 @@ impl fmt::Display for RunReport {
 }
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
-    let pass = Pass::open(&settings, context)?;
+    let mut settings = context.settings()?;
+    let started = settings.config.clone();
+    let mut pass = Pass::open(&settings, context)?;
     let last_started = last_started(&pass.buffer)?;
+    tell_setup(&settings, &pass.buffer)?;
     let server = serve(&settings, &pass.buffer, context)?;
     let stop = Stop::default();
     let mut report = RunReport::default();
     super::runtime()?.block_on(async {
-        signals::listen(stop.clone())?;
-        let timetable = &settings.timetable;
-        let next_at = timetable.next_slot(last_started.unwrap_or_else(|| context.clock.now()));
-        let config = &settings.config.schedule;
-        tracing::info!(cron = config.cron, timezone = config.timezone, next_at = %Next(next_at), "waiting for the next slot");
-        let stopped = async {
-            stop.wait().await;
-        };
+        let reload = Arc::new(Notify::new());
+        signals::listen(stop.clone(), Hangup::Reloads(Arc::clone(&reload)))?;
         let closing = async {
             stop.wait().await;
             if let Some(server) = &server {
@@ -70,13 +69,37 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
             }
             std::future::pending().await
         };
-        let draining = schedule::run(timetable, &context.clock, last_started, stopped, async || {
-            report.drains += 1;
-            if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
-                report.failed += 1;
-                log_failure(&Failure::from(error));
+        let draining = async {
+            let mut served = last_started.unwrap_or_else(|| context.clock.now());
+            while stop.requested().is_none() {
+                let timetable = settings.timetable.clone();
+                tracing::info!(next_at = %Next(timetable.next_slot(served)), "waiting for the next slot");
+                let interrupted = async {
+                    tokio::select! {
+                        _ = stop.wait() => {}
+                        () = reload.notified() => {}
+                    }
+                };
+                schedule::run(&timetable, &context.clock, Some(served), interrupted, async || {
+                    served = context.clock.now();
+                    report.drains += 1;
+                    if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
+                        report.failed += 1;
+                        log_failure(&Failure::from(error));
+                    }
+                })
+                .await;
+                if stop.requested().is_none() {
+                    let schedule = settings.config.schedule.clone();
+                    read_again(&mut settings, &mut pass, &started, context);
+                    server.iter().for_each(Server::reread_tokens);
+                    if settings.config.schedule != schedule {
+                        // Slots of another timetable were never promised.
+                        served = context.clock.now();
+                    }
+                }
             }
-        });
+        };
         // Who posts is refused from the stop on, not only when the drain under way has ended.
         tokio::select! {
             () = draining => {}
@@ -87,6 +110,82 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     drop(server);
     context.form.report(&report)?;
     Ok(Exit::Done)
+}
+
+/// Says once what is going to be done, for whoever reads the log later.
+fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), CliError> {
+    let Config { schedule, delivery, ingest, buffer: kept, .. } = &settings.config;
+    let suites = buffer.suites()?;
+    let paused = suites.iter().filter(|listing| listing.suite.state == SuiteState::Paused).count();
+    let hosts: BTreeSet<_> = suites.iter().map(|listing| listing.suite.collection_url.to_string()).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        configuration = %settings.file.display(),
+        buffer = %buffer.path().display(),
+        cron = schedule.cron,
+        timezone = schedule.timezone,
+        suites = suites.len(),
+        paused,
+        hosts = hosts.into_iter().collect::<Vec<_>>().join(" "),
+        lanes = delivery.lanes,
+        rate_per_host = delivery.rate_per_host,
+        give_up_seconds = delivery.give_up_seconds,
+        retention_days = kept.retention_days,
+        dedup_days = kept.dedup_days,
+        rejects_dir = %ingest.rejects_dir.display(),
+        "started"
+    );
+    Ok(())
+}
+
+/// Takes the configuration as it stands in the file now. One that cannot be used changes nothing.
+fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, context: &Context) {
+    let read = settings::read(&settings.file).map_err(CliError::from);
+    let taken = read.and_then(|new| Ok((pass.with(&new, context)?, new)));
+    match taken {
+        Ok((new_pass, new)) => {
+            let changed = changed_keys(&settings.config, &new.config).join(" ");
+            let waiting = changed_keys(started, &new.config);
+            let needs_restart: Vec<_> =
+                waiting.into_iter().filter(|key| needs_restart(key, started)).collect();
+            let needs_restart = needs_restart.join(" ");
+            tracing::info!(changed, needs_restart, "the configuration was read again");
+            (*pass, *settings) = (new_pass, new);
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            let (why, advice) = (failure.on_one_line(), &failure.advice);
+            tracing::error!(why, advice, "the configuration cannot be used; the old one stays");
+        }
+    }
+}
+
+/// The keys of which two configurations have different values.
+fn changed_keys(old: &Config, new: &Config) -> Vec<String> {
+    let table = |config| toml::Table::try_from(config).unwrap_or_default();
+    let (old, new) = (table(old), table(new));
+    let mut changed = Vec::new();
+    for (section, keys) in &new {
+        let old = old.get(section).and_then(toml::Value::as_table);
+        for (key, value) in keys.as_table().into_iter().flatten() {
+            if old.and_then(|keys| keys.get(key)) != Some(value) {
+                changed.push(format!("{section}.{key}"));
+            }
+        }
+    }
+    changed
+}
+
+/// Whether a key is read only at the start: what is open stays so, and senders by HTTP are read as it was said then.
+fn needs_restart(key: &str, started: &Config) -> bool {
+    let section = key.split('.').next().unwrap_or_default();
+    match section {
+        "serve" | "log" => true,
+        "buffer" => !key.ends_with("_days"),
+        "ingest" | "rest_v2" | "esm" => started.serve.ingest,
+        _ => false,
+    }
 }
 
 /// Starts the HTTP collector, where the configuration asks for it.
@@ -136,7 +235,7 @@ fn refuse(what: &str, advice: &str) -> CliError {
 
 /// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
 fn log_failure(failure: &Failure) {
-    let (why, advice, exit) = (failure.on_one_line(), hint::complete(&failure.advice), failure.exit.code());
+    let (why, advice, exit) = (failure.on_one_line(), &failure.advice, failure.exit.code());
     if failure.exit == Exit::LockHeld {
         tracing::warn!(why, %advice, exit, "no drain in this slot; the next slot tries again");
     } else {

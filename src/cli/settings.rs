@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, LogFormat, Secret};
 use crate::readers::esm::is_dimension_name;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
@@ -237,6 +237,13 @@ pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
     let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     read_text(&text, path)
+}
+
+/// How the log is written, of a configuration that cannot be used otherwise.
+pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
+    let named = env::var(format!("{VARIABLE_PREFIX}LOG__FORMAT")).ok().map(Value::String);
+    let in_file = || fs::read_to_string(path).ok()?.parse::<Table>().ok()?.get("log")?.get("format").cloned();
+    LogFormat::deserialize(named.or_else(in_file)?).ok()
 }
 
 /// Reads a text as if it stood in this file.

@@ -1,31 +1,42 @@
-//! SIGTERM, SIGINT and SIGHUP: the first asks for a stop, the second ends the process at once.
+//! SIGTERM, SIGINT and SIGHUP: the first asks for a stop, the second ends the process at once. SIGHUP has `run` read its
+//! configuration again instead.
 //!
-//! SIGHUP is left ignored where it was so from the start, as `nohup` has it.
+//! A SIGHUP that would stop is left ignored where it was so from the start, as `nohup` has it.
 
 use std::process;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::exit::Exit;
 use super::failure::CliError;
 use crate::drain::{Stop, StopReason};
 
+/// What SIGHUP does.
+pub(super) enum Hangup {
+    /// It stops, as the others do.
+    Stops,
+    /// It has the configuration read again.
+    Reloads(Arc<Notify>),
+}
+
 /// Listens for the rest of the process's life. Must be called inside a runtime.
-pub(super) fn listen(stop: Stop) -> Result<(), CliError> {
+pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), CliError> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate()).map_err(CliError::Start)?,
         interrupt: signal(SignalKind::interrupt()).map_err(CliError::Start)?,
-        hangup: if ignores_hangup() {
-            None
-        } else {
-            Some(signal(SignalKind::hangup()).map_err(CliError::Start)?)
+        hangup: match on_hangup {
+            Hangup::Stops if ignores_hangup() => None,
+            Hangup::Stops | Hangup::Reloads(_) => {
+                Some(signal(SignalKind::hangup()).map_err(CliError::Start)?)
+            }
         },
+        on_hangup,
     };
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!(
-            "stopping: requests in flight are finished and recorded; a second signal ends at once"
-        );
+        tracing::info!("stopping: what is under way is finished and recorded; a second signal ends at once");
         stop.request(StopReason::Signal);
         let exit = signals.next().await;
         // Nothing is lost: every attempt in flight is on disk as one, and the next drain finds it in doubt.
@@ -38,21 +49,28 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Option<Signal>,
+    on_hangup: Hangup,
 }
 
 impl Signals {
-    /// Waits for the next signal; gives the status that it means when it is the second.
+    /// Waits for the next signal that stops; gives the status that it means when it is the second.
     async fn next(&mut self) -> Exit {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
+        loop {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let exit = tokio::select! {
+                _ = hangup => Exit::HungUp,
+                _ = self.terminate.recv() => Exit::Terminated,
+                _ = self.interrupt.recv() => Exit::Interrupted,
+            };
+            match &self.on_hangup {
+                Hangup::Reloads(reload) if exit == Exit::HungUp => reload.notify_one(),
+                Hangup::Stops | Hangup::Reloads(_) => return exit,
             }
-        };
-        tokio::select! {
-            _ = hangup => Exit::HungUp,
-            _ = self.terminate.recv() => Exit::Terminated,
-            _ = self.interrupt.recv() => Exit::Interrupted,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use super::safe::one_line;
+
 /// A table for a report: numbers stand right, everything else left.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -16,7 +18,7 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: &[&dyn Display]) {
-        self.rows.push(cells.iter().map(ToString::to_string).collect());
+        self.rows.push(cells.iter().map(|cell| one_line(&cell.to_string()).into_owned()).collect());
     }
 
     fn width(&self, column: usize) -> usize {

@@ -32,6 +32,8 @@ pub struct RunSummary {
     pub held: u64,
     /// Events that wait with an attempt of unknown outcome.
     pub in_doubt: u64,
+    /// Attempts of this run that its stop left without an outcome; their events are in doubt.
+    pub cut_off: u64,
     /// Attempts beyond the first of each event.
     pub retries: u64,
     /// Events that wait in the buffer, the parked among them.
@@ -70,6 +72,7 @@ impl RunSummary {
             dead: sum(|suite| suite.dead),
             held: sum(|suite| suite.held) + start.held,
             in_doubt: counts.in_doubt + cut_off,
+            cut_off,
             retries: counts.retries,
             pending: status.pending as u64,
             parked: status.parked as u64,

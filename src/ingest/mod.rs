@@ -21,6 +21,8 @@ mod summary;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
@@ -37,6 +39,9 @@ use crate::readers::{Excerpt, Format, Guess, ReadError, ReaderOptions, RejectRea
 use portions::{InputEnd, Portion, Reject};
 use rejects::Rejects;
 use summary::{Tally, conflict_reason};
+
+/// How often a stop is looked for while an input gives nothing: a person who stops it waits no longer.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Which format the inputs have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,6 +151,9 @@ pub enum InputError {
         /// What broke.
         source: ReadError,
     },
+    /// Whoever watches said so.
+    #[error("was not read to its end, because the ingest was stopped")]
+    Stopped,
     /// It broke off, or its header cannot be used.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -196,12 +204,22 @@ pub fn load(
     };
     let source = memory::Source::of(buffer, options)?;
     let mut is_stopped = false;
+    // The first input that is not at its end.
+    let mut open = 0;
     let (portions, reading) = portions::start(inputs, options, source);
-    for portion in portions {
+    loop {
+        let portion = match portions.recv_timeout(LOOK_EVERY) {
+            Ok(portion) => Some(portion),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         is_stopped = !observer.goes_on();
         if is_stopped {
+            (open..inputs.len()).for_each(|input| load.tally.failed(input, InputError::Stopped));
             break;
         }
+        let Some(portion) = portion else { continue };
+        open = portion.input + usize::from(portion.end.is_some());
         if let Err(error) = load.take(portion, observer) {
             load.rejects.sync()?;
             return Err(error);

@@ -45,7 +45,7 @@ pub(super) type Reply = Response<Full<Bytes>>;
 /// What answers need.
 pub(super) struct Desk {
     buffer: Arc<Buffer>,
-    intake: Option<(Tokens, Counter)>,
+    intake: Option<(Arc<Tokens>, Counter)>,
     request_timeout: Duration,
     /// What bodies may have waiting.
     room: Arc<Semaphore>,
@@ -65,7 +65,7 @@ struct Health {
 impl Desk {
     pub(super) fn new(
         buffer: Arc<Buffer>,
-        intake: Option<(Tokens, Counter)>,
+        intake: Option<(Arc<Tokens>, Counter)>,
         request_timeout: Duration,
     ) -> Desk {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));

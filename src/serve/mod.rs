@@ -100,6 +100,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    tokens: Option<Arc<Tokens>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -113,11 +114,12 @@ impl Server {
         let address = listener.local_addr().map_err(refuse)?;
         let intake = match options.intake {
             Some(intake) => {
-                let tokens = Tokens::read(&intake.tokens_file)?;
+                let tokens = Arc::new(Tokens::read(&intake.tokens_file)?);
                 Some((tokens, Counter::open(buffer, intake.ingest, intake.backlog_max_events)?))
             }
             None => None,
         };
+        let tokens = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
         let desk = Arc::new(Desk::new(Arc::clone(buffer), intake, options.request_timeout));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
@@ -133,12 +135,17 @@ impl Server {
             .name("serve".to_owned())
             .spawn(move || runtime.block_on(serving))
             .map_err(ServeError::Thread)?;
-        Ok(Server { address, stop, thread: Some(thread) })
+        Ok(Server { address, tokens, stop, thread: Some(thread) })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the file of the tokens again at once, where it has changed.
+    pub fn reread_tokens(&self) {
+        self.tokens.iter().for_each(|tokens| tokens.look_now());
     }
 
     /// Lets nobody in any more; requests under way go on.

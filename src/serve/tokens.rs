@@ -44,11 +44,13 @@ pub enum TokensError {
 }
 
 /// Who is let in.
+#[derive(Debug)]
 pub(super) struct Tokens {
     path: PathBuf,
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     /// Digests, so that tokens of any length are compared in the same time.
     digests: Vec<[u8; 32]>,
@@ -57,7 +59,7 @@ struct State {
 }
 
 /// What changes with a file.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     bytes: u64,
@@ -79,6 +81,15 @@ impl Tokens {
         let found =
             state.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
         found.into()
+    }
+
+    /// Reads the file again where it has changed, without waiting for the next look.
+    pub(super) fn look_now(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(long_ago) = state.looked_at.checked_sub(LOOK_EVERY) {
+            state.looked_at = long_ago;
+        }
+        self.look(&mut state);
     }
 
     /// Reads the file again where it has changed. One that cannot be read leaves the tokens as they were.

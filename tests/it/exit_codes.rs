@@ -1,6 +1,8 @@
 //! Every exit status that the design promises is reached, and says what it promises.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::program::{Done, Program, bare_command, done, lines, send};
 use crate::support::{PATIENCE, buffer_options, sandbox};
@@ -252,6 +255,122 @@ fn a_first_signal_records_what_is_in_flight_and_is_4() {
     assert_eq!(done.code, 4, "{done:?}");
     assert!(done.out.contains("\"stopped\":\"signal\""), "{done:?}");
     assert_eq!(program.json(&["status"]).1["pending"], 5);
+}
+
+/// A drain that is stopped after its first reply, while a slow suite makes the rest wait.
+fn drain_stopped_by(signal: Signal, faults: &str) -> (i32, Value) {
+    let (sandbox, program) = (sandbox(faults), Program::new());
+    program.suite(&sandbox.url());
+    assert_eq!(program.run(&["suite", "set", "examplersid", "--rate", "1"]).code, 0);
+    program.ingest(60);
+    let child = program.command(&["drain", "--json"]).stderr(Stdio::null()).spawn().expect("it starts");
+    while sandbox.summary().requests < 1 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send(&child, signal);
+    let output = child.wait_with_output().expect("it ends");
+    let report = serde_json::from_slice(&output.stdout).expect("a report");
+    (output.status.code().expect("no signal kills it"), report)
+}
+
+#[test]
+fn a_signal_with_everything_recorded_is_0_or_3_where_events_are_dead() {
+    for (signal, faults, exit) in
+        [(Signal::TERM, "", 0), (Signal::HUP, "", 0), (Signal::INT, "failure=BAD", 3)]
+    {
+        let (code, report) = drain_stopped_by(signal, faults);
+        assert_eq!(
+            (code, &report["stopped"], &report["cut_off"]),
+            (exit, &"signal".into(), &0.into()),
+            "{report}"
+        );
+        assert!(report["pending"].as_u64().is_some_and(|pending| pending > 0), "{report}");
+    }
+}
+
+#[test]
+fn an_ingest_stopped_by_a_signal_is_1_and_says_what_is_stored() {
+    let program = Program::new();
+    program.write("first.ndjson", &lines(5));
+    let first = program.path("first.ndjson");
+    let mut child = program
+        .command(&["ingest", "--json", first.to_str().expect("UTF-8"), "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // Standard input stays open and gives nothing, so the ingest waits there.
+    let input = child.stdin.take();
+    while program.json(&["status"]).1["pending"] != 5 {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended by itself");
+    }
+    send(&child, Signal::TERM);
+    let output = child.wait_with_output().expect("it ends");
+    drop(input);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!((output.status.code(), &report["total"]["stored"]), (Some(1), &5.into()), "{report}");
+    let failures = report["failures"].as_array().expect("a list");
+    assert!(
+        failures.len() == 1 && failures[0].as_str().is_some_and(|why| why.contains("stopped")),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_hangup_has_run_read_its_configuration_and_tokens_again() {
+    let tokens = "0123456789abcdef\n";
+    let config = |cron: &str, lanes: u32, port: &str| {
+        format!(
+            "[schedule]\ncron = \"{cron}\"\n[delivery]\nlanes = {lanes}\n[serve]\nlisten = \"{port}\"\ningest = true\ntokens_file = \"tokens\"\n"
+        )
+    };
+    let (sandbox, program) = (sandbox(""), Program::with(&config("0 0 1 1 *", 4, "127.0.0.1:0")));
+    program.write("tokens", tokens);
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    let mut child = program.command(&["run"]).spawn().expect("it starts");
+    let log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut log = log.lines().map(|line| line.expect("UTF-8"));
+    let mut wait_for =
+        |what: &str| log.find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what}"));
+    let started = wait_for("started");
+    for setup in ["lanes=4", "cron=\"0 0 1 1 *\"", "suites=1", "passbridge.db"] {
+        assert!(started.contains(setup), "{setup} in {started}");
+    }
+    wait_for("waiting for the next slot");
+    program.write("c.toml", "[delivery]\nlane = 1\n");
+    send(&child, Signal::HUP);
+    assert!(wait_for("the old one stays").contains("lane"));
+    program.write("tokens", &format!("{tokens}abcdef0123456789\n"));
+    program.write("c.toml", &config("* * * * * *", 2, "127.0.0.2:0"));
+    send(&child, Signal::HUP);
+    let taken = wait_for("was read again");
+    assert!(taken.contains("delivery.lanes") && taken.contains("needs_restart=\"serve.listen\""), "{taken}");
+    wait_for("the tokens have changed");
+    assert!(sandbox.wait_accepted(2, PATIENCE), "the new schedule is not in force");
+    send(&child, Signal::TERM);
+    assert!(log.any(|line| line.contains("stopping")));
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn lines_have_their_priority_where_the_journal_listens() {
+    let program = Program::new();
+    let log = program.path("journal");
+    let run = |stream: &str| {
+        let file = File::create(&log).expect("a file");
+        let mut command = program.command(&["suite", "show", "unknown"]);
+        let metadata = file.metadata().expect("a file");
+        let stream = stream
+            .replace("DEVICE", &metadata.dev().to_string())
+            .replace("INODE", &metadata.ino().to_string());
+        command.env("JOURNAL_STREAM", stream).stderr(file);
+        assert_eq!(done(command).code, 2);
+        std::fs::read_to_string(&log).expect("UTF-8")
+    };
+    let journal = run("DEVICE:INODE");
+    assert!(journal.lines().count() > 1 && journal.lines().all(|line| line.starts_with("<3>")), "{journal}");
+    let elsewhere = run("DEVICE:1");
+    assert!(elsewhere.starts_with("error: "), "{elsewhere}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod dia_rules_of_values;
 mod esm;
 mod exit_codes;
 mod explain;
+mod failures;
 mod fixture;
 mod golden_hits;
 mod hostile_events;

@@ -21,7 +21,7 @@ use super::output::{self, Form};
 use super::pass;
 use super::progress::{BackfillProgress, PlanProgress};
 use super::settings::Settings;
-use super::signals;
+use super::signals::{self, Hangup};
 use crate::backfill::{self, BackfillOptions, BulkLimits, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
 use crate::collection::{BulkClient, BulkOptions, Collection};
@@ -212,7 +212,7 @@ fn go(
     let runtime =
         Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CliError::Start)?;
     let report = runtime.block_on(async {
-        signals::listen(stop.clone())?;
+        signals::listen(stop.clone(), Hangup::Stops)?;
         let report = backfill::run(buffer, name, lock, &options, stop, &mut progress).await;
         progress.finish();
         report.map_err(|source| CliError::Backfill { name: name.clone(), source })

@@ -15,7 +15,7 @@ use crate::cli::failure::CliError;
 use crate::cli::hint;
 use crate::cli::output;
 use crate::cli::pass::collection_options;
-use crate::cli::signals;
+use crate::cli::signals::{self, Hangup};
 use crate::cli::table::Table;
 use crate::collection::Collection;
 use crate::drain::Stop;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
     let last_before = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
     let stop = Stop::default();
     let probed = crate::cli::runtime()?.block_on(async {
-        signals::listen(stop.clone())?;
+        signals::listen(stop.clone(), Hangup::Stops)?;
         let work = async {
             match &earlier {
                 Some(record) => probe.read_back(record, &options).await,

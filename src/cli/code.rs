@@ -1,0 +1,309 @@
+//! The stable word for each error: what scripts and monitors compare. Messages may change from release to release, a word never
+//! changes its meaning.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::failure::CliError;
+use super::settings::SettingsError;
+use crate::analytics::AnalyticsError;
+use crate::backfill::{BackfillError, PlanError};
+use crate::buffer::BufferError;
+use crate::collection::{BulkError, CollectionError};
+use crate::drain::DrainError;
+use crate::esm::EsmError;
+use crate::ingest::IngestError;
+use crate::onboarding::probe::ProbeError;
+use crate::reconcile::ReconcileError;
+use crate::sandbox::SandboxError;
+use crate::serve::ServeError;
+use crate::web::SetupError;
+
+/// Why a command failed. The first line of each comment is its row of the table in `docs/operating.md`; a test compares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(super) enum Code {
+    /// the arguments cannot be read
+    Arguments,
+    /// the arguments or the configuration ask for what cannot be, or needs a word more
+    Refused,
+    /// no configuration file was found
+    ConfigMissing,
+    /// the configuration file cannot be read
+    ConfigUnreadable,
+    /// a section, key or value of the configuration is wrong
+    ConfigInvalid,
+    /// the file of a secret, a key or tokens cannot be used
+    SecretUnusable,
+    /// there is no buffer yet
+    BufferMissing,
+    /// there is a buffer already
+    BufferExists,
+    /// the buffer's file, its folder or its lock cannot be used
+    BufferUnusable,
+    /// the buffer lies on a network file system
+    BufferOnNetwork,
+    /// the file is another program's
+    BufferForeign,
+    /// a later release wrote the buffer
+    BufferNewer,
+    /// another drain, or what excludes one, holds the lock
+    Locked,
+    /// another process runs a backfill
+    BackfillRunning,
+    /// SQLite refused: a full disk, a lock held too long, damage
+    Database,
+    /// a stored value cannot be read back
+    BufferDamaged,
+    /// the buffer is a restored copy, and what its original delivered would be sent again
+    Restored,
+    /// another ingest stored counts of the same hours meanwhile
+    CountedMeanwhile,
+    /// a requestor has both single events and ESM reports
+    MixedFeeds,
+    /// too little disk is free to ingest
+    DiskFloor,
+    /// rejected lines cannot be kept
+    RejectsUnwritable,
+    /// there is no such report suite
+    SuiteUnknown,
+    /// a setting of a report suite cannot be, or is another one already
+    SuiteSetting,
+    /// the requestor is mapped to another suite, or to none
+    Mapping,
+    /// events of the suite are in doubt or held
+    SuiteUndecided,
+    /// there is no such probe
+    ProbeUnknown,
+    /// the hits of a probe could not be sent
+    ProbeNotSent,
+    /// there is no such backfill, or it is in another state
+    BackfillState,
+    /// there is a backfill of that name already
+    BackfillExists,
+    /// files of a backfill hold events without a recorded answer
+    BackfillUndecided,
+    /// an input of a backfill cannot be read
+    BackfillInput,
+    /// a file of a backfill cannot be written or read, or is too large
+    BackfillFile,
+    /// Adobe rejected rows or a file of a backfill
+    BackfillRejected,
+    /// credentials that the command needs are not configured
+    NotConfigured,
+    /// a URL or another setting of a client cannot be used
+    ClientSetup,
+    /// a server did not answer
+    Unreachable,
+    /// a server is busy, or asks for fewer calls
+    Busy,
+    /// a server refused, by its status
+    ServerRefused,
+    /// the answer of a server cannot be understood
+    AnswerUnreadable,
+    /// a report has more rows or bytes than may be
+    AnswerTooLong,
+    /// a file of a report, of credentials or of a statement cannot be used
+    SourceFile,
+    /// the credential sees no company, or several
+    Company,
+    /// the report suite cannot be compared
+    NotComparable,
+    /// the address to listen at cannot be used
+    Listen,
+    /// a file cannot be read or written
+    File,
+    /// standard output cannot be written
+    Output,
+    /// the operating system gives no thread, signal or certificates
+    Host,
+    /// the program's own thread of the buffer ended
+    Internal,
+}
+
+impl Code {
+    /// The word.
+    pub(super) fn word(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    pub(super) fn of(error: &CliError) -> Code {
+        match error {
+            CliError::Settings(error) => of_settings(error),
+            CliError::Buffer(error) => of_buffer(error),
+            CliError::Ingest(error) => of_ingest(error),
+            CliError::Drain(error) => of_drain(error),
+            CliError::Plan(PlanError::Buffer(error)) => of_buffer(error),
+            CliError::Backfill { source, .. } => of_backfill(source),
+            CliError::Bulk(error) => of_bulk(error),
+            CliError::Collection(CollectionError::BadRoots(_)) | CliError::Start(_) => Code::Host,
+            CliError::Sandbox(error) => match error {
+                SandboxError::NotLoopback(_) | SandboxError::Listen { .. } => Code::Listen,
+                SandboxError::Thread(_) => Code::Host,
+            },
+            CliError::Esm(error) => of_esm(error),
+            CliError::Reconcile(error) => of_reconcile(error),
+            CliError::Analytics(error) => of_analytics(error),
+            CliError::Serve(error) => match error {
+                ServeError::Listen { .. } => Code::Listen,
+                ServeError::Tokens(_) => Code::SecretUnusable,
+                ServeError::Ingest(error) => of_ingest(error),
+                ServeError::Thread(_) => Code::Host,
+            },
+            CliError::Suite(_) => Code::SuiteSetting,
+            CliError::Probe(error) => match error {
+                ProbeError::Analytics(error) => of_analytics(error),
+                ProbeError::Buffer(error) => of_buffer(error),
+                ProbeError::NoSuite { .. } => Code::SuiteUnknown,
+                ProbeError::NoRequestor(_) => Code::Mapping,
+                ProbeError::NotSent { .. } => Code::ProbeNotSent,
+            },
+            CliError::Refused { .. } => Code::Refused,
+            CliError::File { .. } => Code::File,
+            CliError::Output(_) => Code::Output,
+        }
+    }
+}
+
+fn of_settings(error: &SettingsError) -> Code {
+    match error {
+        SettingsError::NotFound(_) => Code::ConfigMissing,
+        SettingsError::Unreadable { .. } => Code::ConfigUnreadable,
+        SettingsError::Syntax { .. }
+        | SettingsError::Unknown { .. }
+        | SettingsError::BadValue { .. }
+        | SettingsError::Schedule { .. } => Code::ConfigInvalid,
+        SettingsError::Secret { .. } | SettingsError::ServiceKey { .. } => Code::SecretUnusable,
+    }
+}
+
+fn of_buffer(error: &BufferError) -> Code {
+    match error {
+        BufferError::Missing(_) => Code::BufferMissing,
+        BufferError::Exists(_) => Code::BufferExists,
+        BufferError::File { .. } => Code::BufferUnusable,
+        BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork,
+        BufferError::NotABuffer(_) => Code::BufferForeign,
+        BufferError::Newer { .. } => Code::BufferNewer,
+        BufferError::Locked(_) => Code::Locked,
+        BufferError::Backfilling(_) => Code::BackfillRunning,
+        BufferError::FilesUnderWay(_) => Code::BackfillUndecided,
+        BufferError::JobExists(_) => Code::BackfillExists,
+        BufferError::UnknownJob(_) => Code::BackfillState,
+        BufferError::Sqlite(_) => Code::Database,
+        BufferError::Damaged(_, _) => Code::BufferDamaged,
+        BufferError::MappedElsewhere { .. } | BufferError::NotMapped { .. } => Code::Mapping,
+        BufferError::UnknownSuite(_) => Code::SuiteUnknown,
+        BufferError::OtherSettings { .. } => Code::SuiteSetting,
+        BufferError::UnknownProbe(_) => Code::ProbeUnknown,
+        BufferError::CountedMeanwhile => Code::CountedMeanwhile,
+        BufferError::MixedFeeds(_) => Code::MixedFeeds,
+        BufferError::Undecided { .. } => Code::SuiteUndecided,
+        BufferError::ThreadEnded => Code::Internal,
+    }
+}
+
+fn of_ingest(error: &IngestError) -> Code {
+    match error {
+        IngestError::DiskFloor { .. } => Code::DiskFloor,
+        IngestError::Buffer(error) => of_buffer(error),
+        IngestError::Rejects { .. } => Code::RejectsUnwritable,
+    }
+}
+
+fn of_drain(error: &DrainError) -> Code {
+    match error {
+        DrainError::Buffer(error) => of_buffer(error),
+        DrainError::Restored { .. } => Code::Restored,
+        DrainError::Thread(_) => Code::Host,
+    }
+}
+
+fn of_backfill(error: &BackfillError) -> Code {
+    match error {
+        BackfillError::Buffer(error) => of_buffer(error),
+        BackfillError::Ingest(error) => of_ingest(error),
+        BackfillError::Drain(error) => of_drain(error),
+        BackfillError::Bulk(error) => of_bulk(error),
+        BackfillError::Input(_) => Code::BackfillInput,
+        BackfillError::File { .. } | BackfillError::TooLarge(_) => Code::BackfillFile,
+        BackfillError::NotConfigured => Code::NotConfigured,
+        BackfillError::Rejected { .. } | BackfillError::NotValid(_) => Code::BackfillRejected,
+        BackfillError::Refused(_) => Code::ServerRefused,
+        BackfillError::Unnamed { .. } => Code::BackfillUndecided,
+        BackfillError::State { .. } => Code::BackfillState,
+        BackfillError::Thread(_) => Code::Host,
+    }
+}
+
+fn of_setup(error: &SetupError) -> Code {
+    match error {
+        SetupError::BadUrl { .. } => Code::ClientSetup,
+        SetupError::Client(_) => Code::Host,
+    }
+}
+
+fn of_bulk(error: &BulkError) -> Code {
+    match error {
+        BulkError::Setup(error) => of_setup(error),
+        BulkError::Unreachable { .. } => Code::Unreachable,
+        BulkError::Busy { .. } => Code::Busy,
+        BulkError::Refused { .. } => Code::ServerRefused,
+        BulkError::Unreadable { .. } => Code::AnswerUnreadable,
+    }
+}
+
+fn of_esm(error: &EsmError) -> Code {
+    match error {
+        EsmError::File { .. } => Code::SourceFile,
+        EsmError::Setup(error) => of_setup(error),
+        EsmError::Unreachable { .. } => Code::Unreachable,
+        EsmError::Refused { status: 429, .. } => Code::Busy,
+        EsmError::Refused { .. } => Code::ServerRefused,
+        EsmError::TooLong { .. } | EsmError::Full { .. } => Code::AnswerTooLong,
+        EsmError::Unreadable { .. } => Code::AnswerUnreadable,
+    }
+}
+
+fn of_analytics(error: &AnalyticsError) -> Code {
+    match error {
+        AnalyticsError::Setup(error) => of_setup(error),
+        AnalyticsError::Unreachable { .. } => Code::Unreachable,
+        AnalyticsError::Refused { status: 429, .. } => Code::Busy,
+        AnalyticsError::Refused { .. } => Code::ServerRefused,
+        AnalyticsError::TooLong { .. } => Code::AnswerTooLong,
+        AnalyticsError::Unreadable { .. } => Code::AnswerUnreadable,
+        AnalyticsError::NoCompany | AnalyticsError::SeveralCompanies(_) => Code::Company,
+    }
+}
+
+fn of_reconcile(error: &ReconcileError) -> Code {
+    match error {
+        ReconcileError::Buffer(error) => of_buffer(error),
+        ReconcileError::Analytics(error) => of_analytics(error),
+        ReconcileError::Esm(error) => of_esm(error),
+        ReconcileError::Report { .. } => Code::SourceFile,
+        ReconcileError::NoSuite(_) => Code::SuiteUnknown,
+        ReconcileError::VirtualSuite { .. } | ReconcileError::Zone { .. } | ReconcileError::NoMvpd(_) => {
+            Code::NotComparable
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_code_in_words() {
+        let page = include_str!("../../docs/operating.md");
+        let rows = Code::value_variants().iter().filter_map(Code::to_possible_value);
+        let table: String = rows
+            .map(|row| {
+                format!("| `{}` | {} |\n", row.get_name(), row.get_help().cloned().unwrap_or_default())
+            })
+            .collect();
+        assert!(page.contains(&table), "docs/operating.md must have:\n{table}");
+    }
+}

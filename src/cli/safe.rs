@@ -1,0 +1,110 @@
+//! What may reach a terminal or a log: the one place where text from outside is made harmless.
+//!
+//! Letters that steer a terminal (C0 and C1 controls), end a line unseen (U+2028, U+2029) or turn the direction of text are
+//! written as `\\uXXXX`, which JSON reads back as the same letter. A password in a URL is written as `***`.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::ops::Range;
+
+use crate::html::turns_direction;
+
+/// Text with its lines, its harmful letters escaped.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
+}
+
+/// Text on one line.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    escape(text, is_harmful)
+}
+
+/// Harmless text without the passwords of its URLs.
+pub(super) fn safe(text: &str) -> String {
+    without_passwords(&harmless(text))
+}
+
+fn is_harmful(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') || turns_direction(letter)
+}
+
+fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_escaped(letter) {
+            write!(out, "\\u{:04x}", u32::from(letter)).expect("a String takes all");
+        } else {
+            out.push(letter);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Conceals the password of every `scheme://user:password@host` (RFC 3986, section 3.2).
+pub(super) fn without_passwords(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        out.push_str(before);
+        let Some(at) = password(url) else {
+            rest = url;
+            continue;
+        };
+        out.push_str(&url[..at.start]);
+        out.push_str("***");
+        rest = &url[at.end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the password of a URL stands, whose scheme is left out.
+fn password(url: &str) -> Option<Range<usize>> {
+    let url = url.split(|letter: char| letter.is_whitespace() || "\"'<>".contains(letter)).next()?;
+    let authority = url.split(['/', '?', '#']).next()?;
+    let start = url.find(':')? + 1;
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    // A password with a raw `/`, `?` or `#` in it is no URL, and a password all the same.
+    let is_in_authority = authority.contains('@') || authority.starts_with('[');
+    let within = if is_in_authority || authority.get(start..).is_none_or(is_port) { authority } else { url };
+    let end = within.rfind('@')?;
+    (start <= end).then_some(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_text_is_escaped_and_lines_stay() {
+        for (text, expected) in [
+            ("plain ä 中\n\t", "plain ä 中\n\t"),
+            ("a\u{1b}[31mb\r", "a\\u001b[31mb\\u000d"),
+            ("a\u{9b}31m\u{85}", "a\\u009b31m\\u0085"),
+            ("a\u{2028}b\u{2029}", "a\\u2028b\\u2029"),
+            ("\u{202e}cod\u{2066}\u{200f}", "\\u202ecod\\u2066\\u200f"),
+        ] {
+            assert_eq!(harmless(text), expected);
+        }
+        assert_eq!(one_line("a\nb"), "a\\u000ab");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_concealed_and_the_rest_stays() {
+        for (text, expected) in [
+            ("https://u:p@h:8080/a:b@c", "https://u:***@h:8080/a:b@c"),
+            ("cannot use \"http://u:p@ss@h\"", "cannot use \"http://u:***@h\""),
+            ("http://h:80/ and socks5://:x@y", "http://h:80/ and socks5://:***@y"),
+            ("https://u@h/?mail=a:b@c", "https://u@h/?mail=a:b@c"),
+            ("no url: a:b@c", "no url: a:b@c"),
+            ("http://u:p/a?s#s@h, later", "http://u:***@h, later"),
+            ("http://[::1]:80/a@b https://h:80/a@b", "http://[::1]:80/a@b https://h:80/a@b"),
+        ] {
+            assert_eq!(without_passwords(text), expected);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A command that fails says so in the form that its caller reads, and nothing from outside steers a terminal.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{Done, Program, bare_command, done, lines};
+use crate::support::sandbox;
+
+#[test]
+fn a_failed_command_prints_one_document_with_a_stable_code() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:9");
+    let there = program.path("c.toml");
+    let there = there.to_str().expect("UTF-8");
+    for (words, exit, code) in [
+        (&["init"][..], 2, "buffer_exists"),
+        (&["suite", "show", "unknown"], 2, "suite_unknown"),
+        (&["suite", "remove", "examplersid", "--requestor", "REF99"], 2, "mapping"),
+        (&["backup", there], 2, "refused"),
+        (&["backfill", "resume", "none"], 2, "backfill_state"),
+        (&["drain", "--deadline", "soon"], 2, "arguments"),
+        (&["nonsense"], 2, "arguments"),
+    ] {
+        let text = program.run(words);
+        let (json, failed) = program.json(words);
+        assert_eq!((text.code, json), (exit, exit), "{words:?} {text:?}");
+        assert_eq!(failed["code"], code, "{failed}");
+        assert!(
+            text.out.is_empty() && text.err.contains(failed["error"].as_str().expect("a text")),
+            "{text:?}"
+        );
+        assert!(
+            failed["cause"].is_string() && failed["try"].as_str().is_some_and(|advice| !advice.is_empty())
+        );
+    }
+    program.write("c.toml", "[delivery]\nlane = 3\n");
+    assert_eq!(program.json(&["status"]).1["code"], "config_invalid");
+}
+
+#[test]
+fn a_drain_that_cannot_start_names_its_code_and_its_cause() {
+    let program = Program::new();
+    std::fs::remove_file(program.path("passbridge.db")).expect("the buffer is gone");
+    assert_eq!(program.json(&["drain"]).1["code"], "buffer_missing");
+    std::fs::create_dir(program.path("passbridge.db.lock")).expect("a folder where the lock belongs");
+    assert_eq!(program.run(&["init"]).code, 0);
+    let (exit, failed) = program.json(&["drain"]);
+    assert_eq!((exit, &failed["code"]), (1, &"buffer_unusable".into()), "{failed}");
+    assert!(failed["cause"].as_str().is_some_and(|cause| cause.contains("directory")), "{failed}");
+}
+
+#[test]
+fn with_a_json_log_errors_and_warnings_are_json_lines() {
+    let program = Program::with("[log]\nformat = \"json\"\n");
+    program.write("bad.ndjson", "nonsense\n");
+    let path = program.path("bad.ndjson");
+    let missing = program.path("missing");
+    let of = |done: &Done| -> Vec<Value> {
+        done.err
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{done:?}")))
+            .collect()
+    };
+    let ingested = program.run(&["ingest", path.to_str().expect("UTF-8"), missing.to_str().expect("UTF-8")]);
+    assert!(of(&ingested).iter().any(|line| line["level"] == "ERROR"), "{ingested:?}");
+    let shown = program.run(&["suite", "show", "unknown"]);
+    let [error] = &of(&shown)[..] else { panic!("one line: {shown:?}") };
+    assert_eq!((&error["level"], &error["code"]), (&"ERROR".into(), &"suite_unknown".into()));
+    assert!(error["message"].is_string() && error["try"].is_string(), "{error}");
+    program.write("odd.ndjson", &lines(1).replace("\"mvpd\"", "\"odd\":1,\"mvpd\""));
+    let odd = program.run(&["ingest", program.path("odd.ndjson").to_str().expect("UTF-8")]);
+    assert_eq!(of(&odd)[0]["level"], "WARN", "{odd:?}");
+    // What is wrong elsewhere in the configuration is told in the same form.
+    program.write("c.toml", "[log]\nformat = \"json\"\n[delivery]\nlane = 3\n");
+    assert_eq!(of(&program.run(&["status"]))[0]["code"], "config_invalid");
+}
+
+/// Letters that would steer a terminal, break a line or turn text round.
+const HARMFUL: [char; 7] = ['\u{1b}', '\u{9b}', '\u{85}', '\u{2028}', '\u{202e}', '\u{2067}', '\u{200f}'];
+
+#[test]
+fn no_text_from_outside_steers_a_terminal() {
+    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    let harm: String = HARMFUL.iter().collect();
+    // Where a reader refuses a letter, the rejects and their reasons show it instead.
+    let event = |requestor: &str, user: &str| {
+        format!(
+            "{{\"occurred_at\":\"2026-11-01T00:00:00Z\",\"event\":\"play_requested\",\"requestor_id\":\"{requestor}\",\
+             \"mvpd\":\"M{harm}\",\"mvpd_user_id\":\"{user}\",\"resource_id\":\"r{harm}\"}}\n"
+        )
+    };
+    program.suite(&sandbox.url());
+    let name = format!("events{harm}.ndjson");
+    program
+        .write(&name, &format!("{}{}{harm}\n", event("REF30", "u"), event(&format!("R{}", '\u{202e}'), "v")));
+    let path = program.path(&name);
+    let path = path.to_str().expect("UTF-8");
+    let missing = program.path(&format!("missing{harm}"));
+    let odd = format!("no{harm}suite");
+    for words in [
+        &["ingest", path][..],
+        &["ingest", missing.to_str().expect("UTF-8")],
+        &["ingest", "--dry-run", path],
+        &["explain", path],
+        &["drain"],
+        &["status"],
+        &["dead-letter", "list"],
+        &["dead-letter", "show", "1"],
+        &["report", "--last", "90d"],
+        &["report", "--last", "90d", "--by", "mvpd"],
+        &["suite", "show", &odd],
+        &["suite", "sheet", "examplersid"],
+        &[&odd],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let done = program.run(&[words, json].concat());
+            for (text, stream) in [(&done.out, "out"), (&done.err, "err")] {
+                assert!(!text.contains(HARMFUL), "{stream} of {words:?} {json:?}: {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_password_in_a_url_is_never_echoed() {
+    let program = Program::new();
+    let url = "https://user:hunter2@example.com";
+    let add = ["suite", "add", "--requestor", "REF40", "--rsid", "new", "--collection-url"];
+    let mut everything = String::new();
+    for url in [url, "https://user:hun/ter2@example.com", "ftp://user:hunter2@example.com"] {
+        for form in [&[url][..], &[url, "--json"]] {
+            let done = program.run(&[&add[..], form].concat());
+            assert_eq!(done.code, 2, "{done:?}");
+            everything.push_str(&format!("{}{}", done.out, done.err));
+        }
+    }
+    for section in ["bulk", "analytics", "esm"] {
+        program.write("c.toml", &format!("[{section}]\nurl = \"ftp://user:hunter2@example.com\"\n"));
+        for words in [&["pull", "esm"][..], &["suite", "check", "new"], &["status"]] {
+            let done = program.run(words);
+            everything.push_str(&format!("{}{}", done.out, done.err));
+        }
+    }
+    let mut command = bare_command(Path::new("/"));
+    command.args(["drain", "--limit", url]);
+    everything.push_str(&done(command).err);
+    assert!(everything.contains("***") && !everything.contains("ter2"), "{everything}");
+}
