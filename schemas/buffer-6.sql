@@ -2,6 +2,10 @@
 
 -- Exchanges and visitors: the versions of the rules by which they are told apart.
 
+-- Before this sequence number, events of exchanges have identities of version 1, which are looked up and never written again. A
+-- buffer that is new has none.
+INSERT INTO facts (name, value) SELECT 'exchanges_1_before', value FROM facts WHERE name = 'next_seq';
+
 -- ESM: what it stated beside its counts.
 
 -- Suites: the verdict of the last check and probe.

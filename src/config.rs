@@ -156,6 +156,8 @@ pub struct RestV2Config {
     /// The file of the secret that devices, codes and the identities of events are digested with. Default none: the buffer
     /// makes one and keeps it. Another secret gives the same exchange other events.
     pub secret_file: PathBuf,
+    /// What stands in front of `/api/v2/` in the paths of a gateway, such as `/tve`. Paths without it are taken too. Default none.
+    pub path_prefix: String,
     /// How far exchanges may be out of order, in seconds: lines are held back so long, then taken in order of their start;
     /// later ones are taken as they come. Default 60.
     pub reorder_seconds: u32,
@@ -208,6 +210,7 @@ impl Default for RestV2Config {
     fn default() -> RestV2Config {
         RestV2Config {
             secret_file: PathBuf::new(),
+            path_prefix: String::new(),
             reorder_seconds: 60,
             dedup_days: 45,
             authn_requested_at: AuthnRequestedAt::Session,

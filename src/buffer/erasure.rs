@@ -50,20 +50,36 @@ impl Forget {
         let Some((_, id)) = criteria.last() else { return false };
         let mut values = Vec::new();
         let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
+        // In JSON that is cut off, or inside of other JSON, characters stand behind backslashes; CSV doubles its quotes.
+        let plain = text.replace('\\', "");
         let has = |value: &str| {
+            let bare = value.replace('\\', "");
+            let escaped = |unit: u16| match char::from_u32(unit.into()) {
+                Some(character) if character.is_ascii() => character.to_string(),
+                _ => format!("u{unit:04x}"),
+            };
+            let escaped: String = bare.encode_utf16().map(escaped).collect();
             values.iter().any(|found| found.trim() == value)
-                || text.contains(&format!("\"{value}\""))
-                || (!is_json && text.contains(value))
+                || plain.contains(&format!("\"{bare}\""))
+                || plain.to_lowercase().contains(&format!("\"{}\"", escaped.to_lowercase()))
+                || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
         };
-        let names_another = criteria.len() > 1 && text.contains("mvpd\"") && !has(criteria[0].1);
+        let names_another = criteria.len() > 1 && plain.contains("mvpd\"") && !has(criteria[0].1);
         has(id) && !names_another
     }
 }
 
-/// Every text and number in a JSON value, as text.
+/// Every text and number in a JSON value, as text, and those of JSON inside of its texts, as bodies and wrapped lines are.
 fn collect_values(json: &serde_json::Value, values: &mut Vec<String>) {
     match json {
-        serde_json::Value::String(text) => values.push(text.clone()),
+        serde_json::Value::String(text) => {
+            values.push(text.clone());
+            if text.trim_start().starts_with(['{', '['])
+                && let Ok(inside) = serde_json::from_str(text)
+            {
+                collect_values(&inside, values);
+            }
+        }
         serde_json::Value::Number(number) => values.push(number.to_string()),
         serde_json::Value::Array(items) => items.iter().for_each(|item| collect_values(item, values)),
         serde_json::Value::Object(fields) => fields.values().for_each(|field| collect_values(field, values)),

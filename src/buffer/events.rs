@@ -16,6 +16,8 @@ use crate::suite::HitForm;
 
 /// The fact that holds the next sequence number.
 const NEXT_SEQ: &str = "next_seq";
+/// The fact that says where events end whose exchanges had identities of version 1; absent in a buffer that never had any.
+const FORMER_BEFORE: &str = "exchanges_1_before";
 
 /// What brought an event: nothing for live events, else the backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +45,8 @@ pub struct NewEvent {
     pub line: u64,
     /// Its identity.
     pub id: EventId,
+    /// The identity that a release before schema 6 gave it, where it follows from an exchange.
+    pub former_id: Option<EventId>,
     /// The digest of all it says.
     pub content: ContentDigest,
     /// Whose it is.
@@ -66,6 +70,7 @@ impl NewEvent {
         NewEvent {
             line,
             id,
+            former_id: None,
             content,
             requestor_id: event.requestor_id().clone(),
             kind: event.kind(),
@@ -255,6 +260,11 @@ impl Buffer {
         })
     }
 
+    /// Whether a release before schema 6 may have read exchanges into it.
+    pub fn knows_former_exchanges(&self) -> Result<bool, BufferError> {
+        self.call(|connection| Ok(runs::fact(connection, FORMER_BEFORE)?.is_some()))
+    }
+
     /// Opens a walk over the events of a job that wait, on a connection of its own.
     pub fn backlog(&self, job: JobKey) -> Result<Backlog, BufferError> {
         Ok(Backlog {
@@ -293,6 +303,10 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 report.mixed.push(index);
                 continue;
             }
+            if insert.has_former(event.former_id)? {
+                report.duplicates += 1;
+                continue;
+            }
             if insert.identity.execute((event.id.bytes(), event.content.0, seq))? == 0 {
                 match first_of_conflict(transaction, event)? {
                     Some(conflict) => report.conflicts.push(conflict),
@@ -327,6 +341,9 @@ fn feed_of(transaction: &Transaction<'_>, requestor: RequestorKey, first: Feed) 
 }
 
 struct Inserts<'a> {
+    former: CachedStatement<'a>,
+    /// Where events with identities of version 1 end; `None` where there are none.
+    former_before: Option<i64>,
     identity: CachedStatement<'a>,
     event: CachedStatement<'a>,
     queue: CachedStatement<'a>,
@@ -335,6 +352,11 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>, BufferError> {
         Ok(Inserts {
+            // An event without a number has expired or was erased: its identity stays all the same.
+            former: transaction.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1 AND ifnull(seq, 0) < ?2)",
+            )?,
+            former_before: runs::fact(transaction, FORMER_BEFORE)?,
             identity: transaction
                 .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,
             event: transaction.prepare_cached(
@@ -344,6 +366,14 @@ impl<'a> Inserts<'a> {
             queue: transaction.prepare_cached(
                 "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)",
             )?,
+        })
+    }
+
+    /// Whether an earlier release stored this event, under the identity that it had then.
+    fn has_former(&mut self, former_id: Option<EventId>) -> Result<bool, BufferError> {
+        Ok(match (former_id, self.former_before) {
+            (Some(id), Some(before)) => self.former.query_row((id.bytes(), before), |row| row.get(0))?,
+            _ => false,
         })
     }
 

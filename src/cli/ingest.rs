@@ -34,7 +34,7 @@ use crate::readers::rest_v2::{ExchangeSummary, ServiceKeys, rule_name};
 Exit status:
   0  done
   1  an input could not be read to its end, or a signal stopped it; the whole lines before are stored
-  3  lines were rejected, or in conflict with events that are stored
+  3  lines were rejected, or in conflict with events that are stored; or nothing was used
 
 Examples:
   passbridge ingest events.ndjson more.csv.gz
@@ -128,7 +128,8 @@ impl IngestReport {
 
     fn exit(&self) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
-        match (self.failures.is_empty(), rejected + conflicts) {
+        let unused = self.summary.inputs.iter().filter(|input| input.unused.is_some()).count() as u64;
+        match (self.failures.is_empty(), rejected + conflicts + unused) {
             (false, _) => Exit::Failed,
             (true, 0) => Exit::Done,
             (true, _) => Exit::Unclean,
@@ -153,15 +154,26 @@ impl IngestReport {
     }
 
     fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(exchanges) = self.summary.exchanges.as_ref().filter(|_| self.shows_exchanges) else {
+        let Some(exchanges) = &self.summary.exchanges else { return Ok(()) };
+        let ExchangeSummary { others, again, recovered, late, .. } = exchanges;
+        for (count, what) in [
+            (others, "of other paths than those of the API were passed over"),
+            (again, "are repeats of what was read before"),
+            (recovered, "were taken for repeats by an earlier release, and are counted now"),
+            (late, "are out of order by more than rest_v2.reorder_seconds"),
+        ] {
+            if *count > 0 {
+                writeln!(out, "  exchanges: {count} {what}")?;
+            }
+        }
+        if !self.shows_exchanges {
             return Ok(());
-        };
+        }
         let mut table = Table::new(&["endpoint", "rule", "what it is", "exchanges", "events"]);
         for ((endpoint, rule), (count, events)) in &exchanges.rules {
             table.row(&[endpoint, rule, &rule_name(*rule), count, events]);
         }
-        let ExchangeSummary { others, again, late, .. } = exchanges;
-        writeln!(out, "{table}  other paths: {others}; seen before: {again}; late: {late}")?;
+        writeln!(out, "{table}")?;
         if !exchanges.service_tokens.is_empty() {
             let tokens = exchanges.service_tokens.iter();
             let tokens: Vec<_> = tokens.map(|(check, count)| format!("{count} {}", check.name())).collect();

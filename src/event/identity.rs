@@ -15,7 +15,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{PassEvent, Property};
+use super::{EventKind, PassEvent, Property, RequestorId};
 
 /// Our identity of an event. Two events with the same one are the same event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +114,17 @@ const FROZEN_V1: [Frozen; 42] = {
     ]
 };
 
+impl EventId {
+    /// The identity of an event that has an `event_id`.
+    pub fn by_id(requestor_id: &RequestorId, kind: EventKind, event_id: &str) -> EventId {
+        let mut digest = Sha256::new_with_prefix(b"passbridge event 1 by id");
+        field(&mut digest, Property::RequestorId.name(), requestor_id.as_str());
+        field(&mut digest, "event", kind.name());
+        field(&mut digest, "event_id", event_id);
+        EventId(first(&digest.finalize().into()))
+    }
+}
+
 impl PassEvent {
     /// Its identity and the digest of its content.
     pub fn identity(&self) -> (EventId, ContentDigest) {
@@ -126,11 +137,7 @@ impl PassEvent {
             bytes[6..].copy_from_slice(&form[..10]);
             return (EventId(bytes), content);
         };
-        let mut digest = Sha256::new_with_prefix(b"passbridge event 1 by id");
-        field(&mut digest, Property::RequestorId.name(), self.requestor_id().as_str());
-        field(&mut digest, "event", self.kind().name());
-        field(&mut digest, "event_id", event_id);
-        (EventId(first(&digest.finalize().into())), content)
+        (EventId::by_id(self.requestor_id(), self.kind(), event_id), content)
     }
 
     fn frozen_digest(&self) -> [u8; 32] {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::memory::{self, Source};
-use super::portions::Reject;
+use super::portions::{Reject, new_event};
 use super::rejects::Rejects;
-use super::summary::{Counts, FirstLine, conflict_reason};
+use super::summary::{Counts, FirstLine, conflict_reason, unused};
 use super::{IngestError, IngestOptions, canonical_text};
 use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, JobKey, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
@@ -49,6 +49,9 @@ pub struct Receipt {
     /// What became of its exchanges, where it held them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
+    /// Why nothing of it was used, where it held something and none of that is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused: Option<String>,
     /// What it held beside its events, where it was a report of ESM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
@@ -299,7 +302,7 @@ impl Sorted {
 
     fn take(&mut self, line: &Line<'_>) {
         match &line.result {
-            Ok(event) => self.events.push(NewEvent::new(line.number, event)),
+            Ok(event) => self.events.push(new_event(line, event)),
             Err(reason) => {
                 let reason = reason.to_string();
                 self.rejects.push(Reject::new(&self.path, line.number, &line.excerpt, reason));
@@ -316,8 +319,10 @@ impl Sorted {
             line: conflict.line,
             reason: conflict_reason(&FirstLine::of(conflict)),
         });
+        let counts = Counts { read, stored, duplicates, conflicts, rejected };
         Receipt {
-            counts: Counts { read, stored, duplicates, conflicts, rejected },
+            unused: unused(&counts, self.exchanges.as_ref()),
+            counts,
             errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
             exchanges: self.exchanges,
             esm: self.esm,
@@ -363,7 +368,9 @@ fn refusal(error: ReadError) -> SubmissionError {
             tracing::error!(error = &error as &dyn std::error::Error, "a submission cannot be taken");
             SubmissionError::Failed
         }
-        ReadError::Broken { .. } | ReadError::Header(_) => SubmissionError::Unreadable(error.to_string()),
+        ReadError::Broken { .. } | ReadError::Header(_) | ReadError::NewestFirst(_) => {
+            SubmissionError::Unreadable(error.to_string())
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Source {
     options: IngestOptions,
     secret: Vec<u8>,
     memory: MemoryReader,
+    knows_former: bool,
 }
 
 impl Source {
@@ -26,12 +27,15 @@ impl Source {
             Some(secret) => secret.clone(),
             None => buffer.source_secret()?.to_vec(),
         };
-        Ok(Source { options: options.clone(), secret, memory: buffer.memory() })
+        let knows_former = buffer.knows_former_exchanges()?;
+        Ok(Source { options: options.clone(), secret, memory: buffer.memory(), knows_former })
     }
 
     pub(super) fn into_options(self) -> ReaderOptions {
         let stored = Recollection::new(Some(Box::new(Stored(self.memory))));
-        reader_options(&self.options, &self.secret, stored)
+        let mut options = reader_options(&self.options, &self.secret, stored);
+        options.rest_v2.knows_former = self.knows_former;
+        options
     }
 }
 
@@ -63,6 +67,7 @@ fn reader_options(options: &IngestOptions, secret: &[u8], memory: Recollection) 
         keyring: Keyring::new(secret),
         service_keys: options.service_keys.clone(),
         memory: Rc::new(RefCell::new(memory)),
+        knows_former: false,
     };
     ReaderOptions { rest_v2, esm: options.esm.clone() }
 }

@@ -283,12 +283,15 @@ fn preview_input(
         match line.result {
             Ok(event) => {
                 tally.seen(number);
-                let origin = Origin { line: line.number, rule: line.rule };
+                let origin = Origin { line: line.number, rule: line.rule.map(|rule| rule.number) };
                 if on_event(&event, origin).is_break() {
                     break Ok(ControlFlow::Break(()));
                 }
             }
-            Err(reason) => tally.rejected(number, line.number, reason.to_string()),
+            Err(reason) => {
+                let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());
+                tally.rejected(number, reject.line, reject.reason);
+            }
         }
     };
     tally.unknown(open.reader.unknown_keys());
@@ -299,6 +302,7 @@ fn preview_input(
     if let Some(esm) = open.reader.esm() {
         tally.esm(number, esm);
     }
+    tally.ended(number, open.reader.exchanges());
     flow
 }
 
@@ -350,6 +354,7 @@ impl Load<'_> {
                 if let Some(esm) = &esm {
                     self.tally.esm(input, esm);
                 }
+                self.tally.ended(input, exchanges.as_deref());
                 result.unwrap_or_else(|error| self.tally.failed(input, error));
             }
         }

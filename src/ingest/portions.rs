@@ -7,9 +7,10 @@ use super::input::{self, OpenInput};
 use super::memory::Source;
 use super::{IngestOptions, InputError, InputPath};
 use crate::buffer::{Feed, NewEvent};
+use crate::event::PassEvent;
 use crate::readers::esm::EsmSummary;
 use crate::readers::memory::MemoryChange;
-use crate::readers::rest_v2::ExchangeSummary;
+use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
 use crate::readers::{Excerpt, Guess, Line, ReaderOptions, RejectedLine, UnknownKeys};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
@@ -40,6 +41,10 @@ pub(super) struct Portion {
     bytes: usize,
 }
 
+/// Why a line is rejected that looks like an exchange, in a source of another format.
+const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
+     ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
+
 /// A rejected line.
 pub(super) struct Reject {
     pub(super) line: u64,
@@ -49,11 +54,29 @@ pub(super) struct Reject {
 }
 
 impl Reject {
+    /// The one way by which a rejected line comes to be kept or told. What looks like an exchange is not kept, in whatever it
+    /// stands, and nothing of it is quoted: any byte of it may be a secret.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
+        let nothing = Excerpt {
+            bytes: (&b""[..]).into(),
+            line_bytes: excerpt.line_bytes,
+            header: None,
+            is_lossy: false,
+        };
+        let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
+            true => (&nothing, EXCHANGE_AMONG_OTHERS.to_owned()),
+            false => (excerpt, reason),
+        };
         let kept = RejectedLine::new(path, line, &reason, excerpt);
         let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");
         Reject { line, reason, kept }
     }
+}
+
+/// The event of a line, with the identity that an earlier release gave it.
+pub(super) fn new_event(line: &Line<'_>, event: &PassEvent) -> NewEvent {
+    let former_id = line.rule.and_then(|rule| rule.former_id);
+    NewEvent { former_id, ..NewEvent::new(line.number, event) }
 }
 
 /// How an input ended.
@@ -167,7 +190,7 @@ impl Portion {
     fn take(&mut self, path: &str, line: &Line<'_>) {
         match &line.result {
             Ok(event) => {
-                let event = NewEvent::new(line.number, event);
+                let event = new_event(line, event);
                 self.bytes += event.body.len();
                 self.events.push(event);
             }

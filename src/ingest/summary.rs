@@ -49,6 +49,26 @@ pub struct InputSummary {
     /// What became of its lines.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Why nothing of it was used, where it held something and none of that is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused: Option<String>,
+}
+
+/// Why nothing of an input was used; `None` where anything was, also to learn that it is stored already, or where every line
+/// has a reason of its own.
+pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Option<String> {
+    let ExchangeSummary { rules, again, others, prefixed, .. } = exchanges?;
+    let Counts { read, conflicts, rejected, .. } = *counts;
+    if read > rejected + conflicts || !rules.is_empty() || *again > 0 || *others == 0 {
+        return None;
+    }
+    let hint = match prefixed {
+        0 => "paths of the API begin with /api/v2/, or with rest_v2.path_prefix before that".to_owned(),
+        _ => format!("{prefixed} have something before /api/v2/, which rest_v2.path_prefix can name"),
+    };
+    Some(format!(
+        "nothing of it was used: {others} exchanges are of other paths than those of the Pass REST API V2; {hint}"
+    ))
 }
 
 /// Something that its caller should be told, though the work is done. The texts name the input and the line.
@@ -105,6 +125,28 @@ pub enum Warning {
         line: u64,
         /// How many.
         count: u64,
+    },
+    /// Bodies of requests could not be read: their events lack what these say.
+    #[error(
+        "{path}:{line}: {why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
+    )]
+    UnreadBody {
+        /// The input.
+        path: String,
+        /// The first line with one.
+        line: u64,
+        /// Its member, and what is wrong with it.
+        why: &'static str,
+        /// How many.
+        count: u64,
+    },
+    /// Nothing of an input was used.
+    #[error("{path}: {why}")]
+    Unused {
+        /// The input.
+        path: String,
+        /// Why.
+        why: String,
     },
     /// Metrics that no event stands for.
     #[error("{path}: no event stands for {metrics}; these were passed over")]
@@ -224,7 +266,8 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(paths: impl Iterator<Item = String>) -> Tally {
-        let inputs = paths.map(|path| InputSummary { path, counts: Counts::default() }).collect();
+        let inputs =
+            paths.map(|path| InputSummary { path, counts: Counts::default(), unused: None }).collect();
         let summary = IngestSummary {
             inputs,
             total: Counts::default(),
@@ -297,7 +340,20 @@ impl Tally {
             let (path, count) = (self.path(input).to_owned(), exchanges.broken_device_infos);
             self.summary.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
         }
+        if let Some((line, why)) = exchanges.first_unread_body {
+            let (path, count) = (self.path(input).to_owned(), exchanges.unread_bodies);
+            self.summary.warnings.push(Warning::UnreadBody { path, line, why, count });
+        }
         self.summary.exchanges.get_or_insert_default().add(exchanges);
+    }
+
+    /// Tells of an input that was read, and of which nothing was used.
+    pub(super) fn ended(&mut self, input: usize, exchanges: Option<&ExchangeSummary>) {
+        if let Some(why) = unused(self.counts(input), exchanges) {
+            let path = self.path(input).to_owned();
+            self.summary.warnings.push(Warning::Unused { path, why: why.clone() });
+            self.summary.inputs[input].unused = Some(why);
+        }
     }
 
     pub(super) fn esm(&mut self, input: usize, esm: &EsmSummary) {

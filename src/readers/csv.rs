@@ -11,6 +11,7 @@ use csv_core::ReadRecordResult;
 use memchr::memchr_iter;
 
 use super::lines::{BYTE_ORDER_MARK, fill};
+use super::rest_v2::is_like_exchange;
 use super::{
     EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason,
     UnknownKeys,
@@ -197,6 +198,10 @@ impl<R: BufRead> Records<R> {
         })?;
         if self.found > COLUMNS_MAX {
             return Err(HeaderError::TooManyColumns);
+        }
+        if is_like_exchange(&self.raw) {
+            let found = "(what looks like an exchange: say --format rest-v2)".to_owned();
+            return Err(HeaderError::Missing { missing: REQUIRED[0], found });
         }
         let names: Vec<String> = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
         let mut met = HashSet::new();

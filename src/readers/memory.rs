@@ -192,6 +192,11 @@ impl Recollection {
         self.marks[0].insert(start_of(key));
     }
 
+    /// How far the lines have come that were passed.
+    pub fn latest(&self) -> Instant {
+        self.latest
+    }
+
     /// How many changes wait to be taken.
     pub fn changes_waiting(&self) -> usize {
         self.changed.len()
@@ -216,7 +221,7 @@ impl Recollection {
         self.rows.retain(|_, row| row.taken.is_none_or(|taken| taken >= newest));
     }
 
-    /// Where nothing is ever stored: notes how far the lines have come, and at times drops the rows that are past their time.
+    /// Notes how far the lines have come. Where nothing is ever stored, drops at times the rows that are past their time.
     pub fn pass(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
         if self.stored.is_some() || self.rows.len() < self.sweep_at {

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod ndjson;
 mod rejected;
 pub mod rest_v2;
+mod surrogates;
 mod unknown;
 
 use std::borrow::Cow;
@@ -26,7 +27,7 @@ pub use rejected::RejectedLine;
 pub use unknown::UnknownKeys;
 
 use crate::config::EsmConfig;
-use crate::event::{EventError, PassEvent, TimeBounds};
+use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 use esm::EsmSummary;
 use memory::MemoryChange;
 use rest_v2::{ExchangeSummary, RestV2Options};
@@ -149,7 +150,16 @@ pub struct Line<'a> {
     /// Its event, or why it is none.
     pub result: Result<PassEvent, RejectReason>,
     /// The rule that made the event, where the line is none by itself.
-    pub rule: Option<u8>,
+    pub rule: Option<Rule>,
+}
+
+/// How an event follows from an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The row of the derivation table.
+    pub number: u8,
+    /// The identity that a release before schema 6 of the buffer gave this event, where there may be such.
+    pub former_id: Option<EventId>,
 }
 
 /// A line as its source wrote it, as far as it is kept.
@@ -251,6 +261,11 @@ pub enum ReadError {
     /// The header row of a CSV source cannot be used.
     #[error("cannot be read: its header {0}")]
     Header(HeaderError),
+    /// A log whose newest exchange is first is put in order as a whole, and this one is too long for that.
+    #[error(
+        "is sorted newest first and has more than {0} exchanges: sort it oldest first, such as with `tac FILE | passbridge ingest --format rest-v2 -`"
+    )]
+    NewestFirst(usize),
 }
 
 /// Why a CSV header cannot be used. The texts continue a sentence that begins with "its header".

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  /healthz          200 {"status":"ok"}, or 503 where the buffer does not answer
-//! POST /v1/events        202 with a receipt; 400 where no line is an event
+//! POST /v1/events        202 with a receipt; 400 where nothing was used
 //! POST /v1/exchanges     the same of exchanges
 //! otherwise              401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
 //! ```
@@ -163,10 +163,11 @@ fn is_packed(request: &Request<Incoming>) -> Option<bool> {
     }
 }
 
-/// 202, or 400 where not one line was an event: a sender that looks at nothing but the status must notice.
+/// 202, or 400 where nothing was used: a sender that looks at nothing but the status must notice.
 fn acknowledge(receipt: &Receipt) -> Reply {
     let is_all_rejected = receipt.counts.rejected > 0 && receipt.counts.rejected == receipt.counts.read;
-    json(if is_all_rejected { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED }, receipt)
+    let is_unused = is_all_rejected || receipt.unused.is_some();
+    json(if is_unused { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED }, receipt)
 }
 
 fn refuse_body(error: BodyError) -> Reply {

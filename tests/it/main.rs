@@ -14,6 +14,7 @@ mod dia_reader;
 mod dia_rules;
 mod dia_rules_of_values;
 mod esm;
+mod exchanges;
 mod exit_codes;
 mod explain;
 mod failures;

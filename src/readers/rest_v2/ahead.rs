@@ -8,12 +8,9 @@ use std::panic;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::exchange::{Exchange, RawExchange, Spent};
-use super::headers::DeviceInfos;
-use super::service_token::ServiceKeys;
+use super::exchange::{Elsewhere, Exchange, RawExchange, Redactor, Spent};
 use crate::readers::lines::Lines;
-use crate::readers::memory::Keyring;
-use crate::readers::{LINE_BYTES_MAX, ReadError, RejectReason};
+use crate::readers::{LINE_BYTES_MAX, ReadError, RejectReason, surrogates};
 
 /// Bytes of lines that are handed over at once: large enough that handing over costs nothing.
 const BATCH_BYTES: usize = 512 << 10;
@@ -25,22 +22,13 @@ const BATCHES_AHEAD: usize = 4;
 pub(super) struct Parsed {
     pub(super) number: u64,
     pub(super) line_bytes: u64,
-    /// `None`: it is an exchange with somebody else.
-    pub(super) result: Result<Option<Box<Exchange>>, RejectReason>,
-}
-
-/// What turns a line into an exchange.
-#[derive(Clone)]
-pub(super) struct Parser {
-    pub(super) keyring: Keyring,
-    pub(super) service_keys: ServiceKeys,
-    pub(super) device_infos: DeviceInfos,
+    pub(super) result: Result<Result<Box<Exchange>, Elsewhere>, RejectReason>,
 }
 
 /// The lines of a source as exchanges, in their order.
 pub(super) struct Ahead<R> {
     lines: Lines<R>,
-    parser: Parser,
+    redactor: Redactor,
     worker: Option<Worker>,
     parsed: VecDeque<Parsed>,
     on_their_way: usize,
@@ -71,10 +59,10 @@ struct LineOfBatch {
 }
 
 impl<R: BufRead> Ahead<R> {
-    pub(super) fn new(source: R, parser: Parser) -> Ahead<R> {
+    pub(super) fn new(source: R, redactor: Redactor) -> Ahead<R> {
         Ahead {
             lines: Lines::new(source),
-            parser,
+            redactor,
             worker: None,
             parsed: VecDeque::new(),
             on_their_way: 0,
@@ -92,7 +80,7 @@ impl<R: BufRead> Ahead<R> {
                 let batch = self.batch();
                 if self.end.is_some() && self.worker.is_none() {
                     // A source of one batch is not worth a thread.
-                    self.parsed = self.parser.parse(&batch).into();
+                    self.parsed = parse(&mut self.redactor, &batch).into();
                 } else {
                     self.send(Batch { spent: std::mem::take(spent), ..batch });
                 }
@@ -128,7 +116,7 @@ impl<R: BufRead> Ahead<R> {
     }
 
     fn send(&mut self, batch: Batch) {
-        let worker = self.worker.get_or_insert_with(|| Worker::start(self.parser.clone()));
+        let worker = self.worker.get_or_insert_with(|| Worker::start(self.redactor.clone()));
         if worker.batches.send(batch).is_err() {
             self.fail();
         }
@@ -151,14 +139,14 @@ impl<R: BufRead> Ahead<R> {
 }
 
 impl Worker {
-    fn start(mut parser: Parser) -> Worker {
+    fn start(mut redactor: Redactor) -> Worker {
         let (batches, waiting) = sync_channel::<Batch>(BATCHES_AHEAD);
         let (done, parsed) = sync_channel(BATCHES_AHEAD);
         let thread = thread::spawn(move || {
             for mut batch in waiting {
                 batch.spent.clear();
                 // Nobody wants the rest.
-                if done.send(parser.parse(&batch)).is_err() {
+                if done.send(parse(&mut redactor, &batch)).is_err() {
                     return;
                 }
             }
@@ -178,49 +166,43 @@ impl Batch {
     }
 }
 
-impl Parser {
-    fn parse(&mut self, batch: &Batch) -> Vec<Parsed> {
-        let mut start = 0;
-        let parse = |line: &LineOfBatch| {
-            let bytes = &batch.bytes[start..line.end];
-            start = line.end;
-            Parsed {
-                number: line.number,
-                line_bytes: line.line_bytes,
-                result: self.exchange(bytes, line.line_bytes),
-            }
-        };
-        batch.lines.iter().map(parse).collect()
-    }
-
-    fn exchange(&mut self, bytes: &[u8], line_bytes: u64) -> Result<Option<Box<Exchange>>, RejectReason> {
-        if line_bytes > LINE_BYTES_MAX as u64 {
-            return Err(RejectReason::TooLong(line_bytes));
+fn parse(redactor: &mut Redactor, batch: &Batch) -> Vec<Parsed> {
+    let mut start = 0;
+    let parse = |line: &LineOfBatch| {
+        let bytes = &batch.bytes[start..line.end];
+        start = line.end;
+        Parsed {
+            number: line.number,
+            line_bytes: line.line_bytes,
+            result: exchange(redactor, bytes, line.line_bytes),
         }
-        let text =
-            std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
-        let raw = RawExchange::from_line(text).map_err(|bad| RejectReason::Exchange(bad.to_string()))?;
-        Ok(self.redacted(&raw))
-    }
+    };
+    batch.lines.iter().map(parse).collect()
+}
 
-    /// The exchange without what must not be kept; `None` where it is with somebody else.
-    pub(super) fn redacted(&mut self, raw: &RawExchange<'_>) -> Option<Box<Exchange>> {
-        Exchange::redacted(raw, &self.keyring, &self.service_keys, &mut self.device_infos).map(Box::new)
+fn exchange(
+    redactor: &mut Redactor,
+    bytes: &[u8],
+    line_bytes: u64,
+) -> Result<Result<Box<Exchange>, Elsewhere>, RejectReason> {
+    if line_bytes > LINE_BYTES_MAX as u64 {
+        return Err(RejectReason::TooLong(line_bytes));
     }
+    let text = std::str::from_utf8(bytes).map_err(|error| RejectReason::NotUtf8(error.valid_up_to() + 1))?;
+    let text = surrogates::mended(text);
+    let raw = RawExchange::from_line(&text).map_err(|bad| RejectReason::Exchange(bad.to_string()))?;
+    Ok(redactor.redacted(&raw))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{BufReader, Cursor, Error, Read};
 
+    use super::super::RestV2Options;
     use super::*;
 
-    fn parser() -> Parser {
-        Parser {
-            keyring: Keyring::new(b"secret of a test"),
-            service_keys: ServiceKeys::default(),
-            device_infos: DeviceInfos::default(),
-        }
+    fn redactor() -> Redactor {
+        Redactor::of(&RestV2Options::unused())
     }
 
     fn line(number: usize) -> String {
@@ -235,11 +217,11 @@ mod tests {
         let per_batch = BATCH_BYTES / line(0).len();
         for count in [0, 1, per_batch, 3 * BATCHES_AHEAD * per_batch + 5] {
             let text: String = (0..count).map(|number| line(number) + "\n").collect();
-            let mut ahead = Ahead::new(Cursor::new(text), parser());
+            let mut ahead = Ahead::new(Cursor::new(text), redactor());
             let mut expected = 1;
             while let Some(parsed) = ahead.next(&mut Spent::new()).expect("memory") {
                 assert_eq!(parsed.number, expected);
-                assert!(matches!(parsed.result, Ok(Some(_))));
+                assert!(matches!(parsed.result, Ok(Ok(_))));
                 expected += 2;
             }
             assert_eq!(expected, 1 + 2 * count as u64);
@@ -256,7 +238,7 @@ mod tests {
             }
         }
         let text: String = (0..5000).map(line).collect();
-        let mut ahead = Ahead::new(BufReader::new(Cursor::new(text + "{\"half\"").chain(Breaks)), parser());
+        let mut ahead = Ahead::new(BufReader::new(Cursor::new(text + "{\"half\"").chain(Breaks)), redactor());
         for number in 1..=5000 {
             assert_eq!(ahead.next(&mut Spent::new()).expect("a whole line").expect("a line").number, number);
         }

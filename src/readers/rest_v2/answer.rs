@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::headers::{Device, Text};
 use super::route::Endpoint;
@@ -177,6 +177,14 @@ impl<'de: 'a, 'a, T: Deserialize<'de> + 'a> Deserialize<'de> for Entries<(Cow<'a
                 out.write_str("an object")
             }
 
+            /// Some languages write an empty object so.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                match items.next_element::<IgnoredAny>()? {
+                    None => Ok(Entries(Vec::new())),
+                    Some(_) => Err(serde::de::Error::custom("a list")),
+                }
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(Text(name)) = map.next_key()? {
@@ -188,7 +196,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de> + 'a> Deserialize<'de> for Entries<(Cow<'a
                 Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(Object(std::marker::PhantomData))
+        deserializer.deserialize_any(Object(std::marker::PhantomData))
     }
 }
 

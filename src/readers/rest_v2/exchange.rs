@@ -6,16 +6,33 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::answer::{self, Answer};
-use super::headers::{self, Device, DeviceInfos, Location, RequestHeaders};
+use super::headers::{self, BodyText, Device, DeviceInfos, Location, RequestHeaders, Text};
 use super::route::{self, Endpoint, Route};
 use super::service_token::{ServiceKeys, TokenCheck};
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryKey};
+use crate::readers::surrogates;
 
 /// The longest answer that an exchange waited for, in milliseconds: a day. Above it lies a wrong unit.
-pub(super) const DURATION_MS_MAX: f64 = 86_400_000.0;
+const DURATION_MS_MAX: f64 = 86_400_000.0;
+/// The highest status that HTTP can have.
+const STATUS_MAX: f64 = 999.0;
+/// The members that messages may name, as errors of their objects end.
+const MEMBERS: [&str; 10] = [
+    "exchange",
+    "entry",
+    "request",
+    "request.headers",
+    "request.postData",
+    "request.postData.params",
+    "response",
+    "response.headers",
+    "response.content",
+    "name and value",
+];
 
 /// An exchange as its source wrote it, still with everything in it.
 #[derive(Debug)]
@@ -26,31 +43,36 @@ pub(super) struct RawExchange<'a> {
     pub(super) method: Cow<'a, str>,
     pub(super) url: Cow<'a, str>,
     pub(super) headers: RequestHeaders<'a>,
-    pub(super) body: Cow<'a, str>,
+    pub(super) body: Result<Cow<'a, str>, Unread>,
     pub(super) status: u16,
     pub(super) location: Option<Cow<'a, str>>,
     pub(super) answer: Cow<'a, str>,
+    /// Whether an earlier release took the answer for empty because it could not decode it.
+    pub(super) was_answer_unread: bool,
 }
+
+/// Why a body cannot be read: a sentence that names its member, and no word of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unread(pub(super) &'static str);
 
 /// Why a line is no exchange. No text of the line is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BadExchange {
-    /// Not JSON, or not of the documented form, from this column on.
+    /// Not JSON, from this column on.
+    NotJson(usize),
+    /// A member is not of its documented form, up to this column.
     Form(&'static str, usize),
-    /// A member that every exchange has is missing.
-    Missing(String),
-    /// `started_at` is no instant.
-    StartedAt,
-    /// `duration_ms` is above a day.
-    Duration,
+    /// A member cannot be used, and why.
+    Member(String, &'static str),
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "exchange")]
 struct LogLine<'a> {
     #[serde(borrow)]
-    started_at: Cow<'a, str>,
-    #[serde(default)]
-    duration_ms: Option<f64>,
+    started_at: Text<'a>,
+    #[serde(borrow, default)]
+    duration_ms: Option<&'a RawValue>,
     #[serde(borrow)]
     request: LogRequest<'a>,
     #[serde(borrow, default)]
@@ -58,47 +80,46 @@ struct LogLine<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "request")]
 struct LogRequest<'a> {
     #[serde(borrow)]
-    method: Cow<'a, str>,
+    method: Text<'a>,
     #[serde(borrow)]
-    url: Cow<'a, str>,
+    url: Text<'a>,
     #[serde(borrow, default)]
     headers: RequestHeaders<'a>,
     #[serde(borrow, default)]
-    body: Option<Cow<'a, str>>,
+    body: BodyText<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(expecting = "response", default)]
 struct LogResponse<'a> {
-    #[serde(default)]
-    status: u16,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
     headers: Location<'a>,
-    #[serde(borrow, default)]
-    body: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    body: BodyText<'a>,
 }
 
 impl<'a> RawExchange<'a> {
     /// Reads a line of an exchange log.
     pub(super) fn from_line(line: &'a str) -> Result<RawExchange<'a>, BadExchange> {
-        let line: LogLine<'a> = serde_json::from_str(line).map_err(|error| bad_form(&error))?;
-        let response =
-            line.response.unwrap_or(LogResponse { status: 0, headers: Location(None), body: None });
-        let duration_ms = line.duration_ms.unwrap_or(-1.0);
-        if duration_ms > DURATION_MS_MAX {
-            return Err(BadExchange::Duration);
-        }
+        let LogLine { started_at, duration_ms, request, response } =
+            serde_json::from_str(line).map_err(|error| bad_form(&error))?;
+        let response = response.unwrap_or_default();
         Ok(RawExchange {
-            started_at: instant(&line.started_at).ok_or(BadExchange::StartedAt)?,
-            duration_ms,
-            method: line.request.method,
-            url: line.request.url,
-            headers: line.request.headers,
-            body: line.request.body.unwrap_or_default(),
-            status: response.status,
+            started_at: instant(started_at, "started_at")?,
+            duration_ms: duration(duration_ms, "duration_ms")?,
+            method: required(request.method, "request.method")?,
+            url: required(request.url, "request.url")?,
+            headers: request.headers,
+            body: body(request.body, "request.body")?.ok_or(Unread("request.body is missing")),
+            status: status(response.status)?,
             location: response.headers.0,
-            answer: response.body.unwrap_or_default(),
+            answer: body(response.body, "response.body")?.unwrap_or_default(),
+            was_answer_unread: false,
         })
     }
 }
@@ -106,34 +127,86 @@ impl<'a> RawExchange<'a> {
 impl fmt::Display for BadExchange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BadExchange::Form(what, column) => write!(out, "{what} at column {column}"),
-            BadExchange::Missing(field) => write!(out, "{field} is missing"),
-            BadExchange::StartedAt => out.write_str(
-                "started_at is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z",
-            ),
-            BadExchange::Duration => out.write_str("duration_ms is more than a day; it counts milliseconds"),
+            BadExchange::NotJson(column) => write!(out, "it is not JSON at column {column}"),
+            BadExchange::Form(member, column) => {
+                write!(out, "its {member} is not of the documented form at column {column}")
+            }
+            BadExchange::Member(member, what) => write!(out, "{member} {what}"),
         }
     }
 }
 
-/// What broke, without a word of the line: serde's own texts quote values.
+/// What broke, without a word of the line: serde's own texts quote values, but end in what we say is expected.
 pub(super) fn bad_form(error: &serde_json::Error) -> BadExchange {
     let text = error.to_string();
-    match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        Some(field) => BadExchange::Missing(field.to_owned()),
-        None if error.is_data() => BadExchange::Form("it is not of the documented form", error.column()),
-        None => BadExchange::Form("it is not JSON", error.column()),
+    for (start, what) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
+        if let Some(field) = text.strip_prefix(start).and_then(|rest| rest.split('`').next()) {
+            let request = if matches!(field, "method" | "url") { "request." } else { "" };
+            return BadExchange::Member(format!("{request}{field}"), what);
+        }
+    }
+    if !error.is_data() {
+        return BadExchange::NotJson(error.column());
+    }
+    let expected = text.rsplit(", expected ").next().and_then(|rest| rest.split(" at line ").next());
+    let member = MEMBERS.into_iter().find(|member| Some(*member) == expected);
+    BadExchange::Form(member.unwrap_or("JSON"), error.column())
+}
+
+pub(super) fn required<'a>(text: Text<'a>, member: &str) -> Result<Cow<'a, str>, BadExchange> {
+    text.0.ok_or_else(|| BadExchange::Member(member.to_owned(), "is missing"))
+}
+
+/// The text of a body, where it has one.
+pub(super) fn body<'a>(body: BodyText<'a>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
+    match body {
+        BodyText::Absent => Ok(None),
+        BodyText::Text(text) => Ok(Some(text)),
+        BodyText::Other => {
+            let what = "is no text; write the body as it was sent, in one JSON string";
+            Err(BadExchange::Member(member.to_owned(), what))
+        }
     }
 }
 
-pub(super) fn instant(text: &str) -> Option<Instant> {
-    chrono::DateTime::parse_from_rfc3339(text.trim()).ok().map(|at| Instant::from(at.to_utc()))
+pub(super) fn instant(text: Text<'_>, member: &str) -> Result<Instant, BadExchange> {
+    let what = "is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z";
+    let at = chrono::DateTime::parse_from_rfc3339(required(text, member)?.trim());
+    at.map(|at| Instant::from(at.to_utc())).map_err(|_| BadExchange::Member(member.to_owned(), what))
+}
+
+/// A number as JSON writes it, or as text.
+pub(super) fn number(json: &RawValue) -> Option<f64> {
+    json.get().trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Milliseconds; below 0 where nobody knows.
+pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, BadExchange> {
+    let wrong = |what| BadExchange::Member(member.to_owned(), what);
+    let Some(json) = json else { return Ok(-1.0) };
+    match number(json) {
+        Some(ms) if ms > DURATION_MS_MAX => Err(wrong("is more than a day; it counts milliseconds")),
+        Some(ms) => Ok(ms),
+        None => Err(wrong("is no number")),
+    }
+}
+
+/// A status; 0 where no answer came, for which some write null or a number below 0.
+pub(super) fn status(json: Option<&RawValue>) -> Result<u16, BadExchange> {
+    let Some(json) = json else { return Ok(0) };
+    match number(json) {
+        Some(status) if status <= STATUS_MAX && status.fract() == 0.0 => Ok(status.max(0.0) as u16),
+        Some(_) | None => Err(BadExchange::Member("response.status".to_owned(), "is no status of HTTP")),
+    }
 }
 
 /// An exchange, redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
+    /// What tells it from every other one.
     pub(super) fingerprint: MemoryKey,
+    /// Its fingerprint of version 1, where an earlier release may have taken it.
+    pub(super) former: Option<MemoryKey>,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
     pub(super) duration_ms: Option<u64>,
@@ -156,6 +229,8 @@ pub(super) struct Exchange {
     pub(super) has_platform_token: bool,
     /// The resources that a request for decisions names.
     pub(super) resources: Vec<String>,
+    /// Why its body, which would say more of its events, cannot be read.
+    pub(super) unread: Option<Unread>,
     /// The `mvpd` of a session's form.
     pub(super) form_mvpd: Option<String>,
     /// The `mso_id` of a redirect to an MVPD, and whether there was a redirect.
@@ -245,42 +320,65 @@ pub(super) struct DecisionReply {
     pub(super) error: Option<String>,
 }
 
-impl Exchange {
-    /// The exchange without what must not be kept; `None` where its path is none of the API's.
-    pub(super) fn redacted(
-        raw: &RawExchange<'_>,
-        keyring: &Keyring,
-        service_keys: &ServiceKeys,
-        device_infos: &mut DeviceInfos,
-    ) -> Option<Exchange> {
-        let path = route::path_of(&raw.url);
-        let hop = hop(raw, keyring);
-        let elsewhere = || hop.map(|_| Route::elsewhere());
-        let route = route::route(&raw.method, path).or_else(elsewhere)?;
+/// An exchange with somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// Whether its path is one of the API's behind something else.
+    pub(super) is_prefixed: bool,
+}
+
+/// Takes everything out of an exchange that must not be kept.
+#[derive(Debug, Clone)]
+pub(super) struct Redactor {
+    pub(super) keyring: Keyring,
+    pub(super) service_keys: ServiceKeys,
+    pub(super) device_infos: DeviceInfos,
+    /// What paths may have in front, from the configuration.
+    pub(super) path_prefix: String,
+    /// Whether an earlier release may have taken exchanges.
+    pub(super) knows_former: bool,
+}
+
+impl Redactor {
+    /// Whether a request is for the API.
+    pub(super) fn route<'a>(&self, method: &str, url: &'a str) -> Result<Route<'a>, Elsewhere> {
+        let path = route::path_of(url);
+        let inside = path.strip_prefix(self.path_prefix.as_str()).unwrap_or(path);
+        route::route(method, inside).or_else(|| route::route(method, path)).ok_or_else(|| {
+            let behind = path.find("/api/v2/").map_or("", |at| &path[at..]);
+            Elsewhere { is_prefixed: route::route(method, behind).is_some() }
+        })
+    }
+
+    /// The exchange without what must not be kept.
+    pub(super) fn redacted(&mut self, raw: &RawExchange<'_>) -> Result<Box<Exchange>, Elsewhere> {
+        let keyring = self.keyring.clone();
+        let hop = hop(raw, &keyring);
+        let route = match (self.route(&raw.method, &raw.url), hop) {
+            (Err(_), Some(_)) => Route::elsewhere(),
+            (route, _) => route?,
+        };
         let service_provider = route.service_provider.into_owned();
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
         let device = raw.headers.device_identifier.as_deref().and_then(headers::device_identifier);
         let device = device.map(|device| keyring.digest("device", &[&device]));
         let header = raw.headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
-        let device_info = header.and_then(|header| device_infos.read(header));
-        let is_decision = matches!(route.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
+        let device_info = header.and_then(|header| self.device_infos.read(header));
         let is_session = matches!(route.endpoint, Endpoint::CreateSession | Endpoint::ResumeSession);
         let has_duration = raw.duration_ms >= 0.0;
         let duration_ms = if has_duration { raw.duration_ms.round() as u64 } else { 0 };
-        let fingerprint = keyring.digest(
-            "exchange",
-            &[
-                &raw.started_at.nanos().to_be_bytes(),
-                raw.method.as_bytes(),
-                path.as_bytes(),
-                &raw.status.to_be_bytes(),
-                device.as_ref().map_or(&[], |device| &device.0[..]),
-                raw.answer.as_bytes(),
-            ],
-        );
-        Some(Exchange {
-            fingerprint,
+        let (resources, unread) = match route.endpoint {
+            Endpoint::Authorize | Endpoint::Preauthorize => resources(&raw.body),
+            Endpoint::CreateSession | Endpoint::ResumeSession => {
+                (Vec::new(), raw.body.as_ref().err().copied())
+            }
+            _ => (Vec::new(), None),
+        };
+        let token = raw.headers.service_token.as_deref();
+        Ok(Box::new(Exchange {
+            fingerprint: fingerprint(raw, device, &keyring),
+            former: self.knows_former.then(|| former_fingerprint(raw, device, &keyring)),
             started_at: raw.started_at,
             // A day at most, but the start may be the last instant there is.
             answered_at: Instant::from_nanos(
@@ -300,25 +398,72 @@ impl Exchange {
                 .as_deref()
                 .and_then(headers::visitor_identifier)
                 .map(str::to_owned),
-            has_service_token: raw.headers.service_token.is_some(),
-            token_check: raw
-                .headers
-                .service_token
-                .as_deref()
-                .and_then(|token| service_keys.check(token, raw.started_at)),
+            has_service_token: token.is_some(),
+            token_check: token.and_then(|token| self.service_keys.check(token, raw.started_at)),
             has_platform_token: raw.headers.has_platform_token,
-            resources: if is_decision { resources(&raw.body) } else { Vec::new() },
-            form_mvpd: if is_session { parameter(&raw.body, "mvpd") } else { None },
+            resources,
+            unread,
+            form_mvpd: match &raw.body {
+                Ok(body) if is_session => parameter(body, "mvpd"),
+                _ => None,
+            },
             redirect: (300..400)
                 .contains(&raw.status)
                 .then_some(raw.location.as_deref())
                 .flatten()
                 .map(|location| parameter(route::query_of(location), "mso_id")),
             hop,
-            reply: reply(route.endpoint, raw, &service_provider, keyring),
+            reply: reply(route.endpoint, raw, &service_provider, &keyring),
             service_provider,
-        })
+        }))
     }
+}
+
+/// The fingerprint of an exchange, version 2: all that tells two exchanges apart, as far as every kind of log writes it alike. So
+/// the duration is rounded, a form counts by what it says (an archive may list its parameters), and hosts and the headers
+/// that nothing is derived from are left out.
+fn fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyring) -> MemoryKey {
+    let said = |text: &str| route::decoded(&route::decoded(text, true), true).into_owned();
+    let body = raw.body.as_deref().unwrap_or_default();
+    let form: Vec<String> = body.split('&').map(|pair| said(pair.trim())).collect();
+    let form: Vec<&[u8]> = form.iter().map(String::as_bytes).collect();
+    let header =
+        |header: &Option<Cow<'_, str>>| header.as_deref().map_or(String::new(), |it| format!("={it}"));
+    let headers = &raw.headers;
+    keyring.digest(
+        "exchange 2",
+        &[
+            &raw.started_at.nanos().to_be_bytes(),
+            &(raw.duration_ms.round() as i64).max(-1).to_be_bytes(),
+            raw.method.as_bytes(),
+            route::path_of(&raw.url).as_bytes(),
+            route::query_of(&raw.url).as_bytes(),
+            device.as_ref().map_or(&[], |device| &device.0[..]),
+            header(&headers.device_info).as_bytes(),
+            header(&headers.visitor_identifier).as_bytes(),
+            header(&headers.service_token).as_bytes(),
+            &[u8::from(headers.has_platform_token)],
+            &keyring.derived("body", &form).0,
+            &raw.status.to_be_bytes(),
+            header(&raw.location).as_bytes(),
+            raw.answer.as_bytes(),
+        ],
+    )
+}
+
+/// The fingerprint of version 1, by which releases before schema 6 of the buffer knew an exchange: looked up, never written.
+fn former_fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyring) -> MemoryKey {
+    keyring.digest(
+        "exchange",
+        &[
+            &raw.started_at.nanos().to_be_bytes(),
+            raw.method.as_bytes(),
+            route::path_of(&raw.url).as_bytes(),
+            &raw.status.to_be_bytes(),
+            device.as_ref().map_or(&[], |device| &device.0[..]),
+            if raw.was_answer_unread { b"" } else { raw.answer.as_bytes() },
+        ],
+    )
 }
 
 fn hop(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
@@ -354,12 +499,23 @@ fn parameter(form: &str, name: &str) -> Option<String> {
     route::parameter(form, name).map(Cow::into_owned).filter(|value| !value.trim().is_empty())
 }
 
-fn resources(body: &str) -> Vec<String> {
+/// The resources that a body names, or why nobody can tell.
+fn resources(body: &Result<Cow<'_, str>, Unread>) -> (Vec<String>, Option<Unread>) {
     #[derive(Deserialize)]
     struct Body {
         resources: Vec<String>,
     }
-    serde_json::from_str::<Body>(body).map(|body| body.resources).unwrap_or_default()
+    let body = match body {
+        Ok(body) => surrogates::mended(body),
+        Err(unread) => return (Vec::new(), Some(*unread)),
+    };
+    match serde_json::from_str::<Body>(&body) {
+        Ok(body) => (body.resources, None),
+        Err(_) if body.trim().is_empty() => (Vec::new(), Some(Unread("the body of the request is empty"))),
+        Err(_) => {
+            (Vec::new(), Some(Unread("the body of the request is no JSON object with a list of resources")))
+        }
+    }
 }
 
 fn text(word: &answer::Word<'_>) -> Option<String> {
@@ -370,7 +526,8 @@ fn reply(endpoint: Endpoint, raw: &RawExchange<'_>, service_provider: &str, keyr
     let digest = |name: &str, word: &answer::Word<'_>| {
         text(word).map(|code| keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
     };
-    let answer = match answer::read(endpoint, raw.status, &raw.answer) {
+    let answer = surrogates::mended(&raw.answer);
+    let answer = match answer::read(endpoint, raw.status, &answer) {
         Ok(answer) => answer,
         Err(error) => return Reply::Unreadable(error.column()),
     };

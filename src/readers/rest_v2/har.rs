@@ -1,45 +1,29 @@
 //! HTTP archives (HAR 1.2), as browsers and proxies save them: the same exchanges in another wrapping.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
+use std::io::BufRead;
 
-use base64::Engine;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ahead::Parser;
-use super::exchange::{BadExchange, DURATION_MS_MAX, RawExchange, bad_form, instant};
-use super::headers::{RequestHeaders, Text};
+use super::entries::Entries;
+use super::exchange::{
+    self, BadExchange, Elsewhere, Exchange, RawExchange, Redactor, Unread, bad_form, required,
+};
+use super::headers::{BodyText, Location, Pair, RequestHeaders, Text, decode_base64};
 use super::window::{Step, Window, reject};
 use super::{ExchangeSummary, RestV2Options};
 use crate::event::TimeBounds;
 use crate::readers::memory::MemoryChange;
-use crate::readers::{Line, ReadError, Reader, RejectReason, UnknownKeys};
-
-/// The largest archive, in bytes. It is one JSON document, so it lies in memory whole; a log of lines has no such limit.
-const HAR_BYTES_MAX: u64 = 512 << 20;
+use crate::readers::{LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, UnknownKeys, surrogates};
 
 #[derive(Deserialize)]
-struct Archive<'a> {
-    #[serde(borrow)]
-    log: Log<'a>,
-}
-
-#[derive(Deserialize)]
-struct Log<'a> {
-    /// Each by itself, so that a bad one costs only itself.
-    #[serde(borrow)]
-    entries: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "entry")]
 struct Entry<'a> {
     #[serde(borrow)]
-    started_date_time: Cow<'a, str>,
-    #[serde(default)]
-    time: Option<f64>,
+    started_date_time: Text<'a>,
+    #[serde(borrow, default)]
+    time: Option<&'a RawValue>,
     #[serde(borrow)]
     request: Request<'a>,
     #[serde(borrow, default)]
@@ -47,166 +31,203 @@ struct Entry<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "request")]
 struct Request<'a> {
     #[serde(borrow)]
-    method: Cow<'a, str>,
+    method: Text<'a>,
     #[serde(borrow)]
-    url: Cow<'a, str>,
+    url: Text<'a>,
     #[serde(borrow, default)]
-    headers: Vec<Pair<'a>>,
+    headers: RequestHeaders<'a>,
     #[serde(borrow, default)]
     post_data: Option<PostData<'a>>,
 }
 
-#[derive(Deserialize)]
-struct Pair<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow, default = "no_text")]
-    value: Text<'a>,
-}
-
-fn no_text<'a>() -> Text<'a> {
-    Text(None)
-}
-
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "request.postData")]
 struct PostData<'a> {
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    params: Vec<Pair<'a>>,
+    #[serde(borrow)]
+    text: BodyText<'a>,
+    /// Of no HAR that is published, but of proxies that save bodies as bytes.
+    #[serde(borrow)]
+    encoding: Text<'a>,
+    #[serde(borrow)]
+    params: Option<Vec<Pair<'a>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, expecting = "response")]
 struct Response<'a> {
-    /// A browser writes 0, or below, where none came.
-    #[serde(default)]
-    status: i64,
-    #[serde(borrow, default)]
-    headers: Vec<Pair<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    headers: Location<'a>,
+    #[serde(borrow)]
     content: Option<Content<'a>>,
-    #[serde(borrow, default, rename = "redirectURL")]
-    redirect_url: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "redirectURL")]
+    redirect_url: Text<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "response.content")]
 struct Content<'a> {
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    size: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: BodyText<'a>,
+    #[serde(borrow)]
+    encoding: Text<'a>,
 }
 
 /// Reads an archive. The number of a line is that of its entry, from 1.
-pub struct HarReader {
+pub struct HarReader<R> {
+    entries: Entries<R>,
+    redactor: Redactor,
     window: Window,
-    rejects: VecDeque<(u64, RejectReason)>,
+    /// Why the archive broke off, until the entries before were taken.
+    broken: Option<ReadError>,
     unknown: UnknownKeys,
 }
 
-impl HarReader {
-    /// Reads the whole archive.
-    pub fn new(source: impl BufRead, options: RestV2Options) -> Result<HarReader, ReadError> {
-        let broken = |source| ReadError::Broken { line: 1, source };
-        let mut document = Vec::new();
-        source.take(HAR_BYTES_MAX + 1).read_to_end(&mut document).map_err(broken)?;
-        if document.len() as u64 > HAR_BYTES_MAX {
-            let what = format!("an archive of more than {HAR_BYTES_MAX} bytes: export it in parts");
-            return Err(broken(io::Error::other(what)));
-        }
-        let document = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&document);
-        let archive: Archive<'_> = serde_json::from_slice(document).map_err(|error| {
-            let at = format!("{} in line {}", bad_form(&error), error.line());
-            broken(io::Error::other(format!("no HTTP archive: {at}")))
-        })?;
-        let mut parser = Parser::of(&options);
-        let mut window = Window::new(options);
-        let mut rejects = VecDeque::new();
-        for (number, entry) in (1..).zip(archive.log.entries) {
-            match read(entry.get()) {
-                Ok(raw) => window.hold(number, parser.redacted(&raw)),
-                Err(bad) => rejects.push_back((number, RejectReason::Exchange(bad.to_string()))),
+impl<R: BufRead> HarReader<R> {
+    /// A reader from the first entry.
+    pub fn new(source: R, options: RestV2Options) -> Result<HarReader<R>, ReadError> {
+        Ok(HarReader {
+            entries: Entries::open(source)?,
+            redactor: Redactor::of(&options),
+            // Browsers write entries by page, and not in the order of their start.
+            window: Window::whole(options),
+            broken: None,
+            unknown: UnknownKeys::default(),
+        })
+    }
+
+    fn exchange(&mut self) -> Result<Result<Box<Exchange>, Elsewhere>, RejectReason> {
+        let entry = String::from_utf8_lossy(self.entries.bytes());
+        let bad = if self.entries.entry_bytes() > LINE_BYTES_MAX as u64 {
+            RejectReason::TooLong(self.entries.entry_bytes())
+        } else {
+            let mended = surrogates::mended(&entry);
+            match (read(&mended), &entry) {
+                (Ok(raw), Cow::Borrowed(_)) => return Ok(self.redactor.redacted(&raw)),
+                (Ok(_), Cow::Owned(_)) => {
+                    let valid =
+                        std::str::from_utf8(self.entries.bytes()).map_err(|error| error.valid_up_to());
+                    RejectReason::NotUtf8(valid.err().unwrap_or(0) + 1)
+                }
+                (Err(bad), _) => RejectReason::Exchange(bad.to_string()),
             }
+        };
+        // What other sites write is theirs.
+        match target(&entry).and_then(|(method, url)| self.redactor.route(&method, &url).err()) {
+            Some(elsewhere) => Ok(Err(elsewhere)),
+            None => Err(bad),
         }
-        window.end();
-        Ok(HarReader { window, rejects, unknown: UnknownKeys::default() })
     }
 }
 
 fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
-    let entry: Entry<'_> = serde_json::from_str(entry).map_err(|error| bad_form(&error))?;
-    let duration_ms = entry.time.unwrap_or(-1.0);
-    if duration_ms > DURATION_MS_MAX {
-        return Err(BadExchange::Duration);
-    }
-    let mut headers = RequestHeaders::default();
-    for Pair { name, value } in entry.request.headers {
-        if let (Some(name), Some(value)) = (name.0, value.0) {
-            headers.set(&name, value);
-        }
-    }
-    let (status, location, answer) = match entry.response {
-        Some(response) => answered(response),
-        None => (0, None, Cow::Borrowed("")),
-    };
+    let Entry { started_date_time, time, request, response } =
+        serde_json::from_str(entry).map_err(|error| bad_form(&error))?;
+    let Response { status, headers, content, redirect_url } = response.unwrap_or_default();
+    let status = exchange::status(status)?;
+    let (answer, was_answer_unread) = answer(content.unwrap_or_default(), status)?;
     Ok(RawExchange {
-        started_at: instant(&entry.started_date_time).ok_or(BadExchange::StartedAt)?,
-        duration_ms,
-        method: entry.request.method,
-        url: entry.request.url,
-        headers,
-        body: entry.request.post_data.map(body).unwrap_or_default(),
+        started_at: exchange::instant(started_date_time, "startedDateTime")?,
+        duration_ms: exchange::duration(time, "time")?,
+        method: required(request.method, "request.method")?,
+        url: required(request.url, "request.url")?,
+        headers: request.headers,
+        body: body(request.post_data.unwrap_or_default())?,
         status,
-        location,
+        location: headers.0.or(redirect_url.0.filter(|url| !url.is_empty())),
         answer,
+        was_answer_unread,
     })
 }
 
-type Answered<'a> = (u16, Option<Cow<'a, str>>, Cow<'a, str>);
-
-fn answered(response: Response<'_>) -> Answered<'_> {
-    let is_location = |pair: &Pair<'_>| {
-        pair.name.0.as_deref().is_some_and(|name| name.trim().eq_ignore_ascii_case("location"))
+/// The method and URL of an entry that cannot be read, or not whole.
+fn target(entry: &str) -> Option<(String, String)> {
+    let request = &entry[memchr::memmem::find(entry.as_bytes(), b"\"request\"")?..];
+    let member = |name: &str| {
+        let value = &request[memchr::memmem::find(request.as_bytes(), name.as_bytes())? + name.len()..];
+        let value = value.trim_ascii_start().strip_prefix(':')?;
+        serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()
     };
-    let header = response.headers.into_iter().find(is_location).and_then(|pair| pair.value.0);
-    let location = header.or(response.redirect_url.filter(|url| !url.is_empty()));
-    let (text, encoding) = response.content.map_or((None, None), |content| (content.text, content.encoding));
-    let is_base64 = encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64"));
-    let text = text.unwrap_or_default();
-    let answer = if is_base64 {
-        // What does not decode is no body, and a success without one is rejected as such.
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).unwrap_or_default();
-        Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
-    } else {
-        text
-    };
-    (u16::try_from(response.status).unwrap_or(0), location, answer)
+    Some((member("\"method\"")?, member("\"url\"")?))
 }
 
-fn body(post: PostData<'_>) -> Cow<'_, str> {
-    if let Some(text) = post.text.filter(|text| !text.is_empty()) {
-        return text;
+fn is_base64(encoding: &Text<'_>) -> bool {
+    encoding.0.as_deref().is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("base64"))
+}
+
+/// The text of Base64, which may be written in lines.
+fn decoded(text: &str) -> Option<String> {
+    let letters: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+    String::from_utf8(decode_base64(&letters)?).ok()
+}
+
+/// What was answered, and whether an earlier release took it for empty. A failure whose code is in a body that cannot be read
+/// must not pass for one without a code.
+fn answer<'a>(content: Content<'a>, status: u16) -> Result<(Cow<'a, str>, bool), BadExchange> {
+    const MEMBER: &str = "response.content.text";
+    let bad = |what| Err(BadExchange::Member(MEMBER.to_owned(), what));
+    let text = exchange::body(content.text, MEMBER)?.unwrap_or_default();
+    let has_size = content.size.and_then(exchange::number).is_some_and(|size| size > 0.0);
+    if text.is_empty() && has_size && status >= 400 {
+        return bad("is missing, though response.content.size says that there was a body");
     }
-    let pairs = post.params.into_iter().filter_map(|Pair { name, value }| {
-        let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
-        Some(format!("{}={}", escape(name.0?), escape(value.0.unwrap_or_default())))
-    });
-    Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
+    if !is_base64(&content.encoding) {
+        return Ok((text, false));
+    }
+    match decoded(&text) {
+        Some(answer) => {
+            Ok((Cow::Owned(answer), text.trim().contains(|letter: char| letter.is_ascii_whitespace())))
+        }
+        None => bad("is no Base64 of a text"),
+    }
 }
 
-impl Reader for HarReader {
+fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExchange> {
+    let text = exchange::body(post.text, "request.postData.text")?.filter(|text| !text.is_empty());
+    if let (Some(text), true) = (&text, is_base64(&post.encoding)) {
+        let unread = Unread("request.postData.text is no Base64 of a text");
+        return Ok(decoded(text).map(Cow::Owned).ok_or(unread));
+    }
+    let pairs: Vec<String> = post.params.unwrap_or_default().into_iter().filter_map(parameter).collect();
+    Ok(match (text, pairs.is_empty()) {
+        (Some(text), _) => Ok(text),
+        (None, false) => Ok(Cow::Owned(pairs.join("&"))),
+        (None, true) => Err(Unread("request.postData is missing or empty")),
+    })
+}
+
+fn parameter(Pair { name, value }: Pair<'_>) -> Option<String> {
+    let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
+    Some(format!("{}={}", escape(name.0?), escape(value.0.unwrap_or_default())))
+}
+
+impl<R: BufRead> Reader for HarReader<R> {
     fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
-        if let Some((number, reason)) = self.rejects.pop_front() {
-            return Ok(Some(reject(number, 0, reason)));
+        loop {
+            self.window.spent().clear();
+            match self.window.step(bounds)? {
+                Step::Line(line) => return Ok(Some(line)),
+                Step::Paused => return Ok(None),
+                Step::Ended => return self.broken.take().map_or(Ok(None), Err),
+                Step::Wanting => match self.entries.advance() {
+                    Ok(true) => match self.exchange() {
+                        Ok(exchange) => self.window.hold(self.entries.number(), exchange),
+                        Err(reason) => return Ok(Some(reject(self.entries.number(), 0, reason))),
+                    },
+                    Ok(false) => self.window.end(),
+                    Err(error) => {
+                        self.broken = Some(error);
+                        self.window.end();
+                    }
+                },
+            }
         }
-        self.window.spent().clear();
-        Ok(match self.window.step(bounds)? {
-            Step::Line(line) => Some(line),
-            Step::Paused | Step::Wanting | Step::Ended => None,
-        })
     }
 
     fn unknown_keys(&self) -> &UnknownKeys {

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::event::Property;
+use crate::readers::surrogates;
 
 /// The longest header value that is decoded, in bytes: servers refuse longer ones.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -60,31 +63,22 @@ impl<'a> RequestHeaders<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for RequestHeaders<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Headers;
-        impl<'de> Visitor<'de> for Headers {
-            type Value = RequestHeaders<'de>;
+/// Headers of one side of an exchange: what is wanted of them.
+trait Headers<'a>: Default {
+    /// The member that they stand in.
+    const MEMBER: &'static str;
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object of headers")
-            }
+    /// Takes one header, where it is wanted.
+    fn take(&mut self, name: &str, value: Option<Cow<'a, str>>);
+}
 
-            fn visit_unit<E>(self) -> Result<RequestHeaders<'de>, E> {
-                Ok(RequestHeaders::default())
-            }
+impl<'a> Headers<'a> for RequestHeaders<'a> {
+    const MEMBER: &'static str = "request.headers";
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RequestHeaders<'de>, A::Error> {
-                let mut headers = RequestHeaders::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    if let Text(Some(value)) = map.next_value()? {
-                        headers.set(&name.unwrap_or_default(), value);
-                    }
-                }
-                Ok(headers)
-            }
+    fn take(&mut self, name: &str, value: Option<Cow<'a, str>>) {
+        if let Some(value) = value {
+            self.set(name, value);
         }
-        deserializer.deserialize_any(Headers)
     }
 }
 
@@ -92,37 +86,72 @@ impl<'de: 'a, 'a> Deserialize<'de> for RequestHeaders<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Location<'a>(pub Option<Cow<'a, str>>);
 
+impl<'a> Headers<'a> for Location<'a> {
+    const MEMBER: &'static str = "response.headers";
+
+    fn take(&mut self, name: &str, value: Option<Cow<'a, str>>) {
+        if name.trim().eq_ignore_ascii_case("location") {
+            self.0 = value;
+        }
+    }
+}
+
+/// A header or a parameter as an archive writes it.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, expecting = "name and value")]
+pub(super) struct Pair<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    pub(super) value: Text<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RequestHeaders<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeadersVisitor::<RequestHeaders<'de>>(PhantomData))
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Location<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Headers;
-        impl<'de> Visitor<'de> for Headers {
-            type Value = Location<'de>;
+        deserializer.deserialize_any(HeadersVisitor::<Location<'de>>(PhantomData))
+    }
+}
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object of headers")
-            }
+/// Reads headers as an object, as a list of names and values, or as nothing.
+struct HeadersVisitor<H>(PhantomData<H>);
 
-            fn visit_unit<E>(self) -> Result<Location<'de>, E> {
-                Ok(Location(None))
-            }
+impl<'de, H: Headers<'de>> Visitor<'de> for HeadersVisitor<H> {
+    type Value = H;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Location<'de>, A::Error> {
-                let mut location = Location(None);
-                while let Some(Text(name)) = map.next_key()? {
-                    let Text(value) = map.next_value()?;
-                    if name.is_some_and(|name| name.trim().eq_ignore_ascii_case("location")) {
-                        location = Location(value);
-                    }
-                }
-                Ok(location)
-            }
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(H::MEMBER)
+    }
+
+    fn visit_unit<E>(self) -> Result<H, E> {
+        Ok(H::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<H, A::Error> {
+        let mut headers = H::default();
+        while let Some(Pair { name, value }) = pairs.next_element()? {
+            headers.take(&name.0.unwrap_or_default(), value.0);
         }
-        deserializer.deserialize_any(Headers)
+        Ok(headers)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<H, A::Error> {
+        let mut headers = H::default();
+        while let Some(Text(name)) = map.next_key()? {
+            let Text(value) = map.next_value()?;
+            headers.take(&name.unwrap_or_default(), value);
+        }
+        Ok(headers)
     }
 }
 
 /// Text that borrows where it can; a list is joined as HTTP joins repeated headers, anything else is no text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -189,17 +218,45 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Decodes Base64 of either alphabet, with or without padding, with `%3D` for `=`, blanks at the ends.
+/// A body: text, or nothing.
+#[derive(Debug, Default)]
+pub(super) enum BodyText<'a> {
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    /// It is of another type.
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&'de RawValue>::deserialize(deserializer)?.get();
+        match json.as_bytes() {
+            [b'"', ..] => {
+                let Text(text) = serde_json::from_str(json).map_err(serde::de::Error::custom)?;
+                Ok(text.map_or(BodyText::Absent, BodyText::Text))
+            }
+            b"null" | b"[]" => Ok(BodyText::Absent),
+            _ => Ok(BodyText::Other),
+        }
+    }
+}
+
+/// Decodes the Base64 of a header, with `%3D` for `=`, blanks at the ends.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if text.len() > HEADER_BYTES_MAX {
         return None;
     }
-    let mut plain = super::route::decoded(text, false).into_owned();
-    if plain.contains(['-', '_']) {
-        plain = plain.replace('-', "+").replace('_', "/");
+    decode_base64(&super::route::decoded(text, false))
+}
+
+/// Decodes Base64 of either alphabet, with or without padding.
+pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    if text.contains(['-', '_']) {
+        return LENIENT.decode(text.replace('-', "+").replace('_', "/")).ok();
     }
-    LENIENT.decode(plain).ok()
+    LENIENT.decode(text).ok()
 }
 
 /// The identifier inside `AP-Device-Identifier: fingerprint <Base64>`; one that does not decode is taken as it is, because it
@@ -241,7 +298,9 @@ impl DeviceInfos {
 
 fn device_info(header: &str) -> Option<Device> {
     let json = decode(header)?;
-    let info: DeviceInfo<'_> = serde_json::from_slice(&json).ok()?;
+    let json = String::from_utf8_lossy(&json);
+    let json = surrogates::mended(&json);
+    let info: DeviceInfo<'_> = serde_json::from_str(&json).ok()?;
     let mut device = Device::default();
     let hardware_type = info.primary_hardware_type.or(info.hardware_type).and_then(|text| text.0);
     for (property, value) in [

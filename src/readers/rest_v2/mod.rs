@@ -10,9 +10,11 @@
 mod ahead;
 mod answer;
 mod derive;
+mod entries;
 mod exchange;
 mod har;
 mod headers;
+mod likeness;
 mod route;
 mod service_token;
 mod state;
@@ -25,6 +27,7 @@ use std::io::BufRead;
 use std::rc::Rc;
 
 pub use har::HarReader;
+pub use likeness::is_like_exchange;
 pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};
 pub use summary::{ExchangeSummary, rule_name};
 
@@ -32,7 +35,8 @@ use super::memory::{Keyring, MemoryChange, Recollection};
 use super::{Line, ReadError, Reader, UnknownKeys};
 use crate::config::RestV2Config;
 use crate::event::TimeBounds;
-use ahead::{Ahead, Parser};
+use ahead::Ahead;
+use exchange::Redactor;
 use window::{Step, Window};
 
 /// How exchanges are read.
@@ -46,6 +50,8 @@ pub struct RestV2Options {
     pub service_keys: ServiceKeys,
     /// What earlier lines said, of this run and of others.
     pub memory: Rc<RefCell<Recollection>>,
+    /// Whether a release before schema 6 of the buffer read exchanges into it, so that what it knew them by is looked up too.
+    pub knows_former: bool,
 }
 
 impl RestV2Options {
@@ -56,6 +62,7 @@ impl RestV2Options {
             keyring: Keyring::new(b""),
             service_keys: ServiceKeys::default(),
             memory: Rc::new(RefCell::new(Recollection::new(None))),
+            knows_former: false,
         }
     }
 }
@@ -64,6 +71,8 @@ impl RestV2Options {
 pub struct RestV2Reader<R> {
     ahead: Ahead<R>,
     window: Window,
+    /// Why the source broke off, until the exchanges before were taken.
+    broken: Option<ReadError>,
     unknown: UnknownKeys,
 }
 
@@ -71,20 +80,24 @@ impl<R: BufRead> RestV2Reader<R> {
     /// A reader from the start of a source.
     pub fn new(source: R, options: RestV2Options) -> RestV2Reader<R> {
         RestV2Reader {
-            ahead: Ahead::new(source, Parser::of(&options)),
+            ahead: Ahead::new(source, Redactor::of(&options)),
             window: Window::new(options),
+            broken: None,
             unknown: UnknownKeys::default(),
         }
     }
 }
 
-impl Parser {
+impl Redactor {
     /// As these options say.
-    fn of(options: &RestV2Options) -> Parser {
-        Parser {
+    fn of(options: &RestV2Options) -> Redactor {
+        let prefix = route::path_of(&options.config.path_prefix).trim_matches('/');
+        Redactor {
             keyring: options.keyring.clone(),
             service_keys: options.service_keys.clone(),
             device_infos: Default::default(),
+            path_prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
+            knows_former: options.knows_former,
         }
     }
 }
@@ -94,15 +107,20 @@ impl<R: BufRead> Reader for RestV2Reader<R> {
         loop {
             match self.window.step(bounds)? {
                 Step::Line(line) => return Ok(Some(line)),
-                Step::Paused | Step::Ended => return Ok(None),
-                Step::Wanting => match self.ahead.next(self.window.spent())? {
-                    Some(parsed) => match parsed.result {
+                Step::Paused => return Ok(None),
+                Step::Ended => return self.broken.take().map_or(Ok(None), Err),
+                Step::Wanting => match self.ahead.next(self.window.spent()) {
+                    Ok(Some(parsed)) => match parsed.result {
                         Ok(exchange) => self.window.hold(parsed.number, exchange),
                         Err(reason) => {
                             return Ok(Some(window::reject(parsed.number, parsed.line_bytes, reason)));
                         }
                     },
-                    None => self.window.end(),
+                    Ok(None) => self.window.end(),
+                    Err(error) => {
+                        self.broken = Some(error);
+                        self.window.end();
+                    }
                 },
             }
         }

@@ -11,10 +11,18 @@ pub struct ExchangeSummary {
     pub rules: BTreeMap<(&'static str, u8), (u64, u64)>,
     /// Requests for other paths.
     pub others: u64,
+    /// Those of them whose path is one of the API's behind something else.
+    pub prefixed: u64,
     /// Exchanges that were taken before.
     pub again: u64,
+    /// Exchanges that an earlier release took for repeats of others, and that were taken now.
+    pub recovered: u64,
     /// Exchanges that came later than they may be out of order.
     pub late: u64,
+    /// Exchanges whose events lack what a body says that cannot be read, and the first line with one, with why.
+    pub unread_bodies: u64,
+    /// That line.
+    pub first_unread_body: Option<(u64, &'static str)>,
     /// What looks at service tokens found; empty where no keys are configured.
     pub service_tokens: BTreeMap<TokenCheck, u64>,
     /// `X-Device-Info` headers that do not decode, and the first line with one.
@@ -41,10 +49,13 @@ impl serde::Serialize for ExchangeSummary {
             exchanges,
             events,
         };
-        let mut fields = serializer.serialize_struct("ExchangeSummary", 6)?;
+        let mut fields = serializer.serialize_struct("ExchangeSummary", 9)?;
         fields.serialize_field("rules", &self.rules.iter().map(row).collect::<Vec<_>>())?;
         fields.serialize_field("other_paths", &self.others)?;
+        fields.serialize_field("prefixed_paths", &self.prefixed)?;
         fields.serialize_field("seen_before", &self.again)?;
+        fields.serialize_field("recovered", &self.recovered)?;
+        fields.serialize_field("unread_bodies", &self.unread_bodies)?;
         fields.serialize_field("late", &self.late)?;
         let tokens: BTreeMap<_, _> =
             self.service_tokens.iter().map(|(check, count)| (check.name(), count)).collect();
@@ -112,7 +123,11 @@ impl ExchangeSummary {
             sum.1 += events;
         }
         self.others += other.others;
+        self.prefixed += other.prefixed;
         self.again += other.again;
+        self.recovered += other.recovered;
+        self.unread_bodies += other.unread_bodies;
+        self.first_unread_body = self.first_unread_body.or(other.first_unread_body);
         self.late += other.late;
         for (check, count) in &other.service_tokens {
             *self.service_tokens.entry(*check).or_default() += count;

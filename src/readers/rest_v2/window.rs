@@ -3,16 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::derive::{self, Taken};
-use super::exchange::{Exchange, Spent};
+use super::derive::{self, Derived, Taken};
+use super::exchange::{Elsewhere, Exchange, Spent};
+use super::route::Endpoint;
 use super::state::State;
 use super::{ExchangeSummary, RestV2Options};
-use crate::event::{Instant, PassEvent, TimeBounds};
+use crate::event::{Instant, Property, TimeBounds};
 use crate::readers::memory::MemoryChange;
-use crate::readers::{Excerpt, Line, ReadError, RejectReason};
+use crate::readers::{Excerpt, Line, ReadError, RejectReason, Rule};
 
 /// Exchanges that are held back at most, whatever the window: some hundred MiB.
 const HELD_MAX: usize = 50_000;
+/// Exchanges that must have come before any is taken: enough to see whether the newest is first.
+const SAMPLE: usize = 64;
 /// Changes after which the reader asks for them to be stored, though no event came: bounds memory in a log of polls.
 const CHANGES_MAX: usize = 20_000;
 
@@ -24,9 +27,13 @@ pub(super) struct Window {
     latest: Instant,
     /// Where the last exchange taken began.
     taken_to: Instant,
+    /// Whether any exchange was taken.
+    is_begun: bool,
+    /// Whether all of the source is put in order before any exchange is taken, as far as there is room.
+    is_whole: bool,
     is_ended: bool,
     /// The events of the exchange taken last.
-    ready: VecDeque<(u64, PassEvent, u8)>,
+    ready: VecDeque<(u64, Derived)>,
     /// Exchanges that are done with.
     spent: Spent,
     summary: ExchangeSummary,
@@ -45,15 +52,17 @@ pub(super) enum Step {
     Ended,
 }
 
-/// An exchange that waits, in the order of its start, then of its line.
+/// An exchange that waits, in the order of its start, then of its line: from the last one, where the newest is first.
 struct Held {
     number: u64,
+    is_from_last: bool,
     exchange: Box<Exchange>,
 }
 
 impl Held {
     fn order(&self) -> (Instant, u64) {
-        (self.exchange.started_at, self.number)
+        let line = if self.is_from_last { u64::MAX - self.number } else { self.number };
+        (self.exchange.started_at, line)
     }
 }
 
@@ -79,11 +88,15 @@ impl Ord for Held {
 
 impl Window {
     pub(super) fn new(options: RestV2Options) -> Window {
+        // What begins before an exchange of an earlier source is out of order too, beyond the window.
+        let reached = options.memory.borrow().latest().nanos().saturating_sub(window_nanos(&options));
         Window {
             options,
             held: BinaryHeap::new(),
             latest: Instant::from_nanos(i64::MIN),
-            taken_to: Instant::from_nanos(i64::MIN),
+            taken_to: Instant::from_nanos(reached),
+            is_begun: false,
+            is_whole: false,
             is_ended: false,
             ready: VecDeque::new(),
             spent: Spent::new(),
@@ -91,14 +104,22 @@ impl Window {
         }
     }
 
+    /// One that puts all of a source in order, as far as there is room.
+    pub(super) fn whole(options: RestV2Options) -> Window {
+        Window { is_whole: true, ..Window::new(options) }
+    }
+
     /// Takes an exchange in; one with somebody else is counted and gone.
-    pub(super) fn hold(&mut self, number: u64, exchange: Option<Box<Exchange>>) {
+    pub(super) fn hold(&mut self, number: u64, exchange: Result<Box<Exchange>, Elsewhere>) {
         match exchange {
-            Some(exchange) => {
+            Ok(exchange) => {
                 self.latest = self.latest.max(exchange.started_at);
-                self.held.push(Reverse(Held { number, exchange }));
+                self.held.push(Reverse(Held { number, is_from_last: false, exchange }));
             }
-            None => self.summary.others += 1,
+            Err(Elsewhere { is_prefixed }) => {
+                self.summary.others += 1;
+                self.summary.prefixed += u64::from(is_prefixed);
+            }
         }
     }
 
@@ -110,14 +131,14 @@ impl Window {
     /// What there is now.
     pub(super) fn step(&mut self, bounds: TimeBounds) -> Result<Step, ReadError> {
         loop {
-            if let Some((number, event, rule)) = self.ready.pop_front() {
-                let excerpt = Excerpt::of(b"");
-                return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule: Some(rule) }));
+            if let Some((number, Derived { event, rule, former_id })) = self.ready.pop_front() {
+                let (excerpt, rule) = (Excerpt::of(b""), Some(Rule { number: rule, former_id }));
+                return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule }));
             }
             if self.is_paused() {
                 return Ok(Step::Paused);
             }
-            let Some(held) = self.release() else {
+            let Some(held) = self.release()? else {
                 return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
             };
             let reason = self.take(&held, bounds)?;
@@ -150,22 +171,50 @@ impl Window {
     }
 
     /// The next exchange that nothing earlier can precede.
-    fn release(&mut self) -> Option<Held> {
-        let Reverse(first) = self.held.peek()?;
-        let window = i64::from(self.options.config.reorder_seconds).saturating_mul(1_000_000_000);
-        let is_settled = first.exchange.started_at.nanos() <= self.latest.nanos().saturating_sub(window);
-        if !self.is_ended && !is_settled && self.held.len() < HELD_MAX {
-            return None;
+    fn release(&mut self) -> Result<Option<Held>, ReadError> {
+        let is_full = self.held.len() >= HELD_MAX;
+        let Some(Reverse(first)) = self.held.peek() else { return Ok(None) };
+        if !self.is_ended && !is_full {
+            let window = window_nanos(&self.options);
+            let is_settled = first.exchange.started_at.nanos() <= self.latest.nanos().saturating_sub(window);
+            let is_sampled = self.is_begun || self.held.len() >= SAMPLE;
+            if self.is_whole || !is_settled || !is_sampled {
+                return Ok(None);
+            }
         }
-        self.held.pop().map(|Reverse(held)| held)
+        if !self.is_begun && self.is_newest_first() {
+            if !self.is_ended && is_full {
+                return Err(ReadError::NewestFirst(HELD_MAX));
+            }
+            self.is_whole = true;
+            if !self.is_ended {
+                return Ok(None);
+            }
+            let held = self.held.drain().map(|Reverse(held)| Reverse(Held { is_from_last: true, ..held }));
+            self.held = held.collect();
+        }
+        self.is_begun = true;
+        Ok(self.held.pop().map(|Reverse(held)| held))
+    }
+
+    /// Whether the exchanges of the second half began before those of the first half, by the middle one of each: a few strays
+    /// among them are no matter.
+    fn is_newest_first(&self) -> bool {
+        let mut held: Vec<(u64, Instant)> =
+            self.held.iter().map(|Reverse(held)| (held.number, held.exchange.started_at)).collect();
+        held.sort_unstable();
+        let (first, second) = held.split_at_mut(self.held.len() / 2);
+        let middle = |half: &mut [(u64, Instant)]| {
+            half.sort_unstable_by_key(|(_, started_at)| *started_at);
+            half.get(half.len() / 2).map(|(_, started_at)| *started_at)
+        };
+        middle(first).zip(middle(second)).is_some_and(|(first, second)| second < first)
     }
 
     /// Derives the events of an exchange; why it is refused, where it is.
     fn take(&mut self, held: &Held, bounds: TimeBounds) -> Result<Option<RejectReason>, ReadError> {
-        let Held { number, exchange } = held;
-        if exchange.started_at < self.taken_to {
-            self.summary.late += 1;
-        }
+        let Held { number, exchange, .. } = held;
+        let is_late = exchange.started_at < self.taken_to;
         self.taken_to = self.taken_to.max(exchange.started_at);
         let mut memory = self.options.memory.borrow_mut();
         memory.pass(exchange.started_at);
@@ -187,14 +236,23 @@ impl Window {
                 let what = format!("the body of a success cannot be read from its column {column} on");
                 return Ok(Some(RejectReason::Exchange(what)));
             }
-            Taken::Rule(rule, events) => {
+            Taken::Rule { rule, events, is_recovered } => {
                 let sum = self.summary.rules.entry((exchange.endpoint.name(), rule)).or_default();
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
+                self.summary.late += u64::from(is_late);
+                self.summary.recovered += u64::from(is_recovered);
                 if let Some(check) = exchange.token_check {
                     *self.summary.service_tokens.entry(check).or_default() += 1;
                 }
-                self.ready.extend(events.into_iter().map(|derived| (*number, derived.event, derived.rule)));
+                let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
+                let said = if is_decision { Property::ResourceId } else { Property::Mvpd };
+                let lacks = events.iter().any(|derived| derived.event.property(said).is_none());
+                if let Some(unread) = exchange.unread.filter(|_| lacks) {
+                    self.summary.unread_bodies += 1;
+                    self.summary.first_unread_body.get_or_insert((*number, unread.0));
+                }
+                self.ready.extend(events.into_iter().map(|derived| (*number, derived)));
                 if exchange.is_device_info_broken {
                     self.summary.broken_device_infos += 1;
                     self.summary.first_broken_device_info.get_or_insert(*number);
@@ -209,4 +267,8 @@ impl Window {
 pub(super) fn reject(number: u64, line_bytes: u64, reason: RejectReason) -> Line<'static> {
     let excerpt = Excerpt { bytes: (&b""[..]).into(), line_bytes, header: None, is_lossy: false };
     Line { number, excerpt, result: Err(reason), rule: None }
+}
+
+fn window_nanos(options: &RestV2Options) -> i64 {
+    i64::from(options.config.reorder_seconds).saturating_mul(1_000_000_000)
 }

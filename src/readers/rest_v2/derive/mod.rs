@@ -13,8 +13,10 @@ use super::route::Endpoint;
 use super::state::{DAY_MS, Failure, Login, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
-use crate::event::{Draft, EventError, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
-use crate::readers::memory::FeedKind;
+use crate::event::{
+    Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
+};
+use crate::readers::memory::{FeedKind, MemoryKey};
 
 /// An event and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +25,22 @@ pub(super) struct Derived {
     pub event: PassEvent,
     /// The row of the derivation table.
     pub rule: u8,
+    /// The identity that an earlier release gave it, where one may have read its exchange.
+    pub former_id: Option<EventId>,
 }
 
 /// What became of an exchange.
 #[derive(Debug)]
 pub(super) enum Taken {
     /// A row of the derivation table applied, and gave these events.
-    Rule(u8, Vec<Derived>),
+    Rule {
+        /// The row.
+        rule: u8,
+        /// The events.
+        events: Vec<Derived>,
+        /// Whether an earlier release took the exchange for a repeat of another.
+        is_recovered: bool,
+    },
     /// It was taken before.
     Again,
     /// It is none of the API's, and no part of a logout.
@@ -83,11 +94,27 @@ pub(super) fn take(
     if !derivation.state.is_first(exchange.fingerprint, drops_at)? {
         return Ok(Taken::Again);
     }
+    let former = derivation.former(drops_at)?;
+    if former == Former::Taken {
+        return Ok(Taken::Again);
+    }
     match leg {
         Some(leg) => derivation.logout_leg(leg)?,
         None => derivation.run()?,
     }
-    Ok(Taken::Rule(derivation.rule, derivation.events))
+    let Derivation { rule, events, .. } = derivation;
+    Ok(Taken::Rule { rule, events, is_recovered: former == Former::Swallowed })
+}
+
+/// What a release before schema 6 of the buffer made of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Former {
+    /// It never read it.
+    Unknown,
+    /// It took it.
+    Taken,
+    /// It took it for a repeat of another exchange, and stored nothing of it.
+    Swallowed,
 }
 
 struct Derivation<'a> {
@@ -119,6 +146,21 @@ struct Facts<'a> {
 }
 
 impl<'a> Derivation<'a> {
+    /// What an earlier release made of the exchange. The fingerprint of version 1 was one for several exchanges that differ; of
+    /// those the release took the first, in the order of start and line, and swallowed the others. So when they are read again, the
+    /// first stands for what was taken, and is a repeat. Each other one was never stored: it is taken now, as a buffer that is new
+    /// takes it, and counted as recovered. Where only a later one of them is read again, that one passes for the first, and
+    /// the events of the first are recognised by their own former identities: nothing is counted twice.
+    fn former(&mut self, drops_at: i64) -> Result<Former, Failure> {
+        let Some(former) = self.exchange.former else { return Ok(Former::Unknown) };
+        if self.state.memory.recall(former)?.is_none() {
+            return Ok(Former::Unknown);
+        }
+        let read_again = self.state.keyring.derived("read again", &[&former.0]);
+        let is_first = self.state.is_first(read_again, drops_at)?;
+        Ok(if is_first { Former::Taken } else { Former::Swallowed })
+    }
+
     fn run(&mut self) -> Result<(), Failure> {
         let exchange = self.exchange;
         let (endpoint, status) = (exchange.endpoint, exchange.status);
@@ -223,16 +265,23 @@ impl<'a> Derivation<'a> {
         self.emit_at(kind, at, facts)
     }
 
-    fn emit_at(&mut self, kind: EventKind, at: Instant, facts: &Facts<'_>) -> Result<(), Failure> {
-        let exchange = self.exchange;
+    fn event_id(&self, fingerprint: MemoryKey, kind: EventKind, facts: &Facts<'_>) -> String {
         let parts: [&[u8]; 5] = [
-            &exchange.fingerprint.0,
+            &fingerprint.0,
             &[self.rule],
             kind.name().as_bytes(),
             facts.resource.unwrap_or("").as_bytes(),
             &facts.ordinal.to_be_bytes(),
         ];
-        let event_id = self.state.keyring.derived("event", &parts).hex();
+        self.state.keyring.derived("event", &parts).hex()
+    }
+
+    fn emit_at(&mut self, kind: EventKind, at: Instant, facts: &Facts<'_>) -> Result<(), Failure> {
+        let exchange = self.exchange;
+        let event_id = self.event_id(exchange.fingerprint, kind, facts);
+        let former_id = exchange
+            .former
+            .map(|former| EventId::by_id(&self.requestor_id, kind, &self.event_id(former, kind, facts)));
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());
         let mut put = |property: Property, value: Option<&str>| {
             if let Some(value) = value {
@@ -290,7 +339,7 @@ impl<'a> Derivation<'a> {
             draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
         }
         let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
-        self.events.push(Derived { event, rule: self.rule });
+        self.events.push(Derived { event, rule: self.rule, former_id });
         Ok(())
     }
 }

@@ -1,0 +1,36 @@
+//! Tells what looks like an exchange, or a part of one, wherever it stands: in a log that is read as another format, in the
+//! wrapper of a log driver, behind a break.
+
+use memchr::memmem::find;
+
+/// Words that an exchange has and an event has not, in small letters: their values may be secrets. The members of a line and of
+/// an entry, the headers of the API, what its answers hold, its paths.
+const WORDS: [&str; 21] = [
+    "started_at",
+    "starteddatetime",
+    "bearer ",
+    "authorization\"",
+    "authorization\\",
+    "\"cookie",
+    "set-cookie",
+    "ap-device-identifier",
+    "ap-temppass-identity",
+    "ap-visitor-identifier",
+    "x-device-info",
+    "ad-service-token",
+    "adobe-subject-token",
+    "x-roku-reserved",
+    "x-forwarded-for",
+    "serializedtoken",
+    "samlresponse",
+    "actionname",
+    "upstreamuserid",
+    "/api/v2/",
+    "\\/api\\/v2\\/",
+];
+
+/// Whether these bytes look like an exchange with the Pass REST API V2, or like a part of one.
+pub fn is_like_exchange(bytes: &[u8]) -> bool {
+    let small = bytes.to_ascii_lowercase();
+    WORDS.iter().any(|word| find(&small, word.as_bytes()).is_some())
+}

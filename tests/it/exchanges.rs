@@ -1,0 +1,677 @@
+//! Exchanges as they come in the wild: each is one, whatever stands beside it, whatever wrote it, in whatever order; and what is
+//! not understood of them is said.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use passbridge::buffer::{Buffer, Forget};
+use passbridge::clock::Clock;
+use passbridge::config::{IngestConfig, RestV2Config};
+use passbridge::event::Instant;
+use passbridge::ingest::{FormatChoice, IngestOptions, IngestSummary, InputPath, Warning, load, preview};
+use passbridge::readers::rest_v2::ExchangeSummary;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fixture;
+use crate::program::Program;
+use crate::serve::Listening;
+use crate::support::{House, buffer_options};
+
+/// 2026-11-28T16:00:00Z: later than every fixture.
+const NOW_NANOS: i64 = 1_795_881_600_000_000_000;
+
+fn options(dir: &Path) -> IngestOptions {
+    IngestOptions {
+        job: Default::default(),
+        format: FormatChoice::Auto,
+        config: IngestConfig {
+            rejects_dir: dir.join("rejects"),
+            min_free_bytes: 0,
+            ..IngestConfig::default()
+        },
+        rest_v2: RestV2Config::default(),
+        secret: None,
+        service_keys: Default::default(),
+        esm: Default::default(),
+        clock: Clock::fixed(Instant::from_nanos(NOW_NANOS)),
+    }
+}
+
+/// What a source gave: its events as text, and what was told of it.
+struct Read {
+    events: Vec<Value>,
+    summary: IngestSummary,
+}
+
+impl Read {
+    fn exchanges(&self) -> &ExchangeSummary {
+        self.summary.exchanges.as_ref().expect("a source of exchanges")
+    }
+
+    fn with(&self, property: &str) -> usize {
+        self.events.iter().filter(|event| !event[property].is_null()).count()
+    }
+
+    /// The reasons of the lines that were rejected.
+    fn rejected(&self) -> Vec<(u64, String)> {
+        let rejected = self.summary.warnings.iter().filter_map(|warning| match warning {
+            Warning::Rejected { line, reason, .. } => Some((*line, reason.clone())),
+            _ => None,
+        });
+        rejected.collect()
+    }
+}
+
+fn read(path: &Path) -> Read {
+    let dir = TempDir::new().expect("a temporary folder");
+    let mut events = Vec::new();
+    let summary = preview(&[InputPath::new(path)], &options(dir.path()), &mut |event, _| {
+        events.push(serde_json::to_value(event).expect("JSON"));
+        ControlFlow::Continue(())
+    });
+    Read { events, summary }
+}
+
+fn read_fixture(name: &str) -> Read {
+    read(&fixture::path(name))
+}
+
+fn read_text(name: &str, content: impl AsRef<[u8]>) -> Read {
+    let dir = TempDir::new().expect("a temporary folder");
+    let path = dir.path().join(name);
+    fs::write(&path, content).expect("a file");
+    read(&path)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(fixture::path(name)).expect(name)
+}
+
+/// An authorization that failed, without anything that tells it from another.
+fn authorize() -> Value {
+    json!({
+        "started_at": "2026-11-10T08:00:01.123Z", "duration_ms": 5,
+        "request": {
+            "method": "POST", "url": "https://h/api/v2/REF30/decisions/authorize/M",
+            "headers": {"AP-Device-Identifier": "fingerprint YWJj"}, "body": "{\"resources\":[\"A\"]}",
+        },
+        "response": {"status": 503, "headers": {}, "body": ""},
+    })
+}
+
+fn archive(entries: &[Value]) -> String {
+    json!({"log": {"version": "1.2", "creator": {"name": "a test"}, "entries": entries}}).to_string()
+}
+
+/// The same as an entry of an archive.
+fn entry() -> Value {
+    json!({
+        "startedDateTime": "2026-11-10T08:00:01.123Z", "time": 5,
+        "request": {
+            "method": "POST", "url": "https://h/api/v2/REF30/decisions/authorize/M",
+            "headers": [{"name": "AP-Device-Identifier", "value": "fingerprint YWJj"}],
+            "postData": {"mimeType": "application/json", "text": "{\"resources\":[\"A\"]}"},
+        },
+        "response": {"status": 503, "headers": [], "content": {"size": 0, "mimeType": "", "text": ""}},
+    })
+}
+
+fn changed(mut whole: Value, pointer: &str, value: Value) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+    let object = whole.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+    object.insert(name.to_owned(), value);
+    whole
+}
+
+#[test]
+fn two_exchanges_of_one_millisecond_are_two_and_the_same_line_is_one() {
+    let house = House::at(Clock::fixed(Instant::from_nanos(NOW_NANOS)));
+    let log = [InputPath::new(fixture::path("exchanges/same-millisecond.ndjson"))];
+    let take = || load(&house.buffer, &log, &options(house.dir.path()), &mut ()).expect("an ingest");
+    assert_eq!(take().total.stored, 4);
+    let again = take();
+    assert_eq!((again.total.read, again.exchanges.expect("exchanges").again), (0, 2));
+    for (pointer, value) in [
+        ("/duration_ms", json!(7)),
+        ("/started_at", json!("2026-11-10T08:00:01.124Z")),
+        ("/request/url", json!("https://h/api/v2/REF30/decisions/authorize/M?trace=2")),
+        ("/request/body", json!("{\"resources\":[\"B\"]}")),
+        ("/request/headers/AP-Device-Identifier", json!("fingerprint ZGVm")),
+        ("/request/headers/X-Device-Info", json!("eyJtb2RlbCI6IkEifQ==")),
+        ("/request/headers/AP-Visitor-Identifier", json!("123")),
+        ("/request/headers/AD-Service-Token", json!("a.b.c")),
+        ("/request/headers/Adobe-Subject-Token", json!("a.b.c")),
+        ("/response/status", json!(500)),
+        ("/response/body", json!("{}")),
+        ("/response/headers/Location", json!("https://h/?mso_id=M")),
+    ] {
+        let other = changed(authorize(), pointer, value);
+        let both = read_text("log.ndjson", format!("{}\n{other}\n{other}", authorize()));
+        assert_eq!((both.exchanges().again, both.events.len()), (1, 4), "{pointer} tells nothing apart");
+    }
+}
+
+/// Every source that the release before schema 6 of the buffer read into `exchanges-before-6.sqlite`, as it read them: some of
+/// requestors of their own.
+fn sources_of_old(dir: &Path) -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    for format in ["csv", "json", "xml"] {
+        let path = dir.join(format!("hour.{format}"));
+        fs::write(&path, text(&format!("esm/hour.{format}")).replace("REF30", "REF70")).expect("a report");
+        sources.push(path);
+    }
+    for folder in ["rest-v2", "rest-v2/samples", "ndjson", "csv"] {
+        let files =
+            fs::read_dir(fixture::path(folder)).expect("a folder").map(|entry| entry.expect("a file").path());
+        let mut files: Vec<PathBuf> = files
+            .filter(|path| {
+                path.extension().is_some_and(|extension| extension == "ndjson" || extension == "csv")
+            })
+            .collect();
+        files.sort();
+        sources.extend(files);
+    }
+    sources.push(fixture::path("har/basic.har"));
+    sources
+}
+
+fn buffer_of_old(dir: &Path) -> Buffer {
+    let path = dir.join("passbridge.db");
+    fs::copy(fixture::path("buffers/exchanges-before-6.sqlite"), &path).expect("a copy");
+    let clock = Clock::fixed(Instant::from_nanos(NOW_NANOS));
+    Buffer::open(&buffer_options(path, &clock)).expect("it opens")
+}
+
+#[test]
+fn what_an_earlier_release_read_adds_nothing_when_it_is_read_again() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let buffer = buffer_of_old(dir.path());
+    for remembers in [true, true, false, false] {
+        if !remembers {
+            // As after the days for which exchanges are remembered; only the identities of events are left.
+            let database = rusqlite::Connection::open(buffer.path()).expect("the database opens");
+            database
+                .execute("DELETE FROM source_memory WHERE body = '' OR body NOT LIKE 'esm %'", [])
+                .expect("it forgets");
+        }
+        let (mut known, mut added) = (0, Vec::new());
+        for source in sources_of_old(dir.path()) {
+            let summary = load(&buffer, &[InputPath::new(&source)], &options(dir.path()), &mut ());
+            let summary = summary.expect("an ingest");
+            let exchanges = summary.exchanges.clone().unwrap_or_default();
+            known += summary.total.duplicates + exchanges.again;
+            if summary.total.stored + exchanges.recovered > 0 {
+                added.push(format!("{} of {source:?}: {exchanges:?}", summary.total.stored));
+            }
+        }
+        assert!(known > 150 && added.is_empty(), "remembers {remembers}: {known} known, added {added:#?}");
+        assert_eq!(buffer.verify().expect("a recount"), []);
+    }
+}
+
+#[test]
+fn an_exchange_that_an_earlier_release_swallowed_is_counted_once_and_said() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let buffer = buffer_of_old(dir.path());
+    let log = dir.path().join("same-millisecond.ndjson");
+    fs::write(&log, text("exchanges/same-millisecond.ndjson").replace("REF30", "REF80")).expect("a log");
+    for (stored, recovered, again) in [(2, 1, 1), (0, 0, 2)] {
+        let summary =
+            load(&buffer, &[InputPath::new(&log)], &options(dir.path()), &mut ()).expect("an ingest");
+        let exchanges = summary.exchanges.expect("exchanges");
+        assert_eq!((summary.total.stored, exchanges.recovered, exchanges.again), (stored, recovered, again));
+    }
+}
+
+#[test]
+fn repeats_and_what_is_out_of_order_are_told_without_being_asked() {
+    let program = Program::new();
+    let mut lines: Vec<String> = (0..130)
+        .map(|minute| {
+            authorize()
+                .to_string()
+                .replace("08:00:01", &format!("{:02}:{:02}:01", 8 + minute / 60, minute % 60))
+        })
+        .collect();
+    let first = lines.remove(0);
+    lines.push(first.clone());
+    lines.push(first);
+    program.write("log.ndjson", &lines.join("\n"));
+    let log = program.path("log.ndjson");
+    let done = program.run(&["ingest", log.to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for told in
+        ["1 are repeats of what was read before", "1 are out of order by more than rest_v2.reorder_seconds"]
+    {
+        assert!(done.out.contains(told), "{}", done.out);
+    }
+}
+
+/// All that was written below a folder: names and bytes.
+fn written(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    entries.map(|path| (path.display().to_string(), fs::read(&path).expect("a file"))).collect()
+}
+
+fn assert_no_secret(written: &[(String, Vec<u8>)]) {
+    for (name, bytes) in written {
+        let found = memchr_of(bytes, b"SECRET");
+        assert_eq!(found, None, "in {name}");
+    }
+}
+
+fn memchr_of(bytes: &[u8], mark: &[u8]) -> Option<String> {
+    let at = bytes.windows(mark.len()).position(|window| window == mark)?;
+    Some(String::from_utf8_lossy(&bytes[at.saturating_sub(40)..(at + 40).min(bytes.len())]).into_owned())
+}
+
+#[test]
+fn a_log_that_begins_with_a_line_of_another_program_is_read_and_keeps_no_secret() {
+    let program = Program::new();
+    let log = fixture::path("exchanges/foreign-first-line.log");
+    let (code, document) = program.json(&["ingest", log.to_str().expect("UTF-8")]);
+    let counts = ["stored", "rejected"].map(|key| document["total"][key].as_u64());
+    assert_eq!((code, counts), (3, [Some(10), Some(1)]), "{document}");
+    let rejects = written(&program.path("rejects"));
+    assert_eq!(rejects.len(), 1);
+    assert_no_secret(&rejects);
+}
+
+/// An exchange in every place where it may stand by mistake.
+fn misplaced() -> Vec<String> {
+    let secrets = "SECRETbearer";
+    let mut exchange =
+        changed(authorize(), "/request/headers/Authorization", json!(format!("Bearer {secrets}")));
+    exchange["response"]["body"] =
+        json!("{\"profiles\":{\"M\":{\"attributes\":{\"userID\":{\"value\":\"SECRETuser\"}}}}}");
+    let line = exchange.to_string();
+    let har = json!({"startedDateTime": "x", "request": {"url": "SECRETurl", "headers": []}}).to_string();
+    vec![
+        line.clone(),
+        line[..line.len() - 30].to_owned(),
+        line[line.find("Authorization").expect("a header")..].to_owned(),
+        json!({"log": line, "stream": "stdout", "time": "2026-11-10T08:00:00Z"}).to_string(),
+        json!({"message": exchange, "level": "info"}).to_string(),
+        json!({"message": json!({"log": line}).to_string()}).to_string(),
+        format!("2026-11-10T08:00:00Z stdout F {line}"),
+        json!({"path": "a", "line": 1, "reason": "occurred_at is missing", "text": line}).to_string(),
+        line.replacen(
+            '{',
+            "{\"occurred_at\":\"SECRETtime\",\"event\":\"SECRETevent\",\"requestor_id\":\"R\",",
+            1,
+        ),
+        har,
+    ]
+}
+
+#[test]
+fn what_looks_like_an_exchange_is_kept_by_no_door() {
+    let program = Program::with(
+        "[schedule]\ncron = \"0 0 1 1 *\"\n[log]\nlevel = \"trace\"\n[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n",
+    );
+    program.write("tokens", "a-token-of-the-senders\n");
+    let event =
+        "{\"occurred_at\":\"2026-11-10T08:00:00Z\",\"event\":\"authn_ok\",\"requestor_id\":\"REF30\"}";
+    let lines = misplaced();
+    program.write("events.ndjson", &format!("{event}\n{}\n", lines.join("\n")));
+    let row = |line: &String| format!("2026-11-10T08:00:00Z,\"{}\",REF30\n", line.replace('"', "\"\""));
+    let rows: String = lines.iter().map(row).collect();
+    program.write("events.csv", &format!("occurred_at,event,requestor_id\n{rows}"));
+    program.write("header.csv", &format!("{}\n", lines[6]));
+    let mut told = Vec::new();
+    for (file, format, rejected) in
+        [("events.ndjson", "ndjson", 10), ("events.csv", "csv", 10), ("header.csv", "csv", 0)]
+    {
+        let path = program.path(file);
+        for arguments in [&["ingest", "--format", format][..], &["ingest", "--dry-run", "--format", format]] {
+            let done = program.run(&[arguments, &[path.to_str().expect("UTF-8")]].concat());
+            assert_ne!(done.code, 0, "{done:?}");
+            assert!(rejected == 0 || done.err.contains("looks like an exchange"), "{}", done.err);
+            told.push((file.to_owned(), format!("{}{}", done.out, done.err).into_bytes()));
+        }
+    }
+    let database = rusqlite::Connection::open(program.path("passbridge.db")).expect("the database opens");
+    for line in &lines {
+        database.execute("INSERT INTO inbox (body) VALUES (?1)", [line]).expect("a row");
+    }
+    drop(database);
+    let drained = program.run(&["drain"]);
+    told.push(("drain".to_owned(), format!("{}{}", drained.out, drained.err).into_bytes()));
+    let server = Listening::start(&program);
+    let headers = "Authorization: Bearer a-token-of-the-senders\r\n";
+    let array = json!(
+        lines.iter().map(|line| serde_json::from_str(line).unwrap_or(json!(line))).collect::<Vec<Value>>()
+    );
+    for body in [format!("{event}\n{}", lines.join("\n")), array.to_string()] {
+        let reply = server.ask("/v1/events", headers, body.as_bytes());
+        assert_eq!(reply.document["rejected"], json!(10), "{reply:?}");
+        told.push(("a reply".to_owned(), reply.document.to_string().into_bytes()));
+    }
+    told.push(("the log".to_owned(), server.kill().into_bytes()));
+    let rejects = written(&program.path("rejects"));
+    assert!(rejects.len() >= 4, "{} files of rejects", rejects.len());
+    assert_no_secret(&rejects);
+    assert_no_secret(&told);
+}
+
+#[test]
+fn a_person_is_found_in_rejects_in_whatever_form_they_are_kept() {
+    let forget = Forget::MvpdUser { mvpd: "Sling".to_owned(), mvpd_user_id: "josé \"7\"".to_owned() };
+    let event = json!({"mvpd": "Sling", "mvpd_user_id": "josé \"7\""}).to_string();
+    let escaped = event.replace('é', "\\u00e9");
+    let answer =
+        json!({"profiles": {"Sling": {"attributes": {"userID": {"value": "josé \"7\""}}}}}).to_string();
+    let exchange = json!({"started_at": "x", "response": {"body": answer}}).to_string();
+    let wrapped = json!({"log": exchange}).to_string();
+    for kept in [
+        event.clone(),
+        escaped.clone(),
+        escaped.replace("\\u00e9", "\\u00E9"),
+        escaped[..escaped.len() - 1].to_owned(),
+        json!({"log": event}).to_string(),
+        json!({"log": json!({"log": escaped}).to_string()}).to_string(),
+        exchange.clone(),
+        exchange[..exchange.len() - 1].to_owned(),
+        wrapped.clone(),
+        wrapped[..wrapped.len() - 3].to_owned(),
+        "2026-11-10T08:00:00Z,authn_ok,REF30,Sling,\"josé \"\"7\"\"\"".to_owned(),
+    ] {
+        assert!(forget.concerns(&kept), "{kept}");
+        assert!(!forget.concerns(&kept.replace('7', "8")), "{kept}");
+    }
+}
+
+#[test]
+fn a_path_behind_a_prefix_is_told_and_can_be_named() {
+    let log = fixture::path("exchanges/other-path.ndjson");
+    let log = log.to_str().expect("UTF-8");
+    let serve = "[schedule]\ncron = \"0 0 1 1 *\"\n[serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n";
+    let program = Program::with(serve);
+    for arguments in [&["ingest", log][..], &["ingest", "--dry-run", log]] {
+        let done = program.run(arguments);
+        assert_eq!(done.code, 3, "{done:?}");
+        assert!(
+            format!("{}{}", done.out, done.err).contains("7 of other paths than those of the API"),
+            "{done:?}"
+        );
+        assert!(
+            done.err.contains("7 have something before /api/v2/, which rest_v2.path_prefix can name"),
+            "{done:?}"
+        );
+    }
+    program.write("tokens", "a-token-of-the-senders\n");
+    let server = Listening::start(&program);
+    let headers = "Authorization: Bearer a-token-of-the-senders\r\n";
+    let reply = server.ask("/v1/exchanges", headers, text("exchanges/other-path.ndjson").as_bytes());
+    let why = reply.document["unused"].as_str().unwrap_or_default();
+    assert_eq!((reply.status, why.contains("rest_v2.path_prefix")), (400, true), "{reply:?}");
+    server.kill();
+    for prefix in ["/tve", "tve/", "https://gateway.example.com/tve/"] {
+        let program = Program::with(&format!("[rest_v2]\npath_prefix = \"{prefix}\"\n"));
+        let (code, document) = program.json(&["ingest", log]);
+        assert_eq!((code, document["total"]["stored"].as_u64()), (0, Some(10)), "{prefix}: {document}");
+    }
+}
+
+#[test]
+fn an_input_of_which_nothing_was_used_ends_with_3_and_others_do_not() {
+    let program = Program::new();
+    let neighbours = fixture::path("rest-v2/neighbours.ndjson");
+    let done = program.run(&["ingest", neighbours.to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(done.err.contains("nothing of it was used: "), "{done:?}");
+    let polls =
+        authorize().to_string().replace("decisions/authorize/M", "profiles/code/K").replace("POST", "GET");
+    program.write("polls.ndjson", &polls);
+    program.write("empty.har", &archive(&[]));
+    for file in ["polls.ndjson", "polls.ndjson", "empty.har"] {
+        let path = program.path(file);
+        let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 0, "{file}: {done:?}");
+    }
+}
+
+#[test]
+fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
+    for (name, events, resources) in [("text", 4, 4), ("base64", 4, 4), ("missing", 2, 0)] {
+        let read = read_fixture(&format!("har/body-{name}.har"));
+        assert_eq!((read.events.len(), read.with("resource_id")), (events, resources), "{name}");
+        let told = read.summary.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert_eq!(
+            told.contains("body-missing.har:1: request.postData is missing or empty"),
+            name == "missing",
+            "{told}"
+        );
+    }
+    let post = |post: Value| archive(&[changed(entry(), "/request/postData", post)]);
+    let unreadable = read_text("a.har", post(json!({"text": "%%%", "encoding": "base64"})));
+    assert_eq!((unreadable.events.len(), unreadable.exchanges().unread_bodies), (2, 1));
+    assert_eq!(
+        unreadable.exchanges().first_unread_body,
+        Some((1, "request.postData.text is no Base64 of a text"))
+    );
+    for body in ["{\"resources\":7}", "resources=A", "{\"resources\":[\"A\""] {
+        let line = changed(authorize(), "/request/body", json!(body));
+        let read = read_text("log.ndjson", line.to_string());
+        assert_eq!((read.events.len(), read.exchanges().unread_bodies), (2, 1), "{body}");
+    }
+    // An answer that names its resources needs no body, nor does one that gives no event.
+    let silent = changed(changed(authorize(), "/request/body", Value::Null), "/response/status", json!(401));
+    assert_eq!(read_text("log.ndjson", silent.to_string()).exchanges().unread_bodies, 0);
+    // What an answer says must not be lost either.
+    for content in [json!({"size": 9, "text": "%%%", "encoding": "base64"}), json!({"size": 9})] {
+        let failed = changed(changed(entry(), "/response/content", content), "/response/status", json!(400));
+        let read = read_text("a.har", archive(&[failed]));
+        let rejected = read.rejected();
+        assert_eq!((read.events.len(), rejected.len(), rejected[0].0), (0, 1, 1));
+        assert!(rejected[0].1.contains("response.content.text"), "{rejected:?}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_no_exchange_wherever_it_stands() {
+    assert_eq!(read_fixture("exchanges/lone-surrogate.ndjson").events.len(), 10);
+    let half = |line: &str| line.replace("HALF", "\\ud83d").replace("INSIDE", "\\\\ud83d");
+    let line = changed(authorize(), "/request/headers/X-Note", json!("HALF"));
+    let line = changed(line, "/request/headers/AP-Visitor-Identifier", json!("HALF"));
+    let line = changed(line, "/request/body", json!("{\"resources\":[\"AINSIDE\"]}"));
+    let line = changed(line, "/response/body", json!("{\"code\":\"cINSIDE\",\"message\":\"HALF\"}"));
+    let found = read_text("log.ndjson", half(&line.to_string()));
+    assert_eq!((found.events.len(), found.with("visitor_id")), (2, 2), "{:?}", found.summary.warnings);
+    assert_eq!(found.events[1]["resource_id"], json!("A\u{fffd}"));
+    assert_eq!(found.events[1]["authz_error_type"], json!("c\u{fffd}"));
+    let whole = changed(entry(), "/request/postData/text", json!("{\"resources\":[\"AINSIDE\"]}"));
+    let whole = changed(whole, "/pageref", json!("HALF"));
+    let found = read_text("a.har", half(&archive(&[whole])));
+    assert_eq!((found.events.len(), found.with("resource_id")), (2, 2), "{:?}", found.summary.warnings);
+}
+
+#[test]
+fn a_log_whose_newest_line_is_first_gives_the_same_events() {
+    let oldest = read_fixture("exchanges/oldest-first.ndjson");
+    let newest = read_fixture("exchanges/newest-first.ndjson");
+    assert_eq!((newest.events.len(), newest.with("mvpd_user_id")), (10, 9));
+    assert_eq!(newest.events, oldest.events);
+    assert_eq!(newest.exchanges().late, 0);
+    // A stray line, and lines of several servers that run into each other, hide neither order.
+    let exchange = |second: u64| {
+        let at =
+            format!("2026-11-10T{:02}:{:02}:{:02}.123Z", 8 + second / 3600, second / 60 % 60, second % 60);
+        changed(authorize(), "/started_at", json!(at)).to_string()
+    };
+    let jitter = |number: u64| 10 * number + number * 7919 % 25;
+    let mut lines: Vec<String> = (1..400).map(|number| exchange(jitter(number))).collect();
+    let oldest = read_text("log.ndjson", lines.join("\n"));
+    assert_eq!((oldest.events.len(), oldest.exchanges().late), (798, 0));
+    lines.reverse();
+    lines.insert(0, exchange(2));
+    let newest = read_text("log.ndjson", lines.join("\n"));
+    assert_eq!((newest.events.len(), newest.exchanges().late), (800, 0));
+    assert_eq!(newest.events[2..], oldest.events);
+}
+
+#[test]
+fn a_log_that_is_too_long_to_be_put_in_order_says_so() {
+    let line = |number: u32| {
+        let at = Instant::from_nanos(NOW_NANOS - i64::from(number) * 1_000_000_000);
+        format!(
+            "{{\"started_at\":\"{at}\",\"request\":{{\"method\":\"GET\",\"url\":\"/api/v2/R/profiles\"}}}}\n"
+        )
+    };
+    let read = read_text("log.ndjson", (1..50_100).map(line).collect::<String>());
+    let failure = read.summary.failures.first().expect("a failure").to_string();
+    assert!(failure.contains("is sorted newest first and has more than 50000 exchanges"), "{failure}");
+}
+
+#[test]
+fn entries_of_other_sites_are_passed_over_whatever_is_in_them() {
+    for name in
+        ["other-site-headers-null", "other-site-status-null", "other-site-bad-byte", "base64-in-lines"]
+    {
+        let read = read_fixture(&format!("har/{name}.har"));
+        assert!(read.summary.failures.is_empty(), "{name}: {:?}", read.summary.failures);
+        assert_eq!((read.events.len(), read.rejected()), (10, vec![]), "{name}");
+    }
+    let other = changed(entry(), "/request/url", json!("https://www.example.com/x.js"));
+    for (pointer, value) in [
+        ("/startedDateTime", json!(7)),
+        ("/time", json!("soon")),
+        ("/request/headers", json!("none")),
+        ("/request/postData", json!("none")),
+        ("/response", json!(7)),
+        ("/response/status", json!([])),
+        ("/response/content", json!({"text": {"a": 1}})),
+        ("/response/content", json!({"text": "x".repeat(5 << 20)})),
+    ] {
+        let read = read_text("a.har", archive(&[changed(other.clone(), pointer, value.clone()), entry()]));
+        assert_eq!(
+            (read.events.len(), read.exchanges().others, read.rejected()),
+            (2, 1, vec![]),
+            "{pointer}"
+        );
+        let read = read_text(
+            "b.har",
+            archive(&[changed(entry(), pointer, value), changed(entry(), "/time", json!(9))]),
+        );
+        let rejected = read.rejected();
+        let numbers: Vec<u64> = rejected.iter().map(|(number, _)| *number).collect();
+        assert_eq!((read.events.len(), numbers), (2, vec![1]), "{pointer}: {rejected:?}");
+    }
+    let broken =
+        archive(&[entry(), changed(entry(), "/time", json!(9))]).replacen("\"headers\"", "\"hé\"", 1);
+    let broken: Vec<u8> = broken.into_bytes().into_iter().filter(|byte| *byte != 0xA9).collect();
+    let read = read_text("a.har", broken);
+    assert_eq!((read.events.len(), read.rejected().len()), (2, 1), "{:?}", read.summary.failures);
+}
+
+#[test]
+fn what_an_empty_object_is_written_as_is_no_matter_and_messages_name_the_member() {
+    assert_eq!(read_fixture("exchanges/headers-as-list.ndjson").events.len(), 10);
+    for (pointer, value) in [
+        ("/request/headers", json!([])),
+        ("/request/headers", Value::Null),
+        ("/request/headers", json!([{"name": "AP-Device-Identifier", "value": "x"}])),
+        ("/response/headers", json!([])),
+        ("/response/headers", json!([{"name": "Date", "value": "x"}])),
+        ("/duration_ms", json!("5")),
+        ("/response/status", json!("503")),
+        ("/response/status", json!(503.0)),
+        ("/response/body", json!([])),
+        ("/response/body", Value::Null),
+    ] {
+        let read = read_text("log.ndjson", changed(authorize(), pointer, value.clone()).to_string());
+        assert_eq!(read.events.len(), 2, "{pointer} {value}: {:?}", read.rejected());
+    }
+    let session = changed(authorize(), "/request/url", json!("/api/v2/R/profiles"));
+    let session = changed(changed(session, "/request/method", json!("GET")), "/response/status", json!(200));
+    let read_profiles =
+        read_text("log.ndjson", changed(session, "/response/body", json!("{\"profiles\":[]}")).to_string());
+    assert_eq!(read_profiles.rejected(), []);
+    for (pointer, value, expected) in [
+        ("/started_at", json!(true), "started_at is no RFC 3339 instant"),
+        ("/started_at", Value::Null, "started_at is missing"),
+        ("/duration_ms", json!("SECRET"), "duration_ms is no number"),
+        ("/duration_ms", json!(86_400_001), "duration_ms is more than a day"),
+        ("/request", json!("SECRET"), "its request is not of the documented form"),
+        ("/request/method", Value::Null, "request.method is missing"),
+        ("/request/url", Value::Null, "request.url is missing"),
+        ("/request/headers", json!("SECRET"), "its request.headers is not of the documented form"),
+        ("/request/headers", json!(["SECRET"]), "its name and value is not of the documented form"),
+        ("/request/body", json!({"SECRET": 1}), "request.body is no text"),
+        ("/response", json!("SECRET"), "its response is not of the documented form"),
+        ("/response/status", json!("SECRET"), "response.status is no status of HTTP"),
+        ("/response/status", json!(70_000), "response.status is no status of HTTP"),
+        ("/response/headers", json!(7), "its response.headers is not of the documented form"),
+        ("/response/body", json!({"SECRET": 1}), "response.body is no text"),
+    ] {
+        let read = read_text(
+            "log.ndjson",
+            format!(
+                "{}\n{}",
+                changed(authorize(), "/duration_ms", json!(9)),
+                changed(authorize(), pointer, value.clone())
+            ),
+        );
+        let rejected = read.rejected();
+        assert_eq!((read.events.len(), rejected.len()), (2, 1), "{pointer} {value}");
+        assert!(
+            rejected[0].1.contains(expected) && !rejected[0].1.contains("SECRET"),
+            "{pointer} {value}: {rejected:?}"
+        );
+    }
+}
+
+#[test]
+fn the_exchanges_before_a_break_are_taken() {
+    let log = format!("{}\n", authorize());
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(log.repeat(3000).as_bytes()).expect("memory");
+    let mut packed = packed.finish().expect("memory");
+    packed.truncate(packed.len() - 12);
+    for (name, content) in [
+        ("log.ndjson.gz", packed),
+        (
+            "a.har",
+            archive(&[entry(), entry()]).into_bytes().split_last_chunk::<20>().expect("long").0.to_vec(),
+        ),
+    ] {
+        let read = read_text(name, content);
+        assert_eq!((read.events.len(), read.summary.failures.len()), (2, 1), "{name}");
+    }
+}
+
+#[test]
+fn an_archive_takes_no_more_memory_than_its_exchanges() {
+    const ENTRIES: usize = 128;
+    /// Well below what 128 MiB of entries would take; the program alone takes some 20 MiB.
+    const PEAK_KIB_MAX: u64 = 80 << 10;
+    let program = Program::new();
+    let mut child = program
+        .command(&["ingest", "--format", "har", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut source = child.stdin.take().expect("its standard input");
+    source.write_all(b"{\"log\":{\"entries\":[").expect("it reads");
+    let other = changed(entry(), "/request/url", json!("https://www.example.com/x.js"));
+    let other = changed(other, "/response/content", json!({"text": "x".repeat(1 << 20)})).to_string();
+    for _ in 0..ENTRIES {
+        source.write_all(format!("{other},").as_bytes()).expect("it reads");
+    }
+    // All but what a pipe holds was read.
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process that runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    source.write_all(format!("{}]}}}}", entry()).as_bytes()).expect("it reads");
+    drop(source);
+    let done = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && told.contains("128 of other paths"), "{told}");
+    assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
+}
