@@ -57,7 +57,7 @@ const MATES: [(&str, &str); 7] = [
 const FENCES: [(&str, &[&str]); 14] = [
     ("rusqlite::", &["src/buffer/"]),
     ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
-    ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/"]),
+    ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/", "src/web/proxy.rs"]),
     ("rustls::", &["src/collection/", "src/sandbox/", "src/web/"]),
     ("reqwest::", &["src/analytics/", "src/collection/bulk.rs", "src/esm/", "src/web/"]),
     ("clap::", &["src/cli/"]),

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{AnalyticsError, EvarFacts, EventFacts, NAME_CHARS_MAX, REFUSAL_CHARS_MAX, SuiteFacts};
+use super::{EvarFacts, EventFacts, NAME_CHARS_MAX, SuiteFacts};
 use crate::suite::Rsid;
-use crate::web;
+use crate::web::{self, ApiError, Endpoint};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,20 +55,17 @@ impl Suite {
         own.is_some_and(|own| own.eq_ignore_ascii_case(rsid.as_str()))
     }
 
-    pub(super) fn facts(self, what: &'static str) -> Result<SuiteFacts, AnalyticsError> {
+    pub(super) fn facts(self, endpoint: &Endpoint) -> Result<SuiteFacts, ApiError> {
         // Some answers name a suite as its own parent.
         let parent =
             self.parent_rsid.filter(|parent| !parent.is_empty() && Some(parent) != self.rsid.as_ref());
         let parent = parent.map(|parent| parent.parse()).transpose();
-        let parent = parent.map_err(|_| AnalyticsError::Unreadable {
-            what,
-            why: "its parentRsid is no report suite ID".to_owned(),
-        })?;
+        let parent = parent.map_err(|_| endpoint.unreadable("its parentRsid is no report suite ID"))?;
         Ok(SuiteFacts {
             name: named(self.name),
             parent,
-            timezone: self.timezone_zoneinfo.unwrap_or_default(),
-            currency: self.currency.unwrap_or_default(),
+            timezone: named(self.timezone_zoneinfo),
+            currency: named(self.currency),
         })
     }
 }
@@ -88,7 +85,7 @@ impl Dimension {
     /// Its number and what it is, if it is an eVar itself: `variables/evar1`, not a classification such as `variables/evar1.x`.
     pub(super) fn evar(self) -> Option<(u16, EvarFacts)> {
         let number = numbered(&self.id, "variables/", "evar")?;
-        let lower = |text: Option<String>| text.unwrap_or_default().to_ascii_lowercase();
+        let lower = |text| named(text).to_ascii_lowercase();
         let allocation = lower(self.allocation_type);
         let mut merchandising = lower(self.merchandising_syntax);
         if merchandising.is_empty() && allocation.starts_with("merchandising") {
@@ -120,7 +117,7 @@ impl Metric {
         let number = numbered(&self.id, "metrics/", "event")?;
         let facts = EventFacts {
             name: named(self.name),
-            kind: self.kind.unwrap_or_default().to_ascii_lowercase(),
+            kind: named(self.kind).to_ascii_lowercase(),
             precision: self.precision,
         };
         Some((number, facts))
@@ -132,26 +129,6 @@ fn numbered(id: &str, folder: &str, family: &str) -> Option<u16> {
     let digits = id.strip_prefix(folder).unwrap_or(id).strip_prefix(family)?;
     let is_number = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
-}
-
-/// What a refusal says, whichever of Adobe's forms it has.
-pub(super) fn refusal(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        #[serde(alias = "errorCode")]
-        error_code: Option<String>,
-        #[serde(alias = "errorDescription", alias = "error_description")]
-        message: Option<String>,
-    }
-    let text = match serde_json::from_slice::<Refusal>(body) {
-        Ok(Refusal { error_code: Some(code), message: Some(message) }) => format!("{code}, {message}"),
-        Ok(Refusal { error_code: Some(text), message: None } | Refusal { message: Some(text), .. }) => text,
-        _ => String::from_utf8_lossy(body).into_owned(),
-    };
-    match web::words(&text, REFUSAL_CHARS_MAX) {
-        text if text.is_empty() => "without a word".to_owned(),
-        text => text,
-    }
 }
 
 #[cfg(test)]
@@ -192,16 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_in_its_own_words_without_the_token() {
-        for (body, expected) in [
-            (r#"{"error_code":"429050","message":"Too many requests"}"#, "429050, Too many requests"),
-            (r#"{"errorCode":"unauthorized","errorDescription":"no\n access"}"#, "unauthorized, no access"),
-            (r#"{"message":"no"}"#, "no"),
-            ("<html>bad  gateway", "<html>bad gateway"),
-            ("", "without a word"),
-        ] {
-            assert_eq!(refusal(body.as_bytes()), expected, "{body}");
-        }
-        assert_eq!(refusal(b"a\x1b[31m red\xe2\x80\xae one"), "a\u{FFFD}[31m red\u{FFFD} one");
+    fn what_adobe_says_of_a_suite_is_short_and_harmless() {
+        let zone = format!("US/Pacific\u{1b}[2J{}", "x".repeat(5_000));
+        let suite = serde_json::json!({ "rsid": "a", "timezoneZoneinfo": zone, "currency": "U\u{202e}SD" });
+        let url = reqwest::Url::parse("https://analytics.example/").expect("a URL");
+        let suite: Suite = serde_json::from_value(suite).expect("a suite");
+        let facts = suite.facts(&Endpoint::new("the report suite", "analytics.url", &url)).expect("facts");
+        assert_eq!(
+            (facts.timezone.chars().count(), facts.currency.as_str()),
+            (NAME_CHARS_MAX, "U\u{FFFD}SD")
+        );
+        assert!(facts.timezone.starts_with("US/Pacific\u{FFFD}[2J"), "{}", facts.timezone);
     }
 }

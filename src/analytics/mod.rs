@@ -16,27 +16,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use crate::suite::Rsid;
-use crate::web::{self, Answer, Attempt, Ims, ImsError, ImsOptions, NoAnswer, Patience, SetupError};
+use crate::web::{
+    self, Answer, ApiError, Endpoint, Http, Ims, ImsOptions, Patience, ProxySettings, SetupError,
+};
 use answers::{Dimension, Discovery, Metric, Suite};
 use pace::Pace;
 
-pub use report::{Breakdown, ReportAnswer, ReportRequest, ReportRow};
+pub use report::{Breakdown, Fractions, ReportAnswer, ReportRequest, ReportRow};
 
-/// How often one call is tried.
-const ATTEMPTS_MAX: u32 = 5;
-/// Into how many parts the window of calls is cut for the first pause before a call is tried again: a second of six.
-const PAUSES_PER_WINDOW: u32 = 6;
-/// The longest pause, in windows, also where `Retry-After` asks for more: a minute.
-const PAUSE_WINDOWS_MAX: u32 = 10;
+/// The key of the address, for messages.
+const KEY: &str = "analytics.url";
 /// The longest answer, in bytes. A suite's 250 eVars with all that is asked of them are some 300 KB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// How much of a refusal's text a message repeats, in characters.
-const REFUSAL_CHARS_MAX: usize = 300;
 /// How many companies a message names.
 const COMPANIES_NAMED_MAX: usize = 20;
 /// How much of a name is taken in, in characters: Adobe's own are shorter.
@@ -62,50 +58,16 @@ pub struct AnalyticsOptions {
     pub calls_per_window: u32,
     /// How long a window is. Adobe's is 6 s. Pauses before a call is tried again follow it.
     pub window: Duration,
+    /// The proxies of the environment.
+    pub proxy: ProxySettings,
 }
 
 /// Why Analytics cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalyticsError {
-    /// There is no client, or no address.
+    /// Something could not be had.
     #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// Nobody answered, however often it was asked.
-    #[error("{what} cannot be had from {host}")]
-    Unreachable {
-        /// What was asked for.
-        what: &'static str,
-        /// From whom.
-        host: String,
-        /// Why, the last time.
-        source: reqwest::Error,
-    },
-    /// It was refused: for good, or for the moment however often it was asked (429 and from 500 on).
-    #[error("Adobe refuses {what} with status {status}: {why}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: u16,
-        /// In Adobe's words; about credentials only the published error code.
-        why: String,
-    },
-    /// An answer is longer than is taken in.
-    #[error("the answer about {what} is longer than {bytes_max} bytes")]
-    TooLong {
-        /// What was asked for.
-        what: &'static str,
-        /// The most bytes.
-        bytes_max: usize,
-    },
-    /// An answer is not what is documented.
-    #[error("the answer about {what} cannot be read: {why}")]
-    Unreadable {
-        /// What was asked for.
-        what: &'static str,
-        /// What is wrong.
-        why: String,
-    },
+    Api(#[from] ApiError),
     /// The credentials have no company.
     #[error("these credentials have no company in Adobe Analytics")]
     NoCompany,
@@ -115,17 +77,6 @@ pub enum AnalyticsError {
         /// Their global company IDs.
         Vec<String>,
     ),
-}
-
-impl AnalyticsError {
-    /// Whether the same may go well in a while.
-    pub fn is_for_the_moment(&self) -> bool {
-        match self {
-            AnalyticsError::Unreachable { .. } => true,
-            AnalyticsError::Refused { status, .. } => *status == 429 || *status >= 500,
-            _ => false,
-        }
-    }
 }
 
 /// What Adobe says of a report suite.
@@ -170,47 +121,59 @@ pub struct EventFacts {
 
 /// A client of one command: keeps the pace of all who share it.
 pub struct AnalyticsClient {
-    http: Client,
+    http: Http,
     url: Url,
-    host: String,
     ims: Ims,
     company: OnceCell<String>,
     pace: Pace,
     patience: Patience,
 }
 
+/// A question.
+struct Ask<'a> {
+    what: &'static str,
+    url: &'a Url,
+    /// JSON that is posted; without it the question is a GET.
+    body: Option<String>,
+    bytes_max: usize,
+}
+
+impl Ask<'_> {
+    fn get<'a>(what: &'static str, url: &'a Url) -> Ask<'a> {
+        Ask { what, url, body: None, bytes_max: ANSWER_BYTES_MAX }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::new(self.what, KEY, self.url)
+    }
+}
+
 impl AnalyticsClient {
     /// A client that has asked for nothing yet.
-    pub fn new(options: AnalyticsOptions) -> Result<AnalyticsClient, AnalyticsError> {
-        let url = web::address("analytics.url", &options.url)?;
+    pub fn new(options: AnalyticsOptions) -> Result<AnalyticsClient, SetupError> {
+        let url = web::address(KEY, &options.url)?;
         let ims = Ims::new("analytics.ims_url", options.ims)?;
-        let http = web::client(&[&url, ims.url()], options.request_timeout)?;
+        let http = Http::new(&[&url, ims.url()], options.request_timeout, &options.proxy)?;
         let company = Some(options.company).filter(|company| !company.is_empty());
         Ok(AnalyticsClient {
             http,
-            host: web::host(&url),
             url,
             ims,
             company: OnceCell::new_with(company),
             pace: Pace::new(options.calls_per_window, options.window),
-            patience: Patience {
-                attempts_max: ATTEMPTS_MAX,
-                backoff: options.window / PAUSES_PER_WINDOW,
-                backoff_max: options.window * PAUSE_WINDOWS_MAX,
-                asked_min: Duration::ZERO,
-            },
+            patience: Patience::analytics(options.window),
         })
     }
 
     /// What a suite is. `None`: there is no such suite, or these credentials may not see it.
     pub async fn suite(&self, rsid: &Rsid) -> Result<Option<SuiteFacts>, AnalyticsError> {
-        let what = "the report suite";
         let suites = ["reportsuites", "collections", "suites"];
         let mut url = self.beneath(&[&suites[..], &[rsid.as_str()]].concat()).await?;
         url.query_pairs_mut().append_pair("expansion", SUITE_EXPANSION);
-        let answer = self.call(what, Method::GET, &url, None).await?;
+        let ask = Ask::get("the report suite", &url);
+        let (endpoint, answer) = (ask.endpoint(), self.call(&ask).await?);
         if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
-            return Ok(Some(self.read::<Suite>(what, &answer)?.facts(what)?));
+            return Ok(Some(read::<Suite>(&endpoint, &answer)?.facts(&endpoint)?));
         }
         // A wrong company, or a product profile without Analytics, refuses the list too.
         let mut url = self.beneath(&suites).await?;
@@ -219,9 +182,9 @@ impl AnalyticsClient {
             .append_pair("expansion", SUITE_EXPANSION)
             .append_pair("limit", "10")
             .append_pair("page", "0");
-        let listed: Vec<Suite> = self.ask("the list of report suites", Method::GET, &url, None).await?;
+        let listed: Vec<Suite> = self.ask(&Ask::get("the list of report suites", &url)).await?;
         let found = listed.into_iter().find(|suite| suite.is(rsid));
-        found.map(|suite| suite.facts(what)).transpose()
+        Ok(found.map(|suite| suite.facts(&endpoint)).transpose()?)
     }
 
     /// The eVars that are enabled, by number. One that is absent is disabled.
@@ -250,7 +213,7 @@ impl AnalyticsClient {
             .append_pair("rsid", rsid.as_str())
             .append_pair("locale", "en_US")
             .append_pair("expansion", expansion);
-        self.ask(what, Method::GET, &url, None).await
+        self.ask(&Ask::get(what, &url)).await
     }
 
     /// An address of the company.
@@ -271,8 +234,7 @@ impl AnalyticsClient {
     /// The only company of these credentials.
     async fn discover(&self) -> Result<String, AnalyticsError> {
         let url = self.address(["discovery", "me"]);
-        let found: Discovery =
-            self.ask("the companies of these credentials", Method::GET, &url, None).await?;
+        let found: Discovery = self.ask(&Ask::get("the companies of these credentials", &url)).await?;
         // A company may stand under several organisations.
         let mut companies: BTreeSet<String> = found.companies().collect();
         match (companies.pop_first(), companies.is_empty()) {
@@ -285,102 +247,37 @@ impl AnalyticsClient {
     }
 
     /// Asks for a document.
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        what: &'static str,
-        method: Method,
-        url: &Url,
-        body: Option<&str>,
-    ) -> Result<T, AnalyticsError> {
-        let answer = self.call(what, method, url, body).await?;
-        self.read(what, &answer)
+    async fn ask<T: DeserializeOwned>(&self, ask: &Ask<'_>) -> Result<T, AnalyticsError> {
+        Ok(read(&ask.endpoint(), &self.call(ask).await?)?)
     }
 
-    fn read<T: DeserializeOwned>(&self, what: &'static str, answer: &Answer) -> Result<T, AnalyticsError> {
-        let Answer { status, body, .. } = answer;
-        if !status.is_success() {
-            return Err(AnalyticsError::Refused {
-                what,
-                status: status.as_u16(),
-                why: answers::refusal(body),
-            });
-        }
-        // serde's own text may quote a value of any length.
-        let unreadable = |error: serde_json::Error| {
-            let why = format!("its JSON breaks at line {}, column {}", error.line(), error.column());
-            AnalyticsError::Unreadable { what, why }
-        };
-        serde_json::from_slice(body).map_err(unreadable)
-    }
-
-    /// Calls until there is an answer that is meant, and once more where its token was refused.
-    async fn call(
-        &self,
-        what: &'static str,
-        method: Method,
-        url: &Url,
-        body: Option<&str>,
-    ) -> Result<Answer, AnalyticsError> {
-        let mut is_renewed = false;
-        loop {
-            let token = self.token().await?;
-            let request = || {
-                let request = self.http.request(method.clone(), url.clone());
-                let request = self.ims.authorize(request, &token).header(ACCEPT, "application/json");
-                match body {
-                    Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_owned()),
-                    None => request,
-                }
+    /// Calls until there is a conclusive answer.
+    async fn call(&self, ask: &Ask<'_>) -> Result<Answer, ApiError> {
+        let endpoint = &ask.endpoint();
+        let attempt = async |token: &str| -> Result<Answer, ApiError> {
+            self.pace.turn().await;
+            let request = match &ask.body {
+                Some(body) => self
+                    .http
+                    .request(Method::POST, ask.url)
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone()),
+                None => self.http.request(Method::GET, ask.url),
             };
-            let attempt = || async {
-                self.pace.turn().await;
-                web::attempt(web::send(request(), ANSWER_BYTES_MAX).await)
-            };
-            let mut answer =
-                self.patience.insist(what, &self.host, attempt).await.map_err(|none| match none {
-                    NoAnswer::TooLong => AnalyticsError::TooLong { what, bytes_max: ANSWER_BYTES_MAX },
-                    NoAnswer::Broken(source) => {
-                        AnalyticsError::Unreachable { what, host: self.host.clone(), source }
-                    }
-                })?;
-            // A token may end before its time; a second one that is refused is refused for another reason.
-            if answer.status == StatusCode::UNAUTHORIZED && !is_renewed {
-                tracing::debug!("the access token is refused, and is had anew");
-                self.ims.forget().await;
-                is_renewed = true;
-                continue;
-            }
-            if !answer.status.is_success() {
-                let text = String::from_utf8_lossy(&answer.body);
-                answer.body = self.ims.concealed(&text, &token).into_bytes();
-            }
-            return Ok(answer);
-        }
-    }
-
-    async fn token(&self) -> Result<String, AnalyticsError> {
-        let what = ImsError::WHAT;
-        let attempt = || async {
-            match self.ims.token(&self.http).await {
-                Err(ImsError::Unreachable(error)) => {
-                    let why = web::root_cause(&error);
-                    Attempt::Passing { result: Err(ImsError::Unreachable(error)), asked: None, why }
-                }
-                Err(ImsError::Busy(status, asked)) => {
-                    let why = format!("HTTP {status}");
-                    Attempt::Passing { result: Err(ImsError::Busy(status, asked)), asked, why }
-                }
-                result => Attempt::Final(result),
-            }
+            let request = request.header(ACCEPT, "application/json");
+            let answer = self.ims.send(&self.http, endpoint, request, token, ask.bytes_max).await?;
+            answer.unless_busy(endpoint)
         };
-        let host = web::host(self.ims.url());
-        self.patience.insist(what, &host, attempt).await.map_err(|error| match error {
-            ImsError::Unreachable(source) => AnalyticsError::Unreachable { what, host, source },
-            ImsError::Busy(status, _) => {
-                AnalyticsError::Refused { what, status, why: "busy, or broken for the moment".to_owned() }
-            }
-            ImsError::Refused(status, why) => AnalyticsError::Refused { what, status, why },
-            ImsError::Unreadable(why) => AnalyticsError::Unreadable { what, why: why.to_owned() },
-        })
+        let attempt = &attempt;
+        let token = || self.patience.retry(async || self.ims.token(&self.http).await);
+        let call = |token: String| async move { self.patience.retry(async || attempt(&token).await).await };
+        self.ims.with_token(token, call).await
     }
+}
+
+fn read<T: DeserializeOwned>(endpoint: &Endpoint, answer: &Answer) -> Result<T, ApiError> {
+    if !answer.status.is_success() {
+        return Err(answer.refusal(endpoint));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| endpoint.broken(&error))
 }

@@ -3,18 +3,27 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDateTime;
-use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AnalyticsClient, AnalyticsError};
+use super::{AnalyticsClient, AnalyticsError, Ask};
 use crate::suite::Rsid;
+use crate::web;
 
-const WHAT: &str = "a report";
 /// Rows of a page, as in Adobe's samples.
 const ROWS_PER_PAGE: u32 = 400;
-/// Pages of a report, beyond which something goes round in circles: more rows than a dimension has values in a month.
+/// Pages of a report, beyond which something goes round in circles.
 const PAGES_MAX: u32 = 10_000;
+/// The longest page, in bytes: 400 rows of the longest value and 18 counts are 200 KB.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+/// The longest report, in bytes of its values and counts: more than a dimension of a year has that anybody reads whole.
+const REPORT_BYTES_MAX: usize = 64 << 20;
+/// How much of a value is taken in, in characters: Adobe stores 255 bytes.
+const VALUE_CHARS_MAX: usize = 255;
+/// How much of an error code is taken in, in characters.
+const CODE_CHARS_MAX: usize = 100;
+/// The largest count of a row: no suite counts a trillion of an event.
+const COUNT_MAX: f64 = 1e12;
 /// How often a report is read that changes while it is.
 const READINGS_MAX: u32 = 3;
 
@@ -35,6 +44,17 @@ pub struct ReportRequest {
     pub within: Option<(u16, String)>,
     /// Only rows whose value contains this text, in any case.
     pub search: Option<String>,
+    /// What a count that is not whole means.
+    pub fractions: Fractions,
+}
+
+/// What a count that is not whole means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fractions {
+    /// It is no count of events: the report cannot be used.
+    Refused,
+    /// It is a part of a credit, as an eVar with linear allocation gives it.
+    Kept,
 }
 
 /// What a row is.
@@ -118,12 +138,16 @@ impl AnalyticsClient {
     /// number of rows changes in between is read again from its beginning.
     pub async fn report(&self, request: &ReportRequest) -> Result<ReportAnswer, AnalyticsError> {
         let url = self.beneath(&["reports"]).await?;
+        let ask = |page| {
+            let body = Some(request.body(page).to_string());
+            Ask { what: "a report", url: &url, body, bytes_max: PAGE_BYTES_MAX }
+        };
+        let unreadable = |why: String| AnalyticsError::from(ask(0).endpoint().unreadable(why));
         for _ in 0..READINGS_MAX {
             let mut reading = Reading::new(request);
             loop {
-                let body = request.body(reading.pages).to_string();
-                let page: Page = self.ask(WHAT, Method::POST, &url, Some(&body)).await?;
-                match reading.take(page)? {
+                let page: Page = self.ask(&ask(reading.pages)).await?;
+                match reading.take(page).map_err(unreadable)? {
                     Progress::Done => return Ok(reading.answer),
                     Progress::More => {}
                     Progress::Changed => break,
@@ -131,7 +155,7 @@ impl AnalyticsClient {
             }
             tracing::debug!(rsid = request.rsid.as_str(), "a report has changed while it was read");
         }
-        Err(unreadable("it changed with every page"))
+        Err(unreadable("it changed with every page".to_owned()))
     }
 }
 
@@ -195,6 +219,8 @@ struct Reading<'r> {
     request: &'r ReportRequest,
     /// Pages that were taken.
     pages: u32,
+    /// Bytes of values and counts that were taken.
+    bytes: usize,
     total_elements: Option<u64>,
     seen: BTreeSet<String>,
     answer: ReportAnswer,
@@ -203,10 +229,11 @@ struct Reading<'r> {
 impl Reading<'_> {
     fn new(request: &ReportRequest) -> Reading<'_> {
         let answer = ReportAnswer { rows: Vec::new(), refused: Vec::new() };
-        Reading { request, pages: 0, total_elements: None, seen: BTreeSet::new(), answer }
+        Reading { request, pages: 0, bytes: 0, total_elements: None, seen: BTreeSet::new(), answer }
     }
 
-    fn take(&mut self, page: Page) -> Result<Progress, AnalyticsError> {
+    /// Takes a page in; an error says why it is none.
+    fn take(&mut self, page: Page) -> Result<Progress, String> {
         let refused = refused(&self.request.metrics, &page.columns);
         if self.pages == 0 {
             (self.total_elements, self.answer.refused) = (page.total_elements, refused);
@@ -223,29 +250,57 @@ impl Reading<'_> {
             self.answer.rows.push(ReportRow { item_id: String::new(), value: String::new(), counts });
             return Ok(Progress::Done);
         }
-        let is_empty = page.rows.is_empty();
-        for row in page.rows {
-            let counts = self.counts(&page.columns, &row.data)?;
-            if !self.seen.insert(row.item_id.clone()) {
-                return Ok(Progress::Changed);
-            }
-            self.answer.rows.push(ReportRow { item_id: row.item_id, value: row.value, counts });
+        let (is_empty, total_pages) = (page.rows.is_empty(), page.total_pages);
+        if page.rows.len() > ROWS_PER_PAGE as usize {
+            return Err(format!("a page has {} rows, and {ROWS_PER_PAGE} were asked for", page.rows.len()));
         }
-        let is_last = match (page.last_page, page.total_pages) {
+        if let Some(changed) = self.add(page.rows, &page.columns)? {
+            return Ok(changed);
+        }
+        let is_last = match (page.last_page, total_pages) {
             (Some(is_last), _) => is_last,
             (None, Some(pages)) => self.pages >= pages,
-            (None, None) => return Err(unreadable("it has neither lastPage nor totalPages")),
+            (None, None) => return Err("it has neither lastPage nor totalPages".to_owned()),
         };
         match (is_last || page.total_elements == Some(0), is_empty) {
             (true, _) => self.complete(),
-            (false, true) => Err(unreadable("a page before the last one has no rows")),
-            (false, false) if self.pages >= PAGES_MAX => Err(unreadable("it has no last page")),
+            (false, true) => Err("a page before the last one has no rows".to_owned()),
+            (false, false) if total_pages.is_some_and(|pages| self.pages >= pages) => {
+                Err(format!("it has more than the {} pages that it announces", self.pages))
+            }
+            (false, false) if self.pages >= PAGES_MAX => Err("it has no last page".to_owned()),
             (false, false) => Ok(Progress::More),
         }
     }
 
+    /// Adds the rows of a page; says so where the report has changed meanwhile.
+    fn add(&mut self, rows: Vec<Row>, columns: &Columns) -> Result<Option<Progress>, String> {
+        for row in rows {
+            let counts = self.counts(columns, &row.data)?;
+            if !self.seen.insert(row.item_id.clone()) {
+                return Ok(Some(Progress::Changed));
+            }
+            let value = row.value.chars().take(VALUE_CHARS_MAX);
+            let value: String = value
+                .map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter })
+                .collect();
+            self.bytes += 2 * row.item_id.len() + value.len() + size_of_val(&*counts);
+            self.answer.rows.push(ReportRow { item_id: row.item_id, value, counts });
+        }
+        let rows = self.answer.rows.len() as u64;
+        match self.total_elements {
+            Some(total) if rows > total => {
+                Err(format!("it has more than the {total} rows that it announces"))
+            }
+            _ if self.bytes > REPORT_BYTES_MAX => {
+                Err(format!("it is longer than {REPORT_BYTES_MAX} bytes after {rows} rows"))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// All rows that were announced must have come.
-    fn complete(&self) -> Result<Progress, AnalyticsError> {
+    fn complete(&self) -> Result<Progress, String> {
         let rows = self.answer.rows.len() as u64;
         Ok(if self.total_elements.is_none_or(|total| total == rows) {
             Progress::Done
@@ -255,7 +310,7 @@ impl Reading<'_> {
     }
 
     /// The counts of a row, in the order in which they were asked for.
-    fn counts(&self, columns: &Columns, data: &[Value]) -> Result<Vec<f64>, AnalyticsError> {
+    fn counts(&self, columns: &Columns, data: &[Value]) -> Result<Vec<f64>, String> {
         let place = |index: usize, slot: u16| {
             // Without the list the columns are as they were asked for.
             if columns.column_ids.is_empty() {
@@ -268,7 +323,14 @@ impl Reading<'_> {
                 return Ok(f64::NAN);
             }
             let value = place(index, *slot).and_then(|place| data.get(place)).and_then(Value::as_f64);
-            value.ok_or_else(|| unreadable(&format!("a row has no number for event{slot}")))
+            let count = value.ok_or_else(|| format!("a row has no number for event{slot}"))?;
+            let is_whole = count.fract() == 0.0 || self.request.fractions == Fractions::Kept;
+            let is_count = (0.0..=COUNT_MAX).contains(&count) && is_whole;
+            if is_count {
+                Ok(count)
+            } else {
+                Err(format!("a row has {count:e} for event{slot}, which is no count"))
+            }
         };
         self.request.metrics.iter().enumerate().map(count).collect()
     }
@@ -282,13 +344,11 @@ fn refused(metrics: &[u16], columns: &Columns) -> Vec<(u16, String)> {
         let ColumnError { error_code, error_description, .. } =
             columns.column_errors.iter().find(concerns)?;
         let text = error_code.as_ref().or(error_description.as_ref());
-        Some((slot, text.map_or_else(|| "an error without a name".to_owned(), Clone::clone)))
+        let text = text
+            .map_or_else(|| "an error without a name".to_owned(), |text| web::words(text, CODE_CHARS_MAX));
+        Some((slot, text))
     };
     metrics.iter().filter_map(|slot| error_of(*slot)).collect()
-}
-
-fn unreadable(why: &str) -> AnalyticsError {
-    AnalyticsError::Unreadable { what: WHAT, why: why.to_owned() }
 }
 
 #[cfg(test)]
@@ -307,6 +367,7 @@ mod tests {
             by,
             within: None,
             search: None,
+            fractions: Fractions::Refused,
         }
     }
 
@@ -314,7 +375,7 @@ mod tests {
         let mut reading = Reading::new(request);
         for (index, page) in pages.iter().enumerate() {
             let page = serde_json::from_value(page.clone()).map_err(|error| error.to_string())?;
-            match reading.take(page).map_err(|error| error.to_string())? {
+            match reading.take(page)? {
                 Progress::Done => return Ok((reading.answer.rows, index + 1)),
                 Progress::More => {}
                 Progress::Changed => return Err("changed".to_owned()),
@@ -376,6 +437,65 @@ mod tests {
         let answer = reading.answer;
         assert_eq!(answer.refused, [(5, "not_enabled_metric".to_owned())]);
         assert!(answer.rows[0].counts[0] == 70.0 && answer.rows[0].counts[1].is_nan(), "{answer:?}");
+    }
+
+    #[test]
+    fn a_report_that_exceeds_what_it_announces_or_was_asked_for_is_none() {
+        let rows =
+            |count: u32| json!((0..count).map(|id| row(&id.to_string(), json!([1, 1]))).collect::<Vec<_>>());
+        let by = request(Breakdown::Evar(1));
+        for (pages, why) in [
+            (
+                vec![json!({"rows": rows(401), "lastPage": true})],
+                "a page has 401 rows, and 400 were asked for",
+            ),
+            (vec![json!({"rows": rows(3), "lastPage": false, "totalElements": 2})], "more than the 2 rows"),
+            (vec![json!({"rows": rows(3), "lastPage": false, "totalPages": 1})], "more than the 1 pages"),
+        ] {
+            let error = read(&by, &pages).expect_err("no report");
+            assert!(error.contains(why), "{error}");
+        }
+        let long = |page: u32| {
+            let rows = (0..400).map(|id| row(&format!("{page}-{id}-{}", "x".repeat(9_000)), json!([1, 1])));
+            json!({"rows": rows.collect::<Vec<_>>(), "lastPage": false})
+        };
+        let mut reading = Reading::new(&by);
+        let error =
+            (0..100).find_map(|page| reading.take(serde_json::from_value(long(page)).expect("a page")).err());
+        assert!(error.expect("an end").contains("longer than"), "{}", reading.bytes);
+        assert!(reading.bytes < REPORT_BYTES_MAX + (8 << 20));
+    }
+
+    #[test]
+    fn what_is_no_count_is_refused_and_never_rounded() {
+        let with = |count: Value| json!({"rows": [row("1", json!([7, count]))], "lastPage": true});
+        for count in [json!(-1), json!(0.5), json!(-0.25), json!(1e300), json!(u64::MAX), json!("5")] {
+            let error = read(&request(Breakdown::Evar(1)), &[with(count.clone())]).expect_err("no report");
+            assert!(error.contains("for event5"), "{count}: {error}");
+        }
+        let credits = ReportRequest { fractions: Fractions::Kept, ..request(Breakdown::Evar(1)) };
+        assert_eq!(read(&credits, &[with(json!(0.5))]).expect("a report").0[0].counts, [7.0, 0.5]);
+        assert!(read(&credits, &[with(json!(-0.5))]).is_err());
+    }
+
+    #[test]
+    fn texts_of_a_report_are_short_and_harmless() {
+        let code = format!("unauthorized\u{1b}[2J{}", "x".repeat(5_000));
+        let value = format!("a\u{9b}31m  b{}", "x".repeat(5_000));
+        let page = json!({"rows": [{"itemId": "1", "value": value, "data": [70, 0]}], "lastPage": true,
+            "columns": {"columnIds": ["7", "5"], "columnErrors": [{"columnId": "5", "errorCode": code}]}});
+        let by = request(Breakdown::Day);
+        let mut reading = Reading::new(&by);
+        assert!(matches!(reading.take(serde_json::from_value(page).expect("a page")), Ok(Progress::Done)));
+        let (value, code) = (&reading.answer.rows[0].value, &reading.answer.refused[0].1);
+        assert!(
+            value.starts_with("a\u{FFFD}31m  bxx") && value.chars().count() == VALUE_CHARS_MAX,
+            "{value}"
+        );
+        assert!(
+            code.starts_with("unauthorized\u{FFFD}[2J") && code.chars().count() == CODE_CHARS_MAX,
+            "{code}"
+        );
     }
 
     #[test]

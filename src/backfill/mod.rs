@@ -28,12 +28,13 @@ pub use plan::{
 pub use bulk::{BulkLimits, BulkWay, ExportReport, export, forget_files, withdraw_unsent};
 
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobRecord, JobSource};
-use crate::collection::{BulkError, Collection};
+use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::{self, DrainError, DrainOptions, Locked, RunSummary, Stop, StopReason};
 use crate::ingest::{self, FormatChoice, IngestError, IngestOptions, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
 use crate::readers::Format;
+use crate::web::ApiError;
 use gate::{Gate, Passage};
 
 /// The pause before a host that did not answer, or events that were refused for the moment, are tried again.
@@ -70,9 +71,9 @@ pub enum BackfillError {
     /// A drain could not be done.
     #[error(transparent)]
     Drain(#[from] DrainError),
-    /// Nothing can be uploaded.
+    /// Adobe takes no uploads from us, or does not answer.
     #[error(transparent)]
-    Bulk(#[from] BulkError),
+    Api(#[from] ApiError),
     /// A file cannot be written or read.
     #[error("cannot use {path:?}")]
     File {
@@ -96,9 +97,14 @@ pub enum BackfillError {
     /// Adobe does not find the first file valid.
     #[error("Adobe does not find the first file valid: {0}")]
     NotValid(String),
-    /// Adobe takes no uploads from us.
-    #[error("Adobe refuses uploads: {0}")]
-    Refused(String),
+    /// Each upload of a file was left without an answer, and each look-up knew nothing of it.
+    #[error("no upload of the file {path:?} was answered: {why}")]
+    Unanswered {
+        /// Where it lies.
+        path: PathBuf,
+        /// What the last one came to.
+        why: String,
+    },
     /// A file of one event is too large.
     #[error("Adobe finds the file {0:?} of one event too large")]
     TooLarge(PathBuf),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::failure::CliError;
+use super::pass::proxy_settings;
 use super::settings::Settings;
 use crate::analytics::{AnalyticsClient, AnalyticsOptions};
 use crate::web::ImsOptions;
@@ -35,6 +36,7 @@ pub(super) fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError
         request_timeout: Duration::from_secs(config.request_timeout_seconds),
         calls_per_window: config.calls_per_window,
         window: Duration::from_millis(config.window_ms),
+        proxy: proxy_settings(),
     })?;
     Ok(client)
 }

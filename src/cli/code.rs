@@ -9,15 +9,15 @@ use super::settings::SettingsError;
 use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
-use crate::collection::{BulkError, CollectionError};
+use crate::collection::CollectionError;
 use crate::drain::DrainError;
 use crate::esm::EsmError;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, SubmissionError};
 use crate::onboarding::probe::ProbeError;
 use crate::reconcile::ReconcileError;
 use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
-use crate::web::SetupError;
+use crate::web::{ApiError, Cause, SetupError};
 
 /// Why a command failed. The first line of each comment is its row of the table in `docs/operating.md`; a test compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
@@ -136,13 +136,19 @@ impl Code {
             CliError::Drain(error) => of_drain(error),
             CliError::Plan(PlanError::Buffer(error)) => of_buffer(error),
             CliError::Backfill { source, .. } => of_backfill(source),
-            CliError::Bulk(error) => of_bulk(error),
+            CliError::Setup(error) => of_setup(error),
             CliError::Collection(CollectionError::BadRoots(_)) | CliError::Start(_) => Code::Host,
             CliError::Sandbox(error) => match error {
                 SandboxError::NotLoopback(_) | SandboxError::Listen { .. } => Code::Listen,
                 SandboxError::Thread(_) => Code::Host,
             },
             CliError::Esm(error) => of_esm(error),
+            CliError::NotStored { source, .. } => match source {
+                SubmissionError::Unreadable(_) => Code::AnswerUnreadable,
+                SubmissionError::TooLong => Code::AnswerTooLong,
+                SubmissionError::DiskFull => Code::DiskFloor,
+                SubmissionError::Failed => Code::Database,
+            },
             CliError::Reconcile(error) => of_reconcile(error),
             CliError::Analytics(error) => of_analytics(error),
             CliError::Serve(error) => match error {
@@ -225,13 +231,12 @@ fn of_backfill(error: &BackfillError) -> Code {
         BackfillError::Buffer(error) => of_buffer(error),
         BackfillError::Ingest(error) => of_ingest(error),
         BackfillError::Drain(error) => of_drain(error),
-        BackfillError::Bulk(error) => of_bulk(error),
+        BackfillError::Api(error) => of_api(error),
         BackfillError::Input(_) => Code::BackfillInput,
         BackfillError::File { .. } | BackfillError::TooLarge(_) => Code::BackfillFile,
         BackfillError::NotConfigured => Code::NotConfigured,
         BackfillError::Rejected { .. } | BackfillError::NotValid(_) => Code::BackfillRejected,
-        BackfillError::Refused(_) => Code::ServerRefused,
-        BackfillError::Unnamed { .. } => Code::BackfillUndecided,
+        BackfillError::Unanswered { .. } | BackfillError::Unnamed { .. } => Code::BackfillUndecided,
         BackfillError::State { .. } => Code::BackfillState,
         BackfillError::Thread(_) => Code::Host,
     }
@@ -239,18 +244,19 @@ fn of_backfill(error: &BackfillError) -> Code {
 
 fn of_setup(error: &SetupError) -> Code {
     match error {
-        SetupError::BadUrl { .. } => Code::ClientSetup,
+        SetupError::BadUrl { .. } | SetupError::Proxy { .. } => Code::ClientSetup,
         SetupError::Client(_) => Code::Host,
     }
 }
 
-fn of_bulk(error: &BulkError) -> Code {
-    match error {
-        BulkError::Setup(error) => of_setup(error),
-        BulkError::Unreachable { .. } => Code::Unreachable,
-        BulkError::Busy { .. } => Code::Busy,
-        BulkError::Refused { .. } => Code::ServerRefused,
-        BulkError::Unreadable { .. } => Code::AnswerUnreadable,
+fn of_api(error: &ApiError) -> Code {
+    match error.cause {
+        Cause::NotReached(_) | Cause::Proxy(_) | Cause::NoAnswer(_) => Code::Unreachable,
+        Cause::NotSendable(_) => Code::ClientSetup,
+        Cause::Refused { .. } if error.is_for_the_moment() => Code::Busy,
+        Cause::Refused { .. } => Code::ServerRefused,
+        Cause::TooLong(_) => Code::AnswerTooLong,
+        Cause::Unreadable(_) => Code::AnswerUnreadable,
     }
 }
 
@@ -258,22 +264,14 @@ fn of_esm(error: &EsmError) -> Code {
     match error {
         EsmError::File { .. } => Code::SourceFile,
         EsmError::Setup(error) => of_setup(error),
-        EsmError::Unreachable { .. } => Code::Unreachable,
-        EsmError::Refused { status: 429, .. } => Code::Busy,
-        EsmError::Refused { .. } => Code::ServerRefused,
-        EsmError::TooLong { .. } | EsmError::Full { .. } => Code::AnswerTooLong,
-        EsmError::Unreadable { .. } => Code::AnswerUnreadable,
+        EsmError::Api(error) => of_api(error),
+        EsmError::Full { .. } => Code::AnswerTooLong,
     }
 }
 
 fn of_analytics(error: &AnalyticsError) -> Code {
     match error {
-        AnalyticsError::Setup(error) => of_setup(error),
-        AnalyticsError::Unreachable { .. } => Code::Unreachable,
-        AnalyticsError::Refused { status: 429, .. } => Code::Busy,
-        AnalyticsError::Refused { .. } => Code::ServerRefused,
-        AnalyticsError::TooLong { .. } => Code::AnswerTooLong,
-        AnalyticsError::Unreadable { .. } => Code::AnswerUnreadable,
+        AnalyticsError::Api(error) => of_api(error),
         AnalyticsError::NoCompany | AnalyticsError::SeveralCompanies(_) => Code::Company,
     }
 }

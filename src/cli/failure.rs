@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use chrono::NaiveDateTime;
 use serde::{Serialize, Serializer};
 
 use super::code::Code;
@@ -15,10 +16,10 @@ use super::settings::SettingsError;
 use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
-use crate::collection::{BulkError, CollectionError};
+use crate::collection::CollectionError;
 use crate::drain::DrainError;
 use crate::esm::EsmError;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, SubmissionError};
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
 use crate::reconcile::ReconcileError;
@@ -26,7 +27,7 @@ use crate::sandbox::SandboxError;
 use crate::serve::ServeError;
 use crate::suite::Rsid;
 use crate::suite::SuiteError;
-use crate::web::{ImsError, SetupError};
+use crate::web::{ApiError, Cause, SetupError};
 
 /// Everything that can end a command.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +55,9 @@ pub(super) enum CliError {
         /// Why.
         source: BackfillError,
     },
-    /// Nothing can be uploaded.
+    /// No client of an interface of Adobe can be set up.
     #[error(transparent)]
-    Bulk(#[from] BulkError),
+    Setup(#[from] SetupError),
     /// Nothing can be sent at all.
     #[error(transparent)]
     Collection(#[from] CollectionError),
@@ -66,6 +67,16 @@ pub(super) enum CliError {
     /// A report could not be had.
     #[error(transparent)]
     Esm(#[from] EsmError),
+    /// A report that was fetched could not be stored.
+    #[error("the ESM report of {from} to {to} was not stored: it {source}")]
+    NotStored {
+        /// Its first hour, on the clock of the reports.
+        from: NaiveDateTime,
+        /// The hour after its last.
+        to: NaiveDateTime,
+        /// Why not.
+        source: SubmissionError,
+    },
     /// Nothing could be compared.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
@@ -188,13 +199,27 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Drain(error) => judge_drain(error),
         CliError::Plan(PlanError::Buffer(error)) => judge_buffer(error),
         CliError::Backfill { name, source } => judge_backfill(name, source),
-        CliError::Bulk(error) => judge_bulk(error),
+        CliError::Setup(error) => judge_setup(error),
         CliError::Collection(CollectionError::BadRoots(_)) => {
             (Exit::Usage, "check the certificates of this host".to_owned())
         }
         CliError::Sandbox(error) => judge_sandbox(error),
         CliError::Serve(error) => judge_serve(error),
         CliError::Esm(error) => judge_esm(error),
+        CliError::NotStored { source, .. } => (
+            Exit::Failed,
+            match source {
+                SubmissionError::TooLong => {
+                    "lower esm.rows, so that reports are fetched in shorter parts".to_owned()
+                }
+                SubmissionError::Unreadable(_) => {
+                    "see whether esm.url is Adobe's; run it again later".to_owned()
+                }
+                SubmissionError::DiskFull | SubmissionError::Failed => {
+                    "see the log above, and run it again: what is stored stays once".to_owned()
+                }
+            },
+        ),
         CliError::Reconcile(error) => judge_reconcile(error),
         CliError::Analytics(error) => judge_analytics(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
@@ -275,64 +300,20 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
 
 fn judge_esm(error: &EsmError) -> (Exit, String) {
     let (exit, advice) = match error {
-        EsmError::File { .. } | EsmError::Setup(SetupError::BadUrl { .. }) => {
-            (Exit::Usage, "correct it, or the key that names it")
-        }
-        EsmError::Setup(error) => judge_setup(error),
-        EsmError::Unreachable { .. } => {
-            (Exit::Failed, "check the way to that host, and run it again: what is stored stays once")
-        }
-        EsmError::Refused { status: 401 | 403, .. } => (
-            Exit::Failed,
-            "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file",
-        ),
-        EsmError::Refused { status: 404, .. } => (
-            Exit::Usage,
-            "correct esm.url or esm.group_by: it must be a path of the published drill-down tree",
-        ),
-        EsmError::TooLong { .. } => (
-            Exit::Failed,
-            "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor",
-        ),
+        EsmError::File { .. } => (Exit::Usage, "correct it, or the key that names it"),
+        EsmError::Setup(error) => return judge_setup(error),
+        EsmError::Api(error) => return judge_api(error),
         EsmError::Full { .. } => (
             Exit::Usage,
             "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID",
         ),
-        EsmError::Refused { .. } | EsmError::Unreadable { .. } => {
-            (Exit::Failed, "see what the answer says; run it again later: what is stored stays once")
-        }
     };
     (exit, advice.to_owned())
 }
 
 fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
     let (exit, advice) = match error {
-        AnalyticsError::Setup(error) => judge_setup(error),
-        AnalyticsError::Unreachable { .. } => (
-            Exit::Failed,
-            "check analytics.url, analytics.ims_url and the way to that host, and run it again: nothing was changed",
-        ),
-        AnalyticsError::Refused { status: 429, .. } => (
-            Exit::Failed,
-            "run it again later, or lower analytics.calls_per_window: another program may use the same credential",
-        ),
-        AnalyticsError::Refused { what: ImsError::WHAT, status: 400..=499, .. } => (
-            Exit::Failed,
-            "check analytics.client_id, its secret and analytics.scopes against the project in Adobe's Developer Console",
-        ),
-        AnalyticsError::Refused { status: 401 | 403, .. } => (
-            Exit::Failed,
-            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check analytics.company",
-        ),
-        AnalyticsError::Refused { status: 404, .. } => {
-            (Exit::Failed, "check analytics.company and the report suite ID")
-        }
-        AnalyticsError::TooLong { .. } => {
-            (Exit::Failed, "check analytics.url; of a report, ask for a shorter span")
-        }
-        AnalyticsError::Refused { .. } | AnalyticsError::Unreadable { .. } => {
-            (Exit::Failed, "see what the answer says, check analytics.url, and run it again later")
-        }
+        AnalyticsError::Api(error) => return judge_api(error),
         AnalyticsError::NoCompany => (
             Exit::Failed,
             "add the credential to a product profile of Adobe Analytics in Adobe's Admin Console",
@@ -342,6 +323,51 @@ fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
         }
     };
     (exit, advice.to_owned())
+}
+
+/// What to do about an interface of Adobe: what it is, and the key that leads there, decide. A fault of a server is never one of usage.
+fn judge_api(error: &ApiError) -> (Exit, String) {
+    let (key, section) = (error.endpoint.key, error.endpoint.section());
+    let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
+        (Cause::Proxy(_), ..) => {
+            "check HTTPS_PROXY, ALL_PROXY and NO_PROXY, and that proxy; then run it again: nothing is counted twice".to_owned()
+        }
+        (Cause::NotReached(_) | Cause::NoAnswer(_), ..) => {
+            format!("check {key} and the way to that host, and run it again: nothing is counted twice")
+        }
+        (Cause::NotSendable(_), ..) => format!("check {section}.client_id: it has signs that no request can carry"),
+        (Cause::Refused { status: 429, .. }, "analytics", false) => {
+            "run it again later, or lower analytics.calls_per_window: another program may use the same credential".to_owned()
+        }
+        (Cause::Refused { status: 408 | 429 | 500.., .. }, ..) => {
+            format!("run it again later: nothing is counted twice; if it lasts, check {key}")
+        }
+        (Cause::Refused { status: 401 | 403, .. }, "esm", false) | (Cause::Refused { status: 400..=403, .. }, "esm", true) => {
+            "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file".to_owned()
+        }
+        (Cause::Refused { status: 400..=403, .. }, _, true) => format!(
+            "check {section}.client_id, its secret and {section}.scopes against the project in Adobe's Developer Console"
+        ),
+        (Cause::Refused { status: 401 | 403, .. }, "analytics", false) => {
+            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check analytics.company".to_owned()
+        }
+        (Cause::Refused { status: 404, .. }, "analytics", false) => {
+            "check analytics.company, analytics.url and the report suite ID".to_owned()
+        }
+        (Cause::Refused { status: 404, .. }, "esm", false) => {
+            "correct esm.url or esm.group_by: it must be a path of the published drill-down tree".to_owned()
+        }
+        (Cause::Refused { status: 401 | 403, .. }, "bulk", false) => {
+            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console".to_owned()
+        }
+        (Cause::TooLong(_), "esm", false) => {
+            "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor".to_owned()
+        }
+        (Cause::Refused { .. } | Cause::TooLong(_) | Cause::Unreadable(_), ..) => {
+            format!("see what the answer says, check {key}, and run it again later: nothing is counted twice")
+        }
+    };
+    (Exit::Failed, advice)
 }
 
 fn judge_reconcile(error: &ReconcileError) -> (Exit, String) {
@@ -371,13 +397,16 @@ fn judge_reconcile(error: &ReconcileError) -> (Exit, String) {
     (exit, advice.to_owned())
 }
 
-fn judge_setup(error: &SetupError) -> (Exit, &'static str) {
-    match error {
+fn judge_setup(error: &SetupError) -> (Exit, String) {
+    let (exit, advice) = match error {
         SetupError::BadUrl { .. } => (Exit::Usage, "correct the key"),
-        SetupError::Client(_) => {
-            (Exit::Failed, "check the certificates and the proxy variables of this host")
-        }
-    }
+        SetupError::Proxy { .. } => (
+            Exit::Usage,
+            "correct that variable, unset it, or name the host in NO_PROXY to go there directly",
+        ),
+        SetupError::Client(_) => (Exit::Failed, "check the certificates of this host"),
+    };
+    (exit, advice.to_owned())
 }
 
 fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
@@ -386,7 +415,10 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
         BackfillError::Buffer(error) => return judge_buffer(error),
         BackfillError::Ingest(error) => return judge_ingest(error),
         BackfillError::Drain(error) => return judge_drain(error),
-        BackfillError::Bulk(error) => return judge_bulk(error),
+        BackfillError::Api(error) => {
+            let (exit, advice) = judge_api(error);
+            return (exit, format!("{advice}; then: {resume}"));
+        }
         BackfillError::Input(_) => (Exit::Failed, "mend the file; what is stored stays once"),
         BackfillError::File { .. } => (Exit::Failed, "check the folder of bulk.dir and its disk"),
         BackfillError::NotConfigured => {
@@ -396,10 +428,7 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
             Exit::Failed,
             "nothing of it is in; see what Adobe says, mend the suite or the events that it names, or go on with --via dia",
         ),
-        BackfillError::Refused(_) => (
-            Exit::Failed,
-            "check bulk.url, bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console",
-        ),
+        BackfillError::Unanswered { .. } => (Exit::Failed, "check bulk.url and the way to that host"),
         BackfillError::TooLarge(_) => (Exit::Failed, "go on with --via dia"),
         BackfillError::Unnamed { .. } => {
             return (
@@ -411,21 +440,6 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
         BackfillError::Thread(_) => (Exit::Failed, "check the limits of this host on threads"),
     };
     (exit, format!("{advice}; then: {resume}"))
-}
-
-fn judge_bulk(error: &BulkError) -> (Exit, String) {
-    let (exit, advice) = match error {
-        BulkError::Setup(error) => judge_setup(error),
-        BulkError::Unreachable { .. } | BulkError::Busy { .. } => {
-            (Exit::Failed, "check the way to that host, then resume the backfill")
-        }
-        BulkError::Refused { .. } => (
-            Exit::Failed,
-            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console, then resume the backfill",
-        ),
-        BulkError::Unreadable { .. } => (Exit::Failed, "check bulk.url, then resume the backfill"),
-    };
-    (exit, advice.to_owned())
 }
 
 fn judge_probe(error: &ProbeError) -> (Exit, String) {

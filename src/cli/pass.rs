@@ -15,10 +15,11 @@ use super::hint;
 use super::progress::DrainProgress;
 use super::settings::Settings;
 use crate::buffer::{Buffer, RetentionPolicy};
-use crate::collection::{BreakerOptions, Collection, CollectionOptions, ProxySettings};
+use crate::collection::{BreakerOptions, Collection, CollectionOptions};
 use crate::config::DeliveryConfig;
 use crate::drain::{self, AfterRestore, DrainOptions, Locked, RetryLimits, RunSummary, Stop, StopReason};
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary};
+use crate::web::ProxySettings;
 
 /// Everything that a drain needs, opened once.
 pub(super) struct Pass {
@@ -155,6 +156,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
+/// The proxy variables of the environment. One that is not UTF-8 is given on, and refused as no proxy.
+pub(super) fn proxy_settings() -> ProxySettings {
+    ProxySettings::from_variables(|name| env::var_os(name).map(|text| text.to_string_lossy().into_owned()))
+}
+
 pub(super) fn collection_options(config: &DeliveryConfig) -> CollectionOptions {
     CollectionOptions {
         rate_per_host: NonZeroU32::new(config.rate_per_host),
@@ -164,7 +170,7 @@ pub(super) fn collection_options(config: &DeliveryConfig) -> CollectionOptions {
             give_up: Duration::from_secs(config.give_up_seconds),
             ..BreakerOptions::default()
         },
-        proxy: ProxySettings::from_variables(|name| env::var(name).ok()),
+        proxy: proxy_settings(),
         ..CollectionOptions::new(Duration::from_secs(config.request_timeout_seconds))
     }
 }

@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::failure::{CliError, Failure};
 use super::hint;
 use super::output;
+use super::pass::proxy_settings;
 use super::table::Table;
 use crate::buffer::{Buffer, Feed};
 use crate::config::EsmConfig;
@@ -147,6 +148,7 @@ pub(super) fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
         rows: config.rows,
         requestors: requestors.to_vec(),
         request_timeout: Duration::from_secs(config.request_timeout_seconds),
+        proxy: proxy_settings(),
     }
 }
 
@@ -160,28 +162,20 @@ struct Pull {
 impl Pull {
     /// Takes in a whole report.
     fn take(&mut self, start: NaiveDateTime, end: NaiveDateTime, body: Vec<u8>) -> Result<(), CliError> {
-        self.store(body)?;
+        self.store(body).map_err(|source| CliError::NotStored { from: start, to: end, source })?;
         let stored = self.report.total.stored;
         tracing::info!(from = %start, to = %end, stored, "a report was pulled");
         Ok(())
     }
 
-    fn store(&mut self, body: Vec<u8>) -> Result<(), CliError> {
+    fn store(&mut self, body: Vec<u8>) -> Result<(), SubmissionError> {
         let submission = Submission { path: "pull esm".to_owned(), format: Format::Esm, body };
         let taken = if self.report.dry_run {
             self.intake.preview(submission)
         } else {
             self.intake.take(vec![submission]).pop().expect("a receipt for each submission")
         };
-        let receipt = taken.map_err(|error| CliError::Refused {
-            what: format!("a report was not stored: it {error}"),
-            advice: match error {
-                SubmissionError::TooLong => {
-                    "lower esm.rows, so that reports are fetched in shorter parts".to_owned()
-                }
-                _ => "see the log above, and run it again: what is stored stays once".to_owned(),
-            },
-        })?;
+        let receipt = taken?;
         self.report.reports += 1;
         self.report.total.add(&receipt.counts);
         for error in receipt.errors.iter().take(REJECTS_NAMED_MAX - self.named) {

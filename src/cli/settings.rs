@@ -15,6 +15,7 @@ use crate::config::{Config, LogFormat, Secret};
 use crate::readers::esm::is_dimension_name;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::{JITTER_SECONDS_MAX, ScheduleError, Timetable};
+use crate::web::{read_secret, read_secret_text};
 
 /// Names the file where `--config` does not.
 pub(super) const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
@@ -157,7 +158,7 @@ impl Settings {
         }
         let refuse =
             |why: String| SettingsError::Secret { key: "rest_v2.secret_file", path: path.clone(), why };
-        let secret = fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let secret = read_secret(path).map_err(|error| refuse(error.to_string()))?;
         let secret = secret.trim_ascii_end();
         if secret.len() < SECRET_BYTES_MIN {
             return Err(refuse(format!("it has fewer than {SECRET_BYTES_MIN} bytes")));
@@ -186,7 +187,7 @@ impl Settings {
         for (kid, path) in &self.config.rest_v2.service_token_keys {
             let refuse =
                 |why: String| SettingsError::ServiceKey { kid: kid.clone(), path: path.clone(), why };
-            let pem = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+            let pem = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
             keys.add(kid, &pem).map_err(|error| refuse(error.to_string()))?;
         }
         Ok(keys)
@@ -199,7 +200,7 @@ fn client_secret(key: &'static str, path: &Path, secret: &Secret) -> Result<Opti
         return Ok(Some(secret.0.clone()).filter(|secret| !secret.is_empty()));
     }
     let refuse = |why: String| SettingsError::Secret { key, path: path.to_owned(), why };
-    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let text = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
     match text.trim() {
         "" => Err(refuse("it is empty".to_owned())),
         secret => Ok(Some(secret.to_owned())),
@@ -236,7 +237,7 @@ pub(super) fn named(option: Option<&Path>) -> Option<PathBuf> {
 pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
     let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    read_text(&text, path)
+    read_text(text.strip_prefix('\u{feff}').unwrap_or(&text), path)
 }
 
 /// How the log is written, of a configuration that cannot be used otherwise.
@@ -311,9 +312,16 @@ fn keys(known: &Table) -> impl Iterator<Item = (&str, &str, &Value)> {
 
 fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, SettingsError> {
     let place = |at: usize| format!("{}:{}", file.display(), line_of(text, at));
-    let syntax = |error: toml::de::Error| SettingsError::Syntax {
-        place: place(error.span().map_or(0, |span| span.start)),
-        why: error.message().to_owned(),
+    let syntax = |error: toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        let name = text.get(span.clone()).unwrap_or_default();
+        let before =
+            (error.message() == "duplicate key").then(|| last_given(&text[..span.start], name)).flatten();
+        let why = match before {
+            Some(line) => format!("{name} is given twice; the first is in line {line}"),
+            None => error.message().to_owned(),
+        };
+        SettingsError::Syntax { place: place(span.start), why }
     };
     let spans = DeTable::parse(text).map_err(syntax)?;
     let values: Table = text.parse().map_err(syntax)?;
@@ -344,6 +352,15 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Setting
         }
     }
     Ok(found)
+}
+
+/// The last line, from 1, that gives this table or key.
+fn last_given(text: &str, name: &str) -> Option<usize> {
+    let gives = |line: &str| {
+        let path = line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t']);
+        path.rsplit('.').next() == Some(name)
+    };
+    (1..).zip(text.lines()).filter(|(_, line)| gives(line)).map(|(number, _)| number).last()
 }
 
 fn in_environment(
@@ -540,6 +557,13 @@ mod tests {
             ("delivery.lanes = 1025", vec![], format!("{file}:1: delivery.lanes: 1025 must be a whole number from 1 to 1024")),
             ("[delivery]\nlanes = \"8\"", vec![], format!("{file}:2: delivery.lanes: \"8\" must be a whole number from 1 to 1024")),
             ("[ingest]\nmin_free_bytes = -1", vec![], format!("{file}:2: ingest.min_free_bytes: -1 must be a whole number, 0 or more")),
+            ("[delivery]\nlanes = 8\n\n[delivery]\n", vec![], format!("{file}:4: delivery is given twice; the first is in line 1")),
+            ("[log]\n[delivery]\nlanes = 8\n lanes = 9", vec![], format!("{file}:4: lanes is given twice; the first is in line 3")),
+            (
+                "[rest_v2.service_token_keys]\n[log]\n[ rest_v2.service_token_keys ]",
+                vec![],
+                format!("{file}:3: service_token_keys is given twice; the first is in line 1"),
+            ),
             ("lanes = 8", vec![], format!("{file}:1: lanes: it stands in no section; did you mean delivery.lanes?")),
             ("[buffer]\npath = \"\"", vec![], format!("{file}:2: buffer.path: it is empty")),
             ("[esm]\ngroup_by = \"proxy/mvpd\"", vec![], format!("{file}:2: esm.group_by: \"proxy/mvpd\" has no requestor-id, and every event needs one")),

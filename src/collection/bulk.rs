@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::web::{self, Ims, ImsError, ImsOptions, SetupError};
+use crate::web::{self, Answer, ApiError, Cause, Endpoint, Http, Ims, ImsOptions, ProxySettings, SetupError};
 
+/// The key of the address, for messages.
+const KEY: &str = "bulk.url";
 /// The longest answer that is read, in bytes: a log names ten rows of a kind.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How much of an answer's text a message repeats, in characters.
@@ -24,6 +26,9 @@ const WORDS_MAX: usize = 300;
 const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
 /// The states of one of which nothing is: Adobe's guide calls the second what its other pages call the first.
 const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
+/// What Adobe says of a key that it does not know. Other words are another server's, or a wrong address: to believe them would
+/// send a file twice.
+const UNKNOWN_KEY: &str = "File not found";
 /// What a log begins a line about a row with.
 const ROW_MARK: &str = "On row: ";
 
@@ -36,67 +41,8 @@ pub struct BulkOptions {
     pub ims: ImsOptions,
     /// How long a request may take.
     pub request_timeout: Duration,
-}
-
-/// Why nothing can be uploaded.
-#[derive(Debug, thiserror::Error)]
-pub enum BulkError {
-    /// There is no client.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// Nobody answered.
-    #[error("{what} cannot be had")]
-    Unreachable {
-        /// What was asked for.
-        what: &'static str,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// The server is busy or broken for the moment.
-    #[error("{what} cannot be had for the moment: HTTP {status}")]
-    Busy {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: u16,
-    },
-    /// It was refused for good.
-    #[error("Adobe refuses {what} with status {status}: {why}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: u16,
-        /// In Adobe's words.
-        why: String,
-    },
-    /// An answer is not what is documented.
-    #[error("the answer about {what} cannot be read: {why}")]
-    Unreadable {
-        /// What was asked for.
-        what: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl BulkError {
-    /// Whether the same may go well in a while.
-    pub fn is_for_the_moment(&self) -> bool {
-        matches!(self, BulkError::Unreachable { .. } | BulkError::Busy { .. })
-    }
-}
-
-impl From<ImsError> for BulkError {
-    fn from(error: ImsError) -> BulkError {
-        let what = ImsError::WHAT;
-        match error {
-            ImsError::Unreachable(source) => BulkError::Unreachable { what, source },
-            ImsError::Busy(status, _) => BulkError::Busy { what, status },
-            ImsError::Refused(status, why) => BulkError::Refused { what, status, why },
-            ImsError::Unreadable(why) => BulkError::Unreadable { what, why: why.to_owned() },
-        }
-    }
+    /// The proxies of the environment.
+    pub proxy: ProxySettings,
 }
 
 /// A file on its way.
@@ -108,6 +54,8 @@ pub struct Upload {
     pub key: String,
     /// Its name for the form.
     pub name: String,
+    /// How many rows it has.
+    pub rows: u64,
     /// Gzip of its rows.
     pub bytes: Bytes,
 }
@@ -117,10 +65,10 @@ pub struct Upload {
 pub enum Uploaded {
     /// It is in, save the rows that are invalid.
     Received {
-        /// Rows that Adobe saw.
+        /// Rows that Adobe saw: no more than were written.
         rows: u64,
-        /// Rows that it refused.
-        invalid_rows: u64,
+        /// Rows that it refused, no more than it saw; `None` where only a look-up says that the file is in, and not of how many.
+        invalid_rows: Option<u64>,
         /// The rows that its log names, by their number from 1, and why.
         named: Vec<(u64, String)>,
         /// Its log.
@@ -131,18 +79,13 @@ pub enum Uploaded {
     /// Nothing of it is in: it is too large.
     TooLarge,
     /// Nothing of it is in: its token is good no more. The next attempt has a new one.
-    TokenRefused,
+    TokenRefused(ApiError),
     /// Nothing of it is in, for the moment.
-    NotReceived {
-        /// Why.
-        cause: String,
-        /// What the server asked for.
-        retry_after: Option<Duration>,
-    },
+    NotReceived(ApiError),
     /// It may be in: its key is to be looked up.
     Unknown(String),
     /// Nothing of it is in, and nothing else will go in either until somebody mends the settings.
-    Refused(String),
+    Refused(ApiError),
 }
 
 /// What Adobe finds of a file that it was only to look at.
@@ -159,23 +102,24 @@ pub enum Validated {
 }
 
 /// What Adobe knows of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookedUp {
-    /// The file is in, with so many rows.
-    Received(u64),
+    /// Its file arrived, and this became of it: it is in, or was rejected.
+    Arrived(Uploaded),
     /// No such file.
     NotFound,
 }
 
 /// A client of the API.
 pub struct BulkClient {
-    http: Client,
+    http: Http,
     url: Url,
     ims: Ims,
 }
 
 #[derive(Deserialize)]
 struct FileAnswer {
+    idempotency_key: Option<String>,
     #[serde(default)]
     status_code: String,
     rows: Option<u64>,
@@ -194,123 +138,80 @@ struct Verdict {
 
 impl BulkClient {
     /// A client that has asked for nothing yet.
-    pub fn new(options: BulkOptions) -> Result<BulkClient, BulkError> {
-        let url = web::address("bulk.url", &options.url)?;
+    pub fn new(options: BulkOptions) -> Result<BulkClient, SetupError> {
+        let url = web::address(KEY, &options.url)?;
         let ims = Ims::new("bulk.ims_url", options.ims)?;
-        let http = web::client(&[&url, ims.url()], options.request_timeout)?;
+        let http = Http::new(&[&url, ims.url()], options.request_timeout, &options.proxy)?;
         Ok(BulkClient { http, url, ims })
     }
 
     /// Asks whether Adobe would take a file.
-    pub async fn validate(&self, upload: &Upload) -> Result<Validated, BulkError> {
-        let what = "the validation of a file";
+    pub async fn validate(&self, upload: &Upload) -> Result<Validated, ApiError> {
         let url = self.beneath(&["validate"]);
-        let response =
-            self.send(|token| self.form(&url, upload, token)).await.map_err(|error| match error {
-                NoReply::Token(error) => error,
-                NoReply::Http(source) => BulkError::Unreachable { what, source: source.without_url() },
-            })?;
-        let status = response.status();
-        let body = whole(response)
-            .await
-            .map_err(|source| BulkError::Unreachable { what, source: source.without_url() })?;
-        if is_busy(status) {
-            return Err(BulkError::Busy { what, status: status.as_u16() });
-        }
-        match serde_json::from_slice::<Verdict>(&body) {
+        let endpoint = Endpoint::new("the validation of a file", KEY, &url);
+        let answer = self.ask(&endpoint, || self.form(&url, upload)).await?;
+        let status = answer.status;
+        match serde_json::from_slice::<Verdict>(&answer.body) {
             Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => Ok(Validated::TooLarge),
             // A refusal of the request is no verdict about the file.
             Ok(Verdict { error: Some(why), .. }) if !is_refusal(status) => Ok(verdict(&words(&why))),
-            _ if !status.is_success() => Err(BulkError::Refused {
-                what,
-                status: status.as_u16(),
-                why: words(&String::from_utf8_lossy(&body)),
-            }),
-            _ => Err(BulkError::Unreadable { what, why: words(&String::from_utf8_lossy(&body)) }),
+            _ if !status.is_success() => Err(answer.refusal(&endpoint)),
+            _ => Err(endpoint.unreadable(text(&answer.body))),
         }
     }
 
     /// Uploads a file, in one request: what is to be repeated is another upload, which has to wait for its turn.
     pub async fn upload(&self, upload: &Upload) -> Uploaded {
-        let response = match self.once(|token| self.form(&self.url, upload, token)).await {
-            Ok(response) => response,
-            Err(NoReply::Token(error)) if error.is_for_the_moment() => {
-                return Uploaded::NotReceived { cause: error.to_string(), retry_after: None };
-            }
-            Err(NoReply::Token(error)) => return Uploaded::Refused(error.to_string()),
-            Err(NoReply::Http(error)) if error.is_connect() => {
-                return Uploaded::NotReceived {
-                    cause: web::root_cause(&error.without_url()),
-                    retry_after: None,
-                };
-            }
-            Err(NoReply::Http(error)) => return Uploaded::Unknown(web::root_cause(&error.without_url())),
+        let endpoint = Endpoint::new("an upload", KEY, &self.url);
+        let token = match self.ims.token(&self.http).await {
+            Ok(token) => token,
+            Err(error) if error.is_for_the_moment() => return Uploaded::NotReceived(error),
+            Err(error) => return Uploaded::Refused(error),
         };
-        let (status, retry_after) = (response.status(), web::retry_after(response.headers()));
-        if status == StatusCode::UNAUTHORIZED {
-            self.ims.forget().await;
-            return Uploaded::TokenRefused;
-        }
-        match whole(response).await {
-            Ok(body) => uploaded(status, retry_after, &body),
-            Err(error) => Uploaded::Unknown(web::root_cause(&error.without_url())),
+        let request = self.form(&self.url, upload);
+        match self.ims.send(&self.http, &endpoint, request, &token, ANSWER_BYTES_MAX).await {
+            Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => {
+                self.ims.forget().await;
+                Uploaded::TokenRefused(answer.refusal(&endpoint))
+            }
+            Ok(answer) => uploaded(&endpoint, &answer, &upload.key, upload.rows),
+            Err(error) => match error.cause {
+                Cause::NotReached(_) | Cause::Proxy(_) => Uploaded::NotReceived(error),
+                Cause::NotSendable(_) => Uploaded::Refused(error),
+                Cause::NoAnswer(_) | Cause::Refused { .. } | Cause::TooLong(_) | Cause::Unreadable(_) => {
+                    Uploaded::Unknown(error.to_string())
+                }
+            },
         }
     }
 
-    /// Asks whether a file with this key is in.
-    pub async fn look_up(&self, key: &str) -> Result<LookedUp, BulkError> {
-        let what = "the look-up of a file";
+    /// Asks whether a file of so many rows with this key is in.
+    pub async fn look_up(&self, key: &str, rows: u64) -> Result<LookedUp, ApiError> {
         let url = self.beneath(&["key", key]);
-        let unreachable =
-            |source: reqwest::Error| BulkError::Unreachable { what, source: source.without_url() };
-        let response = self.send(|token| self.ims.authorize(self.http.get(url.clone()), token)).await;
-        let response = response.map_err(|error| match error {
-            NoReply::Token(error) => error,
-            NoReply::Http(source) => unreachable(source),
-        })?;
-        let status = response.status();
-        let body = whole(response).await.map_err(unreachable)?;
-        let answer = serde_json::from_slice::<FileAnswer>(&body);
-        match (status, answer) {
-            (StatusCode::OK, Ok(FileAnswer { rows: Some(rows), .. })) => Ok(LookedUp::Received(rows)),
-            // Only in Adobe's words: another 404 is a wrong address, and would have the file sent twice.
-            (StatusCode::NOT_FOUND | StatusCode::OK, Ok(FileAnswer { error: Some(error), .. }))
-                if error.to_ascii_lowercase().contains("not found") =>
-            {
-                Ok(LookedUp::NotFound)
-            }
-            (status, _) if is_busy(status) => Err(BulkError::Busy { what, status: status.as_u16() }),
-            (StatusCode::OK, _) => {
-                Err(BulkError::Unreadable { what, why: words(&String::from_utf8_lossy(&body)) })
-            }
-            (status, _) => Err(BulkError::Refused {
-                what,
-                status: status.as_u16(),
-                why: words(&String::from_utf8_lossy(&body)),
-            }),
-        }
+        let endpoint = Endpoint::new("the look-up of a file", KEY, &url);
+        let answer = self.ask(&endpoint, || self.http.request(Method::GET, &url)).await?;
+        looked_up(&endpoint, &answer, key, rows)
     }
 
-    /// Sends a request with a token.
-    async fn once(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
-        let token = self.ims.token(&self.http).await.map_err(|error| NoReply::Token(error.into()))?;
-        request(&token).send().await.map_err(NoReply::Http)
-    }
-
-    /// The same, and once more with a new token where that one is refused.
-    async fn send(&self, request: impl Fn(&str) -> RequestBuilder) -> Result<Response, NoReply> {
-        let response = self.once(&request).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
-        }
-        tracing::debug!("the access token is refused, and is had anew");
-        self.ims.forget().await;
-        self.once(&request).await
+    /// Sends a request with a token, and once more with a new one where that is refused.
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Answer, ApiError> {
+        let call = |token: String| {
+            let request = request();
+            async move {
+                let answer = self.ims.send(&self.http, endpoint, request, &token, ANSWER_BYTES_MAX).await?;
+                answer.unless_busy(endpoint)
+            }
+        };
+        self.ims.with_token(|| self.ims.token(&self.http), call).await
     }
 
     /// The file as a form. Its boundary is made of its key, which no gzip begins a line with by chance.
-    fn form(&self, url: &Url, upload: &Upload, token: &str) -> RequestBuilder {
+    fn form(&self, url: &Url, upload: &Upload) -> RequestBuilder {
         let boundary = format!("passbridge-{}", upload.key);
         let mut body = Vec::with_capacity(upload.bytes.len() + 512);
         body.extend_from_slice(
@@ -323,8 +224,8 @@ impl BulkClient {
         );
         body.extend_from_slice(&upload.bytes);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        self.ims
-            .authorize(self.http.post(url.clone()), token)
+        self.http
+            .request(Method::POST, url)
             .header("x-adobe-vgid", &upload.visitor_group)
             .header("x-adobe-idempotency-key", &upload.key)
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
@@ -341,55 +242,87 @@ impl BulkClient {
     }
 }
 
-enum NoReply {
-    Token(BulkError),
-    Http(reqwest::Error),
+/// What an answer to an upload means, by its body whatever its status.
+fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Uploaded {
+    let status = answer.status;
+    let unknown =
+        |why: &str| Uploaded::Unknown(format!("{}: HTTP {}: {why}", endpoint.place, status.as_u16()));
+    let file = serde_json::from_slice::<FileAnswer>(&answer.body).ok();
+    match file.map_or(Ok(None), |file| file.outcome(status, key, written)) {
+        Ok(Some(uploaded)) => uploaded,
+        Err(why) => unknown(&why),
+        Ok(None) => match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
+            StatusCode::TOO_MANY_REQUESTS => Uploaded::NotReceived(answer.refusal(endpoint)),
+            // A gateway may say 503, 408 or 409 of what went through before.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => unknown(&text(&answer.body)),
+            status if status.is_client_error() => Uploaded::Refused(answer.refusal(endpoint)),
+            _ => unknown(&text(&answer.body)),
+        },
+    }
 }
 
-/// What an answer to an upload means, by its body whatever its status.
-fn uploaded(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Uploaded {
-    let text = || words(&String::from_utf8_lossy(body));
-    let answer = serde_json::from_slice::<FileAnswer>(body).ok();
-    match answer {
-        Some(answer) if IS_NOT_IN.iter().any(|code| answer.status_code.eq_ignore_ascii_case(code)) => {
-            let log = answer.processing_log.clone().unwrap_or_default();
-            let named = named_rows(&log);
-            if let Some(rows) = answer.rows.filter(|rows| *rows > 0 && named.len() as u64 == *rows) {
-                // Each row has its own reason, so each is refused by itself.
-                return Uploaded::Received { rows, invalid_rows: rows, named, log: words(&log) };
-            }
-            Uploaded::Rejected(answer.processing_log.or(answer.error).map_or_else(text, |log| words(&log)))
+/// What an answer to a look-up means. It is believed for its own key only, which it has to name.
+fn looked_up(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Result<LookedUp, ApiError> {
+    let status = answer.status;
+    match serde_json::from_slice::<FileAnswer>(&answer.body) {
+        _ if !matches!(status, StatusCode::OK | StatusCode::NOT_FOUND) => Err(answer.refusal(endpoint)),
+        Ok(FileAnswer { error: Some(error), .. }) if error.eq_ignore_ascii_case(UNKNOWN_KEY) => {
+            Ok(LookedUp::NotFound)
         }
-        Some(FileAnswer { status_code, rows: Some(rows), invalid_rows, processing_log, .. })
-            if status.is_success() && IS_IN.iter().any(|code| status_code.eq_ignore_ascii_case(code)) =>
-        {
-            let (log, invalid_rows) = (processing_log.unwrap_or_default(), invalid_rows.unwrap_or(0));
-            let named = named_rows(&log);
+        _ if status == StatusCode::NOT_FOUND => Err(answer.refusal(endpoint)),
+        Ok(mut file) if file.idempotency_key.is_some() => {
+            // The guide's answer has no status: a file that has rows is in.
+            if file.status_code.is_empty() && file.rows.is_some() {
+                file.status_code = IS_IN[0].to_owned();
+            }
+            let outcome = file.outcome(status, key, written).map_err(|why| endpoint.unreadable(why))?;
+            outcome.map(LookedUp::Arrived).ok_or_else(|| endpoint.unreadable(text(&answer.body)))
+        }
+        _ => Err(endpoint.unreadable(text(&answer.body))),
+    }
+}
+
+impl FileAnswer {
+    /// What became of the file with this key and so many rows. `None` where it does not say; an error where it cannot be about
+    /// that file.
+    fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
+        let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
+        let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
+        if self.idempotency_key.is_some_and(|own| own != key) {
+            return Err("it is about another file's key".to_owned());
+        }
+        let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
+        if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {
+            let invalid = invalid_rows.unwrap_or(0);
+            return Err(format!(
+                "it counts {rows} rows and {invalid} invalid ones, of {written} in the file"
+            ));
+        }
+        let log = self.processing_log.as_deref().unwrap_or_default();
+        let named = named_rows(log);
+        let are_all_named = self.rows.is_some_and(|rows| rows > 0 && named.len() as u64 == rows);
+        let log = words(log);
+        match (is_in, is_not_in) {
+            // Each row has its own reason, so each is refused by itself.
+            (_, true) if are_all_named => {
+                Ok(Some(Uploaded::Received { rows, invalid_rows: Some(rows), named, log }))
+            }
+            (_, true) if !log.is_empty() => Ok(Some(Uploaded::Rejected(log))),
+            (_, true) => Ok(Some(Uploaded::Rejected(words(&self.error.unwrap_or(self.status_code))))),
             // Rows that are all named are refused one by one; else nothing is in, for a reason that concerns the whole file.
-            if invalid_rows > 0 && invalid_rows >= rows && (named.len() as u64) < rows {
-                return Uploaded::Rejected(words(&log));
+            (true, _) if status.is_success() && self.rows.is_some() => {
+                let is_nothing_in = invalid_rows.is_some_and(|invalid| invalid > 0 && invalid == rows);
+                Ok(Some(if is_nothing_in && !are_all_named {
+                    Uploaded::Rejected(log)
+                } else {
+                    Uploaded::Received { rows, invalid_rows, named, log }
+                }))
             }
-            Uploaded::Received { rows, invalid_rows, named, log: words(&log) }
-        }
-        Some(answer) if status.is_success() && !answer.status_code.is_empty() => {
-            Uploaded::Unknown(format!("status code {:?}", words(&answer.status_code)))
-        }
-        answer => {
-            let why = answer.and_then(|answer| answer.error).map_or_else(text, |error| words(&error));
-            match status {
-                StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
-                StatusCode::TOO_MANY_REQUESTS => {
-                    Uploaded::NotReceived { cause: "HTTP 429".to_owned(), retry_after }
-                }
-                // A gateway may say 503, 408 or 409 of what went through before.
-                StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => {
-                    Uploaded::Unknown(format!("HTTP {}: {why}", status.as_u16()))
-                }
-                status if status.is_client_error() => {
-                    Uploaded::Refused(format!("HTTP {}: {why}", status.as_u16()))
-                }
-                status => Uploaded::Unknown(format!("HTTP {}: {why}", status.as_u16())),
+            _ if status.is_success() && !self.status_code.is_empty() => {
+                Err(format!("status code {:?}", words(&self.status_code)))
             }
+            _ => Ok(None),
         }
     }
 }
@@ -421,10 +354,6 @@ fn named_rows(log: &str) -> Vec<(u64, String)> {
     named.into_iter().collect()
 }
 
-fn is_busy(status: StatusCode) -> bool {
-    status == StatusCode::REQUEST_TIMEOUT || web::is_for_the_moment(status)
-}
-
 fn is_refusal(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
 }
@@ -434,17 +363,30 @@ fn words(text: &str) -> String {
     web::words(text, WORDS_MAX)
 }
 
-/// A body; nothing of one that is too long, which says nothing that is read.
-async fn whole(response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    web::whole(response, ANSWER_BYTES_MAX).await.map(Option::unwrap_or_default)
+fn text(body: &[u8]) -> String {
+    words(&String::from_utf8_lossy(body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn endpoint() -> Endpoint {
+        Endpoint::new("an upload", KEY, &Url::parse("https://collect.example/events").expect("a URL"))
+    }
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    }
+
+    /// An answer to a file of nine rows with the key `k`.
     fn read(status: u16, body: &str) -> Uploaded {
-        uploaded(StatusCode::from_u16(status).expect("a status"), None, body.as_bytes())
+        uploaded(&endpoint(), &answer(status, body), "k", 9)
+    }
+
+    fn look(status: u16, body: &str) -> Result<LookedUp, ApiError> {
+        looked_up(&endpoint(), &answer(status, body), "k", 9)
     }
 
     #[test]
@@ -457,7 +399,7 @@ mod tests {
         };
         assert_eq!(
             read(200, r#"{"status_code":"UPLOADED","rows":9,"invalid_rows":0,"visitor_group":"a","more":1}"#),
-            received(0, vec![], "")
+            received(Some(0), vec![], "")
         );
         let log = r"On row: 2, missing 'UserAgent'\nOn row: 7, no timestamp.";
         assert_eq!(
@@ -468,12 +410,12 @@ mod tests {
                 )
             ),
             received(
-                2,
+                Some(2),
                 vec![(2, "missing 'UserAgent'".to_owned()), (7, "no timestamp".to_owned())],
                 "On row: 2, missing 'UserAgent' On row: 7, no timestamp."
             )
         );
-        assert_eq!(read(200, r#"{"status_code":"PROCESSING","rows":9}"#), received(0, vec![], ""));
+        assert_eq!(read(200, r#"{"status_code":"PROCESSING","rows":9}"#), received(None, vec![], ""));
         for status in [200, 400] {
             let body = r#"{"status_code":"REJECTED","rows":9,"invalid_rows":9,"processing_log":"Not in GZIP format"}"#;
             assert_eq!(read(status, body), Uploaded::Rejected("Not in GZIP format".to_owned()));
@@ -485,24 +427,101 @@ mod tests {
     #[test]
     fn only_what_surely_did_not_go_in_is_sent_again() {
         assert_eq!(read(413, "{}"), Uploaded::TooLarge);
-        let odd = r#"{"status_code":"QUARANTINED","rows":9}"#;
-        assert_eq!(read(200, odd), Uploaded::Unknown("status code \"QUARANTINED\"".to_owned()));
         let error = r#"{"status_code":"ERROR","status":"File Error","rows":9,"error":"no"}"#;
         assert_eq!(read(200, error), Uploaded::Rejected("no".to_owned()));
-        assert_eq!(read(429, ""), Uploaded::NotReceived { cause: "HTTP 429".to_owned(), retry_after: None });
-        assert_eq!(read(403, r#"{"error":"no"}"#), Uploaded::Refused("HTTP 403: no".to_owned()));
-        assert_eq!(read(400, r#"{"error":"no vgid"}"#), Uploaded::Refused("HTTP 400: no vgid".to_owned()));
+        let refused = |status, body: &str| answer(status, body).refusal(&endpoint());
+        assert_eq!(read(429, ""), Uploaded::NotReceived(refused(429, "")));
+        for (status, body, told) in [
+            (403, r#"{"error":"no"}"#, "collect.example/events refuses an upload with status 403: no"),
+            (
+                400,
+                r#"{"error":"no vgid"}"#,
+                "collect.example/events refuses an upload with status 400: no vgid",
+            ),
+        ] {
+            assert!(
+                matches!(read(status, body), Uploaded::Refused(error) if error.to_string() == told),
+                "{told}"
+            );
+        }
         for (status, body) in [
             (500, "{}"),
             (502, "<html>"),
             (200, "<html>"),
             (200, "{}"),
+            (200, r#"{"status_code":"QUARANTINED","rows":9}"#),
             (302, ""),
             (408, ""),
             (503, ""),
             (409, "{}"),
+            (500, r#"{"status_code":"UPLOADED","rows":9}"#),
         ] {
             assert!(matches!(read(status, body), Uploaded::Unknown(_)), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_believed_for_its_own_key_and_where_its_counts_make_sense() {
+        for wrong in [
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":"other""#,
+            r#""status_code":"REJECTED","rows":9,"invalid_rows":9,"idempotency_key":"other""#,
+            r#""status_code":"UPLOADED","rows":10,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":10,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":5,"invalid_rows":6,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":18446744073709551596,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":-1,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0.5,"idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","idempotency_key":"k""#,
+            r#""status_code":"HELD","rows":9,"idempotency_key":"k""#,
+        ] {
+            let body = format!("{{{wrong}}}");
+            assert!(matches!(read(200, &body), Uploaded::Unknown(_)), "{body}");
+            assert!(look(200, &body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_look_up_obeys_its_status_code_and_its_invalid_rows() {
+        let own = |rest: &str| format!("{{\"idempotency_key\":\"k\"{rest}}}");
+        let received = |invalid_rows, named| {
+            let log = if named == vec![] { String::new() } else { "On row: 3, no date".to_owned() };
+            LookedUp::Arrived(Uploaded::Received { rows: 9, invalid_rows, named, log })
+        };
+        let rejected = |why: &str| LookedUp::Arrived(Uploaded::Rejected(why.to_owned()));
+        for (rest, found) in [
+            (r#","file_id":"f","rows":9"#, received(None, vec![])),
+            (r#","rows":9,"status_code":"COMPLETE","invalid_rows":0"#, received(Some(0), vec![])),
+            (
+                r#","rows":9,"status_code":"UPLOADED","invalid_rows":1,"processing_log":"On row: 3, no date""#,
+                received(Some(1), vec![(3, "no date".to_owned())]),
+            ),
+            (r#","rows":9,"status_code":"REJECTED","processing_log":"no header""#, rejected("no header")),
+            (r#","rows":9,"invalid_rows":9"#, rejected("")),
+            (r#","status_code":"ERROR""#, rejected("ERROR")),
+        ] {
+            assert_eq!(look(200, &own(rest)), Ok(found), "{rest}");
+        }
+        // Without its key it may be about any file.
+        assert!(look(200, r#"{"rows":9}"#).is_err());
+    }
+
+    #[test]
+    fn only_adobes_words_for_an_unknown_key_allow_a_repeat() {
+        for status in [200, 404] {
+            assert_eq!(look(status, r#"{"error":"File not found"}"#), Ok(LookedUp::NotFound), "{status}");
+        }
+        for body in [
+            r#"{"timestamp":"2026-11-28","status":404,"error":"Not Found","path":"/events/key/k"}"#,
+            r#"{"error":"not found"}"#,
+            r#"{"error":"The requested file not found on this server"}"#,
+            r#"{"message":"File not found"}"#,
+            "File not found",
+            "<html>404</html>",
+            "",
+        ] {
+            for status in [200, 404] {
+                assert!(look(status, body).is_err_and(|error| !error.is_for_the_moment()), "{status} {body}");
+            }
         }
     }
 
@@ -514,7 +533,10 @@ mod tests {
             [(3, "missing 'UserAgent'".to_owned()), (1234, "bad timestamp".to_owned())]
         );
         let all = r#"{"status_code":"UPLOADED","rows":1,"invalid_rows":1,"processing_log":"On row: 1, no"}"#;
-        assert!(matches!(read(200, all), Uploaded::Received { invalid_rows: 1, .. }), "each row is named");
+        assert!(
+            matches!(read(200, all), Uploaded::Received { invalid_rows: Some(1), .. }),
+            "each row is named"
+        );
     }
 
     #[test]

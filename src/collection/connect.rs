@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::CollectionError;
-use super::proxy::{Proxy, Route};
 use super::socket::{Socket, Stream};
 use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
+use crate::web::{Proxy, Route};
 
 /// Which certificates vouch for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -31,17 +31,16 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 pub use breaker::{Breaker, BreakerOptions, Health, Permit};
-pub use bulk::{BulkClient, BulkError, BulkOptions, LookedUp, Upload, Uploaded, Validated};
+pub use bulk::{BulkClient, BulkOptions, LookedUp, Upload, Uploaded, Validated};
 pub use connect::Roots;
 pub use dia::Connection;
 pub use limiter::Limiter;
-pub use proxy::ProxySettings;
 pub use reply::classify;
 
 use crate::clock::Clock;
 use crate::suite::{CollectionUrl, Scheme};
+use crate::web::{ProxySettings, Route};
 use connect::Address;
-use proxy::Route;
 
 /// The longest that connecting may take where a request may take longer.
 pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -127,7 +126,11 @@ impl Collection {
     fn new_host(&self, url: &CollectionUrl) -> Host {
         let tls = (url.scheme() == Scheme::Https)
             .then(|| Arc::clone(self.tls.get_or_init(|| connect::tls_config(self.extra_roots.clone()))));
-        let route = Route::to(url, &self.options.proxy);
+        // Plain http is loopback by definition, and never goes through a proxy.
+        let route = match url.scheme() {
+            Scheme::Https => Route::to(url.host(), url.port(), &self.options.proxy),
+            Scheme::Http => Route::Direct,
+        };
         match &route {
             Route::Direct => {}
             Route::Proxy(proxy) => tracing::debug!(host = %url, proxy = %proxy, "hits go through a proxy"),

@@ -1,7 +1,7 @@
 //! Fetches reports of Entitlement Service Monitoring (ESM v3) from Adobe.
 //!
 //! - In: a span of hours on the clock of the reports, and what to group by. Out: the reports as Adobe wrote them, each whole.
-//! - Guarantees: the client registers once, and keeps its credentials for its owner's eyes only; tokens stay in memory; a
+//! - Guarantees: a report has the dimensions and the hours that were asked for, or is none; the client registers once, and keeps its credentials for its owner's eyes only; tokens stay in memory; a
 //!   token that is refused is had anew once; what is refused for the moment or breaks off is asked for again, within bounds;
 //!   no secret is in any message or log.
 //! - Does not know: what stands in a report, where its counts are kept.
@@ -15,25 +15,20 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::web::{self, Answer, NoAnswer, Patience, SetupError};
-use credentials::Credentials;
+use crate::readers;
+use crate::web::{self, ApiError, Endpoint, Http, Patience, ProxySettings, SetupError, check_token};
+use credentials::{Credentials, Place};
 
-/// How long one request is tried. A second between two is the rate that Adobe's DCR allows.
-const PATIENCE: Patience = Patience {
-    attempts_max: 5,
-    backoff: Duration::from_secs(1),
-    backoff_max: Duration::from_secs(60),
-    asked_min: Duration::from_secs(1),
-};
+/// The keys of the addresses, for messages.
+const KEY: &str = "esm.url";
+const DCR_KEY: &str = "esm.dcr_url";
 /// The longest report, in bytes once it is unpacked: what is longer would not be taken in.
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
-/// How much of a refusal's text a message repeats, in characters.
-const REFUSAL_CHARS_MAX: usize = 200;
 /// `X-Device-Info` of a registration, which asks for one: {"primaryHardwareType":"Server","model":"passbridge"}.
 const DEVICE_INFO: &str = "eyJwcmltYXJ5SGFyZHdhcmVUeXBlIjoiU2VydmVyIiwibW9kZWwiOiJwYXNzYnJpZGdlIn0=";
 
@@ -56,6 +51,8 @@ pub struct EsmOptions {
     pub requestors: Vec<String>,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// The proxies of the environment.
+    pub proxy: ProxySettings,
 }
 
 /// Why a report cannot be had.
@@ -74,38 +71,9 @@ pub enum EsmError {
     /// There is no client, or no address.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// Nobody answered, however often it was asked.
-    #[error("{what} cannot be had from {host}")]
-    Unreachable {
-        /// What was asked for.
-        what: &'static str,
-        /// From whom.
-        host: String,
-        /// Why, the last time.
-        source: reqwest::Error,
-    },
-    /// It was refused.
-    #[error("{host} refuses {what} with status {status}: {why}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// By whom.
-        host: String,
-        /// The status.
-        status: u16,
-        /// What the answer says; of answers about credentials only the published error code.
-        why: String,
-    },
-    /// An answer is longer than is taken in.
-    #[error("the answer of {host} about {what} is longer than {bytes_max} bytes")]
-    TooLong {
-        /// What was asked for.
-        what: &'static str,
-        /// By whom.
-        host: String,
-        /// The most bytes.
-        bytes_max: usize,
-    },
+    /// Something could not be had.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// A report cannot be whole, however short its time.
     #[error(
         "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
@@ -116,21 +84,11 @@ pub enum EsmError {
         /// The most rows.
         limit: u64,
     },
-    /// An answer is not what is documented.
-    #[error("the answer of {host} about {what} cannot be read: {why}")]
-    Unreadable {
-        /// What was asked for.
-        what: &'static str,
-        /// By whom.
-        host: String,
-        /// What is wrong.
-        why: String,
-    },
 }
 
 /// A client of reports.
 pub struct EsmClient {
-    http: Client,
+    http: Http,
     options: EsmOptions,
     token: Option<String>,
 }
@@ -143,9 +101,9 @@ struct TokenAnswer {
 impl EsmClient {
     /// A client that has asked for nothing yet.
     pub fn new(options: EsmOptions) -> Result<EsmClient, EsmError> {
-        let reports = web::address("esm.url", &options.url)?;
-        let credentials = web::address("esm.dcr_url", &options.dcr_url)?;
-        let http = web::client(&[&reports, &credentials], options.request_timeout)?;
+        let reports = web::address(KEY, &options.url)?;
+        let credentials = web::address(DCR_KEY, &options.dcr_url)?;
+        let http = Http::new(&[&reports, &credentials], options.request_timeout, &options.proxy)?;
         Ok(EsmClient { http, options, token: None })
     }
 
@@ -164,43 +122,41 @@ impl EsmClient {
             .append_pair("format", "json")
             .append_pair("limit", &self.options.rows.to_string())
             .extend_pairs(self.options.requestors.iter().map(|requestor| ("requestor-id", requestor)));
+        let endpoint = Endpoint::new("a report", KEY, &url);
         let mut is_renewed = false;
         loop {
             let token = match &self.token {
                 Some(token) => token.clone(),
                 None => self.token.insert(self.fetch_token().await?).clone(),
             };
-            let request =
-                || self.http.get(url.clone()).bearer_auth(&token).header(ACCEPT, "application/json");
-            let Answer { status, body, .. } = self.send("a report", &url, REPORT_BYTES_MAX, request).await?;
+            let request = || {
+                let request = self.http.request(Method::GET, &url);
+                request.bearer_auth(&token).header(ACCEPT, "application/json")
+            };
+            let answer = self.send(&endpoint, REPORT_BYTES_MAX, &[&token], request).await?;
             // A token may end before its time; a second one that is refused is refused for another reason.
-            if status == StatusCode::UNAUTHORIZED && !is_renewed {
+            if answer.status == StatusCode::UNAUTHORIZED && !is_renewed {
                 tracing::debug!("the access token is refused, and is had anew");
                 (self.token, is_renewed) = (None, true);
                 continue;
             }
-            return match status {
-                StatusCode::OK => Ok(body),
-                status => {
-                    let why = String::from_utf8_lossy(&body).trim().chars().take(REFUSAL_CHARS_MAX).collect();
-                    Err(EsmError::Refused {
-                        what: "a report",
-                        host: web::host(&url),
-                        status: status.as_u16(),
-                        why,
-                    })
-                }
+            if answer.status != StatusCode::OK {
+                return Err(answer.refusal(&endpoint).into());
+            }
+            let names = self.options.group_by.split('/');
+            return match readers::esm::mismatch(&answer.body, names, (from, to)) {
+                Some(why) => Err(endpoint.unreadable(format!("asked for {from} to {to}, {why}")).into()),
+                None => Ok(answer.body),
             };
         }
     }
 
     async fn fetch_token(&self) -> Result<String, EsmError> {
-        let what = "an access token";
         let credentials = match Credentials::read(&self.options.credentials_file)? {
             Some(credentials) => credentials,
             None => self.register().await?,
         };
-        let url = self.dcr_url("/o/client/token")?;
+        let (endpoint, url) = self.dcr_endpoint("an access token", "/o/client/token")?;
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", &credentials.client_id)
             .append_pair("client_secret", &credentials.client_secret)
@@ -208,73 +164,65 @@ impl EsmClient {
             .finish();
         let request = || {
             self.http
-                .post(url.clone())
+                .request(Method::POST, &url)
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.clone())
         };
-        let answer: TokenAnswer = self.dcr(what, &url, request).await?;
+        let answer: TokenAnswer = self.dcr(&endpoint, request).await?;
+        check_token(&endpoint, &answer.access_token)?;
         tracing::debug!(host = web::host(&url), "an access token was had");
         Ok(answer.access_token)
     }
 
     /// Registers this installation, once, and keeps what it is given.
     async fn register(&self) -> Result<Credentials, EsmError> {
-        let what = "client credentials";
         let statement = credentials::software_statement(&self.options.software_statement_file)?;
-        let url = self.dcr_url("/o/client/register")?;
+        // Before Adobe gives them: credentials that cannot be kept would be lost, and a client registered each time.
+        let place = Place::prepare(&self.options.credentials_file)?;
+        let (endpoint, url) = self.dcr_endpoint("client credentials", "/o/client/register")?;
         let body = serde_json::json!({ "software_statement": statement }).to_string();
         let request = || {
             self.http
-                .post(url.clone())
+                .request(Method::POST, &url)
                 .header(CONTENT_TYPE, "application/json")
                 .header("X-Device-Info", DEVICE_INFO)
                 .body(body.clone())
         };
-        let credentials: Credentials = self.dcr(what, &url, request).await?;
-        credentials.keep(&self.options.credentials_file)?;
+        let credentials: Credentials = self.dcr(&endpoint, request).await?;
+        place.keep(&credentials)?;
         tracing::info!(path = %self.options.credentials_file.display(), "client credentials were had, and are kept");
         Ok(credentials)
     }
 
-    fn dcr_url(&self, path: &str) -> Result<Url, EsmError> {
+    fn dcr_endpoint(&self, what: &'static str, path: &str) -> Result<(Endpoint, Url), EsmError> {
         let text = format!("{}{path}", self.options.dcr_url.trim_end_matches('/'));
-        Ok(web::address("esm.dcr_url", &text)?)
+        let url = web::address(DCR_KEY, &text)?;
+        Ok((Endpoint::of_credentials(what, DCR_KEY, &url), url))
     }
 
-    /// Asks about credentials: of a refusal only its published code is told, because anything else may be a secret.
+    /// Asks about credentials. What was sent needs no concealing: of a refusal only its published code is told.
     async fn dcr<T: serde::de::DeserializeOwned>(
         &self,
-        what: &'static str,
-        url: &Url,
-        request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> Result<T, EsmError> {
-        let Answer { status, body, .. } = self.send(what, url, DCR_BYTES_MAX, request).await?;
-        if !status.is_success() {
-            let why = web::published_code(&body);
-            return Err(EsmError::Refused { what, host: web::host(url), status: status.as_u16(), why });
+        endpoint: &Endpoint,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<T, ApiError> {
+        let answer = self.send(endpoint, DCR_BYTES_MAX, &[], request).await?;
+        if !answer.status.is_success() {
+            return Err(answer.refusal(endpoint));
         }
-        serde_json::from_slice(&body).map_err(|error| EsmError::Unreadable {
-            what,
-            host: web::host(url),
-            why: format!("its JSON breaks at line {}, column {}", error.line(), error.column()),
-        })
+        serde_json::from_slice(&answer.body).map_err(|error| endpoint.broken(&error))
     }
 
-    /// Sends until there is a whole answer that is meant: not from a server that is overloaded or gone for the moment.
+    /// Sends until there is a conclusive answer.
     async fn send(
         &self,
-        what: &'static str,
-        url: &Url,
+        endpoint: &Endpoint,
         bytes_max: usize,
-        request: impl Fn() -> reqwest::RequestBuilder,
-    ) -> Result<Answer, EsmError> {
-        let host = web::host(url);
-        let sent = PATIENCE
-            .insist(what, &host, || async { web::attempt(web::send(request(), bytes_max).await) })
-            .await;
-        sent.map_err(|none| match none {
-            NoAnswer::TooLong => EsmError::TooLong { what, host, bytes_max },
-            NoAnswer::Broken(source) => EsmError::Unreachable { what, host, source },
-        })
+        secrets: &[&str],
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<web::Answer, ApiError> {
+        let attempt =
+            async || self.http.send(endpoint, request(), bytes_max, secrets).await?.unless_busy(endpoint);
+        Patience::ESM.retry(attempt).await
     }
 }

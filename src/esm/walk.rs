@@ -4,6 +4,7 @@ use chrono::{NaiveDateTime, TimeDelta};
 
 use super::{EsmClient, EsmError};
 use crate::readers::esm::limit_reached;
+use crate::web::{ApiError, Cause};
 
 /// Hours of one report: a day.
 const HOURS_AT_ONCE: i64 = 24;
@@ -37,7 +38,7 @@ impl EsmClient {
             let middle = (grains > 1).then(|| start + grain * (grains / 2));
             let fetched = self.report(start, end).await;
             match (fetched, middle) {
-                (Err(EsmError::TooLong { .. }), Some(middle)) => {
+                (Err(EsmError::Api(ApiError { cause: Cause::TooLong(_), .. })), Some(middle)) => {
                     parts.extend([(middle, end), (start, middle)]);
                 }
                 (fetched, middle) => {

@@ -6,7 +6,7 @@ use super::cell::{CellKey, Name};
 use super::compare::{AnalyticsSide, Spellings};
 use super::days::{Calendar, Span};
 use super::{Progress, ReconcileError};
-use crate::analytics::{AnalyticsClient, Breakdown, ReportAnswer, ReportRequest};
+use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportAnswer, ReportRequest};
 use crate::event::EventKind;
 use crate::suite::Rsid;
 
@@ -60,7 +60,7 @@ impl Asking<'_> {
                 let requestor =
                     if row.item_id == NO_VALUE { Name::of("") } else { spellings.requestor(&row.value) };
                 if !self.requestors.contains(&requestor) {
-                    *seen.strangers.entry(requestor).or_default() += units;
+                    add(seen.strangers.entry(requestor).or_default(), units);
                 } else if units > 0 {
                     self.read_requestor((span, day), &row.item_id, &requestor, spellings, &mut seen).await?;
                 }
@@ -87,7 +87,7 @@ impl Asking<'_> {
                 let units = units(*count);
                 if units > 0 {
                     let key = CellKey { requestor: requestor.clone(), day, mvpd: mvpd.clone(), kind };
-                    *seen.side.units.entry(key).or_default() += units;
+                    add(seen.side.units.entry(key).or_default(), units);
                 }
             }
         }
@@ -108,6 +108,7 @@ impl Asking<'_> {
             by: Breakdown::Evar(evar),
             within,
             search: None,
+            fractions: Fractions::Refused,
         };
         Ok(self.client.report(&request).await?)
     }
@@ -124,8 +125,13 @@ impl Asking<'_> {
     }
 }
 
-/// A count of a report as a whole number; one that is no number is of a column that was refused, and is not looked at.
+/// A count of a report; one that is no number is of a column that was refused, and is not looked at.
 fn units(count: f64) -> u64 {
-    // A float becomes the nearest number that there is, and what is none becomes 0.
-    count.round() as u64
+    // The client takes whole numbers only, and what is none becomes 0.
+    count as u64
+}
+
+/// A server may say anything, so a sum may not fit.
+fn add(sum: &mut u64, units: u64) {
+    *sum = sum.saturating_add(units);
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::web::read_secret_text;
+
 /// The shortest token, in characters: 16 random ones cannot be guessed.
 const TOKEN_CHARACTERS_MIN: usize = 16;
-/// The longest file, in bytes: thousands of tokens. A larger one is some other file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// How long a look at the file is good for: a token that is taken out of it lets nobody in after that.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -128,11 +128,7 @@ impl Stamp {
 fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
     let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > FILE_BYTES_MAX {
-        let why = format!("it has {} bytes; a file of tokens has at most {FILE_BYTES_MAX}", metadata.len());
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, why)));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = read_secret_text(path).map_err(unreadable)?;
     let mut digests = Vec::new();
     for (line, token) in (1..).zip(text.lines().map(str::trim)) {
         if token.is_empty() || token.starts_with('#') {
@@ -175,6 +171,11 @@ mod tests {
         {
             assert!(!both.has(stranger.as_bytes()), "{stranger:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_token() {
+        assert!(tokens("\u{feff}first-token-of-two\r\n").expect("one").has(b"first-token-of-two"));
     }
 
     #[test]

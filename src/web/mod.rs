@@ -1,22 +1,29 @@
 //! What the clients of Adobe's HTTPS interfaces have in common.
 //!
 //! - In: addresses, requests, the credentials of a project. Out: whole answers, access tokens.
-//! - Guarantees: secrets go out in clear to this host only; no redirect is followed; an answer is no longer than its caller
-//!   takes; a repeat waits as long as the server asks, within bounds; no secret is in any message.
+//! - Guarantees: secrets go out in clear to this host only, and never through a proxy; a proxy that cannot be used is not passed
+//!   by; no redirect is followed; an answer is no longer than its caller takes; a repeat waits as long as the server asks, within
+//!   bounds; no secret is in any answer or message; an error names what was asked for, where, and why it was not had.
 //! - Does not know: what is asked for, or what an answer means.
 //! - Rules: section 6 of `reference/adobe-analytics.md`.
 
+mod error;
 mod ims;
+mod proxy;
+mod retry;
+mod secret;
 
-use std::future::Future;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 
+use crate::clock::Clock;
 use crate::html;
-pub use ims::{Ims, ImsError, ImsOptions};
+pub use error::{ApiError, Cause, Endpoint, is_for_the_moment};
+pub use ims::{Ims, ImsOptions, check_token};
+pub use proxy::{Proxy, ProxySettings, Route};
+pub use retry::{Backoff, Patience, retry_after};
+pub use secret::{read_secret, read_secret_text};
 
 /// Why no client can be set up.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +33,18 @@ pub enum SetupError {
     BadUrl {
         /// The key that holds it.
         key: &'static str,
-        /// What it holds.
+        /// What it holds, without a password.
         text: String,
         /// Why not.
         why: String,
+    },
+    /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
+    #[error("no way to {host}: {why}")]
+    Proxy {
+        /// The host that it is for.
+        host: String,
+        /// Why not.
+        why: &'static str,
     },
     /// HTTP cannot be spoken at all.
     #[error("cannot set up HTTP")]
@@ -38,7 +53,9 @@ pub enum SetupError {
 
 /// An address that secrets may be sent to.
 pub fn address(key: &'static str, text: &str) -> Result<Url, SetupError> {
-    let refuse = |why: &str| SetupError::BadUrl { key, text: text.to_owned(), why: why.to_owned() };
+    // A user and a password may stand before the host.
+    let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("...@{host}"));
+    let refuse = |why: &str| SetupError::BadUrl { key, text: shown.clone(), why: why.to_owned() };
     let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
     match url.scheme() {
         "https" => Ok(url),
@@ -52,20 +69,134 @@ fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
 }
 
-/// A client for these addresses. A request may take so long, its answer included.
-pub fn client(addresses: &[&Url], request_timeout: Duration) -> Result<Client, SetupError> {
-    let provider = rustls::crypto::ring::default_provider();
-    // Another part of the process may have chosen the same one before.
-    drop(provider.install_default());
-    // A proxy of the environment is for the way out of this host.
-    let is_local = addresses.iter().all(|url| is_loopback(url));
-    let builder = if is_local { Client::builder().no_proxy() } else { Client::builder() };
-    builder
-        .timeout(request_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(SetupError::Client)
+/// A client for these addresses, which goes as the proxy variables say: through a tunnel, or directly.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client,
+    proxy: ProxySettings,
+}
+
+impl Http {
+    /// A request may take so long, its answer included.
+    pub fn new(
+        addresses: &[&Url],
+        request_timeout: Duration,
+        proxy: &ProxySettings,
+    ) -> Result<Http, SetupError> {
+        let provider = rustls::crypto::ring::default_provider();
+        // Another part of the process may have chosen the same one before.
+        drop(provider.install_default());
+        // Without the library's own reading of the variables: it sends plain http through HTTP_PROXY, secrets and all.
+        let mut builder = Client::builder().no_proxy();
+        for url in addresses {
+            match route(url, proxy) {
+                Route::Direct => {}
+                Route::Unusable(why) => return Err(SetupError::Proxy { host: host(url), why }),
+                Route::Proxy(through) => {
+                    let (settings, target) = (proxy.clone(), format!("http://{through}"));
+                    let mut proxies = reqwest::Proxy::custom(move |url| {
+                        matches!(route(url, &settings), Route::Proxy(_)).then(|| target.clone())
+                    });
+                    if let Some(authorization) = through.authorization {
+                        proxies = proxies.custom_http_auth(authorization);
+                    }
+                    // All hosts that have a proxy have the same one.
+                    builder = Client::builder().no_proxy().proxy(proxies);
+                }
+            }
+        }
+        let client = builder
+            .timeout(request_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(SetupError::Client)?;
+        Ok(Http { client, proxy: proxy.clone() })
+    }
+
+    /// A request to an address.
+    pub fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone())
+    }
+
+    /// Sends a request and reads its answer to the end. Neither the answer nor an error has one of the secrets.
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: RequestBuilder,
+        bytes_max: usize,
+        secrets: &[&str],
+    ) -> Result<Answer, ApiError> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|_| {
+            // The library's own text may quote the token.
+            endpoint.error(Cause::NotSendable("a header cannot hold the token or the client ID".to_owned()))
+        })?;
+        let url = request.url().clone();
+        let failed = |error: reqwest::Error| endpoint.error(self.cause(&url, &error.without_url()));
+        let mut response = client.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), Clock::system().system_time());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(endpoint.error(Cause::TooLong(bytes_max)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, body: concealed(body, secrets) })
+    }
+
+    fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
+        let why = root_cause(error);
+        match route(url, &self.proxy) {
+            _ if !error.is_connect() => Cause::NoAnswer(why),
+            Route::Proxy(proxy) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
+            Route::Direct | Route::Unusable(_) => Cause::NotReached(why),
+        }
+    }
+}
+
+/// The way to an address. Plain http is for this host only, and never leaves it.
+fn route(url: &Url, proxy: &ProxySettings) -> Route {
+    if url.scheme() != "https" || is_loopback(url) {
+        return Route::Direct;
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    Route::to(host, url.port_or_known_default().unwrap_or(443), proxy)
+}
+
+/// What a failed CONNECT says, in words: the library's own are short.
+fn of_tunnel(why: &str) -> &str {
+    match why {
+        "tunnel error: proxy authorization required" => "it asks for a user and a password (407)",
+        "tunnel error: unsuccessful" => "it refuses a tunnel, or its answer is not HTTP",
+        "tunnel error: proxy response headers too long" => "its answer has no end",
+        "tunnel error: unexpected end of file" => "it closed the connection without an answer",
+        other => other,
+    }
+}
+
+/// An answer without secrets that a server has repeated, also as JSON that escapes its slashes.
+fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
+    let forms = |secret: &&str| {
+        let escaped = secret.contains('/').then(|| secret.replace('/', "\\/"));
+        [Some((*secret).to_owned()), escaped].into_iter().flatten()
+    };
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()).flat_map(forms) {
+        let mut places = memchr::memmem::find_iter(&body, secret.as_bytes()).peekable();
+        if places.peek().is_some() {
+            let (mut clean, mut rest) = (Vec::with_capacity(body.len()), 0);
+            for at in places {
+                clean.extend_from_slice(&body[rest..at]);
+                clean.extend_from_slice(b"...");
+                rest = at + secret.len();
+            }
+            clean.extend_from_slice(&body[rest..]);
+            body = clean;
+        }
+    }
+    body
 }
 
 /// The host of an address, for messages: the rest may hold what they should not.
@@ -84,150 +215,29 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub enum NoAnswer {
-    /// It is longer than it may be.
-    TooLong,
-    /// Nobody answered, or not to the end. Without the address.
-    Broken(reqwest::Error),
-}
-
-/// Sends a request and reads its answer to the end.
-pub async fn send(request: RequestBuilder, bytes_max: usize) -> Result<Answer, NoAnswer> {
-    let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url());
-    let response = request.send().await.map_err(broken)?;
-    let (status, retry_after) = (response.status(), retry_after(response.headers()));
-    match whole(response, bytes_max).await {
-        Ok(Some(body)) => Ok(Answer { status, retry_after, body }),
-        Ok(None) => Err(NoAnswer::TooLong),
-        Err(error) => Err(broken(error)),
+impl Answer {
+    /// The answer, unless its server is overloaded or gone for the moment.
+    pub fn unless_busy(self, endpoint: &Endpoint) -> Result<Answer, ApiError> {
+        if is_for_the_moment(self.status) { Err(self.refusal(endpoint)) } else { Ok(self) }
     }
-}
 
-/// Reads a body to its end; `None` where it is too long.
-pub async fn whole(mut response: Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > bytes_max {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
+    /// What it says as a refusal.
+    pub fn refusal(&self, endpoint: &Endpoint) -> ApiError {
+        endpoint.refused(self.status, self.retry_after, &self.body)
     }
-    Ok(Some(body))
-}
-
-/// `Retry-After` in seconds.
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// Whether a server is overloaded or gone for the moment.
-pub fn is_for_the_moment(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
-}
-
-/// What an answer about credentials says: its published code. Anything else may repeat what was sent.
-pub fn published_code(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        #[serde(default)]
-        error: String,
-    }
-    let code = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
-    let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if is_code { code } else { "without a published error code".to_owned() }
 }
 
 /// The text of an answer, short, on one line, and harmless to a terminal.
 pub fn words(text: &str, chars_max: usize) -> String {
     let is_harmful = |letter: char| letter.is_control() || html::turns_direction(letter);
     let harmless = |letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter };
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(harmless).take(chars_max).collect()
-}
-
-/// What an attempt has come to.
-#[derive(Debug)]
-pub enum Attempt<T> {
-    /// This is meant.
-    Final(T),
-    /// The next attempt may come to something else.
-    Passing {
-        /// What it has come to now.
-        result: T,
-        /// The pause that the server asks for before the next one.
-        asked: Option<Duration>,
-        /// Why, for the log.
-        why: String,
-    },
-}
-
-/// How often something is tried, and how long between.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Attempts at the most.
-    pub attempts_max: u32,
-    /// The pause before the second one; each further one doubles it.
-    pub backoff: Duration,
-    /// The longest pause, also where the server asks for more.
-    pub backoff_max: Duration,
-    /// The shortest pause that a server is taken to ask for.
-    pub asked_min: Duration,
-}
-
-impl Patience {
-    /// Tries until something is meant, or patience ends: then the last that it came to.
-    pub async fn insist<T, F: Future<Output = Attempt<T>>>(
-        &self,
-        what: &str,
-        host: &str,
-        attempt: impl Fn() -> F,
-    ) -> T {
-        let mut backoff = self.backoff;
-        let mut number = 1;
-        loop {
-            let (asked, why) = match attempt().await {
-                Attempt::Final(result) => return result,
-                Attempt::Passing { result, .. } if number >= self.attempts_max => return result,
-                Attempt::Passing { asked, why, .. } => (asked.map(|asked| asked.max(self.asked_min)), why),
-            };
-            let wait = asked.unwrap_or(backoff).min(self.backoff_max);
-            let wait_ms = wait.as_millis() as u64;
-            tracing::warn!(what, host, why, number, wait_ms, "no whole answer yet; asking again");
-            tokio::time::sleep(wait).await;
-            backoff = (backoff * 2).min(self.backoff_max);
-            number += 1;
-        }
-    }
-}
-
-/// What sending has come to: an answer of a server that is well, or too long an answer, is meant.
-pub fn attempt(sent: Result<Answer, NoAnswer>) -> Attempt<Result<Answer, NoAnswer>> {
-    match sent {
-        Ok(answer) if is_for_the_moment(answer.status) => {
-            let (asked, why) = (answer.retry_after, refused(answer.status));
-            Attempt::Passing { result: Ok(answer), asked, why }
-        }
-        Err(NoAnswer::Broken(error)) => {
-            let why = root_cause(&error);
-            Attempt::Passing { result: Err(NoAnswer::Broken(error)), asked: None, why }
-        }
-        sent => Attempt::Final(sent),
-    }
-}
-
-fn refused(status: StatusCode) -> String {
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            "HTTP 429: too many requests for now, this program's or another's".to_owned()
-        }
-        status => format!("HTTP {}", status.as_u16()),
-    }
+    // A blank for each run of white space, of which U+2028 is some.
+    let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
+    words.flat_map(str::chars).map(harmless).take(chars_max).collect()
 }
 
 /// What lies beneath an error: its own text says little.
-pub fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
@@ -270,11 +280,34 @@ mod tests {
         let elsewhere = answer("302 Found\r\nlocation: /elsewhere", "");
         let (whole, long) = ("a".repeat(BYTES_MAX), "a".repeat(BYTES_MAX + 1));
         let url = server(vec![elsewhere, answer("200 OK", &whole), answer("200 OK", &long)]).await;
-        let client = client(&[&url], Duration::from_secs(10)).expect("HTTP");
-        let sent = async || send(client.get(url.clone()), BYTES_MAX).await;
+        let http = Http::new(&[&url], Duration::from_secs(10), &ProxySettings::default()).expect("HTTP");
+        let endpoint = Endpoint::new("a thing", "esm.url", &url);
+        let sent = async || http.send(&endpoint, http.request(Method::GET, &url), BYTES_MAX, &[]).await;
         assert_eq!(sent().await.expect("an answer").status, StatusCode::FOUND);
         assert_eq!(sent().await.expect("an answer").body, whole.as_bytes());
-        assert!(matches!(sent().await, Err(NoAnswer::TooLong)));
+        assert!(matches!(sent().await, Err(ApiError { cause: Cause::TooLong(_), .. })));
+    }
+
+    #[tokio::test]
+    async fn a_date_in_retry_after_is_understood() {
+        let at = httpdate::fmt_http_date(Clock::system().system_time() + Duration::from_secs(3600));
+        let url = server(vec![answer(&format!("429 Slow\r\nretry-after: {at}"), "")]).await;
+        let http = Http::new(&[&url], Duration::from_secs(10), &ProxySettings::default()).expect("HTTP");
+        let endpoint = Endpoint::new("a thing", "esm.url", &url);
+        let answer =
+            http.send(&endpoint, http.request(Method::GET, &url), 100, &[]).await.expect("an answer");
+        let asked = answer.retry_after.expect("a date").as_secs();
+        assert!((3500..=3600).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn a_repeated_secret_is_concealed_in_every_form_of_its_slashes() {
+        let clean = |body: &str, secrets: &[&str]| {
+            String::from_utf8(concealed(body.as_bytes().to_vec(), secrets)).expect("text")
+        };
+        assert_eq!(clean("token a/b= of hush, hush", &["a/b=", "hush"]), "token ... of ..., ...");
+        assert_eq!(clean(r#"{"error":"a\/b= is bad"}"#, &["a/b="]), r#"{"error":"... is bad"}"#);
+        assert_eq!(clean("a.b", &["", "."]), "a...b");
     }
 
     #[test]
@@ -282,39 +315,11 @@ mod tests {
         for text in ["https://analytics-collection.adobe.io/aa", "http://127.0.0.1:8080/aa"] {
             assert!(address("bulk.url", text).is_ok(), "{text}");
         }
-        for text in ["", "ftp://adobe.io", "http://adobe.io/aa"] {
-            assert!(address("bulk.url", text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn of_a_refusal_about_credentials_only_a_code_is_told() {
-        assert_eq!(published_code(br#"{"error":"invalid_client"}"#), "invalid_client");
-        for body in [r#"{"error":"secret-of-1 is wrong"}"#, "secret", "{}"] {
-            assert_eq!(published_code(body.as_bytes()), "without a published error code", "{body}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_doubles_its_pauses_and_obeys_the_server_within_bounds() {
-        let patience = Patience {
-            attempts_max: 5,
-            backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(10),
-            asked_min: Duration::from_secs(1),
-        };
-        for (asked, seconds) in [(None, 1 + 2 + 4 + 8), (Some(3), 4 * 3), (Some(0), 4), (Some(3600), 4 * 10)]
+        for text in
+            ["", "ftp://adobe.io", "http://adobe.io/aa", "http://user:hidden@adobe.io", "user:hidden@x"]
         {
-            let began = tokio::time::Instant::now();
-            let attempts = std::cell::Cell::new(0);
-            let last = patience
-                .insist("a thing", "here", || {
-                    attempts.set(attempts.get() + 1);
-                    let asked = asked.map(Duration::from_secs);
-                    std::future::ready(Attempt::Passing { result: attempts.get(), asked, why: String::new() })
-                })
-                .await;
-            assert_eq!((last, began.elapsed().as_secs()), (5, seconds), "{asked:?}");
+            let error = address("bulk.url", text).expect_err(text).to_string();
+            assert!(error.starts_with("bulk.url") && !error.contains("hidden"), "{error}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What collection sends, and what it makes of every way in which a server can answer or fail to.
 
 mod broken;
-mod server;
+pub(crate) mod server;
 mod ways;
 
 use std::num::NonZeroU32;

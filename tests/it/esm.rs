@@ -481,7 +481,7 @@ fn the_sandbox_answers_as_the_documentation_says() {
 fn what_cannot_be_pulled_says_why() {
     let sandbox = Sandbox::start(SandboxOptions::default()).expect("a sandbox");
     for (settings, arguments, code, why) in [
-        ("group_by = \"requestor-id/proxy/mvpd\"\n", &SPAN[..], 2, "status 404: no such drill-down"),
+        ("group_by = \"requestor-id/proxy/mvpd\"\n", &SPAN[..], 1, "status 404: no such drill-down"),
         ("group_by = \"planet\"\n", &SPAN[..], 2, "has no requestor-id"),
         ("software_statement_file = \"nowhere\"\n", &SPAN[..], 2, "esm.software_statement_file"),
         ("", &["pull", "esm", "--from", "2026-11-12", "--to", "2026-11-10"], 2, "--from before --to"),

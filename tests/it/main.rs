@@ -20,6 +20,7 @@ mod explain;
 mod failures;
 mod fixture;
 mod golden_hits;
+mod hostile_apis;
 mod hostile_events;
 mod ingest_formats;
 mod onboarding;

@@ -20,11 +20,10 @@ use crate::buffer::{
 use crate::collection::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 use crate::delivery::DeadReason;
 use crate::drain::{Stop, StopReason};
+use crate::web::{ApiError, Backoff, Patience};
 
 /// How long an upload in flight may go on once the leg has to end.
 const GRACE: Duration = Duration::from_secs(25);
-/// The longest that `Retry-After` is obeyed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// How often a key is looked up within its time.
 const LOOK_UPS: u32 = 5;
 
@@ -93,7 +92,7 @@ impl Group {
         // Once nobody knew of an upload, a refusal of the next one says nothing of that.
         let mut was_unknown = known == Known::Sent;
         let mut has_new_token = false;
-        let mut backoff = self.shared.limits.backoff_base;
+        let mut backoff = self.shared.backoff();
         loop {
             let answer = match known {
                 Known::Nothing | Known::NotReceived => self.attempt(file, known).await?,
@@ -115,37 +114,39 @@ impl Group {
                     let key = &file.file.key;
                     tracing::warn!(key, why, "nobody knows whether a file is in; its key is looked up");
                     was_unknown = true;
-                    match self.shared.looked_up(key).await? {
-                        Some(LookedUp::Received(rows)) => {
-                            return self.received(file, Answer::looked_up(rows));
+                    match self.shared.looked_up(key, file.file.rows).await? {
+                        Some(LookedUp::Arrived(Uploaded::Received { rows, invalid_rows, named, log })) => {
+                            let is_looked_up = invalid_rows.is_none();
+                            let answer = Answer { rows, invalid_rows, named, log, is_looked_up };
+                            return self.received(file, answer);
                         }
+                        // Nothing of it is in, whatever went before.
+                        Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)?),
                         Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
                             // Its suite was paused or retired meanwhile.
                             return self.write_anew(file);
+                        }
+                        Some(LookedUp::NotFound) if backoff.next(None).is_none() => {
+                            let path = file.file.path.clone();
+                            return Err(BackfillError::Unanswered { path, why });
                         }
                         Some(LookedUp::NotFound) => known = Known::NotReceived,
                         None => return Ok(Next::Ends),
                     }
                 }
-                Uploaded::NotReceived { cause, retry_after } => {
-                    let wait = retry_after.map_or(backoff.mul_f64(0.5 + fastrand::f64() / 2.0), |wait| {
-                        wait.min(RETRY_AFTER_MAX)
-                    });
-                    let (key, wait_ms) = (&file.file.key, wait.as_millis() as u64);
-                    tracing::warn!(key, cause, wait_ms, "a file was not received; it goes again");
-                    backoff = (backoff * 2).min(self.shared.limits.backoff_max);
-                    if self.shared.waits_until(Instant::now() + wait).await {
+                Uploaded::NotReceived(error) => {
+                    if self.shared.waits_for(error, &mut backoff, "a file was not received").await? {
                         return Ok(Next::Ends);
                     }
                     known = Known::NotReceived;
                 }
-                Uploaded::TokenRefused if !has_new_token => {
+                Uploaded::TokenRefused(_) if !has_new_token => {
                     tracing::debug!("the access token is refused, and is had anew");
                     has_new_token = true;
                     known = Known::NotReceived;
                 }
                 Uploaded::TooLarge => return self.too_large(file),
-                Uploaded::TokenRefused | Uploaded::Rejected(_) | Uploaded::Refused(_) => {
+                Uploaded::TokenRefused(_) | Uploaded::Rejected(_) | Uploaded::Refused(_) => {
                     return Err(self.refused(file, answer, was_unknown)?);
                 }
             }
@@ -196,8 +197,10 @@ impl Group {
         if rows != written {
             tracing::warn!(key = file.file.key, rows, written, "Adobe counts other rows than were written");
         }
+        let invalid_rows = invalid_rows.unwrap_or(0);
         let refused = refused_rows(named, invalid_rows, written);
-        let unnamed = invalid_rows - refused.len() as u64 + written.saturating_sub(rows);
+        // Both are known to make sense: no more rows than were written, none more invalid than there are.
+        let unnamed = invalid_rows - refused.len() as u64 + (written - rows);
         let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
         block_in_place(|| shared.buffer.file_received(file.id, received))?;
@@ -245,8 +248,13 @@ impl Group {
         let path = file.file.path.clone();
         Ok(match answer {
             Uploaded::Rejected(why) => BackfillError::Rejected { path, why },
-            Uploaded::Refused(why) => BackfillError::Refused(why),
-            _ => BackfillError::Refused("HTTP 401, with a new access token too".to_owned()),
+            Uploaded::Refused(error) | Uploaded::TokenRefused(error) | Uploaded::NotReceived(error) => {
+                error.into()
+            }
+            Uploaded::Received { log: why, .. } | Uploaded::Unknown(why) => {
+                BackfillError::Unanswered { path, why }
+            }
+            Uploaded::TooLarge => BackfillError::TooLarge(path),
         })
     }
 }
@@ -263,17 +271,11 @@ enum Attempt {
 /// What is known of a file that is in.
 struct Answer {
     rows: u64,
-    invalid_rows: u64,
+    invalid_rows: Option<u64>,
     named: Vec<(u64, String)>,
     log: String,
     /// Whether only a look-up says so: whether rows were refused is then unknown for good.
     is_looked_up: bool,
-}
-
-impl Answer {
-    fn looked_up(rows: u64) -> Answer {
-        Answer { rows, invalid_rows: 0, named: Vec::new(), log: String::new(), is_looked_up: true }
-    }
 }
 
 /// What is known of a file before it is sent.
@@ -309,10 +311,30 @@ impl Uploading {
         sleep(GRACE).await;
     }
 
+    fn backoff(&self) -> Backoff {
+        Backoff::new(Patience::bulk(self.limits.backoff_base, self.limits.backoff_max))
+    }
+
+    /// Waits before something is tried again; true where the leg ends meanwhile. The error comes back once it was tried too often.
+    async fn waits_for(
+        &self,
+        error: ApiError,
+        backoff: &mut Backoff,
+        what: &str,
+    ) -> Result<bool, BackfillError> {
+        let Some(wait) = backoff.next(error.retry_after()) else { return Err(error.into()) };
+        // Groups that were refused together do not come back together; what the server asks for is kept.
+        let wait =
+            if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
+        let (wait_ms, check) = (wait.as_millis() as u64, error.endpoint.key);
+        tracing::warn!(%error, check, wait_ms, "{what}; it is tried again");
+        Ok(self.waits_until(Instant::now() + wait).await)
+    }
+
     /// Has the first file of a job validated.
     async fn validated(&self, upload: &Upload) -> Result<First, BackfillError> {
         let _turn = self.pace.validation.lock().await;
-        let mut backoff = self.limits.backoff_base;
+        let mut backoff = self.backoff();
         while !self.pace.is_valid() {
             self.pace.turn().await.begins();
             let verdict = tokio::select! {
@@ -329,11 +351,9 @@ impl Uploading {
                 }
                 Ok(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
                 Err(error) if error.is_for_the_moment() => {
-                    tracing::warn!(%error, "a file could not be validated; it is tried again");
-                    if self.waits_until(Instant::now() + backoff).await {
+                    if self.waits_for(error, &mut backoff, "a file could not be validated").await? {
                         return Ok(First::Ends);
                     }
-                    backoff = (backoff * 2).min(self.limits.backoff_max);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -348,20 +368,22 @@ impl Uploading {
     }
 
     /// Looks a key up until it is found, or was not for long enough; `None` where the leg ends meanwhile.
-    async fn looked_up(&self, key: &str) -> Result<Option<LookedUp>, BackfillError> {
+    async fn looked_up(&self, key: &str, rows: u64) -> Result<Option<LookedUp>, BackfillError> {
         let pause = self.limits.lookup / LOOK_UPS;
-        let mut missed = 0;
+        let (mut missed, mut backoff) = (0, self.backoff());
         loop {
             let looked_up = tokio::select! {
-                looked_up = self.client.look_up(key) => looked_up,
+                looked_up = self.client.look_up(key, rows) => looked_up,
                 _ = self.stop.wait() => return Ok(None),
             };
             match looked_up {
-                Ok(LookedUp::Received(rows)) => return Ok(Some(LookedUp::Received(rows))),
-                Ok(LookedUp::NotFound) if missed >= LOOK_UPS => return Ok(Some(LookedUp::NotFound)),
-                Ok(LookedUp::NotFound) => missed += 1,
+                Ok(LookedUp::NotFound) if missed < LOOK_UPS => missed += 1,
+                Ok(conclusive) => return Ok(Some(conclusive)),
                 Err(error) if error.is_for_the_moment() => {
-                    tracing::warn!(%error, key, "a key could not be looked up; it is tried again");
+                    if self.waits_for(error, &mut backoff, "a key could not be looked up").await? {
+                        return Ok(None);
+                    }
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -494,6 +516,7 @@ fn read(file: &BulkFile) -> Result<Option<Upload>, BackfillError> {
         visitor_group: file.file.visitor_group.clone(),
         key: file.file.key.clone(),
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        rows: file.file.rows,
         bytes: Bytes::from(bytes),
     }))
 }

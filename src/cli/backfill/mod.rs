@@ -243,6 +243,7 @@ fn bulk_way(settings: &Settings, keeps_files: bool, accepts_unnamed: bool) -> Re
                 scopes: config.scopes.clone(),
             },
             request_timeout: Duration::from_secs(config.request_timeout_seconds),
+            proxy: pass::proxy_settings(),
         })?)),
     };
     Ok(BulkWay {

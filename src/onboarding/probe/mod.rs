@@ -25,13 +25,13 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::analytics::{AnalyticsClient, AnalyticsError, Breakdown, ReportRequest, SuiteFacts};
+use crate::analytics::{AnalyticsClient, AnalyticsError, Breakdown, Fractions, ReportRequest, SuiteFacts};
 use crate::buffer::{Buffer, BufferError, NewProbe, ProbeRecord};
 use crate::collection::Collection;
 use crate::confirmation::Item;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::suite::{ReportSuite, Rsid};
-use crate::web::ImsError;
+use crate::web::{ApiError, Cause};
 use compare::{Observed, ObservedRow, Progress};
 pub use judge::{EvarSeen, EvarState, EventSeen, ProbeFinding};
 use plan::Plan;
@@ -260,7 +260,7 @@ impl Probe<'_> {
                     before = Some(seen.units);
                 }
                 // The hits are out, and reports cannot forget them: only the deadline ends the wait.
-                Err(ProbeError::Analytics(error)) if error.is_for_the_moment() => {
+                Err(ProbeError::Analytics(AnalyticsError::Api(error))) if error.is_for_the_moment() => {
                     tracing::warn!(probe = plan.id, %error, "the probe cannot be read back for the moment");
                 }
                 Err(error) => return Err(error),
@@ -335,11 +335,15 @@ impl Reading<'_> {
             by: Breakdown::Evar(u16::from(evar)),
             within,
             search,
+            fractions: Fractions::Kept,
         };
         let answer = match self.probe.analytics.report(&request).await {
             Ok(answer) => answer,
             // A dimension that is disabled may be refused as a whole: then nothing of it is seen.
-            Err(AnalyticsError::Refused { what, status: 400 | 403 | 404, why }) if what != ImsError::WHAT => {
+            Err(AnalyticsError::Api(ApiError {
+                endpoint,
+                cause: Cause::Refused { status: 400 | 403 | 404, why, .. },
+            })) if !endpoint.gives_credentials => {
                 self.observed.rows.insert(evar, Vec::new());
                 self.observed.refused_evars.insert(format!("eVar{evar}"), why);
                 return Ok(());

@@ -10,14 +10,7 @@ use super::plan::{Canary, Plan};
 use crate::collection::Connection;
 use crate::delivery::Outcome;
 use crate::suite::EventIds;
-
-/// How often one hit is tried.
-const ATTEMPTS_MAX: u32 = 6;
-/// The wait before the second try; each further one doubles it.
-const BACKOFF: Duration = Duration::from_millis(500);
-
-/// The longest wait, also where the host asks for more.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+use crate::web::{Backoff, Patience};
 
 /// How much of a probe was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,54 +47,32 @@ pub(super) async fn all(
 
 /// Sends one hit. With a serial a doubtful one is sent again, as that is exact; without, once must do.
 async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<Sent, String> {
-    let mut backoff = BACKOFF;
-    let mut why = String::new();
-    for attempt in 1..=ATTEMPTS_MAX {
+    let mut backoff = Backoff::new(Patience::PROBE);
+    loop {
         let mut asked = None;
-        match connection.send(hit.body.clone()).await {
+        let why = match connection.send(hit.body.clone()).await {
             Outcome::Delivered => return Ok(Sent::All),
             Outcome::Retry { cause, retry_after } => {
-                why = cause.to_string();
                 asked = retry_after;
+                cause.to_string()
             }
             Outcome::Ambiguous(doubt) => {
                 tracing::warn!(probe = plan.id, %doubt, "it is unknown whether a hit was received");
                 if plan.form.event_ids == EventIds::Off {
                     return Ok(Sent::Some);
                 }
-                why = doubt.to_string();
+                doubt.to_string()
             }
-            Outcome::BareFailure => why = "Adobe says FAILURE without a reason".to_owned(),
+            Outcome::BareFailure => "Adobe says FAILURE without a reason".to_owned(),
             Outcome::Rejected(reason) => return Err(reason.to_string()),
             Outcome::Refused { status } => return Err(format!("HTTP {status}")),
             Outcome::SuiteFault(fault) => return Err(fault.to_string()),
-        }
-        if attempt < ATTEMPTS_MAX {
-            let wait = pause(backoff, asked);
-            let wait_ms = wait.as_millis() as u64;
-            tracing::warn!(probe = plan.id, why, attempt, wait_ms, "a hit was not taken; it goes again");
-            sleep(wait).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
-        }
-    }
-    Err(format!("{why}, {ATTEMPTS_MAX} times"))
-}
-
-/// The wait before the next try: as long as the host asks, within bounds.
-fn pause(backoff: Duration, asked: Option<Duration>) -> Duration {
-    asked.map_or(backoff, |asked| asked.max(backoff)).min(BACKOFF_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_that_asks_for_years_gets_a_minute() {
-        let second = Duration::from_secs(1);
-        assert_eq!(pause(BACKOFF, None), BACKOFF);
-        assert_eq!(pause(BACKOFF, Some(second)), second);
-        assert_eq!(pause(second, Some(Duration::ZERO)), second);
-        assert_eq!(pause(BACKOFF, Some(Duration::from_secs(u64::MAX))), BACKOFF_MAX);
+        };
+        let Some(wait) = backoff.next(asked) else {
+            return Err(format!("{why}, {} times", Patience::PROBE.attempts_max));
+        };
+        let wait_ms = wait.as_millis() as u64;
+        tracing::warn!(probe = plan.id, why, wait_ms, "a hit was not taken; it goes again");
+        sleep(wait).await;
     }
 }

@@ -28,7 +28,7 @@ use crate::event::{Instant, PassEvent, TimeBounds};
 pub use record::is_dimension_name;
 use record::{Count, Grouping, Pass};
 use report::Record;
-pub use report::limit_reached;
+pub use report::{limit_reached, mismatch};
 pub use stated::{StatedCount, StatedReport, StatedTime, stated};
 
 /// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.

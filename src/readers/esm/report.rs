@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use csv_core::{ReadRecordResult, Reader as CsvSplitter};
 use quick_xml::events::Event;
 use serde::Deserialize;
@@ -124,6 +125,37 @@ pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
     let own = links.and_then(|links| links.own).and_then(|link| limit_of(&link.href));
     let limit = own.map_or(rows_asked, |own| own.min(rows_asked));
     (report.len() as u64 >= limit).then_some(limit)
+}
+
+/// Why a report in JSON is not the one that was asked for: grouped by these dimensions beneath the day or the hour, of the times from
+/// the first to before the second. To take it would close those hours with counts of other ones, or of too few.
+pub fn mismatch<'a>(
+    document: &[u8],
+    dimensions: impl Iterator<Item = &'a str> + Clone,
+    (from, to): (NaiveDateTime, NaiveDateTime),
+) -> Option<String> {
+    let report = match read_json(document) {
+        Ok(report) => report,
+        Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
+    };
+    for Record { number, fields, .. } in &report.records {
+        let asked = ["year", "month", "day", "hour"].into_iter().chain(dimensions.clone());
+        if let Some(name) = asked.clone().find(|name| !fields.contains_key(*name)) {
+            return Some(format!("record {number} has no {name}"));
+        }
+        let part = |name: &str| fields.get(name).map_or(Some(0), |text| text.trim().parse().ok());
+        let day = part("year")
+            .zip(part("month").zip(part("day")))
+            .and_then(|(year, (month, day))| NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day));
+        let time = part("hour")
+            .zip(part("minute"))
+            .and_then(|(hour, minute)| NaiveTime::from_hms_opt(hour, minute, 0));
+        let at = day.zip(time).map(|(day, time)| day.and_time(time));
+        if !at.is_some_and(|at| (from..to).contains(&at)) {
+            return Some(format!("record {number} is of another time"));
+        }
+    }
+    None
 }
 
 /// A value as text; an absent one is blank, so that its column is still one.

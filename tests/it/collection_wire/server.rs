@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// The body of Adobe's sample reply.
-pub(super) const SUCCESS: &str = "<?xml version=1.0 encoding=UTF-8?><status>SUCCESS</status>";
+pub(crate) const SUCCESS: &str = "<?xml version=1.0 encoding=UTF-8?><status>SUCCESS</status>";
 
 /// A reply of this status line, with these header lines and this body.
-pub(super) fn reply(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn reply(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-pub(super) fn success() -> String {
+pub(crate) fn success() -> String {
     reply("200 OK", "Content-Type: application/xml\r\n", SUCCESS)
 }
 
@@ -26,9 +26,9 @@ trait Bytes: Read + Write + Send {}
 impl<T: Read + Write + Send> Bytes for T {}
 
 /// The server's end of a connection. Dropping it closes, with a reset if the client's bytes were not all read.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// From 1, in the order of arrival.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     stream: Box<dyn Bytes>,
     tcp: TcpStream,
     requests: Arc<Mutex<Vec<String>>>,
@@ -36,19 +36,19 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Reads one whole request, or `None` where the client closed first.
-    pub(super) fn request(&mut self) -> Option<String> {
+    pub(crate) fn request(&mut self) -> Option<String> {
         let mut request = self.read_until("\r\n\r\n")?;
         let head = request.to_ascii_lowercase();
         let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
         let mut body = vec![0; length.map_or(0, |digits| digits.parse().expect("a length"))];
         self.stream.read_exact(&mut body).ok()?;
-        request.push_str(std::str::from_utf8(&body).expect("text"));
+        request.push_str(&String::from_utf8_lossy(&body));
         self.requests.lock().expect("no panic").push(request.clone());
         Some(request)
     }
 
     /// Reads byte by byte, so that nothing behind `end` is taken.
-    pub(super) fn read_until(&mut self, end: &str) -> Option<String> {
+    pub(crate) fn read_until(&mut self, end: &str) -> Option<String> {
         let mut text = String::new();
         while !text.ends_with(end) {
             let mut byte = [0];
@@ -59,24 +59,24 @@ impl Peer {
     }
 
     /// Sends bytes at once; whether the client still listens is its own affair.
-    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _gone = self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush());
     }
 
     /// Answers every request with SUCCESS.
-    pub(super) fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         while self.request().is_some() {
             self.send(success());
         }
     }
 
     /// Reads this many bytes.
-    pub(super) fn read(&mut self, bytes: usize) {
+    pub(crate) fn read(&mut self, bytes: usize) {
         let _closed = self.stream.read_exact(&mut vec![0; bytes]);
     }
 
     /// Becomes a tunnel to `target`, as a proxy does.
-    pub(super) fn tunnel(&mut self, target: SocketAddr) {
+    pub(crate) fn tunnel(&mut self, target: SocketAddr) {
         let upstream = TcpStream::connect(target).expect("a target");
         let pump = |mut from: &TcpStream, mut to: &TcpStream| {
             let _closed = io::copy(&mut from, &mut to);
@@ -89,14 +89,14 @@ impl Peer {
     }
 
     /// Waits until the client closes.
-    pub(super) fn until_closed(&mut self) {
+    pub(crate) fn until_closed(&mut self) {
         let _closed_or_reset = io::copy(&mut self.stream, &mut io::sink());
     }
 }
 
 /// A listening server; its threads end with their connections.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     closed: Mutex<Receiver<()>>,
@@ -104,12 +104,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Has `script` speak on each connection over plain TCP.
-    pub(super) fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Server {
+    pub(crate) fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Server {
         Server::listen(script, |tcp| Box::new(tcp))
     }
 
     /// The same behind TLS.
-    pub(super) fn start_tls(
+    pub(crate) fn start_tls(
         config: ServerConfig,
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Server {
@@ -152,29 +152,29 @@ impl Server {
         server
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Connections that were accepted so far.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
 
     /// Whole requests that were read so far.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("no panic").clone()
     }
 
     /// The bodies of them.
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(crate) fn bodies(&self) -> Vec<String> {
         let body = |request: &String| request.split_once("\r\n\r\n").expect("a request").1.to_owned();
         self.requests().iter().map(body).collect()
     }
 
     /// Waits until the server has closed one more connection. It blocks the thread, so that the client's runtime learns
     /// nothing of it meanwhile.
-    pub(super) fn wait_for_close(&self) {
+    pub(crate) fn wait_for_close(&self) {
         self.closed.lock().expect("no panic").recv_timeout(Duration::from_secs(10)).expect("a close");
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use passbridge::collection::{
-    Collection, CollectionError, CollectionOptions, Connection, ProxySettings, Roots,
-};
+use passbridge::collection::{Collection, CollectionError, CollectionOptions, Connection, Roots};
 use passbridge::delivery::{Doubt, NotReceived, Outcome};
+use passbridge::web::ProxySettings;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};

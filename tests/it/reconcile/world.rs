@@ -14,7 +14,7 @@ use passbridge::reconcile::{
 };
 use passbridge::sandbox::{AnalyticsSettings, Handle};
 use passbridge::suite::ReportSuite;
-use passbridge::web::ImsOptions;
+use passbridge::web::{ImsOptions, ProxySettings};
 use serde_json::json;
 
 use crate::support::{House, RSID, event, report_suite, requestor_id, rsid, sandbox_with};
@@ -130,6 +130,7 @@ pub(super) fn client(sandbox: &Handle) -> AnalyticsClient {
         request_timeout: Duration::from_secs(60),
         calls_per_window: 100_000,
         window: Duration::from_secs(6),
+        proxy: ProxySettings::default(),
     })
     .expect("a client")
 }

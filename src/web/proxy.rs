@@ -1,0 +1,260 @@
+//! The proxy variables of the environment: which way leads to a host, for hits and for the clients of Adobe's interfaces alike.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
+
+/// The proxy variables of the environment, as the caller read them. An empty value is no value. They may carry a password,
+/// so they cannot be printed.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ProxySettings {
+    /// `HTTPS_PROXY`: the proxy for https hosts.
+    pub https: Option<String>,
+    /// `ALL_PROXY`: the proxy where there is no other.
+    pub all: Option<String>,
+    /// `NO_PROXY`: names, domains, addresses and networks that are reached directly, separated by commas; each but a network
+    /// may have a port behind it. `*` is every host.
+    pub no: Option<String>,
+}
+
+impl ProxySettings {
+    /// Reads the settings through `variable`, which looks a name up in the environment. As in curl, lower case comes first.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> ProxySettings {
+        let either = |name: &str| {
+            let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+            given(&name.to_ascii_lowercase()).or_else(|| given(name))
+        };
+        ProxySettings { https: either("HTTPS_PROXY"), all: either("ALL_PROXY"), no: either("NO_PROXY") }
+    }
+}
+
+impl fmt::Debug for ProxySettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_set = |value: &Option<String>| if value.is_some() { "set" } else { "unset" };
+        out.debug_struct("ProxySettings")
+            .field("https", &is_set(&self.https))
+            .field("all", &is_set(&self.all))
+            .field("no", &self.no)
+            .finish()
+    }
+}
+
+/// How a host is reached.
+#[derive(Clone)]
+pub enum Route {
+    /// Without a proxy.
+    Direct,
+    /// Through a tunnel that this proxy opens.
+    Proxy(Proxy),
+    /// A proxy is asked for that cannot be used: going past it would be worse than not going.
+    Unusable(&'static str),
+}
+
+/// An HTTP proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    /// Without brackets.
+    pub host: String,
+    /// 80 where the variable has none.
+    pub port: u16,
+    /// Marked as sensitive: hidden from logs.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// Without its user and password.
+impl fmt::Display for Proxy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_bare_v6 = self.host.contains(':');
+        if is_bare_v6 {
+            write!(out, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Route {
+    /// Chooses the way to an https host, its name without brackets. Plain http is loopback by definition: nobody asks for it.
+    pub fn to(host: &str, port: u16, settings: &ProxySettings) -> Route {
+        let given = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let chosen = given(&settings.https).map(|text| ("HTTPS_PROXY", text));
+        let Some((variable, text)) = chosen.or_else(|| given(&settings.all).map(|text| ("ALL_PROXY", text)))
+        else {
+            return Route::Direct;
+        };
+        if settings.no.as_deref().is_some_and(|no| is_exempt(host, port, no)) {
+            return Route::Direct;
+        }
+        let unusable = |https, all| Route::Unusable(if variable == "HTTPS_PROXY" { https } else { all });
+        let names_user = text.contains('@');
+        let intercept =
+            Matcher::builder().all(text).build().intercept(&Uri::from_static("https://any.example"));
+        let host = intercept.as_ref().and_then(|found| found.uri().host()).filter(|host| !host.is_empty());
+        let (Some(intercept), Some(host)) = (&intercept, host) else {
+            return unusable("HTTPS_PROXY is no proxy URL", "ALL_PROXY is no proxy URL");
+        };
+        if intercept.uri().scheme_str() != Some("http") {
+            return unusable(
+                "HTTPS_PROXY must begin with http://: other kinds of proxy are not supported",
+                "ALL_PROXY must begin with http://: other kinds of proxy are not supported",
+            );
+        }
+        // A bare # / or ? in a password ends the authority early: what is left would name another host.
+        if names_user && intercept.basic_auth().is_none() {
+            return unusable(
+                "HTTPS_PROXY is no proxy URL: percent-encode the signs in its password",
+                "ALL_PROXY is no proxy URL: percent-encode the signs in its password",
+            );
+        }
+        Route::Proxy(Proxy {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: intercept.uri().port_u16().unwrap_or(80),
+            authorization: intercept.basic_auth().cloned(),
+        })
+    }
+}
+
+/// Whether `NO_PROXY` names a host.
+fn is_exempt(host: &str, port: u16, no: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let address: Option<IpAddr> = host.parse().ok();
+    no.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
+        if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
+            return is_within(address, network, bits);
+        }
+        let (name, own_port) = with_port(entry);
+        if own_port.is_some_and(|own| own.parse() != Ok(port)) {
+            return false;
+        }
+        if let Some(address) = address {
+            return name == "*" || name.parse() == Ok(address);
+        }
+        let name = name.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
+        let is_part = || host.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'));
+        name == "*" || (!name.is_empty() && (host == name || is_part()))
+    })
+}
+
+/// An entry without brackets, and its port: a bare address of IPv6 has colons and no port.
+fn with_port(entry: &str) -> (&str, Option<&str>) {
+    if let Some((name, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (name, rest.strip_prefix(':'));
+    }
+    match entry.split_once(':') {
+        Some((name, port)) if !port.contains(':') => (name, Some(port)),
+        _ => (entry, None),
+    }
+}
+
+fn is_within(address: IpAddr, network: &str, bits: &str) -> bool {
+    let wide = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let network: Option<IpAddr> = network.trim_matches(['[', ']']).parse().ok();
+    let (Some(network), Ok(bits)) = (network, bits.parse::<u32>()) else { return false };
+    let ((own, own_bits), (network, bits_max)) = (wide(address), wide(network));
+    let mask = if bits == 0 { 0 } else { u128::MAX << (128 - bits.min(128)) };
+    own_bits == bits_max && bits <= bits_max && own & mask == network & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route((host, port): (&str, u16), https: &str, all: &str, no: &str) -> String {
+        let some = |text: &str| Some(text.to_owned());
+        let settings = ProxySettings { https: some(https), all: some(all), no: some(no) };
+        match Route::to(host, port, &settings) {
+            Route::Direct => "direct".to_owned(),
+            Route::Proxy(proxy) => {
+                let auth = proxy.authorization.as_ref().map(|value| value.to_str().expect("text"));
+                format!("{proxy} {}", auth.unwrap_or("-"))
+            }
+            Route::Unusable(why) => why.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_proxy_variables_choose_the_way() {
+        const HOST: (&str, u16) = ("c.example.com", 443);
+        for (https, all, no, way) in [
+            ("", "", "", "direct"),
+            ("http://p:3128", "", "", "p:3128 -"),
+            ("p:3128", "", "", "p:3128 -"),
+            ("http://p", "http://q", "", "p:80 -"),
+            ("", "http://q:1", "", "q:1 -"),
+            ("http://[::1]:8080", "", "", "[::1]:8080 -"),
+            ("http://Aladdin:open%20sesame@p:1", "", "", "p:1 Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("socks5://p:1", "", "*", "direct"),
+        ] {
+            assert_eq!(route(HOST, https, all, no), way, "{https} {all} {no}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_takes_every_host_names_ports_addresses_and_networks() {
+        const NAME: (&str, u16) = ("c.example.com", 443);
+        for (target, no, is_direct) in [
+            (NAME, "*", true),
+            (("10.1.2.3", 443), "*", true),
+            (NAME, "example.com", true),
+            (NAME, ".example.com, other", true),
+            (NAME, "*.example.com", true),
+            (NAME, "other C.EXAMPLE.com", true),
+            (NAME, "ample.com", false),
+            (NAME, "example.com.evil", false),
+            (NAME, ".", false),
+            (NAME, "c.example.com:443", true),
+            (NAME, "c.example.com:8443", false),
+            (("c.example.com", 8443), "example.com:8443", true),
+            (NAME, "*:8443", false),
+            (("10.1.2.3", 443), "10.0.0.0/8", true),
+            (("11.1.2.3", 443), "10.0.0.0/8", false),
+            (("10.1.2.3", 443), "0.0.0.0/0", true),
+            (("10.1.2.3", 443), "10.1.2.3:443", true),
+            (("10.1.2.3", 443), "10.1.2.0/33", false),
+            (("fd00::7", 443), "fd00::/8", true),
+            (("fd00::7", 443), "10.0.0.0/8", false),
+            (("::1", 444), "::1", true),
+            (("::1", 444), "[::1]:444", true),
+            (("::1", 444), "[::1]:445", false),
+        ] {
+            let way = if is_direct { "direct" } else { "p:1 -" };
+            assert_eq!(route(target, "http://p:1", "", no), way, "{target:?} {no}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_named_and_never_passed_by() {
+        for (https, all, said) in [
+            ("socks5://user:secret@p:1", "", "HTTPS_PROXY must begin with http://"),
+            ("https://user:secret@p:1", "", "HTTPS_PROXY must begin with http://"),
+            ("", "socks5h://user:secret@p:1", "ALL_PROXY must begin with http://"),
+            ("http://user:sec#ret@p", "", "HTTPS_PROXY is no proxy URL"),
+            ("http://user:1/sec@p", "", "HTTPS_PROXY is no proxy URL"),
+            ("http://:1", "", "HTTPS_PROXY is no proxy URL"),
+            ("ftp://user:secret@p", "http://q:1", "HTTPS_PROXY is no proxy URL"),
+        ] {
+            let way = route(("c.example.com", 443), https, all, "");
+            assert!(way.starts_with(said) && !way.contains("sec"), "{https} {all}: {way}");
+        }
+    }
+
+    #[test]
+    fn lower_case_variables_come_first_and_empty_ones_do_not_count() {
+        let settings = ProxySettings::from_variables(|name| match name {
+            "https_proxy" => Some("http://lower".to_owned()),
+            "HTTPS_PROXY" => Some("http://upper".to_owned()),
+            "all_proxy" => Some(String::new()),
+            "ALL_PROXY" => Some("http://user:secret@all".to_owned()),
+            _ => None,
+        });
+        assert_eq!(settings.https.as_deref(), Some("http://lower"));
+        assert_eq!(settings.all.as_deref(), Some("http://user:secret@all"));
+        assert_eq!(settings.no, None);
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+}

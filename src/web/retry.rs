@@ -1,0 +1,163 @@
+//! The one way to try again: how often each client does, how long it waits, and how long a server may ask it to.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use super::ApiError;
+
+/// How often something is tried, and how long between.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Attempts at the most.
+    pub attempts_max: u32,
+    /// The pause before the second one; each further one doubles it.
+    pub backoff: Duration,
+    /// The longest pause of our own.
+    pub backoff_max: Duration,
+    /// The shortest pause that a server is taken to ask for.
+    pub asked_min: Duration,
+    /// The longest pause that a server gets.
+    pub asked_max: Duration,
+}
+
+/// The table of all clients of Adobe's interfaces. Hits of a drain have their own, in `[delivery]`.
+impl Patience {
+    /// A second between two attempts is the rate that Adobe's Dynamic Client Registration allows.
+    pub const ESM: Patience = Patience {
+        attempts_max: 5,
+        backoff: Duration::from_secs(1),
+        backoff_max: Duration::from_secs(60),
+        asked_min: Duration::from_secs(1),
+        asked_max: Duration::from_secs(60),
+    };
+    /// The hits of a probe, which a person waits for.
+    pub const PROBE: Patience = Patience {
+        attempts_max: 6,
+        backoff: Duration::from_millis(500),
+        backoff_max: Duration::from_secs(60),
+        asked_min: Duration::from_millis(500),
+        asked_max: Duration::from_secs(60),
+    };
+
+    /// Analytics counts calls in windows (Adobe's are of 6 s): the first pause is a sixth of one, the longest ten.
+    pub fn analytics(window: Duration) -> Patience {
+        Patience {
+            attempts_max: 5,
+            backoff: window / 6,
+            backoff_max: window * 10,
+            asked_min: Duration::ZERO,
+            asked_max: window * 10,
+        }
+    }
+
+    /// Uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes. After that a person has
+    /// to look, because what never worked would be tried for ever. Adobe may close a contract's uploads for an hour.
+    pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {
+        Patience {
+            attempts_max: 30,
+            backoff,
+            backoff_max,
+            asked_min: backoff,
+            asked_max: Duration::from_secs(3600),
+        }
+    }
+
+    /// Retries until the answer is conclusive or `attempts_max` is reached; returns the last result.
+    pub async fn retry<T>(&self, attempt: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let mut backoff = Backoff::new(*self);
+        loop {
+            let error = match attempt().await {
+                Err(error) if error.is_for_the_moment() => error,
+                conclusive => return conclusive,
+            };
+            let Some(wait) = backoff.next(error.retry_after()) else { return Err(error) };
+            let (wait_ms, attempt, check) = (wait.as_millis() as u64, backoff.attempts, error.endpoint.key);
+            tracing::warn!(%error, attempt, wait_ms, check, "no whole answer yet; asking again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The pauses of one thing that is tried again and again.
+#[derive(Debug)]
+pub struct Backoff {
+    patience: Patience,
+    pause: Duration,
+    attempts: u32,
+}
+
+impl Backoff {
+    /// Before the first attempt.
+    pub fn new(patience: Patience) -> Backoff {
+        Backoff { patience, pause: patience.backoff, attempts: 0 }
+    }
+
+    /// How long to wait after an attempt that came to nothing: what the server asks for, within bounds, else twice the pause
+    /// before. `None` once there were enough.
+    pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        let Patience { attempts_max, backoff_max, asked_min, asked_max, .. } = self.patience;
+        self.attempts += 1;
+        if self.attempts >= attempts_max {
+            return None;
+        }
+        let own = self.pause.min(backoff_max);
+        self.pause = own.saturating_mul(2);
+        Some(asked.map_or(own, |asked| asked.max(asked_min).min(asked_max)))
+    }
+}
+
+/// `Retry-After` in either of its forms: seconds, or a date; a date that has passed is no wait.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    Some(at.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::{StatusCode, Url};
+
+    use super::super::Endpoint;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_and_the_server_is_obeyed_within_bounds() {
+        let second = Duration::from_secs(1);
+        let patience = Patience {
+            attempts_max: 5,
+            backoff: second,
+            backoff_max: 10 * second,
+            asked_min: second,
+            asked_max: 20 * second,
+        };
+        let url = Url::parse("https://a.example/").expect("a URL");
+        let endpoint = Endpoint::new("a thing", "esm.url", &url);
+        for (asked, seconds) in
+            [(None, 1 + 2 + 4 + 8), (Some(3), 4 * 3), (Some(0), 4), (Some(u64::MAX), 4 * 20)]
+        {
+            let began = tokio::time::Instant::now();
+            let attempts = std::cell::Cell::new(0);
+            let last = patience
+                .retry(async || {
+                    attempts.set(attempts.get() + 1);
+                    let asked = asked.map(Duration::from_secs);
+                    Err::<(), _>(endpoint.refused(StatusCode::SERVICE_UNAVAILABLE, asked, b""))
+                })
+                .await;
+            let found = (last.expect_err("busy").status(), attempts.get(), began.elapsed().as_secs());
+            assert_eq!(found, (Some(503), 5, seconds), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_never_longer_than_its_bound() {
+        let mut backoff = Backoff::new(Patience::bulk(Duration::from_secs(2), Duration::from_secs(120)));
+        let pauses: Vec<Duration> = std::iter::from_fn(|| backoff.next(None)).collect();
+        assert_eq!((pauses.len(), pauses[28].as_secs()), (29, 120));
+        assert_eq!(pauses.iter().sum::<Duration>().as_secs() / 60, 48);
+    }
+}

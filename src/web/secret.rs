@@ -1,0 +1,35 @@
+//! Files that hold a secret: read once, bounded, and only where they are files.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// The longest file of a secret, in bytes: thousands of tokens. A larger one is some other file.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a file of a secret. A pipe or a device is refused: it may block for ever, never end, or give its secret to one reader only.
+pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
+    // Without waiting: a pipe that nobody writes to would keep us at opening it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SECRET_BYTES_MAX {
+        let why = format!("it has more than {SECRET_BYTES_MAX} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
+}
+
+/// The same as text, without the byte order mark that editors of Windows put before it.
+pub fn read_secret_text(path: &Path) -> io::Result<String> {
+    let text = String::from_utf8(read_secret(path)?)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}

@@ -1,0 +1,560 @@
+//! Servers and proxies that lie, repeat secrets or answer for something else, against the built program: it is right or loud.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::collection_wire::server::{Server, reply};
+use crate::program::{Done, Program, done, lines};
+
+/// What a server gives out, and nobody may see.
+const TOKEN: &str = "tok3n/of+nobody=";
+/// A secret of ours, as it stands in a form and as it is.
+const SECRET: &str = "hush-hush-client-secret";
+
+/// A server whose `answer` has the method, the path and the whole request: a status line and a body.
+fn server(answer: impl Fn(&str, &str, &str) -> (String, String) + Send + Sync + 'static) -> Server {
+    Server::start(move |peer| {
+        while let Some(request) = peer.request() {
+            let mut words = request.split(' ');
+            let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+            let (status, body) = answer(method, path, &request);
+            peer.send(reply(&status, "", &body));
+        }
+    })
+}
+
+fn ok(body: impl ToString) -> (String, String) {
+    ("200 OK".to_owned(), body.to_string())
+}
+
+fn refused(status: &str, body: impl ToString) -> (String, String) {
+    (status.to_owned(), body.to_string())
+}
+
+fn token() -> (String, String) {
+    ok(json!({"access_token": TOKEN, "expires_in": "86399.5"}))
+}
+
+/// A program that uploads to this server and has its tokens there.
+fn uploading(server: &Server) -> Program {
+    let url = server.url();
+    let program = Program::with(&format!(
+        "[bulk]\nclient_id = \"client\"\nclient_secret_file = \"secret\"\nurl = \"{url}/events\"\nims_url = \"{url}/token\"\n\
+         call_spacing_ms = 1\ngroup_spacing_ms = 1\nlookup_ms = 50\nbackoff_base_ms = 1\nbackoff_max_ms = 5\n"
+    ));
+    program.write("secret", SECRET);
+    program.suite("http://127.0.0.1:1");
+    program.write("events.ndjson", &lines(20));
+    program
+}
+
+fn backfill(program: &Program) -> Done {
+    let file = program.path("events.ndjson");
+    program.run(&["backfill", "run", "h", "--via", "bulk", file.to_str().expect("UTF-8")])
+}
+
+fn delivered(program: &Program) -> u64 {
+    program.json(&["status"]).1["delivered"].as_u64().expect("a number")
+}
+
+/// Whole requests of one method to paths that begin so.
+fn count(server: &Server, begins: &str) -> usize {
+    server.requests().iter().filter(|request| request.starts_with(begins)).count()
+}
+
+fn assert_no_secret(done: &Done) {
+    let text = format!("{}{}", done.out, done.err);
+    for secret in [TOKEN, &TOKEN.replace('/', "\\/"), SECRET, "STATEMENT"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+}
+
+#[test]
+fn what_a_look_up_says_of_another_file_or_in_other_words_delivers_nothing_and_repeats_nothing() {
+    let own = |rest: Value| {
+        move |key: &str| {
+            let mut body = rest.clone();
+            body["idempotency_key"] = json!(key);
+            ("200 OK".to_owned(), body.to_string())
+        }
+    };
+    type Look = Box<dyn Fn(&str) -> (String, String) + Send + Sync>;
+    let cases: Vec<(&str, Look, &str)> = vec![
+        (
+            "rejected",
+            Box::new(own(json!({"rows": 20, "status_code": "REJECTED", "processing_log": "no header"}))),
+            "no header",
+        ),
+        (
+            "another key",
+            Box::new(|_| ok(json!({"rows": 20, "idempotency_key": "another"}))),
+            "another file's key",
+        ),
+        ("no key", Box::new(|_| ok(json!({"rows": 20}))), "cannot be read"),
+        (
+            "a framework",
+            Box::new(|_| {
+                refused("404 Not Found", json!({"status": 404, "error": "Not Found", "path": "/events/key"}))
+            }),
+            "status 404: Not Found",
+        ),
+        ("all invalid", Box::new(own(json!({"rows": 20, "invalid_rows": 20}))), "rejects the file"),
+        (
+            "wrapped",
+            Box::new(own(json!({"rows": 20, "invalid_rows": 18_446_744_073_709_551_596_u64}))),
+            "18446744073709551596 invalid ones, of 20",
+        ),
+        ("too many", Box::new(own(json!({"rows": 21}))), "21 rows"),
+        ("unknown code", Box::new(own(json!({"rows": 20, "status_code": "HELD"}))), "HELD"),
+    ];
+    for (name, look, why) in cases {
+        let server = server(move |method, path, _| match (method, path) {
+            (_, "/token") => token(),
+            (_, "/events/validate") => ok(json!({"success": "File is valid"})),
+            ("POST", _) => ok("<html>"),
+            (_, path) => look(path.rsplit('/').next().unwrap_or("")),
+        });
+        let program = uploading(&server);
+        let done = backfill(&program);
+        assert_eq!(done.code, 1, "{name}: {done:?}");
+        assert!(done.err.contains(why), "{name}: {}", done.err);
+        assert_eq!((delivered(&program), count(&server, "POST /events ")), (0, 1), "{name}: {}", done.err);
+        let (code, status) = program.json(&["status", "--verify"]);
+        assert_eq!((code, &status["accounting"]["balanced"]), (0, &json!(true)), "{name}");
+        assert_no_secret(&done);
+    }
+}
+
+#[test]
+fn an_upload_is_believed_for_its_own_key_only() {
+    for answer in [
+        json!({"status_code": "UPLOADED", "rows": 20, "invalid_rows": 0, "idempotency_key": "another"}),
+        json!({"status_code": "UPLOADED", "rows": 20, "invalid_rows": 18_446_744_073_709_551_596_u64}),
+        json!({"status_code": "UPLOADED", "rows": 20.5}),
+    ] {
+        let body = answer.to_string();
+        let server = server(move |method, path, _| match (method, path) {
+            (_, "/token") => token(),
+            (_, "/events/validate") => ok(json!({"success": "File is valid"})),
+            ("POST", _) => ok(&body),
+            _ => refused("404 Not Found", "<html>"),
+        });
+        let program = uploading(&server);
+        let done = backfill(&program);
+        assert_eq!((done.code, delivered(&program)), (1, 0), "{answer}: {done:?}");
+        assert!(done.err.contains("bulk.url"), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_token_that_an_upload_repeats_is_concealed_and_its_place_named() {
+    let echo = TOKEN.replace('/', "\\/");
+    let server = server(move |_, path, _| match path {
+        "/token" => token(),
+        "/events/validate" => ok(json!({"success": "File is valid"})),
+        _ => refused("403 Forbidden", format!("{{\"error\":\"token {echo} of {SECRET} is \\u001b[2Jbad\"}}")),
+    });
+    let program = uploading(&server);
+    let done = backfill(&program);
+    assert_eq!(done.code, 1, "{done:?}");
+    let text = format!(
+        "{}/events refuses an upload with status 403: token ... of ... is \u{FFFD}[2Jbad",
+        server.address
+    );
+    assert!(done.err.contains(&text), "{}", done.err);
+    assert!(done.err.contains("check bulk.client_id"), "{}", done.err);
+    assert_no_secret(&done);
+}
+
+#[test]
+fn faults_of_the_token_endpoint_name_it_and_its_key_and_end() {
+    for (status, body, why, advice) in [
+        (
+            "400 Bad Request",
+            json!({"error": "invalid_client"}),
+            "status 400: invalid_client",
+            "check bulk.client_id",
+        ),
+        ("302 Found", json!({}), "status 302", "check bulk.ims_url"),
+        ("200 OK", json!({"access_token": "two\nlines"}), "a header cannot carry it", "check bulk.ims_url"),
+        ("200 OK", json!({"access_token": ""}), "a header cannot carry it", "check bulk.ims_url"),
+        ("200 OK", json!({"token": TOKEN}), "no JSON object with access_token", "check bulk.ims_url"),
+        ("503 Busy", json!({}), "status 503", "check bulk.ims_url"),
+    ] {
+        let body = body.to_string();
+        let server = server(move |_, _, _| (status.to_owned(), body.clone()));
+        let done = backfill(&uploading(&server));
+        assert_eq!(done.code, 1, "{status} {why}: {done:?}");
+        let place = format!("{}/token", server.address);
+        assert!(done.err.contains(&place) && done.err.contains(why), "{place} {why}: {}", done.err);
+        assert!(done.err.contains(advice), "{advice}: {}", done.err);
+        assert_no_secret(&done);
+        if status.starts_with("503") {
+            assert_eq!(count(&server, "POST /token"), 30, "it is tried, but not for ever");
+            assert!(done.err.contains("a file could not be validated; it is tried again"), "{}", done.err);
+        }
+    }
+}
+
+/// A program that pulls from these addresses.
+fn pulling(url: &str, dcr_url: &str, more: &str) -> Program {
+    let program = Program::with(&format!(
+        "[esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{dcr_url}\"\nsoftware_statement_file = \"statement\"\n{more}"
+    ));
+    program.write("statement", "\u{feff}STATEMENT.of.tests\r\n");
+    program
+}
+
+const SPAN: [&str; 6] = ["pull", "esm", "--from", "2026-11-10T08", "--to", "2026-11-10T09"];
+
+/// An ESM that has this report, whatever it is asked for.
+fn esm(report: impl Fn() -> (String, String) + Send + Sync + 'static) -> Server {
+    server(move |_, path, _| match path {
+        "/o/client/register" => {
+            ("201 Created".to_owned(), json!({"client_id": "c", "client_secret": SECRET}).to_string())
+        }
+        "/o/client/token" => ("201 Created".to_owned(), json!({"access_token": TOKEN}).to_string()),
+        _ => report(),
+    })
+}
+
+fn record(change: impl Fn(&mut Value)) -> Value {
+    let mut record = json!({"year": "2026", "month": "11", "day": "10", "hour": "8", "media-company": "Ref", "proxy": "Direct",
+        "mvpd": "Cableco", "requestor-id": "REF30", "media-tokens": "7"});
+    change(&mut record);
+    json!({"report": [record]})
+}
+
+#[test]
+fn a_report_without_the_dimensions_or_the_hours_that_were_asked_for_closes_no_hour() {
+    let remove = |name: &'static str| {
+        record(move |record| {
+            record.as_object_mut().expect("an object").remove(name);
+        })
+    };
+    for (report, why) in [
+        (remove("mvpd"), "record 1 has no mvpd"),
+        (remove("hour"), "record 1 has no hour"),
+        (record(|record| record["hour"] = json!("9")), "record 1 is of another time"),
+        (record(|record| record["day"] = json!("9")), "record 1 is of another time"),
+        (record(|record| record["month"] = json!("13")), "record 1 is of another time"),
+        (json!({"report": "none"}), "no report in JSON"),
+        (json!({"error": "maintenance"}), "no report in JSON"),
+    ] {
+        let body = report.to_string();
+        let wrong = esm(move || ok(&body));
+        let program = pulling(&wrong.url(), &wrong.url(), "");
+        let done = program.run(&SPAN);
+        assert_eq!(done.code, 1, "{why}: {done:?}");
+        let place = format!("{}/esm/v3/year/month/day/hour/", wrong.address);
+        assert!(done.err.contains(why) && done.err.contains(&place), "{why}: {}", done.err);
+        assert!(done.err.contains("2026-11-10 08:00:00") && done.err.contains("esm.url"), "{}", done.err);
+        // The hour is as open as before.
+        let right = esm(|| ok(record(|_| ())));
+        program.write("esm-client.json", &format!("{{\"client_id\":\"c\",\"client_secret\":\"{SECRET}\"}}"));
+        let config = std::fs::read_to_string(program.path("c.toml")).expect("a configuration");
+        program.write("c.toml", &config.replace(&wrong.url(), &right.url()));
+        let (code, document) = program.json(&SPAN);
+        assert_eq!((code, &document["total"]["stored"]), (0, &json!(1)), "{document}");
+    }
+}
+
+#[test]
+fn faults_of_esm_end_with_1_and_say_what_and_where_without_the_token() {
+    let echo = format!("token {TOKEN} is \u{9b}31mbad{}", "x".repeat(5_000));
+    for (status, body, why) in [
+        ("403 Forbidden", echo.clone(), "token ... is \u{FFFD}31mbadxxx"),
+        ("404 Not Found", echo.clone(), "status 404: token ..."),
+        ("302 Found", String::new(), "status 302: without a word"),
+        ("200 OK", echo, "no report in JSON"),
+    ] {
+        let server = esm(move || (status.to_owned(), body.clone()));
+        let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
+        assert_eq!(done.code, 1, "{status}: {done:?}");
+        assert!(done.err.contains(why), "{status}: {}", done.err);
+        assert!(done.err.contains(&format!("{}/esm/v3/year", server.address)), "{}", done.err);
+        assert!(done.err.lines().all(|line| line.chars().count() < 800), "{}", done.err);
+        assert_no_secret(&done);
+    }
+    let server = server(|_, _, _| ok("<html>"));
+    let done = pulling("http://127.0.0.1:1", &server.url(), "").run(&SPAN);
+    assert!(
+        done.code == 1 && done.err.contains("/o/client/register") && done.err.contains("check esm.dcr_url"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn credentials_that_could_not_be_kept_are_never_asked_for() {
+    let server = esm(|| ok(json!({"report": []})));
+    let program = pulling(&server.url(), &server.url(), "credentials_file = \"nowhere/esm.json\"\n");
+    let done = program.run(&SPAN);
+    assert!(done.code == 2 && done.err.contains("esm.credentials_file"), "{done:?}");
+    assert_eq!(server.requests().len(), 0, "no client was registered");
+    std::fs::create_dir(program.path("nowhere")).expect("a folder");
+    assert_eq!(program.run(&SPAN).code, 0);
+    let kept = std::fs::metadata(program.path("nowhere/esm.json")).expect("credentials");
+    assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(program.path("nowhere")).expect("the folder").count(), 1);
+}
+
+/// Runs a command with these proxy variables.
+fn with_proxy(program: &Program, args: &[&str], variables: &[(&str, &str)]) -> Done {
+    let mut command = program.command(args);
+    command.envs(variables.iter().copied());
+    done(command)
+}
+
+/// A program that reads Analytics there, and tries again after a millisecond.
+fn reading(url: &str, ims_url: &str) -> Program {
+    let program = Program::with(&format!(
+        "[analytics]\nurl = \"{url}\"\nims_url = \"{ims_url}\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n\
+         company = \"acme0\"\nwindow_ms = 6\n"
+    ));
+    program.write("secret", SECRET);
+    program.suite("http://127.0.0.1:1");
+    program
+}
+
+const CHECK: [&str; 3] = ["suite", "check", "examplersid"];
+
+#[test]
+fn nothing_goes_in_clear_through_a_proxy_and_a_proxys_fault_is_named_as_its_own() {
+    // Tokens are had on this host, data from a remote one: the former never leaves it, the latter is tunnelled.
+    for (answer, why) in [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            "asks for a user and a password (407)",
+        ),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "refuses a tunnel"),
+        ("SSH-2.0-OpenSSH_9.6\r\n\r\n", "its answer is not HTTP"),
+    ] {
+        let ims = server(|_, _, _| token());
+        let proxy = Server::start(move |peer| {
+            while peer.request().is_some() {
+                peer.send(answer);
+            }
+        });
+        let program = reading("https://analytics.example.test", &format!("{}/token", ims.url()));
+        let url = proxy.url();
+        let variables = [("HTTP_PROXY", &*url), ("HTTPS_PROXY", &*url), ("ALL_PROXY", &*url)];
+        let done = with_proxy(&program, &CHECK, &variables);
+        assert_eq!(done.code, 1, "{done:?}");
+        let named = format!("through the proxy {}: ", proxy.address);
+        assert!(done.err.contains(&named) && done.err.contains(why), "{why}: {}", done.err);
+        assert!(done.err.contains("check HTTPS_PROXY"), "{}", done.err);
+        assert_eq!(count(&ims, "POST /token"), 1);
+        let seen = proxy.requests();
+        let is_tunnel = |request: &String| request.starts_with("CONNECT analytics.example.test:443");
+        assert!(!seen.is_empty() && seen.iter().all(is_tunnel), "{seen:?}");
+        assert!(!seen.concat().contains(SECRET) && !seen.concat().contains(TOKEN), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_refused_by_every_client_and_never_passed_by() {
+    let url = "https://adobe.example.test";
+    let program = Program::with(&format!(
+        "[esm]\nurl = \"{url}\"\ndcr_url = \"{url}\"\nsoftware_statement_file = \"secret\"\n\
+         [analytics]\nurl = \"{url}\"\nims_url = \"{url}\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n\
+         [bulk]\nurl = \"{url}\"\nims_url = \"{url}\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n"
+    ));
+    program.write("secret", SECRET);
+    program.suite("http://127.0.0.1:1");
+    program.write("events.ndjson", &lines(1));
+    let file = program.path("events.ndjson");
+    let upload = ["backfill", "run", "h", "--via", "bulk", file.to_str().expect("UTF-8")];
+    for (number, args) in [&SPAN[..], &CHECK, &upload].into_iter().enumerate() {
+        let proxy =
+            ["socks5://user:hidden@p:1", "http://user:hid#den@p:1", "https://user:hidden@p:1"][number];
+        {
+            let done = with_proxy(&program, args, &[("HTTPS_PROXY", proxy)]);
+            assert_eq!(done.code, 2, "{args:?}: {done:?}");
+            assert!(done.err.contains("no way to adobe.example.test: HTTPS_PROXY"), "{args:?}: {}", done.err);
+            assert!(!done.err.contains("hid"), "{}", done.err);
+        }
+    }
+}
+
+#[test]
+fn no_proxy_with_a_port_or_every_host_leads_directly() {
+    let proxy = Server::start(|peer| {
+        while peer.request().is_some() {
+            peer.send("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    // Nobody listens there, which is told at once.
+    let program = reading("https://127.0.0.2:1", "https://127.0.0.2:1");
+    let url = proxy.url();
+    for (no, is_direct) in [("*", true), ("127.0.0.2:1", true), ("127.0.0.0/8", true), ("127.0.0.2:2", false)]
+    {
+        let before = proxy.requests().len();
+        let done = with_proxy(&program, &CHECK, &[("HTTPS_PROXY", &url), ("NO_PROXY", no)]);
+        assert_eq!(done.code, 1, "{done:?}");
+        assert_eq!(proxy.requests().len() == before, is_direct, "{no}: {}", done.err);
+        assert_eq!(done.err.contains("through the proxy"), !is_direct, "{no}: {}", done.err);
+    }
+}
+
+#[test]
+fn a_pipe_or_a_device_is_no_file_of_a_secret() {
+    let server = esm(|| ok(json!({"report": []})));
+    let url = server.url();
+    let program = Program::with(&format!(
+        "[esm]\nurl = \"{url}/esm/v3\"\ndcr_url = \"{url}\"\nsoftware_statement_file = \"statement\"\n\
+         [analytics]\nurl = \"{url}\"\nims_url = \"{url}\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n\
+         [serve]\nlisten = \"127.0.0.1:0\"\ningest = true\ntokens_file = \"tokens\"\n\
+         [rest_v2]\nsecret_file = \"sources\"\n"
+    ));
+    program.suite("http://127.0.0.1:1");
+    program.write("events.ndjson", "");
+    const NAMES: [&str; 4] = ["statement", "secret", "tokens", "sources"];
+    NAMES.iter().for_each(|name| program.write(name, "of-no-use-but-long-enough"));
+    let exchanges = program.path("events.ndjson");
+    let ingest = ["ingest", "--format", "rest-v2", exchanges.to_str().expect("UTF-8")];
+    let commands: [&[&str]; 4] = [&SPAN, &["suite", "check", "examplersid"], &["run"], &ingest];
+    for (args, name) in commands.iter().zip(NAMES) {
+        std::fs::remove_file(program.path(name)).expect("it goes");
+        let made = Command::new("mkfifo").arg(program.path(name)).status().expect("mkfifo runs");
+        assert!(made.success());
+        let done = program.run(args);
+        std::fs::remove_file(program.path(name)).expect("it goes");
+        program.write(name, "of-no-use-but-long-enough");
+        assert_eq!(done.code, 2, "{args:?}: {done:?}");
+        assert!(
+            done.err.contains("it is no regular file") && done.err.contains(name),
+            "{args:?}: {}",
+            done.err
+        );
+    }
+    std::fs::remove_file(program.path("secret")).expect("it goes");
+    std::os::unix::fs::symlink("/dev/zero", program.path("secret")).expect("a link");
+    let done = program.run(&["suite", "check", "examplersid"]);
+    assert!(done.code == 2 && done.err.contains("it is no regular file"), "{done:?}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn faults_of_analytics_and_of_its_tokens_advise_the_right_key() {
+    let analytics = |answer: fn(&str) -> (String, String)| {
+        let server = server(move |_, path, _| answer(path));
+        let url = server.url();
+        let program = Program::with(&format!(
+            "[analytics]\nurl = \"{url}/aa\"\nims_url = \"{url}/token\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\n\
+             company = \"acme0\"\nwindow_ms = 6\n"
+        ));
+        program.write("secret", SECRET);
+        program.suite("http://127.0.0.1:1");
+        let done = program.run(&["suite", "check", "examplersid"]);
+        assert_no_secret(&done);
+        (done, server)
+    };
+    for (answer, place, why, advice) in [
+        (
+            (|_| refused("404 Not Found", "")) as fn(&str) -> _,
+            "/token",
+            "status 404",
+            "check analytics.ims_url",
+        ),
+        (
+            |_| refused("400 Bad", json!({"error": "invalid_scope"})),
+            "/token",
+            "invalid_scope",
+            "analytics.scopes",
+        ),
+        (
+            |path| if path == "/token" { token() } else { refused("500 Oops", format!("{TOKEN}\u{1b}[2J")) },
+            "/aa/api/acme0/reportsuites/collections/suites/examplersid",
+            "status 500: ...\u{FFFD}[2J",
+            "check analytics.url",
+        ),
+    ] {
+        let (done, server) = analytics(answer);
+        assert_eq!(done.code, 1, "{done:?}");
+        let place = format!("{}{place}", server.address);
+        assert!(done.err.contains(&place) && done.err.contains(why), "{place} {why}: {}", done.err);
+        assert!(done.err.contains(advice), "{advice}: {}", done.err);
+    }
+}
+
+#[test]
+fn what_a_suite_says_of_itself_cannot_steer_a_terminal() {
+    let server = server(|_, path, _| match path {
+        "/token" => token(),
+        path if path.contains("/collections/suites/") => {
+            let zone = format!("{TOKEN}\u{1b}]0;owned\u{7}\u{202e}{}", "z".repeat(9_000));
+            ok(
+                json!({"rsid": "examplersid", "name": "a\u{9b}2J", "timezoneZoneinfo": zone, "currency": "\u{1b}[2J"}),
+            )
+        }
+        _ => ok(json!([])),
+    });
+    let url = server.url();
+    let program = Program::with(&format!(
+        "[analytics]\nurl = \"{url}\"\nims_url = \"{url}/token\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\ncompany = \"acme0\"\n"
+    ));
+    program.write("secret", SECRET);
+    program.suite("http://127.0.0.1:1");
+    let done = program.run(&["suite", "check", "examplersid"]);
+    let text = format!("{}{}", done.out, done.err);
+    assert!(text.contains("]0;owned"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 1_000), "{text}");
+    assert_no_secret(&done);
+}
+
+#[test]
+fn a_report_without_end_is_refused_when_it_exceeds_what_it_announces() {
+    let server = server(|_, path, request| match path {
+        "/token" => token(),
+        path if path.ends_with("/reports") => {
+            let page = request
+                .split("\"page\":")
+                .nth(1)
+                .and_then(|rest| rest.split(['}', ',']).next())
+                .unwrap_or("0");
+            let row = |number: u32| json!({"itemId": format!("{page}-{number}"), "value": "v", "data": vec![0; 18]});
+            let rows: Vec<Value> = (0..400).map(row).collect();
+            ok(json!({"rows": rows, "lastPage": false, "totalElements": 800, "totalPages": 2}))
+        }
+        path if path.contains("/collections/suites/") => ok(
+            json!({"rsid": "examplersid", "name": "a", "timezoneZoneinfo": "US/Pacific", "currency": "USD"}),
+        ),
+        _ => ok(json!([])),
+    });
+    let url = server.url();
+    let program = Program::with(&format!(
+        "[analytics]\nurl = \"{url}\"\nims_url = \"{url}/token\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\ncompany = \"acme0\"\nwindow_ms = 6\n"
+    ));
+    program.write("secret", SECRET);
+    program.suite("http://127.0.0.1:1");
+    program.ingest(5);
+    let done =
+        program.run(&["reconcile", "--suite", "examplersid", "--from", "2026-11-01", "--to", "2026-11-02"]);
+    assert!(done.code == 1 && done.err.contains("more than the 2 pages that it announces"), "{done:?}");
+    assert_eq!(count(&server, "POST /api/acme0/reports"), 2);
+}
+
+#[test]
+fn a_report_that_never_ends_is_bounded_in_bytes() {
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            if request.contains("/o/client") {
+                let body =
+                    json!({"access_token": TOKEN, "client_id": "c", "client_secret": SECRET}).to_string();
+                peer.send(reply("201 Created", "", &body));
+                continue;
+            }
+            peer.send("HTTP/1.1 200 OK\r\n\r\n{\"report\":[");
+            // 33 MiB where 32 are taken.
+            for _ in 0..33 {
+                peer.send(" ".repeat(1 << 20));
+            }
+            break;
+        }
+    });
+    let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
+    assert!(done.code == 1 && done.err.contains("is longer than 33554432 bytes"), "{done:?}");
+}
