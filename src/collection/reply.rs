@@ -3,13 +3,13 @@
 //! Adobe's body is no well-formed XML: `<status>` and `<reason>` are two roots, the declaration appears up to twice, and the
 //! pages disagree on letter case. So the two elements are looked for, and no XML parser is asked.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
 use memchr::{memchr, memmem};
 
 use crate::delivery::{DeadReason, Doubt, NotReceived, Outcome, SuiteFault};
+use crate::web::retry_after;
 
 /// The longest reason that is kept, in characters. The documented ones have up to 25.
 const REASON_CHARS_MAX: usize = 200;
@@ -27,16 +27,6 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         400..=499 => Outcome::Refused { status },
         _ => Outcome::Ambiguous(Doubt::Status(status)),
     }
-}
-
-/// `Retry-After` in either of its forms: seconds, or a date; a date that has passed is no wait.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
 /// What the body of a 2xx says.
@@ -138,6 +128,10 @@ fn is_closed(content: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::header::RETRY_AFTER;
+
     use super::*;
 
     const DECLARATION: &str = "<?xml version=1.0 encoding=UTF-8?>";
