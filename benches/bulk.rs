@@ -29,9 +29,7 @@ use passbridge::encode::{bulk_header, bulk_row};
 use passbridge::event::{Draft, Instant as At, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::job::JobName;
 use passbridge::mapping;
-use passbridge::suite::{
-    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Stage, SuiteState,
-};
+use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Stage, SuiteState};
 
 const EVENTS: u32 = 200_000;
 const ROWS_A_FILE: usize = 50_000;
@@ -153,13 +151,7 @@ fn peak_kib() -> u64 {
 }
 
 fn form() -> HitForm {
-    HitForm {
-        rsid: "examplersid".parse().expect("a suite"),
-        identity: IdentityKind::MvpdUserId,
-        org_id: None,
-        event_ids: EventIds::On,
-        count_form: CountForm::SingleHits,
-    }
+    HitForm::with_defaults("examplersid".parse().expect("a suite"))
 }
 
 /// Maps, writes and compresses without buffer and disk.

@@ -18,9 +18,7 @@ use passbridge::drain::{AfterRestore, DrainOptions, Locked, RetryLimits, Stop, d
 use passbridge::event::{
     Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds,
 };
-use passbridge::suite::{
-    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Stage, SuiteState,
-};
+use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Stage, SuiteState};
 use passbridge::{encode, mapping};
 use rcgen::generate_simple_self_signed;
 use sink::{Sink, client_cpu, cpu_between, median, sink};
@@ -209,13 +207,7 @@ fn body() -> Bytes {
 
 fn suite(url: &str) -> ReportSuite {
     ReportSuite {
-        form: HitForm {
-            rsid: "examplersid".parse().expect("an rsid"),
-            identity: IdentityKind::MvpdUserId,
-            org_id: None,
-            event_ids: EventIds::On,
-            count_form: CountForm::SingleHits,
-        },
+        form: HitForm::with_defaults("examplersid".parse().expect("an rsid")),
         collection_url: url.parse().expect("a url"),
         on_ambiguous: OnAmbiguous::Retry,
         hits_per_second: None,

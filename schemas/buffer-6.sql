@@ -6,6 +6,34 @@
 -- buffer that is new has none.
 INSERT INTO facts (name, value) SELECT 'exchanges_1_before', value FROM facts WHERE name = 'next_seq';
 
+-- By which rules a visitor is made of an event is part of what hits look like: what was sent under version 1 is repeated under it,
+-- for ever. From here on every suite makes its visitors by version 2.
+CREATE TABLE forms_6 (
+    form          INTEGER PRIMARY KEY,
+    rsid          TEXT NOT NULL,
+    identity      TEXT NOT NULL CHECK (identity IN ('mvpd_user_id', 'ecid')),
+    org_id        TEXT NOT NULL,                               -- '' where the suite has none
+    event_ids     TEXT NOT NULL CHECK (event_ids IN ('on', 'off')),
+    count_form    TEXT NOT NULL CHECK (count_form IN ('single_hits', 'count_with_id')),
+    visitor_rules INTEGER NOT NULL CHECK (visitor_rules > 0),
+    UNIQUE (rsid, identity, org_id, event_ids, count_form, visitor_rules)
+) STRICT;
+
+INSERT INTO forms_6 SELECT form, rsid, identity, org_id, event_ids, count_form, 1 FROM forms;
+
+-- The only table that is replaced: foreign keys are off meanwhile, and checked at the end.
+DROP TABLE forms;
+ALTER TABLE forms_6 RENAME TO forms;
+
+INSERT INTO forms (rsid, identity, org_id, event_ids, count_form, visitor_rules)
+SELECT rsid, identity, org_id, event_ids, count_form, 2 FROM forms WHERE form IN (SELECT form FROM suites);
+
+UPDATE suites SET form = (
+    SELECT new.form FROM forms old
+    JOIN forms new ON new.rsid = old.rsid AND new.identity = old.identity AND new.org_id = old.org_id
+        AND new.event_ids = old.event_ids AND new.count_form = old.count_form AND new.visitor_rules = 2
+    WHERE old.form = suites.form);
+
 -- ESM: what it stated beside its counts.
 
 -- Suites: the verdict of the last check and probe.
@@ -32,3 +60,12 @@ DROP TABLE sent_chunks;
 -- Arrivals: when events came in.
 
 -- Rejects: what was kept of rejected lines.
+
+-- Rejected lines of files, by a keyed digest of path, line and text, and the file of rejects that has each: one that is read
+-- again is not kept again while that file is there.
+CREATE TABLE kept_rejects (
+    digest BLOB PRIMARY KEY,
+    file   TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX kept_rejects_of_files ON kept_rejects (file);

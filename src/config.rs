@@ -132,6 +132,11 @@ impl Default for DeliveryConfig {
 pub struct IngestConfig {
     /// The folder for rejected lines, relative to the configuration file. Default `rejects`.
     pub rejects_dir: PathBuf,
+    /// The most rejected lines that are kept of one input; the others are counted. Default 10000: more of them have one cause,
+    /// such as a wrong format.
+    pub rejects_max: u32,
+    /// How long a file of rejects is kept after it was last written to, in days. Default 90.
+    pub rejects_days: u32,
     /// How far ahead of the clock an event may be, in seconds. Default 300.
     pub future_skew_seconds: u32,
     /// Free disk below which nothing more is ingested, in bytes. Default 268435456 (256 MiB): room for a drain to record
@@ -143,6 +148,8 @@ impl Default for IngestConfig {
     fn default() -> IngestConfig {
         IngestConfig {
             rejects_dir: PathBuf::from("rejects"),
+            rejects_max: 10_000,
+            rejects_days: 90,
             future_skew_seconds: 300,
             min_free_bytes: 256 << 20,
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Instant;
+use crate::event::{Instant, VisitorRules};
 
 /// The longest report suite ID, in bytes (Admin > Report Suites > New Report Suite).
 pub const RSID_BYTES_MAX: usize = 40;
@@ -347,6 +347,9 @@ pub struct HitForm {
     pub event_ids: EventIds,
     /// How counts above one are sent.
     pub count_form: CountForm,
+    /// How its visitor is made; a new suite has the latest, and nobody chooses.
+    #[serde(skip)]
+    pub visitor_rules: VisitorRules,
 }
 
 /// A report suite as the buffer knows it.
@@ -391,6 +394,7 @@ impl HitForm {
             org_id: None,
             event_ids: EventIds::default(),
             count_form: CountForm::default(),
+            visitor_rules: VisitorRules::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::suites::damaged;
 use super::{Buffer, BufferError, BufferOptions, lock, metrics};
 
 /// "Pass" in ASCII: tells our files from other programs'.
@@ -113,16 +114,24 @@ fn schema_version(connection: &Connection, path: &Path) -> Result<i64, BufferErr
 
 /// Runs every migration after `from`, all in one transaction.
 fn migrate(connection: &mut Connection, from: i64) -> Result<(), BufferError> {
+    // Inside a transaction this changes nothing, and a table that others refer to can be replaced only without it.
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from as usize..] {
         transaction.execute_batch(migration)?;
+    }
+    let broken: i64 =
+        transaction.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+    if broken > 0 {
+        return Err(damaged(&std::io::Error::other("rows refer to rows that are not there")));
     }
     if from < metrics::SINCE_SCHEMA {
         metrics::build(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(connection.pragma_update(None, "foreign_keys", "ON")?)
 }
 
 fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> Result<(), BufferError> {

@@ -128,6 +128,8 @@ pub struct Batch {
 /// An event whose identity is known with other content: the first stays, this one is kept out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
+    /// Which event of its batch was kept out: one line may have several.
+    pub index: usize,
     /// The line that was kept out.
     pub line: u64,
     /// The input of the event that is stored; empty where it has expired.
@@ -308,7 +310,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 continue;
             }
             if insert.identity.execute((event.id.bytes(), event.content.0, seq))? == 0 {
-                match first_of_conflict(transaction, event)? {
+                match first_of_conflict(transaction, index, event)? {
                     Some(conflict) => report.conflicts.push(conflict),
                     None => report.duplicates += 1,
                 }
@@ -405,6 +407,7 @@ impl<'a> Inserts<'a> {
 /// The stored event that this one contradicts; `None` where both say the same, or what was said is erased.
 fn first_of_conflict(
     transaction: &Transaction<'_>,
+    index: usize,
     event: &NewEvent,
 ) -> Result<Option<Conflict>, BufferError> {
     let mut statement = transaction.prepare_cached(
@@ -414,6 +417,7 @@ fn first_of_conflict(
     let (content, path, line): (Option<i64>, Option<String>, Option<i64>) =
         statement.query_row([event.id.bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(content.filter(|content| *content != event.content.0).map(|_| Conflict {
+        index,
         line: event.line,
         first_path: path.unwrap_or_default(),
         first_line: line.unwrap_or(0) as u64,

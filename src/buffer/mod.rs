@@ -18,6 +18,7 @@ mod dead_letters;
 mod erasure;
 mod events;
 mod jobs;
+mod kept_rejects;
 mod ledger;
 mod lock;
 mod memory;
@@ -53,6 +54,7 @@ pub use events::{
     PendingEvent, StoreReport,
 };
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
+pub use kept_rejects::RejectDigest;
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::{BackfillLock, DrainLock, WholeLock};
 pub use memory::{MemoryReader, MemoryRow};

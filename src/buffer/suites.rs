@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::onboarding::{confirmations_of, forget_words, verdict_of};
 use super::{Buffer, BufferError};
 use crate::confirmation::Confirmation;
-use crate::event::RequestorId;
+use crate::event::{RequestorId, VisitorRules};
 use crate::suite::{
     CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
     SuiteState, Verdict,
@@ -146,13 +146,13 @@ impl Buffer {
 
 const SELECT_SUITE: &str =
     "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                                   s.hits_per_second, s.state, s.form, s.stage, s.blocked
+                                   s.hits_per_second, s.state, s.form, s.stage, s.blocked, f.visitor_rules
                             FROM suites s JOIN forms f ON f.form = s.form";
 
 fn routes(connection: &Connection) -> Result<Vec<Route>, BufferError> {
     let mut statement = connection.prepare_cached(
         "SELECT s.rsid, f.identity, f.org_id, f.event_ids, f.count_form, s.collection_url, s.on_ambiguous,
-                s.hits_per_second, s.state, s.form, s.stage, s.blocked, m.requestor
+                s.hits_per_second, s.state, s.form, s.stage, s.blocked, m.requestor, f.visitor_rules
          FROM suites s JOIN forms f ON f.form = s.form JOIN mappings m ON m.suite = s.suite
          WHERE s.state = 'active' AND s.blocked IS NULL ORDER BY s.rsid, m.requestor",
     )?;
@@ -220,6 +220,7 @@ fn read_form(row: &Row<'_>) -> rusqlite::Result<Result<HitForm, BufferError>> {
     let org_id: String = row.get(2)?;
     let event_ids: String = row.get(3)?;
     let count_form: String = row.get(4)?;
+    let visitor_rules: i64 = row.get("visitor_rules")?;
     let parse = || -> Result<HitForm, BufferError> {
         let org_id = match org_id.as_str() {
             "" => None,
@@ -235,6 +236,8 @@ fn read_form(row: &Row<'_>) -> rusqlite::Result<Result<HitForm, BufferError>> {
             } else {
                 CountForm::SingleHits
             },
+            visitor_rules: VisitorRules::of_number(visitor_rules)
+                .ok_or_else(|| damaged(&std::io::Error::other("unknown visitor_rules")))?,
         })
     };
     Ok(parse())
@@ -252,7 +255,9 @@ pub(super) fn damaged(error: &dyn std::error::Error) -> BufferError {
 /// The form behind a key; forms are never deleted.
 pub(super) fn form_of(connection: &Connection, form: FormKey) -> Result<HitForm, BufferError> {
     connection
-        .prepare_cached("SELECT rsid, identity, org_id, event_ids, count_form FROM forms WHERE form = ?1")?
+        .prepare_cached(
+            "SELECT rsid, identity, org_id, event_ids, count_form, visitor_rules FROM forms WHERE form = ?1",
+        )?
         .query_row([form.0], read_form)?
 }
 
@@ -361,13 +366,15 @@ pub(super) fn intern_form(transaction: &Transaction<'_>, form: &HitForm) -> Resu
         CountForm::CountWithId => "count_with_id",
     };
     let org_id = form.org_id.as_ref().map_or("", OrgId::as_str);
-    let values = (form.rsid.as_str(), identity, org_id, event_ids, count_form);
+    let rules = form.visitor_rules.number();
+    let values = (form.rsid.as_str(), identity, org_id, event_ids, count_form, rules);
     transaction.execute(
-        "INSERT OR IGNORE INTO forms (rsid, identity, org_id, event_ids, count_form) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR IGNORE INTO forms (rsid, identity, org_id, event_ids, count_form, visitor_rules) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         values,
     )?;
     Ok(transaction.query_row(
-        "SELECT form FROM forms WHERE rsid = ?1 AND identity = ?2 AND org_id = ?3 AND event_ids = ?4 AND count_form = ?5",
+        "SELECT form FROM forms WHERE rsid = ?1 AND identity = ?2 AND org_id = ?3 AND event_ids = ?4 AND count_form = ?5
+             AND visitor_rules = ?6",
         values,
         |row| row.get(0).map(FormKey),
     )?)

@@ -212,7 +212,7 @@ fn of_buffer(error: &BufferError) -> Code {
 
 fn of_ingest(error: &IngestError) -> Code {
     match error {
-        IngestError::DiskFloor { .. } => Code::DiskFloor,
+        IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => Code::DiskFloor,
         IngestError::Buffer(error) => of_buffer(error),
         IngestError::Rejects { .. } => Code::RejectsUnwritable,
     }

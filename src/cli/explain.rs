@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -16,9 +16,12 @@ use super::settings::SettingsError;
 use crate::buffer::BufferError;
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
 use crate::explain::{Explanation, explain};
-use crate::readers::{Format, ReaderOptions};
+use crate::readers::{Format, LINE_BYTES_MAX, ReaderOptions};
 use crate::suite::HitForm;
 
+/// The longest text that is read, in bytes: an event of the longest line, written over several with white space. It is in memory
+/// as a whole, some times over.
+const TEXT_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
 /// The report suite that is shown where none is mapped.
 const UNMAPPED_RSID: &str = "unmapped";
 
@@ -78,7 +81,11 @@ fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<H
 
 fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
     let is_standard_input = path == Path::new("-");
-    let read = if is_standard_input { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    let read = if is_standard_input {
+        read_start(io::stdin().lock())
+    } else {
+        fs::File::open(path).and_then(read_start)
+    };
     let path = if is_standard_input { Path::new("standard input") } else { path };
     let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
     let name = if is_standard_input { "standard input".to_owned() } else { format!("{path:?}") };
@@ -88,6 +95,13 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
             "schemas/pass-event.schema.json says what an event is; passbridge ingest --dry-run checks many"
                 .to_owned(),
     };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(CliError::Refused {
+            what: format!("{name} is longer than {TEXT_BYTES_MAX} bytes; explain reads one event"),
+            advice: "give it the event alone, as head -1 FILE | passbridge explain does".to_owned(),
+        });
+    }
+    let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
     let line = on_one_line(&text);
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
@@ -102,6 +116,13 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
         Ok(None) => Err(refuse("it is empty".to_owned())),
         Err(error) => Err(refuse(error.to_string())),
     }
+}
+
+/// As much as is read of any source, and a byte more where it is longer.
+fn read_start(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Says which line is shown, where there are several and they are no single object.

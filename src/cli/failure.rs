@@ -261,7 +261,7 @@ fn settings_advice(error: &SettingsError) -> &'static str {
 
 fn judge_ingest(error: &IngestError) -> (Exit, String) {
     match error {
-        IngestError::DiskFloor { .. } => (
+        IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => (
             Exit::Failed,
             "free some disk, drain, or lower ingest.min_free_bytes; then ingest the same inputs again"
                 .to_owned(),

@@ -18,7 +18,7 @@ use crate::buffer::{Buffer, RetentionPolicy};
 use crate::collection::{BreakerOptions, Collection, CollectionOptions};
 use crate::config::DeliveryConfig;
 use crate::drain::{self, AfterRestore, DrainOptions, Locked, RetryLimits, RunSummary, Stop, StopReason};
-use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary};
+use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, retain_rejects};
 use crate::web::ProxySettings;
 
 /// Everything that a drain needs, opened once.
@@ -138,8 +138,16 @@ impl Pass {
     }
 
     async fn retain(&self) -> Result<(), CliError> {
-        let (buffer, policy) = (self.buffer.clone(), self.retention);
-        let report = blocking(move || buffer.retain(policy)).await?;
+        let (buffer, policy, ingest) = (self.buffer.clone(), self.retention, self.inbox.config.clone());
+        let now = self.inbox.clock.now();
+        let report = blocking(move || -> Result<_, CliError> {
+            let report = buffer.retain(policy)?;
+            if !report.clock_jumped {
+                retain_rejects(&buffer, &ingest, now)?;
+            }
+            Ok(report)
+        })
+        .await?;
         if report.clock_jumped {
             tracing::warn!(
                 "the clock has jumped, so nothing was deleted; if it is right now: {}",

@@ -8,6 +8,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
 use crate::buffer::{Buffer, RetentionReport};
+use crate::ingest::retain_rejects;
 
 /// Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain.
 ///
@@ -23,13 +24,17 @@ pub(super) struct Args {
 
 /// What was deleted.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Report(RetentionReport);
+struct Report {
+    #[serde(flatten)]
+    buffer: RetentionReport,
+    /// Files of rejects deleted.
+    expired_rejects_files: u64,
+}
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, clock_jumped } =
-            self.0;
+            self.buffer;
         if clock_jumped {
             return writeln!(
                 out,
@@ -38,7 +43,8 @@ impl fmt::Display for Report {
             );
         }
         writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
-        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")
+        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")?;
+        writeln!(out, "rejects    {} files deleted", self.expired_rejects_files)
     }
 }
 
@@ -50,6 +56,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         buffer.trust_clock()?;
     }
     let report = buffer.retain(super::retention_policy(&settings))?;
-    context.form.report(&Report(report))?;
+    let expired_rejects_files = match report.clock_jumped {
+        true => 0,
+        false => retain_rejects(&buffer, &settings.config.ingest, context.clock.now())?,
+    };
+    context.form.report(&Report { buffer: report, expired_rejects_files })?;
     Ok(if report.clock_jumped { Exit::Failed } else { Exit::Done })
 }

@@ -27,7 +27,7 @@ const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
 const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
 /// What a number may be. A key that is not here takes whatever its type can hold.
-const RANGES: [(&str, &str, RangeInclusive<i64>); 30] = [
+const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
     ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
@@ -38,6 +38,8 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 30] = [
     ("delivery", "stop_grace_seconds", 0..=3600),
     ("delivery", "backoff_base_ms", 1..=60_000),
     ("delivery", "backoff_max_seconds", 1..=3600),
+    ("ingest", "rejects_max", 0..=10_000_000),
+    ("ingest", "rejects_days", 1..=3_650),
     ("ingest", "future_skew_seconds", 0..=86_400),
     ("esm", "dedup_days", 1..=3650),
     ("esm", "rows", 1..=1_000_000),

@@ -6,6 +6,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 /// A number at or above this is Unix milliseconds, below it Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
+/// From here on a number is neither: milliseconds end in the year 2262.
+const MICROSECONDS_FROM: i128 = 100_000_000_000_000;
+/// The largest exponent of an instant, in milliseconds, with a digit in front of the point.
+const MILLISECONDS_EXPONENT: usize = 12;
+/// The most digits of Unix seconds.
+const SECONDS_DIGITS_MAX: usize = 11;
 /// Nanoseconds of a second.
 const NANOS: i128 = 1_000_000_000;
 
@@ -52,14 +58,39 @@ impl Instant {
             .ok_or_else(|| format!("\"{text}\" is beyond the years 1677 to 2262"))
     }
 
+    /// Reads what a source writes: a number as text, RFC 3339, or another spelling of it that leaves no doubt. One reader for
+    /// every format.
+    pub fn of_source(text: &str) -> Result<Instant, String> {
+        if is_number(text) {
+            return Instant::parse_number(text);
+        }
+        Instant::parse_text(text).or_else(|error| match respelled(text) {
+            Some(text) => Instant::parse_text(&text),
+            None => match respelled(&format!("{text}Z")).map(|with| Instant::parse_text(&with)) {
+                Some(Ok(_)) => Err(format!("\"{text}\" has no offset: add Z for UTC, or one such as +01:00")),
+                _ => Err(error),
+            },
+        })
+    }
+
     /// Reads a JSON number: Unix seconds, or milliseconds when it is 10^11 or more; digits after the point are kept.
     pub(super) fn parse_number(number: &str) -> Result<Instant, String> {
         let refuse = || format!("{number} is no Unix time in seconds or milliseconds");
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if number.len() > 40 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        if number.len() > 40 {
+            return Err("is a number of more than 40 characters".to_owned());
+        }
+        let written_out = without_exponent(number)?;
+        let plain = written_out.as_deref().unwrap_or(number);
+        let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(refuse());
         }
-        let units: i128 = whole.parse().map_err(|_| refuse())?;
+        let units = i128::from(whole.parse::<i64>().map_err(|_| refuse())?);
+        if units >= MICROSECONDS_FROM {
+            return Err(format!(
+                "{number} has the size of micro- or nanoseconds: write milliseconds, or RFC 3339"
+            ));
+        }
         let nanos_of_unit = if units >= MILLISECONDS_FROM { NANOS / 1000 } else { NANOS };
         let mut nanos = units * nanos_of_unit;
         let mut digit_value = nanos_of_unit;
@@ -72,6 +103,51 @@ impl Instant {
         }
         i64::try_from(nanos).map(Instant).map_err(|_| refuse())
     }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text).split(['e', 'E']).next().unwrap_or_default();
+    digits.starts_with(|letter: char| letter.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// A number with an exponent, written out; `None` where it has none. One whose digits do not reach the second has lost some:
+/// 1.79516E+12, as spreadsheets show it, is not an instant but a day.
+fn without_exponent(number: &str) -> Result<Option<String>, String> {
+    let Some((digits, exponent)) = number.split_once(['e', 'E']) else { return Ok(None) };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let places: usize = exponent
+        .strip_prefix('+')
+        .unwrap_or(exponent)
+        .parse()
+        .ok()
+        .filter(|places| *places <= MILLISECONDS_EXPONENT)
+        .ok_or_else(|| format!("{number} is no Unix time in seconds or milliseconds"))?;
+    let lost = places.saturating_sub(fraction.len());
+    let lost_allowed = if whole.len() + places > SECONDS_DIGITS_MAX { 3 } else { 0 };
+    if lost > lost_allowed {
+        return Err(format!("{number} has too few digits for an instant: write it without an exponent"));
+    }
+    let moved: String = fraction.chars().chain("0".repeat(lost).chars()).collect();
+    Ok(Some(format!("{whole}{}.{}", &moved[..places], &moved[places..])))
+}
+
+/// Another spelling of an instant with its offset, as RFC 3339 writes it.
+fn respelled(text: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked("2026-11-20".len())?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit() && !":.,".contains(letter))?;
+    let (time, offset) = rest.split_at(end);
+    let seconds = if time.len() == "08:30".len() { ":00" } else { "" };
+    let offset = match offset.trim_start_matches(' ') {
+        name if ["z", "utc", "gmt"].iter().any(|utc| name.eq_ignore_ascii_case(utc)) => "Z".to_owned(),
+        hours if hours.len() == "+01".len() => format!("{hours}:00"),
+        digits if digits.len() == "+0100".len() && digits.is_ascii() => {
+            format!("{}:{}", &digits[..3], &digits[3..])
+        }
+        offset => offset.to_owned(),
+    };
+    Some(format!("{date}T{}{seconds}{offset}", time.replace(',', ".")))
 }
 
 /// The digits between the point and the offset of an RFC 3339 instant.
@@ -141,6 +217,58 @@ mod tests {
         }
         for number in ["1.7e9", "1790000000.1234567891", "99999999999999999999999", "x", "1.-5", ""] {
             assert!(Instant::parse_number(number).is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_instant_can_hold_never_wraps_to_another_one() {
+        for (number, expected) in [
+            ("5316911983139663491615230036284778304", "no Unix time"),
+            ("-664613997892457936451903528345008888", "no Unix time"),
+            ("9223372036854775807", "micro- or nanoseconds"),
+            ("1795163400250000", "micro- or nanoseconds"),
+            ("9300000000000", "no Unix time"),
+            ("-9300000000000", "no Unix time"),
+            ("1.79516E+12", "too few digits"),
+            ("1.7951634e9", "too few digits"),
+            ("1e400", "no Unix time"),
+            ("1.2.300000e4", "no Unix time"),
+        ] {
+            let refused = Instant::of_source(number).expect_err(number);
+            assert!(refused.contains(expected), "{number}: {refused}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_that_leaves_no_doubt_is_the_same_instant() {
+        for text in [
+            "2026-11-20T08:30:00Z",
+            "2026-11-20 08:30:00 UTC",
+            "2026-11-20 08:30:00.000 GMT",
+            "2026-11-20T08:30:00,000z",
+            "2026-11-20T08:30:00.000+0000",
+            "2026-11-20 09:30:00+01",
+            "2026-11-20T09:30+01:00",
+            "2026-11-20T09:30:00 +0100",
+            "1795163400",
+            "1795163400000",
+            "1795163400.0",
+            "1.795163400e9",
+            "1.795163400E+12",
+        ] {
+            let found = Instant::of_source(text).map(Instant::nanos);
+            assert_eq!(found, Ok(1_795_163_400_000_000_000), "{text}");
+        }
+        for (text, expected) in [
+            ("2026-11-20 08:30:00", "has no offset"),
+            ("2026-11-20 08:30:00 CET", "no RFC 3339"),
+            ("20.11.2026 08:30", "no RFC 3339"),
+            ("2026-11-20 08:30:00+1", "no RFC 3339"),
+            ("2026-11-20 08:30:00 \u{e9}\u{e9}", "no RFC 3339"),
+            ("1795163400,25", "no RFC 3339"),
+        ] {
+            let refused = Instant::of_source(text).expect_err(text);
+            assert!(refused.contains(expected), "{text}: {refused}");
         }
     }
 

@@ -11,6 +11,7 @@ mod instant;
 mod properties;
 mod stored;
 mod table;
+mod viewer;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use instant::Instant;
 pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
+pub use viewer::{NOBODY, VisitorRules};
 
 /// The most times that one event can say it happened. Aggregated sources report an hour or a minute; more than this in one
 /// line is a wrong column.
@@ -199,9 +201,6 @@ pub enum EventError {
     /// `count` breaks its rules.
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
-    /// `count` would be one but for its quotes.
-    #[error("count {0:?} is text: write {0}")]
-    CountIsText(String),
 }
 
 /// An event being read: keys in any order, then [`Draft::finish`].
@@ -221,6 +220,43 @@ const SEEN_OCCURRED_AT: u32 = 60;
 const SEEN_EVENT: u32 = 61;
 const SEEN_EVENT_ID: u32 = 62;
 const SEEN_COUNT: u32 = 63;
+
+/// The longest key of an event, `normalized_clientless_device_type`, in bytes.
+const KEY_BYTES_MAX: usize = 33;
+
+/// The key of an event that a name stands for, in any case of its letters: warehouses export names in capitals.
+pub fn key_named(name: &str) -> Option<&'static str> {
+    let bit = bit_of(name).or_else(|| in_lower_case(name, bit_of))?;
+    Some(match bit {
+        SEEN_OCCURRED_AT => "occurred_at",
+        SEEN_EVENT => "event",
+        SEEN_EVENT_ID => "event_id",
+        SEEN_COUNT => "count",
+        _ => Property::ALL[bit as usize].name(),
+    })
+}
+
+fn bit_of(key: &str) -> Option<u32> {
+    Some(match key {
+        "occurred_at" => SEEN_OCCURRED_AT,
+        "event" => SEEN_EVENT,
+        "event_id" => SEEN_EVENT_ID,
+        "count" => SEEN_COUNT,
+        _ => Property::from_name(key)? as u32,
+    })
+}
+
+/// Looks a key with capitals up. Allocates nothing.
+fn in_lower_case<T>(key: &str, look_up: impl Fn(&str) -> Option<T>) -> Option<T> {
+    if key.len() > KEY_BYTES_MAX || !key.bytes().any(|letter| letter.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut lower = [0; KEY_BYTES_MAX];
+    let lower = &mut lower[..key.len()];
+    lower.copy_from_slice(key.as_bytes());
+    lower.make_ascii_lowercase();
+    look_up(std::str::from_utf8(lower).ok()?)
+}
 
 impl Draft {
     /// A draft of an event that a reader derives, instead of finding it in a line.
@@ -251,15 +287,8 @@ impl Draft {
 
     /// Takes one key and its value.
     pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<KeyKind, EventError> {
-        let bit = match key {
-            "occurred_at" => SEEN_OCCURRED_AT,
-            "event" => SEEN_EVENT,
-            "event_id" => SEEN_EVENT_ID,
-            "count" => SEEN_COUNT,
-            _ => match Property::from_name(key) {
-                Some(property) => property as u32,
-                None => return Ok(KeyKind::Unknown),
-            },
+        let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else {
+            return Ok(KeyKind::Unknown);
         };
         if self.seen & (1 << bit) != 0 {
             return Err(EventError::Twice(key.to_owned()));
@@ -327,7 +356,7 @@ fn plain_text<'a>(value: &'a RawValue<'_>) -> &'a str {
 fn read_instant(value: &RawValue<'_>) -> Result<Instant, EventError> {
     match value {
         RawValue::Number(number) => Instant::parse_number(number),
-        other => Instant::parse_text(&clip(plain_text(other))),
+        other => Instant::of_source(&clip(plain_text(other))),
     }
     .map_err(EventError::BadInstant)
 }
@@ -363,9 +392,7 @@ fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
     let refuse = || EventError::BadCount(clip(plain_text(value)));
     let number = match value {
         RawValue::Number(number) => number,
-        RawValue::Text(text) if read_count(&RawValue::Number(text)).is_ok() => {
-            return Err(EventError::CountIsText(clip(text)));
-        }
+        RawValue::Text(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => text.as_ref(),
         _ => return Err(refuse()),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -381,4 +408,24 @@ fn clip(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(CHARS_MAX).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_in_any_case_of_its_letters() {
+        for property in Property::ALL {
+            assert!(property.name().len() <= KEY_BYTES_MAX);
+            assert_eq!(key_named(&property.name().to_uppercase()), Some(property.name()));
+        }
+        assert_eq!(key_named("Occurred_At"), Some("occurred_at"));
+        assert_eq!(key_named(&"A".repeat(40)), None);
+        assert_eq!(key_named("OCCURRED-AT"), None);
+        let mut draft = Draft::default();
+        draft.set("MVPD", RawValue::Text("a".into())).expect("a property");
+        let twice = draft.set("mvpd", RawValue::Text("b".into()));
+        assert_eq!(twice, Err(EventError::Twice("mvpd".to_owned())));
+    }
 }

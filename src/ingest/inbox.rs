@@ -1,7 +1,7 @@
 //! Moves the rows of `inbox(body)`, the one table that is open to other programs, through the same validation as a file.
 
 use super::portions::Reject;
-use super::rejects::Rejects;
+use super::rejects::{Kept, Rejects};
 use super::summary::{FirstLine, Tally, conflict_reason};
 use super::{IngestError, IngestOptions, IngestSummary, Observer, Progress, check_free_disk};
 use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, JobKey, NewEvent, StoreReport};
@@ -26,7 +26,8 @@ pub fn take_inbox(
         buffer,
         options,
         tally: Tally::new([INBOX.to_owned()].into_iter()),
-        rejects: Rejects::new(&options.config.rejects_dir, options.clock.now()),
+        rejects: Rejects::new(options),
+        kept: Kept::default(),
         parser: LineParser::new(),
         input: None,
     };
@@ -37,7 +38,11 @@ pub fn take_inbox(
             Ok(ROWS_MAX) => {}
             Ok(_) => break None,
             Err(IngestError::Buffer(error)) => return Err(error.into()),
-            Err(error @ (IngestError::DiskFloor { .. } | IngestError::Rejects { .. })) => break Some(error),
+            Err(
+                error @ (IngestError::DiskFloor { .. }
+                | IngestError::RejectsDiskFloor { .. }
+                | IngestError::Rejects { .. }),
+            ) => break Some(error),
         }
     };
     take.tally.unknown(take.parser.unknown_keys());
@@ -50,6 +55,7 @@ struct Take<'a> {
     options: &'a IngestOptions,
     tally: Tally,
     rejects: Rejects,
+    kept: Kept,
     parser: LineParser,
     /// The inbox as the buffer knows it, once it had a row.
     input: Option<InputId>,
@@ -64,7 +70,7 @@ impl Take<'_> {
         }
         check_free_disk(self.buffer, self.options, &self.tally)?;
         let (events, rejects) = self.sort(&rows);
-        self.rejects.write(rejects.iter().map(|reject| reject.kept.as_str()))?;
+        self.rejects.write(&mut self.kept, rejects.iter())?;
         self.rejects.sync()?;
         let input = match self.input {
             Some(input) => input,
@@ -87,6 +93,8 @@ impl Take<'_> {
         }
         self.keep_mixed(&rows, &events, &report)?;
         self.keep_conflicts(&rows, &report)?;
+        // The rows are gone after this, so the limit is one of each page: it is larger, unless somebody chose a smaller one.
+        self.tally.kept(0, &std::mem::take(&mut self.kept));
         observer.progress(&Progress {
             path: INBOX,
             input_bytes_read: 0,
@@ -108,7 +116,7 @@ impl Take<'_> {
             let body = row.map_or(&b""[..], |row| &row.body);
             let reason = RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string();
             let reject = Reject::new(INBOX, event.line, &Excerpt::of(body), reason);
-            self.rejects.write([reject.kept.as_str()].into_iter())?;
+            self.rejects.write(&mut self.kept, std::iter::once(&reject))?;
             self.tally.rejected(0, reject.line, reject.reason);
         }
         self.rejects.sync()
@@ -120,8 +128,8 @@ impl Take<'_> {
             let reason = conflict_reason(&FirstLine::of(conflict));
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == conflict.line);
             let body = row.map_or(&b""[..], |row| &row.body);
-            let kept = Reject::new(INBOX, conflict.line, &Excerpt::of(body), reason).kept;
-            self.rejects.write([kept.as_str()].into_iter())?;
+            let reject = Reject::new(INBOX, conflict.line, &Excerpt::of(body), reason);
+            self.rejects.write(&mut self.kept, std::iter::once(&reject))?;
         }
         self.rejects.sync()
     }
@@ -130,12 +138,16 @@ impl Take<'_> {
         let mut events = Vec::with_capacity(rows.len());
         let mut rejects = Vec::new();
         for row in rows {
-            let line = self.parser.parse_alone(row.rowid.cast_unsigned(), &row.body, self.options.bounds());
-            match &line.result {
-                Ok(event) => events.push(NewEvent::new(line.number, event)),
-                Err(reason) => {
-                    rejects.push(Reject::new(INBOX, line.number, &line.excerpt, reason.to_string()))
+            let mut rest = Some(&row.body[..]);
+            while let Some(body) = rest {
+                let line = self.parser.parse_alone(row.rowid.cast_unsigned(), body, self.options.bounds());
+                match &line.result {
+                    Ok(event) => events.push(NewEvent::new(line.number, event)),
+                    Err(reason) => {
+                        rejects.push(Reject::new(INBOX, line.number, &line.excerpt, reason.to_string()))
+                    }
                 }
+                rest = self.parser.rest().map(|start| &body[start..]);
             }
         }
         (events, rejects)

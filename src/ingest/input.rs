@@ -8,8 +8,7 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::unpack::{Packing, Unpacked, skip_zeros};
 use super::{FormatChoice, InputError};
 use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess};
 
@@ -18,8 +17,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// How much of an input is looked at to guess its format, in bytes: the lines of other programs at the start of a log, or the
 /// links of a report, are shorter together.
 const PEEK_BYTES_MAX: usize = 64 << 10;
-/// How many bytes tell every compression apart.
-const MAGIC_BYTES: usize = 6;
 
 /// Where lines come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +71,8 @@ pub(super) fn open(
     let position = Rc::new(Cell::new(0));
     let mut source =
         BufReader::with_capacity(CHUNK_BYTES, Counted { source, position: Rc::clone(&position) });
-    let magic = peek(&mut source, MAGIC_BYTES, |magic| magic.len() == MAGIC_BYTES).map_err(broken)?;
+    let magic = peek(&mut source, Packing::MAGIC_BYTES, |magic| magic.len() == Packing::MAGIC_BYTES)
+        .map_err(broken)?;
     if magic.is_empty() {
         return match extensions(path).compression {
             Some(name) => Err(InputError::NoFrame(name)),
@@ -82,7 +80,12 @@ pub(super) fn open(
         };
     }
     let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
+    // A log that was cut under its writer begins with a hole.
+    skip_zeros(&mut source).map_err(broken)?;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
+    if let Some(inner) = Packing::of(&start) {
+        return Err(InputError::PackedTwice(inner.name()));
+    }
     let Some((format, guess)) = format_of(path, format, &start)? else { return Ok(None) };
     let opened = format.open(Cursor::new(start).chain(source), options);
     let reader = match (opened, &guess) {
@@ -97,7 +100,8 @@ pub(super) fn open(
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
     let (source, _) = source(path)?;
     let mut source = BufReader::with_capacity(CHUNK_BYTES, source);
-    let magic = peek(&mut source, MAGIC_BYTES, |magic| magic.len() == MAGIC_BYTES).map_err(broken)?;
+    let magic = peek(&mut source, Packing::MAGIC_BYTES, |magic| magic.len() == Packing::MAGIC_BYTES)
+        .map_err(broken)?;
     let source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
     let mut document = Vec::new();
     source.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
@@ -122,17 +126,12 @@ fn source(path: &InputPath) -> Result<(Box<dyn Read>, Option<u64>), InputError> 
 
 /// Unpacks by what the content is, whatever the name says.
 fn unpacked(magic: &[u8], source: impl BufRead + 'static) -> Result<Box<dyn BufRead>, InputError> {
-    Ok(match magic {
-        [0x1F, 0x8B, ..] => Box::new(BufReader::with_capacity(CHUNK_BYTES, MultiGzDecoder::new(source))),
-        // A Zstandard frame, or the skippable frame that parallel compressors put first (RFC 8878, section 3.1).
-        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(source).map_err(broken)?;
-            Box::new(BufReader::with_capacity(CHUNK_BYTES, decoder))
+    Ok(match Packing::of(magic) {
+        None => Box::new(source),
+        Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
+        Some(Packing::Gzip | Packing::Zstandard) => {
+            Box::new(BufReader::with_capacity(CHUNK_BYTES, Unpacked::new(source)))
         }
-        [b'P', b'K', 3, 4, ..] => return Err(InputError::Compression("zip")),
-        [0xFD, b'7', b'z', b'X', b'Z', 0] => return Err(InputError::Compression("xz")),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => return Err(InputError::Compression("bzip2")),
-        _ => Box::new(source),
     })
 }
 
@@ -212,14 +211,14 @@ fn is_telling(start: &[u8]) -> bool {
     start.ends_with(b"\n") && guess(start, false).is_some()
 }
 
-/// The first byte that is neither white space nor a byte order mark.
+/// The first byte that is neither white space, nor a byte order mark, nor a record separator.
 fn first_letter(start: &[u8]) -> Option<u8> {
     let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
     // A mark that is not whole yet is no letter.
     if b"\xEF\xBB\xBF".starts_with(start) {
         return None;
     }
-    start.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+    start.iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
 }
 
 /// Takes bytes from the start of a source until they are enough, most, or all.

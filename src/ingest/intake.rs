@@ -4,14 +4,14 @@ use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
-use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::memory::{self, Source};
 use super::portions::{Reject, new_event};
-use super::rejects::Rejects;
-use super::summary::{Counts, FirstLine, conflict_reason, unused};
+use super::rejects::{Kept, Rejects};
+use super::summary::{Counts, FirstLine, conflict_reason, is_zero, unused};
+use super::unpack::{Packing, Unpacked};
 use super::{IngestError, IngestOptions, canonical_text};
 use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, JobKey, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
@@ -46,6 +46,9 @@ pub struct Receipt {
     pub counts: Counts,
     /// The first lines that were rejected or lost against another event.
     pub errors: Vec<LineError>,
+    /// Rejected lines above `ingest.rejects_max`: they are kept nowhere here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejects_not_kept: u64,
     /// What became of its exchanges, where it held them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
@@ -100,6 +103,8 @@ struct Sorted {
     path: String,
     events: Vec<NewEvent>,
     rejects: Vec<Reject>,
+    /// What became of the rejects.
+    kept: Kept,
     memory: Vec<MemoryRow>,
     unknown: UnknownKeys,
     exchanges: Option<ExchangeSummary>,
@@ -207,12 +212,12 @@ impl Intake {
 
     fn store(
         &mut self,
-        sorted: Vec<Result<Sorted, SubmissionError>>,
+        mut sorted: Vec<Result<Sorted, SubmissionError>>,
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
-        for sorted in sorted.iter().flatten() {
+        for sorted in sorted.iter_mut().flatten() {
             let input = self.input(&sorted.path)?;
-            self.keep(sorted.rejects.iter().map(|reject| reject.kept.as_str()))?;
+            self.keep(&mut sorted.kept, sorted.rejects.iter())?;
             batches.push(Batch {
                 job: JobKey::LIVE,
                 input,
@@ -231,7 +236,7 @@ impl Intake {
                 Ok(mut sorted) => {
                     let report = reports.next().expect("a report for each batch");
                     self.keep_mixed(&mut sorted, &report)?;
-                    self.keep_conflicts(&sorted, &report)?;
+                    self.keep_conflicts(&mut sorted, &report)?;
                     Ok(sorted.receipt(report))
                 }
             });
@@ -239,14 +244,18 @@ impl Intake {
         Ok(receipts)
     }
 
-    fn keep<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> Result<(), IngestError> {
+    fn keep<'a>(
+        &mut self,
+        of_input: &mut Kept,
+        lines: impl Iterator<Item = &'a Reject>,
+    ) -> Result<(), IngestError> {
         let mut lines = lines.peekable();
         if lines.peek().is_none() {
             return Ok(());
         }
-        let (dir, clock) = (&self.options.config.rejects_dir, &self.options.clock);
-        let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(dir, clock.now()), Timer::now()));
-        let kept = rejects.write(lines).and_then(|()| rejects.sync());
+        let options = &self.options;
+        let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(options), Timer::now()));
+        let kept = rejects.write(of_input, lines).and_then(|()| rejects.sync());
         if kept.is_err() {
             // A file that failed once is not written to again.
             self.rejects = None;
@@ -260,20 +269,17 @@ impl Intake {
             let text = canonical_text(event);
             sorted.rejects.push(Reject::new(&sorted.path, event.line, &Excerpt::of(text.as_bytes()), reason));
         }
-        let kept = sorted.rejects.iter().rev().take(report.mixed.len()).map(|reject| reject.kept.as_str());
-        self.keep(kept)
+        self.keep(&mut sorted.kept, sorted.rejects.iter().rev().take(report.mixed.len()))
     }
 
-    fn keep_conflicts(&mut self, sorted: &Sorted, report: &StoreReport) -> Result<(), IngestError> {
+    fn keep_conflicts(&mut self, sorted: &mut Sorted, report: &StoreReport) -> Result<(), IngestError> {
         let mut kept = Vec::new();
         for conflict in &report.conflicts {
-            let Some(event) = sorted.events.iter().find(|event| event.line == conflict.line) else {
-                continue;
-            };
+            let event = &sorted.events[conflict.index];
             let (reason, text) = (conflict_reason(&FirstLine::of(conflict)), canonical_text(event));
-            kept.push(Reject::new(&sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason).kept);
+            kept.push(Reject::new(&sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason));
         }
-        self.keep(kept.iter().map(String::as_str))
+        self.keep(&mut sorted.kept, kept.iter())
     }
 
     /// The input that submissions of this path are one of, made once.
@@ -293,6 +299,7 @@ impl Sorted {
             path,
             events: Vec::new(),
             rejects: Vec::new(),
+            kept: Kept::default(),
             memory: Vec::new(),
             unknown: UnknownKeys::default(),
             exchanges: None,
@@ -324,6 +331,7 @@ impl Sorted {
             unused: unused(&counts, self.exchanges.as_ref()),
             counts,
             errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
+            rejects_not_kept: self.kept.left_out,
             exchanges: self.exchanges,
             esm: self.esm,
             unknown_keys: if self.unknown.is_empty() { String::new() } else { self.unknown.to_string() },
@@ -351,14 +359,18 @@ fn read_array(path: String, body: &[u8], bounds: TimeBounds) -> Result<Sorted, S
 
 /// Unpacks what begins as gzip does.
 fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
-    if !body.starts_with(&[0x1F, 0x8B]) {
+    if Packing::of(&body) != Some(Packing::Gzip) {
         return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
     }
     let mut plain = Vec::new();
-    let mut decoder = MultiGzDecoder::new(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
+    let mut decoder = Unpacked::new(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
     decoder.read_to_end(&mut plain).map_err(|error: io::Error| {
         SubmissionError::Unreadable(format!("breaks off as gzip after {} bytes: {error}", plain.len()))
     })?;
+    if let Some(inner) = Packing::of(&plain) {
+        let name = inner.name();
+        return Err(SubmissionError::Unreadable(format!("is packed twice: what is inside is {name} again")));
+    }
     if plain.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(plain) }
 }
 
@@ -378,7 +390,7 @@ fn refusal(error: ReadError) -> SubmissionError {
 fn refusal_of(error: &IngestError) -> SubmissionError {
     tracing::error!(error = error as &dyn std::error::Error, "submissions are refused");
     let is_full = match error {
-        IngestError::DiskFloor { .. } => true,
+        IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => true,
         IngestError::Buffer(error) => error.is_disk_full(),
         IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
     };

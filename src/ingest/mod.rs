@@ -17,6 +17,7 @@ mod memory;
 mod portions;
 mod rejects;
 mod summary;
+mod unpack;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -28,16 +29,18 @@ pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};
 pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX};
+pub use rejects::retain_rejects;
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 
 use crate::buffer::{Batch, Buffer, BufferError, InputId, JobKey, NewEvent, StoreReport};
 use crate::clock::Clock;
 use crate::config::{EsmConfig, IngestConfig, RestV2Config};
 use crate::event::{Instant, PassEvent, StoredColumns, TimeBounds};
+use crate::readers::memory::Keyring;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::readers::{Excerpt, Format, Guess, ReadError, ReaderOptions, RejectReason};
 use portions::{InputEnd, Portion, Reject};
-use rejects::Rejects;
+use rejects::{Kept, Rejects};
 use summary::{Tally, conflict_reason};
 
 /// How often a stop is looked for while an input gives nothing: a person who stops it waits no longer.
@@ -129,6 +132,11 @@ pub enum InputError {
     /// It is compressed in a way that is not read here.
     #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
     Compression(&'static str),
+    /// What is unpacked is packed again.
+    #[error(
+        "is packed twice: what is inside is {0} again; unpack it once, as gzip -dc FILE | passbridge ingest - does"
+    )]
+    PackedTwice(&'static str),
     /// It is UTF-16.
     #[error("is UTF-16; save it as UTF-8")]
     Utf16,
@@ -177,6 +185,18 @@ pub enum IngestError {
     /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    /// The disk of the rejects is too full to keep more.
+    #[error(
+        "the disk of {path:?} has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes}; no more rejected lines can be kept"
+    )]
+    RejectsDiskFloor {
+        /// Their folder.
+        path: PathBuf,
+        /// What is free.
+        free_bytes: u64,
+        /// What must stay free.
+        min_free_bytes: u64,
+    },
     /// The rejected lines cannot be kept.
     #[error("cannot keep rejected lines in {path:?}")]
     Rejects {
@@ -199,7 +219,10 @@ pub fn load(
         buffer,
         options,
         tally: Tally::new(inputs.iter().map(|input| input.name().into_owned())),
-        rejects: Rejects::new(&options.config.rejects_dir, options.clock.now()),
+        rejects: Rejects::new(options),
+        keyring: Keyring::new(&buffer.source_secret()?),
+        files: inputs.iter().map(|input| matches!(input, InputPath::File(_))).collect(),
+        kept: Kept::default(),
         open: None,
     };
     let source = memory::Source::of(buffer, options)?;
@@ -312,6 +335,12 @@ struct Load<'a> {
     options: &'a IngestOptions,
     tally: Tally,
     rejects: Rejects,
+    /// What rejects are known again by.
+    keyring: Keyring,
+    /// Which inputs are files, which may be read again.
+    files: Vec<bool>,
+    /// What became of the rejects of the input at work.
+    kept: Kept,
     /// The input at work, as the buffer knows it, once it had an event.
     open: Option<(usize, InputId)>,
 }
@@ -322,7 +351,7 @@ impl Load<'_> {
         if !portion.is_empty() {
             check_free_disk(self.buffer, self.options, &self.tally)?;
         }
-        self.rejects.write(portion.rejects.iter().map(|reject| reject.kept.as_str()))?;
+        self.keep(input, &portion.rejects)?;
         if !portion.events.is_empty() || !portion.changes.is_empty() {
             let id = self.input_id(input)?;
             let memory = memory::rows(&portion.changes);
@@ -341,6 +370,10 @@ impl Load<'_> {
         }
         for Reject { line, reason, .. } in portion.rejects {
             self.tally.rejected(input, line, reason);
+        }
+        if portion.end.is_some() {
+            self.rejects.end_input(&mut self.kept, self.buffer)?;
+            self.tally.kept(input, &std::mem::take(&mut self.kept));
         }
         match portion.end {
             None => {}
@@ -384,10 +417,18 @@ impl Load<'_> {
                 &Excerpt::of(text.as_bytes()),
                 RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string(),
             );
-            self.rejects.write([reject.kept.as_str()].into_iter())?;
+            self.keep(input, std::slice::from_ref(&reject))?;
             self.tally.rejected(input, reject.line, reject.reason);
         }
         Ok(())
+    }
+
+    fn keep(&mut self, input: usize, rejects: &[Reject]) -> Result<(), IngestError> {
+        if self.files[input] {
+            self.rejects.write_once(&mut self.kept, rejects, self.buffer, &self.keyring)
+        } else {
+            self.rejects.write(&mut self.kept, rejects.iter())
+        }
     }
 
     /// Keeps the events that lost against another of their `event_id`, in their canonical form, whatever the input's was.
@@ -398,12 +439,11 @@ impl Load<'_> {
         report: &StoreReport,
     ) -> Result<(), IngestError> {
         for conflict in &report.conflicts {
-            let Ok(found) = events.binary_search_by_key(&conflict.line, |event| event.line) else { continue };
             let reason = conflict_reason(&FirstLine::of(conflict));
-            let text = canonical_text(&events[found]);
+            let text = canonical_text(&events[conflict.index]);
             let excerpt = Excerpt::of(text.as_bytes());
-            let kept = Reject::new(self.tally.path(input), conflict.line, &excerpt, reason).kept;
-            self.rejects.write([kept.as_str()].into_iter())?;
+            let reject = Reject::new(self.tally.path(input), conflict.line, &excerpt, reason);
+            self.keep(input, std::slice::from_ref(&reject))?;
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use sha2::{Digest, Sha256};
+
 use super::input::{self, OpenInput};
 use super::memory::Source;
 use super::{IngestOptions, InputError, InputPath};
@@ -51,6 +53,8 @@ pub(super) struct Reject {
     pub(super) reason: String,
     /// The line of the rejects file.
     pub(super) kept: String,
+    /// What tells it from every other rejected line: path, line and text.
+    pub(super) digest: [u8; 32],
 }
 
 impl Reject {
@@ -69,7 +73,13 @@ impl Reject {
         };
         let kept = RejectedLine::new(path, line, &reason, excerpt);
         let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");
-        Reject { line, reason, kept }
+        let mut digest = Sha256::new();
+        for part in [path.as_bytes(), &line.to_be_bytes(), &excerpt.line_bytes.to_be_bytes(), &excerpt.bytes]
+        {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Reject { line, reason, kept, digest: digest.finalize().into() }
     }
 }
 

@@ -4,25 +4,36 @@
 //! <rejects_dir>/rejected-20261120T083000Z-1.ndjson      the UTC second the run began in, and a number that makes it unique
 //! ```
 //!
+//! At most `ingest.rejects_max` lines of an input are kept, and a line of a file that an earlier run kept is not kept again while
+//! the file of rejects that has it is there: a file that is read daily fills no disk. `ingest.rejects_days` is their retention.
+//!
 //! The file is made by the first reject, for its owner's eyes only (mode 0600): its lines name viewers. What a line holds is
 //! described at [`RejectedLine`](crate::readers::RejectedLine).
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
-use super::IngestError;
+use super::portions::Reject;
+use super::{IngestError, IngestOptions};
+use crate::buffer::{Buffer, RejectDigest};
+use crate::config::IngestConfig;
 use crate::event::Instant;
+use crate::readers::memory::Keyring;
 
 /// Runs of one second that can have rejects of their own.
 const FILES_PER_SECOND_MAX: u32 = 10_000;
+/// How the names of these files begin and end.
+const FILE_NAME: (&str, &str) = ("rejected-", ".ndjson");
 
 /// Where this run's rejects go.
 pub(super) struct Rejects {
-    dir: PathBuf,
+    config: IngestConfig,
     began_at: Instant,
     file: Option<RejectsFile>,
 }
@@ -32,23 +43,94 @@ struct RejectsFile {
     writer: BufWriter<File>,
 }
 
+/// What became of the rejected lines of one input.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Lines that are in a file of rejects, of this run or an earlier one.
+    kept: u64,
+    /// Lines that an earlier run kept, and where the last of them is.
+    pub(super) before: u64,
+    pub(super) before_in: PathBuf,
+    /// Lines above the limit of an input: counted alone.
+    pub(super) left_out: u64,
+    /// Lines that this run kept, and the buffer does not know of yet.
+    unknown: Vec<RejectDigest>,
+}
+
 impl Rejects {
     /// Makes nothing yet.
-    pub(super) fn new(dir: &Path, began_at: Instant) -> Rejects {
-        Rejects { dir: dir.to_owned(), began_at, file: None }
+    pub(super) fn new(options: &IngestOptions) -> Rejects {
+        Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
     }
 
-    /// Adds lines, each of them JSON.
-    pub(super) fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> Result<(), IngestError> {
-        for line in lines {
+    /// Adds the lines of a source that is gone once it is read, as far as the limit of one input goes.
+    pub(super) fn write<'a>(
+        &mut self,
+        of_input: &mut Kept,
+        rejects: impl Iterator<Item = &'a Reject>,
+    ) -> Result<(), IngestError> {
+        let mut is_first = true;
+        for reject in rejects {
+            if of_input.kept >= u64::from(self.config.rejects_max) {
+                of_input.left_out += 1;
+                continue;
+            }
+            let dir = &self.config.rejects_dir;
+            if std::mem::take(&mut is_first) {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+                made.map_err(|source| refuse(dir, source))?;
+                check_free_disk(dir, self.config.min_free_bytes)?;
+            }
             if self.file.is_none() {
-                let made = create(&self.dir, self.began_at);
-                self.file = Some(made.map_err(|source| refuse(&self.dir, source))?);
+                self.file = Some(create(dir, self.began_at).map_err(|source| refuse(dir, source))?);
             }
             let Some(file) = &mut self.file else { continue };
-            writeln!(file.writer, "{line}").map_err(|source| refuse(&file.path, source))?;
+            writeln!(file.writer, "{}", reject.kept).map_err(|source| refuse(&file.path, source))?;
+            of_input.kept += 1;
         }
         Ok(())
+    }
+
+    /// Adds the lines of a file, but for those that an earlier run kept.
+    pub(super) fn write_once(
+        &mut self,
+        of_input: &mut Kept,
+        rejects: &[Reject],
+        buffer: &Buffer,
+        keyring: &Keyring,
+    ) -> Result<(), IngestError> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let digests: Vec<RejectDigest> =
+            rejects.iter().map(|reject| keyring.derived("reject", &[&reject.digest]).0).collect();
+        let known = buffer.kept_rejects(digests.clone())?;
+        let mut is_there: HashMap<&str, bool> = HashMap::new();
+        for (reject, digest) in rejects.iter().zip(digests) {
+            let file = known.get(&digest).map(String::as_str).filter(|file| {
+                *is_there.entry(file).or_insert_with(|| self.config.rejects_dir.join(file).is_file())
+            });
+            if let Some(file) = file {
+                (of_input.kept, of_input.before) = (of_input.kept + 1, of_input.before + 1);
+                of_input.before_in = self.config.rejects_dir.join(file);
+                continue;
+            }
+            let kept = of_input.kept;
+            self.write(of_input, std::iter::once(reject))?;
+            if of_input.kept > kept {
+                of_input.unknown.push(digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an input: what was kept of it is durable, and known to be kept.
+    pub(super) fn end_input(&mut self, of_input: &mut Kept, buffer: &Buffer) -> Result<(), IngestError> {
+        let unknown = std::mem::take(&mut of_input.unknown);
+        let name = self.path().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let Some(name) = name.filter(|_| !unknown.is_empty()) else { return Ok(()) };
+        self.sync()?;
+        Ok(buffer.remember_rejects(unknown, name)?)
     }
 
     /// Makes every line so far durable, with the name of the file.
@@ -57,7 +139,7 @@ impl Rejects {
         file.writer
             .flush()
             .and_then(|()| file.writer.get_ref().sync_all())
-            .and_then(|()| File::open(&self.dir)?.sync_all())
+            .and_then(|()| File::open(&self.config.rejects_dir)?.sync_all())
             .map_err(|source| refuse(&file.path, source))
     }
 
@@ -67,11 +149,52 @@ impl Rejects {
     }
 }
 
+/// Deletes the files of rejects that were last written to before their retention, and says how many. The caller holds the drain
+/// lock, and knows that the clock is right.
+pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> Result<u64, IngestError> {
+    let dir = &config.rejects_dir;
+    let age = Duration::from_secs(u64::from(config.rejects_days) * 86_400);
+    let oldest = SystemTime::from(DateTime::<Utc>::from(now)).checked_sub(age);
+    let failed = |source| refuse(dir, source);
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let mut expired = 0;
+    for entry in entries.into_iter().flatten() {
+        let entry = entry.map_err(failed)?;
+        let (name, metadata) = (entry.file_name(), entry.metadata().map_err(failed)?);
+        let name = name.to_string_lossy();
+        let is_ours = name.starts_with(FILE_NAME.0) && name.ends_with(FILE_NAME.1) && metadata.is_file();
+        if is_ours && Some(metadata.modified().map_err(failed)?) < oldest {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+            expired += 1;
+        }
+    }
+    for file in buffer.files_of_rejects()? {
+        if !dir.join(&file).exists() {
+            buffer.forget_file_of_rejects(file)?;
+        }
+    }
+    Ok(expired)
+}
+
+/// The rejects may lie on another disk than the buffer.
+fn check_free_disk(dir: &Path, min_free_bytes: u64) -> Result<(), IngestError> {
+    let found = rustix::fs::statvfs(dir).map_err(|errno| refuse(dir, errno.into()))?;
+    let free_bytes = found.f_bavail * found.f_frsize;
+    if free_bytes < min_free_bytes {
+        let path = dir.to_owned();
+        return Err(IngestError::RejectsDiskFloor { path, free_bytes, min_free_bytes });
+    }
+    Ok(())
+}
+
 fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let began_at = DateTime::<Utc>::from(began_at).format("%Y%m%dT%H%M%SZ");
     for number in 1..=FILES_PER_SECOND_MAX {
-        let path = dir.join(format!("rejected-{began_at}-{number}.ndjson"));
+        let path = dir.join(format!("{}{began_at}-{number}{}", FILE_NAME.0, FILE_NAME.1));
         // Only one run can create the name: two that begin in one second never write into one file.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => {

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::rejects::Kept;
 use super::{IngestError, InputError};
 use crate::buffer::{Conflict, StoreReport};
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, UnknownKeys};
 
-/// How many rejected lines, and how many conflicts, are named. The rejects file has them all.
+/// How many rejected lines, and how many conflicts, are named. The rejects file has more.
 const NAMED_MAX: u64 = 20;
 
 /// What became of the lines of one or more inputs. `read` is the sum of the others.
@@ -108,11 +109,29 @@ pub enum Warning {
         /// What it was taken for.
         guess: Guess,
     },
+    /// Rejected lines that are kept already.
+    #[error("{path}: {count} rejected lines were kept before, in {file}")]
+    KeptBefore {
+        /// The input.
+        path: String,
+        /// How many.
+        count: u64,
+        /// Where the last of them is.
+        file: String,
+    },
+    /// Rejected lines that are only counted.
+    #[error("{path}: {count} more rejected lines are counted and not kept; ingest.rejects_max limits them")]
+    NotKept {
+        /// The input.
+        path: String,
+        /// How many.
+        count: u64,
+    },
     /// More lines were rejected than are named.
-    #[error("{0} more rejected lines are not named here; the rejects file has them all")]
+    #[error("{0} more rejected lines are not named here")]
     MoreRejected(u64),
     /// There were more conflicts than are named.
-    #[error("{0} more conflicts are not named here; the rejects file has them all")]
+    #[error("{0} more conflicts are not named here")]
     MoreConflicts(u64),
     /// `X-Device-Info` headers did not decode: their events have no device.
     #[error(
@@ -238,6 +257,12 @@ pub struct IngestSummary {
     pub inputs: Vec<InputSummary>,
     /// Their sum.
     pub total: Counts,
+    /// Rejected lines and conflicts that an earlier run kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejects_kept_before: u64,
+    /// Rejected lines and conflicts above `ingest.rejects_max`: counted, and kept nowhere.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejects_not_kept: u64,
     /// What became of exchanges, where inputs held them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
@@ -258,6 +283,10 @@ pub struct IngestSummary {
     pub left: Option<IngestError>,
 }
 
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A summary in the making.
 pub(super) struct Tally {
     summary: IngestSummary,
@@ -271,6 +300,8 @@ impl Tally {
         let summary = IngestSummary {
             inputs,
             total: Counts::default(),
+            rejects_kept_before: 0,
+            rejects_not_kept: 0,
             exchanges: None,
             esm: None,
             failures: Vec::new(),
@@ -322,6 +353,22 @@ impl Tally {
             let path = self.path(input).to_owned();
             self.summary.warnings.push(Warning::Guessed { path, guess: guess.clone() });
         }
+    }
+
+    /// Tells which rejects of an input are not in this run's file.
+    pub(super) fn kept(&mut self, input: usize, kept: &Kept) {
+        let path = || self.summary.inputs[input].path.clone();
+        let mut warnings = Vec::new();
+        if kept.before > 0 {
+            let file = kept.before_in.display().to_string();
+            warnings.push(Warning::KeptBefore { path: path(), count: kept.before, file });
+        }
+        if kept.left_out > 0 {
+            warnings.push(Warning::NotKept { path: path(), count: kept.left_out });
+        }
+        self.summary.warnings.append(&mut warnings);
+        self.summary.rejects_kept_before += kept.before;
+        self.summary.rejects_not_kept += kept.left_out;
     }
 
     pub(super) fn empty(&mut self, input: usize) {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! All of it is frozen: a visitor that changes its ID between releases is two visitors, for ever
-//! (`fixtures/visitors.golden`).
+//! (`fixtures/visitors.golden`). What counts as none, and which address a text spells, is a matter of the
+//! [`VisitorRules`], which have versions: an attempt is repeated under its own.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 
 use super::{DigestReason, Note, SurrogateSource};
-use crate::event::{EventId, PassEvent, Property};
+use crate::event::{EventId, PassEvent, Property, VisitorRules};
 use crate::hit::{VisitorIdentity, VisitorKey};
 use crate::suite::{HitForm, IdentityKind, Rsid};
 
@@ -34,8 +35,6 @@ const USER_PREFIX: &str = "pbu";
 const SURROGATE_PREFIX: &str = "pbs";
 /// The bytes of a digest that are kept: two of a billion visitors meet with a chance of 1 in 10^30.
 const DIGEST_BYTES: usize = 20;
-/// What sources write where they know nobody. Adobe warns of such IDs: they are one giant visitor ("visitorID").
-const PLACEHOLDERS: [&str; 3] = ["0", "null", "unknown"];
 
 /// The visitor of an event's hits.
 pub(super) fn visitor<'a>(
@@ -48,7 +47,8 @@ pub(super) fn visitor<'a>(
         IdentityKind::MvpdUserId => Property::MvpdUserId,
         IdentityKind::Ecid => Property::VisitorId,
     };
-    match (form.identity, known(event, identity)) {
+    let rules = form.visitor_rules;
+    match (form.identity, known(event, identity, rules)) {
         (IdentityKind::MvpdUserId, Some(user_id)) => {
             return VisitorIdentity::VisitorId(from_user_id(user_id, notes));
         }
@@ -58,7 +58,7 @@ pub(super) fn visitor<'a>(
         (IdentityKind::Ecid, Some(_)) => notes.push(Note::EcidInvalid),
         (_, None) => {}
     }
-    let (visitor_id, made_from) = surrogate(event, id);
+    let (visitor_id, made_from) = surrogate(event, id, rules);
     notes.push(Note::Surrogate { lacks: identity, made_from });
     VisitorIdentity::VisitorId(Cow::Owned(visitor_id))
 }
@@ -74,11 +74,8 @@ pub(super) fn key(rsid: &Rsid, visitor: &VisitorIdentity<'_>) -> VisitorKey {
 }
 
 /// The value of an identifier, unless it says that nobody knows it.
-pub(super) fn known(event: &PassEvent, property: Property) -> Option<&str> {
-    let value = event.property(property)?;
-    let bare = value.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
-    let is_placeholder = bare.is_empty() || PLACEHOLDERS.iter().any(|none| bare.eq_ignore_ascii_case(none));
-    (!is_placeholder).then_some(value)
+pub(super) fn known(event: &PassEvent, property: Property, rules: VisitorRules) -> Option<&str> {
+    event.property(property).filter(|value| !rules.is_nobody(value))
 }
 
 fn is_ecid(text: &str) -> bool {
@@ -107,18 +104,19 @@ fn begins_like_ours(user_id: &str) -> bool {
         .any(|prefix| user_id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
 }
 
-fn surrogate(event: &PassEvent, id: EventId) -> (String, SurrogateSource) {
+fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, SurrogateSource) {
+    let known = |property| known(event, property, rules);
     let requestor = event.requestor_id().as_str().as_bytes();
     let digest = |fields: &[&[u8]]| digest(SURROGATE_PREFIX, fields);
-    if let Some(device) = known(event, Property::DeviceId) {
+    if let Some(device) = known(Property::DeviceId) {
         let fields = [b"passbridge visitor 1 device".as_slice(), requestor, device.as_bytes()];
         return (digest(&fields), SurrogateSource::Device);
     }
-    if let Some(session) = known(event, Property::SessionId) {
+    if let Some(session) = known(Property::SessionId) {
         let fields = [b"passbridge visitor 1 session".as_slice(), requestor, session.as_bytes()];
         return (digest(&fields), SurrogateSource::Session);
     }
-    if let (Some(address), Some(agent)) = (address(event), known(event, Property::UserAgent)) {
+    if let (Some(address), Some(agent)) = (address(event, rules), known(Property::UserAgent)) {
         let fields = [b"passbridge visitor 1 agent".as_slice(), requestor, &address, agent.as_bytes()];
         return (digest(&fields), SurrogateSource::AddressAndAgent);
     }
@@ -127,8 +125,8 @@ fn surrogate(event: &PassEvent, id: EventId) -> (String, SurrogateSource) {
 
 /// The viewer's address in binary, so that its spellings are one. What is no address, or one that is blanked out, tells
 /// nobody apart.
-fn address(event: &PassEvent) -> Option<Vec<u8>> {
-    match event.property(Property::IpAddress)?.trim().parse().ok()? {
+fn address(event: &PassEvent, rules: VisitorRules) -> Option<Vec<u8>> {
+    match rules.address(event.property(Property::IpAddress)?)? {
         address if IpAddr::is_unspecified(&address) => None,
         IpAddr::V4(address) => Some(address.octets().to_vec()),
         IpAddr::V6(address) => Some(address.octets().to_vec()),

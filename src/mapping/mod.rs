@@ -15,14 +15,14 @@ mod sanitize;
 mod serial;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 pub(crate) use evar::{Source, evar};
 pub use note::{DigestReason, Note, SurrogateSource};
 pub use serial::serial;
 
 use crate::delivery::DeadReason;
-use crate::event::{EventId, PassEvent, Property};
+use crate::event::{EventId, PassEvent, Property, VisitorRules};
 use crate::hit::{Hit, VisitorKey};
 use crate::suite::{CountForm, EventIds, HitForm};
 
@@ -53,7 +53,7 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     let mut notes = Vec::new();
     let visitor = identity::visitor(event, id, form, &mut notes);
     let key = identity::key(&form.rsid, &visitor);
-    let ip_address = ip_address(event, &mut notes);
+    let ip_address = ip_address(event, form.visitor_rules, &mut notes);
     let user_agent = event
         .property(Property::UserAgent)
         .and_then(|agent| sanitize::clean(agent, Property::UserAgent, USER_AGENT_BYTES_MAX, &mut notes));
@@ -98,7 +98,7 @@ pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, 
 /// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
 /// that nobody knows it.
 pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
-    identity::known(event, Property::MvpdUserId).map(str::trim)
+    identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
 }
 
 /// How the count of an event is told to Adobe.
@@ -126,14 +126,19 @@ impl Counted {
     }
 }
 
-/// The viewer's address, where it is one: anything else in `ipAddress` would be a visitor to nowhere.
-fn ip_address<'a>(event: &'a PassEvent, notes: &mut Vec<Note>) -> Option<Cow<'a, str>> {
+/// The viewer's address, where it is one: anything else in `ipAddress` would be a visitor to nowhere. Version 1 of the rules
+/// sends it as it is spelled.
+fn ip_address<'a>(event: &'a PassEvent, rules: VisitorRules, notes: &mut Vec<Note>) -> Option<Cow<'a, str>> {
     let text = event.property(Property::IpAddress)?.trim();
-    if text.parse::<IpAddr>().is_err() {
+    let Some(address) = rules.address(text) else {
         notes.push(Note::IpAddressLeftOut);
         return None;
+    };
+    // An IPv4 address that parses as it stands has one spelling only.
+    if rules == VisitorRules::V1 || address.is_ipv4() && text.parse::<Ipv4Addr>().is_ok() {
+        return Some(Cow::Borrowed(text));
     }
-    Some(Cow::Borrowed(text))
+    Some(Cow::Owned(address.to_string()))
 }
 
 #[cfg(test)]
@@ -141,7 +146,6 @@ mod tests {
     use super::*;
     use crate::event::{Draft, Instant, RawValue, TimeBounds};
     use crate::hit::VisitorIdentity;
-    use crate::suite::IdentityKind;
 
     fn event(count: &str, keys: &[(&str, &str)]) -> PassEvent {
         let mut draft = Draft::default();
@@ -158,7 +162,7 @@ mod tests {
 
     fn form(event_ids: EventIds, count_form: CountForm) -> HitForm {
         let rsid = "examplersid".parse().expect("a report suite");
-        HitForm { rsid, identity: IdentityKind::MvpdUserId, org_id: None, event_ids, count_form }
+        HitForm { event_ids, count_form, ..HitForm::with_defaults(rsid) }
     }
 
     const ID: [u8; 16] = [7; 16];
@@ -225,20 +229,26 @@ mod tests {
     }
 
     #[test]
-    fn only_an_ip_address_is_sent_as_one() {
+    fn an_address_is_sent_in_one_spelling_and_under_version_one_as_it_stands() {
         let form = form(EventIds::On, CountForm::SingleHits);
-        for (text, sent) in [
-            ("203.0.113.9", Some("203.0.113.9")),
-            (" 2001:db8::1\n", Some("2001:db8::1")),
-            ("203.0.113.9, 198.51.100.1", None),
-            ("203.0.113.256", None),
-            ("fe80::1%eth0", None),
-            ("unknown", None),
+        let old = HitForm { visitor_rules: VisitorRules::V1, ..form.clone() };
+        for (text, sent, sent_by_v1) in [
+            ("203.0.113.9", Some("203.0.113.9"), Some("203.0.113.9")),
+            (" 2001:db8::1\n", Some("2001:db8::1"), Some("2001:db8::1")),
+            ("2001:DB8:0:0::1", Some("2001:db8::1"), Some("2001:DB8:0:0::1")),
+            ("::ffff:203.0.113.9", Some("203.0.113.9"), Some("::ffff:203.0.113.9")),
+            ("203.0.113.9, 198.51.100.1", Some("203.0.113.9"), None),
+            ("203.0.113.9:51234", Some("203.0.113.9"), None),
+            ("fe80::1%eth0", Some("fe80::1"), None),
+            ("203.0.113.256", None, None),
+            ("unknown", None, None),
         ] {
             let event = event("1", &[("mvpd_user_id", "a"), ("ip_address", text)]);
-            let mapped = map(&event, EventId::from_bytes(ID), &form).expect("a hit");
-            assert_eq!(mapped.hits[0].ip_address.as_deref(), sent, "{text}");
-            assert_eq!(mapped.notes.contains(&Note::IpAddressLeftOut), sent.is_none(), "{text}");
+            for (form, sent) in [(&form, sent), (&old, sent_by_v1)] {
+                let mapped = map(&event, EventId::from_bytes(ID), form).expect("a hit");
+                assert_eq!(mapped.hits[0].ip_address.as_deref(), sent, "{text}");
+                assert_eq!(mapped.notes.contains(&Note::IpAddressLeftOut), sent.is_none(), "{text}");
+            }
         }
     }
 }

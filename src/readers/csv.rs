@@ -1,22 +1,23 @@
 //! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
 //!
-//! Every cell is text; an empty one is absent. `occurred_at` and `count` that look like numbers are read as numbers. Unknown
-//! columns are counted once per row, like unknown keys. Rows may end in LF or CR LF, and quoted cells may hold either.
+//! Every cell is text; an empty one is absent. Unknown columns are counted once per row, like unknown keys. Rows may end in LF
+//! or CR LF, and quoted cells may hold either. A first line `sep=,` and rows without a value, which spreadsheets write, are
+//! passed over.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::BufRead;
 
 use csv_core::ReadRecordResult;
 use memchr::memchr_iter;
 
-use super::lines::{BYTE_ORDER_MARK, fill};
+use super::lines::{BYTE_ORDER_MARK, fill, zeros_at_start};
 use super::rest_v2::is_like_exchange;
 use super::{
     EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason,
     UnknownKeys,
 };
-use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds};
+use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// The most columns of a header. A wide export has some hundred; the cells of a row above this are counted, not kept.
 pub const COLUMNS_MAX: usize = 1024;
@@ -36,6 +37,9 @@ impl<R: BufRead> CsvReader<R> {
     pub fn new(source: R) -> Result<CsvReader<R>, ReadError> {
         let mut records = Records::new(source);
         records.advance()?;
+        if records.is_separator_line() {
+            records.advance()?;
+        }
         let columns = records.header().map_err(ReadError::Header)?;
         let header = String::from_utf8_lossy(&records.raw).trim_start_matches('\u{feff}').to_owned();
         Ok(CsvReader { records, header, columns, unknown: UnknownKeys::default() })
@@ -44,8 +48,13 @@ impl<R: BufRead> CsvReader<R> {
 
 impl<R: BufRead> Reader for CsvReader<R> {
     fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
-        if !self.records.advance()? {
-            return Ok(None);
+        loop {
+            if !self.records.advance()? {
+                return Ok(None);
+            }
+            if !self.records.is_blank() {
+                break;
+            }
         }
         let result = self.records.event(&self.columns, bounds, &mut self.unknown);
         let excerpt = Excerpt {
@@ -134,6 +143,11 @@ impl<R: BufRead> Records<R> {
         let mut tail: &[u8] = b"\n";
         loop {
             let chunk = fill(&mut self.source, self.lines_passed + 1)?;
+            let zeros = if self.raw_bytes == 0 { zeros_at_start(chunk) } else { 0 };
+            if zeros > 0 {
+                self.source.consume(zeros);
+                continue;
+            }
             // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.
             let at_end = chunk.is_empty();
             let input = if at_end { tail } else { chunk };
@@ -166,6 +180,19 @@ impl<R: BufRead> Records<R> {
             self.raw_bytes = kept as u64;
         }
         Ok(true)
+    }
+
+    /// Whether no cell of the current record has a value.
+    fn is_blank(&self) -> bool {
+        let bytes = self.ends[..self.found.min(COLUMNS_MAX)].last().copied().unwrap_or(0);
+        let is_whole = !self.is_open && self.raw_bytes <= LINE_BYTES_MAX as u64;
+        is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
+    }
+
+    /// Whether the current record only tells a spreadsheet what separates the columns.
+    fn is_separator_line(&self) -> bool {
+        let raw = self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.raw).trim_ascii();
+        raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
     }
 
     /// The cells of the current record; fewer than `found` where there are too many.
@@ -204,9 +231,11 @@ impl<R: BufRead> Records<R> {
             return Err(HeaderError::Missing { missing: REQUIRED[0], found });
         }
         let names: Vec<String> = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
-        let mut met = HashSet::new();
-        if let Some(twice) = names.iter().find(|name| !name.is_empty() && !met.insert(name.as_str())) {
-            return Err(HeaderError::Twice(twice.clone()));
+        let mut met = HashMap::new();
+        for (column, name) in (1..).zip(&names).filter(|(_, name)| !name.is_empty()) {
+            if let Some(first) = met.insert(key_named(name).unwrap_or(name), column) {
+                return Err(HeaderError::Twice { name: name.clone(), first, second: column });
+            }
         }
         if let [name] = &names[..] {
             let separators = [('\t', "tabs"), (';', "semicolons")];
@@ -214,7 +243,7 @@ impl<R: BufRead> Records<R> {
                 return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw) });
             }
         }
-        match REQUIRED.into_iter().find(|name| !met.contains(name)) {
+        match REQUIRED.into_iter().find(|name| !met.contains_key(name)) {
             Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw) }),
             None => Ok(names),
         }
@@ -232,7 +261,7 @@ impl<R: BufRead> Records<R> {
         }
         let mut draft = Draft::default();
         for (column, cell) in columns.iter().zip(cells) {
-            if draft.set(column, raw_value(column, cell))? == KeyKind::Unknown {
+            if draft.set(column, RawValue::Text(Cow::Borrowed(cell)))? == KeyKind::Unknown {
                 unknown.note(column);
             }
         }
@@ -265,20 +294,6 @@ fn valid_bytes(raw: &[u8]) -> usize {
 
 fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
-}
-
-fn raw_value<'a>(column: &str, cell: &'a str) -> RawValue<'a> {
-    if matches!(column, "occurred_at" | "count") && looks_like_a_number(cell) {
-        RawValue::Number(cell)
-    } else {
-        RawValue::Text(Cow::Borrowed(cell))
-    }
-}
-
-fn looks_like_a_number(cell: &str) -> bool {
-    let digits = cell.strip_prefix('-').unwrap_or(cell);
-    digits.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
-        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 /// The first characters of a header, for a message.
@@ -383,7 +398,15 @@ mod tests {
                 "occurred_at\tevent\n",
                 "\"occurred_at\\tevent\" is one column: the columns are separated by tabs; commas are needed",
             ),
-            ("occurred_at,event,requestor_id,event\n", "names column \"event\" twice"),
+            ("occurred_at,event,requestor_id,event\n", "names \"event\" twice: columns 2 and 4 are the same"),
+            (
+                "mvpd,event,requestor_id,occurred_at,MVPD\n",
+                "names \"MVPD\" twice: columns 1 and 5 are the same",
+            ),
+            (
+                "sep=;\noccurred_at;event\n",
+                "\"occurred_at;event\" is one column: the columns are separated by semicolons; commas are needed",
+            ),
             ("occurred_at,\"event\n", "opens a quote that is never closed"),
         ] {
             let error = CsvReader::new(source.as_bytes()).err().expect(source);
@@ -392,8 +415,21 @@ mod tests {
         let wide = format!("{HEADER}{}", ",a".repeat(COLUMNS_MAX));
         assert!(matches!(
             CsvReader::new(wide.as_bytes()),
-            Err(ReadError::Header(HeaderError::TooManyColumns | HeaderError::Twice(_)))
+            Err(ReadError::Header(HeaderError::TooManyColumns | HeaderError::Twice { .. }))
         ));
+    }
+
+    #[test]
+    fn what_spreadsheets_write_beside_events_is_passed_over() {
+        let row = "REF30,authn_ok,2026-11-10T08:00:00Z,a";
+        let rows = format!("{row}\r\n,,,\r\n,,\n\"\", ,\n\0\0\0{row}\n");
+        let capitals = HEADER.to_uppercase();
+        for start in ["", "sep=,\r\n", "\u{feff}SEP=,\n", "\0\0\0\0"] {
+            let first = 2 + u64::from(start.contains('\n'));
+            let found = read(&format!("{start}{capitals}\r\n{rows}"));
+            let expected = [(first, "a".to_owned()), (first + 4, "a".to_owned())];
+            assert_eq!(found, expected, "{start:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::lines::BYTE_ORDER_MARK;
+use super::lines::{BYTE_ORDER_MARK, fillers_at_start};
 use super::{Format, RejectedLine, esm};
 
 /// What every event has.
@@ -45,7 +45,9 @@ pub fn guess(start: &[u8], is_all: bool) -> Option<Guess> {
 }
 
 fn is_header_of_events(start: &[u8]) -> bool {
-    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut lines = start.split(|byte| *byte == b'\n');
+    let is_separator = |line: &&[u8]| line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep="));
+    let line = lines.find(|line| !is_separator(line)).unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let names: Vec<&str> = line.split(',').map(|name| name.trim().trim_matches('"')).collect();
     EVENT.iter().all(|name| names.iter().any(|column| column.eq_ignore_ascii_case(name)))
@@ -54,7 +56,7 @@ fn is_header_of_events(start: &[u8]) -> bool {
 /// Without a byte order mark, white space, and what some writers put in front of JSON: zero bytes, record separators.
 fn bare(start: &[u8]) -> &[u8] {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
-    let is_filler = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x1E);
+    let is_filler = |byte: &u8| byte.is_ascii_whitespace() || fillers_at_start(&[*byte]) > 0;
     &start[start.iter().take_while(|byte| is_filler(byte)).count()..]
 }
 
@@ -197,6 +199,7 @@ mod tests {
             ("<?xml version=\"1.0\"?>\n<resource href".to_owned(), Some(Format::Esm)),
             ("occurred_at,event,requestor_id,year,month".to_owned(), Some(Format::Csv)),
             ("{".to_owned(), None),
+            ("sep=,\r\nOCCURRED_AT,EVENT,REQUESTOR_ID\r\n".to_owned(), Some(Format::Csv)),
             (String::new(), None),
         ] {
             assert_eq!(found(&start).map(|(format, _)| format), expected, "{start}");

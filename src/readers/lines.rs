@@ -34,6 +34,11 @@ impl<R: BufRead> Lines<R> {
             if chunk.is_empty() {
                 break;
             }
+            let filler = if self.line_bytes == 0 { fillers_at_start(chunk) } else { 0 };
+            if filler > 0 {
+                self.source.consume(filler);
+                continue;
+            }
             let end = memchr(b'\n', chunk);
             let part = &chunk[..end.unwrap_or(chunk.len())];
             self.line_bytes += part.len() as u64;
@@ -79,6 +84,16 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+/// Zero bytes that a log which was cut under its writer begins with; they hold nothing.
+pub(super) fn zeros_at_start(chunk: &[u8]) -> usize {
+    chunk.iter().take_while(|byte| **byte == 0).count()
+}
+
+/// Zero bytes, and the record separators of JSON text sequences (RFC 7464).
+pub(super) fn fillers_at_start(chunk: &[u8]) -> usize {
+    chunk.iter().take_while(|byte| matches!(**byte, 0 | 0x1E)).count()
+}
+
 /// What the source holds next; empty at its end. `line` is what a break is reported in.
 pub(super) fn fill<R: BufRead>(source: &mut R, line: u64) -> Result<&[u8], ReadError> {
     // The first call only waits: returning its borrow from the loop is what the borrow checker cannot follow.
@@ -116,6 +131,7 @@ mod tests {
             ("a\r\nb\n\nc", vec![(1, "a"), (2, "b"), (3, ""), (4, "c")]),
             ("\u{feff}a\n\u{feff}b", vec![(1, "a"), (2, "\u{feff}b")]),
             ("a\rb\n\r", vec![(1, "a\rb"), (2, "")]),
+            ("\0\0a\0\n\u{1e}b\n\0\0\n\0", vec![(1, "a\0"), (2, "b"), (3, "")]),
         ] {
             for capacity in [1, 2, 64] {
                 let found = split(BufReader::with_capacity(capacity, source.as_bytes()));

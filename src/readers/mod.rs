@@ -175,6 +175,17 @@ pub struct Excerpt<'a> {
     pub is_lossy: bool,
 }
 
+impl<'a> Excerpt<'a> {
+    /// Its first bytes, of a line that is whole.
+    fn cut(self, end: usize) -> Excerpt<'a> {
+        let bytes = match self.bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..end]),
+            Cow::Owned(bytes) => Cow::Owned(bytes[..end].to_vec()),
+        };
+        Excerpt { bytes, line_bytes: end as u64, ..self }
+    }
+}
+
 impl Excerpt<'_> {
     /// What is kept of a line that is whole in memory.
     pub fn of(line: &[u8]) -> Excerpt<'_> {
@@ -205,6 +216,26 @@ pub enum RejectReason {
         what: String,
         /// Where, in bytes from 1.
         column: usize,
+    },
+    /// Something stands in front of its object.
+    #[error(
+        "has other text before its object, which begins at column {0}; take that off first, as sed 's/^[^{{]*//' FILE | passbridge ingest - does"
+    )]
+    Prefixed(usize),
+    /// Its event is a text inside an object of a log driver.
+    #[error(
+        "holds its event as text in {0:?}, as a log driver wraps it; unwrap it first, as jq -r .{0} FILE | passbridge ingest - does"
+    )]
+    Wrapped(String),
+    /// A key of its event stands twice, in whatever case of letters.
+    #[error("{key} is given twice, at columns {first} and {second}")]
+    KeyTwice {
+        /// The key, as it stands the second time.
+        key: String,
+        /// Where it stands first, in bytes from 1.
+        first: usize,
+        /// Where it stands again.
+        second: usize,
     },
     /// It is JSON, but not an object.
     #[error("is not a JSON object")]
@@ -271,9 +302,16 @@ pub enum ReadError {
 /// Why a CSV header cannot be used. The texts continue a sentence that begins with "its header".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// A name stands twice.
-    #[error("names column {0:?} twice")]
-    Twice(String),
+    /// A name stands twice, in whatever case of letters.
+    #[error("names {name:?} twice: columns {first} and {second} are the same")]
+    Twice {
+        /// The name.
+        name: String,
+        /// Its first column, from 1.
+        first: usize,
+        /// Its second.
+        second: usize,
+    },
     /// A column that every event needs is absent.
     #[error("{found:?} has no column {missing:?}; it must name the properties, separated by commas")]
     Missing {

@@ -8,41 +8,50 @@ use memchr::memmem::Finder;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
-use super::lines::Lines;
+use super::lines::{Lines, fillers_at_start};
 use super::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv};
-use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds};
+use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
+/// How much of a wrapper's key a message names.
+const KEY_CHARS_MAX: usize = 64;
 
 /// Reads NDJSON. Blank lines are skipped, a byte order mark at the start and CR LF are no matter.
 pub struct NdjsonReader<R> {
     lines: Lines<R>,
+    /// Where the next object of the current line begins; 0: the line is used up.
+    next: usize,
     parser: LineParser,
 }
 
 impl<R: BufRead> NdjsonReader<R> {
     /// A reader from the start of a source.
     pub fn new(source: R) -> NdjsonReader<R> {
-        NdjsonReader { lines: Lines::new(source), parser: LineParser::new() }
+        NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::new() }
     }
 }
 
 impl<R: BufRead> Reader for NdjsonReader<R> {
     fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
-        while self.lines.advance()? {
-            if self.lines.bytes().trim_ascii().is_empty() {
-                continue;
+        self.next = self.parser.rest.map_or(0, |rest| self.next + rest);
+        if self.next == 0 {
+            loop {
+                if !self.lines.advance()? {
+                    return Ok(None);
+                }
+                if !self.lines.bytes().trim_ascii().is_empty() {
+                    break;
+                }
             }
-            let excerpt = Excerpt {
-                bytes: Cow::Borrowed(self.lines.bytes()),
-                line_bytes: self.lines.line_bytes(),
-                header: None,
-                is_lossy: false,
-            };
-            return Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)));
         }
-        Ok(None)
+        let excerpt = Excerpt {
+            bytes: Cow::Borrowed(&self.lines.bytes()[self.next..]),
+            line_bytes: self.lines.line_bytes() - self.next as u64,
+            header: None,
+            is_lossy: false,
+        };
+        Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)))
     }
 
     fn unknown_keys(&self) -> &UnknownKeys {
@@ -54,6 +63,7 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
 pub struct LineParser {
     mark: Finder<'static>,
     unknown: UnknownKeys,
+    rest: Option<usize>,
 }
 
 impl Default for LineParser {
@@ -65,7 +75,7 @@ impl Default for LineParser {
 impl LineParser {
     /// A parser that has met no unknown key.
     pub fn new() -> LineParser {
-        LineParser { mark: Finder::new(MARK_OF_REJECTS), unknown: UnknownKeys::default() }
+        LineParser { mark: Finder::new(MARK_OF_REJECTS), unknown: UnknownKeys::default(), rest: None }
     }
 
     /// Reads one line that stands alone; an empty one is a reject.
@@ -73,12 +83,18 @@ impl LineParser {
         self.parse(number, Excerpt::of(bytes), bounds)
     }
 
+    /// Where another object begins in what was parsed last: two of them on a line are two events.
+    pub fn rest(&self) -> Option<usize> {
+        self.rest
+    }
+
     /// The keys so far that belong to no event.
     pub fn unknown_keys(&self) -> &UnknownKeys {
         &self.unknown
     }
 
-    fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
+    fn parse<'a>(&mut self, number: u64, mut excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
+        self.rest = None;
         if excerpt.line_bytes > LINE_BYTES_MAX as u64 {
             let result = Err(RejectReason::TooLong(excerpt.line_bytes));
             return Line { number, excerpt, result, rule: None };
@@ -95,7 +111,16 @@ impl LineParser {
         {
             return self.parse_mended(number, rejected, bounds);
         }
-        let result = parse_object(text, bounds, &mut self.unknown);
+        let mut result = parse_object(text, bounds, &mut self.unknown);
+        if result.is_err()
+            && let Some((end, next)) = end_of_first(text)
+        {
+            excerpt = excerpt.cut(end);
+            self.rest = Some(next);
+            let first = std::str::from_utf8(&excerpt.bytes).unwrap_or_default();
+            // What it has of unknown keys is noted already.
+            result = parse_object(first, bounds, &mut UnknownKeys::default());
+        }
         Line { number, excerpt, result, rule: None }
     }
 
@@ -123,6 +148,7 @@ fn parse_object(
     bounds: TimeBounds,
     unknown: &mut UnknownKeys,
 ) -> Result<PassEvent, RejectReason> {
+    let text = text.trim_start_matches(['\0', '\u{1e}']);
     if text.trim_ascii().is_empty() {
         return Err(RejectReason::Empty);
     }
@@ -131,11 +157,87 @@ fn parse_object(
     let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_map(Keys { draft: &mut draft, unknown, refused: &mut refused })
         .and_then(|()| json.end())
-        .map_err(|error| refused.map_or_else(|| syntax_reason(&error), RejectReason::Event))?;
-    Ok(draft.finish(bounds)?)
+        .map_err(|error| refused.map_or_else(|| syntax_reason(text, &error), |why| refusal(text, why)))?;
+    draft.finish(bounds).map_err(|why| refusal(text, why))
 }
 
-fn syntax_reason(error: &serde_json::Error) -> RejectReason {
+/// Where the first object of a text ends and the next one begins, if one stands behind it.
+fn end_of_first(text: &str) -> Option<(usize, usize)> {
+    let start = fillers_at_start(text.as_bytes());
+    let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Members<'_>>();
+    values.next()?.ok()?;
+    let end = start + values.byte_offset();
+    let next = text[end..].trim_start_matches(['\0', '\u{1e}', ' ', '\t', '\r', '\n']);
+    next.starts_with('{').then_some((end, text.len() - next.len()))
+}
+
+/// The members of an object, each as it stands; looked at only where something is wrong.
+#[derive(Default)]
+struct Members<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
+        deserializer.deserialize_map(Members::default())
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+    type Value = Members<'a>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Members<'a>, A::Error> {
+        while let Some((key, value)) =
+            map.next_entry::<&serde_json::value::RawValue, &serde_json::value::RawValue>()?
+        {
+            self.0.push((key.get(), value.get()));
+        }
+        Ok(self)
+    }
+}
+
+/// Why an object is no event, with the place or the cause where a second look finds it.
+fn refusal(text: &str, why: EventError) -> RejectReason {
+    let members = serde_json::from_str(text).unwrap_or_else(|_| Members::default());
+    let unquoted = |json| unquoted(json).unwrap_or_default();
+    match &why {
+        EventError::Twice(key) => {
+            let is_it =
+                |found: &Cow<'_, str>| key_named(found).is_some_and(|name| Some(name) == key_named(key));
+            let mut places = members
+                .0
+                .iter()
+                .filter(|(found, _)| is_it(&unquoted(found)))
+                .map(|(found, _)| found.as_ptr().addr() - text.as_ptr().addr() + 1);
+            match (places.next(), places.next()) {
+                (Some(first), Some(second)) => RejectReason::KeyTwice { key: key.clone(), first, second },
+                _ => why.into(),
+            }
+        }
+        EventError::Missing(_) => {
+            let holds_event = |value: &str| {
+                value.trim_start().starts_with('{')
+                    && ["\"occurred_at\"", "\"started_at\""].iter().any(|name| value.contains(name))
+            };
+            let wrapper =
+                members.0.iter().find(|(_, value)| value.starts_with('"') && holds_event(&unquoted(value)));
+            match wrapper {
+                Some((key, _)) => RejectReason::Wrapped(unquoted(key).chars().take(KEY_CHARS_MAX).collect()),
+                None => why.into(),
+            }
+        }
+        _ => why.into(),
+    }
+}
+
+fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
+    if !text.trim_start().starts_with(['{', '[', '"'])
+        && let Some(object) = text.find("{\"")
+    {
+        return RejectReason::Prefixed(object + 1);
+    }
     if error.is_data() {
         return RejectReason::NotObject;
     }
@@ -288,12 +390,61 @@ mod tests {
             ("{} {}", "is not JSON: trailing characters at column 4"),
             ("{}", "occurred_at is missing"),
             ("{\"mvpd\":{\"a\":1}}", "mvpd must be text, a number or a boolean, not an object or a list"),
-            ("{\"mvpd\":null,\"mvpd\":\"a\"}", "mvpd is given twice"),
+            ("{\"mvpd\":null,\"mvpd\":\"a\"}", "mvpd is given twice, at columns 2 and 14"),
+            ("{\"mvpd\":1, \"MVPD\":2}", "MVPD is given twice, at columns 2 and 12"),
+            ("{\"count\":1,\"Count\":2}", "Count is given twice, at columns 2 and 12"),
+            (
+                r#"{"log":"{\"occurred_at\":1}\n","time":"x"}"#,
+                "holds its event as text in \"log\", as a log driver wraps it; unwrap it first, as jq -r .log FILE | passbridge ingest - does",
+            ),
+            (
+                "2026-11-10T08:00:00Z stdout F {\"event\":1}",
+                "has other text before its object, which begins at column 31; take that off first, as sed 's/^[^{]*//' FILE | passbridge ingest - does",
+            ),
             ("{'event':1}", "is not JSON: key must be a string at column 2"),
         ] {
             let reason = parse_object(line, bounds(), &mut UnknownKeys::default()).expect_err(line);
             assert_eq!(reason.to_string(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn two_objects_on_a_line_are_two_events_and_a_bad_one_costs_only_itself() {
+        let event = |mvpd: &str| format!("{START},\"mvpd\":\"{mvpd}\"}}");
+        let source = [
+            format!("{}{}", event("a"), event("b")),
+            format!("\u{1e}{} \u{1e}{} ", event("c"), event("d")),
+            format!("{{}}{}{{\"event\":1}}", event("e")),
+            format!("{}]", event("f")),
+            event("g"),
+        ];
+        let source = source.join("\n");
+        let mut reader = NdjsonReader::new(source.as_bytes());
+        let mut found = Vec::new();
+        while let Some(line) = reader.next_line(bounds()).expect("memory") {
+            let told = match line.result {
+                Ok(event) => event.property(Property::Mvpd).unwrap_or("-").to_owned(),
+                Err(reason) => format!("{reason}: {}", String::from_utf8_lossy(&line.excerpt.bytes)),
+            };
+            found.push(format!("{} {told}", line.number));
+        }
+        let bracket =
+            format!("4 is not JSON: trailing characters at column {}: {}]", event("f").len() + 1, event("f"));
+        let kind = "event \"1\" is unknown; the nearest is \"authn_ok\"";
+        assert_eq!(
+            found,
+            [
+                "1 a",
+                "1 b",
+                "2 c",
+                "2 d",
+                "3 occurred_at is missing: {}",
+                "3 e",
+                &format!("3 {kind}: {{\"event\":1}}"),
+                &bracket,
+                "5 g"
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 use super::document::{Document, EVAR_MAX, Tag, TagKind};
 use super::events_variable::{EVENT_ID_BYTES_MAX, EventUse, event_uses};
 use super::rules::{Finding, Rule};
-use crate::event::{DefaultValue, EventKind, Property};
+use crate::event::{DefaultValue, EventKind, Property, VisitorRules};
 use crate::suite::Rsid;
 
 /// What Adobe stores of an eVar, in bytes (Adobe Analytics guide, "eVar").
@@ -20,8 +20,6 @@ const ECID_DIGITS: usize = 38;
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// From here on a number is milliseconds: as seconds it lies beyond the year 5138.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
-/// Values that stand for no one (Adobe Analytics guide, "visitorID").
-const PLACEHOLDERS: [&str; 6] = ["0", "null", "unknown", "undefined", "none", "nil"];
 /// How the agents of HTTP libraries and browsers begin: a default, or a viewer's agent in the wrong place.
 const FOREIGN_AGENTS: [&str; 10] =
     ["reqwest", "hyper", "curl", "wget", "python", "go-http", "java", "okhttp", "axios", "mozilla"];
@@ -156,7 +154,7 @@ impl<'d> Judge<'d> {
             self.find(Rule::OneIdentifier, "more than one identifier");
         }
         for id in [visitor_id, ecid].into_iter().flatten() {
-            if PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(id.trim())) {
+            if VisitorRules::default().is_nobody(id) {
                 self.find(Rule::NoPlaceholder, format!("the identity is {id:?}"));
             }
         }

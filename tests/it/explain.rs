@@ -3,6 +3,7 @@
 use passbridge::explain::explain;
 use serde_json::json;
 
+use crate::program::Program;
 use crate::{dia_reader, fixture};
 
 #[test]
@@ -71,4 +72,14 @@ fn its_json_names_the_notes_and_the_identity() {
     assert_eq!(json["identity"]["tag"], "visitorID");
     assert_eq!(json["event"]["mvpd"], "D=v1");
     assert_eq!(json["xml"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn one_huge_line_is_refused_by_a_limit_that_is_named() {
+    let program = Program::bare();
+    let line = format!("{{\"mvpd\":\"{}\"}}\n", "x".repeat(8 << 20));
+    program.write("huge.json", &line);
+    let done = program.run_bare(&["explain", &program.path("huge.json").display().to_string()]);
+    assert_eq!(done.code, 2, "{}", done.err);
+    assert!(done.err.contains("is longer than 8388608 bytes; explain reads one event"), "{}", done.err);
 }

@@ -60,13 +60,7 @@ pub(crate) fn authz_ok(more: &Value) -> PassEvent {
 
 /// The form of a new suite: MVPD User ID, event IDs on.
 pub(crate) fn form() -> HitForm {
-    HitForm {
-        rsid: "examplersid".parse().expect("a report suite ID"),
-        identity: IdentityKind::MvpdUserId,
-        org_id: None,
-        event_ids: EventIds::On,
-        count_form: CountForm::SingleHits,
-    }
+    HitForm::with_defaults("examplersid".parse().expect("a report suite ID"))
 }
 
 /// The form that a stem is about; most are about the form of a new suite.

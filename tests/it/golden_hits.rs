@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use passbridge::event::VisitorRules;
 use passbridge::hit::VisitorIdentity;
 use passbridge::mapping;
 
@@ -39,15 +40,18 @@ fn identities_of_events_never_change() {
 
 #[test]
 fn visitors_never_change() {
-    assert_frozen("visitors.golden", |stem| {
-        let (event, form) = (fixture::event(stem), fixture::form_of(stem));
-        let mapped = mapping::map(&event, event.identity().0, &form).expect("hits");
-        let visitor = match &mapped.hits[0].visitor {
-            VisitorIdentity::VisitorId(id) => format!("visitorID {id}"),
-            VisitorIdentity::Ecid { id, org_id: _ } => format!("marketingCloudVisitorID {id}"),
-        };
-        format!("{:016x} {visitor}", mapped.visitor.0)
-    });
+    for rules in [VisitorRules::V1, VisitorRules::V2] {
+        assert_frozen("visitors.golden", |stem| {
+            let (event, mut form) = (fixture::event(stem), fixture::form_of(stem));
+            form.visitor_rules = rules;
+            let mapped = mapping::map(&event, event.identity().0, &form).expect("hits");
+            let visitor = match &mapped.hits[0].visitor {
+                VisitorIdentity::VisitorId(id) => format!("visitorID {id}"),
+                VisitorIdentity::Ecid { id, org_id: _ } => format!("marketingCloudVisitorID {id}"),
+            };
+            format!("{:016x} {visitor}", mapped.visitor.0)
+        });
+    }
 }
 
 /// Compares what is computed for each event with a file of lines "stem value".

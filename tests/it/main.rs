@@ -41,4 +41,5 @@ mod schemas;
 mod serve;
 mod sheet;
 mod support;
+mod visitor_rules;
 mod year;

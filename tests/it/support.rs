@@ -12,9 +12,7 @@ use passbridge::drain::{
 };
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
-use passbridge::suite::{
-    CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState,
-};
+use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
 use tempfile::TempDir;
 
 /// The suite that tests send to.
@@ -157,13 +155,7 @@ pub(crate) fn options(clock: &Clock) -> DrainOptions {
 
 pub(crate) fn report_suite(rsid: &str, url: &str) -> ReportSuite {
     ReportSuite {
-        form: HitForm {
-            rsid: rsid.parse().expect("an rsid"),
-            identity: IdentityKind::MvpdUserId,
-            org_id: None,
-            event_ids: EventIds::On,
-            count_form: CountForm::SingleHits,
-        },
+        form: HitForm::with_defaults(rsid.parse().expect("an rsid")),
         collection_url: url.parse().expect("a collection URL"),
         on_ambiguous: OnAmbiguous::Retry,
         hits_per_second: None,

@@ -58,7 +58,7 @@ impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
         let SuiteListing { suite, requestors, confirmations, verdict: _ } = listing;
         let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage } = suite;
-        let HitForm { rsid, identity, org_id, event_ids, count_form } = form;
+        let HitForm { rsid, identity, org_id, event_ids, count_form, visitor_rules: _ } = form;
         ExportedSuite {
             rsid,
             requestors,
@@ -81,7 +81,7 @@ impl From<ExportedSuite> for ReportSuite {
     fn from(exported: ExportedSuite) -> ReportSuite {
         let ExportedSuite { rsid, identity, org_id, event_ids, count_form, .. } = exported;
         ReportSuite {
-            form: HitForm { rsid, identity, org_id, event_ids, count_form },
+            form: HitForm { identity, org_id, event_ids, count_form, ..HitForm::with_defaults(rsid) },
             collection_url: exported.collection_url,
             on_ambiguous: exported.on_ambiguous,
             hits_per_second: exported.rate,

@@ -171,8 +171,11 @@ pub(super) fn body<'a>(body: BodyText<'a>, member: &str) -> Result<Option<Cow<'a
 
 pub(super) fn instant(text: Text<'_>, member: &str) -> Result<Instant, BadExchange> {
     let what = "is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z";
-    let at = chrono::DateTime::parse_from_rfc3339(required(text, member)?.trim());
-    at.map(|at| Instant::from(at.to_utc())).map_err(|_| BadExchange::Member(member.to_owned(), what))
+    let text = required(text, member)?;
+    match chrono::DateTime::parse_from_rfc3339(text.trim()) {
+        Ok(at) => Ok(Instant::from(at.to_utc())),
+        Err(_) => Instant::of_source(text.trim()).map_err(|_| BadExchange::Member(member.to_owned(), what)),
+    }
 }
 
 /// A number as JSON writes it, or as text.

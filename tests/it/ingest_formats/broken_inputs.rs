@@ -70,6 +70,7 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("wide.ndjson", b"\xFF\xFE{\0}\0"),
         ("list.json", b" [{\"event\":1}]"),
         ("prose.txt", b"hello\n"),
+        ("twice.gz", &gzip(&gzip(b"{}"))),
         ("misnamed.csv", EXCHANGE.as_bytes()),
         ("misnamed.ndjson", b"{\n\"log\": {\"version\": \"1.2\", \"creator\": {}, \"entries\": []}}"),
     ]
@@ -101,9 +102,10 @@ fn the_other_inputs_go_in_when_one_fails() {
             format!(
                 "prose.txt: was taken for csv, because it does not begin as JSON does; if it is none, say --format: cannot be read: its header \"hello\" has no column \"occurred_at\"; {header}"
             ),
+            "twice.gz: is packed twice: what is inside is gzip again; unpack it once, as gzip -dc FILE | passbridge ingest - does".to_owned(),
             "misnamed.csv: is named as csv, but line 1 has started_at, and a request with method and url: say --format rest-v2".to_owned(),
             "misnamed.ndjson: is named as ndjson, but its log has a list of entries: say --format har".to_owned(),
-            "csv/duplicate-column.csv: cannot be read: its header names column \"mvpd\" twice".to_owned(),
+            "csv/duplicate-column.csv: cannot be read: its header names \"mvpd\" twice: columns 4 and 5 are the same".to_owned(),
             "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed".to_owned(),
         ]
     );
@@ -124,6 +126,26 @@ fn a_key_of_another_format_makes_no_other_format_and_a_guess_is_told_where_lines
     assert_eq!(summary.total, counts(2, 0, 1, 0, 1));
     let told = "was taken for ndjson, because line 2 has occurred_at, event and requestor_id; if it is none, say --format";
     assert_eq!(summary.warnings[1].to_string(), format!("{}: {told}", path.display()));
+}
+
+#[test]
+fn padding_holes_and_record_separators_hide_no_event() {
+    let text = events(3);
+    let zeros = vec![0; 300_000];
+    let sequence: String = text.lines().map(|line| format!("\u{1e}{line}\n")).collect();
+    let joined = text.replace("}\n{", "}{");
+    for (name, content) in [
+        ("hole.ndjson", [&zeros, text.as_bytes()].concat()),
+        ("hole.log", [&zeros, text.as_bytes(), &zeros].concat()),
+        ("padded.ndjson.gz", [&gzip(text.as_bytes())[..], &zeros].concat()),
+        ("sequence.json", sequence.into_bytes()),
+        ("joined.ndjson", joined.into_bytes()),
+    ] {
+        let intake = Intake::new();
+        let summary = intake.load(&[&intake.file(name, &content)]);
+        assert!(summary.failures.is_empty(), "{name}: {:?}", summary.failures);
+        assert_eq!(summary.total, counts(3, 3, 0, 0, 0), "{name}");
+    }
 }
 
 #[test]
