@@ -59,6 +59,27 @@ DROP TABLE sent_chunks;
 
 -- Arrivals: when events came in.
 
+-- Events with a seq up to last_seq, behind the row before, came in within a minute from this instant on. NULL: before this
+-- schema, and their inputs say when.
+CREATE TABLE arrivals (
+    last_seq INTEGER PRIMARY KEY,
+    at       INTEGER
+) STRICT;
+
+INSERT INTO arrivals (last_seq, at) SELECT value - 1, NULL FROM facts WHERE name = 'next_seq' AND value > 1;
+
+-- When a live event of a requestor came in last, and one was delivered last. NULL: never, or before this schema.
+CREATE TABLE traffic (
+    requestor    INTEGER PRIMARY KEY REFERENCES requestors,
+    arrived_at   INTEGER,
+    delivered_at INTEGER
+) STRICT;
+
+-- Before this schema an event came in after it had happened.
+INSERT INTO traffic (requestor, arrived_at) SELECT requestor, max(hour) * 3600000000000 FROM ledger GROUP BY requestor;
+
+CREATE INDEX dead_letters_by_time ON dead_letters (died_at);
+
 -- Rejects: what was kept of rejected lines.
 
 -- Rejected lines of files, by a keyed digest of path, line and text, and the file of rejects that has each: one that is read

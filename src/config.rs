@@ -3,6 +3,7 @@
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
 mod analytics;
+mod monitor;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use analytics::AnalyticsConfig;
+pub use monitor::{MonitorConfig, Span, duration};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// The HTTP collector of `run`.
     pub serve: ServeConfig,
+    /// From when on `status --check` alarms.
+    pub monitor: MonitorConfig,
     /// What is logged.
     pub log: LogConfig,
 }

@@ -9,7 +9,7 @@ use super::ledger::Postings;
 use super::memory::{self, MemoryRow};
 use super::metrics::{Measure, Tally};
 use super::suites::{FormKey, RequestorKey, form_of};
-use super::{Buffer, BufferError, connection, jobs, runs, suites};
+use super::{Buffer, BufferError, arrivals, connection, jobs, runs, suites};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 use crate::suite::HitForm;
@@ -223,7 +223,7 @@ impl Buffer {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut reports = Vec::with_capacity(batches.len());
             for batch in &batches {
-                reports.push(store(&transaction, batch)?);
+                reports.push(store(&transaction, batch, now)?);
                 memory::store(&transaction, &batch.memory, now)?;
             }
             transaction.commit()?;
@@ -249,9 +249,10 @@ impl Buffer {
     /// Stores the events of inbox rows and deletes those rows, in one transaction.
     pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<StoreReport, BufferError> {
         let rowids = rowids.to_vec();
+        let now = self.clock.now();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let report = store(&transaction, &batch)?;
+            let report = store(&transaction, &batch, now)?;
             let mut delete = transaction.prepare_cached("DELETE FROM inbox WHERE rowid = ?1")?;
             for rowid in &rowids {
                 delete.execute([rowid])?;
@@ -278,8 +279,9 @@ impl Buffer {
     }
 }
 
-fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, BufferError> {
+fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<StoreReport, BufferError> {
     let mut report = StoreReport::default();
+    let mut arrived = Vec::new();
     let mut postings = Postings::default();
     let mut tally = Tally::new(transaction)?;
     let mut requestors: HashMap<RequestorId, (RequestorKey, bool)> = HashMap::new();
@@ -317,6 +319,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
                 continue;
             }
             insert.event(seq, requestor, batch, event)?;
+            if batch.job == JobKey::LIVE && !arrived.contains(&requestor) {
+                arrived.push(requestor);
+            }
             let reference = event.reference(Sequence(seq), batch.job, requestor);
             postings.ingest(&reference);
             tally.add(transaction, &reference, &event.measure)?;
@@ -325,6 +330,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch) -> Result<StoreReport, Bu
     }
     report.stored = (seq - first_seq) as u64;
     runs::set_fact(transaction, NEXT_SEQ, seq)?;
+    if report.stored > 0 {
+        arrivals::note(transaction, Sequence(seq - 1), &arrived, now)?;
+    }
     if batch.job != JobKey::LIVE {
         jobs::add_events(transaction, batch.job, report.stored)?;
     }

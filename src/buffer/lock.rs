@@ -1,13 +1,18 @@
 //! The locks: one drain and one backfill at a time per buffer, and neither beside a migration or an erasure. The death of its
 //! holder releases a lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::OnceLock;
 use std::time::Duration;
+use std::{fmt, io, thread};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::{Buffer, BufferError};
+use crate::event::Instant;
 
 /// What a lock of the drain ends with, and one of a backfill.
 const DRAIN: &str = ".lock";
@@ -53,20 +58,83 @@ impl Buffer {
 
     /// Whether somebody drains live events, or does what excludes that.
     pub fn is_draining(&self) -> Result<bool, BufferError> {
+        Ok(self.drain_holder()?.is_some())
+    }
+
+    /// Who drains live events, or does what excludes that.
+    pub fn drain_holder(&self) -> Result<Option<Holder>, BufferError> {
         let path = lock_path(&self.path, DRAIN);
         match File::open(&path) {
-            Ok(file) => Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock))),
+            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => {
+                Ok(Some(Holder::of(path)))
+            }
+            Ok(_) => Ok(None),
             // Nobody has drained yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(BufferError::File { path, source }),
         }
+    }
+}
+
+/// What this process does, for those who find its lock.
+static COMMAND: OnceLock<String> = OnceLock::new();
+
+/// Says what this process does. A second call changes nothing.
+pub fn name_command(command: &str) {
+    COMMAND.get_or_init(|| command.to_owned());
+}
+
+/// Who holds a lock, by what it wrote into the file. A holder of an earlier release wrote nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// The file.
+    pub lock: PathBuf,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// What it does, as the command line names it.
+    pub command: Option<String>,
+    /// When it took the lock.
+    pub since: Option<Instant>,
+}
+
+impl Holder {
+    fn of(lock: PathBuf) -> Holder {
+        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let (pid, command) = text.trim_end().split_once(' ').unwrap_or_default();
+        let written_at = fs::metadata(&lock).and_then(|metadata| metadata.modified());
+        Holder {
+            pid: pid.parse().ok(),
+            command: Some(command.to_owned()).filter(|command| !command.is_empty()),
+            since: written_at
+                .ok()
+                .filter(|_| !text.is_empty())
+                .map(|at| Instant::from(DateTime::<Utc>::from(at))),
+            lock,
+        }
+    }
+
+    /// Names this process in the file that it has locked.
+    fn write(file: &File) -> io::Result<()> {
+        let command = COMMAND.get().map_or("passbridge", String::as_str);
+        file.set_len(0)?;
+        file.write_all_at(format!("{} {command}\n", std::process::id()).as_bytes(), 0)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.lock)?;
+        if let (Some(pid), Some(command)) = (self.pid, &self.command) {
+            write!(out, ": process {pid} ({command})")?;
+        }
+        self.since.map_or(Ok(()), |since| write!(out, ", since {}", since.to_the_second()))
     }
 }
 
 fn lock_backfill(path: &Path) -> Result<BackfillLock, BufferError> {
     match take(path, BACKFILL) {
         Ok(file) => Ok(BackfillLock { _file: file }),
-        Err(BufferError::Locked(lock_path)) => Err(BufferError::Backfilling(lock_path)),
+        Err(BufferError::Locked(holder)) => Err(BufferError::Backfilling(holder)),
         Err(error) => Err(error),
     }
 }
@@ -84,10 +152,12 @@ fn take(path: &Path, which: &str) -> Result<File, BufferError> {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if attempt < TRIES => thread::sleep(TRY_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(BufferError::Locked(lock_path)),
+            Err(TryLockError::WouldBlock) => return Err(BufferError::Locked(Holder::of(lock_path))),
             Err(TryLockError::Error(source)) => return Err(BufferError::File { path: lock_path, source }),
         }
     }
+    // On a full disk nobody is named, and the lock holds all the same.
+    Holder::write(&file).unwrap_or_default();
     Ok(file)
 }
 

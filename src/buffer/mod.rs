@@ -11,6 +11,7 @@
 //! One thread owns the writing connection; verbs hand it closures through a bounded channel. No transaction is ever open
 //! across an `.await`.
 
+mod arrivals;
 mod backup;
 mod bulk_files;
 mod connection;
@@ -56,7 +57,7 @@ pub use events::{
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
 pub use kept_rejects::RejectDigest;
 pub use ledger::{Accounting, Amount, Discrepancy};
-pub use lock::{BackfillLock, DrainLock, WholeLock};
+pub use lock::{BackfillLock, DrainLock, Holder, WholeLock, name_command};
 pub use memory::{MemoryReader, MemoryRow};
 pub use merge::Merge;
 pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
@@ -112,11 +113,11 @@ pub enum BufferError {
         known: i64,
     },
     /// Another drain, or a migration, holds the lock.
-    #[error("another drain holds the lock {0:?}")]
-    Locked(PathBuf),
+    #[error("another drain holds the lock {0}")]
+    Locked(Holder),
     /// Another process runs a backfill.
-    #[error("a backfill is running; it holds the lock {0:?}")]
-    Backfilling(PathBuf),
+    #[error("a backfill is running; it holds the lock {0}")]
+    Backfilling(Holder),
     /// Files of a backfill hold events, and nobody knows whether Adobe has them.
     #[error("backfill {0} has files whose answers are not recorded")]
     FilesUnderWay(String),

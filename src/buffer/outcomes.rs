@@ -1,7 +1,10 @@
 //! What becomes of attempts, one function per transition, many transitions a transaction.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Transaction, TransactionBehavior};
 
+use super::arrivals;
 use super::events::EventRef;
 use super::ledger::{Postings, Term};
 use super::suites::FormKey;
@@ -71,9 +74,14 @@ impl Buffer {
         self.call_async(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut postings = Postings::default();
+            let mut delivered = BTreeMap::new();
             for change in &changes {
                 apply(&transaction, run, change, &mut postings)?;
+                if let Change::Delivered(Delivered { event, at, .. }) = change {
+                    delivered.insert(event.requestor.0, *at);
+                }
             }
+            arrivals::note_delivered(&transaction, &delivered)?;
             postings.apply(&transaction)?;
             Ok(transaction.commit()?)
         })

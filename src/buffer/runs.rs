@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::ledger::{Postings, Term};
-use super::{Buffer, BufferError, JobKey, events, outcomes};
+use super::{Buffer, BufferError, JobKey, arrivals, events, outcomes};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
 
@@ -74,7 +74,7 @@ impl Buffer {
                 "UPDATE runs SET finished_at = ?2, summary = ?3 WHERE run = ?1",
                 (run.0, now, summary),
             )?;
-            Ok(())
+            arrivals::prune(connection)
         })
     }
 

@@ -33,6 +33,8 @@ pub struct Status {
     pub inbox: i64,
     /// When the oldest event happened that could go.
     pub oldest_sendable_at: Option<Instant>,
+    /// When the first of those that could go was stored; `None` also where nobody asked.
+    pub oldest_stored_at: Option<Instant>,
     /// Every term of the account.
     pub accounting: Accounting,
     /// Requestors with something to say about.
@@ -60,6 +62,12 @@ pub struct RequestorStatus {
     pub pending: i64,
     /// When the oldest of them happened.
     pub oldest_occurred_at: Option<Instant>,
+    /// When the first of them was stored; `None` also where nobody asked.
+    pub oldest_stored_at: Option<Instant>,
+    /// When a live event of it came in last.
+    pub arrived_at: Option<Instant>,
+    /// When an event of it was delivered last.
+    pub delivered_at: Option<Instant>,
 }
 
 /// Dead letters of one reason.
@@ -156,6 +164,7 @@ impl Buffer {
             )?,
             inbox: count(&transaction, "SELECT count(*) FROM inbox")?,
             oldest_sendable_at: flowing.filter_map(|requestor| requestor.oldest_occurred_at).min(),
+            oldest_stored_at: None,
             dead_by_reason: dead_by_reason(&transaction)?,
             over_count: over_count(&transaction)?,
             runs: recent(&transaction, RUNS_SHOWN)?,
@@ -205,9 +214,10 @@ fn count(connection: &Connection, sql: &str) -> Result<i64, BufferError> {
 fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>, BufferError> {
     let mut statement = connection.prepare(
         "SELECT r.requestor_id, s.rsid, s.state, total(l.pending_events),
-                (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor), s.blocked
+                (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor), s.blocked,
+                t.arrived_at, t.delivered_at
          FROM requestors r LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
-         LEFT JOIN ledger l ON l.requestor = r.requestor
+         LEFT JOIN ledger l ON l.requestor = r.requestor LEFT JOIN traffic t ON t.requestor = r.requestor
          GROUP BY r.requestor ORDER BY r.requestor_id",
     )?;
     let rows = statement.query_map([], |row| {
@@ -224,6 +234,9 @@ fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>, BufferErr
             parked_because: blocked.filter(|_| state.as_deref() == Some("active")),
             pending: row.get::<_, f64>(3)? as i64,
             oldest_occurred_at: row.get::<_, Option<i64>>(4)?.map(Instant::from_nanos),
+            oldest_stored_at: None,
+            arrived_at: row.get::<_, Option<i64>>(6)?.map(Instant::from_nanos),
+            delivered_at: row.get::<_, Option<i64>>(7)?.map(Instant::from_nanos),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -189,28 +188,6 @@ impl ListArgs {
     }
 }
 
-/// Reads a duration such as `90s`, `15m`, `1h30m` or `2d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("{text:?} is no duration: write 90s, 15m, 1h30m or 2d");
-    let mut seconds: u64 = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(refuse)?;
-        let amount: u64 = rest[..digits].parse().map_err(|_| refuse())?;
-        let unit_seconds = match rest.as_bytes()[digits] {
-            b's' => 1,
-            b'm' => 60,
-            b'h' => 3600,
-            b'd' => 86_400,
-            _ => return Err(refuse()),
-        };
-        seconds =
-            amount.checked_mul(unit_seconds).and_then(|more| seconds.checked_add(more)).ok_or_else(refuse)?;
-        rest = &rest[digits + 1..];
-    }
-    if seconds == 0 { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -220,15 +197,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_duration_names_its_unit() {
-        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2d", 172_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "0s", "90", "m", "1w", "1.5h", "-1s", "1h30", "99999999999999999999d", "1µ"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

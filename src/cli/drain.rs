@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Context;
-use super::args::duration;
 use super::exit::Exit;
 use super::failure::{CliError, Failure};
 use super::hint;
@@ -15,6 +14,7 @@ use super::pass::{InboxReport, Pass, PassReport};
 use super::signals::{self, Hangup};
 use super::table::Table;
 use crate::buffer::Buffer;
+use crate::config::duration;
 use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.

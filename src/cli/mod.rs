@@ -23,6 +23,7 @@ mod hint;
 mod ingest;
 mod init;
 mod log;
+mod monitor;
 mod output;
 mod pass;
 mod progress;
@@ -39,16 +40,17 @@ mod status;
 mod suite;
 mod table;
 
+use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::runtime::{Builder, Runtime};
 
 pub use exit::Exit;
 
-use crate::buffer::{Buffer, BufferOptions, RetentionPolicy};
+use crate::buffer::{Buffer, BufferOptions, RetentionPolicy, name_command};
 use crate::clock::Clock;
 use crate::config::{BufferConfig, LogConfig, LogFormat};
 use args::{Cli, Command};
@@ -75,6 +77,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     hint::note_config(cli.config.as_deref());
+    let command = env::args().find(|word| Cli::command().find_subcommand(word).is_some());
+    name_command(&command.unwrap_or_default());
     let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
     match &cli.command {
         Command::Demo(args) => demo::run(args, &context),

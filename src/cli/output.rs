@@ -182,6 +182,15 @@ pub(super) fn note(text: impl Display) {
     }
 }
 
+/// Tells a monitor of what is wrong, on a line of its own.
+pub(super) fn alarm(text: impl Display) {
+    if log::is_json() {
+        tracing::error!("{text}");
+    } else {
+        line(Level::ERROR, text);
+    }
+}
+
 /// Warns a person of something beside the report.
 pub(super) fn warn(text: impl Display) {
     if log::is_json() {

@@ -45,6 +45,11 @@ impl Instant {
         self.unix_seconds().div_euclid(3600)
     }
 
+    /// RFC 3339 in UTC to the second, for people.
+    pub fn to_the_second(self) -> String {
+        DateTime::from(self).to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
     /// Reads RFC 3339 text with an offset.
     pub(super) fn parse_text(text: &str) -> Result<Instant, String> {
         let at = DateTime::parse_from_rfc3339(text).map_err(|_| {

@@ -152,10 +152,25 @@ fn the_cron_file_drains_and_its_monitor_speaks_only_when_events_wait() {
     assert_eq!((drain_time.split(' ').count(), monitor_time.split(' ').count()), (5, 5));
     assert_eq!((drain_user.as_str(), monitor_user.as_str()), ("passbridge", "passbridge"));
     assert!(!drain.contains('%') && !monitor.contains('%'), "cron reads % as the end of the line");
-    assert!(host.shell(monitor).out.contains("older than two hours"));
+    assert!(host.shell(monitor).err.contains("no drain was ever completed"));
     host.shell(drain);
     assert_eq!(sandbox.counted("examplersid")[6], 3);
-    assert_eq!(host.shell(monitor).out, "");
+    let quiet = host.shell(monitor);
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (0, "", ""));
+}
+
+#[test]
+fn the_unit_of_the_monitor_fails_where_a_limit_is_broken() {
+    let sandbox = sandbox("");
+    let host = Host::new("").with_events(&sandbox);
+    let [line] = &unit("passbridge-monitor.service", "ExecStart")[..] else { panic!("one ExecStart") };
+    assert_eq!(host.run(line).code, 4, "nothing was ever drained");
+    let [drain] = &unit("passbridge-drain.service", "ExecStart")[..] else { panic!("one ExecStart") };
+    assert_eq!(host.run(drain).code, 0);
+    assert_eq!(host.run(line).code, 0);
+    assert!(unit("passbridge-monitor.service", "SuccessExitStatus").is_empty());
+    assert_eq!(unit("passbridge-monitor.service", "OnFailure"), ["passbridge-alarm@%n.service"]);
+    assert_eq!(unit("passbridge-monitor.timer", "OnCalendar"), ["*:10/30"]);
 }
 
 #[test]

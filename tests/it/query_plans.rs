@@ -39,14 +39,38 @@ fn plan(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     Ok(steps)
 }
 
-#[test]
-fn no_join_reads_every_event() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("passbridge.db");
+/// An empty buffer, whose statements are planned without statistics.
+fn empty(folder: &Path) -> Connection {
+    let path = folder.join("passbridge.db");
     let options =
         BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: Clock::system() };
     Buffer::create(&options).expect("a buffer");
-    let connection = Connection::open(path).expect("SQLite");
+    Connection::open(path).expect("SQLite")
+}
+
+#[test]
+fn what_status_asks_of_arrivals_reads_no_table_from_end_to_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let connection = empty(folder.path());
+    let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/buffer/arrivals.rs");
+    let code = fs::read_to_string(code).expect("code");
+    let statements = ["SELECT ", "INSERT ", "UPDATE ", "DELETE "];
+    let statements =
+        code.split('"').filter(|literal| statements.iter().any(|verb| literal.starts_with(verb)));
+    let mut count = 0;
+    for sql in statements {
+        let steps = plan(&connection, sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let is_scan = |step: &String| step.starts_with("SCAN") && !step.contains("subquery");
+        assert!(!steps.iter().any(is_scan), "{sql}\n{steps:#?}");
+        count += 1;
+    }
+    assert_eq!(count, 8);
+}
+
+#[test]
+fn no_join_reads_every_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let connection = empty(folder.path());
 
     let joins = joins();
     assert!(joins.len() > 10, "{joins:?}");

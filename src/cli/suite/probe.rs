@@ -9,7 +9,6 @@ use super::check::ranges;
 use crate::buffer::Buffer;
 use crate::cli::Context;
 use crate::cli::analytics::client_of;
-use crate::cli::args::duration;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::hint;
@@ -18,6 +17,7 @@ use crate::cli::pass::collection_options;
 use crate::cli::signals::{self, Hangup};
 use crate::cli::table::Table;
 use crate::collection::Collection;
+use crate::config::duration;
 use crate::drain::Stop;
 use crate::event::Instant;
 use crate::onboarding::probe::{

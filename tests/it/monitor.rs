@@ -1,0 +1,207 @@
+//! `status` answers at three in the morning, and `status --check` alarms when it should, and only then.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use passbridge::clock::Clock;
+use passbridge::event::Instant;
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::program::{Done, Program, bare_command, done, lines, send};
+use crate::support::{House, event, plays, sandbox};
+
+const HOUR_NANOS: i64 = 3_600_000_000_000;
+
+/// A buffer whose clock stood so many hours ago while a test filled it, now looked at by the built program.
+struct Past(House);
+
+impl Past {
+    fn new(hours: i64) -> Past {
+        let now = Clock::system().now();
+        let house = House::at(Clock::fixed(Instant::from_nanos(now.nanos() - hours * HOUR_NANOS)));
+        fs::write(house.dir.path().join("c.toml"), "").expect("a configuration");
+        Past(house)
+    }
+
+    fn status(&self, args: &[&str]) -> Done {
+        let mut command = bare_command(self.0.dir.path());
+        command.args(["--config", "c.toml", "status"]).args(args);
+        done(command)
+    }
+
+    /// Moves the clock of the buffer to now.
+    fn now(&self) {
+        self.0.clock.set(Clock::system().now());
+    }
+}
+
+/// The checks that are broken, by name and whose they are.
+fn broken(done: &Done) -> Vec<(String, Value)> {
+    let report: Value = serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+    let checks = report["checks"].as_array().expect("checks").iter().filter(|check| check["broken"] == true);
+    checks.map(|check| (check["check"].as_str().expect("a name").to_owned(), check["of"].clone())).collect()
+}
+
+#[test]
+fn an_event_that_waits_since_hours_alarms_and_a_file_of_last_month_does_not() {
+    let sandbox = sandbox("");
+    let past = Past::new(3);
+    past.0.suite(&sandbox.url());
+    past.0.store(plays(2));
+    // A drain that could do nothing with them, and ended in time.
+    past.now();
+    past.0.drain_with(|options| options.limit = Some(1)).expect("a drain");
+    let check = past.status(&["--check", "--json"]);
+    assert_eq!((check.code, broken(&check)), (4, vec![("max_age".to_owned(), Value::Null)]), "{check:?}");
+    let text = past.status(&["--check"]);
+    assert_eq!((text.code, text.out.as_str(), text.err.lines().count()), (4, "", 1), "{text:?}");
+    assert!(
+        text.err.starts_with("max_age: events wait since ") && text.err.contains("(3h00m ago)"),
+        "{text:?}"
+    );
+    assert_eq!(past.status(&["--check", "--max-age", "4h"]).code, 0);
+    let shown = past.status(&["--max-age", "2h", "--json"]);
+    let report: Value = serde_json::from_str(&shown.out).expect("a report");
+    assert_eq!((shown.code, &report["overdue"][0]["check"]), (4, &"max_age".into()), "{report}");
+    assert!(past.status(&["--max-age", "2h"]).err.contains("max_age"));
+
+    past.0.drain();
+    past.0.store([event(json!({ "mvpd_user_id": "yesterday" }))]);
+    let daily = past.status(&["--check"]);
+    assert_eq!(
+        (daily.code, daily.err.as_str()),
+        (0, ""),
+        "the event is of November 1st, and came in just now"
+    );
+}
+
+#[test]
+fn the_first_stored_counts_though_older_events_came_in_after_it() {
+    let sandbox = sandbox("");
+    let past = Past::new(5);
+    past.0.suite(&sandbox.url());
+    let late_in_the_month = json!({ "occurred_at": "2026-11-20T00:00:00Z", "mvpd_user_id": "u" });
+    past.0.store([event(late_in_the_month)]);
+    past.now();
+    past.0.store(plays(3));
+    let report: Value = serde_json::from_str(&past.status(&["--json"]).out).expect("a report");
+    let stored: Instant =
+        report["oldest_stored_at"].as_str().and_then(|at| at.parse().ok()).expect("an instant");
+    let hours = (Clock::system().now().nanos() - stored.nanos()) / HOUR_NANOS;
+    assert_eq!((hours, &report["oldest_sendable_at"]), (5, &"2026-11-01T00:00:00Z".into()), "{report}");
+}
+
+#[test]
+fn a_silent_source_alarms_once_a_limit_is_set_also_by_requestor() {
+    let past = Past::new(7);
+    past.0.store(plays(1));
+    past.now();
+    past.0.store([event(json!({ "requestor_id": "REF40", "mvpd_user_id": "u" }))]);
+    let check =
+        |args: &[&str]| broken(&past.status(&[&["--check", "--json", "--max-age", "9h"], args].concat()));
+    let never_drained = ("max_age".to_owned(), "last_run".into());
+    assert_eq!(check(&[]), [never_drained.clone()], "silence is off until it is set");
+    assert_eq!(check(&["--max-silence", "6h"]), [never_drained.clone()]);
+    let silent = ("max_silence".to_owned(), "REF30".into());
+    assert_eq!(
+        check(&["--max-silence", "REF30=6h", "--max-silence", "REF40=6h"]),
+        [never_drained.clone(), silent.clone()]
+    );
+    let unknown = ("max_silence".to_owned(), "REF99".into());
+    assert_eq!(check(&["--max-silence", "REF99=6h"]), [never_drained.clone(), unknown]);
+    fs::write(past.0.dir.path().join("c.toml"), "[monitor]\nmax_silence_of = { REF30 = \"6h\" }\n")
+        .expect("a file");
+    assert_eq!(check(&[]), [never_drained, silent]);
+}
+
+#[test]
+fn what_died_within_a_day_what_is_parked_and_what_was_rejected_has_limits() {
+    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    program.suite(&sandbox.url());
+    program.write(
+        "events.ndjson",
+        &format!(
+            "{}nonsense\n{}",
+            lines(3),
+            lines(2).replace("REF30", "REF40").replace("\"e0\"", "\"f0\"").replace("\"e1\"", "\"f1\"")
+        ),
+    );
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 3);
+    assert_eq!(program.run(&["drain"]).code, 3);
+    let check = |args: &[&str]| broken(&program.run(&[&["status", "--check", "--json"], args].concat()));
+    assert_eq!(check(&[]), []);
+    let strict = ["--max-dead", "2", "--max-parked", "1", "--max-rejects", "0", "--max-held", "0"];
+    let names: Vec<_> = check(&strict).into_iter().map(|(check, _)| check).collect();
+    assert_eq!(names, ["max_dead", "max_parked", "max_rejects"]);
+    assert_eq!(check(&["--max-dead", "3", "--max-parked", "2", "--max-rejects", "1"]), []);
+    let buffer = Connection::open(program.path("passbridge.db")).expect("SQLite");
+    buffer.execute("UPDATE dead_letters SET died_at = died_at - 25 * 3600000000000", []).expect("an update");
+    assert_eq!(check(&["--max-dead", "0"]), [], "they died yesterday");
+    // No limit turns this one off.
+    buffer.execute("UPDATE suites SET blocked = 'timestamps are not allowed'", []).expect("an update");
+    assert_eq!(check(&[]), [("blocked".to_owned(), "examplersid".into())]);
+    assert!(program.run(&["status", "--check"]).err.contains("timestamps are not allowed"));
+}
+
+#[test]
+fn status_names_who_drains_the_lock_names_its_holder_and_a_drain_that_died_is_cut_off() {
+    let sandbox = sandbox("timeout-before");
+    let program = Program::with("[delivery]\nlanes = 2\n");
+    program.suite(&sandbox.url());
+    program.ingest(5);
+    let state = |drain: &str| {
+        let (_, status) = program.json(&["status"]);
+        assert_eq!(status["drain"]["state"], drain, "{status}");
+        status
+    };
+    state("idle");
+    let mut child =
+        program.command(&["drain"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    while sandbox.summary().requests < 2 {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let status = state("running");
+    let holder = &status["drain"]["holder"];
+    assert_eq!((&holder["pid"], &holder["command"]), (&child.id().into(), &"drain".into()), "{status}");
+    assert!(holder["since"].is_string() && status["drain"]["run_id"].is_u64());
+    let text = program.run(&["status"]).out;
+    assert!(text.contains(&format!("under way: process {} (drain), run began 20", child.id())), "{text}");
+    let second = program.run(&["drain"]);
+    assert_eq!(second.code, 75);
+    assert!(second.err.contains(&format!("process {} (drain), since 20", child.id())), "{second:?}");
+    send(&child, Signal::KILL);
+    child.wait().expect("it is dead");
+    state("cut_off");
+    assert!(program.run(&["status"]).out.contains("the last was cut off, run began 20"));
+}
+
+#[test]
+fn status_says_what_waits_and_when_something_came_and_went() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    let requestor = |of: &Value| of["requestors"][0].clone();
+    let before = requestor(&program.json(&["status"]).1);
+    assert!(before["arrived_at"].is_string() && before["oldest_stored_at"].is_string(), "{before}");
+    assert!(before["delivered_at"].is_null(), "{before}");
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let (_, after) = program.json(&["status"]);
+    assert!(requestor(&after)["delivered_at"].is_string() && requestor(&after)["oldest_stored_at"].is_null());
+    assert_eq!((&after["version"], &after["troubles"]), (&env!("CARGO_PKG_VERSION").into(), &json!([])));
+    assert!(after["buffer"]["bytes"].as_u64() > Some(0) && after["buffer"]["free_bytes"].as_u64() > Some(0));
+
+    program.write("more.ndjson", &lines(4));
+    assert_eq!(program.run(&["ingest", program.path("more.ndjson").to_str().expect("UTF-8")]).code, 0);
+    drop(sandbox);
+    assert_eq!(program.run(&["drain"]).code, 4);
+    let (_, stopped) = program.json(&["status"]);
+    assert!(stopped["troubles"].is_array() && stopped["drain"]["state"] == "idle", "{stopped}");
+    let text = program.run(&["status"]).out;
+    assert!(text.contains("waits        since 20") && text.contains("passbridge   0."), "{text}");
+    let is_nanosecond = |word: &str| word.contains('.') && word.ends_with('Z');
+    assert!(!text.split_whitespace().any(is_nanosecond), "{text}");
+}
