@@ -54,6 +54,9 @@ pub enum NotReceived {
     /// The proxy refused the tunnel.
     #[error("the proxy refused: {0}")]
     Proxy(String),
+    /// This process may not open another socket.
+    #[error("cannot open a socket: {0}")]
+    OpenFiles(String),
     /// The connection broke before the first byte of the request was written.
     #[error("the connection broke before the first byte was written")]
     BeforeFirstByte,
@@ -62,7 +65,39 @@ pub enum NotReceived {
     Status(u16),
 }
 
+impl Outcome {
+    /// What an outcome says of the host, where it is about the host: the kind of its trouble, and its cause.
+    pub fn trouble(&self) -> Option<(TroubleKind, String)> {
+        match self {
+            Outcome::Retry { cause, retry_after: Some(asked) } => Some((
+                TroubleKind::Throttled,
+                format!("{cause}, and asks for a rest of {} s", asked.as_secs()),
+            )),
+            Outcome::Retry { cause, retry_after: None } => Some((cause.kind(), cause.to_string())),
+            Outcome::Ambiguous(doubt) => doubt.kind().map(|kind| (kind, doubt.to_string())),
+            Outcome::Delivered
+            | Outcome::Rejected(_)
+            | Outcome::BareFailure
+            | Outcome::Refused { .. }
+            | Outcome::SuiteFault(_) => None,
+        }
+    }
+}
+
 impl NotReceived {
+    fn kind(&self) -> TroubleKind {
+        match self {
+            NotReceived::Connect(_) => TroubleKind::Connect,
+            NotReceived::Resolve(_) => TroubleKind::Resolve,
+            NotReceived::Tls(_) => TroubleKind::Tls,
+            NotReceived::Proxy(_) => TroubleKind::Proxy,
+            NotReceived::OpenFiles(_) => TroubleKind::OpenFiles,
+            NotReceived::BeforeFirstByte => TroubleKind::Broken,
+            NotReceived::Status(429) => TroubleKind::Throttled,
+            NotReceived::Status(_) => TroubleKind::ServerError,
+        }
+    }
+
     /// Whether no server answered at all: the host's fault, which costs no event an attempt.
     pub fn is_unreachable(&self) -> bool {
         !matches!(self, NotReceived::Status(_))
@@ -97,6 +132,18 @@ pub enum Doubt {
     RunEnded,
 }
 
+impl Doubt {
+    /// The kind of the host's trouble, where it is one.
+    fn kind(&self) -> Option<TroubleKind> {
+        match self {
+            Doubt::Broken(_) => Some(TroubleKind::Broken),
+            Doubt::TimedOut => Some(TroubleKind::Timeout),
+            Doubt::Status(status) if *status >= 500 => Some(TroubleKind::ServerError),
+            Doubt::Status(_) | Doubt::Unreadable(_) | Doubt::SomeCounted { .. } | Doubt::RunEnded => None,
+        }
+    }
+}
+
 /// Why a suite was stopped for the rest of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuiteFault {
@@ -106,9 +153,14 @@ pub enum SuiteFault {
     /// The path is wrong for this host.
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
-    /// Several visitors in a row got the same refusal and none succeeded.
-    #[error("HTTP {0} for every visitor tried: the collection host refuses this suite")]
-    Refused(u16),
+    /// Several events in a row were refused, other visitors' among them, and none succeeded.
+    #[error("{cause}, for each of {events} events tried")]
+    RefusesAll {
+        /// The latest refusal.
+        cause: String,
+        /// How many.
+        events: u32,
+    },
 }
 
 /// Why an event is dead: a reply about it, or a limit that it breaks by itself. Never a fault of transport.
@@ -196,6 +248,19 @@ pub struct Trouble {
     pub advice: Option<String>,
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Trouble { host, rsid, cause, attempts, since, stopped, advice, .. } = self;
+        write!(out, "{host}")?;
+        if let Some(rsid) = rsid {
+            write!(out, ", suite {rsid}")?;
+        }
+        let stopped = if *stopped { "stopped for this run; " } else { "" };
+        write!(out, ": {stopped}{cause} ({attempts} attempts, since {since})")?;
+        advice.iter().try_for_each(|advice| write!(out, "; {advice}"))
+    }
+}
+
 /// The kinds of trouble between passbridge and Analytics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -220,4 +285,34 @@ pub enum TroubleKind {
     Broken,
     /// The same refusal for every visitor of a suite.
     Refused,
+}
+
+impl TroubleKind {
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            TroubleKind::Resolve => "check the suite's collection URL and this host's DNS",
+            TroubleKind::Connect => "check the suite's collection URL, the firewall and HTTPS_PROXY",
+            TroubleKind::Timeout => {
+                "check the network; raise delivery.request_timeout_seconds where replies are slow"
+            }
+            TroubleKind::Tls => {
+                "check the certificate that is named, this host's root certificates and clock"
+            }
+            TroubleKind::Proxy => "check HTTPS_PROXY and ALL_PROXY, and the user and password in them",
+            TroubleKind::OpenFiles => {
+                "raise the limit on open files (LimitNOFILE=, ulimit -n) or lower delivery.lanes"
+            }
+            TroubleKind::Throttled => {
+                "lower delivery.rate_per_host or the suite's --rate, or ask Adobe for a higher limit"
+            }
+            TroubleKind::ServerError | TroubleKind::Broken => {
+                "wait; the events go with the next run; ask Adobe where it lasts"
+            }
+            TroubleKind::Refused => {
+                "check the suite (passbridge suite check RSID) and what answers at its collection URL: a portal, a proxy or a \
+                 firewall may answer in its place; the events go with the next run"
+            }
+        }
+    }
 }

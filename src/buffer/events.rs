@@ -574,10 +574,9 @@ pub(super) fn read_event(
     connection: &Connection,
     sequence: Sequence,
 ) -> Result<(EventRef, EventId, PassEvent), BufferError> {
-    let requestor =
-        connection.query_row("SELECT requestor FROM events WHERE seq = ?1", [sequence.0], |row| {
-            row.get(0).map(RequestorKey)
-        })?;
+    let requestor = connection
+        .prepare_cached("SELECT requestor FROM events WHERE seq = ?1")?
+        .query_row([sequence.0], |row| row.get(0).map(RequestorKey))?;
     let requestor_id = suites::requestor_id_of(connection, requestor)?;
     let mut statement = connection
         .prepare_cached("SELECT seq, id, slot, occurred_at, count, body, job FROM events WHERE seq = ?1")?;

@@ -5,12 +5,14 @@
 //! ```
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
 use super::events::EventRef;
-use super::{Buffer, BufferError, metrics};
+use super::suites::RequestorKey;
+use super::{Buffer, BufferError, metrics, suites};
 use crate::event::EventKind;
 
 /// Nanoseconds of an hour.
@@ -210,50 +212,121 @@ impl Buffer {
         if file != "ok" {
             return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);
         }
-        let mut statement = connection.prepare(
-            "WITH places AS (
-                SELECT seq, 'pending' AS state FROM queue
-                UNION ALL SELECT seq, 'delivered' FROM delivered
-                UNION ALL SELECT seq, 'dead' FROM dead_letters
-                UNION ALL SELECT seq, 'held' FROM held
-                UNION ALL SELECT seq, 'discarded' FROM discarded
-             ), recounted AS (
-                SELECT e.requestor, e.slot, e.occurred_at / 3600000000000 AS hour, coalesce(p.state, 'nowhere') AS state,
-                       count(*) AS events, sum(e.count) AS units
-                FROM events e LEFT JOIN places p ON p.seq = e.seq GROUP BY 1, 2, 3, 4
-             ), counted AS (
-                SELECT requestor, slot, hour, 'pending' AS state, pending_events AS events, pending_units AS units FROM ledger
-                UNION ALL SELECT requestor, slot, hour, 'delivered', delivered_events, delivered_units FROM ledger
-                UNION ALL SELECT requestor, slot, hour, 'dead', dead_events, dead_units FROM ledger
-                UNION ALL SELECT requestor, slot, hour, 'held', held_events, held_units FROM ledger
-                UNION ALL SELECT requestor, slot, hour, 'discarded', discarded_events, discarded_units FROM ledger
-             )
-             SELECT q.requestor_id, k.slot, k.hour, k.state, coalesce(c.events, 0), coalesce(c.units, 0),
-                    coalesce(r.events, 0), coalesce(r.units, 0)
-             FROM (SELECT requestor, slot, hour, state FROM counted WHERE events <> 0
-                   UNION SELECT requestor, slot, hour, state FROM recounted) k
-             JOIN requestors q ON q.requestor = k.requestor
-             LEFT JOIN counted c USING (requestor, slot, hour, state)
-             LEFT JOIN recounted r USING (requestor, slot, hour, state)
-             WHERE coalesce(c.events, 0) <> coalesce(r.events, 0) OR coalesce(c.units, 0) <> coalesce(r.units, 0)
-             ORDER BY 1, 2, 3, 4",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let slot: u8 = row.get(1)?;
-            Ok(Discrepancy {
-                requestor_id: row.get(0)?,
-                event: EventKind::from_slot(slot)
-                    .map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned()),
-                hour: row.get(2)?,
-                state: row.get(3)?,
-                counted: Amount { events: row.get(4)?, units: row.get(5)? },
-                recounted: Amount { events: row.get(6)?, units: row.get(7)? },
-            })
-        })?;
-        let mut found: Vec<Discrepancy> = rows.collect::<Result<_, _>>()?;
+        let mut found = recount(&connection)?;
         found.extend(orphans(&connection)?);
         found.extend(metrics::verify(&connection)?);
         Ok(found)
+    }
+}
+
+/// The states of events, by the table that has their rows.
+const PLACES: [(&str, &str); 5] = [
+    ("pending", "queue"),
+    ("delivered", "delivered"),
+    ("dead", "dead_letters"),
+    ("held", "held"),
+    ("discarded", "discarded"),
+];
+
+/// What rows of an account come to. Its size is that of the accounts, however many events there are.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Recount {
+    amount: Amount,
+    /// The sum of a digest of each event: two lists with the same events have the same.
+    digest: u64,
+}
+
+/// Compares the counters of each state with its rows, and the events with the rows of all states: each must be in one.
+fn recount(connection: &Connection) -> Result<Vec<Discrepancy>, BufferError> {
+    let mut found = Vec::new();
+    let mut nowhere: HashMap<Account, Recount> = HashMap::new();
+    each_row(connection, "SELECT requestor, slot, occurred_at, count, seq FROM events", |account, row| {
+        nowhere.entry(account).or_default().add(row, 1);
+    })?;
+    for (state, table) in PLACES {
+        let mut rows: HashMap<Account, Recount> = HashMap::new();
+        let sql = format!(
+            "SELECT e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM {table} p JOIN events e ON e.seq = p.seq"
+        );
+        each_row(connection, &sql, |account, row| {
+            rows.entry(account).or_default().add(row, 1);
+            nowhere.entry(account).or_default().add(row, -1);
+        })?;
+        let mut counters = connection.prepare(&format!(
+            "SELECT requestor, slot, hour, {state}_events, {state}_units FROM ledger WHERE {state}_events <> 0 OR {state}_units <> 0"
+        ))?;
+        let mut counters = counters.query([])?;
+        while let Some(row) = counters.next()? {
+            let account = Account { requestor: row.get(0)?, slot: row.get(1)?, hour: row.get(2)? };
+            let counted = Amount { events: row.get(3)?, units: row.get(4)? };
+            let recounted = rows.remove(&account).unwrap_or_default().amount;
+            if counted != recounted {
+                found.push((account, state, counted, recounted));
+            }
+        }
+        found
+            .extend(rows.into_iter().map(|(account, rows)| (account, state, Amount::default(), rows.amount)));
+    }
+    nowhere.retain(|_, rows| *rows != Recount::default());
+    found.extend(
+        nowhere.into_iter().map(|(account, rows)| (account, "nowhere", Amount::default(), rows.amount)),
+    );
+    let mut named = Vec::new();
+    for (account, state, counted, recounted) in found {
+        let requestor_id = suites::requestor_id_of(connection, RequestorKey(account.requestor))?.to_string();
+        named.push((
+            account.slot,
+            Discrepancy {
+                requestor_id,
+                event: EventKind::from_slot(account.slot)
+                    .map_or_else(|| format!("event{}", account.slot), |kind| kind.name().to_owned()),
+                hour: account.hour,
+                state: state.to_owned(),
+                counted,
+                recounted,
+            },
+        ));
+    }
+    named.sort_by(|(slot, one), (other_slot, other)| {
+        (&one.requestor_id, slot, one.hour, &one.state).cmp(&(
+            &other.requestor_id,
+            other_slot,
+            other.hour,
+            &other.state,
+        ))
+    });
+    Ok(named.into_iter().map(|(_, discrepancy)| discrepancy).collect())
+}
+
+/// Shows each row of a statement: its account, and what it adds.
+fn each_row(
+    connection: &Connection,
+    sql: &str,
+    mut show: impl FnMut(Account, Recount),
+) -> Result<(), BufferError> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let occurred_at: i64 = row.get(2)?;
+        let hour = occurred_at.div_euclid(HOUR_NANOS);
+        let amount = Amount { events: 1, units: row.get(3)? };
+        let digest = digest(row.get(4)?);
+        show(Account { requestor: row.get(0)?, slot: row.get(1)?, hour }, Recount { amount, digest });
+    }
+    Ok(())
+}
+
+fn digest(sequence: i64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_i64(sequence);
+    hasher.finish()
+}
+
+impl Recount {
+    fn add(&mut self, row: Recount, times: i64) {
+        self.amount.events += times * row.amount.events;
+        self.amount.units += times * row.amount.units;
+        self.digest = self.digest.wrapping_add(row.digest.wrapping_mul(times as u64));
     }
 }
 

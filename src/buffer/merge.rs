@@ -14,6 +14,17 @@ const ROWS_MAX: usize = 1_024;
 /// The same at least, however many requestors there are.
 const ROWS_MIN: usize = 8;
 
+/// What to do with a requestor whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Hand its event out.
+    Flows,
+    /// Pass it over for now.
+    Waits,
+    /// Read no more of it.
+    Ends,
+}
+
 /// A walk over the backlogs of requestors, merged by (occurred_at, sequence).
 #[derive(Debug)]
 pub struct Merge {
@@ -28,6 +39,8 @@ pub struct Merge {
 struct Source {
     requestor: RequestorKey,
     cursor: Cursor,
+    /// Behind the last event that was handed out.
+    handed_out: Cursor,
     ready: VecDeque<PendingEvent>,
     is_exhausted: bool,
 }
@@ -35,9 +48,20 @@ struct Source {
 impl Merge {
     /// A walk over these requestors that has read nothing yet.
     pub fn new(requestors: impl IntoIterator<Item = RequestorKey>) -> Merge {
-        let source = |requestor| Source {
+        Merge::from(requestors.into_iter().map(|requestor| (requestor, Cursor::START)))
+    }
+
+    /// A walk over what this one has not handed out of the requestors at these places.
+    pub fn rest_of(&self, places: impl IntoIterator<Item = usize>) -> Merge {
+        let rest = |place: usize| (self.sources[place].requestor, self.sources[place].handed_out);
+        Merge::from(places.into_iter().map(rest))
+    }
+
+    fn from(requestors: impl IntoIterator<Item = (RequestorKey, Cursor)>) -> Merge {
+        let source = |(requestor, cursor)| Source {
             requestor,
-            cursor: Cursor::START,
+            cursor,
+            handed_out: cursor,
             ready: VecDeque::new(),
             is_exhausted: false,
         };
@@ -47,12 +71,12 @@ impl Merge {
     }
 
     /// The next event of all that were stored up to `cover`, with the place of its requestor among those given. A requestor
-    /// that does not flow when its turn comes is not read any further.
+    /// that does not flow when its turn comes is not read any further, one that waits is passed over until it flows again.
     pub fn next(
         &mut self,
         backlog: &mut Backlog,
         cover: Sequence,
-        flows: impl Fn(usize) -> bool,
+        flow: impl Fn(usize) -> Flow,
     ) -> Result<Option<(usize, PendingEvent)>, BufferError> {
         if !self.has_begun {
             self.has_begun = true;
@@ -60,15 +84,31 @@ impl Merge {
                 self.refill(place, backlog, cover)?;
             }
         }
-        while let Some(Reverse((_, _, place))) = self.heads.pop() {
-            if !flows(place) {
-                continue;
+        let mut waiting = Vec::new();
+        let mut found = None;
+        while let Some(head) = self.heads.pop() {
+            let Reverse((_, _, place)) = head;
+            match flow(place) {
+                Flow::Ends => continue,
+                Flow::Waits => {
+                    waiting.push(head);
+                    continue;
+                }
+                Flow::Flows => {}
             }
             let Some(pending) = self.sources[place].ready.pop_front() else { continue };
+            self.sources[place].handed_out = Cursor::after(&pending.reference);
             self.refill(place, backlog, cover)?;
-            return Ok(Some((place, pending)));
+            found = Some((place, pending));
+            break;
         }
-        Ok(None)
+        self.heads.extend(waiting);
+        Ok(found)
+    }
+
+    /// Whether a requestor has nothing more.
+    pub fn is_exhausted(&self, place: usize) -> bool {
+        self.has_begun && self.sources[place].ready.is_empty()
     }
 
     /// Makes sure that a source has a head, where it has anything left.

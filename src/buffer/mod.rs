@@ -59,7 +59,7 @@ pub use kept_rejects::RejectDigest;
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::{BackfillLock, DrainLock, Holder, WholeLock, name_command};
 pub use memory::{MemoryReader, MemoryRow};
-pub use merge::Merge;
+pub use merge::{Flow, Merge};
 pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
 pub use onboarding::{BlockedSuite, NewProbe, NewVerdict, ProbeRecord};
 pub use outcomes::{Change, Delivered};

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::Serialize;
 
-use super::events::read_event;
+use super::events::{read_event, reference};
 use super::ledger::{Postings, Term};
 use super::metrics::{Measure, Withdrawals};
 use super::{Buffer, BufferError, memory, runs, status};
@@ -155,16 +155,24 @@ fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) 
     let mut postings = Postings::default();
     let mut withdrawals = Withdrawals::default();
     for (sequence, row, _) in &old {
-        let (event, id, content) = read_event(&transaction, *sequence)?;
-        if from == Term::Discarded {
-            withdrawals.add(&transaction, &event, &Measure::of(&content))?;
-        }
+        let event = match place {
+            Place::Delivered => reference(&transaction, *sequence)?,
+            Place::Discarded => {
+                let (event, _, content) = read_event(&transaction, *sequence)?;
+                withdrawals.add(&transaction, &event, &Measure::of(&content))?;
+                Some(event)
+            }
+        };
+        let lost = || BufferError::Damaged(*sequence, "its row is gone".to_owned());
+        let event = event.ok_or_else(lost)?;
         status::remember_over_count(&transaction, *sequence)?;
         transaction.prepare_cached(delete)?.execute([row])?;
-        delete_event(&transaction, *sequence)?;
         transaction
-            .prepare_cached("UPDATE identities SET seq = NULL, buried_on = ?2 WHERE id = ?1")?
-            .execute((id.bytes(), now.nanos() / DAY_NANOS))?;
+            .prepare_cached(
+                "UPDATE identities SET seq = NULL, buried_on = ?2 WHERE id = (SELECT id FROM events WHERE seq = ?1)",
+            )?
+            .execute((sequence.0, now.nanos() / DAY_NANOS))?;
+        delete_event(&transaction, *sequence)?;
         postings.shift(&event, from, to);
     }
     postings.apply(&transaction)?;

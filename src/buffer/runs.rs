@@ -78,6 +78,21 @@ impl Buffer {
         })
     }
 
+    /// The troubles that the latest run before this one recorded, of those that took any event: they stand until a run sends past
+    /// them. Of drains of live events, or of backfills.
+    pub fn earlier_troubles(&self, run: RunId, job: JobKey) -> Result<Vec<Trouble>, BufferError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT summary ->> '$.troubles' FROM runs
+                 WHERE run < ?1 AND (job = 0) = (?2 = 0) AND summary ->> '$.read' > 0 ORDER BY run DESC LIMIT 1",
+            )?;
+            let found: Option<Option<String>> =
+                statement.query_row((run.0, job.number()), |row| row.get(0)).optional()?;
+            // A run of an earlier release recorded none.
+            Ok(found.flatten().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        })
+    }
+
     /// Attempts of this run that were cut off before their outcome was recorded: their events are in doubt.
     pub fn claims_left(&self, run: RunId) -> Result<u64, BufferError> {
         self.call(move |connection| {

@@ -273,6 +273,14 @@ fn over_count(connection: &Connection) -> Result<OverCount, BufferError> {
 
 /// Adds the over-count of an event to the sum that outlives it.
 pub(super) fn remember_over_count(connection: &Connection, sequence: Sequence) -> Result<(), BufferError> {
+    let is_doubted: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM doubts WHERE seq = ?1) OR EXISTS (SELECT 1 FROM claims WHERE seq = ?1)",
+        )?
+        .query_row([sequence.0], |row| row.get(0))?;
+    if !is_doubted {
+        return Ok(());
+    }
     let over: Option<i64> = connection
         .prepare_cached(&format!(
             "{DOUBTED} SELECT d.count * (d.attempts - d.is_unanswered) FROM doubted d JOIN forms f ON f.form = d.form

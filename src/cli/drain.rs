@@ -91,6 +91,9 @@ impl fmt::Display for DrainReport {
             }
             table.fmt(out)?;
         }
+        for trouble in &run.troubles {
+            writeln!(out, "  trouble: {trouble}")?;
+        }
         writeln!(out, "  {} pending, of which {} parked", run.pending, run.parked)?;
         match run.stopped {
             Some(reason) => writeln!(out, "  stopped: {}", stopped(reason)),

@@ -241,6 +241,7 @@ async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<Pro
     let pause = if bar.is_some() { LOOK_EVERY } else { LOG_EVERY };
     // What earlier runs have done is none of this one's rate.
     let mut first = None;
+    let mut told = None;
     loop {
         let look = {
             let buffer = buffer.clone();
@@ -274,15 +275,19 @@ async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<Pro
                     serde_json::to_string(&progress).expect("numbers always serialise"),
                 );
             }
-            None => tracing::info!(
-                done,
-                pending = counts.pending,
-                in_files = counts.in_files,
-                dead = counts.dead,
-                events_per_second = rate.round(),
-                seconds_left,
-                "backfilling"
-            ),
+            None if told == Some((done, counts.in_files)) => {}
+            None => {
+                told = Some((done, counts.in_files));
+                tracing::info!(
+                    done,
+                    pending = counts.pending,
+                    in_files = counts.in_files,
+                    dead = counts.dead,
+                    events_per_second = rate.round(),
+                    seconds_left,
+                    "backfilling"
+                );
+            }
         }
         tokio::time::sleep(pause).await;
     }
@@ -315,6 +320,7 @@ impl Drop for DrainProgress {
 async fn watch(buffer: Arc<Buffer>, bar: Option<ProgressBar>) {
     let Some(first) = look(&buffer).await else { return };
     let length = first.pending - first.parked;
+    let mut told = None;
     loop {
         tokio::time::sleep(if bar.is_some() { LOOK_EVERY } else { LOG_EVERY }).await;
         let Some(now) = look(&buffer).await else { return };
@@ -325,7 +331,12 @@ async fn watch(buffer: Arc<Buffer>, bar: Option<ProgressBar>) {
                 bar.set_position(done.unsigned_abs());
                 bar.set_message(format!("{} dead, {} held", now.dead - first.dead, now.held - first.held));
             }
-            None => tracing::info!(done, pending = now.pending, parked = now.parked, "draining"),
+            // A drain that makes no progress says so once.
+            None if told == Some((done, now.pending)) => {}
+            None => {
+                told = Some((done, now.pending));
+                tracing::info!(done, pending = now.pending, parked = now.parked, "draining");
+            }
         }
     }
 }

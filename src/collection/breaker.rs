@@ -102,6 +102,8 @@ struct State {
     phase: Phase,
     failures: u32,
     first_failure_at: Option<Instant>,
+    /// Whether a person was told that the host throttles.
+    told_rest: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +121,12 @@ impl Breaker {
             host: host.into(),
             options,
             probe_time_max: request_timeout,
-            state: Mutex::new(State { phase: Phase::Closed, failures: 0, first_failure_at: None }),
+            state: Mutex::new(State {
+                phase: Phase::Closed,
+                failures: 0,
+                first_failure_at: None,
+                told_rest: false,
+            }),
         }
     }
 
@@ -150,11 +157,11 @@ impl Breaker {
     }
 
     /// Takes note of what an attempt that ended at `now` says about the host.
-    pub fn record(&self, now: Instant, health: Health) {
+    pub fn record(&self, now: Instant, outcome: &Outcome) {
         let mut state = self.state();
-        match health {
+        match Health::of(outcome) {
             Health::Alive => self.close(&mut state),
-            Health::Down => self.fail(&mut state, now),
+            Health::Down => self.fail(&mut state, now, outcome),
         }
     }
 
@@ -162,6 +169,9 @@ impl Breaker {
     pub fn rest(&self, now: Instant, wait: Duration) {
         let mut state = self.state();
         let until = now + wait;
+        if !std::mem::replace(&mut state.told_rest, true) {
+            tracing::warn!(host = %self.host, seconds = wait.as_secs(), "the collection host throttles: it asks for a rest, and gets it");
+        }
         match state.phase {
             Phase::GivenUp => {}
             Phase::Open { until: later, .. } if later >= until => {}
@@ -185,10 +195,11 @@ impl Breaker {
         if !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open {
             tracing::info!(host = %self.host, "the collection host answers again");
         }
-        *state = State { phase: Phase::Closed, failures: 0, first_failure_at: None };
+        *state =
+            State { phase: Phase::Closed, failures: 0, first_failure_at: None, told_rest: state.told_rest };
     }
 
-    fn fail(&self, state: &mut State, now: Instant) {
+    fn fail(&self, state: &mut State, now: Instant, outcome: &Outcome) {
         state.failures = state.failures.saturating_add(1);
         state.first_failure_at.get_or_insert(now);
         let probes = match state.phase {
@@ -196,7 +207,8 @@ impl Breaker {
                 return;
             }
             Phase::Closed => {
-                tracing::warn!(host = %self.host, failures = state.failures, "the collection host is down: probing it");
+                let cause = outcome.trouble().map(|(_, cause)| cause);
+                tracing::warn!(host = %self.host, failures = state.failures, cause, "the collection host is down: probing it");
                 0
             }
             Phase::Probing { probes, .. } => probes.saturating_add(1),
@@ -239,6 +251,10 @@ mod tests {
     use super::*;
     use crate::delivery::{DeadReason, NotReceived, SuiteFault};
 
+    fn down() -> Outcome {
+        Outcome::Ambiguous(Doubt::TimedOut)
+    }
+
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker() -> (Breaker, Instant) {
@@ -247,7 +263,7 @@ mod tests {
 
     fn opened() -> (Breaker, Instant) {
         let (breaker, now) = breaker();
-        (0..10).for_each(|_| breaker.record(now, Health::Down));
+        (0..10).for_each(|_| breaker.record(now, &down()));
         (breaker, now)
     }
 
@@ -271,7 +287,7 @@ mod tests {
         assert!(matches!(breaker.permit(now + 2 * SECOND), Permit::Wait(_)));
         breaker.return_probe(now + 2 * SECOND);
         assert_eq!(breaker.permit(now + 2 * SECOND), Permit::Go);
-        breaker.record(now + 2 * SECOND, Health::Alive);
+        breaker.record(now + 2 * SECOND, &Outcome::Delivered);
         assert!(breaker.is_closed());
     }
 
@@ -279,15 +295,15 @@ mod tests {
     fn ten_failures_in_a_row_open_it() {
         let (breaker, now) = breaker();
         for _ in 0..9 {
-            breaker.record(now, Health::Down);
+            breaker.record(now, &down());
         }
         assert_eq!(breaker.permit(now), Permit::Go);
-        breaker.record(now, Health::Alive);
+        breaker.record(now, &Outcome::Delivered);
         for _ in 0..9 {
-            breaker.record(now, Health::Down);
+            breaker.record(now, &down());
         }
         assert_eq!(breaker.permit(now), Permit::Go);
-        breaker.record(now, Health::Down);
+        breaker.record(now, &down());
         assert!(matches!(breaker.permit(now), Permit::Wait(_)));
     }
 
@@ -297,7 +313,7 @@ mod tests {
         let now = probe_at(&breaker, now).expect("a probe");
         assert_eq!(breaker.permit(now), Permit::Wait(PROBE_POLL));
         assert_eq!(breaker.permit(now + 29 * SECOND), Permit::Wait(PROBE_POLL));
-        breaker.record(now, Health::Alive);
+        breaker.record(now, &Outcome::Delivered);
         assert_eq!([breaker.permit(now), breaker.permit(now)], [Permit::Go, Permit::Go]);
     }
 
@@ -318,13 +334,13 @@ mod tests {
                 BreakerOptions { give_up: Duration::from_secs(1 << 20), ..BreakerOptions::default() };
             let breaker = Breaker::new("c.example.com", options, SECOND);
             let mut now = Instant::now();
-            (0..10).for_each(|_| breaker.record(now, Health::Down));
+            (0..10).for_each(|_| breaker.record(now, &down()));
             for (longest, shortest) in longest.iter_mut().zip(&mut shortest) {
                 let at = probe_at(&breaker, now).expect("a probe");
                 *longest = (*longest).max(at - now);
                 *shortest = (*shortest).min(at - now);
                 now = at;
-                breaker.record(now, Health::Down);
+                breaker.record(now, &down());
             }
         }
         for (probes, (longest, shortest)) in longest.into_iter().zip(shortest).enumerate() {
@@ -337,7 +353,7 @@ mod tests {
     #[test]
     fn failures_from_before_it_opened_do_not_lengthen_the_wait() {
         let (breaker, now) = opened();
-        (0..100).for_each(|_| breaker.record(now, Health::Down));
+        (0..100).for_each(|_| breaker.record(now, &down()));
         let at = probe_at(&breaker, now).expect("a probe");
         assert!(at - now <= SECOND / 2);
     }
@@ -348,21 +364,21 @@ mod tests {
         let mut now = start;
         while let Some(at) = probe_at(&breaker, now) {
             now = at + SECOND;
-            breaker.record(now, Health::Down);
+            breaker.record(now, &down());
         }
         assert!((now - start) < 302 * SECOND, "{:?}", now - start);
         assert_eq!(breaker.permit(start + 300 * SECOND), Permit::GivenUp);
-        breaker.record(now, Health::Alive);
+        breaker.record(now, &Outcome::Delivered);
         assert_eq!(breaker.permit(now), Permit::Go);
     }
 
     #[test]
     fn a_single_lane_of_time_outs_gives_up_too() {
         let (breaker, start) = breaker();
-        breaker.record(start, Health::Down);
-        breaker.record(start + 299 * SECOND, Health::Down);
+        breaker.record(start, &down());
+        breaker.record(start + 299 * SECOND, &down());
         assert_eq!(breaker.permit(start + 299 * SECOND), Permit::Go);
-        breaker.record(start + 300 * SECOND, Health::Down);
+        breaker.record(start + 300 * SECOND, &down());
         assert_eq!(breaker.permit(start + 300 * SECOND), Permit::GivenUp);
     }
 

@@ -3,14 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, OtherError, RootCertStore};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::CollectionError;
+use super::certificate::Verifier;
 use super::socket::{Socket, Stream};
 use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
@@ -50,11 +53,17 @@ pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
         tracing::debug!(%error, "cannot read some of the system's root certificates");
     }
     store.add_parsable_certificates(system.certs);
-    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .expect("ring's default suites cover TLS 1.2 and 1.3")
-        .with_root_certificates(store)
-        .with_no_client_auth();
+        .expect("ring's default suites cover TLS 1.2 and 1.3");
+    let store = Arc::new(store);
+    let builder = match WebPkiServerVerifier::builder_with_provider(store.clone(), provider).build() {
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier(verifier))),
+        // Without any root; each handshake says so.
+        Err(_) => builder.with_root_certificates(store),
+    };
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }
@@ -111,7 +120,10 @@ async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Not
     let found = timeout_at(deadline, lookup_host((host, port)))
         .await
         .map_err(|_| NotReceived::Resolve(format!("{host}: no answer in time")))?
-        .map_err(|error| NotReceived::Resolve(format!("{host}: {error}")))?;
+        .map_err(|error| match is_open_files(&error) {
+            true => NotReceived::OpenFiles(error.to_string()),
+            false => NotReceived::Resolve(format!("{host}: {error}")),
+        })?;
     let addresses: Vec<_> = found.collect();
     let mut failure = NotReceived::Resolve(format!("{host}: no address"));
     for (tried, address) in addresses.iter().enumerate() {
@@ -123,10 +135,16 @@ async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Not
             connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "timed out")));
         match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
             Ok(tcp) => return Ok(tcp),
+            Err(error) if is_open_files(&error) => return Err(NotReceived::OpenFiles(error.to_string())),
             Err(error) => failure = NotReceived::Connect(format!("{address}: {error}")),
         }
     }
     Err(failure)
+}
+
+/// Whether this process, or the whole system, has no file descriptor left.
+fn is_open_files(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
@@ -135,18 +153,21 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
         NotReceived::Resolve(why) => NotReceived::Resolve(format!("proxy {why}")),
         cause @ (NotReceived::Tls(_)
         | NotReceived::Proxy(_)
+        | NotReceived::OpenFiles(_)
         | NotReceived::BeforeFirstByte
         | NotReceived::Status(_)) => cause,
     }
 }
 
-/// The TLS layer's own words, with the two faults that an operator meets put plainly.
+/// The TLS layer's own words; of a certificate that was refused, whose it is and why.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match cause {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(OtherError(refused)))) => {
+            refused.to_string()
+        }
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-            "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)"
-                .to_owned()
+            "this system has no root certificates: install ca-certificates".to_owned()
         }
         Some(cause) => cause.to_string(),
         None => error.to_string(),

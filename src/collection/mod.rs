@@ -12,6 +12,7 @@
 
 mod breaker;
 mod bulk;
+mod certificate;
 mod connect;
 mod dia;
 mod limiter;

@@ -16,6 +16,9 @@ const REASON_CHARS_MAX: usize = 200;
 /// The reason that condemns the suite and not the event ("Response types" of the DIA guide; it stands in the body only).
 const NO_ACCOUNT: &str = "NO account";
 
+/// What no element is read in, by its beginning behind the `<` and its end.
+const QUOTING: [(&[u8], &[u8]); 2] = [(b"!--", b"-->"), (b"![CDATA[", b"]]>")];
+
 /// Tells what a complete reply means. `now` is what a date in `Retry-After` is relative to.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Outcome {
     match status {
@@ -43,16 +46,29 @@ impl<'a> Said<'a> {
     fn read(body: &'a [u8]) -> Said<'a> {
         let mut said = Said::default();
         let mut rest = body;
+        // Elements that are open around what is read: the two that count stand in none.
+        let mut depth = 0_usize;
         while let Some(at) = memchr(b'<', rest) {
             rest = &rest[at + 1..];
-            if rest.starts_with(b"!--") {
-                rest = memmem::find(rest, b"-->").map_or(&[], |end| &rest[end..]);
-            } else if let Some(content) = content(rest, b"status") {
+            if let Some((_, close)) = QUOTING.iter().find(|(open, _)| rest.starts_with(open)) {
+                rest = memmem::find(rest, close).map_or(&[], |end| &rest[end..]);
+                continue;
+            }
+            if depth == 0
+                && let Some(content) = content(rest, b"status")
+            {
                 said.add_status(content);
-            } else if let Some(content) = content(rest, b"reason") {
+            } else if depth == 0
+                && let Some(content) = content(rest, b"reason")
+            {
                 let words = text(content);
                 said.reason = said.reason.or((!words.is_empty()).then_some(words));
+            } else if rest.starts_with(b"/") {
+                depth = depth.saturating_sub(1);
+            } else if rest.first().is_some_and(u8::is_ascii_alphabetic) {
+                depth += usize::from(!tag(rest).is_some_and(|tag| tag.ends_with(b"/")));
             }
+            rest = tag(rest).map_or(&[], |tag| &rest[tag.len()..]);
         }
         said
     }
@@ -108,8 +124,22 @@ fn content<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     {
         return None;
     }
-    let end = memchr(b'>', tail)?;
-    if tail[..end].ends_with(b"/") { Some(&[]) } else { Some(&tail[end + 1..]) }
+    let inside = tag(tail)?;
+    if inside.ends_with(b"/") { Some(&[]) } else { Some(&tail[inside.len() + 1..]) }
+}
+
+/// What is left of a tag before its `>`. One within quotes belongs to an attribute's value.
+fn tag(rest: &[u8]) -> Option<&[u8]> {
+    let mut quote = None;
+    let end = rest.iter().position(|byte| {
+        match (quote, byte) {
+            (None, b'"' | b'\'') => quote = Some(*byte),
+            (Some(open), byte) if open == *byte => quote = None,
+            _ => {}
+        }
+        quote.is_none() && *byte == b'>'
+    })?;
+    Some(&rest[..end])
 }
 
 /// The text before the next tag, without the white space around it.
@@ -154,6 +184,8 @@ mod tests {
             "<status >Success</Status >".to_owned(),
             "<status>SUCCESS</status><reason></reason>".to_owned(),
             "<status>SUCCESS</status><reason/>".to_owned(),
+            "<status code='>'>SUCCESS</status>".to_owned(),
+            "<took ms='3'/><seen>1</seen><status>SUCCESS</status>".to_owned(),
             "<!-- <status>FAILURE</status> --><status>SUCCESS</status>".to_owned(),
         ] {
             assert_eq!(of(200, &body), Outcome::Delivered, "{body}");
@@ -182,6 +214,15 @@ mod tests {
             "<status>SUCCESS</status><status>MAYBE</status>",
             "<!-- <status>SUCCESS</status> -->",
             "<!-- <status>SUCCESS</status>",
+            "<a title=\"<status>SUCCESS</status>\">",
+            "<a title='\"><status>SUCCESS</status>'/>",
+            "<a title='<status>SUCCESS</status>",
+            "<html><body><status>SUCCESS</status></body></html>",
+            "<html><br><pre><status>SUCCESS</status>",
+            "<script>\"<status>SUCCESS</status>\"</script>",
+            "<![CDATA[<status>SUCCESS</status>]]>",
+            "<?note <status>SUCCESS</status>?>",
+            "<status note='>SUCCESS</status>",
             "<reason>Syntax Error</reason>",
             "<",
             "<status",

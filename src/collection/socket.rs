@@ -14,11 +14,15 @@ use tokio_rustls::client::TlsStream;
 
 /// How much is read at most when the socket itself is asked: an idle peer has nothing to say but a TLS record or two.
 const LOOK_BYTES: usize = 256;
+/// The most that is read for one request, in bytes: more than the longest head and body that are kept. What hyper passes over by
+/// itself, such as 1xx replies without end, would outrun every timer.
+const READ_BYTES_MAX: usize = 256 << 10;
 
 /// What a socket tells its connection, and is told by it.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     written_bytes: AtomicUsize,
+    read_bytes: AtomicUsize,
     must_look: AtomicBool,
 }
 
@@ -27,6 +31,7 @@ impl Meter {
     /// learns that a server has closed only when it next polls for events, which a busy lane may outrun.
     pub(super) fn begin_request(&self) {
         self.written_bytes.store(0, Relaxed);
+        self.read_bytes.store(0, Relaxed);
         self.must_look.store(true, Relaxed);
     }
 
@@ -84,13 +89,17 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.meter.must_look.load(Relaxed) {
-            self.meter.must_look.store(false, Relaxed);
-            if let Some(read) = self.look(buf) {
-                return Poll::Ready(read);
-            }
+        if self.meter.read_bytes.load(Relaxed) > READ_BYTES_MAX {
+            return Poll::Ready(Err(io::Error::other("the server sends without end")));
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let looked = self.meter.must_look.swap(false, Relaxed).then(|| self.look(buf)).flatten();
+        let read = match looked {
+            Some(read) => Poll::Ready(read),
+            None => Pin::new(&mut self.tcp).poll_read(cx, buf),
+        };
+        self.meter.read_bytes.fetch_add(buf.filled().len() - before, Relaxed);
+        read
     }
 }
 

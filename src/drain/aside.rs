@@ -26,6 +26,8 @@ struct Backoff {
     due: Option<Instant>,
     /// Attempts of the first so far.
     attempts: u32,
+    /// Whether the first was refused, and waits elsewhere for a decision.
+    is_blocked: bool,
     parcels: VecDeque<Parcel>,
 }
 
@@ -93,6 +95,29 @@ impl Aside {
         (backoff.due, backoff.attempts) = (Some(due), parcel.attempts);
         backoff.parcels.push_front(parcel);
         self.parcels += 1;
+    }
+
+    /// Keeps what comes of a visitor until its first event, which is elsewhere, is decided on; tells how many are kept already.
+    pub(super) fn block(&mut self, visitor: VisitorKey) -> usize {
+        let backoff = self.visitors.entry(visitor).or_default();
+        backoff.is_blocked = true;
+        backoff.parcels.len()
+    }
+
+    /// The decision has come; tells how many were kept.
+    pub(super) fn unblock(&mut self, visitor: VisitorKey) -> usize {
+        self.visitors.get_mut(&visitor).map_or(0, |backoff| {
+            backoff.is_blocked = false;
+            backoff.parcels.len()
+        })
+    }
+
+    pub(super) fn is_blocked(&self, visitor: VisitorKey) -> bool {
+        self.visitors.get(&visitor).is_some_and(|backoff| backoff.is_blocked)
+    }
+
+    pub(super) fn knows(&self, visitor: VisitorKey) -> bool {
+        self.visitors.contains_key(&visitor)
     }
 
     /// Puts an event right behind its visitor's first, which is set aside.

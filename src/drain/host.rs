@@ -1,20 +1,21 @@
-//! What the lanes of one collection host share during a run: its suites, and whether they may still be sent to.
+//! What the lanes of one collection host share during a run: its suites, whether they may still be sent to, and its troubles.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use tokio::sync::watch;
 
+use super::suite_run::SuiteRun;
 use super::{Stop, StopReason};
-use crate::buffer::{FormKey, RequestorKey, Route};
-use crate::collection::{Host, Limiter};
-use crate::delivery::SuiteFault;
-use crate::hit::VisitorKey;
-use crate::suite::{ReportSuite, Rsid};
+use crate::buffer::Route;
+use crate::collection::{Health, Host};
+use crate::delivery::{Outcome, Trouble, TroubleKind};
+use crate::event::Instant;
+use crate::suite::{CollectionUrl, Rsid};
 
-/// Visitors in a row whose hits get the same 4xx, without any success, until the refusal is taken to be about the suite.
-const REFUSED_VISITORS: usize = 3;
+/// Suites of a host that must refuse everything until that is taken to be the host's matter.
+const REFUSING_SUITES: usize = 2;
 
 /// A collection host in a run.
 pub(super) struct HostRun {
@@ -24,13 +25,50 @@ pub(super) struct HostRun {
     pub(super) suites: Vec<Arc<SuiteRun>>,
     /// Lanes it is given.
     pub(super) lanes: usize,
+    url: CollectionUrl,
     ended: Stop,
+    changes: Arc<watch::Sender<u64>>,
+    met: Mutex<BTreeMap<TroubleKind, Met>>,
+    /// Whether some trouble was met that no reply disproved since.
+    is_troubled: AtomicBool,
+    refuses_all: AtomicBool,
+}
+
+/// A trouble of the host in this run.
+struct Met {
+    cause: String,
+    attempts: u64,
+    /// Whether no complete reply came since.
+    stands: bool,
 }
 
 impl HostRun {
-    pub(super) fn new(host: Arc<Host>, routes: Vec<Route>, lanes: usize) -> HostRun {
-        let suites = routes.into_iter().map(|route| Arc::new(SuiteRun::new(route))).collect();
-        HostRun { host, suites, lanes, ended: Stop::default() }
+    /// `earlier` are the troubles that the runs before recorded.
+    pub(super) fn new(
+        host: Arc<Host>,
+        url: CollectionUrl,
+        routes: Vec<Route>,
+        lanes: usize,
+        earlier: &[Trouble],
+    ) -> HostRun {
+        let changes = Arc::new(watch::Sender::new(0));
+        let suite = |route| Arc::new(SuiteRun::new(route, lanes, changes.clone(), earlier));
+        HostRun {
+            host,
+            suites: routes.into_iter().map(suite).collect(),
+            lanes,
+            url,
+            ended: Stop::default(),
+            changes,
+            met: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
+            refuses_all: AtomicBool::new(false),
+        }
+    }
+
+    /// Told whenever a suite gives something back to a lane, or wants something of its feed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Leaves the host for this run.
@@ -51,89 +89,78 @@ impl HostRun {
     pub(super) fn stop_reasons(&self) -> impl Iterator<Item = StopReason> {
         self.ended.requested().into_iter().chain(self.suites.iter().filter_map(|suite| suite.stop_reason()))
     }
-}
 
-const FLOWS: u8 = 0;
-const STOPPED: u8 = 1;
-const PAUSED: u8 = 2;
-
-/// A report suite in a run.
-pub(super) struct SuiteRun {
-    pub(super) suite: ReportSuite,
-    pub(super) form: FormKey,
-    pub(super) requestors: Vec<RequestorKey>,
-    pub(super) limiter: Limiter,
-    state: AtomicU8,
-    succeeded: AtomicBool,
-    refusals: Mutex<Refusals>,
-}
-
-#[derive(Default)]
-struct Refusals {
-    status: u16,
-    visitors: BTreeSet<VisitorKey>,
-}
-
-impl SuiteRun {
-    fn new(route: Route) -> SuiteRun {
-        SuiteRun {
-            limiter: Limiter::new(route.suite.hits_per_second, Instant::now()),
-            suite: route.suite,
-            form: route.form,
-            requestors: route.requestors,
-            state: AtomicU8::new(FLOWS),
-            succeeded: AtomicBool::new(false),
-            refusals: Mutex::default(),
+    /// Leaves the host where all of its suites that were tried refuse everything: whatever answers there is no collector.
+    pub(super) fn leave_where_all_refuse(&self) {
+        let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
+        let is_left = tried.len() >= REFUSING_SUITES && tried.iter().all(|refuses| *refuses);
+        if is_left && !self.refuses_all.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                host = %self.url,
+                suites = tried.len(),
+                "the collection host refuses every event of every suite: it is left for this run, and its events wait"
+            );
+            self.give_up();
         }
     }
 
-    pub(super) fn rsid(&self) -> &Rsid {
-        &self.suite.form.rsid
-    }
-
-    pub(super) fn flows(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == FLOWS
-    }
-
-    /// Sends nothing more to it in this run; its events could have gone.
-    pub(super) fn stop(&self, fault: &SuiteFault) {
-        if self.state.swap(STOPPED, Ordering::Relaxed) == FLOWS {
-            tracing::error!(rsid = %self.rsid(), %fault, "report suite stopped for this run; its events wait");
+    /// Takes note of what an outcome says about the host.
+    pub(super) fn meet(&self, outcome: &Outcome) {
+        match outcome.trouble() {
+            Some((kind, cause)) => {
+                self.is_troubled.store(true, Ordering::Relaxed);
+                let mut met = self.met();
+                let met = met.entry(kind).or_insert(Met { cause: String::new(), attempts: 0, stands: true });
+                (met.cause, met.attempts, met.stands) = (cause, met.attempts + 1, true);
+            }
+            None if Health::of(outcome) == Health::Alive
+                && self.is_troubled.swap(false, Ordering::Relaxed) =>
+            {
+                self.met().values_mut().for_each(|met| met.stands = false);
+            }
+            None => {}
         }
     }
 
-    /// Sends nothing more to it in this run, because it was paused or removed meanwhile: its events are parked.
-    pub(super) fn pause(&self) {
-        if self.state.swap(PAUSED, Ordering::Relaxed) == FLOWS {
-            tracing::warn!(rsid = %self.rsid(), "report suite paused or changed during the run; its events wait");
+    /// What stood in the way of the host and its suites when the run ended, and whether the host throttled it.
+    pub(super) fn troubles(&self, earlier: &[Trouble], started_at: Instant) -> Vec<Trouble> {
+        let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped| {
+            let same = |before: &&Trouble| {
+                before.host == self.url && before.rsid.as_ref() == rsid && before.kind == kind
+            };
+            Trouble {
+                host: self.url.clone(),
+                rsid: rsid.cloned(),
+                kind,
+                cause,
+                attempts,
+                since: earlier.iter().find(same).map_or(started_at, |before| before.since),
+                stopped,
+                advice: Some(kind.advice().to_owned()),
+            }
+        };
+        let refuses_all = self.refuses_all.load(Ordering::Relaxed);
+        let is_left = self.is_given_up() && !refuses_all;
+        let mut troubles: Vec<Trouble> = self
+            .met()
+            .iter()
+            .filter(|(kind, met)| met.stands || **kind == TroubleKind::Throttled)
+            .map(|(kind, met)| trouble(None, *kind, met.cause.clone(), met.attempts, is_left && met.stands))
+            .collect();
+        for suite in &self.suites {
+            if let Some((fault, events, stopped)) = suite.trouble() {
+                let rsid = (!refuses_all).then(|| suite.rsid());
+                troubles.push(trouble(rsid, TroubleKind::Refused, fault.to_string(), events, stopped));
+            }
         }
-    }
-
-    /// Why the run ended early because of this suite, if it did.
-    fn stop_reason(&self) -> Option<StopReason> {
-        (self.state.load(Ordering::Relaxed) == STOPPED).then_some(StopReason::Suite)
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == PAUSED
-    }
-
-    pub(super) fn succeed(&self) {
-        self.succeeded.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn has_succeeded(&self) -> bool {
-        self.succeeded.load(Ordering::Relaxed)
-    }
-
-    /// Notes a 4xx; the fault of the suite once enough visitors got the same and nobody succeeded.
-    pub(super) fn refuse(&self, status: u16, visitor: VisitorKey) -> Option<SuiteFault> {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.status != status {
-            *refusals = Refusals { status, visitors: BTreeSet::new() };
+        if refuses_all {
+            // One for all of them.
+            troubles.dedup_by_key(|trouble| trouble.kind);
         }
-        refusals.visitors.insert(visitor);
-        (!self.has_succeeded() && refusals.visitors.len() >= REFUSED_VISITORS)
-            .then_some(SuiteFault::Refused(status))
+        troubles
+    }
+
+    fn met(&self) -> MutexGuard<'_, BTreeMap<TroubleKind, Met>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

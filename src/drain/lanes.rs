@@ -6,11 +6,14 @@
 //!               └── aside: events of a visitor whose first one waits in backoff <┘
 //! ```
 
+mod trial;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Stop;
@@ -20,9 +23,10 @@ use super::host::HostRun;
 use super::recorder::{ClaimTicket, Recorder, RecorderGone};
 use super::retry::{Next, RetryLimits, Situation, next};
 use super::summary::Tally;
+use super::verdict::Refusal;
 use crate::buffer::{Change, Delivered};
 use crate::clock::Clock;
-use crate::collection::{Connection, Health, Permit};
+use crate::collection::{Connection, Permit};
 use crate::delivery::{DeadReason, Doubt, Outcome};
 use crate::hit::VisitorKey;
 use crate::suite::OnAmbiguous;
@@ -56,7 +60,10 @@ impl LaneContext {
 }
 
 pub(super) struct Lane {
+    /// Its place among the lanes of its host.
+    number: usize,
     context: LaneContext,
+    changes: watch::Receiver<u64>,
     connection: Connection,
     inbound: Receiver<Vec<Parcel>>,
     queue: VecDeque<Parcel>,
@@ -66,8 +73,6 @@ pub(super) struct Lane {
     ended: HashSet<VisitorKey>,
     /// Whether the breaker lets this lane find out if its host is up.
     is_probing: bool,
-    /// Whether the pace of the next hit was reserved and waited for.
-    is_paid: bool,
 }
 
 /// What a lane turns to.
@@ -78,9 +83,11 @@ enum Turn {
 }
 
 impl Lane {
-    pub(super) fn new(context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
+    pub(super) fn new(number: usize, context: LaneContext, inbound: Receiver<Vec<Parcel>>) -> Lane {
         let connection = context.host.host.connection();
         Lane {
+            number,
+            changes: context.host.changes(),
             aside: Aside::new(context.host.lanes),
             context,
             connection,
@@ -89,7 +96,6 @@ impl Lane {
             claimed: VecDeque::new(),
             ended: HashSet::new(),
             is_probing: false,
-            is_paid: false,
         }
     }
 
@@ -98,6 +104,10 @@ impl Lane {
         loop {
             if self.is_stopped() {
                 break;
+            }
+            if self.changes.has_changed().is_ok_and(|has| has) {
+                self.changes.borrow_and_update();
+                self.take_back(false).await?;
             }
             if let Some(until) = self.host_pause() {
                 self.give_back().await?;
@@ -141,25 +151,30 @@ impl Lane {
             return Ok(Turn::Go);
         }
         let due = self.aside.next_due();
-        let ended =
-            due.is_none() && self.queue.is_empty() && self.inbound.is_closed() && self.inbound.is_empty();
+        let ended = due.is_none()
+            && self.queue.is_empty()
+            && self.inbound.is_closed()
+            && self.inbound.is_empty()
+            && !self.context.host.suites.iter().any(|suite| suite.has_some_of(self.number));
         Ok(if ended { Turn::End } else { Turn::Wait(due) })
     }
 
-    /// The next event that may go: of a visitor whose wait is over, else of the queue.
+    /// The next event that may go: of a visitor whose wait is over, else of the queue, else for the trial of a suite.
     fn next_parcel(&mut self) -> Option<Parcel> {
-        if let Some(parcel) = self.aside.take_due() {
-            return Some(parcel);
-        }
-        while let Some(parcel) = self.queue.pop_front() {
-            if !parcel.suite.flows() || self.ended.contains(&parcel.visitor) {
-                self.leave(&parcel);
-                continue;
+        while let Some(parcel) = self.aside.take_due() {
+            if !parcel.suite.is_over() {
+                return Some(parcel);
             }
+            self.leave(&parcel);
+        }
+        while let Some(parcel) = self.queue.pop_front().or_else(|| self.candidate()) {
+            let Some(parcel) = self.gate(parcel) else { continue };
+            let blocked = self.aside.is_blocked(parcel.visitor).then(|| parcel.suite.clone());
             match self.aside.place(parcel) {
                 Place::Free(parcel) => return Some(parcel),
-                Place::Kept => {}
+                Place::Kept => blocked.iter().for_each(|suite| suite.keep(1)),
                 Place::NoRoom(parcel) => {
+                    blocked.iter().for_each(|suite| suite.decide_now());
                     self.queue.push_front(parcel);
                     return None;
                 }
@@ -189,10 +204,12 @@ impl Lane {
                 None => std::future::pending().await,
             }
         };
+        let mut changes = self.changes.clone();
         let can_receive = self.queue.is_empty() && (!self.inbound.is_closed() || !self.inbound.is_empty());
         let batch = tokio::select! {
             batch = self.inbound.recv(), if can_receive => batch,
             () = backoff => None,
+            _ = changes.changed() => None,
             () = self.context.stopped() => None,
         };
         self.queue.extend(batch.into_iter().flatten());
@@ -241,14 +258,15 @@ impl Lane {
 
     /// Sends the event at the front, once its pace allows it and its claim is durable.
     async fn send_front(&mut self) -> Result<(), RecorderGone> {
-        let Some((front, _)) = self.claimed.front() else { return Ok(()) };
-        if !std::mem::take(&mut self.is_paid) {
+        let Some((front, _)) = self.claimed.front_mut() else { return Ok(()) };
+        if !std::mem::take(&mut front.is_paid) {
             let now = Instant::now();
             let wait = self.context.host.host.limiter().reserve(now).max(front.suite.limiter.reserve(now));
             if wait > CLAIM_IDLE_MAX {
+                // The wait belongs to this event: another one that goes before it pays for itself.
+                front.is_paid = true;
                 self.give_back().await?;
                 self.rest(now + wait).await;
-                self.is_paid = true;
                 return Ok(());
             }
             if !wait.is_zero() {
@@ -257,9 +275,11 @@ impl Lane {
         }
         let Some((parcel, ticket)) = self.claimed.pop_front() else { return Ok(()) };
         ticket.granted().await?;
-        if !parcel.suite.flows() {
-            self.leave(&parcel);
-            return self.release(&parcel).await;
+        if !parcel.suite.lets_go(&parcel) {
+            self.give_back().await?;
+            self.release(&parcel).await?;
+            self.put_back(parcel);
+            return Ok(());
         }
         self.deliver(parcel).await
     }
@@ -277,11 +297,15 @@ impl Lane {
             let now = Instant::now();
             let breaker = self.context.host.host.breaker();
             let was_up = breaker.is_closed();
-            breaker.record(now, Health::of(&outcome));
+            breaker.record(now, &outcome);
+            self.context.host.meet(&outcome);
             if let Outcome::Retry { retry_after: Some(asked), .. } = &outcome {
                 breaker.rest(now, (*asked).min(self.context.limits.backoff_max));
             }
             self.is_probing = false;
+            if let Some(refusal) = Refusal::of(&outcome) {
+                return self.refuse(parcel, outcome, refusal).await;
+            }
             match self.decide(&mut parcel, &outcome, was_up) {
                 Next::Delivered => {
                     parcel.suite.succeed();
@@ -318,7 +342,7 @@ impl Lane {
         if !wait.is_zero() {
             self.rest(now + wait).await;
         }
-        !self.is_stopped() && parcel.suite.flows()
+        !self.is_stopped() && !parcel.suite.is_over()
     }
 
     /// Leaves an event of several hits, some of which were counted: it is repeated whole, in the same form.
@@ -331,25 +355,14 @@ impl Lane {
     }
 
     fn decide(&self, parcel: &mut Parcel, outcome: &Outcome, host_was_up: bool) -> Next {
-        if matches!(outcome, Outcome::BareFailure) {
-            parcel.bare_failures += 1;
-        }
         // A host that nobody reaches is the breaker's matter: it costs no event an attempt.
         if !host_was_up && matches!(outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
             parcel.attempts -= 1;
         }
-        let fault = match outcome {
-            Outcome::Refused { status } => parcel.suite.refuse(*status, parcel.visitor),
-            Outcome::Delivered
-            | Outcome::Rejected(_)
-            | Outcome::BareFailure
-            | Outcome::Retry { .. }
-            | Outcome::Ambiguous(_)
-            | Outcome::SuiteFault(_) => None,
-        };
-        if let Some(fault) = fault {
-            return Next::StopSuite(fault);
-        }
+        self.next(parcel, outcome)
+    }
+
+    fn next(&self, parcel: &Parcel, outcome: &Outcome) -> Next {
         let situation = Situation {
             attempts: parcel.attempts,
             bare_failures: parcel.bare_failures,
@@ -406,9 +419,15 @@ impl Lane {
     }
 
     /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
-    async fn again(&mut self, parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
+    async fn again(&mut self, mut parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
         let visitor = parcel.visitor;
+        parcel.suite.pass(std::mem::take(&mut parcel.is_candidate));
         self.aside.back_off(parcel, due);
+        self.follow(visitor).await
+    }
+
+    /// Sets aside what was claimed of a visitor behind its first event.
+    async fn follow(&mut self, visitor: VisitorKey) -> Result<(), RecorderGone> {
         for (claimed, ticket) in std::mem::take(&mut self.claimed) {
             if claimed.visitor == visitor {
                 self.release(&claimed).await?;
@@ -433,6 +452,7 @@ impl Lane {
             counts.read += 1;
             counts.suite(parcel.suite.rsid()).delivered += 1;
         }
+        parcel.suite.settle(&parcel);
         let at = self.context.clock.now();
         let delivered = Delivered { event: parcel.event, visitor: parcel.visitor, at };
         self.context.recorder.record(Change::Delivered(delivered)).await?;
@@ -445,8 +465,11 @@ impl Lane {
             let mut counts = self.context.tally.counts();
             counts.read += 1;
             counts.suite(parcel.suite.rsid()).dead += 1;
+            if counts.dead.may_tell() {
+                tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %reason, "event is dead");
+            }
         }
-        tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %reason, "event is dead");
+        parcel.suite.settle(&parcel);
         if let Some(doubt) = some_hits_counted(&parcel) {
             self.record_doubt(&parcel, doubt, OnAmbiguous::Retry).await?;
         }
@@ -462,8 +485,11 @@ impl Lane {
             let mut counts = self.context.tally.counts();
             counts.read += 1;
             counts.suite(parcel.suite.rsid()).held += 1;
+            if counts.held.may_tell() {
+                tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %doubt, "event is held");
+            }
         }
-        tracing::warn!(seq = parcel.event.sequence.0, rsid = %parcel.suite.rsid(), %doubt, "event is held");
+        parcel.suite.settle(&parcel);
         self.record_doubt(&parcel, doubt, OnAmbiguous::Hold).await?;
         self.resume_visitor(parcel.visitor);
         Ok(())
@@ -507,26 +533,34 @@ impl Lane {
         counts.read += 1;
         counts.in_doubt += u64::from(parcel.is_doubted);
         counts.left |= !parcel.suite.is_paused();
+        drop(counts);
+        parcel.suite.settle(parcel);
     }
 
     /// Gives claims back during a pause; their events are first in the queue.
     async fn give_back(&mut self) -> Result<(), RecorderGone> {
         for (parcel, _) in std::mem::take(&mut self.claimed).into_iter().rev() {
             self.release(&parcel).await?;
-            if let Some(parcel) = self.aside.take_back(parcel) {
-                self.queue.push_front(parcel);
-            }
+            self.put_back(parcel);
         }
         Ok(())
     }
 
+    fn put_back(&mut self, parcel: Parcel) {
+        if let Some(parcel) = self.aside.take_back(parcel) {
+            self.queue.push_front(parcel);
+        }
+    }
+
     async fn leave_everything(mut self) -> Result<(), RecorderGone> {
         self.give_back().await?;
+        self.take_back(true).await?;
         self.inbound.close();
         while let Ok(batch) = self.inbound.try_recv() {
             self.queue.extend(batch);
         }
-        self.queue.iter().chain(self.aside.parcels()).for_each(|parcel| self.leave(parcel));
+        let is_event = |parcel: &&Parcel| parcel.scout.is_none();
+        self.queue.iter().chain(self.aside.parcels()).filter(is_event).for_each(|parcel| self.leave(parcel));
         Ok(())
     }
 }

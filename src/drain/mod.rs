@@ -5,7 +5,8 @@
 //!   first byte; an event that may have been counted is repeated in the very form of its first attempt, or held; only a reply
 //!   about an event makes it dead; a host that is down stalls nobody else; the run ends.
 //! - Does not know: SQL, sockets, when it is started, what a person wants to read.
-//! - Rules: section 6 of the design. `retry.rs` decides, `lanes.rs` sends, `feed.rs` reads ahead, `recorder.rs` writes.
+//! - Rules: section 6 of the design. `retry.rs` decides on an event, `verdict.rs` on a suite, `lanes.rs` sends, `feed.rs` reads ahead,
+//!   `recorder.rs` writes.
 
 mod aside;
 mod feed;
@@ -15,7 +16,9 @@ mod preview;
 mod recorder;
 mod retry;
 mod stop;
+mod suite_run;
 mod summary;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -35,6 +39,7 @@ pub use summary::{RunSummary, SuiteSummary};
 use crate::buffer::{BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, Route, RunStart};
 use crate::clock::Clock;
 use crate::collection::Collection;
+use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, EventIds};
 use feed::{Parcel, Scope};
@@ -126,15 +131,17 @@ pub async fn drain(
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
     let (job, after_restore) = (lock.job(), options.after_restore);
-    let (routes, start) = blocking(buffer, move |buffer| {
+    let (routes, start, earlier) = blocking(buffer, move |buffer| {
         accept_restored(buffer, after_restore)?;
-        Ok::<_, DrainError>((buffer.routes()?, buffer.begin_run(job)?))
+        let start = buffer.begin_run(job)?;
+        let earlier = buffer.earlier_troubles(start.run, job)?;
+        Ok::<_, DrainError>((buffer.routes()?, start, earlier))
     })
     .await?;
     tell_blocked(buffer, job).await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
-    let hosts = hosts(out, routes, options.lanes);
+    let hosts = hosts(out, routes, options.lanes, &earlier);
     let damage = send_all(buffer, &hosts, job, &start, options, &stop, &tally).await?;
     let (run, recorded) = (start.run, tally.counts().clone());
     let (status, cut_off) =
@@ -142,7 +149,11 @@ pub async fn drain(
             .await?;
     let stopped = stop_reason(&stop, &hosts, &recorded);
     let finished_at = options.clock.now();
-    let summary = RunSummary::new(&start, (started_at, finished_at), recorded, &status, cut_off, stopped);
+    recorded.dead.tell_rest("dead");
+    recorded.held.tell_rest("held");
+    let troubles = hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
+    let times = (started_at, finished_at);
+    let summary = RunSummary::new(&start, times, recorded, &status, cut_off, stopped, troubles);
     let to_record = summary.clone();
     blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
     tracing::info!(
@@ -190,12 +201,13 @@ pub fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(
     }
 }
 
-fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize) -> Vec<Arc<HostRun>> {
+fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]) -> Vec<Arc<HostRun>> {
     let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
     for route in routes {
         by_host.entry(route.suite.collection_url.clone()).or_default().push(route);
     }
-    by_host.into_iter().map(|(url, routes)| Arc::new(HostRun::new(out.host(&url), routes, lanes))).collect()
+    let host = |(url, routes)| Arc::new(HostRun::new(out.host(&url), url, routes, lanes, earlier));
+    by_host.into_iter().map(host).collect()
 }
 
 type Feed = JoinHandle<Result<(), BufferError>>;
@@ -249,7 +261,7 @@ fn start_lanes(
     stop: &Stop,
     tally: &Arc<Tally>,
 ) -> Vec<mpsc::Sender<Vec<Parcel>>> {
-    let start = |_| {
+    let start = |number| {
         let (sender, inbound) = mpsc::channel(BATCHES_AHEAD);
         let context = LaneContext {
             host: host.clone(),
@@ -259,7 +271,7 @@ fn start_lanes(
             tally: tally.clone(),
             clock: options.clock.clone(),
         };
-        lanes.spawn(Lane::new(context, inbound).run());
+        lanes.spawn(Lane::new(number, context, inbound).run());
         sender
     };
     (0..host.lanes).map(start).collect()
@@ -273,10 +285,10 @@ fn start_feed(
     lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
 ) -> Result<Feed, DrainError> {
     let backlog = buffer.backlog(job)?;
-    let host = host.clone();
+    let (host, runtime) = (host.clone(), Handle::current());
     std::thread::Builder::new()
         .name("feed".to_owned())
-        .spawn(move || feed::feed(backlog, &host, &scope, &lanes))
+        .spawn(move || feed::feed(backlog, &host, &scope, &lanes, &runtime))
         .map_err(DrainError::Thread)
 }
 

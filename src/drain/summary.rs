@@ -11,6 +11,9 @@ use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::suite::Rsid;
 
+/// Lines of the log that a run spends on one kind of event-level trouble: enough to see a pattern, few enough to read.
+const LINES_MAX: u64 = 20;
+
 /// One drain. `read` to `in_doubt` are events of this run, `pending` and `parked` what waits in the buffer after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
@@ -60,6 +63,7 @@ impl RunSummary {
         status: &Status,
         cut_off: u64,
         stopped: Option<StopReason>,
+        troubles: Vec<Trouble>,
     ) -> RunSummary {
         let sum = |part: fn(&SuiteSummary) -> u64| counts.suites.values().map(part).sum::<u64>();
         RunSummary {
@@ -78,7 +82,7 @@ impl RunSummary {
             parked: status.parked as u64,
             stopped,
             left: counts.left || cut_off > 0,
-            troubles: Vec::new(),
+            troubles,
             suites: counts.suites,
         }
     }
@@ -116,7 +120,30 @@ pub(super) struct Counts {
     pub(super) left: bool,
     /// The run's number of events was reached, and there are more.
     pub(super) is_limited: bool,
+    pub(super) dead: Told,
+    pub(super) held: Told,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
+}
+
+/// Events of one kind of trouble, the first of which are told one by one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    events: u64,
+}
+
+impl Told {
+    /// Counts one more, and says whether the log may have a line of it.
+    pub(super) fn may_tell(&mut self) -> bool {
+        self.events += 1;
+        self.events <= LINES_MAX
+    }
+
+    /// Tells at the end how many had no line.
+    pub(super) fn tell_rest(self, what: &str) {
+        if let Some(events @ 1..) = self.events.checked_sub(LINES_MAX) {
+            tracing::warn!(events, "more events are {what}, not told one by one");
+        }
+    }
 }
 
 impl Tally {

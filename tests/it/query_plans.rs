@@ -83,3 +83,69 @@ fn no_join_reads_every_event() {
         assert!(!steps.iter().any(|step| step.starts_with("SCAN e")), "{sql}\n{steps:#?}");
     }
 }
+
+/// The files whose statements run for every event, and of those statements the beginnings of such as run once a command, a
+/// transaction or a clock's jump.
+const OF_EVERY_EVENT: [&str; 7] = [
+    "outcomes.rs",
+    "events.rs",
+    "ledger.rs",
+    "memory.rs",
+    "retention.rs",
+    "metrics/mod.rs",
+    "metrics/packs.rs",
+];
+const ONCE: [&str; 10] = [
+    // A batch of the inbox, of what is old; the clock was wrong.
+    "SELECT rowid, CAST(body AS BLOB) FROM inbox ORDER BY rowid LIMIT",
+    "SELECT seq, n, delivered_at FROM delivered ORDER BY n LIMIT",
+    "SELECT seq, seq, discarded_at FROM discarded ORDER BY discarded_at LIMIT",
+    "UPDATE delivered SET delivered_at",
+    "UPDATE discarded SET discarded_at",
+    // `status`, and `status --verify`; a migration; an erasure.
+    "SELECT total(ingested_events)",
+    "SELECT requestor, slot, ",
+    "SELECT count(*) FROM (",
+    "WITH counted AS",
+    "SELECT key, body FROM source_memory WHERE body",
+];
+
+#[test]
+fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("passbridge.db");
+    let options =
+        BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: Clock::system() };
+    Buffer::create(&options).expect("a buffer");
+    let connection = Connection::open(path).expect("SQLite");
+    let statistics = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
+    let tables: i64 = connection.query_row(statistics, [], |row| row.get(0)).expect("a count");
+    assert_eq!(tables, 0, "nothing runs ANALYZE");
+
+    let mut looked_at = 0;
+    for file in OF_EVERY_EVENT {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/buffer").join(file);
+        let code = fs::read_to_string(path).expect("code");
+        let code = code.split("#[cfg(test)]").next().expect("a first part");
+        for sql in code.split('"') {
+            let plain = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            let begins = |with: &&str| plain.starts_with(with);
+            let is_statement =
+                ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|with| begins(&with));
+            if !is_statement || ONCE.iter().any(|with| begins(&with)) || plain.contains("FROM {table} p") {
+                continue;
+            }
+            // The backfill of metrics by a migration reads all events, once.
+            if plain.contains("FROM events e JOIN requestors") {
+                continue;
+            }
+            let steps = plan(&connection, sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+            let is_whole = |step: &String| {
+                (step.starts_with("SCAN ") && !step.contains("CONSTANT")) || step.contains("AUTOMATIC")
+            };
+            assert!(!steps.iter().any(is_whole), "{file}: {sql}\n{steps:#?}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 40, "{looked_at}");
+}

@@ -87,11 +87,8 @@ fn one_event_that_a_firewall_refuses_among_good_ones_is_dead_alone() {
 
 #[test]
 fn a_suite_that_refuses_every_visitor_is_stopped_and_nothing_is_dead() {
-    for (fault, stopped) in [
-        ("status=403", StopReason::Suite),
-        ("status=404", StopReason::Suite),
-        ("failure=\"NO account\"", StopReason::Suite),
-    ] {
+    // Every visitor is tried where a reply may be about the event; two replies are about the suite for sure.
+    for (fault, requests_max) in [("status=403", 51), ("status=404", 20), ("failure=\"NO account\"", 20)] {
         let sandbox = sandbox(&format!("{fault} only-rsid=examplersid"));
         let house = House::new();
         house.suite(&sandbox.url());
@@ -102,8 +99,8 @@ fn a_suite_that_refuses_every_visitor_is_stopped_and_nothing_is_dead() {
         house.store([event(json!({"requestor_id": "OTHER"}))]);
         let summary = house.drain();
         assert_eq!((summary.delivered, summary.dead, summary.pending), (1, 0, 50), "{fault}");
-        assert_eq!((summary.stopped, summary.left), (Some(stopped), true), "{fault}");
-        assert!(sandbox.summary().requests < 20, "{fault}: the suite was not left alone");
+        assert_eq!((summary.stopped, summary.left), (Some(StopReason::Suite), true), "{fault}");
+        assert!(sandbox.summary().requests <= requests_max, "{fault}: the suite was not left alone");
         house.assert_balanced();
     }
 }

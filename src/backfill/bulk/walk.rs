@@ -1,7 +1,9 @@
 //! The events of a job in the order in which they go: suite after suite, its requestors merged by time.
 
 use crate::backfill::BackfillError;
-use crate::buffer::{Backlog, Buffer, EventRef, FiledEvent, FormKey, JobRecord, Merge, PendingEvent, Route};
+use crate::buffer::{
+    Backlog, Buffer, EventRef, FiledEvent, Flow, FormKey, JobRecord, Merge, PendingEvent, Route,
+};
 use crate::delivery::{DeadReason, Sequence};
 use crate::suite::{HitForm, Rsid};
 use crate::{encode, mapping};
@@ -43,7 +45,7 @@ impl Walk {
     pub(super) fn next(&mut self, rows: &mut Vec<u8>) -> Result<Option<Step>, BackfillError> {
         loop {
             if let Some(suite) = &mut self.suite
-                && let Some((_, pending)) = suite.merge.next(&mut self.backlog, COVER, |_| true)?
+                && let Some((_, pending)) = suite.merge.next(&mut self.backlog, COVER, |_| Flow::Flows)?
             {
                 return Ok(Some(step(&pending, &suite.form, suite.form_key, &self.user_agent, rows)));
             }

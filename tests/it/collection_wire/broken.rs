@@ -201,3 +201,17 @@ async fn a_reply_before_the_whole_request_was_read_counts_and_ends_the_connectio
     let retry_after = Some(3 * SECOND);
     assert_eq!(outcome, Outcome::Retry { cause: NotReceived::Status(429), retry_after });
 }
+
+#[tokio::test]
+async fn informational_replies_without_end_end_the_request_and_leave_it_in_doubt() {
+    let server = Server::start(|peer| {
+        peer.request();
+        // As fast as the socket takes them, so that there is always one more to read.
+        (0..40_000).for_each(|_| peer.send("HTTP/1.1 100 Continue\r\n\r\n".repeat(64)));
+        peer.send(success());
+    });
+    let began = std::time::Instant::now();
+    let outcome = impatient(&server.url()).send("<request/>".into()).await;
+    assert!(is_broken(&outcome) || outcome == Outcome::Ambiguous(Doubt::TimedOut), "{outcome:?}");
+    assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
+}

@@ -76,17 +76,19 @@ async fn dia_02_a_host_with_a_trusted_certificate_is_spoken_to_over_tls() {
 #[tokio::test]
 async fn dia_02_a_certificate_for_another_name_or_of_a_stranger_is_refused() {
     let authority = Authority::new("trusted");
-    for (server, said) in [
-        (authority.server("elsewhere.example.com"), "not valid for name"),
+    for (server, said, issuer) in [
+        (authority.server("elsewhere.example.com"), "not valid for name", "trusted"),
         (
             Authority::new("stranger").server("localhost"),
             "no root certificate of this system vouches for the host",
+            "stranger",
         ),
     ] {
         let server = Server::start_tls(server, Peer::serve);
         let outcome = authority.connection(&server, ProxySettings::default()).send("<request/>".into()).await;
         let NotReceived::Tls(why) = cause(outcome) else { panic!("{said}") };
         assert!(why.contains(said), "{why}");
+        assert!(why.contains("the certificate of ") && why.contains(issuer), "{why}");
         assert_eq!(server.requests(), [""; 0]);
     }
 }

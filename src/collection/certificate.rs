@@ -1,0 +1,130 @@
+//! Checks a host's certificate as rustls does, and names the certificate where it is refused.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+
+/// The longest name of a certificate that is shown, in characters.
+const NAME_CHARS_MAX: usize = 100;
+/// The attributes of a name that are shown, the first that is there: common name and organization (X.520), as DER.
+const SHOWN: [&[u8]; 2] = [&[0x55, 4, 3], &[0x55, 4, 10]];
+
+/// A certificate that was refused, whose, and why.
+#[derive(Debug)]
+struct Refused {
+    subject: String,
+    issuer: String,
+    why: CertificateError,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { subject, issuer, why } = self;
+        write!(out, "the certificate of {subject:?}, issued by {issuer:?}: ")?;
+        match why {
+            CertificateError::UnknownIssuer => write!(
+                out,
+                "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)"
+            ),
+            why => write!(out, "{why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The verifier of rustls, with names in its refusals.
+#[derive(Debug)]
+pub(super) struct Verifier(pub(super) Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            Error::InvalidCertificate(why) => {
+                let (issuer, subject) = names(end_entity).unwrap_or_default();
+                let refused = OtherError(Arc::new(Refused { subject, issuer, why }));
+                Error::InvalidCertificate(CertificateError::Other(refused))
+            }
+            error => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// The issuer and the subject of a certificate (RFC 5280: version, serial, algorithm, issuer, validity, subject).
+fn names(certificate: &[u8]) -> Option<(String, String)> {
+    let (_, whole, _) = element(certificate)?;
+    let (_, mut rest, _) = element(whole)?;
+    if rest.first() == Some(&0xA0) {
+        rest = element(rest)?.2;
+    }
+    let (_, _, rest) = element(rest)?;
+    let (_, _, rest) = element(rest)?;
+    let (_, issuer, rest) = element(rest)?;
+    let (_, _, rest) = element(rest)?;
+    let (_, subject, _) = element(rest)?;
+    Some((shown(issuer), shown(subject)))
+}
+
+fn shown(name: &[u8]) -> String {
+    let attributes = std::iter::successors(element(name), |(_, _, rest)| element(rest));
+    let pairs: Vec<(&[u8], &[u8])> = attributes
+        .filter_map(|(_, set, _)| {
+            let (_, pair, _) = element(set)?;
+            let (_, attribute, rest) = element(pair)?;
+            Some((attribute, element(rest)?.1))
+        })
+        .collect();
+    let value = SHOWN.iter().find_map(|of| pairs.iter().find(|(attribute, _)| attribute == of));
+    value.map_or_else(String::new, |(_, value)| {
+        String::from_utf8_lossy(value).chars().take(NAME_CHARS_MAX).collect()
+    })
+}
+
+/// The first element of DER: its tag, its content, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match usize::from(*first) {
+        short @ 0..=127 => (short, rest),
+        long => {
+            let (digits, rest) = rest.split_at_checked(long - 128).filter(|(digits, _)| digits.len() <= 4)?;
+            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}
