@@ -23,7 +23,7 @@
 //! 3  ingest  drain  backfill  schedule  explain  serve          composes the rest
 //!    report  onboarding  reconcile
 //! 2  buffer (all SQL)   collection (every hit)                 touches the world
-//!    analytics  esm  web
+//!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
 //! 0  event  hit  suite  confirmation  delivery  job  config  clock   vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
@@ -50,6 +50,7 @@ pub mod buffer;
 pub mod collection;
 pub mod esm;
 pub mod web;
+pub mod whole_file;
 
 pub mod backfill;
 pub mod drain;

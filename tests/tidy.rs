@@ -3,7 +3,7 @@
 //! ```text
 //! 4  cli
 //! 3  ingest  drain  backfill  schedule  explain  serve  report  onboarding  reconcile
-//! 2  buffer  collection  analytics  esm  web
+//! 2  buffer  collection  analytics  esm  web  whole_file
 //! 1  readers  mapping  encode  html
 //! 0  event  hit  suite  confirmation  delivery  job  config  clock
 //! -  sandbox      imports floor 0; imported by cli and tests only
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and the floor that it stands on.
-const FLOORS: [(&str, u8); 27] = [
+const FLOORS: [(&str, u8); 28] = [
     ("event", 0),
     ("hit", 0),
     ("suite", 0),
@@ -31,6 +31,7 @@ const FLOORS: [(&str, u8); 27] = [
     ("analytics", 2),
     ("esm", 2),
     ("web", 2),
+    ("whole_file", 2),
     ("ingest", 3),
     ("drain", 3),
     ("backfill", 3),
@@ -43,8 +44,9 @@ const FLOORS: [(&str, u8); 27] = [
     ("cli", 4),
 ];
 /// The rooms that may import one of their own floor: the schedule drives the drain, the server hands over to
-/// ingest, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in common.
-const MATES: [(&str, &str); 7] = [
+/// ingest, a backfill loads by the one and sends by the other, the clients of Adobe's interfaces share what they have in
+/// common, and one room writes the files of all.
+const MATES: [(&str, &str); 9] = [
     ("schedule", "drain"),
     ("serve", "ingest"),
     ("backfill", "ingest"),
@@ -52,6 +54,8 @@ const MATES: [(&str, &str); 7] = [
     ("collection", "web"),
     ("analytics", "web"),
     ("esm", "web"),
+    ("buffer", "whole_file"),
+    ("esm", "whole_file"),
 ];
 /// What may stand only in files whose path begins so.
 const FENCES: [(&str, &[&str]); 14] = [

@@ -1,14 +1,19 @@
 //! Opening the SQLite file: where it may lie, how it is tuned, which schema it has.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
 
+use super::place::Place;
 use super::suites::damaged;
 use super::{Buffer, BufferError, BufferOptions, lock, metrics};
+use crate::whole_file::{self, Readers};
 
 /// "Pass" in ASCII: tells our files from other programs'.
 const APPLICATION_ID: i64 = 0x5061_7373;
@@ -22,6 +27,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schemas/buffer-5.sql"),
     include_str!("../../schemas/buffer-6.sql"),
 ];
+
+/// What SQLite keeps beside a database, by the ends of their names.
+pub(super) const SIDE_FILES: &[&str] = &["-wal", "-shm", "-journal"];
+/// What the name of a copy that a migration made ends with.
+pub(super) const MIGRATION_COPY: &str = ".backup";
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,6 +47,11 @@ const NETWORK_FILESYSTEMS: &[(u64, &str)] = &[
     (0x00C3_6400, "ceph"),
 ];
 
+/// The latest schema that this program knows.
+pub(super) fn known_schema() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 pub(super) fn create(options: &BufferOptions) -> Result<(), BufferError> {
     let path = &options.path;
     if path.exists() {
@@ -44,27 +59,34 @@ pub(super) fn create(options: &BufferOptions) -> Result<(), BufferError> {
     }
     refuse_network_filesystem(options, path.parent().unwrap_or(path))?;
     // MVPD User IDs are personal data: the file is its owner's alone.
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    whole_file::open_new(path, Readers::Owner)
+        .and_then(|file| whole_file::share_owner(&file, whole_file::folder(path)))
         .map_err(|source| BufferError::File { path: path.clone(), source })?;
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    migrate(&mut connection, 0)
+    let made = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|mut connection| {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        migrate(&mut connection, 0)
+    });
+    if made.is_err() {
+        // A part of a buffer would only be in the way of the next try; why it cannot be made is what matters.
+        for ending in [""].iter().chain(SIDE_FILES) {
+            fs::remove_file(whole_file::beside(path, ending)).unwrap_or_default();
+        }
+    }
+    made
 }
 
-pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), BufferError> {
+pub(super) fn open(options: &BufferOptions) -> Result<(Place, Connection), BufferError> {
     let path = fs::canonicalize(&options.path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => BufferError::Missing(options.path.clone()),
+        io::ErrorKind::NotFound => BufferError::Missing(options.path.clone()),
         _ => BufferError::File { path: options.path.clone(), source },
     })?;
     refuse_network_filesystem(options, &path)?;
     refuse_second_name(&path)?;
+    let place = Place::of(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    place.check()?;
     let found = schema_version(&connection, &path)?;
-    let known = MIGRATIONS.len() as i64;
+    let known = known_schema();
     if found > known {
         return Err(BufferError::Newer { path, found, known });
     }
@@ -77,7 +99,12 @@ pub(super) fn open(options: &BufferOptions) -> Result<(PathBuf, Connection), Buf
             migrate(&mut connection, found)?;
         }
     }
-    Ok((path, connection))
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        // A copy that was put here by hand: without the log a reader would stop every writer.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    Ok((place, connection))
 }
 
 /// A second connection that only reads, for looking while something is written.
@@ -102,8 +129,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, BufferError> {
     Ok(connection)
 }
 
-fn schema_version(connection: &Connection, path: &Path) -> Result<i64, BufferError> {
-    let not_ours = |_| BufferError::NotABuffer(path.to_owned());
+pub(super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64, BufferError> {
+    let not_ours = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => BufferError::NotABuffer(path.to_owned()),
+        // A buffer that is damaged, or held: the error says which.
+        _ => BufferError::Sqlite(error),
+    };
     let application: i64 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(not_ours)?;
     if application != APPLICATION_ID {
@@ -135,12 +166,18 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), BufferError> {
 }
 
 fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> Result<(), BufferError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".schema-{from}.backup"));
-    super::backup::copy(connection, Path::new(&name))
+    let to = whole_file::beside(path, &format!(".schema-{from}{MIGRATION_COPY}"));
+    let failed = |source| BufferError::File { path: to.clone(), source };
+    // Under the lock nobody else makes one: what is there was left by a migration that was killed.
+    match fs::remove_file(whole_file::beside(&to, ".partial")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let copy = super::backup::copy(connection, &to, &|| true)?;
+    whole_file::share_owner(copy.file(), path).and_then(|()| copy.replace()).map_err(failed)
 }
 
-fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<(), BufferError> {
+pub(super) fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<(), BufferError> {
     if options.allow_network_filesystem {
         return Ok(());
     }
@@ -153,22 +190,36 @@ fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<(),
     }
 }
 
-/// A hard link would be another path to the same events, with a lock of its own: two drains would send everything twice.
+/// A hard link, or a mount of the file alone, would be another path to the same events, with a lock and a write-ahead log of
+/// its own: two drains would send everything twice.
 fn refuse_second_name(path: &Path) -> Result<(), BufferError> {
     let failed = |source| BufferError::File { path: path.to_owned(), source };
+    if mount_of(path).map_err(failed)? != mount_of(whole_file::folder(path)).map_err(failed)? {
+        let why = "it is mounted as a file, and has another name elsewhere, under which a second drain could run: mount its folder";
+        return Err(failed(io::Error::other(why)));
+    }
     if fs::metadata(path).map_err(failed)?.nlink() > 1 {
         let why =
             "it has a second name (a hard link), under which a second drain could run: remove that name";
-        return Err(failed(std::io::Error::other(why)));
+        return Err(failed(io::Error::other(why)));
     }
     Ok(())
+}
+
+/// The mount that a file is on; `None` where the kernel is older than 5.8 and does not tell.
+fn mount_of(path: &Path) -> io::Result<Option<u64>> {
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) {
+        Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => Ok(Some(found.stx_mnt_id)),
+        Ok(_) | Err(Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Buffer {
     /// Bytes free for us on the buffer's disk.
     pub fn free_bytes(&self) -> Result<u64, BufferError> {
-        let found = rustix::fs::statvfs(&self.path)
-            .map_err(|errno| BufferError::File { path: self.path.clone(), source: errno.into() })?;
+        let found = rustix::fs::statvfs(self.path())
+            .map_err(|errno| BufferError::File { path: self.path().to_owned(), source: errno.into() })?;
         Ok(found.f_bavail * found.f_frsize)
     }
 }

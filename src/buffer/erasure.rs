@@ -8,7 +8,7 @@ use super::events::read_event;
 use super::ledger::{Postings, Term};
 use super::metrics::{self, Measure, Withdrawals};
 use super::retention::{self, delete_event};
-use super::{Buffer, BufferError, JobKey, WholeLock, jobs, memory, outcomes, status};
+use super::{Buffer, BufferError, JobKey, WholeLock, jobs, memory, outcomes, restore, status};
 use crate::delivery::Sequence;
 use crate::event::{Instant, Property};
 
@@ -96,6 +96,10 @@ pub struct Forgotten {
     pub inbox_rows: u64,
     /// Rows of what sources remember: profiles and logins under way.
     pub memory_rows: u64,
+    /// Digests of theirs that were replaced in the metrics.
+    pub metric_digests: u64,
+    /// Copies of the buffer beside it, made by upgrades and restores: they hold everybody's events, and were deleted whole.
+    pub copies: u64,
 }
 
 impl Buffer {
@@ -105,13 +109,14 @@ impl Buffer {
         let mut forgotten = Forgotten::default();
         self.withdraw_files()?;
         let whom = forget.clone();
-        let found = self.call(move |connection| {
+        let (found, metric_digests) = self.call(move |connection| {
             let found = find(connection, &whom)?;
             // Before the events go, which tell who they are of: should this end here, the next try finds them again.
             let people = metrics::people_of(connection, &whom, &found)?;
-            metrics::forget(connection, &people)?;
-            Ok(found)
+            let replaced = metrics::forget(connection, &people)?;
+            Ok((found, replaced))
         })?;
+        forgotten.metric_digests = metric_digests;
         let now = self.clock.now();
         for chunk in found.chunks(ERASED_A_TRANSACTION) {
             let chunk = chunk.to_vec();
@@ -137,6 +142,8 @@ impl Buffer {
             }
             Ok(())
         })?;
+        forgotten.copies = restore::remove_copies(self.path())
+            .map_err(|source| BufferError::File { path: self.path().to_owned(), source })?;
         Ok(forgotten)
     }
 }

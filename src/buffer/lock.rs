@@ -1,18 +1,21 @@
 //! The locks: one drain and one backfill at a time per buffer, and neither beside a migration or an erasure. The death of its
 //! holder releases a lock.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 use std::{fmt, io, thread};
 
 use chrono::{DateTime, Utc};
+use rustix::fs::OFlags;
 use serde::Serialize;
 
+use super::place::Place;
 use super::{Buffer, BufferError};
 use crate::event::Instant;
+use crate::whole_file;
 
 /// What a lock of the drain ends with, and one of a backfill.
 const DRAIN: &str = ".lock";
@@ -23,14 +26,41 @@ const TRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Held while a drain runs. The operating system releases it when the process dies, so it is never stale.
 #[derive(Debug)]
-pub struct DrainLock {
-    _file: File,
-}
+pub struct DrainLock(Held);
 
 /// Held while events of backfills are loaded or sent, in the same way.
 #[derive(Debug)]
-pub struct BackfillLock {
+pub struct BackfillLock(Held);
+
+#[derive(Debug)]
+struct Held {
     _file: File,
+    place: Place,
+}
+
+/// Tells whether a lock is still one: who removes or replaces its file lets a second holder in.
+#[derive(Debug, Clone)]
+pub struct LockWatch(Place);
+
+impl DrainLock {
+    /// What tells whether this lock still holds.
+    pub fn watch(&self) -> LockWatch {
+        LockWatch(self.0.place.clone())
+    }
+}
+
+impl BackfillLock {
+    /// What tells whether this lock still holds.
+    pub fn watch(&self) -> LockWatch {
+        LockWatch(self.0.place.clone())
+    }
+}
+
+impl LockWatch {
+    /// Fails where the file of the lock is no longer at its path.
+    pub fn check(&self) -> Result<(), BufferError> {
+        self.0.check()
+    }
 }
 
 /// Both: nothing is in flight.
@@ -43,17 +73,17 @@ pub struct WholeLock {
 impl Buffer {
     /// Takes the drain lock of this buffer, or fails with [`BufferError::Locked`] at once.
     pub fn lock(&self) -> Result<DrainLock, BufferError> {
-        Ok(DrainLock { _file: take(&self.path, DRAIN)? })
+        Ok(DrainLock(take(self.path(), DRAIN)?))
     }
 
     /// Takes the lock of backfills, or fails with [`BufferError::Backfilling`] at once.
     pub fn lock_backfill(&self) -> Result<BackfillLock, BufferError> {
-        lock_backfill(&self.path)
+        lock_backfill(self.path())
     }
 
     /// Takes both locks.
     pub fn lock_whole(&self) -> Result<WholeLock, BufferError> {
-        whole(&self.path)
+        whole(self.path())
     }
 
     /// Whether somebody drains live events, or does what excludes that.
@@ -63,7 +93,7 @@ impl Buffer {
 
     /// Who drains live events, or does what excludes that.
     pub fn drain_holder(&self) -> Result<Option<Holder>, BufferError> {
-        let path = lock_path(&self.path, DRAIN);
+        let path = lock_path(self.path(), DRAIN);
         match File::open(&path) {
             Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => {
                 Ok(Some(Holder::of(path)))
@@ -133,7 +163,7 @@ impl fmt::Display for Holder {
 
 fn lock_backfill(path: &Path) -> Result<BackfillLock, BufferError> {
     match take(path, BACKFILL) {
-        Ok(file) => Ok(BackfillLock { _file: file }),
+        Ok(held) => Ok(BackfillLock(held)),
         Err(BufferError::Locked(holder)) => Err(BufferError::Backfilling(holder)),
         Err(error) => Err(error),
     }
@@ -141,48 +171,56 @@ fn lock_backfill(path: &Path) -> Result<BackfillLock, BufferError> {
 
 /// Both locks of a buffer, before it is open.
 pub(super) fn whole(path: &Path) -> Result<WholeLock, BufferError> {
-    Ok(WholeLock { _drain: DrainLock { _file: take(path, DRAIN)? }, _backfill: lock_backfill(path)? })
+    Ok(WholeLock { _drain: DrainLock(take(path, DRAIN)?), _backfill: lock_backfill(path)? })
 }
 
 /// Two configurations that reach one file by different names get one lock, because `path` is resolved.
-fn take(path: &Path, which: &str) -> Result<File, BufferError> {
-    let (file, lock_path) = open(path, which)?;
-    share_owner(path, &file);
+fn take(path: &Path, which: &str) -> Result<Held, BufferError> {
+    let lock_path = lock_path(path, which);
+    let failed = |source| BufferError::File { path: lock_path.clone(), source };
     for attempt in 1.. {
+        let file = open(&lock_path, path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => break,
+            Ok(()) => {
+                let place = Place::new(&lock_path, &file.metadata().map_err(failed)?);
+                match place.check() {
+                    // Its file was removed before it was locked, so another process may hold the one that is there now.
+                    Err(BufferError::Replaced(_)) if attempt < TRIES => {}
+                    checked => {
+                        checked?;
+                        // On a full disk nobody is named, and the lock holds all the same.
+                        Holder::write(&file).unwrap_or_default();
+                        return Ok(Held { _file: file, place });
+                    }
+                }
+            }
             Err(TryLockError::WouldBlock) if attempt < TRIES => thread::sleep(TRY_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(BufferError::Locked(Holder::of(lock_path))),
-            Err(TryLockError::Error(source)) => return Err(BufferError::File { path: lock_path, source }),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
     }
-    // On a full disk nobody is named, and the lock holds all the same.
-    Holder::write(&file).unwrap_or_default();
-    Ok(file)
+    Err(BufferError::Locked(Holder::of(lock_path)))
 }
 
-fn open(path: &Path, which: &str) -> Result<(File, PathBuf), BufferError> {
-    let lock_path = lock_path(path, which);
+/// Its owner's alone: whoever may read it could hold it.
+fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&lock_path)
-        .map_err(|source| BufferError::File { path: lock_path.clone(), source })?;
-    Ok((file, lock_path))
-}
-
-/// Gives the lock the buffer's owner, where root made it: one command run as root must not lock out the service.
-fn share_owner(path: &Path, lock: &File) {
-    let (Ok(buffer), Ok(own)) = (std::fs::metadata(path), lock.metadata()) else { return };
-    if (buffer.uid(), buffer.gid()) != (own.uid(), own.gid()) {
-        // Only root may, and only root needs to; for everyone else the lock works as it is.
-        std::os::unix::fs::fchown(lock, Some(buffer.uid()), Some(buffer.gid())).unwrap_or(());
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(lock_path)?;
+    if buffer.exists() {
+        whole_file::share_owner(&file, buffer)?;
     }
+    // Earlier releases made it for everybody's eyes.
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 fn lock_path(path: &Path, which: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(which);
-    PathBuf::from(name)
+    whole_file::beside(path, which)
 }

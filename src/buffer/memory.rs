@@ -64,7 +64,7 @@ impl MemoryReader {
 impl Buffer {
     /// Opens a view of what readers remember.
     pub fn memory(&self) -> MemoryReader {
-        MemoryReader { path: self.path.clone(), connection: None }
+        MemoryReader { path: self.path().to_owned(), connection: None }
     }
 
     /// The secret that sources are digested with; made at the first call, and the same for ever.

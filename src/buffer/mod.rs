@@ -27,8 +27,10 @@ mod merge;
 mod metrics;
 mod onboarding;
 mod outcomes;
+mod place;
 mod planning;
 mod reconciling;
+mod restore;
 mod retention;
 mod runs;
 mod status;
@@ -46,6 +48,7 @@ use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::job::JobName;
 use crate::suite::Rsid;
+use place::Place;
 
 pub use bulk_files::{BulkFile, BulkFileId, BulkFileState, FiledEvent, NewBulkFile, Received, RefusedRow};
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
@@ -57,14 +60,16 @@ pub use events::{
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
 pub use kept_rejects::RejectDigest;
 pub use ledger::{Accounting, Amount, Discrepancy};
-pub use lock::{BackfillLock, DrainLock, Holder, WholeLock, name_command};
+pub use lock::{BackfillLock, DrainLock, Holder, LockWatch, WholeLock, name_command};
 pub use memory::{MemoryReader, MemoryRow};
 pub use merge::{Flow, Merge};
 pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
 pub use onboarding::{BlockedSuite, NewProbe, NewVerdict, ProbeRecord};
 pub use outcomes::{Change, Delivered};
+pub use place::Watch;
 pub use planning::{DeliveredDay, PlanningReader, Recognition};
 pub use reconciling::{RoutedRequestor, Standing, StandingFacts, StandingQuestion, StandingUnits};
+pub use restore::Restored;
 pub use retention::{RetentionPolicy, RetentionReport};
 pub use runs::{RunId, RunRecord, RunStart};
 pub use status::{DoubtedEvent, OverCount, ReasonCount, RequestorStatus, Status};
@@ -115,6 +120,26 @@ pub enum BufferError {
     /// Another drain, or a migration, holds the lock.
     #[error("another drain holds the lock {0}")]
     Locked(Holder),
+    /// The file was removed, or another one has its name.
+    #[error("{0:?} was removed or replaced while it was in use")]
+    Replaced(PathBuf),
+    /// Something else was written into the database file.
+    #[error("{0:?} was overwritten while it was in use")]
+    Overwritten(PathBuf),
+    /// A restore while a process has the buffer open.
+    #[error("another process has {0:?} open")]
+    InUse(PathBuf),
+    /// A copy that cannot be restored.
+    #[error("the copy {path:?} is damaged: {why}")]
+    DamagedCopy {
+        /// The copy.
+        path: PathBuf,
+        /// What is found first.
+        why: String,
+    },
+    /// A copy was given up because the process was told to stop.
+    #[error("stopped before the copy was whole, and nothing of it is left")]
+    Stopped,
     /// Another process runs a backfill.
     #[error("a backfill is running; it holds the lock {0}")]
     Backfilling(Holder),
@@ -207,7 +232,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// An open buffer. Dropping it waits for the verbs under way.
 #[derive(Debug)]
 pub struct Buffer {
-    path: PathBuf,
+    place: Place,
     clock: Clock,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -221,13 +246,13 @@ impl Buffer {
 
     /// Opens a buffer, and brings its schema up to date where no drain runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer, BufferError> {
-        let (path, mut connection) = connection::open(options)?;
+        let (place, mut connection) = connection::open(options)?;
         let (jobs, waiting) = mpsc::sync_channel::<Job>(WAITING_VERBS_MAX);
         let thread = std::thread::Builder::new()
             .name("buffer".to_owned())
             .spawn(move || waiting.into_iter().for_each(|job| job(&mut connection)))
-            .map_err(|source| BufferError::File { path: path.clone(), source })?;
-        Ok(Buffer { path, clock: options.clock.clone(), jobs: Some(jobs), thread: Some(thread) })
+            .map_err(|source| BufferError::File { path: place.path().to_owned(), source })?;
+        Ok(Buffer { place, clock: options.clock.clone(), jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// What time it is for what the buffer records.
@@ -237,7 +262,7 @@ impl Buffer {
 
     /// The resolved path of the SQLite file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Runs a verb on the writing thread and waits for it.
@@ -247,7 +272,10 @@ impl Buffer {
     ) -> Result<T, BufferError> {
         let (reply, answer) = mpsc::sync_channel(1);
         // A caller that went away needs no answer; the verb itself was done.
-        self.submit(Box::new(move |connection| drop(reply.send(verb(connection)))))?;
+        let place = self.place.clone();
+        self.submit(Box::new(move |connection| {
+            drop(reply.send(place.check().and_then(|()| verb(connection))));
+        }))?;
         answer.recv().map_err(|_| BufferError::ThreadEnded)?
     }
 
@@ -257,7 +285,10 @@ impl Buffer {
         verb: impl FnOnce(&mut Connection) -> Result<T, BufferError> + Send + 'static,
     ) -> Result<T, BufferError> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Box::new(move |connection| drop(reply.send(verb(connection)))))?;
+        let place = self.place.clone();
+        self.submit(Box::new(move |connection| {
+            drop(reply.send(place.check().and_then(|()| verb(connection))));
+        }))?;
         answer.await.map_err(|_| BufferError::ThreadEnded)?
     }
 

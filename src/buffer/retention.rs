@@ -71,6 +71,7 @@ impl Buffer {
             }
         }
         while self.call(move |connection| memory::drop_past(connection, now))? {}
+        while self.call(move |connection| runs::prune(connection, cutoff))? {}
         loop {
             let forgotten = self.call(move |connection| forget_identities(connection, policy, now))?;
             report.forgotten_identities += forgotten;

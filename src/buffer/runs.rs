@@ -8,6 +8,11 @@ use super::{Buffer, BufferError, JobKey, arrivals, events, outcomes};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
 
+/// Runs that are kept however old they are: what `status` shows, and what `run` looks at to catch up.
+const RUNS_KEPT_MIN: i64 = 100;
+/// Runs pruned in one transaction.
+const PRUNED_A_TRANSACTION: i64 = 5_000;
+
 /// The number of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(pub i64);
@@ -175,6 +180,20 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
     }
     postings.apply(transaction)?;
     Ok(sequences.len() as u64)
+}
+
+/// Deletes the records of runs that began before an instant, but for the latest, that of the last finished drain of live
+/// events, and those whose attempts are not settled; whether there may be more.
+pub(super) fn prune(connection: &Connection, before: i64) -> Result<bool, BufferError> {
+    let pruned = connection.execute(
+        "DELETE FROM runs WHERE run IN
+             (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2
+                  AND run NOT IN (SELECT run FROM claims)
+                  AND run IS NOT (SELECT max(run) FROM runs WHERE job = 0 AND finished_at IS NOT NULL)
+              ORDER BY run LIMIT ?3)",
+        (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION),
+    )?;
+    Ok(pruned as i64 == PRUNED_A_TRANSACTION)
 }
 
 pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>, BufferError> {

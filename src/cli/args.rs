@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use super::failure::CliError;
 use super::{
     backfill, backup, dead_letter, demo, drain, explain, forget, held, ingest, init, pull, reconcile, report,
-    retention, run, sandbox, status, suite,
+    restore, retention, run, sandbox, status, suite,
 };
 use crate::buffer::{BufferError, Selection};
 use crate::delivery::Sequence;
@@ -80,6 +80,7 @@ pub(super) enum Command {
     Held(held::Command),
     Forget(forget::Args),
     Backup(backup::Args),
+    Restore(restore::Args),
     Retention(retention::Args),
     Sandbox(sandbox::Args),
 }

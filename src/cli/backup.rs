@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::signals::{self, Hangup};
+use super::{Context, pass, runtime};
+use crate::buffer::BufferError;
+use crate::drain::Stop;
 
 /// Copies the live buffer to a new file.
 ///
@@ -41,10 +44,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
             advice: "name another file".to_owned(),
         });
     }
-    context.buffer()?.backup(&args.file)?;
+    let (buffer, file) = (context.buffer()?, args.file.clone());
+    until_stopped(move |goes_on| buffer.backup(&file, goes_on))?;
     let read = std::fs::metadata(&args.file);
     let bytes =
         read.map_err(|source| CliError::File { verb: "read", path: args.file.clone(), source })?.len();
     context.form.report(&BackupReport { path: args.file.clone(), bytes })?;
     Ok(Exit::Done)
+}
+
+/// Does long work on files that a signal ends early, so that it takes away what is half made.
+pub(super) fn until_stopped<T: Send + 'static>(
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, BufferError> + Send + 'static,
+) -> Result<T, CliError> {
+    runtime()?.block_on(async {
+        let stop = Stop::default();
+        signals::listen(stop.clone(), Hangup::Stops)?;
+        Ok(pass::blocking(move || work(&|| stop.requested().is_none())).await?)
+    })
 }

@@ -48,6 +48,18 @@ pub(super) enum Code {
     BufferForeign,
     /// a later release wrote the buffer
     BufferNewer,
+    /// the buffer or its lock was removed, replaced or overwritten while it was in use
+    BufferLost,
+    /// another process has the buffer open
+    BufferInUse,
+    /// the copy that was to be restored is damaged
+    CopyDamaged,
+    /// a signal ended a backup or a restore
+    Stopped,
+    /// the -shm file beside the buffer has no room, or was truncated
+    Unbacked,
+    /// the clock of this host shows what no event can have
+    Clock,
     /// another drain, or what excludes one, holds the lock
     Locked,
     /// another process runs a backfill
@@ -168,6 +180,8 @@ impl Code {
             CliError::Refused { .. } => Code::Refused,
             CliError::File { .. } => Code::File,
             CliError::Output(_) => Code::Output,
+            CliError::Unbacked => Code::Unbacked,
+            CliError::Clock(_) => Code::Clock,
         }
     }
 }
@@ -192,6 +206,10 @@ fn of_buffer(error: &BufferError) -> Code {
         BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork,
         BufferError::NotABuffer(_) => Code::BufferForeign,
         BufferError::Newer { .. } => Code::BufferNewer,
+        BufferError::Replaced(_) | BufferError::Overwritten(_) => Code::BufferLost,
+        BufferError::InUse(_) => Code::BufferInUse,
+        BufferError::DamagedCopy { .. } => Code::CopyDamaged,
+        BufferError::Stopped => Code::Stopped,
         BufferError::Locked(_) => Code::Locked,
         BufferError::Backfilling(_) => Code::BackfillRunning,
         BufferError::FilesUnderWay(_) => Code::BackfillUndecided,

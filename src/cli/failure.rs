@@ -16,6 +16,7 @@ use super::settings::SettingsError;
 use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
+use crate::clock::ClockError;
 use crate::collection::CollectionError;
 use crate::drain::DrainError;
 use crate::esm::EsmError;
@@ -114,6 +115,12 @@ pub(super) enum CliError {
     /// Standard output could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    /// Memory that a file backs could not be used.
+    #[error("the -shm file beside the buffer has no room on its disk, or was truncated")]
+    Unbacked,
+    /// The clock shows what cannot be.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// The process could not be set up: threads, signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -231,6 +238,11 @@ fn judge(error: &CliError) -> (Exit, String) {
         CliError::Output(_) => {
             (Exit::Failed, "check where standard output goes; the work itself was done".to_owned())
         }
+        CliError::Unbacked => (
+            Exit::Failed,
+            "free some disk, then run it again: what was reported is stored, and what was in flight is in doubt".to_owned(),
+        ),
+        CliError::Clock(_) => (Exit::Failed, "set it, and run it again: nothing was done".to_owned()),
         CliError::Start(_) => {
             (Exit::Failed, "check the limits of this host on threads and open files".to_owned())
         }
@@ -269,7 +281,8 @@ fn judge_ingest(error: &IngestError) -> (Exit, String) {
         IngestError::Buffer(error) => judge_buffer(error),
         IngestError::Rejects { .. } => (
             Exit::Failed,
-            "make ingest.rejects_dir writable for this user; then ingest the same inputs again".to_owned(),
+            "make ingest.rejects_dir a folder that this user alone may write to; then run it again"
+                .to_owned(),
         ),
     }
 }
@@ -494,6 +507,19 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
         ),
         BufferError::NotABuffer(_) => (Exit::Usage, "correct buffer.path"),
         BufferError::Newer { .. } => (Exit::Usage, "use the release that wrote it, or a later one"),
+        BufferError::Replaced(_) => (
+            Exit::Failed,
+            "see who did it, and start again; what was in flight is in doubt where the old file still is",
+        ),
+        BufferError::Overwritten(_) => (
+            Exit::Failed,
+            "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again",
+        ),
+        BufferError::InUse(_) => {
+            (Exit::LockHeld, "stop what uses the buffer, such as `passbridge run`, then run it again")
+        }
+        BufferError::DamagedCopy { .. } => (Exit::Failed, "restore an earlier copy; nothing was changed"),
+        BufferError::Stopped => (Exit::Failed, "run it again"),
         BufferError::Locked(_) => {
             (Exit::LockHeld, "wait for it to end; the lock frees itself when its holder ends")
         }

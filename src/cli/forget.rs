@@ -17,7 +17,7 @@ use crate::ingest;
 /// Every state is covered, delivered and dead alike. Only 16-byte tombstones stay, so that a file ingested again does not
 /// bring the events back. The database file is rewritten, which needs as much free disk as it takes, and no drain or ingest
 /// may run meanwhile. What Analytics holds is erased by Adobe's own Privacy Service; copies made with `backup` or `backfill export` are yours to
-/// delete. Files that backfills kept are deleted whole.
+/// delete. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are deleted whole.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id"]))]
 #[command(after_help = "\
@@ -46,6 +46,10 @@ struct ForgetReport {
     rejected_lines: u64,
     /// Files of backfills, which hold everybody's rows, and were deleted whole.
     bulk_files: u64,
+    /// Their digests in the metrics, each replaced by a random one.
+    metric_digests: u64,
+    /// Copies of the buffer beside it, from upgrades and restores, deleted whole.
+    copies: u64,
     /// What was looked for, for people.
     #[serde(skip)]
     whom: &'static str,
@@ -53,16 +57,23 @@ struct ForgetReport {
 
 impl fmt::Display for ForgetReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, whom } = self;
+        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, .. } = self;
+        let ForgetReport { metric_digests, copies, whom, .. } = self;
         if *bulk_files > 0 {
             writeln!(out, "deleted {bulk_files} files of backfills in bulk.dir")?;
         }
-        if events + inbox_rows + memory_rows + rejected_lines == 0 {
+        if *copies > 0 {
+            writeln!(out, "deleted {copies} copies of the buffer beside it, from upgrades and restores")?;
+        }
+        if events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0 {
             return writeln!(out, "nobody found: no event, inbox row or rejected line has exactly {whom}");
         }
         write!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")?;
         if *memory_rows > 0 {
             write!(out, ", and {memory_rows} rows of logins and profiles that sources remembered")?;
+        }
+        if *metric_digests > 0 {
+            write!(out, "; replaced {metric_digests} digests of theirs in the metrics by random ones")?;
         }
         writeln!(out)
     }
@@ -88,7 +99,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         Forget::Visitor { .. } => "this visitor ID; it is case-sensitive",
     };
     let lock = buffer.lock_whole()?;
-    let Forgotten { events, inbox_rows, memory_rows } = buffer.forget(&forget, &lock)?;
+    let Forgotten { events, inbox_rows, memory_rows, metric_digests, copies } =
+        buffer.forget(&forget, &lock)?;
     // Nothing is in flight, so what lies there are copies: kept ones, and those that a crash left.
     let bulk_files = backfill::forget_files(&settings.config.bulk.dir)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
@@ -98,6 +110,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         memory_rows,
         rejected_lines,
         bulk_files,
+        metric_digests,
+        copies,
         whom,
     })?;
     Ok(Exit::Done)

@@ -1,8 +1,7 @@
 //! `init`: the configuration file and the buffer.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use super::failure::CliError;
 use super::hint;
 use super::settings::{self, SettingsError};
 use crate::buffer::{Buffer, BufferError};
+use crate::whole_file::{self, Readers};
 
 /// What a new configuration file says: every key, commented out, with its unit and default.
 const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
@@ -79,11 +79,8 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
 /// Writes the file unless it exists; says whether it did.
 fn write_template(file: &Path) -> Result<bool, CliError> {
     let failed = |source| CliError::File { verb: "write", path: file.to_owned(), source };
-    match OpenOptions::new().write(true).create_new(true).open(file) {
-        Ok(mut created) => {
-            created.write_all(TEMPLATE.as_bytes()).and_then(|()| created.sync_all()).map_err(failed)?;
-            Ok(true)
-        }
+    match whole_file::write_new(file, TEMPLATE.as_bytes(), Readers::Umask) {
+        Ok(()) => Ok(true),
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(source) => Err(failed(source)),
     }

@@ -10,6 +10,7 @@ mod analytics;
 mod args;
 mod backfill;
 mod backup;
+mod bus_error;
 mod code;
 mod dead_letter;
 mod demo;
@@ -30,6 +31,7 @@ mod progress;
 mod pull;
 mod reconcile;
 mod report;
+mod restore;
 mod retention;
 mod run;
 mod safe;
@@ -80,6 +82,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     let command = env::args().find(|word| Cli::command().find_subcommand(word).is_some());
     name_command(&command.unwrap_or_default());
     let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
+    context.clock.check()?;
+    bus_error::watch(context.form)?;
     match &cli.command {
         Command::Demo(args) => demo::run(args, &context),
         Command::Init(args) => init::run(args, &context),
@@ -97,6 +101,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Held(command) => held::run(command, &context),
         Command::Forget(args) => forget::run(args, &context),
         Command::Backup(args) => backup::run(args, &context),
+        Command::Restore(args) => restore::run(args, &context),
         Command::Retention(args) => retention::run(args, &context),
         Command::Sandbox(args) => sandbox::run(args, &context),
     }

@@ -3,7 +3,7 @@
 //! A reader that leaves early (`passbridge status | head -1`) ends nothing: what it did not read is dropped quietly.
 
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::failure::{CliError, Failure};
 use super::log;
 use super::safe::{harmless, safe, without_passwords};
+use crate::whole_file::{Readers, WholeFile};
 
 /// How reports are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,18 +160,9 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(&path).is_ok_and(|known| !known.is_file()) {
         return fs::write(&path, bytes);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    });
-    if written.is_err() {
-        // What matters is why it could not be written.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    let mut file = WholeFile::create(&path, Readers::Umask)?;
+    file.write_all(bytes)?;
+    file.replace()
 }
 
 /// Tells a person something beside the report.

@@ -119,6 +119,7 @@ impl Pass {
 
     /// Moves the inbox, drains, and deletes what is old. Fails at once where another drain holds the lock.
     pub(super) async fn run(&self, stop: &Stop) -> Result<PassReport, CliError> {
+        self.options.clock.check()?;
         let lock = self.buffer.lock()?;
         let (buffer, inbox) = (self.buffer.clone(), self.inbox.clone());
         let moved = blocking(move || ingest::take_inbox(&buffer, &inbox, &mut ())).await?;
@@ -159,7 +160,7 @@ impl Pass {
 }
 
 /// Does blocking work beside the runtime, so that signals are heard meanwhile.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -173,7 +173,9 @@ impl Pull {
         let taken = if self.report.dry_run {
             self.intake.preview(submission)
         } else {
-            self.intake.take(vec![submission]).pop().expect("a receipt for each submission")
+            submission.unpack().and_then(|submission| {
+                self.intake.take(vec![submission]).pop().expect("a receipt for each submission")
+            })
         };
         let receipt = taken?;
         self.report.reports += 1;

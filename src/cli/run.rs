@@ -14,7 +14,7 @@ use super::failure::{CliError, Failure};
 use super::pass::Pass;
 use super::settings::{self, Settings};
 use super::signals::{self, Hangup};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferError};
 use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
@@ -23,6 +23,8 @@ use crate::schedule;
 use crate::serve::{IntakeOptions, ServeOptions, Server};
 use crate::suite::SuiteState;
 
+/// How often it is looked whether the buffer is still there: a look costs microseconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs looked at for the last that completed; more crashes than this in a row are caught up on at the next slot.
 const RUNS_LOOKED_AT: usize = 100;
 
@@ -32,7 +34,8 @@ const RUNS_LOOKED_AT: usize = 100;
 /// without a restart. A drain that fails is logged and tried again at the next slot.
 /// Where [serve] in the configuration says so, it listens for HTTP too: /healthz, and other programs that post events or
 /// exchanges. SIGTERM or SIGINT lets the requests in flight finish, records them, and exits 0. SIGHUP reads the configuration
-/// and the tokens again, once a drain under way has ended, and logs what changed and what needs a restart.
+/// and the tokens again, once a drain under way has ended, and logs what changed and what needs a restart. Where
+/// the buffer is removed or replaced meanwhile, it exits 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}
@@ -57,7 +60,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let last_started = last_started(&pass.buffer)?;
     tell_setup(&settings, &pass.buffer)?;
     let server = serve(&settings, &pass.buffer, context)?;
-    let stop = Stop::default();
+    let (stop, watched) = (Stop::default(), Arc::clone(&pass.buffer));
     let mut report = RunReport::default();
     super::runtime()?.block_on(async {
         let reload = Arc::new(Notify::new());
@@ -102,10 +105,10 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         };
         // Who posts is refused from the stop on, not only when the drain under way has ended.
         tokio::select! {
-            () = draining => {}
-            () = closing => {}
+            () = draining => Ok(()),
+            () = closing => Ok(()),
+            lost = buffer_lost(&watched) => Err(CliError::from(lost)),
         }
-        Ok::<(), CliError>(())
     })?;
     drop(server);
     context.form.report(&report)?;
@@ -240,6 +243,16 @@ fn log_failure(failure: &Failure) {
         tracing::warn!(why, %advice, exit, "no drain in this slot; the next slot tries again");
     } else {
         tracing::error!(why, %advice, exit, "the drain of this slot failed; the next slot tries again");
+    }
+}
+
+/// Waits until the buffer is no longer at its path. Whoever drains a file without a name sends what nobody sees any more.
+async fn buffer_lost(buffer: &Buffer) -> BufferError {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Err(lost) = buffer.check_place() {
+            return lost;
+        }
     }
 }
 

@@ -36,7 +36,9 @@ pub use retry::RetryLimits;
 pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
-use crate::buffer::{BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, Route, RunStart};
+use crate::buffer::{
+    BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, LockWatch, Route, RunStart, Watch,
+};
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::delivery::Trouble;
@@ -119,6 +121,13 @@ impl Locked<'_> {
             Locked::Backfill(_, job) => job,
         }
     }
+
+    fn watch(self) -> LockWatch {
+        match self {
+            Locked::Live(lock) => lock.watch(),
+            Locked::Backfill(lock, _) => lock.watch(),
+        }
+    }
 }
 
 /// Sends what waits.
@@ -131,18 +140,19 @@ pub async fn drain(
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
     let (job, after_restore) = (lock.job(), options.after_restore);
-    let (routes, start, earlier) = blocking(buffer, move |buffer| {
+    let (routes, start, earlier, place) = blocking(buffer, move |buffer| {
         accept_restored(buffer, after_restore)?;
         let start = buffer.begin_run(job)?;
         let earlier = buffer.earlier_troubles(start.run, job)?;
-        Ok::<_, DrainError>((buffer.routes()?, start, earlier))
+        Ok::<_, DrainError>((buffer.routes()?, start, earlier, buffer.watch()?))
     })
     .await?;
     tell_blocked(buffer, job).await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let tally = Arc::new(Tally::default());
     let hosts = hosts(out, routes, options.lanes, &earlier);
-    let damage = send_all(buffer, &hosts, job, &start, options, &stop, &tally).await?;
+    let mut ground = Ground { lock: lock.watch(), place };
+    let damage = send_all(buffer, &hosts, job, &start, options, &stop, (&tally, ground.clone())).await?;
     let (run, recorded) = (start.run, tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
@@ -168,6 +178,7 @@ pub async fn drain(
         stopped = summary.stopped.map(StopReason::name),
         "drain ends"
     );
+    blocking(buffer, move |buffer| ground.check(buffer)).await?;
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
@@ -201,6 +212,20 @@ pub fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(
     }
 }
 
+/// What a drain stands on: nobody else drains, and what it records goes into the buffer that it read.
+#[derive(Debug, Clone)]
+struct Ground {
+    lock: LockWatch,
+    place: Watch,
+}
+
+impl Ground {
+    fn check(&mut self, buffer: &Buffer) -> Result<(), BufferError> {
+        self.lock.check()?;
+        buffer.look(&mut self.place)
+    }
+}
+
 fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]) -> Vec<Arc<HostRun>> {
     let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
     for route in routes {
@@ -219,12 +244,12 @@ async fn send_all(
     start: &RunStart,
     options: &DrainOptions,
     stop: &Stop,
-    tally: &Arc<Tally>,
+    (tally, ground): (&Arc<Tally>, Ground),
 ) -> Result<Option<BufferError>, DrainError> {
     let lanes_in_all = hosts.iter().map(|host| host.lanes).sum();
     let (recorder, recording) = recorder::recorder(buffer.clone(), start.run, lanes_in_all);
     let recording = tokio::spawn(recording);
-    let watch = tokio::spawn(pause_suites(buffer.clone(), hosts.to_vec()));
+    let watch = watch_over(buffer.clone(), hosts.to_vec(), ground);
     let deadline = tokio::spawn(keep_deadline(options.deadline, stop.clone()));
     let allowance = Arc::new(AtomicU64::new(options.limit.unwrap_or(u64::MAX)));
     let mut lanes = JoinSet::new();
@@ -240,15 +265,17 @@ async fn send_all(
         feeds.push(start_feed(buffer, host, job, scope, inbounds)?);
     }
     drop(recorder);
-    finish_lanes(&mut lanes, stop, options.stop_grace, tally).await;
+    let lost = finish_lanes(&mut lanes, stop, options.stop_grace, tally, watch).await;
     let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    watch.abort();
     deadline.abort();
     // What a feed could not read ends its host's part; what was sent is recorded and reported all the same.
     let failed = feeds
         .into_iter()
         .filter_map(|feed| feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err());
     let damage = failed.last();
+    if let Some(lost) = lost {
+        return Err(lost.into());
+    }
     recorded?;
     Ok(damage)
 }
@@ -292,22 +319,24 @@ fn start_feed(
         .map_err(DrainError::Thread)
 }
 
-/// Waits for the lanes; after a stop at most the grace period. What is cut off keeps its claim, and is in doubt.
+/// Waits for the lanes; after a stop at most the grace period, and no longer where the ground is lost. What is cut off keeps
+/// its claim, and is in doubt.
 async fn finish_lanes(
     lanes: &mut JoinSet<Result<(), RecorderGone>>,
     stop: &Stop,
     grace: Duration,
     tally: &Tally,
-) {
+    watch: impl Future<Output = BufferError>,
+) -> Option<BufferError> {
     let grace_is_over = async {
         stop.wait().await;
         sleep(grace).await;
     };
-    tokio::pin!(grace_is_over);
+    tokio::pin!(grace_is_over, watch);
     loop {
         tokio::select! {
             joined = lanes.join_next() => match joined {
-                None => return,
+                None => return None,
                 Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 // A lane that lost its recorder ends; the recorder itself says why.
                 Some(_) => {}
@@ -316,18 +345,33 @@ async fn finish_lanes(
                 tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
                 lanes.shutdown().await;
                 tally.counts().left = true;
-                return;
+                return None;
+            }
+            lost = &mut watch => {
+                lanes.shutdown().await;
+                return Some(lost);
             }
         }
     }
 }
 
-/// Stops sending to suites that are no longer active.
-async fn pause_suites(buffer: Arc<Buffer>, hosts: Vec<Arc<HostRun>>) {
+/// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
+async fn watch_over(buffer: Arc<Buffer>, hosts: Vec<Arc<HostRun>>, mut ground: Ground) -> BufferError {
     loop {
         sleep(PAUSE_POLL).await;
-        // A buffer that cannot be read fails the recorder too, which reports it.
-        let Ok(routes) = buffer.routes_now().await else { return };
+        let mut looking = ground.clone();
+        let looked = blocking(&buffer, move |buffer| looking.check(buffer).map(|()| looking)).await;
+        let routes = match looked {
+            Ok(looked) => {
+                ground = looked;
+                buffer.routes_now().await
+            }
+            Err(error) => Err(error),
+        };
+        let routes = match routes {
+            Ok(routes) => routes,
+            Err(error) => return error,
+        };
         for suite in hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let still_maps =

@@ -1,14 +1,13 @@
 //! The secrets of Dynamic Client Registration, on disk: the statement that is given, and the credentials that are kept.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::EsmError;
 use crate::web::read_secret_text;
+use crate::whole_file::{self, Readers, WholeFile};
 
 /// What a registered client is known by. Has no `Debug`: it must reach no message.
 #[derive(Serialize, Deserialize)]
@@ -35,51 +34,30 @@ impl Credentials {
 }
 
 /// Where credentials will be kept: its folder can be written, and the new file lies there already, for its owner's eyes only.
+/// A registration that fails leaves nothing behind.
 pub(super) struct Place {
     path: PathBuf,
-    name: PathBuf,
-    file: File,
+    file: WholeFile,
 }
 
 impl Place {
     pub(super) fn prepare(path: &Path) -> Result<Place, EsmError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let name = PathBuf::from(name);
         let create = || {
-            // One that was left by a crash, or put there by somebody else, may have another mode or owner.
-            match fs::remove_file(&name) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)
+            let file = WholeFile::create(path, Readers::Owner)?;
+            whole_file::share_owner(file.file(), whole_file::folder(path))?;
+            Ok(file)
         };
-        let file = create().map_err(|error| refuse("esm.credentials_file", path, error.to_string()))?;
-        Ok(Place { path: path.to_owned(), name, file })
+        let file =
+            create().map_err(|error: io::Error| refuse("esm.credentials_file", path, error.to_string()))?;
+        Ok(Place { path: path.to_owned(), file })
     }
 
     /// Keeps them: whole or not at all, whatever happens meanwhile.
-    pub(super) fn keep(mut self, credentials: &Credentials) -> Result<(), EsmError> {
+    pub(super) fn keep(self, credentials: &Credentials) -> Result<(), EsmError> {
+        let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
-        let mut write = || -> io::Result<()> {
-            self.file.write_all(&text)?;
-            self.file.sync_all()?;
-            fs::rename(&self.name, &self.path)?;
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(|error| refuse("esm.credentials_file", &self.path, error.to_string()))
-    }
-}
-
-/// A registration that fails leaves nothing behind; after one that was kept there is nothing.
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.name)
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::debug!(%error, "the file of new credentials cannot be removed");
-        }
+        let written = file.write_all(&text).and_then(|()| file.replace());
+        written.map_err(|error| refuse("esm.credentials_file", &path, error.to_string()))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Erases a person from the rejects: the lines that were no event may name them all the same.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::IngestError;
+use super::{IngestError, rejects};
 use crate::buffer::Forget;
 use crate::readers::RejectedLine;
+use crate::whole_file::{self, Readers, WholeFile};
 
 /// Removes every rejected line that is about them from the NDJSON files of the folder, and says how many there were. A
 /// line that cannot be read is about them when it holds every value. Waits for an ingest that is writing such a file; a
@@ -19,9 +19,14 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(refuse(error)),
     };
+    rejects::refuse_open_folder(rejects_dir).map_err(refuse)?;
     let mut forgotten = 0;
     for entry in entries {
         let path = entry.map_err(refuse)?.path();
+        if path.extension().is_some_and(|extension| extension == "forgetting" || extension == "partial") {
+            let why = "lines of rejects may be in it: a `forget` that was killed left it, or somebody put it there; look at it, and remove it";
+            return Err(IngestError::Rejects { path, source: io::Error::other(why) });
+        }
         if path.extension().is_some_and(|extension| extension == "ndjson") && path.is_file() {
             forgotten += forget_in(&path, forget)
                 .map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
@@ -37,10 +42,9 @@ fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
     let source = File::open(path)?;
     // An ingest holds this lock while it writes: its lines would go into a file that has no name any more.
     source.lock()?;
-    let new_path = path.with_extension("forgetting");
-    let mut kept = BufWriter::new(
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new_path)?,
-    );
+    let kept = WholeFile::create(path, Readers::Owner)?;
+    whole_file::share_owner(kept.file(), path)?;
+    let mut kept = BufWriter::new(kept);
     let mut source = BufReader::new(source);
     let (mut line, mut forgotten, mut lines) = (Vec::new(), 0, 0_u64);
     while source.read_until(b'\n', &mut line)? > 0 {
@@ -52,11 +56,11 @@ fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
         }
         line.clear();
     }
-    kept.flush()?;
+    let kept = kept.into_inner().map_err(|error| error.into_error())?;
     match (forgotten, lines) {
-        (0, _) => std::fs::remove_file(&new_path)?,
-        (_, 0) => std::fs::remove_file(&new_path).and_then(|()| std::fs::remove_file(path))?,
-        _ => kept.get_ref().sync_all().and_then(|()| std::fs::rename(&new_path, path))?,
+        (0, _) => {}
+        (_, 0) => std::fs::remove_file(path)?,
+        _ => kept.replace()?,
     }
     Ok(forgotten)
 }

@@ -22,8 +22,11 @@ use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, RejectReas
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
-/// How many lines a receipt names. It counts the others, and the rejects have them all.
+/// How many lines a receipt names. It counts the others, and the rejects have them.
 const ERRORS_NAMED_MAX: usize = 100;
+/// How many rejected lines of a submission are held in memory, and may be kept; the others are counted. Each takes some 400
+/// bytes, and 32 KB of gzip may hold eleven million lines that are no event.
+const REJECTS_HELD_MAX: usize = 10_000;
 /// How long a file of rejects stays open for more of them. An erasure waits for it.
 const REJECTS_OPEN: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,24 @@ pub struct Submission {
     pub body: Vec<u8>,
 }
 
+/// A submission whose body is plain, and within its limit.
+#[derive(Debug)]
+pub struct Unpacked(Submission);
+
+impl Submission {
+    /// Unpacks the body where it is gzip.
+    pub fn unpack(self) -> Result<Unpacked, SubmissionError> {
+        Ok(Unpacked(Submission { body: unpacked(self.body)?, ..self }))
+    }
+}
+
+impl Unpacked {
+    /// The bytes of the body.
+    pub fn bytes(&self) -> usize {
+        self.0.body.len()
+    }
+}
+
 /// What became of a submission: its events are durable. Serialises as the sender reads it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Receipt {
@@ -46,7 +67,7 @@ pub struct Receipt {
     pub counts: Counts,
     /// The first lines that were rejected or lost against another event.
     pub errors: Vec<LineError>,
-    /// Rejected lines above `ingest.rejects_max`: they are kept nowhere here.
+    /// Rejected lines above `ingest.rejects_max`, or beyond what a submission may hold in memory: they are kept nowhere here.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_not_kept: u64,
     /// What became of its exchanges, where it held them.
@@ -105,6 +126,8 @@ struct Sorted {
     rejects: Vec<Reject>,
     /// What became of the rejects.
     kept: Kept,
+    /// Rejected lines beyond [`REJECTS_HELD_MAX`].
+    rejects_not_held: u64,
     memory: Vec<MemoryRow>,
     unknown: UnknownKeys,
     exchanges: Option<ExchangeSummary>,
@@ -120,7 +143,7 @@ impl Intake {
 
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
     /// receipt counts as stored is durable; where there is an error, nothing of that submission was stored.
-    pub fn take(&mut self, group: Vec<Submission>) -> Vec<Result<Receipt, SubmissionError>> {
+    pub fn take(&mut self, group: Vec<Unpacked>) -> Vec<Result<Receipt, SubmissionError>> {
         match self.has_room() {
             Ok(true) => {}
             Ok(false) => return vec![Err(SubmissionError::DiskFull); group.len()],
@@ -143,7 +166,7 @@ impl Intake {
     /// Reads a submission as [`take`](Intake::take) would, and stores nothing: the receipt says what would be stored, but for
     /// events that the buffer would find to be duplicates.
     pub fn preview(&mut self, submission: Submission) -> Result<Receipt, SubmissionError> {
-        let sorted = self.read(submission);
+        let sorted = submission.unpack().and_then(|submission| self.read(submission));
         self.forget_changes();
         sorted.map(|sorted| {
             let stored = sorted.events.len() as u64;
@@ -170,9 +193,8 @@ impl Intake {
         }
     }
 
-    fn read(&self, submission: Submission) -> Result<Sorted, SubmissionError> {
+    fn read(&self, Unpacked(submission): Unpacked) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
-        let body = unpacked(body)?;
         let bounds = self.options.bounds();
         match (format, body.trim_ascii_start().first()) {
             (Format::Ndjson, Some(b'[')) => read_array(path, &body, bounds),
@@ -300,6 +322,7 @@ impl Sorted {
             events: Vec::new(),
             rejects: Vec::new(),
             kept: Kept::default(),
+            rejects_not_held: 0,
             memory: Vec::new(),
             unknown: UnknownKeys::default(),
             exchanges: None,
@@ -310,6 +333,7 @@ impl Sorted {
     fn take(&mut self, line: &Line<'_>) {
         match &line.result {
             Ok(event) => self.events.push(new_event(line, event)),
+            Err(_) if self.rejects.len() >= REJECTS_HELD_MAX => self.rejects_not_held += 1,
             Err(reason) => {
                 let reason = reason.to_string();
                 self.rejects.push(Reject::new(&self.path, line.number, &line.excerpt, reason));
@@ -318,7 +342,8 @@ impl Sorted {
     }
 
     fn receipt(self, report: StoreReport) -> Receipt {
-        let (rejected, conflicts) = (self.rejects.len() as u64, report.conflicts.len() as u64);
+        let rejected = self.rejects.len() as u64 + self.rejects_not_held;
+        let conflicts = report.conflicts.len() as u64;
         let StoreReport { stored, duplicates, .. } = report;
         let read = stored + duplicates + conflicts + rejected;
         let rejects = self.rejects.into_iter().map(|Reject { line, reason, .. }| LineError { line, reason });
@@ -331,7 +356,7 @@ impl Sorted {
             unused: unused(&counts, self.exchanges.as_ref()),
             counts,
             errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
-            rejects_not_kept: self.kept.left_out,
+            rejects_not_kept: self.kept.left_out + self.rejects_not_held,
             exchanges: self.exchanges,
             esm: self.esm,
             unknown_keys: if self.unknown.is_empty() { String::new() } else { self.unknown.to_string() },

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};
-pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX};
+pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX, Unpacked};
 pub use rejects::retain_rejects;
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 

@@ -11,9 +11,9 @@
 //! described at [`RejectedLine`](crate::readers::RejectedLine).
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,7 @@ use crate::buffer::{Buffer, RejectDigest};
 use crate::config::IngestConfig;
 use crate::event::Instant;
 use crate::readers::memory::Keyring;
+use crate::whole_file::{self, Readers};
 
 /// Runs of one second that can have rejects of their own.
 const FILES_PER_SECOND_MAX: u32 = 10_000;
@@ -77,7 +78,7 @@ impl Rejects {
             }
             let dir = &self.config.rejects_dir;
             if std::mem::take(&mut is_first) {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+                let made = make_folder(dir).and_then(|()| refuse_open_folder(dir));
                 made.map_err(|source| refuse(dir, source))?;
                 check_free_disk(dir, self.config.min_free_bytes)?;
             }
@@ -196,8 +197,9 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
     for number in 1..=FILES_PER_SECOND_MAX {
         let path = dir.join(format!("{}{began_at}-{number}{}", FILE_NAME.0, FILE_NAME.1));
         // Only one run can create the name: two that begin in one second never write into one file.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match whole_file::open_new(&path, Readers::Owner) {
             Ok(file) => {
+                whole_file::share_owner(&file, dir)?;
                 // Held until the run ends: an erasure waits for it.
                 file.lock()?;
                 return Ok(RejectsFile { path, writer: BufWriter::new(file) });
@@ -207,6 +209,26 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
         }
     }
     Err(io::Error::new(ErrorKind::AlreadyExists, "every name of this second is taken"))
+}
+
+/// Makes the folder, for the owner of the one that it is in.
+fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    whole_file::share_owner(&File::open(dir)?, whole_file::folder(dir))
+}
+
+/// Refuses a folder that everybody may write to: who is not the service could put lines there that it ingests or erases, or
+/// take away what it keeps.
+pub(super) fn refuse_open_folder(dir: &Path) -> io::Result<()> {
+    let mode = fs::metadata(dir)?.permissions().mode();
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let why = format!("others may write to this folder (mode {:04o}): chmod o-w {dir:?}", mode & 0o7777);
+    Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
 fn refuse(path: &Path, source: io::Error) -> IngestError {

@@ -7,6 +7,7 @@
 //! otherwise              401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
 //! ```
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::body::{self, BODY_BYTES_MAX, BodyError, WAITING_BYTES_MAX};
 use super::counter::{Counter, CounterError};
@@ -36,6 +39,11 @@ const RETRY_WHEN_FAILED_SECONDS: u16 = 10;
 /// How long an answer about health is good for: whoever asks, however often, costs one look a second.
 const HEALTH_GOOD_FOR: Duration = Duration::from_secs(1);
 
+/// How long the buffer may take to say that it lives: less than the time-out of any monitor.
+const HEALTH_WITHIN: Duration = Duration::from_secs(4);
+/// How often the log tells of refused tokens: whoever guesses writes no log full.
+const TELL_REFUSED_EVERY: Duration = Duration::from_secs(60);
+
 const EVENTS: &str = "/v1/events";
 const EXCHANGES: &str = "/v1/exchanges";
 const HEALTH: &str = "/healthz";
@@ -49,7 +57,32 @@ pub(super) struct Desk {
     request_timeout: Duration,
     /// What bodies may have waiting.
     room: Arc<Semaphore>,
-    health: Mutex<Option<(Instant, bool)>>,
+    health: AsyncMutex<Look>,
+    refused: Mutex<Refused>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Guest {
+    /// On a connection that may post.
+    Seated(IpAddr),
+    /// On one beyond those that are served: it may ask for the health.
+    Standing,
+}
+
+/// What is known of the buffer's health.
+#[derive(Default)]
+struct Look {
+    known: Option<(Instant, bool)>,
+    /// A look that is under way. It may hang, so there is one at a time.
+    under_way: Option<JoinHandle<bool>>,
+}
+
+/// Requests without a token that is known, since the log told of them.
+#[derive(Default)]
+struct Refused {
+    requests: u64,
+    told_at: Option<Instant>,
 }
 
 #[derive(Serialize)]
@@ -69,20 +102,26 @@ impl Desk {
         request_timeout: Duration,
     ) -> Desk {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        Desk { buffer, intake, request_timeout, room, health: Mutex::new(None) }
+        let (health, refused) = (AsyncMutex::default(), Mutex::default());
+        Desk { buffer, intake, request_timeout, room, health, refused }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Reply {
+    pub(super) async fn answer(&self, request: Request<Incoming>, guest: Guest) -> Reply {
         let (path, format) = match request.uri().path() {
             HEALTH => return self.answer_health(request.method()).await,
             EVENTS => ("POST /v1/events", Format::Ndjson),
             EXCHANGES => ("POST /v1/exchanges", Format::RestV2),
             _ => return refuse(StatusCode::NOT_FOUND, "there is /v1/events, /v1/exchanges and /healthz"),
         };
+        let Guest::Seated(sender) = guest else {
+            let reply = refuse(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open");
+            return retry(reply, RETRY_WHEN_BUSY_SECONDS);
+        };
         let Some((tokens, counter)) = &self.intake else {
             return refuse(StatusCode::NOT_FOUND, "serve.ingest is off in the configuration");
         };
         if !bearer(&request).is_some_and(|token| tokens.has(token)) {
+            self.tell_refused(sender);
             let reply = refuse(StatusCode::UNAUTHORIZED, "needs a bearer token of serve.tokens_file");
             return with(reply, WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -101,7 +140,8 @@ impl Desk {
             return refuse(StatusCode::BAD_REQUEST, "Content-Encoding says gzip, and the body is none");
         }
         let submission = Submission { path: path.to_owned(), format, body: received.bytes };
-        match counter.hand_in(submission, received.share).await {
+        let stored = timeout(self.request_timeout, counter.hand_in(submission, received.share)).await;
+        match stored.unwrap_or(Err(CounterError::Slow)) {
             Ok(receipt) => acknowledge(&receipt),
             Err(error) => refuse_submission(error),
         }
@@ -121,28 +161,42 @@ impl Desk {
         }
     }
 
-    /// Whether the buffer answers.
+    /// Whether the buffer answers, in time.
     async fn is_healthy(&self) -> bool {
-        let known = *self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, is_healthy)) = known
+        timeout(HEALTH_WITHIN, self.look()).await.unwrap_or(false)
+    }
+
+    async fn look(&self) -> bool {
+        let mut look = self.health.lock().await;
+        if let Some((at, is_healthy)) = look.known
             && at.elapsed() < HEALTH_GOOD_FOR
         {
             return is_healthy;
         }
-        let buffer = Arc::clone(&self.buffer);
-        let is_healthy = match tokio::task::spawn_blocking(move || buffer.pending()).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the buffer does not answer");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "the buffer does not answer");
-                false
-            }
-        };
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), is_healthy));
+        let under_way = look.under_way.get_or_insert_with(|| {
+            let buffer = Arc::clone(&self.buffer);
+            tokio::task::spawn_blocking(move || match buffer.pending() {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the buffer does not answer");
+                    false
+                }
+            })
+        });
+        // A panic of the look was printed by its own hook.
+        let is_healthy = under_way.await.unwrap_or(false);
+        *look = Look { known: Some((Instant::now(), is_healthy)), under_way: None };
         is_healthy
+    }
+
+    /// Tells the log of a request without a token that is known; never the token.
+    fn tell_refused(&self, sender: IpAddr) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.requests += 1;
+        if refused.told_at.is_none_or(|at| at.elapsed() >= TELL_REFUSED_EVERY) {
+            tracing::warn!(requests = refused.requests, %sender, "requests without a token of serve.tokens_file were refused");
+            *refused = Refused { requests: 0, told_at: Some(Instant::now()) };
+        }
     }
 }
 
@@ -206,6 +260,13 @@ fn refuse_submission(error: CounterError) -> Reply {
         CounterError::Busy => retry(
             refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests wait already"),
             RETRY_WHEN_BUSY_SECONDS,
+        ),
+        CounterError::Slow => retry(
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not stored in time; it may be yet: send it again, nothing is stored twice",
+            ),
+            RETRY_WHEN_FAILED_SECONDS,
         ),
         CounterError::Closed => retry(
             refuse(StatusCode::SERVICE_UNAVAILABLE, "passbridge is stopping"),

@@ -9,9 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::ServeError;
 use crate::buffer::Buffer;
-use crate::ingest::{Counts, IngestError, IngestOptions, Intake, Receipt, Submission, SubmissionError};
+use crate::ingest::{
+    Counts, IngestError, IngestOptions, Intake, Receipt, Submission, SubmissionError, Unpacked,
+};
 
-/// Bytes of bodies that make a group full; gzip may unpack to many times that, one submission at a time.
+/// Bytes of unpacked bodies that make a group full; the last one may be far longer, and there is only one of it.
 const GROUP_BYTES_MAX: usize = 2 << 20;
 /// Submissions that make a group full.
 const GROUP_MAX: usize = 256;
@@ -34,6 +36,8 @@ pub(super) enum CounterError {
     BacklogFull,
     /// More submissions wait than may.
     Busy,
+    /// It was not stored in time; it may be stored yet.
+    Slow,
     /// The server is stopping.
     Closed,
 }
@@ -119,7 +123,7 @@ impl Worker {
     fn work(&mut self, submissions: &Receiver<Waiting>) {
         loop {
             match submissions.recv_timeout(COUNT_EVERY) {
-                Ok(first) => self.serve(group(first, submissions)),
+                Ok(first) => self.serve(first, submissions),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -131,20 +135,13 @@ impl Worker {
         self.tell();
     }
 
-    fn serve(&mut self, group: Vec<Waiting>) {
+    fn serve(&mut self, first: Waiting, submissions: &Receiver<Waiting>) {
         if self.backlog.is_full() {
-            for waiting in group {
-                answer(waiting.reply, Err(CounterError::BacklogFull));
-            }
+            answer(first.reply, Err(CounterError::BacklogFull));
             return;
         }
-        let mut submissions = Vec::with_capacity(group.len());
-        let mut replies = Vec::with_capacity(group.len());
-        for Waiting { submission, share, reply } in group {
-            submissions.push(submission);
-            replies.push((reply, share));
-        }
-        for (outcome, (reply, share)) in self.intake.take(submissions).into_iter().zip(replies) {
+        let (group, replies) = group(first, submissions);
+        for (outcome, (reply, share)) in self.intake.take(group).into_iter().zip(replies) {
             if let Ok(receipt) = &outcome {
                 self.total.add(&receipt.counts);
             }
@@ -167,16 +164,25 @@ fn answer(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
     drop(reply.send(outcome));
 }
 
-/// The first submission with those that wait behind it.
-fn group(first: Waiting, submissions: &Receiver<Waiting>) -> Vec<Waiting> {
-    let mut bytes = first.submission.body.len();
-    let mut group = vec![first];
-    while group.len() < GROUP_MAX && bytes < GROUP_BYTES_MAX {
-        let Ok(next) = submissions.try_recv() else { break };
-        bytes += next.submission.body.len();
-        group.push(next);
+type Reply = (oneshot::Sender<Outcome>, Option<OwnedSemaphorePermit>);
+
+/// The first submission with those that wait behind it, and who waits for them.
+fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<Unpacked>, Vec<Reply>) {
+    let (mut group, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut next = Some(first);
+    while let Some(Waiting { submission, share, reply }) = next {
+        match submission.unpack() {
+            Ok(unpacked) => {
+                bytes += unpacked.bytes();
+                group.push(unpacked);
+                replies.push((reply, share));
+            }
+            Err(error) => answer(reply, Err(CounterError::Refused(error))),
+        }
+        let is_full = group.len() >= GROUP_MAX || bytes >= GROUP_BYTES_MAX;
+        next = if is_full { None } else { submissions.try_recv().ok() };
     }
-    group
+    (group, replies)
 }
 
 /// How many events wait, as of a few seconds ago.

@@ -13,8 +13,10 @@
 mod answer;
 mod body;
 mod counter;
+mod patience;
 mod tokens;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,16 +35,22 @@ use tokio::time::{sleep, timeout};
 
 use crate::buffer::Buffer;
 use crate::ingest::{IngestError, IngestOptions};
-use answer::Desk;
+use answer::{Desk, Guest};
 use counter::Counter;
+use patience::PatientSocket;
 use tokens::Tokens;
 
 pub use tokens::TokensError;
 
-/// Connections that are served at once; more wait to be accepted. Some 20 KiB each.
+/// Connections that are served at once. Some 20 KiB each.
 const CONNECTIONS_MAX: usize = 2048;
+/// Connections beyond those, so that a monitor is answered whatever the others do: they may ask for the health alone, and
+/// who comes when there are so many takes the place of the oldest of them.
+const STANDING_MAX: usize = 64;
+/// How long such a connection lasts.
+const STANDING_TIME: Duration = Duration::from_secs(5);
 /// Files and sockets that the rest of the program may need: the lanes of a few hosts, the buffer, rejects.
-const OTHER_FILES: u64 = 1536;
+const OTHER_FILES: u64 = 1536 + STANDING_MAX as u64;
 /// How long to wait before the next connection after the host had no socket left.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The longest head of a request, in bytes; ours are a few hundred.
@@ -55,7 +63,7 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// How senders are taken in; `None`: only `/healthz` answers.
     pub intake: Option<IntakeOptions>,
-    /// How long a request may take from its head to its last byte.
+    /// How long a request may take from its head to its last byte, to be stored, and its reply until a byte of it is read.
     pub request_timeout: Duration,
     /// How long a connection may be silent between requests, or within a head.
     pub idle_timeout: Duration,
@@ -124,10 +132,11 @@ impl Server {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
         let (stop, stopped) = watch::channel(false);
-        let (idle_timeout, stop_grace) = (options.idle_timeout, options.stop_grace);
+        let limits = Limits { idle: options.idle_timeout, write: options.request_timeout };
+        let stop_grace = options.stop_grace;
         let serving = async move {
             match TcpListener::from_std(listener) {
-                Ok(listener) => accept(listener, &desk, stopped, idle_timeout, stop_grace).await,
+                Ok(listener) => accept(listener, &desk, stopped, limits, stop_grace).await,
                 Err(error) => tracing::error!(%error, "cannot serve"),
             }
         };
@@ -164,37 +173,60 @@ impl Drop for Server {
     }
 }
 
+/// How long a connection may wait.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// For the head of a request.
+    idle: Duration,
+    /// For a byte of a reply to be read.
+    write: Duration,
+}
+
 /// Lets connections in until the stop, then waits for the requests under way.
 async fn accept(
     listener: TcpListener,
     desk: &Arc<Desk>,
     stopped: watch::Receiver<bool>,
-    idle_timeout: Duration,
+    limits: Limits,
     stop_grace: Duration,
 ) {
+    let mut standing = VecDeque::new();
     let places = Arc::new(Semaphore::new(connections_max()));
     let mut connections = JoinSet::new();
     let mut is_stopped = stopped.clone();
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
         tokio::select! {
             biased;
             () = stop_asked(&mut is_stopped) => break,
             Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
+                if let Err(error) = ended
+                    && !error.is_cancelled()
+                {
                     tracing::error!(%error, "a connection's task failed");
                 }
             }
-            (socket, place) = accepted => match socket {
-                Ok((socket, _)) => {
-                    let connection = converse(Arc::clone(desk), socket, stopped.clone(), idle_timeout);
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+            accepted = listener.accept() => match accepted {
+                Ok((socket, peer)) => {
+                    let (desk, stopped) = (Arc::clone(desk), stopped.clone());
+                    match Arc::clone(&places).try_acquire_owned() {
+                        Ok(place) => {
+                            let guest = Guest::Seated(peer.ip());
+                            connections.spawn(async move {
+                                converse(desk, socket, stopped, limits, guest).await;
+                                drop(place);
+                            });
+                        }
+                        Err(_) => {
+                            let answered = converse(desk, socket, stopped, limits, Guest::Standing);
+                            let answered = async move { timeout(STANDING_TIME, answered).await.unwrap_or(()) };
+                            standing.push_back(connections.spawn(answered));
+                        }
+                    }
+                    if standing.len() > STANDING_MAX
+                        && let Some(oldest) = standing.pop_front()
+                    {
+                        oldest.abort();
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -216,21 +248,23 @@ async fn converse(
     desk: Arc<Desk>,
     socket: TcpStream,
     mut stopped: watch::Receiver<bool>,
-    idle_timeout: Duration,
+    limits: Limits,
+    guest: Guest,
 ) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot send small packets at once");
     }
     let service = service_fn(|request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, std::convert::Infallible>(desk.answer(request).await) }
+        async move { Ok::<_, std::convert::Infallible>(desk.answer(request, guest).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Between requests too: what is silent for so long is gone.
-        .header_read_timeout(idle_timeout)
+        .header_read_timeout(limits.idle)
+        .keep_alive(matches!(guest, Guest::Seated(_)))
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(PatientSocket::new(socket, limits.write)), service);
     let mut connection = std::pin::pin!(connection);
     let mut is_leaving = false;
     loop {

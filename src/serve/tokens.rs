@@ -59,7 +59,7 @@ struct State {
 }
 
 /// What changes with a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     bytes: u64,
@@ -92,7 +92,8 @@ impl Tokens {
         self.look(&mut state);
     }
 
-    /// Reads the file again where it has changed. One that cannot be read leaves the tokens as they were.
+    /// Reads the file again where it has changed. One that is gone, empty or wrong lets nobody in: a token that was taken back
+    /// must not stay good because of a slip.
     fn look(&self, state: &mut State) {
         if state.looked_at.elapsed() < LOOK_EVERY {
             return;
@@ -109,7 +110,11 @@ impl Tokens {
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the tokens cannot be read again; the old ones stay");
+                if !state.digests.is_empty() {
+                    tracing::error!(error, "nobody is let in until serve.tokens_file is mended");
+                }
+                state.digests.clear();
+                state.stamp = Stamp::default();
             }
         }
     }
@@ -128,6 +133,10 @@ impl Stamp {
 fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
     let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.mode() & 0o007 != 0 {
+        let mode = format!("{:04o}", metadata.mode() & 0o7777);
+        tracing::warn!(path = %path.display(), mode, "everybody on this host may use the tokens: chmod o= the file");
+    }
     let text = read_secret_text(path).map_err(unreadable)?;
     let mut digests = Vec::new();
     for (line, token) in (1..).zip(text.lines().map(str::trim)) {

@@ -23,6 +23,7 @@ mod golden_hits;
 mod hostile_apis;
 mod hostile_events;
 mod ingest_formats;
+mod keeping;
 mod monitor;
 mod onboarding;
 mod order;

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use rusqlite::Connection;
+
 use crate::program::{Program, lines};
+use crate::support::sandbox;
 
 #[test]
 fn a_person_is_forgotten_in_the_buffer_and_in_the_rejected_lines() {
@@ -43,4 +46,58 @@ fn a_rejects_file_without_another_line_is_removed() {
     assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3);
     assert_eq!(program.json(&["forget", "--visitor-id", "v1"]).1["rejected_lines"], 1);
     assert_eq!(fs::read_dir(program.path("rejects")).expect("a folder").count(), 0);
+}
+
+#[test]
+fn what_is_replaced_in_the_metrics_is_told_and_copies_beside_the_buffer_go() {
+    let sandbox = sandbox("");
+    let program = Program::with("[buffer]\nretention_days = 0\n");
+    program.suite(&sandbox.url());
+    program.ingest(3);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    assert_eq!(program.run(&["retention"]).code, 0);
+    for name in ["passbridge.db.schema-4.backup", "passbridge.db.replaced-20261101T000000Z", "mine.db"] {
+        program.write(name, "\"u1\"");
+    }
+    let (code, forgotten) = program.json(&["forget", "--mvpd", "M", "--mvpd-user-id", "u1"]);
+    assert_eq!((code, &forgotten["events"], &forgotten["copies"]), (0, &0.into(), &2.into()), "{forgotten}");
+    assert_eq!(forgotten["metric_digests"], 1, "{forgotten}");
+    let left =
+        fs::read_dir(program.path("")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let left: Vec<_> = left.filter_map(|name| name.into_string().ok()).collect();
+    assert!(!left.iter().any(|name| name.contains("schema-") || name.contains("replaced-")), "{left:?}");
+    assert!(left.iter().any(|name| name == "mine.db"), "{left:?}");
+
+    let again = program.run(&["forget", "--mvpd", "M", "--mvpd-user-id", "u1"]);
+    assert!(again.out.starts_with("nobody found"), "{again:?}");
+    let other = program.run(&["forget", "--mvpd", "M", "--mvpd-user-id", "u2"]);
+    assert!(other.out.contains("replaced 1 digests") && !other.out.contains("nobody"), "{other:?}");
+}
+
+#[test]
+fn records_of_old_runs_go_with_retention_but_for_the_latest() {
+    let program = Program::with("[buffer]\nretention_days = 7\n");
+    let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    database
+        .execute_batch(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 7000)
+             INSERT INTO runs (run, started_at, finished_at, summary, job)
+             SELECT n, n, iif(n > 50, NULL, n), '{}', 0 FROM n;
+             INSERT INTO forms (form, rsid, identity, org_id, event_ids, count_form)
+             VALUES (1, 'r', 'ecid', '', 'on', 'single_hits');
+             INSERT INTO claims (seq, form, run) VALUES (1, 1, 9)",
+        )
+        .expect("many runs");
+    assert_eq!(program.run(&["retention"]).code, 0);
+    let left: String = database
+        .query_row(
+            "SELECT group_concat(run) FROM (SELECT run FROM runs WHERE run <= 6900 ORDER BY run)",
+            [],
+            |row| row.get(0),
+        )
+        .expect("runs");
+    // That with an attempt that is not settled, and the last that ended.
+    assert_eq!(left, "9,50");
+    let kept: i64 = database.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).expect("a count");
+    assert_eq!(kept, 102);
 }

@@ -1,11 +1,16 @@
 //! The built program, as a shell or a timer would run it: an empty environment, and a folder of its own.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::PATIENCE;
 
 /// A configuration file and the buffer that it names, in a temporary folder.
 pub(crate) struct Program {
@@ -89,6 +94,67 @@ impl Program {
         });
         let document = serde_json::from_str(&done.out);
         (done.code, document.unwrap_or_else(|error| panic!("{args:?}: {error}\n{}\n{}", done.out, done.err)))
+    }
+}
+
+/// A command that goes on beside the test. A test that fails, or drops it, leaves no process behind.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    /// Its log, as far as it has come.
+    log: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Running {
+        let mut child = command.stdin(Stdio::null()).spawn().expect("the program starts");
+        let log = BufReader::new(child.stderr.take().expect("a log"));
+        let (sender, lines) = mpsc::channel();
+        let log = thread::spawn(move || {
+            let mut text = String::new();
+            for line in log.lines() {
+                let line = line.expect("a line of the log");
+                text.push_str(&line);
+                text.push('\n');
+                // Most tests wait for no line.
+                drop(sender.send(line));
+            }
+            text
+        });
+        Running { child, lines, log: Some(log) }
+    }
+
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
+    /// Waits until it logs a line with this.
+    pub(crate) fn wait_for_log(&self, part: &str) {
+        while !self.lines.recv_timeout(PATIENCE).expect("a line of the log").contains(part) {}
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> Done {
+        let started = std::time::Instant::now();
+        let code = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status.code().unwrap_or_else(|| panic!("ended by {status}"));
+            }
+            assert!(started.elapsed() < PATIENCE, "it goes on");
+            thread::sleep(std::time::Duration::from_millis(5));
+        };
+        let mut out = String::new();
+        self.child.stdout.take().expect("output").read_to_string(&mut out).expect("UTF-8");
+        let err = self.log.take().expect("it is read once").join().expect("a log");
+        Done { code, out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
     }
 }
 

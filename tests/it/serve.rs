@@ -28,7 +28,7 @@ pub(crate) struct Listening {
     child: Child,
     address: SocketAddr,
     /// Its log, as far as it has come.
-    log: thread::JoinHandle<String>,
+    log: Option<thread::JoinHandle<String>>,
 }
 
 /// A reply.
@@ -67,10 +67,10 @@ impl Listening {
                 break address.parse().expect("an address");
             }
         };
-        let log = thread::spawn(move || {
+        let log = Some(thread::spawn(move || {
             log.read_to_string(&mut text).expect("the rest of the log");
             text
-        });
+        }));
         Listening { child, address, log }
     }
 
@@ -106,14 +106,22 @@ impl Listening {
     fn stop(mut self) -> String {
         send(&self.child, Signal::TERM);
         assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
-        self.log.join().expect("a log")
+        self.log.take().expect("it is read once").join().expect("a log")
     }
 
     /// Ends it as a crash would; its log.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ends");
-        self.log.join().expect("a log")
+        self.log.take().expect("it is read once").join().expect("a log")
+    }
+}
+
+impl Drop for Listening {
+    /// A test that fails leaves no process behind.
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
     }
 }
 
@@ -536,4 +544,159 @@ fn a_server_that_could_let_anybody_in_does_not_start() {
     let refused = done(program.command(&["run"]));
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("cannot listen on"), "{}", refused.err);
+}
+
+/// Starts it with so many files that it may have open, half of them connections.
+fn with_files(program: &Program, files: u32) -> Listening {
+    let inner = program.command(&["run"]);
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\""));
+    command.arg(inner.get_program()).args(inner.get_args()).env_clear().current_dir("/");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Listening::of(command)
+}
+
+#[test]
+fn the_health_is_told_whatever_the_others_do() {
+    let program = program("");
+    let server = with_files(&program, 200);
+    let mut sockets: Vec<TcpStream> = (0..300).map(|_| server.connect()).collect();
+    for socket in &mut sockets {
+        // They ask and never read; those beyond the limit may find themselves closed.
+        drop(write!(socket, "{}", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20)));
+    }
+    let mut monitor = server.connect();
+    monitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    write!(monitor, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+    assert_eq!(read_reply(&mut monitor).status, 200);
+    let refused = server.post(EVENTS, event(0).as_bytes());
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.head.contains("retry-after"), "{refused:?}");
+    drop(sockets);
+    let started = Instant::now();
+    while server.post(EVENTS, event(0).as_bytes()).status != 202 {
+        assert!(started.elapsed() < PATIENCE, "nobody gets a place again");
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_sender_that_never_reads_is_let_go() {
+    let program = program("request_timeout_seconds = 1\n");
+    let server = Listening::start(&program);
+    let mut socket = server.connect();
+    socket.set_write_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    let requests = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let started = Instant::now();
+    loop {
+        match socket.write(requests.as_bytes()) {
+            Ok(_) => {}
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        assert!(started.elapsed() < PATIENCE, "it is kept");
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_buffer_that_is_held_is_said_in_time() {
+    let program = program("request_timeout_seconds = 1\n");
+    let server = Listening::start(&program);
+    let other = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is held");
+    let reply = server.post(EVENTS, event(0).as_bytes());
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(reply.document["error"].as_str().expect("why").contains("send it again"), "{reply:?}");
+    assert_eq!(server.get("/healthz").status, 200, "it can be read");
+    other.execute_batch("ROLLBACK").expect("it is let go");
+    let started = Instant::now();
+    while server.post(EVENTS, event(0).as_bytes()).status != 202 {
+        assert!(started.elapsed() < PATIENCE, "it does not come back");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(pending(&program), 1);
+    server.stop();
+}
+
+/// The most memory that a process ever had, in KiB.
+fn peak_kib(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_small_body_that_unpacks_to_a_large_one_takes_little_memory() {
+    let program = program("request_timeout_seconds = 600\n");
+    let server = Listening::start(&program);
+    let unpacked_bytes = 8 << 20;
+    let lines = gzip(&b"{}\n".repeat(unpacked_bytes / 3));
+    let array = gzip(format!("[{}0]", "0,".repeat(unpacked_bytes / 2 - 8)).as_bytes());
+    thread::scope(|scope| {
+        for body in [&lines, &array, &lines, &array] {
+            scope.spawn(|| {
+                let reply = server.post(EVENTS, body);
+                assert_eq!(reply.status, 400, "{reply:?}");
+                let (rejected, left_out) = (&reply.document["rejected"], &reply.document["rejects_not_kept"]);
+                let (rejected, left_out) =
+                    (rejected.as_u64().expect("a count"), left_out.as_u64().expect("a count"));
+                assert!(rejected > 2_000_000 && rejected - left_out == 10_000, "{rejected} {left_out}");
+                assert_eq!(reply.document["errors"].as_array().map(Vec::len), Some(100));
+            });
+        }
+    });
+    let peak = peak_kib(&server.child);
+    assert!(peak < 200 << 10, "{peak} KiB");
+    server.stop();
+    let kept = std::fs::read_dir(program.path("rejects"))
+        .expect("rejects")
+        .map(|entry| std::fs::read_to_string(entry.expect("a file").path()).expect("text").lines().count());
+    assert_eq!(kept.sum::<usize>(), 40_000);
+}
+
+#[test]
+fn tokens_that_are_taken_away_let_nobody_in_and_strangers_are_logged() {
+    for gone in ["", "# none\n", "short\n"] {
+        let program = program("");
+        let server = Listening::start(&program);
+        assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 202);
+        if gone.is_empty() {
+            std::fs::remove_file(program.path("tokens")).expect("it is removed");
+        } else {
+            program.write("tokens", gone);
+        }
+        let started = Instant::now();
+        while server.post(EVENTS, event(0).as_bytes()).status != 401 {
+            assert!(started.elapsed() < PATIENCE, "{gone:?}: the old token is still good");
+            thread::sleep(Duration::from_millis(200));
+        }
+        program.write("tokens", &format!("{TOKEN}\n"));
+        while server.post(EVENTS, event(0).as_bytes()).status != 202 {
+            assert!(started.elapsed() < PATIENCE, "{gone:?}: nobody is let in again");
+            thread::sleep(Duration::from_millis(200));
+        }
+        for _ in 0..20 {
+            assert_eq!(server.ask(EVENTS, "Authorization: Bearer guessed-token\r\n", b"").status, 401);
+        }
+        let log = server.stop();
+        assert!(log.contains("nobody is let in until serve.tokens_file is mended"), "{log}");
+        assert_eq!(log.matches("requests without a token").count(), 1, "{log}");
+        assert!(log.contains("127.0.0.1") && !log.contains("guessed-token") && !log.contains(TOKEN), "{log}");
+    }
+}
+
+#[test]
+fn tokens_that_everybody_may_read_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    for (mode, is_warned) in [(0o644, true), (0o640, false)] {
+        let program = program("");
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(program.path("tokens"), permissions).expect("its mode");
+        let log = Listening::start(&program).stop();
+        assert_eq!(log.contains("everybody on this host may use the tokens"), is_warned, "{mode:o} {log}");
+    }
 }

@@ -280,7 +280,7 @@ fn a_restored_backup_asks_before_it_repeats_what_the_original_delivered() {
     house.suite_with(&sandbox.url(), |suite| suite.form.event_ids = EventIds::Off);
     house.store(plays(3));
     let copy = house.dir.path().join("copy.db");
-    house.buffer.backup(&copy).expect("a backup");
+    house.buffer.backup(&copy, &|| true).expect("a backup");
     let restored = House {
         dir: tempfile::TempDir::new().expect("a folder"),
         clock: house.clock.clone(),
@@ -370,7 +370,7 @@ fn a_backup_taken_during_a_drain_is_whole() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             assert!(sandbox.wait_accepted(50, crate::support::PATIENCE));
-            house.buffer.backup(&copy).expect("a backup");
+            house.buffer.backup(&copy, &|| true).expect("a backup");
         });
         assert_eq!(house.drain().delivered, 2_000);
     });

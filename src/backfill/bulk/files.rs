@@ -1,9 +1,9 @@
 //! Writes files: gzip of a header and rows, on disk before anybody counts on it.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::backfill::BackfillError;
 use crate::buffer::{BufferError, FiledEvent};
 use crate::encode;
+use crate::whole_file::{self, Readers};
 
 /// Faster than the default and hardly larger: limits.md.
 const LEVEL: u32 = 3;
@@ -120,13 +121,12 @@ pub(super) struct OpenFile {
 impl OpenFile {
     pub(super) fn create(folder: &Folder, group: &str) -> Result<OpenFile, BackfillError> {
         let path = folder.0.join(format!("{group}{PART}"));
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| failed(&path, source))?;
+        // One of this name was left by a crash.
+        let file = match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => whole_file::open_new(&path, Readers::Owner),
+        };
+        let file = file.map_err(|source| failed(&path, source))?;
         let sink = Counting { file: BufWriter::new(file), bytes: 0 };
         let mut open = OpenFile {
             group: group.to_owned(),

@@ -42,11 +42,12 @@ pub(in super::super) fn people_of(
     Ok(people)
 }
 
-/// Forgets these people in every pack, in one transaction.
+/// Forgets these people in every pack, in one transaction; how many digests were replaced.
 pub(in super::super) fn forget(
     connection: &mut Connection,
     people: &HashSet<Person>,
-) -> Result<(), BufferError> {
+) -> Result<u64, BufferError> {
+    let mut replaced_in_all = 0;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let secret = super::secret(&transaction)?;
     let mut strangers: HashMap<KeyedDigest, Stranger> = HashMap::new();
@@ -70,13 +71,15 @@ pub(in super::super) fn forget(
         let changed = transaction
             .prepare_cached("SELECT packed FROM metric_users WHERE pack = ?1")?
             .query_row([pack], |row| Ok(without(row.get_ref(0)?.as_blob()?, &strangers)))?;
-        if let Some(packed) = changed {
+        if let Some((packed, replaced)) = changed {
+            replaced_in_all += replaced;
             transaction
                 .prepare_cached("UPDATE metric_users SET packed = ?2, users = ?3 WHERE pack = ?1")?
                 .execute((pack, &packed, (packed.len() / ENTRY_BYTES) as i64))?;
         }
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(replaced_in_all)
 }
 
 /// Who stands for a person from now on.
@@ -86,8 +89,8 @@ struct Stranger {
     groups: HashSet<u32>,
 }
 
-/// The pack with strangers for people; `None` where it has nobody of them.
-fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<Vec<u8>> {
+/// The pack with strangers for people, and how many; `None` where it has nobody of them.
+fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<(Vec<u8>, u64)> {
     let is_theirs =
         |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));
     let has_one = strangers.iter().any(|(digest, stranger)| {
@@ -98,13 +101,15 @@ fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<
         return None;
     }
     let mut entries: Vec<Entry> = packed.chunks_exact(ENTRY_BYTES).map(Entry::read).collect();
+    let mut replaced = 0;
     for entry in &mut entries {
         if let Some(stranger) = strangers.get(&KeyedDigest(entry.digest))
             && is_theirs(entry, stranger)
         {
             entry.digest = stranger.digest;
+            replaced += 1;
         }
     }
     entries.sort_unstable_by_key(|entry| (entry.digest, entry.group));
-    Some(packs::pack(entries.into_iter()))
+    Some((packs::pack(entries.into_iter()), replaced))
 }

@@ -222,11 +222,13 @@ impl Withdrawals {
 
 /// What users are digested with. It is of no use to anybody without this file, and never leaves it.
 fn secret(connection: &Connection) -> Result<Secret, BufferError> {
-    Ok(Secret(
-        connection
-            .prepare_cached("SELECT value FROM secrets WHERE name = 'metrics'")?
-            .query_row([], |row| row.get(0))?,
-    ))
+    Ok(Secret(secret_bytes(connection)?))
+}
+
+/// The secret itself: no two buffers have the same.
+pub(super) fn secret_bytes(connection: &Connection) -> Result<[u8; 32], BufferError> {
+    let mut statement = connection.prepare_cached("SELECT value FROM secrets WHERE name = 'metrics'")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 /// Counts the events that a buffer of an older schema has, in the transaction of its migration. What had gone before stands

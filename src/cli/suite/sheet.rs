@@ -1,8 +1,7 @@
 //! `suite sheet`: what the suite must be set to, as a file for the person who sets it.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use crate::cli::failure::CliError;
 use crate::cli::output::{self, Form};
 use crate::onboarding::sheet::{Sheet, SheetForm, SheetOf};
 use crate::suite::Rsid;
+use crate::whole_file::{self, Readers};
 
 /// Writes down what a report suite must be set to: 18 events, 34 eVars, and everything around them, to tick off.
 ///
@@ -105,12 +105,7 @@ fn to_file(
         },
         _ => CliError::File { verb: "write", path: path.to_owned(), source },
     };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    if let Err(error) = file.write_all(&bytes) {
-        // A part of a sheet would only be in the way of the next try; that it cannot be written is what matters.
-        let _ = fs::remove_file(path);
-        return Err(failed(error));
-    }
+    whole_file::write_new(path, &bytes, Readers::Umask).map_err(failed)?;
     let settings = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
     context.form.report(&WrittenReport { path: path.to_owned(), format, settings })
 }

@@ -1,8 +1,8 @@
 //! `suite export` and `suite import`.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use crate::suite::{
     CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
     SuiteState,
 };
+use crate::whole_file::{self, Readers};
 
 /// An export.
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,8 +126,8 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     text.push('\n');
     let Some(path) = file else { return output::text(&text) };
     let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
-    let mut created = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    created.write_all(text.as_bytes()).map_err(failed)?;
+    // Confirmations name the people who gave them.
+    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(failed)?;
     context.form.report(&ExportReport { path: path.to_owned(), suites: count })
 }
 

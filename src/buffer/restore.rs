@@ -1,0 +1,189 @@
+//! Puts a copy in the place of the buffer, which may be damaged, or gone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::backup::{self, COPIED_AT};
+use super::connection::{self, MIGRATION_COPY, open_reader};
+use super::{Buffer, BufferError, BufferOptions, lock, place, runs};
+use crate::event::Instant;
+use crate::whole_file::{self, WholeFile, beside};
+
+/// What the name of a buffer that was put aside goes on with, before the time.
+const REPLACED: &str = ".replaced-";
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Where.
+    pub path: PathBuf,
+    /// From which copy.
+    pub from: PathBuf,
+    /// The schema version of the copy; a later one is made by the next command.
+    pub schema: i64,
+    /// When the copy was made: as it says itself, else when its file was last changed.
+    pub copied_at: Instant,
+    /// Where the buffer is that was there before; its write-ahead log is beside it. `None`: there was none.
+    pub kept: Option<PathBuf>,
+}
+
+impl Buffer {
+    /// Puts a copy in the place of the buffer. Nothing is changed before the copy was checked; what was there is kept beside.
+    /// The next drain knows that the buffer is a copy.
+    pub fn restore(
+        options: &BufferOptions,
+        from: &Path,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Restored, BufferError> {
+        let path = resolve(&options.path)?;
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BufferError::File { path, source }
+        };
+        let from = fs::canonicalize(from).map_err(failed(from))?;
+        if from == path {
+            return Err(failed(&from)(io::Error::other("it is the buffer itself, and no copy of it")));
+        }
+        connection::refuse_network_filesystem(options, whole_file::folder(&path))?;
+        let _lock = lock::whole(&path)?;
+        let old = hold_alone(&path)?;
+        let (copy, schema) = copy_in(&from, &path, goes_on)?;
+        let changed_at = fs::metadata(&from).and_then(|found| found.modified()).map_err(failed(&from))?;
+        let changed_at = Instant::from(DateTime::<Utc>::from(changed_at));
+        let copied_at = check(&from, &copy, changed_at)?;
+        let owner = if old.is_some() { &path } else { whole_file::folder(&path) };
+        whole_file::share_owner(copy.file(), owner).map_err(failed(&path))?;
+        let kept = match old {
+            Some(_) => Some(put_aside(&path, options.clock.now()).map_err(failed(&path))?),
+            None => None,
+        };
+        // A log without its database would be read into the copy.
+        for ending in connection::SIDE_FILES {
+            remove(&beside(&path, ending)).map_err(failed(&path))?;
+        }
+        copy.place_new().map_err(failed(&path))?;
+        Ok(Restored { path, from, schema, copied_at, kept })
+    }
+}
+
+/// The path that `open` would have, whether there is a file or not.
+fn resolve(path: &Path) -> Result<PathBuf, BufferError> {
+    let resolved = fs::canonicalize(path).or_else(|error| match (error.kind(), path.file_name()) {
+        (io::ErrorKind::NotFound, Some(name)) => Ok(fs::canonicalize(whole_file::folder(path))?.join(name)),
+        _ => Err(error),
+    });
+    resolved.map_err(|source| BufferError::File { path: path.to_owned(), source })
+}
+
+/// Takes every lock that SQLite may have on the buffer; `None` where there is none. Every connection holds one for as long as
+/// it is open, so nobody reads or writes meanwhile.
+fn hold_alone(path: &Path) -> Result<Option<File>, BufferError> {
+    let failed = |source| BufferError::File { path: path.to_owned(), source };
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(BufferError::InUse(path.to_owned())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Copies the copy beside the buffer, with what its own log holds; and says its schema.
+fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64), BufferError> {
+    let has_log = fs::metadata(beside(from, "-wal")).is_ok_and(|log| log.len() > 0);
+    let source = match place::open_immutable(from)? {
+        // Nothing is made beside the copy, which may lie where nobody may write.
+        Some(source) if !has_log => source,
+        Some(_) | None => open_reader(from)?,
+    };
+    let found = connection::schema_version(&source, from).map_err(|error| damaged(from, error))?;
+    let known = connection::known_schema();
+    if found > known {
+        return Err(BufferError::Newer { path: from.to_owned(), found, known });
+    }
+    let copy = backup::copy(&source, path, goes_on).map_err(|error| damaged(from, error))?;
+    Ok((copy, found))
+}
+
+/// Reads every page of the copy, and marks it as one; says when it was made.
+fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant, BufferError> {
+    let checked = backup::finish(copy.partial(), |target| {
+        let found: String = target.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(BufferError::DamagedCopy { path: from.to_owned(), why: found });
+        }
+        let copied_at = match runs::fact(target, COPIED_AT)? {
+            Some(copied_at) => copied_at,
+            None => {
+                runs::set_fact(target, COPIED_AT, changed_at.nanos())?;
+                changed_at.nanos()
+            }
+        };
+        target.pragma_update(None, "journal_mode", "WAL")?;
+        Ok(Instant::from_nanos(copied_at))
+    });
+    checked.map_err(|error| damaged(from, error))
+}
+
+/// What SQLite finds wrong in a copy is the copy's fault, not the buffer's.
+fn damaged(from: &Path, error: BufferError) -> BufferError {
+    match error {
+        BufferError::Sqlite(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ) =>
+        {
+            BufferError::DamagedCopy { path: from.to_owned(), why: error.to_string() }
+        }
+        error => error,
+    }
+}
+
+/// Gives the buffer another name, and its log with it: together they are whole.
+fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
+    let at = DateTime::<Utc>::from(now).format("%Y%m%dT%H%M%S%.3fZ");
+    let kept = beside(path, &format!("{REPLACED}{at}"));
+    fs::rename(path, &kept)?;
+    match fs::rename(beside(path, "-wal"), beside(&kept, "-wal")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    whole_file::sync_folder(path)?;
+    Ok(kept)
+}
+
+/// Removes the copies of a buffer that lie beside it, made by migrations and restores; how many.
+pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
+    let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(0) };
+    let mut removed = 0;
+    for entry in fs::read_dir(whole_file::folder(path))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(ending) = name.strip_prefix(&own) else { continue };
+        let is_of_migration = ending.starts_with(".schema-") && ending.contains(MIGRATION_COPY);
+        if is_of_migration || ending.starts_with(REPLACED) {
+            fs::remove_file(entry.path())?;
+            // The log of a copy is no copy of its own.
+            removed += u64::from(!connection::SIDE_FILES.iter().any(|side| ending.ends_with(side)));
+        }
+    }
+    whole_file::sync_folder(path)?;
+    Ok(removed)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

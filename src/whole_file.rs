@@ -1,0 +1,140 @@
+//! Writes a file whole or not at all, and never into a file that somebody else put in its place.
+//!
+//! Until it is whole, a file is named `<name>.partial` in the same folder. It is created new: a link of that name is not
+//! followed, and a file of that name is not written into. When writing fails, it is removed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// What a file is named before it is whole.
+const PARTIAL: &str = ".partial";
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone: it holds personal data or secrets.
+    Owner,
+    /// Whoever the process's umask lets.
+    Umask,
+}
+
+/// A file that is being written. Dropped before it is placed, it leaves nothing behind.
+#[derive(Debug)]
+pub struct WholeFile {
+    file: File,
+    partial: PathBuf,
+    path: PathBuf,
+    is_placed: bool,
+}
+
+impl WholeFile {
+    /// Creates a file that will be at `path`.
+    pub fn create(path: &Path, readers: Readers) -> io::Result<WholeFile> {
+        let partial = beside(path, PARTIAL);
+        let file = open_new(&partial, readers).map_err(|error| in_the_way(&partial, error))?;
+        Ok(WholeFile { file, partial, path: path.to_owned(), is_placed: false })
+    }
+
+    /// Where it is until it is placed.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name, durably, where no file has that name.
+    pub fn place_new(self) -> io::Result<()> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.replace(),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives it its name, durably, in the place of an earlier file of that name.
+    pub fn replace(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.partial, &self.path)?;
+        self.is_placed = true;
+        sync_folder(&self.path)
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        // Why it was not placed is told by whoever drops it.
+        if !self.is_placed {
+            fs::remove_file(&self.partial).unwrap_or_default();
+        }
+    }
+}
+
+/// Writes these bytes where no file is yet.
+pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    let mut file = WholeFile::create(path, readers)?;
+    file.write_all(bytes)?;
+    file.place_new()
+}
+
+/// Creates a file, and fails where there is one of that name, or a link.
+pub fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
+    let mode = match readers {
+        Readers::Owner => 0o600,
+        Readers::Umask => 0o666,
+    };
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Gives what root made the owner of another file: one command run as root must not lock out the service, which runs as
+/// another user. Everybody else may give nothing away, and need not.
+pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
+    let (own, wanted) = (file.metadata()?, fs::metadata(of)?);
+    if !rustix::process::geteuid().is_root() || (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(wanted.uid()), Some(wanted.gid()))
+}
+
+/// Makes the names in the folder of a file durable.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+/// The folder that a file is in.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The path with this at its end.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Says what to do about a file that stands where a partial one would.
+fn in_the_way(partial: &Path, error: io::Error) -> io::Error {
+    if error.kind() != ErrorKind::AlreadyExists {
+        return error;
+    }
+    let why = "is in the way: a command that was killed left it, or somebody put it there; look at it, and remove it";
+    io::Error::other(format!("{partial:?} {why}"))
+}

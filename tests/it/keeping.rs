@@ -1,0 +1,456 @@
+//! Files, locks and what is under them: nothing half made stays, nobody else's file is written to, nothing runs on in a buffer
+//! that is gone, and a copy comes back.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use passbridge::sandbox::Handle;
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+use crate::program::{Done, Program, Running, done, lines, send};
+use crate::support::{PATIENCE, sandbox};
+
+/// Where nothing listens.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).expect("a file").permissions().mode() & 0o7777
+}
+
+/// The names in the program's folder that contain this.
+fn names(program: &Program, part: &str) -> Vec<String> {
+    let entries = fs::read_dir(program.path("")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let mut names: Vec<String> = names.filter(|name| name.contains(part)).collect();
+    names.sort();
+    names
+}
+
+/// Runs a command of the program through a shell that does this first.
+fn through_shell(program: &Program, first: &str, args: &[&str]) -> Done {
+    let inner = program.command(args);
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("{first}; exec \"$0\" \"$@\""))
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/").stdin(Stdio::null());
+    done(command)
+}
+
+/// A drain that waits for answers which never come.
+fn hanging() -> (Handle, Program, Running) {
+    let sandbox = sandbox("timeout-before");
+    let program =
+        Program::with("[delivery]\nlanes = 2\nstop_grace_seconds = 600\nrequest_timeout_seconds = 600\n");
+    program.suite(&sandbox.url());
+    program.ingest(5);
+    let drain = Running::start(program.command(&["drain"]));
+    let started = Instant::now();
+    while sandbox.summary().requests < 2 {
+        assert!(started.elapsed() < PATIENCE, "the drain sends nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (sandbox, program, drain)
+}
+
+// ---- what is written
+
+#[test]
+fn a_backup_is_its_owners_alone_and_writes_into_nothing_that_is_there() {
+    let program = Program::new();
+    let (copy, partial) = (program.path("copy.db"), program.path("copy.db.partial"));
+    let precious = program.path("precious");
+    program.write("precious", "mine");
+    symlink(&precious, &partial).expect("a link");
+    let refused = program.run(&["backup", text(&copy)]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("in the way") && refused.err.contains("copy.db.partial"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&precious).expect("it is there"), "mine");
+    fs::remove_file(&partial).expect("the link goes");
+
+    fs::write(&partial, "planted").expect("a file");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 1);
+    assert_eq!(fs::read_to_string(&partial).expect("it is there"), "planted");
+    fs::remove_file(&partial).expect("the file goes");
+
+    symlink(program.path("elsewhere"), &copy).expect("a link that leads nowhere");
+    assert_ne!(program.run(&["backup", text(&copy)]).code, 0);
+    assert_eq!(names(&program, "elsewhere"), [""; 0]);
+    fs::remove_file(&copy).expect("the link goes");
+
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    assert_eq!(mode(&copy), 0o600);
+    assert_eq!(names(&program, "copy.db"), ["copy.db"]);
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 2, "nothing is overwritten");
+}
+
+#[test]
+fn what_cannot_be_written_whole_leaves_nothing_behind() {
+    let program = Program::new();
+    program.suite(NOWHERE);
+    program.ingest(50);
+    for args in [&["backup"][..], &["suite", "export"], &["suite", "sheet", "--format", "html", "--out"]] {
+        let file = program.path("half");
+        let args = [args, &[text(&file)]].concat();
+        // Two blocks of 512 bytes are all that a file may have.
+        let failed = through_shell(&program, "trap '' XFSZ; ulimit -f 2", &args);
+        assert_eq!(failed.code, 1, "{args:?} {failed:?}");
+        assert_eq!(names(&program, "half"), [""; 0], "{args:?}");
+        assert_eq!(program.run(&args).code, 0, "{args:?}");
+        fs::remove_file(&file).expect("it was written");
+    }
+    let fresh = Program::bare();
+    fresh.write("c.toml", "");
+    assert_eq!(through_shell(&fresh, "trap '' XFSZ; ulimit -f 2", &["init"]).code, 1);
+    assert_eq!(names(&fresh, "passbridge.db"), [""; 0]);
+    assert_eq!(fresh.run(&["init"]).code, 0);
+}
+
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing_behind() {
+    let program = Program::new();
+    // Enough pages that it is under way for a while.
+    let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+    database.execute("INSERT INTO inbox (body) VALUES (zeroblob(300000000))", []).expect("a large row");
+    drop(database);
+    let copy = program.path("copy.db");
+    let backup = Running::start(program.command(&["backup", text(&copy)]));
+    let started = Instant::now();
+    while names(&program, "copy.db.partial").is_empty() {
+        assert!(started.elapsed() < PATIENCE, "no copy begins");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(backup.child(), Signal::TERM);
+    let stopped = backup.wait();
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    assert_eq!(names(&program, "copy.db"), [""; 0]);
+}
+
+#[test]
+fn rejects_are_kept_in_no_folder_that_others_may_write_to() {
+    let program = Program::new();
+    fs::create_dir(program.path("rejects")).expect("a folder");
+    fs::set_permissions(program.path("rejects"), Permissions::from_mode(0o777)).expect("its mode");
+    program.write("bad.ndjson", "{\"visitor_id\":\"v1\"}\n");
+    let bad = program.path("bad.ndjson");
+    for args in [&["ingest", text(&bad)][..], &["forget", "--visitor-id", "v1"]] {
+        let refused = program.run(args);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains("others may write"), "{refused:?}");
+    }
+    fs::set_permissions(program.path("rejects"), Permissions::from_mode(0o750)).expect("its mode");
+    assert_eq!(program.run(&["ingest", text(&bad)]).code, 3);
+
+    let rejects =
+        fs::read_dir(program.path("rejects")).expect("a folder").next().expect("one").expect("a file");
+    let planted = rejects.path().with_extension("forgetting");
+    fs::write(&planted, "planted").expect("a file");
+    let refused = program.run(&["forget", "--visitor-id", "v1"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("forgetting"), "{refused:?}");
+    fs::remove_file(planted).expect("it is as it was");
+    assert_eq!(program.json(&["forget", "--visitor-id", "v1"]).1["rejected_lines"], 1);
+}
+
+#[test]
+fn what_root_makes_belongs_to_whom_the_buffer_belongs() {
+    let program = Program::bare();
+    program.write("c.toml", "");
+    // A user of no name; who is not root can only be themselves.
+    let is_root = rustix::process::geteuid().is_root();
+    let owner = if is_root { 54_321 } else { rustix::process::geteuid().as_raw() };
+    std::os::unix::fs::chown(program.path(""), Some(owner), None).expect("the folder has an owner");
+    assert_eq!(program.run(&["init"]).code, 0);
+    program.suite(NOWHERE);
+    program.write("mixed.ndjson", &format!("{}nonsense\n", lines(2)));
+    let mixed = program.path("mixed.ndjson");
+    assert_eq!(program.run(&["ingest", text(&mixed)]).code, 3);
+    assert_eq!(program.run(&["retention"]).code, 0);
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
+    for name in names(&program, "passbridge.db").iter().map(String::as_str).chain(["rejects"]) {
+        assert_eq!(fs::metadata(program.path(name)).expect("a file").uid(), owner, "{name}");
+    }
+    for entry in fs::read_dir(program.path("rejects")).expect("a folder") {
+        assert_eq!(entry.expect("a file").metadata().expect("its owner").uid(), owner);
+    }
+}
+
+// ---- the lock
+
+#[test]
+fn locks_are_their_owners_alone_and_no_link_is_followed() {
+    let program = Program::new();
+    assert_eq!(program.run(&["retention"]).code, 0);
+    let lock = program.path("passbridge.db.lock");
+    assert_eq!(mode(&lock), 0o600);
+    fs::set_permissions(&lock, Permissions::from_mode(0o644)).expect("as earlier releases made it");
+    assert_eq!(program.run(&["retention"]).code, 0);
+    assert_eq!(mode(&lock), 0o600);
+    fs::remove_file(&lock).expect("nobody holds it");
+    symlink(program.path("elsewhere"), &lock).expect("a link");
+    assert_eq!(program.run(&["retention"]).code, 1);
+    assert_eq!(names(&program, "elsewhere"), [""; 0]);
+}
+
+#[test]
+fn a_drain_whose_lock_is_removed_or_replaced_ends_with_1() {
+    let (_sandbox, program, drain) = hanging();
+    fs::rename(program.path("passbridge.db.lock"), program.path("moved")).expect("it moves");
+    let ended = drain.wait();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("passbridge.db.lock"), "{ended:?}");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 5);
+}
+
+/// Whether this host lets a test mount something where nobody else sees it.
+fn may_mount() -> bool {
+    Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_buffer_that_is_mounted_as_a_file_is_refused() {
+    let program = Program::new();
+    let elsewhere = program.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder");
+    for name in ["passbridge.db", "c.toml"] {
+        fs::write(elsewhere.join(name), "").expect("a file to mount over");
+    }
+    let script = format!(
+        "mount --bind {0}/passbridge.db {0}/elsewhere/passbridge.db && {1} --config {0}/elsewhere/c.toml status",
+        program.path("").display(),
+        env!("CARGO_BIN_EXE_passbridge")
+    );
+    if may_mount() {
+        let output = Command::new("unshare").args(["-rm", "sh", "-c", &script]).output().expect("a shell");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("mounted as a file"), "{err}");
+    }
+    assert_eq!(program.run(&["status"]).code, 0, "under its own name it is as it was");
+}
+
+// ---- the buffer under a process
+
+#[test]
+fn a_drain_whose_database_is_replaced_or_overwritten_does_not_end_well() {
+    let other = Program::new();
+    let older = Program::new();
+    for (what, how) in [("replaced", 0), ("overwritten", 1), ("overwritten", 2), ("overwritten", 3)] {
+        let (sandbox, program, drain) = hanging();
+        let database = program.path("passbridge.db");
+        match how {
+            0 => {
+                fs::copy(other.path("passbridge.db"), program.path("new")).expect("a copy");
+                fs::rename(program.path("new"), &database).expect("it is in its place");
+            }
+            1 => overwrite(&database, &fs::read(other.path("passbridge.db")).expect("another buffer")),
+            2 => overwrite(&database, &[0; 100_000]),
+            _ => {
+                let copy = older.path(&format!("copy{how}"));
+                assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+                overwrite(&database, &fs::read(copy).expect("a copy"));
+            }
+        }
+        let ended = drain.wait();
+        assert_eq!(ended.code, 1, "{how}: {ended:?}");
+        assert!(ended.err.contains(what), "{how}: {ended:?}");
+        drop(sandbox);
+    }
+}
+
+/// Writes over a file, as `cp` does.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).truncate(true).open(path).expect("it opens");
+    file.write_all_at(bytes, 0).expect("it is written");
+}
+
+#[test]
+fn run_ends_with_1_when_its_buffer_is_gone() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("waiting for the next slot");
+    for name in names(&program, "passbridge.db") {
+        fs::remove_file(program.path(&name)).expect("it is removed");
+    }
+    let ended = run.wait();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("was removed or replaced"), "{ended:?}");
+}
+
+#[test]
+fn a_shm_that_is_cut_off_ends_the_program_with_a_message_and_1() {
+    let program = Program::with("[schedule]\ncron = \"* * * * * *\"\n");
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("drain ends");
+    OpenOptions::new()
+        .write(true)
+        .open(program.path("passbridge.db-shm"))
+        .expect("it is there")
+        .set_len(0)
+        .expect("cut");
+    let ended = run.wait();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("-shm"), "{ended:?}");
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+/// A library that shows another time to the program that it is loaded into.
+fn clock_shim(folder: &Path, seconds: i64) -> PathBuf {
+    let (code, library) = (folder.join("clock.c"), folder.join(format!("clock{seconds}.so")));
+    let source = format!(
+        "#include <time.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+         int clock_gettime(clockid_t id, struct timespec *at) {{\n\
+         if (id != CLOCK_REALTIME) return syscall(SYS_clock_gettime, id, at);\n\
+         at->tv_sec = {seconds}; at->tv_nsec = 0; return 0; }}\n"
+    );
+    fs::write(&code, source).expect("code");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o", text(&library), text(&code)]).output();
+    assert!(built.expect("a C compiler").status.success());
+    library
+}
+
+#[test]
+fn a_clock_that_no_event_can_have_is_said_and_ends_with_1() {
+    let program = Program::new();
+    program.ingest(1);
+    let events = program.path("events.ndjson");
+    for seconds in [-86_400, -1, 9_300_000_000, 40_000_000_000] {
+        let shim = clock_shim(&program.path(""), seconds);
+        for args in [&["status"][..], &["ingest", text(&events)], &["drain"], &["run"], &["retention"]] {
+            let mut command = program.command(args);
+            command.env("LD_PRELOAD", &shim);
+            let refused = done(command);
+            assert_eq!(refused.code, 1, "{seconds} {refused:?}");
+            assert!(refused.err.contains("the clock of this host"), "{seconds} {refused:?}");
+        }
+    }
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+// ---- restore
+
+#[test]
+fn a_copy_is_restored_in_the_place_of_a_buffer_that_is_kept() {
+    let program = Program::new();
+    let add = [
+        "suite",
+        "add",
+        "--requestor",
+        "REF30",
+        "--rsid",
+        "examplersid",
+        "--collection-url",
+        NOWHERE,
+        "--event-ids",
+        "off",
+    ];
+    assert_eq!(program.run(&add).code, 0);
+    program.ingest(3);
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    program.ingest(8);
+    // A process that is killed leaves its log behind, which must not be read into the copy.
+    let killed = Running::start(program.command(&["run"]));
+    killed.wait_for_log("waiting for the next slot");
+    drop(killed);
+
+    let (code, restored) = program.json(&["restore", text(&copy)]);
+    assert_eq!(code, 0, "{restored}");
+    let kept = PathBuf::from(restored["kept"].as_str().expect("a path"));
+    assert_eq!((mode(&kept), mode(&program.path("passbridge.db"))), (0o600, 0o600));
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+    let journal: String = Connection::open(program.path("passbridge.db"))
+        .and_then(|database| database.query_row("PRAGMA journal_mode", [], |row| row.get(0)))
+        .expect("a mode");
+    assert_eq!(journal, "wal");
+    let asks = program.run(&["drain"]);
+    assert_eq!(asks.code, 2, "{asks:?}");
+    assert!(asks.err.contains("--accept-repeat"), "{asks:?}");
+
+    assert_eq!(program.run(&["restore", text(&kept)]).code, 0, "and back again");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 8);
+    assert_eq!(program.run(&["drain"]).code, 2, "a copy by another name is a copy too");
+}
+
+#[test]
+fn a_buffer_that_is_damaged_or_gone_comes_back() {
+    let program = Program::new();
+    program.ingest(3);
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    overwrite(&program.path("passbridge.db"), &[7; 5000]);
+    assert_ne!(program.run(&["status"]).code, 0);
+    assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+    fs::remove_file(program.path("passbridge.db")).expect("it is gone");
+    let (code, restored) = program.json(&["restore", text(&copy)]);
+    assert_eq!((code, &restored["kept"]), (0, &serde_json::Value::Null), "{restored}");
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+}
+
+#[test]
+fn what_is_no_good_copy_changes_nothing() {
+    let program = Program::new();
+    program.ingest(3);
+    let before = names(&program, "");
+    let good = program.path("good.db");
+    assert_eq!(program.run(&["backup", text(&good)]).code, 0);
+    let bytes = fs::read(&good).expect("a copy");
+    let copy = program.path("copy.db");
+    let mut damaged = bytes.clone();
+    for byte in &mut damaged[8192..20_480] {
+        *byte ^= 0x55;
+    }
+    for (content, code, word) in [
+        (&damaged[..], 1, "damaged"),
+        (&bytes[..bytes.len() / 2], 1, "damaged"),
+        (b"hello", 2, "no buffer"),
+        (b"", 2, "no buffer"),
+    ] {
+        fs::write(&copy, content).expect("a copy");
+        let refused = program.run(&["restore", text(&copy)]);
+        assert_eq!(refused.code, code, "{word}: {refused:?}");
+        assert!(refused.err.contains(word), "{refused:?}");
+    }
+    fs::write(&copy, &bytes).expect("a copy");
+    Connection::open(&copy)
+        .and_then(|database| database.pragma_update(None, "user_version", 99))
+        .expect("a copy of a later release");
+    assert_eq!(program.run(&["restore", text(&copy)]).code, 2);
+    assert_eq!(program.run(&["restore", text(&program.path("passbridge.db"))]).code, 1, "the buffer itself");
+    fs::remove_file(&copy).expect("it was made here");
+    fs::remove_file(&good).expect("it was made here");
+    assert_eq!(
+        names(&program, "").len(),
+        before.len() + 2,
+        "the locks, and nothing else: {:?}",
+        names(&program, "")
+    );
+    assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+}
+
+#[test]
+fn nothing_is_restored_under_a_process_that_has_the_buffer_open() {
+    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+    let copy = program.path("copy.db");
+    assert_eq!(program.run(&["backup", text(&copy)]).code, 0);
+    let run = Running::start(program.command(&["run"]));
+    run.wait_for_log("waiting for the next slot");
+    let refused = program.run(&["restore", text(&copy)]);
+    assert_eq!(refused.code, 75, "{refused:?}");
+    assert!(refused.err.contains("another process has"), "{refused:?}");
+    drop(run);
+    assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
+}
