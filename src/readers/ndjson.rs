@@ -9,7 +9,10 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
 use super::lines::{Lines, fillers_at_start};
-use super::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv};
+use super::{
+    Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv,
+    surrogates,
+};
 use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
@@ -292,37 +295,12 @@ fn raw_value(json: &str) -> Result<RawValue<'_>, serde_json::Error> {
     })
 }
 
-/// The text of a JSON string, its escapes resolved. An escape that is half a surrogate pair becomes U+FFFD: JavaScript
-/// sources cut texts in the middle of one, and the event counts all the same.
+/// The text of a JSON string, its escapes resolved; half a surrogate pair becomes U+FFFD.
 fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     if memchr::memchr(b'\\', json.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
     }
-    let mut bytes = serde_json::Deserializer::from_str(json).deserialize_bytes(TextBytes)?;
-    // serde_json writes a lone surrogate as the three bytes that UTF-8 forbids for it: ED, then A0 or above.
-    let mut start = 0;
-    while let Some(found) = memchr::memchr(0xED, &bytes[start..]) {
-        let character = &mut bytes[start + found..start + found + 3];
-        if character[1] >= 0xA0 {
-            character.copy_from_slice("\u{fffd}".as_bytes());
-        }
-        start += found + 3;
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(serde::de::Error::custom)
-}
-
-struct TextBytes;
-
-impl Visitor<'_> for TextBytes {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("text")
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-        Ok(bytes.to_vec())
-    }
+    serde_json::from_str(&surrogates::mended(json)).map(Cow::Owned)
 }
 
 #[cfg(test)]

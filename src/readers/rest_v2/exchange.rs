@@ -226,10 +226,8 @@ pub(super) struct Exchange {
     /// Whether there was an `X-Device-Info` that does not decode.
     pub(super) is_device_info_broken: bool,
     pub(super) visitor_id: Option<String>,
-    pub(super) has_service_token: bool,
     /// What a look at the service token found, where its keys are known.
     pub(super) token_check: Option<TokenCheck>,
-    pub(super) has_platform_token: bool,
     /// The resources that a request for decisions names.
     pub(super) resources: Vec<String>,
     /// Why its body, which would say more of its events, cannot be read.
@@ -401,9 +399,7 @@ impl Redactor {
                 .as_deref()
                 .and_then(headers::visitor_identifier)
                 .map(str::to_owned),
-            has_service_token: token.is_some(),
             token_check: token.and_then(|token| self.service_keys.check(token, raw.started_at)),
-            has_platform_token: raw.headers.has_platform_token,
             resources,
             unread,
             form_mvpd: match &raw.body {
