@@ -190,7 +190,7 @@ fn buffer_of_old(dir: &Path) -> Buffer {
 fn what_an_earlier_release_read_adds_nothing_when_it_is_read_again() {
     let dir = TempDir::new().expect("a temporary folder");
     let buffer = buffer_of_old(dir.path());
-    for remembers in [true, true, false, false] {
+    for (round, remembers) in [true, true, false, false].into_iter().enumerate() {
         if !remembers {
             // As after the days for which exchanges are remembered; only the identities of events are left.
             let database = rusqlite::Connection::open(buffer.path()).expect("the database opens");
@@ -204,7 +204,9 @@ fn what_an_earlier_release_read_adds_nothing_when_it_is_read_again() {
             let summary = summary.expect("an ingest");
             let exchanges = summary.exchanges.clone().unwrap_or_default();
             known += summary.total.duplicates + exchanges.again;
-            if summary.total.stored + exchanges.recovered > 0 {
+            // That release rejected a line with two objects, and stored neither.
+            let rejected_then = u64::from(round == 0 && source.ends_with("bad-lines.ndjson"));
+            if summary.total.stored + exchanges.recovered > rejected_then {
                 added.push(format!("{} of {source:?}: {exchanges:?}", summary.total.stored));
             }
         }

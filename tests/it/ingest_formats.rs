@@ -275,7 +275,7 @@ fn a_dry_run_hands_over_canonical_events_and_writes_nothing() {
         r#"{"occurred_at":"2026-11-09T08:20:01Z","event":"authz_ok","requestor_id":"HarborNews","mvpd":"Brightline"}"#
     );
     assert_eq!(lines.len(), 2);
-    assert_eq!(summary.total, counts(16, 0, 0, 0, 14));
+    assert_eq!(summary.total, counts(15, 0, 0, 0, 13));
     assert_eq!(intake.pending(), 0);
     assert!(!intake.options.config.rejects_dir.exists());
 }
