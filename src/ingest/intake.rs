@@ -43,16 +43,16 @@ pub struct Submission {
 
 /// A submission whose body is plain, and within its limit.
 #[derive(Debug)]
-pub struct Unpacked(Submission);
+pub struct PlainSubmission(Submission);
 
 impl Submission {
     /// Unpacks the body where it is gzip.
-    pub fn unpack(self) -> Result<Unpacked, SubmissionError> {
-        Ok(Unpacked(Submission { body: unpacked(self.body)?, ..self }))
+    pub fn unpack(self) -> Result<PlainSubmission, SubmissionError> {
+        Ok(PlainSubmission(Submission { body: unpacked(self.body)?, ..self }))
     }
 }
 
-impl Unpacked {
+impl PlainSubmission {
     /// The bytes of the body.
     pub fn bytes(&self) -> usize {
         self.0.body.len()
@@ -143,7 +143,7 @@ impl Intake {
 
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
     /// receipt counts as stored is durable; where there is an error, nothing of that submission was stored.
-    pub fn take(&mut self, group: Vec<Unpacked>) -> Vec<Result<Receipt, SubmissionError>> {
+    pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
         match self.has_room() {
             Ok(true) => {}
             Ok(false) => return vec![Err(SubmissionError::DiskFull); group.len()],
@@ -193,7 +193,7 @@ impl Intake {
         }
     }
 
-    fn read(&self, Unpacked(submission): Unpacked) -> Result<Sorted, SubmissionError> {
+    fn read(&self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
         let bounds = self.options.bounds();
         match (format, body.trim_ascii_start().first()) {

@@ -28,7 +28,9 @@ use std::time::Duration;
 pub use erasure::forget_rejects;
 pub use inbox::take_inbox;
 pub use input::{InputPath, read_whole};
-pub use intake::{Intake, LineError, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX, Unpacked};
+pub use intake::{
+    Intake, LineError, PlainSubmission, Receipt, Submission, SubmissionError, UNPACKED_BYTES_MAX,
+};
 pub use rejects::retain_rejects;
 pub use summary::{Counts, FirstLine, IngestSummary, InputFailure, InputSummary, Warning};
 

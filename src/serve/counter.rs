@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::ServeError;
 use crate::buffer::Buffer;
 use crate::ingest::{
-    Counts, IngestError, IngestOptions, Intake, Receipt, Submission, SubmissionError, Unpacked,
+    Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission, SubmissionError,
 };
 
 /// Bytes of unpacked bodies that make a group full; the last one may be far longer, and there is only one of it.
@@ -167,7 +167,7 @@ fn answer(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
 type Reply = (oneshot::Sender<Outcome>, Option<OwnedSemaphorePermit>);
 
 /// The first submission with those that wait behind it, and who waits for them.
-fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<Unpacked>, Vec<Reply>) {
+fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmission>, Vec<Reply>) {
     let (mut group, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
     while let Some(Waiting { submission, share, reply }) = next {
