@@ -18,6 +18,7 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::suite::Rsid;
@@ -80,7 +81,7 @@ pub enum AnalyticsError {
 }
 
 /// What Adobe says of a report suite.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteFacts {
     /// Its name.
     pub name: String,
@@ -93,7 +94,7 @@ pub struct SuiteFacts {
 }
 
 /// What Adobe says of an eVar. Enumerations are in lower case; what is absent is empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvarFacts {
     /// Its name.
     pub name: String,
@@ -109,7 +110,7 @@ pub struct EvarFacts {
 }
 
 /// What Adobe says of a success event.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFacts {
     /// Its name.
     pub name: String,

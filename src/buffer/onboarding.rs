@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::suites::{damaged, find, form_of, intern_form};
 use super::{Buffer, BufferError, FormKey, JobKey};
@@ -104,7 +105,7 @@ impl Buffer {
     }
 
     /// What the last checks of a suite saw; `None` where nobody has checked it.
-    pub fn seen(&self, rsid: &Rsid) -> Result<Option<serde_json::Value>, BufferError> {
+    pub fn seen<T: DeserializeOwned + Send + 'static>(&self, rsid: &Rsid) -> Result<Option<T>, BufferError> {
         let rsid = rsid.clone();
         self.call(move |connection| {
             let seen: Option<String> = connection

@@ -1,9 +1,10 @@
 //! What a report suite has to be set to, whether it is, and whether hits that are sent to it are seen.
 //!
 //! - In: a suite as the buffer maps it, what Analytics shows of it, the settings file of its admin page, people's words.
-//!   Out: the sheet of all its settings; findings, each with the fix; a probe's hits and what came back of them.
-//! - Guarantees: everything that is expected follows from the fixed table in [`crate::event`]; a check only compares, and
-//!   changes nothing; a probe's hits are no Pass events: they never enter the buffer's account.
+//!   Out: the sheet of all its settings; findings, each with the fix; a probe's hits and what came back of them;
+//!   the verdict that the buffer remembers.
+//! - Guarantees: everything that is expected follows from the fixed table in [`crate::event`]; a check only compares,
+//!   and changes nothing at Adobe; a probe's hits are no Pass events: they never enter the buffer's account.
 //! - Does not know: how anything is printed, drains, locks.
 //! - Rules: "Report suite configuration" of Adobe Pass Authentication, "Integrating Adobe Pass Authentication server side
 //!   data into Adobe Analytics"; the admin pages of the Analytics guide.
@@ -13,3 +14,4 @@ pub mod probe;
 mod reading;
 pub mod settings_file;
 pub mod sheet;
+pub mod verdict;

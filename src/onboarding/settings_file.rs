@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reading::plain;
 use crate::suite::Rsid;
@@ -26,7 +26,7 @@ const COLUMNS_MAX: usize = 20_000;
 const COLUMNS_NAMED_MAX: usize = 8;
 
 /// What a settings file says of one suite, in its own words.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SettingsFile {
     /// The heading of the column that was read.
     pub column: String,
@@ -43,7 +43,7 @@ pub struct SettingsFile {
 }
 
 /// What the rows about the suite itself say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SuiteRows {
     /// Its name.
     pub name: Option<String>,
@@ -58,7 +58,7 @@ pub struct SuiteRows {
 }
 
 /// What the rows about one event say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventRows {
     /// Its name.
     pub name: Option<String>,
@@ -71,7 +71,7 @@ pub struct EventRows {
 }
 
 /// What the rows about one eVar say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvarRows {
     /// Its name.
     pub name: Option<String>,

@@ -92,6 +92,8 @@ pub struct Sides {
     pub incomplete: BTreeSet<(Name, usize)>,
     /// What Analytics says, where it was asked.
     pub analytics: Option<AnalyticsSide>,
+    /// Whether nothing shows that what is too fresh or late will appear.
+    pub is_unproven: bool,
 }
 
 /// Whether ESM has a metric for this event (section 8.4 of the reference).
@@ -155,7 +157,9 @@ impl Sides {
         let esm = counts.against_esm(key.kind, day.is_open).filter(|_| is_whole);
         // What was never sent is not missed.
         let is_missing = self.analytics.is_some() && analytics.is_none() && counts.stored.delivered() > 0;
-        let mut verdict = if is_missing || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
+        let is_doubted = self.is_unproven && counts.stored.too_fresh + counts.stored.late > 0;
+        let mut verdict =
+            if is_missing || is_doubted || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
         for (account, difference, larger) in [
             (
                 &analytics,

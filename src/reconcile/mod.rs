@@ -23,6 +23,7 @@ mod stated;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
@@ -30,12 +31,12 @@ use chrono_tz::Tz;
 use crate::analytics::{AnalyticsClient, AnalyticsError};
 use crate::buffer::{
     Buffer, BufferError, RequestorKey, RoutedRequestor, Standing, StandingFacts, StandingQuestion,
-    StandingUnits,
+    StandingUnits, SuiteListing,
 };
 use crate::config::{EsmConfig, Zone};
 use crate::esm::{EsmClient, EsmError};
 use crate::event::Instant;
-use crate::suite::{Rsid, SuiteState};
+use crate::suite::{Readiness, Rsid, SuiteState};
 
 pub use cell::{Cause, Cell, CellKey, Name, Part, Stated, Stored, Tolerance, Verdict};
 pub use compare::{AnalyticsSide, Day, EsmSide, Sides, Spellings, has_esm_metric};
@@ -67,6 +68,8 @@ pub struct ReconcileOptions {
     pub tolerance: Tolerance,
     /// How reports of ESM are read.
     pub esm: EsmConfig,
+    /// How long a probe or a settings file proves how the suite is set.
+    pub proof_age: Duration,
 }
 
 /// Where ESM's counts come from.
@@ -169,6 +172,13 @@ pub async fn reconcile(
     }
     let strangers = people.strangers(seen.as_ref(), &spellings);
     sides.spellings = spellings;
+    let known = buffer.suite(&options.rsid)?;
+    remarks.extend(doubt(
+        &known,
+        Readiness::of(known.verdict.as_ref(), now, options.proof_age),
+        seen.as_ref(),
+        &mut sides,
+    ));
     tell(&mut remarks, &facts, seen.as_ref(), &sides);
     sides.analytics = seen.map(|seen| seen.side);
     let frame = Frame {
@@ -183,6 +193,41 @@ pub async fn reconcile(
         remarks,
     };
     Ok(Reconciliation::of(frame, &sides))
+}
+
+/// What the verdict on the suite says of its numbers. That a hit is too fresh to be seen explains nothing where the suite loses
+/// its hits, and is not believed where none of them ever appeared and nothing shows that they will.
+fn doubt(known: &SuiteListing, readiness: Readiness, seen: Option<&Seen>, sides: &mut Sides) -> Vec<String> {
+    let rsid = &known.suite.form.rsid;
+    let mut remarks = Vec::new();
+    let verdict = known.verdict.as_ref();
+    let lost = verdict.and_then(|verdict| verdict.blocks.as_ref().or(verdict.overruled.as_ref()));
+    let delivered: u64 = sides.stored.values().map(Stored::delivered).sum();
+    let is_absent =
+        seen.is_some_and(|seen| seen.refused.is_empty() && seen.side.units.values().all(|units| *units == 0));
+    if let Some(reason) = lost {
+        remarks.push(format!(
+            "the suite loses its hits ({reason}): what was delivered will not appear, however long one waits. Mend it, then \
+             passbridge suite check {rsid}"
+        ));
+        sides.stored.values_mut().for_each(|stored| (stored.too_fresh, stored.late) = (0, 0));
+    } else if delivered > 0 && is_absent && readiness != Readiness::Ready {
+        remarks.push(format!(
+            "Analytics shows nothing of the {delivered} units that were delivered, and nothing proves that the suite records its hits \
+             ({readiness}): whether they are only too fresh is not known. Prove it: passbridge suite probe {rsid}"
+        ));
+        sides.is_unproven = true;
+    }
+    if let Readiness::ProofAged { proved_at } = readiness {
+        let day = DateTime::from(proved_at).format("%Y-%m-%d");
+        remarks.push(format!("how the suite is set was last proved on {day}: passbridge suite probe {rsid}"));
+    }
+    remarks.extend(verdict.and_then(|verdict| verdict.void.as_ref()).map(|void| {
+        format!(
+            "a proof of how the suite is set does not count any more ({void}): passbridge suite check {rsid}"
+        )
+    }));
+    remarks
 }
 
 /// The suite's clock.

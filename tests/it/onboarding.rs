@@ -1,6 +1,7 @@
 //! A report suite is taken from nothing to checked, probed and confirmed, and whatever is wrong with it is found and
 //! explained.
 
+mod verdicts;
 mod wrong_settings;
 
 use std::time::Duration;

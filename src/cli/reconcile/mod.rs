@@ -85,6 +85,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         zone: args.timezone.unwrap_or(settings.config.esm.timezone),
         tolerance: args.tolerance,
         esm: settings.config.esm.clone(),
+        proof_age: settings.config.analytics.proof_age(),
     };
     let mut shown = ReconcileProgress::new();
     let compared =

@@ -41,6 +41,7 @@ pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliErr
         suite.state = SuiteState::Paused;
     }
     buffer.add_suite(suite, args.requestors.clone())?;
+    suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
 }
 
@@ -59,6 +60,7 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, CliErr
     }
     args.settings.refuse_unknown_organisation(&changed)?;
     buffer.set_suite(changed)?;
+    suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
 }
 
@@ -138,6 +140,7 @@ pub(super) fn remove(args: &RemoveArgs, suites: &Suites) -> Result<RemoveReport,
     for requestor_id in &args.requestors {
         buffer.unmap_requestor(&rsid, requestor_id)?;
     }
+    suites.renew(&rsid)?;
     let freed_requestors = args.requestors.iter().map(ToString::to_string).collect();
     Ok(RemoveReport { rsid, retired: false, freed_requestors })
 }

@@ -8,21 +8,19 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::listing;
-use crate::analytics::AnalyticsClient;
-use crate::buffer::Buffer;
+use super::{Suites, listing};
+use crate::analytics::{AnalyticsClient, AnalyticsError};
 use crate::cli::Context;
 use crate::cli::analytics::client_of;
 use crate::cli::exit::Exit;
 use crate::cli::failure::CliError;
 use crate::cli::hint;
 use crate::cli::settings::Settings;
-use crate::onboarding::check::{
-    ApiSettings, CheckReport, Evidence, Finding, ItemReport, ItemState, Severity, check,
-};
-use crate::onboarding::probe;
+use crate::cli::table::Table;
+use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemReport, ItemState, Severity};
 use crate::onboarding::settings_file::{self, SettingsFile};
-use crate::suite::Rsid;
+use crate::onboarding::verdict;
+use crate::suite::{Readiness, Rsid};
 
 /// How many rows of the settings file that nobody knows are named.
 const ROWS_NAMED_MAX: usize = 5;
@@ -31,62 +29,111 @@ const ROWS_NAMED_MAX: usize = 5;
 ///
 /// It reads the suite through the Analytics 2.0 API where `[analytics]` has credentials, and the file that Admin > Report
 /// Suites > Download writes where one is given; one of the two will do. What neither shows has to be confirmed by a person
-/// (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed anywhere.
+/// (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe. What it comes to is remembered, and what a
+/// file showed as well: where the suite is seen to lose its hits, its events wait until a check finds it mended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status:
    0  nothing is wrong; what nobody has confirmed yet is listed
    1  Analytics could not be read
    2  wrong arguments or configuration
-   3  something is wrong; with --strict also: something is not confirmed
+   3  something is wrong; with --strict also: something is not confirmed, or is warned of
 
 Examples:
   passbridge suite check examplersid
   passbridge suite check examplersid --settings 'Report Suite Data.tab'
-  passbridge suite check examplersid --strict --json")]
+  passbridge suite check examplersid --strict --json
+  passbridge suite check --all")]
 pub(in crate::cli) struct CheckArgs {
     /// The report suite ID.
-    rsid: Rsid,
+    #[arg(required_unless_present = "all")]
+    rsid: Option<Rsid>,
+    /// Check every suite, one after the other, through the API.
+    #[arg(long, conflicts_with_all = ["rsid", "settings"])]
+    all: bool,
     /// The file of Admin > Report Suites > Download.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Exit with 3 also while something is neither shown nor proved nor confirmed.
+    /// Exit with 3 also while something is neither shown nor proved nor confirmed, or is warned of and not confirmed.
     #[arg(long)]
     strict: bool,
 }
 
 /// What a check found, and from what.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     #[serde(flatten)]
     check: CheckReport,
+    readiness: Readiness,
     /// Whether the API was read.
     api: bool,
     /// What the settings file says.
     settings_file: Option<SettingsFile>,
 }
 
+/// What a walk over all suites found.
+#[derive(Debug, Serialize)]
+struct AllReport {
+    suites: Vec<Report>,
+    /// The suites that could not be read, and why.
+    unread: BTreeMap<Rsid, String>,
+}
+
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
-    let known = buffer.suite(&args.rsid)?;
+    let suites = Suites::open(context, &settings)?;
+    let Some(rsid) = &args.rsid else { return all(args, &settings, &suites, context) };
+    suites.buffer.suite(rsid)?;
     let api = match client(&settings, args.settings.is_some())? {
-        Some(client) => Some(crate::cli::runtime()?.block_on(read(&client, &args.rsid))?),
+        Some(client) => Some(crate::cli::runtime()?.block_on(read(&client, rsid))?),
         None => None,
     };
     let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
-    let file = args.settings.as_deref().map(|path| read_file(path, &args.rsid, name)).transpose()?;
-    let probe = buffer.last_read_probe(&args.rsid)?.as_ref().and_then(probe::outcome);
-    let evidence = Evidence {
-        api: api.as_ref(),
-        file: file.as_ref(),
-        confirmations: &known.confirmations,
-        probe: probe.as_ref(),
-    };
-    let check = check(&known.suite, &known.requestors, evidence);
-    let is_refused = check.is_wrong() || (args.strict && check.open().next().is_some());
-    context.form.report(&Report { check, api: api.is_some(), settings_file: file })?;
+    let file = args.settings.as_deref().map(|path| read_file(path, rsid, name)).transpose()?;
+    let report = judge(&suites, rsid, api, file)?;
+    let is_refused = report.is_refused(args.strict);
+    context.form.report(&report)?;
     Ok(if is_refused { Exit::Unclean } else { Exit::Done })
+}
+
+/// Checks every suite at the pace of one client. Only what is about one suite lets the walk go on.
+fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, CliError> {
+    let client = client_of(settings)?;
+    let runtime = crate::cli::runtime()?;
+    let mut report = AllReport { suites: Vec::new(), unread: BTreeMap::new() };
+    for listing in suites.buffer.suites()? {
+        let rsid = listing.suite.form.rsid;
+        match runtime.block_on(read(&client, &rsid)) {
+            Ok(api) => report.suites.push(judge(suites, &rsid, Some(api), None)?),
+            Err(error @ AnalyticsError::Refused { .. }) if !error.is_for_the_moment() => {
+                report.unread.insert(rsid, error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let is_refused = report.suites.iter().any(|one| one.is_refused(args.strict));
+    context.form.report(&report)?;
+    Ok(match (report.unread.is_empty(), is_refused) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Unclean,
+        (true, false) => Exit::Done,
+    })
+}
+
+/// Adds what was read to what is known, and judges all of it.
+pub(super) fn judge(
+    suites: &Suites,
+    rsid: &Rsid,
+    api: Option<ApiSettings>,
+    file: Option<SettingsFile>,
+) -> Result<Report, CliError> {
+    let Suites { buffer, proof_age } = suites;
+    let (mut seen, now, is_api) = (verdict::seen(buffer, rsid)?, buffer.now(), api.is_some());
+    api.into_iter().for_each(|api| seen.add_api(api, now));
+    file.iter().for_each(|file| seen.add_file(file.clone(), now));
+    let check = verdict::judge(buffer, rsid, &seen, *proof_age)?;
+    let readiness = Readiness::of(buffer.suite(rsid)?.verdict.as_ref(), now, *proof_age);
+    Ok(Report { check, readiness, api: is_api, settings_file: file })
 }
 
 /// The client of the API; none where there are no credentials and a file will do.
@@ -106,7 +153,7 @@ fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>
     }
 }
 
-async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, CliError> {
+pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, AnalyticsError> {
     let suite = client.suite(rsid).await?;
     // Of a suite that is not there Adobe refuses to tell anything.
     let (evars, events) = match &suite {
@@ -135,14 +182,26 @@ fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFil
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CheckReport { rsid, name, requestors, items, findings, hints } = &self.check;
+        let CheckReport { rsid, name, requestors, items, findings, hints, .. } = &self.check;
         let name = name.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
         writeln!(out, "report suite {rsid}{name} of {}: {}", listing::names(requestors), self.summary())?;
+        if self.readiness == Readiness::Blocks {
+            writeln!(
+                out,
+                "  parked    nothing is sent to it until a check finds it mended, or: {}",
+                hint::complete(&format!("passbridge suite resume {rsid} --anyway"))
+            )?;
+        }
         for group in groups(findings) {
             group.fmt(out)?;
         }
-        for (because, names) in known(items) {
-            writeln!(out, "  right     {}: {because}", names.join(", "))?;
+        let is_warned =
+            |item| findings.iter().any(|one| one.item == item && one.severity == Severity::Warning);
+        let (warned, right): (Vec<_>, Vec<_>) = items.iter().partition(|report| is_warned(report.item));
+        for (what, items) in [("right", right), ("accepted", warned)] {
+            for (because, names) in known(&items) {
+                writeln!(out, "  {what:<10}{}: {because}", names.join(", "))?;
+            }
         }
         let spelled: Vec<String> = findings.iter().filter_map(spelled).collect();
         if !spelled.is_empty() {
@@ -155,7 +214,31 @@ impl fmt::Display for Report {
     }
 }
 
+impl fmt::Display for AllReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&["rsid", "readiness", "found"]);
+        for report in &self.suites {
+            table.row(&[&report.check.rsid, &report.readiness, &report.summary()]);
+        }
+        for (rsid, why) in &self.unread {
+            table.row(&[rsid, &"not read", why]);
+        }
+        write!(out, "{table}")?;
+        match self.suites.iter().find(|report| report.readiness != Readiness::Ready) {
+            Some(first) => {
+                let more = format!("passbridge suite check {}", first.check.rsid);
+                writeln!(out, "  what to do: {}", hint::complete(&more))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Report {
+    fn is_refused(&self, is_strict: bool) -> bool {
+        self.check.is_wrong() || (is_strict && self.check.open().next().is_some())
+    }
+
     fn summary(&self) -> String {
         let count = |severity| self.check.findings.iter().filter(|one| one.severity == severity).count();
         let parts: Vec<String> = [
@@ -186,11 +269,11 @@ impl Report {
 }
 
 /// The items that are settled, by what settles them.
-fn known(items: &[ItemReport]) -> Vec<(&str, Vec<&'static str>)> {
+fn known<'a>(items: &[&'a ItemReport]) -> Vec<(&'a str, Vec<&'static str>)> {
     let mut known: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for ItemReport { item, state, because } in items {
         match state {
-            ItemState::Wrong | ItemState::Open => {}
+            ItemState::Wrong | ItemState::Open | ItemState::Warned => {}
             ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => {
                 match known.iter_mut().find(|(one, _)| one == because) {
                     Some((_, names)) => names.push(item.name()),

@@ -87,5 +87,6 @@ pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Cl
             }
         }
     }
+    suites.renew(&args.rsid)?;
     listing::one(suites, &args.rsid)
 }

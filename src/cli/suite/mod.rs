@@ -15,8 +15,10 @@ use std::time::Duration;
 use super::Context;
 use super::exit::Exit;
 use super::failure::CliError;
+use super::settings::Settings;
 use crate::buffer::Buffer;
 use crate::event::{EventError, RequestorId};
+use crate::onboarding::verdict;
 use crate::suite::{CollectionUrl, Rsid};
 use settings::SettingArgs;
 
@@ -143,16 +145,20 @@ struct Suites {
 }
 
 impl Suites {
-    fn open(context: &Context) -> Result<Suites, CliError> {
-        let settings = context.settings()?;
-        let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    fn open(context: &Context, settings: &Settings) -> Result<Suites, CliError> {
+        let buffer = Buffer::open(&context.buffer_options(settings))?;
         Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
+    }
+
+    /// Judges a suite anew that was changed here.
+    fn renew(&self, rsid: &Rsid) -> Result<(), CliError> {
+        Ok(verdict::renew(&self.buffer, rsid, self.proof_age)?)
     }
 }
 
 pub(in crate::cli) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     // Only what needs a buffer opens it: a sheet for any suite is for newcomers, who have none yet.
-    let suites = || Suites::open(context);
+    let suites = || Suites::open(context, &context.settings()?);
     match command {
         Command::Sheet(args) => sheet::run(args, context)?,
         Command::Check(args) => return check::run(args, context),

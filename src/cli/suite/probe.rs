@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::check::ranges;
+use super::Suites;
+use super::check::{self, ranges};
 use crate::buffer::Buffer;
 use crate::cli::Context;
 use crate::cli::analytics::client_of;
@@ -63,7 +64,8 @@ pub(in crate::cli) struct ProbeArgs {
 
 pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+    let suites = Suites::open(context, &settings)?;
+    let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     if known.suite.stage != Stage::Development && !args.production && args.read_back.is_none() {
         return Err(CliError::Refused {
@@ -81,7 +83,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
     let analytics = client_of(&settings)?;
     let collection = Collection::new(collection_options(&settings.config.delivery))?;
     let probe = Probe {
-        buffer: &buffer,
+        buffer,
         collection: &collection,
         analytics: &analytics,
         suite: &known.suite,
@@ -94,10 +96,13 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
     let probed = crate::cli::runtime()?.block_on(async {
         signals::listen(stop.clone(), Hangup::Stops)?;
         let work = async {
-            match &earlier {
-                Some(record) => probe.read_back(record, &options).await,
-                None => probe.run(&options).await,
-            }
+            // What the suite is set to now is what the probe proves: a later change makes its proofs void.
+            let api = check::read(&analytics, &args.rsid).await?;
+            check::judge(&suites, &args.rsid, Some(api), None)?;
+            Ok::<_, CliError>(match &earlier {
+                Some(record) => probe.read_back(record, &options).await?,
+                None => probe.run(&options).await?,
+            })
         };
         tokio::select! {
             report = work => Ok::<_, CliError>(Some(report)),
@@ -111,17 +116,18 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
             if let Some(id) = last.filter(|id| Some(id) != last_before.as_ref()) {
                 tell_read_back(&args.rsid, &id, "hits of this probe may be out");
             }
-            return Err(error.into());
+            return Err(error);
         }
         Some(Ok(report)) => Some(report),
         None => None,
     };
     match probed {
         Some(report) => {
+            suites.renew(&args.rsid)?;
             context.form.report(&Report(&report))?;
             Ok(exit(report.verdict))
         }
-        None => interrupted(args, &buffer, last_before),
+        None => interrupted(args, buffer, last_before),
     }
 }
 

@@ -156,6 +156,7 @@ pub(super) fn import(path: &Path, known: &Suites) -> Result<ImportReport, CliErr
         let rsid = suite.form.rsid.clone();
         buffer.add_suite(suite, requestors)?;
         confirm(buffer, &rsid, confirmations)?;
+        known.renew(&rsid)?;
     }
     Ok(report)
 }

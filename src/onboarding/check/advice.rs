@@ -68,7 +68,7 @@ pub(super) fn hints(check: &Check<'_>, open: &[Item]) -> Vec<String> {
     };
     let rsid = &check.suite.form.rsid;
     let mut hints = Vec::new();
-    if check.evidence.file.is_none() {
+    if check.evidence.file().is_none() {
         hints.extend(names(is_in_file).map(|names| {
             format!(
                 "the file of Admin > Report Suites > Download may show {names}: passbridge suite check {rsid} --settings FILE"

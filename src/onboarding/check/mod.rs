@@ -9,18 +9,20 @@ mod suite_settings;
 mod variables;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::probe::{ProbeOutcome, Proof};
 use super::settings_file::SettingsFile;
+use super::verdict::Seen;
 use crate::analytics::{EvarFacts, EventFacts, SuiteFacts};
 use crate::confirmation::{Confirmation, Item};
 use crate::event::Instant;
 use crate::suite::{EventIds, ReportSuite, Rsid};
 
 /// What the Analytics 2.0 API shows of a suite.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiSettings {
     /// The suite; `None` where there is none by this name, or none that these credentials may see.
     pub suite: Option<SuiteFacts>,
@@ -31,16 +33,48 @@ pub struct ApiSettings {
 }
 
 /// Everything that a check is made from, beside the suite itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// From the API, where it was asked.
-    pub api: Option<&'a ApiSettings>,
-    /// From the settings file, where one was given.
-    pub file: Option<&'a SettingsFile>,
+    /// What the API and the settings file showed, now or before.
+    pub seen: &'a Seen,
     /// What people vouched for.
     pub confirmations: &'a [Confirmation],
     /// What the latest probe saw.
     pub probe: Option<&'a ProbeOutcome>,
+    /// Whether Adobe ever answered SUCCESS to events for the suite.
+    pub has_delivered: bool,
+    /// What time it is.
+    pub now: Instant,
+    /// How long a probe or a settings file proves something.
+    pub proof_age: Duration,
+}
+
+impl<'a> Evidence<'a> {
+    /// From the API, where it was asked and shows the suite.
+    fn api(&self) -> Option<&'a ApiSettings> {
+        self.seen.api.as_ref().filter(|_| self.seen.invisible_at.is_none()).map(|api| &api.read)
+    }
+
+    /// From a settings file, where one was given.
+    fn file(&self) -> Option<&'a SettingsFile> {
+        self.seen.file.as_ref().map(|file| &file.read)
+    }
+
+    /// Why a probe proves nothing any more; `None` while it does.
+    fn void(&self, probe: &ProbeOutcome) -> Option<String> {
+        match self.seen.changed_at {
+            Some(at) if at > probe.started_at => {
+                Some(format!("the suite's settings were seen to have changed on {}", date(at)))
+            }
+            _ => self.aged(probe.read_at),
+        }
+    }
+
+    /// Why what was proved then does not count any more; `None` while it does.
+    fn aged(&self, proved_at: Instant) -> Option<String> {
+        let days = self.proof_age.as_secs() / 86_400;
+        proved_at.is_older(self.now, self.proof_age).then(|| format!("it is older than {days} days"))
+    }
 }
 
 /// How bad a finding is; the worst first.
@@ -110,6 +144,8 @@ pub enum ItemState {
     Confirmed,
     /// It does not matter with the suite's settings.
     NotNeeded,
+    /// A source shows it, with a warning that nobody has confirmed.
+    Warned,
     /// Something about it is wrong.
     Wrong,
     /// Nobody knows.
@@ -142,6 +178,10 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// Shorter ways to settle what is open.
     pub hints: Vec<String>,
+    /// When the oldest proof was made that an item rests on: a probe, or a settings file.
+    pub proved_at: Option<Instant>,
+    /// Why a proof does not count any more.
+    pub void: Option<String>,
 }
 
 impl CheckReport {
@@ -150,15 +190,32 @@ impl CheckReport {
         self.findings.iter().any(|finding| finding.severity <= Severity::Wrong)
     }
 
-    /// The items that nobody knows about.
+    /// The items that nobody knows about, or that are warned of and not confirmed.
     pub fn open(&self) -> impl Iterator<Item = Item> {
-        self.items.iter().filter(|report| report.state == ItemState::Open).map(|report| report.item)
+        let is_open = |report: &&ItemReport| matches!(report.state, ItemState::Open | ItemState::Warned);
+        self.items.iter().filter(is_open).map(|report| report.item)
+    }
+
+    /// The items that are open or wrong.
+    pub fn unsettled(&self) -> impl Iterator<Item = Item> {
+        self.open().chain(self.of(ItemState::Wrong))
+    }
+
+    fn of(&self, state: ItemState) -> impl Iterator<Item = Item> {
+        self.items.iter().filter(move |report| report.state == state).map(|report| report.item)
+    }
+
+    /// Why hits are known to be lost, where they are.
+    pub fn blocks(&self) -> Option<String> {
+        let worst = self.findings.first().filter(|finding| finding.severity == Severity::Blocks);
+        worst.map(|Finding { setting, found, .. }| format!("{setting}: {found}"))
     }
 }
 
 /// Compares a suite with the table.
 pub fn check(suite: &ReportSuite, requestors: &[String], evidence: Evidence<'_>) -> CheckReport {
-    let mut check = Check { suite, requestors, evidence, findings: Vec::new(), shown: BTreeMap::new() };
+    let (findings, shown) = (Vec::new(), BTreeMap::new());
+    let mut check = Check { suite, requestors, evidence, findings, shown, proved_at: None, void: None };
     check.suite_settings();
     check.variables();
     check.own_settings();
@@ -176,12 +233,14 @@ pub fn check(suite: &ReportSuite, requestors: &[String], evidence: Evidence<'_>)
         items,
         findings,
         hints,
+        proved_at: check.proved_at,
+        void: check.void,
     }
 }
 
 fn name_of(evidence: Evidence<'_>) -> Option<String> {
-    let by_api = evidence.api.and_then(|api| api.suite.as_ref()).map(|suite| suite.name.clone());
-    let by_file = || evidence.file.and_then(|file| file.suite.name.clone());
+    let by_api = evidence.api().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.clone());
+    let by_file = || evidence.file().and_then(|file| file.suite.name.clone());
     by_api.filter(|name| !name.is_empty()).or_else(by_file)
 }
 
@@ -193,6 +252,8 @@ struct Check<'a> {
     findings: Vec<Finding>,
     /// How many of an item's settings a source showed.
     shown: BTreeMap<Item, usize>,
+    proved_at: Option<Instant>,
+    void: Option<String>,
 }
 
 /// What a source says of one setting.
@@ -238,55 +299,124 @@ impl<'a> Check<'a> {
 
     /// Says how an item stands once everything was compared, and finds what is open.
     fn settle(&mut self, item: Item) -> ItemReport {
-        let report = |state, because: String| ItemReport { item, state, because };
-        if item == Item::UniqueEventRecording
-            && self.suite.form.event_ids == EventIds::Off
-            && !self.is_wrong(item)
-        {
-            return report(ItemState::NotNeeded, "event IDs are off".to_owned());
+        self.drop_outdated(item);
+        let report = self.judge(item);
+        let is_warned = |one: &Finding| one.item == item && one.severity == Severity::Warning;
+        let is_settled = !matches!(report.state, ItemState::Wrong | ItemState::Open);
+        if !is_settled || !self.findings.iter().any(is_warned) {
+            return report;
         }
+        // A word covers what it was given for: not what has changed since.
+        let covers = |word: &&Confirmation| self.evidence.seen.changed_at.is_none_or(|at| word.at >= at);
+        match self.word(item).filter(covers) {
+            Some(word) => confirmed(word),
+            None => ItemReport { item, state: ItemState::Warned, because: "see the warning".to_owned() },
+        }
+    }
+
+    /// How an item stands, warnings aside.
+    fn judge(&mut self, item: Item) -> ItemReport {
+        let report = |state, because: String| ItemReport { item, state, because };
         if self.is_wrong(item) {
             return report(ItemState::Wrong, "see the findings".to_owned());
         }
-        let confirmation = self.evidence.confirmations.iter().find(|one| one.item == item);
-        let held = confirmation.filter(|one| one.holds(self.suite, self.requestors));
-        let proof = self.proof(item);
-        let shown = self.shown.get(&item).copied().unwrap_or(0);
-        let is_shown = shown >= needed(item);
+        if item == Item::UniqueEventRecording && self.suite.form.event_ids == EventIds::Off {
+            return report(ItemState::NotNeeded, "event IDs are off".to_owned());
+        }
+        let (word, proof, mut void) = (self.word(item), self.proof(item), None);
+        let shown = match self.shown(item) {
+            Some((at, because)) if self.is_shown_by_file_alone(item) => {
+                void = self.evidence.aged(at).map(|why| format!("{because}; void: {why}"));
+                self.proved_at = self.proved_at.into_iter().chain(void.is_none().then_some(at)).min();
+                void.is_none().then_some((at, because))
+            }
+            shown => shown,
+        };
         if let Some((probe, proof)) = proof.filter(|(_, proof)| !proof.is_right) {
-            let is_outdated = is_shown || held.is_some_and(|word| word.at > probe.read_at);
-            if is_outdated {
+            let is_newer = |at: Instant| at > probe.read_at;
+            if shown.as_ref().is_some_and(|(at, _)| is_newer(*at))
+                || word.is_some_and(|word| is_newer(word.at))
+            {
                 self.findings.push(advice::disputed(item, probe, proof));
             } else {
                 self.findings.push(advice::disproved(item, probe, proof));
                 return report(ItemState::Wrong, "a probe saw otherwise: see the findings".to_owned());
             }
         }
-        if is_shown {
-            return report(ItemState::Shown, self.shown_by(item).to_owned());
+        if let Some((_, because)) = shown {
+            return report(ItemState::Shown, because);
         }
-        if let Some(word) = held {
-            return report(ItemState::Confirmed, format!("confirmed by {} on {}", word.by, date(word.at)));
+        if let Some(word) = word {
+            return confirmed(word);
         }
         if let Some((probe, _)) = proof.filter(|(_, proof)| proof.is_right) {
             let because = format!("proved by probe {} on {}", probe.id, date(probe.read_at));
-            return report(ItemState::Proved, because);
+            match self.evidence.void(probe) {
+                None => {
+                    self.proved_at = self.proved_at.into_iter().chain([probe.read_at]).min();
+                    return report(ItemState::Proved, because);
+                }
+                Some(why) => void = Some(format!("{because}; void: {why}")),
+            }
         }
-        let finding = advice::open(self, item, shown, confirmation);
+        let shown = self.shown.get(&item).copied().unwrap_or(0);
+        let confirmation = self.evidence.confirmations.iter().find(|one| one.item == item);
+        let mut finding = advice::open(self, item, shown, confirmation);
+        if let Some(void) = void {
+            self.void.get_or_insert_with(|| format!("{item}: {void}"));
+            finding.found = void;
+        }
         let because = finding.found.clone();
         self.findings.push(finding);
         report(ItemState::Open, because)
     }
 
-    /// Who shows an item that is shown as a whole.
-    fn shown_by(&self, item: Item) -> &'static str {
-        let has =
-            |source| self.findings.iter().any(|finding| finding.item == item && finding.source == source);
-        match (has(Source::Api), has(Source::File)) {
-            (true, false) => "shown by the API",
-            (false, true) => "shown by the settings file",
-            (_, _) => "shown by the API and the settings file",
+    /// A person's word on an item, where it holds for the suite's settings here.
+    fn word(&self, item: Item) -> Option<&'a Confirmation> {
+        let word = self.evidence.confirmations.iter().find(|word| word.item == item);
+        word.filter(|word| word.holds(self.suite, self.requestors))
+    }
+
+    /// Leaves out what a settings file says against an item, where a person or a probe says since then that it is right.
+    fn drop_outdated(&mut self, item: Item) {
+        let Some(file) = &self.evidence.seen.file else { return };
+        let proof = self.proof(item).filter(|(_, proof)| proof.is_right);
+        let probed_at = proof.map(|(probe, _)| probe).filter(|probe| self.evidence.void(probe).is_none());
+        let said_at = self.word(item).map(|word| word.at);
+        if said_at.into_iter().chain(probed_at.map(|probe| probe.started_at)).all(|at| at <= file.at) {
+            return;
         }
+        let before = self.findings.len();
+        self.findings
+            .retain(|one| one.item != item || one.source != Source::File || one.severity == Severity::Ok);
+        if self.findings.len() < before {
+            self.shown.remove(&item);
+        }
+    }
+
+    /// When an item was shown as a whole, and by what.
+    fn shown(&self, item: Item) -> Option<(Instant, String)> {
+        if self.shown.get(&item).copied().unwrap_or(0) < needed(item) {
+            return None;
+        }
+        let api =
+            self.shown_by(item, Source::Api).then_some(&self.evidence.seen.api).and_then(Option::as_ref);
+        let file = self.evidence.seen.file.as_ref().filter(|_| self.shown_by(item, Source::File));
+        let api_at = api.map(|api| api.at).or(self.evidence.seen.invisible_at);
+        Some(match (api_at, file) {
+            (Some(at), None) => (at, "shown by the API".to_owned()),
+            (Some(at), Some(_)) => (at, "shown by the API and the settings file".to_owned()),
+            (None, Some(file)) => (file.at, format!("shown by the settings file of {}", date(file.at))),
+            (None, None) => return None,
+        })
+    }
+
+    fn is_shown_by_file_alone(&self, item: Item) -> bool {
+        !self.shown_by(item, Source::Api)
+    }
+
+    fn shown_by(&self, item: Item, source: Source) -> bool {
+        self.findings.iter().any(|finding| finding.item == item && finding.source == source)
     }
 
     /// What the latest probe says of an item, where the suite's settings are still those that it ran under.
@@ -295,6 +425,11 @@ impl<'a> Check<'a> {
         let proof = probe.proofs.iter().find(|proof| proof.item == item)?;
         (proof.basis == item.basis(self.suite, self.requestors)).then_some((probe, proof))
     }
+}
+
+fn confirmed(word: &Confirmation) -> ItemReport {
+    let because = format!("confirmed by {} on {}", word.by, date(word.at));
+    ItemReport { item: word.item, state: ItemState::Confirmed, because }
 }
 
 /// The day of an instant, in UTC.

@@ -31,7 +31,10 @@ impl Check<'_> {
                 ),
             ));
         }
-        let is_proved = self.evidence.probe.is_some_and(|probe| probe.proves_counts);
+        let is_proved = self
+            .evidence
+            .probe
+            .is_some_and(|probe| probe.proves_counts && self.evidence.void(probe).is_none());
         if form.event_ids == EventIds::On && form.count_form == CountForm::CountWithId && !is_proved {
             self.findings.push(own(
                 Item::UniqueEventRecording,

@@ -8,6 +8,9 @@ use crate::onboarding::reading::{self, Timestamps};
 const TIME_ZONE_WHY: &str =
     "Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with theirs";
 
+/// What a suite must be.
+const COLLECTS: &str = "a report suite that collects";
+
 impl Check<'_> {
     pub(super) fn suite_settings(&mut self) {
         self.timestamps();
@@ -39,7 +42,9 @@ impl Check<'_> {
     }
 
     fn timestamps(&mut self) {
-        let Some(text) = self.evidence.file.and_then(|file| file.suite.timestamps.as_deref()) else { return };
+        let Some(text) = self.evidence.file().and_then(|file| file.suite.timestamps.as_deref()) else {
+            return;
+        };
         let expected = "optional or required";
         let (severity, fix) = match reading::timestamps(text) {
             Some(Timestamps::Optional | Timestamps::Required) => (Severity::Ok, ""),
@@ -57,55 +62,59 @@ impl Check<'_> {
     }
 
     fn existence(&mut self) {
-        let rsid = self.suite.form.rsid.clone();
-        if let Some(api) = self.evidence.api {
-            self.saw(Item::Suite);
-            let (severity, found, fix) = match &api.suite {
-                None => (
-                    Severity::Blocks,
-                    "no such suite, or none that these credentials may see".to_owned(),
-                    format!(
-                        "compare {rsid} with the Report Suite ID in Admin > Report Suites (Adobe answers SUCCESS to hits of a \
-                         suite that does not exist), or add it to the product profile of these credentials in the Admin Console"
-                    ),
-                ),
-                Some(suite) => match &suite.parent {
-                    Some(parent) => (
-                        Severity::Blocks,
-                        format!("a virtual report suite of {parent}"),
-                        format!(
-                            "map the requestors to its parent instead, as a virtual report suite cannot collect: passbridge \
-                             suite remove {rsid}, then passbridge suite add with --rsid {parent}"
-                        ),
-                    ),
-                    None => (Severity::Ok, "a report suite".to_owned(), String::new()),
-                },
-            };
-            let texts = ["a report suite that collects", found.as_str()];
-            self.of_suite(Item::Suite, severity, "Report Suite ID", texts, Source::Api, &fix);
-            return;
+        let seen = self.evidence.seen;
+        let parent = seen.api.as_ref().and_then(|api| api.read.suite.as_ref()?.parent.clone());
+        let file = self.evidence.file();
+        let parent_in_file = file.and_then(|file| file.suite.parent.clone());
+        let parent_in_file = parent_in_file.filter(|parent| reading::switch(parent) != Some(false));
+        if let Some(parent) = &parent {
+            self.virtual_of(parent.as_str(), Source::Api);
+        } else if let (Some(parent), None) = (&parent_in_file, &seen.api) {
+            self.virtual_of(parent, Source::File);
         }
-        let Some(file) = self.evidence.file else { return };
-        self.saw(Item::Suite);
-        let expected = "a report suite that collects";
-        match &file.suite.parent {
-            Some(parent) if reading::switch(parent) != Some(false) => {
-                let found = format!("a virtual report suite of {parent}");
-                let fix = format!(
-                    "map the requestors to {parent} instead, as a virtual report suite cannot collect"
-                );
-                let texts = [expected, found.as_str()];
-                self.of_suite(Item::Suite, Severity::Blocks, "Report Suite ID", texts, Source::File, &fix);
-            }
-            _ => {
-                let texts = [expected, "a column of the settings file"];
-                self.of_suite(Item::Suite, Severity::Ok, "Report Suite ID", texts, Source::File, "");
-            }
+        if seen.invisible_at.is_some() {
+            self.invisible();
+        } else if seen.api.is_some() && parent.is_none() {
+            self.is_there("a report suite", Source::Api);
+        } else if file.is_some() && seen.api.is_none() && parent_in_file.is_none() {
+            self.is_there("a column of the settings file", Source::File);
         }
     }
 
+    fn is_there(&mut self, found: &str, source: Source) {
+        self.saw(Item::Suite);
+        self.of_suite(Item::Suite, Severity::Ok, "Report Suite ID", [COLLECTS, found], source, "");
+    }
+
+    fn virtual_of(&mut self, parent: &str, source: Source) {
+        let rsid = &self.suite.form.rsid;
+        let fix = format!(
+            "map the requestors to its parent instead, as a virtual report suite cannot collect: passbridge suite remove {rsid}, \
+             then passbridge suite add with --rsid {parent}"
+        );
+        let found = format!("a virtual report suite of {parent}");
+        let texts = [COLLECTS, found.as_str()];
+        self.of_suite(Item::Suite, Severity::Blocks, "Report Suite ID", texts, source, &fix);
+    }
+
+    /// Credentials that lost their rights, or an API that hiccups, show nothing either: only where nothing was ever taken is
+    /// it likely that there is no such suite.
+    fn invisible(&mut self) {
+        self.saw(Item::Suite);
+        let rsid = self.suite.form.rsid.clone();
+        let severity = if self.evidence.has_delivered { Severity::Warning } else { Severity::Blocks };
+        let fix = format!(
+            "compare {rsid} with the Report Suite ID in Admin > Report Suites (Adobe answers SUCCESS to hits of a suite that does \
+             not exist), or add it to the product profile of these credentials in the Admin Console"
+        );
+        let texts = [COLLECTS, "no such suite, or none that these credentials may see"];
+        self.of_suite(Item::Suite, severity, "Report Suite ID", texts, Source::Api, &fix);
+    }
+
     fn multi_byte(&mut self) {
-        let Some(text) = self.evidence.file.and_then(|file| file.suite.multi_byte.as_deref()) else { return };
+        let Some(text) = self.evidence.file().and_then(|file| file.suite.multi_byte.as_deref()) else {
+            return;
+        };
         let Some(is_on) = reading::switch(text) else { return };
         self.saw(Item::MultiByte);
         let (severity, fix) = if is_on {
@@ -122,8 +131,8 @@ impl Check<'_> {
     }
 
     fn time_zone(&mut self) {
-        let api = self.evidence.api.and_then(|api| api.suite.as_ref()).map(|suite| suite.timezone.as_str());
-        let file = self.evidence.file.and_then(|file| file.suite.time_zone.as_deref());
+        let api = self.evidence.api().and_then(|api| api.suite.as_ref()).map(|suite| suite.timezone.as_str());
+        let file = self.evidence.file().and_then(|file| file.suite.time_zone.as_deref());
         let Some(Reading { text, source }) = Reading::first(api, file) else { return };
         self.saw(Item::TimeZone);
         let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);

@@ -23,12 +23,8 @@ struct Slot<'a> {
 
 impl Check<'_> {
     pub(super) fn variables(&mut self) {
-        // Of a suite that is not there, or not to be seen, nothing is known.
-        if self.evidence.api.is_some_and(|api| api.suite.is_none()) && self.evidence.file.is_none() {
-            return;
-        }
-        let api = self.evidence.api.filter(|api| api.suite.is_some());
-        let file = self.evidence.file;
+        // Of a suite that is not there, or not to be seen, the API shows nothing.
+        let (api, file) = (self.evidence.api(), self.evidence.file());
         let labels: Vec<(String, &str)> =
             EventKind::ALL.iter().map(|kind| (format!("event{}", kind.slot()), kind.label())).collect();
         for kind in EventKind::ALL {

@@ -15,7 +15,7 @@ use crate::suite::{CountForm, EventIds, ReportSuite};
 const EVENTS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Success Events";
 const EVARS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Conversion Variables";
 /// After which Adobe calls a report complete ("Latency" in the Analytics guide).
-const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
+pub(super) const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
 /// The eVar whose value has letters beyond ASCII.
 const BEYOND_ASCII_EVAR: u8 = Property::ResourceId as u8 + 1;
 
@@ -123,6 +123,7 @@ impl Context<'_> {
         }
         let outcome = ProbeOutcome {
             id: self.plan.id.clone(),
+            started_at: self.plan.started_at,
             read_at: now,
             proves_counts: self.proves_counts(),
             proofs: self.proofs(&findings, &evars, is_anything_seen),

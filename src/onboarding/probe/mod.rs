@@ -104,6 +104,9 @@ pub struct Proof {
 pub struct ProbeOutcome {
     /// The probe.
     pub id: String,
+    /// When it began: what the suite was set to since then may be something else.
+    #[serde(skip, default = "epoch")]
+    pub started_at: Instant,
     /// When it was last read back.
     pub read_at: Instant,
     /// Whether counts above one were seen to count as `eventN=count:id`.
@@ -162,7 +165,19 @@ struct Stored {
 /// What a check takes from the record of a probe; `None` where it was never read back.
 pub fn outcome(record: &ProbeRecord) -> Option<ProbeOutcome> {
     let stored: Option<Stored> = record.report.clone().and_then(|report| serde_json::from_value(report).ok());
-    stored.map(|stored| stored.outcome)
+    stored.map(|Stored { mut outcome }| {
+        outcome.started_at = record.started_at;
+        // What Analytics had no time to show, or what may never have been sent, is not lost.
+        let is_over = |at: Instant| at.is_older(outcome.read_at, judge::COMPLETE_AFTER);
+        if !record.sent_at.is_some_and(is_over) {
+            outcome.proofs.retain(|proof| proof.item != Item::Timestamps || proof.is_right);
+        }
+        outcome
+    })
+}
+
+fn epoch() -> Instant {
+    Instant::from_nanos(0)
 }
 
 /// Everything that a probe works with.
@@ -265,11 +280,12 @@ impl Probe<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            let wakes_at = tokio::time::Instant::now() + options.every;
-            if wakes_at > ends_at {
+            // The last look is at the end of the time: hits that are not seen then are lost.
+            let now = tokio::time::Instant::now();
+            if now >= ends_at {
                 break false;
             }
-            tokio::time::sleep_until(wakes_at).await;
+            tokio::time::sleep_until(ends_at.min(now + options.every)).await;
         };
         if reading.observed.is_anything_seen() {
             reading.read_evars().await?;

@@ -100,17 +100,29 @@ fn visitor(suite: Option<&ReportSuite>) -> Vec<Vec<String>> {
         "Segment for unique users",
         "MVPD User ID (eVar10) exists",
         "Components > Segments",
-        "AuthN requested has no user yet and gets a substitute, which Unique Visitors counts too. In this segment it compares with the \
-         unique users of ESM.",
+        "AuthN requested has no user yet and gets a substitute, which Unique Visitors counts too. In this segment, where the visitor is the \
+         MVPD User ID, it compares with the unique users of ESM.",
+    ]);
+    let accounts = row(&[
+        "Unique users",
+        "Distinct values of MVPD User ID (eVar10)",
+        "Components > Calculated Metrics",
+        "Where the visitor is the Experience Cloud ID, Unique Visitors counts browsers and apps, and a substitute for each event without such an \
+         ID. No segment makes that the number of accounts.",
     ]);
     match suite.map(|suite| suite.form.identity) {
-        Some(IdentityKind::Ecid) => vec![ecid, surrogates],
+        Some(IdentityKind::Ecid) => vec![ecid, accounts],
         Some(IdentityKind::MvpdUserId) => vec![mvpd_user_id, surrogates],
         None => {
             let choice = "Where the programmer sends an Experience Cloud ID to Adobe Pass, map the suite with --identity ecid: Pass events then \
                           join what the visitor does elsewhere, and a subscriber counts once for each device. Decide before the first \
                           event: a change makes every visitor a new one.";
-            vec![mvpd_user_id, row(&["Or: ECID", "marketingCloudVisitorID", NOWHERE, choice]), surrogates]
+            vec![
+                mvpd_user_id,
+                row(&["Or: ECID", "marketingCloudVisitorID", NOWHERE, choice]),
+                surrogates,
+                accounts,
+            ]
         }
     }
 }

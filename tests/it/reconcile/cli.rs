@@ -1,6 +1,6 @@
 //! The command: its statuses, its text, its JSON, its messages.
 
-use passbridge::sandbox::Handle;
+use passbridge::sandbox::{AnalyticsSettings, Handle};
 use serde_json::{Value, json};
 
 use crate::program::{Done, Program};
@@ -196,4 +196,56 @@ fn progress_and_logs_stay_on_standard_error() {
     assert_eq!(done.code, 3);
     assert_eq!(done.out.lines().count(), 1, "{}", done.out);
     serde_json::from_str::<Value>(&done.out).expect("one document");
+}
+
+#[test]
+fn hits_of_a_suite_that_loses_them_are_not_too_fresh() {
+    let sandbox = sandbox("");
+    let program = program(&sandbox);
+    sandbox.set_wrong("examplersid", vec!["timestamps=not_allowed".parse().expect("a setting")]);
+    program.ingest(5);
+    assert_eq!(program.run(&["drain"]).code, 0);
+    // Nobody has checked the suite, and nothing of it ever appeared: that may be, or not.
+    let done = reconcile(&program, &[]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(
+        !done.out.contains("they agree") && done.out.contains("only too fresh is not known"),
+        "{}",
+        done.out
+    );
+    program.write("settings.tab", &sandbox.settings_file("examplersid"));
+    let settings = program.path("settings.tab");
+    let check = ["suite", "check", "examplersid", "--settings", settings.to_str().expect("UTF-8")];
+    assert_eq!(program.run(&check).code, 3);
+    let done = reconcile(&program, &[]);
+    assert_eq!(done.code, 3, "{done:?}");
+    for words in [
+        "1 differ",
+        "nothing of it is in Analytics",
+        "note: the suite loses its hits (Timestamps: Not Allowed)",
+    ] {
+        assert!(done.out.contains(words), "{words}: {}", done.out);
+    }
+    assert!(!done.out.contains("late -"), "{}", done.out);
+}
+
+#[test]
+fn hits_of_a_suite_that_is_ready_may_be_too_fresh_and_an_aged_proof_is_said() {
+    let sandbox = sandbox("");
+    let program = program(&sandbox);
+    program.ingest(5);
+    let probe = ["suite", "probe", "examplersid", "--production", "--deadline", "2s", "--every", "1s"];
+    assert_eq!(program.run(&probe).code, 0);
+    let confirm = ["suite", "confirm", "examplersid", "event-types", "bot-rules", "visitors", "--by", "Ann"];
+    assert_eq!(program.run(&confirm).code, 0);
+    sandbox.set_analytics(AnalyticsSettings { latency_ms: 3_600_000, ..AnalyticsSettings::default() });
+    assert_eq!(program.run(&["drain"]).code, 0);
+    let done = reconcile(&program, &[]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("they agree, but for what is explained: late -5"), "{}", done.out);
+    let buffer = rusqlite::Connection::open(program.path("passbridge.db")).expect("the buffer");
+    buffer.execute("UPDATE verdicts SET proved_at = proved_at - 31536000000000000", []).expect("a verdict");
+    let done = reconcile(&program, &[]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(done.out.contains("note: how the suite is set was last proved on 20"), "{}", done.out);
 }

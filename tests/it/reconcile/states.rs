@@ -1,6 +1,6 @@
 //! What the account knows explains a difference to the unit: what waits, what is dead, held, deleted, in doubt, too fresh.
 
-use passbridge::buffer::{Forget, Selection, Settlement};
+use passbridge::buffer::{Forget, NewVerdict, Selection, Settlement};
 use passbridge::reconcile::{Cause, Cell, EsmSource, Likeness, Part, Tolerance, Verdict};
 use passbridge::sandbox::AnalyticsSettings;
 use passbridge::suite::{EventIds, OnAmbiguous, SuiteState};
@@ -163,6 +163,11 @@ fn what_was_delivered_a_moment_ago_need_not_show_yet() {
     world.deliver(plays_at("2026-11-15T10:00:00Z", 0..4).into_iter().chain(plays_at(AT, 4..9)));
     world.pass_hours(1);
     let account_of = |from: &str, to: &str| account(&world.compare(from, to).cells[0]);
+    // Nobody knows whether they ever will while nothing shows that the suite records its hits.
+    assert_eq!(account_of("2026-11-15", "2026-11-16"), (Verdict::Unknown, vec![(Cause::TooFresh, -4)], 0));
+    let (checked_at, seen) = (world.clock.now(), json!({}));
+    let ready = NewVerdict { checked_at, open: 0, blocks: None, proved_at: None, void: None, seen };
+    world.house.buffer.set_verdict(&world.suite.form.rsid, ready).expect("a known suite");
     assert_eq!(account_of("2026-11-15", "2026-11-16"), (Verdict::Explained, vec![(Cause::TooFresh, -4)], 0));
     assert_eq!(account_of("2026-11-03", "2026-11-04"), (Verdict::Explained, vec![(Cause::Late, -5)], 0));
     world.pass_hours(1);

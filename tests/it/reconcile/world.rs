@@ -83,6 +83,7 @@ impl World {
             zone: Zone(Tz::America__Los_Angeles),
             tolerance: Tolerance::default(),
             esm: EsmConfig::default(),
+            proof_age: std::time::Duration::from_secs(90 * 86_400),
         }
     }
 
