@@ -50,8 +50,8 @@ pub struct NewVerdict {
     pub checked_at: Instant,
     /// Items that are wrong, warned of or not known.
     pub open: u32,
-    /// Why hits are known to be lost.
-    pub blocks: Option<String>,
+    /// Why hits are known to be lost; nothing where they are not.
+    pub blocks: Vec<String>,
     /// When the oldest proof was made that an item rests on.
     pub proved_at: Option<Instant>,
     /// Why a proof does not count any more.
@@ -59,6 +59,9 @@ pub struct NewVerdict {
     /// What the API and the settings file showed, and when.
     pub seen: serde_json::Value,
 }
+
+/// What stands between the reasons why a suite's hits are lost.
+const BETWEEN_REASONS: &str = "; ";
 
 /// A suite whose events wait because its hits are known to be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,19 +75,23 @@ pub struct BlockedSuite {
 }
 
 impl Buffer {
-    /// Replaces the verdict on a suite, and parks its events where its hits are known to be lost, unless a person has overruled
-    /// this very reason.
+    /// Replaces the verdict on a suite, and parks its events where its hits are known to be lost, but for the reasons that a
+    /// person has overruled.
     pub fn set_verdict(&self, rsid: &Rsid, verdict: NewVerdict) -> Result<(), BufferError> {
         let rsid = rsid.clone();
         self.call(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
             let NewVerdict { checked_at, open, blocks, proved_at, void, seen } = verdict;
+            let known = verdict_of(&transaction, &rsid)?.and_then(|known| known.overruled).unwrap_or_default();
+            let (overruled, blocks): (Vec<_>, Vec<_>) =
+                blocks.into_iter().partition(|reason| known.contains(reason));
+            let joined = |reasons: Vec<String>| Some(reasons.join(BETWEEN_REASONS)).filter(|text| !text.is_empty());
             transaction.execute(
                 "INSERT INTO verdicts (suite, checked_at, open, proved_at, void, seen)
                  SELECT suite, ?2, ?3, ?4, ?5, ?6 FROM suites WHERE rsid = ?1
                  ON CONFLICT (suite) DO UPDATE SET checked_at = ?2, open = ?3, proved_at = ?4, void = ?5, seen = ?6,
-                                                   overruled = iif(overruled = ?7, overruled, NULL)",
+                                                   overruled = ?7",
                 rusqlite::params![
                     rsid.as_str(),
                     checked_at.nanos(),
@@ -92,13 +99,12 @@ impl Buffer {
                     proved_at.map(Instant::nanos),
                     void,
                     seen.to_string(),
-                    blocks,
+                    joined(overruled),
                 ],
             )?;
             transaction.execute(
-                "UPDATE suites SET blocked = nullif(?2, (SELECT overruled FROM verdicts v WHERE v.suite = suites.suite))
-                 WHERE rsid = ?1",
-                (rsid.as_str(), &blocks),
+                "UPDATE suites SET blocked = ?2 WHERE rsid = ?1",
+                (rsid.as_str(), joined(blocks)),
             )?;
             Ok(transaction.commit()?)
         })
@@ -126,7 +132,7 @@ impl Buffer {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             find(&transaction, &rsid)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))?;
             transaction.execute(
-                "UPDATE verdicts SET overruled = s.blocked FROM suites s
+                "UPDATE verdicts SET overruled = concat_ws('; ', overruled, s.blocked) FROM suites s
                  WHERE s.suite = verdicts.suite AND s.rsid = ?1 AND s.blocked IS NOT NULL",
                 [rsid.as_str()],
             )?;

@@ -185,15 +185,15 @@ impl fmt::Display for Report {
         let CheckReport { rsid, name, requestors, items, findings, hints, .. } = &self.check;
         let name = name.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
         writeln!(out, "report suite {rsid}{name} of {}: {}", listing::names(requestors), self.summary())?;
+        for group in groups(findings) {
+            group.fmt(out)?;
+        }
         if self.readiness == Readiness::Blocks {
             writeln!(
                 out,
                 "  parked    nothing is sent to it until a check finds it mended, or: {}",
                 hint::complete(&format!("passbridge suite resume {rsid} --anyway"))
             )?;
-        }
-        for group in groups(findings) {
-            group.fmt(out)?;
         }
         let is_warned =
             |item| findings.iter().any(|one| one.item == item && one.severity == Severity::Warning);

@@ -205,10 +205,10 @@ impl CheckReport {
         self.items.iter().filter(move |report| report.state == state).map(|report| report.item)
     }
 
-    /// Why hits are known to be lost, where they are.
-    pub fn blocks(&self) -> Option<String> {
-        let worst = self.findings.first().filter(|finding| finding.severity == Severity::Blocks);
-        worst.map(|Finding { setting, found, .. }| format!("{setting}: {found}"))
+    /// Why hits are known to be lost; nothing where they are not.
+    pub fn blocks(&self) -> Vec<String> {
+        let worst = self.findings.iter().filter(|finding| finding.severity == Severity::Blocks);
+        worst.map(|Finding { setting, found, .. }| format!("{setting}: {found}")).collect()
     }
 }
 

@@ -153,7 +153,7 @@ fn an_invisible_suite_blocks_only_where_nothing_was_ever_delivered() {
     let (code, report) = desk.check();
     assert_eq!((code, items(&report, "warned")), (0, vec!["suite".to_owned()]), "{report}");
     assert_eq!(desk.json(&format!("suite check {RSID} --strict")).0, 3);
-    desk.program.write("more.ndjson", &history(0, 2));
+    desk.program.write("more.ndjson", &history(100, 102));
     let more = desk.program.path("more.ndjson");
     desk.program.run(&["ingest", more.to_str().expect("UTF-8")]);
     assert!(desk.drained().0 > 3);
@@ -167,7 +167,7 @@ fn backfills_of_both_routes_leave_a_blocked_suite_alone() {
     let settings = house.program.path("settings.tab");
     let check = ["suite", "check", RSID, "--settings", settings.to_str().expect("UTF-8")];
     assert_eq!(house.program.run(&check).code, 3);
-    let plan = house.program.run(&["backfill", "plan", &house.file("p.ndjson", &history(0, 20))]);
+    let plan = house.program.run(&["backfill", "plan", "p", &house.file("p.ndjson", &history(0, 20))]);
     assert!(plan.out.contains("BLOCKED") && plan.out.contains("Timestamps: Not Allowed"), "{plan:?}");
     for (name, route, from) in [("one", "hits", 0), ("two", "bulk", 20)] {
         let file = house.file(&format!("{name}.ndjson"), &history(from, from + 20));

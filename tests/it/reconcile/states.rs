@@ -166,7 +166,7 @@ fn what_was_delivered_a_moment_ago_need_not_show_yet() {
     // Nobody knows whether they ever will while nothing shows that the suite records its hits.
     assert_eq!(account_of("2026-11-15", "2026-11-16"), (Verdict::Unknown, vec![(Cause::TooFresh, -4)], 0));
     let (checked_at, seen) = (world.clock.now(), json!({}));
-    let ready = NewVerdict { checked_at, open: 0, blocks: None, proved_at: None, void: None, seen };
+    let ready = NewVerdict { checked_at, open: 0, blocks: Vec::new(), proved_at: None, void: None, seen };
     world.house.buffer.set_verdict(&world.suite.form.rsid, ready).expect("a known suite");
     assert_eq!(account_of("2026-11-15", "2026-11-16"), (Verdict::Explained, vec![(Cause::TooFresh, -4)], 0));
     assert_eq!(account_of("2026-11-03", "2026-11-04"), (Verdict::Explained, vec![(Cause::Late, -5)], 0));
