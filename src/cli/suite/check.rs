@@ -105,7 +105,9 @@ fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context
         let rsid = listing.suite.form.rsid;
         match runtime.block_on(read(&client, &rsid)) {
             Ok(api) => report.suites.push(judge(suites, &rsid, Some(api), None)?),
-            Err(error @ AnalyticsError::Refused { .. }) if !error.is_for_the_moment() => {
+            Err(AnalyticsError::Api(error))
+                if !error.endpoint.gives_credentials && matches!(error.status(), Some(400 | 403 | 404)) =>
+            {
                 report.unread.insert(rsid, error.to_string());
             }
             Err(error) => return Err(error.into()),
