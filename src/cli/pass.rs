@@ -143,8 +143,11 @@ impl Pass {
         let now = self.inbox.clock.now();
         let report = blocking(move || -> Result<_, CliError> {
             let report = buffer.retain(policy)?;
-            if !report.clock_jumped {
-                retain_rejects(&buffer, &ingest, now)?;
+            // Events are sent whatever becomes of old rejects.
+            if !report.clock_jumped
+                && let Err(error) = retain_rejects(&buffer, &ingest, now)
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old rejects are left");
             }
             Ok(report)
         })

@@ -159,7 +159,7 @@ pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> R
     let failed = |source| refuse(dir, source);
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => Some(entries),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
         Err(error) => return Err(failed(error)),
     };
     let mut expired = 0;
