@@ -494,6 +494,12 @@ fn unmapped(rsid: &Rsid) -> String {
     )
 }
 
+const REPLACED_ADVICE: &str =
+    "see who did it, and start again; what was in flight is in doubt where the old file still is";
+const OVERWRITTEN_ADVICE: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
+const COUNTED_MEANWHILE_ADVICE: &str =
+    "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice";
+
 fn judge_buffer(error: &BufferError) -> (Exit, String) {
     let (exit, advice) = match error {
         BufferError::Missing(_) => (Exit::Usage, "create it with: passbridge init; or correct buffer.path"),
@@ -507,14 +513,8 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
         ),
         BufferError::NotABuffer(_) => (Exit::Usage, "correct buffer.path"),
         BufferError::Newer { .. } => (Exit::Usage, "use the release that wrote it, or a later one"),
-        BufferError::Replaced(_) => (
-            Exit::Failed,
-            "see who did it, and start again; what was in flight is in doubt where the old file still is",
-        ),
-        BufferError::Overwritten(_) => (
-            Exit::Failed,
-            "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again",
-        ),
+        BufferError::Replaced(_) => (Exit::Failed, REPLACED_ADVICE),
+        BufferError::Overwritten(_) => (Exit::Failed, OVERWRITTEN_ADVICE),
         BufferError::InUse(_) => {
             (Exit::LockHeld, "stop what uses the buffer, such as `passbridge run`, then run it again")
         }
@@ -560,10 +560,7 @@ fn judge_buffer(error: &BufferError) -> (Exit, String) {
             Exit::Usage,
             "settle them first: passbridge held list; those in doubt are settled by the next drain",
         ),
-        BufferError::CountedMeanwhile => (
-            Exit::Failed,
-            "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice",
-        ),
+        BufferError::CountedMeanwhile => (Exit::Failed, COUNTED_MEANWHILE_ADVICE),
         BufferError::MixedFeeds(_) => (
             Exit::Usage,
             "take one of the two sources for a requestor; nothing of this portion of the input was stored",
