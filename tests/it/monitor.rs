@@ -103,8 +103,8 @@ fn a_silent_source_alarms_once_a_limit_is_set_also_by_requestor() {
     let check =
         |args: &[&str]| broken(&past.status(&[&["--check", "--json", "--max-age", "9h"], args].concat()));
     let never_drained = ("max_age".to_owned(), "last_run".into());
-    assert_eq!(check(&[]), [never_drained.clone()], "silence is off until it is set");
-    assert_eq!(check(&["--max-silence", "6h"]), [never_drained.clone()]);
+    assert_eq!(check(&[]), std::slice::from_ref(&never_drained), "silence is off until it is set");
+    assert_eq!(check(&["--max-silence", "6h"]), std::slice::from_ref(&never_drained));
     let silent = ("max_silence".to_owned(), "REF30".into());
     assert_eq!(
         check(&["--max-silence", "REF30=6h", "--max-silence", "REF40=6h"]),

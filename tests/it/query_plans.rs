@@ -129,10 +129,10 @@ fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics(
         let code = code.split("#[cfg(test)]").next().expect("a first part");
         for sql in code.split('"') {
             let plain = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-            let begins = |with: &&str| plain.starts_with(with);
+            let begins = |with: &&str| plain.starts_with(*with);
             let is_statement =
-                ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|with| begins(&with));
-            if !is_statement || ONCE.iter().any(|with| begins(&with)) || plain.contains("FROM {table} p") {
+                ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|with| begins(with));
+            if !is_statement || ONCE.iter().any(|with| begins(with)) || plain.contains("FROM {table} p") {
                 continue;
             }
             // The backfill of metrics by a migration reads all events, once.

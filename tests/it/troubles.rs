@@ -44,7 +44,7 @@ fn a_run_names_twenty_dead_events_and_counts_the_rest() {
     let program = Program::new();
     program.suite(&sandbox.url());
     let line = |number: usize| {
-        let mvpd = if number % 5 == 0 { "bad" } else { "good" };
+        let mvpd = if number.is_multiple_of(5) { "bad" } else { "good" };
         format!(
             "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"mvpd\":\"{mvpd}\",\"mvpd_user_id\":\"u{number}\"}}\n",
             1_793_491_200 + number

@@ -80,7 +80,10 @@ fn a_requestor_maps_to_one_suite_and_the_database_itself_says_so() {
     assert!(matches!(refused, BufferError::MappedElsewhere { .. }), "{refused}");
     let database = rusqlite::Connection::open(house.buffer.path()).expect("the database opens");
     database
-        .execute_batch("INSERT INTO suites SELECT 99, 'third', form, collection_url, on_ambiguous, NULL, state, stage FROM suites")
+        .execute_batch(
+            "INSERT INTO suites (suite, rsid, form, collection_url, on_ambiguous, state)
+             SELECT 99, 'third', form, collection_url, on_ambiguous, state FROM suites",
+        )
         .expect("another suite");
     let forced = database.execute("INSERT INTO mappings SELECT requestor, 99 FROM mappings", []);
     assert!(forced.expect_err("the mapping is refused").to_string().contains("UNIQUE"));
