@@ -89,7 +89,7 @@ fn make_report(path: &Path, by: &[String]) -> Outcome<()> {
     let taken = start.elapsed().as_secs_f64();
     let peak_mib = peak_kib()? as f64 / 1024.0;
     println!(
-        "{taken:>6.2} s   {peak_mib:>6.1} MiB   {} units, {} unique users, {} rows",
+        "{taken:>6.2} s   {peak_mib:>6.1} MiB   {} units, {:?} unique users, {} rows",
         report.total.events.iter().sum::<u64>(),
         report.total.unique_users,
         report.rows.len()

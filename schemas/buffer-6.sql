@@ -36,6 +36,18 @@ UPDATE suites SET form = (
 
 -- ESM: what it stated beside its counts.
 
+-- The unique accounts of an hour (minute, day, month) as ESM stated them, the latest word on each. They name nobody, and are
+-- kept for ever, as counts are. No two of them can be added up: the same viewer may be in both.
+CREATE TABLE esm_accounts (
+    starts_at  INTEGER NOT NULL,
+    ends_at    INTEGER NOT NULL,
+    requestor  INTEGER NOT NULL REFERENCES requestors,
+    mvpd       TEXT NOT NULL,                                  -- '' where there is none
+    dimensions TEXT NOT NULL,                                  -- what else the report groups by: lines of name=value
+    accounts   INTEGER NOT NULL,
+    PRIMARY KEY (starts_at, ends_at, requestor, mvpd, dimensions)
+) WITHOUT ROWID, STRICT;
+
 -- Suites: the verdict of the last check and probe.
 
 -- Why nothing is sent to an active suite: its hits are known to be lost. NULL: no such thing is known, or a person overruled it.

@@ -7,11 +7,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction,
 
 use super::ledger::Postings;
 use super::memory::{self, MemoryRow};
-use super::metrics::{Measure, Tally};
+use super::metrics::{self, Measure, Tally};
 use super::suites::{FormKey, RequestorKey, form_of};
 use super::{Buffer, BufferError, arrivals, connection, jobs, runs, suites};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
+use crate::readers::esm::StatedAccounts;
 use crate::suite::HitForm;
 
 /// The fact that holds the next sequence number.
@@ -123,6 +124,8 @@ pub struct Batch {
     pub events: Vec<NewEvent>,
     /// What its reader remembers of them.
     pub memory: Vec<MemoryRow>,
+    /// What ESM stated beside them.
+    pub stated: Vec<StatedAccounts>,
 }
 
 /// An event whose identity is known with other content: the first stays, this one is kept out.
@@ -225,6 +228,7 @@ impl Buffer {
             for batch in &batches {
                 reports.push(store(&transaction, batch, now)?);
                 memory::store(&transaction, &batch.memory, now)?;
+                metrics::store_stated(&transaction, &batch.stated)?;
             }
             transaction.commit()?;
             Ok(reports)

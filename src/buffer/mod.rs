@@ -63,7 +63,10 @@ pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::{BackfillLock, DrainLock, Holder, LockWatch, WholeLock, name_command};
 pub use memory::{MemoryReader, MemoryRow};
 pub use merge::{Flow, Merge};
-pub use metrics::{CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub use metrics::{
+    CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, TRANSIENT_IDS, TransientIds, UserMark,
+    looks_transient,
+};
 pub use onboarding::{BlockedSuite, NewProbe, NewVerdict, ProbeRecord};
 pub use outcomes::{Change, Delivered};
 pub use place::Watch;

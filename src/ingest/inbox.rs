@@ -85,6 +85,7 @@ impl Take<'_> {
                 job: JobKey::LIVE,
                 events: events.clone(),
                 memory: Vec::new(),
+                stated: Vec::new(),
             },
         )?;
         self.tally.stored(0, &report);

@@ -15,7 +15,7 @@ use super::unpack::{Packing, Unpacked};
 use super::{IngestError, IngestOptions, canonical_text};
 use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, JobKey, MemoryRow, NewEvent, StoreReport};
 use crate::event::TimeBounds;
-use crate::readers::esm::EsmSummary;
+use crate::readers::esm::{EsmSummary, StatedAccounts};
 use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, RejectReason, UnknownKeys};
@@ -129,6 +129,7 @@ struct Sorted {
     /// Rejected lines beyond [`REJECTS_HELD_MAX`].
     rejects_not_held: u64,
     memory: Vec<MemoryRow>,
+    stated: Vec<StatedAccounts>,
     unknown: UnknownKeys,
     exchanges: Option<ExchangeSummary>,
     esm: Option<EsmSummary>,
@@ -221,11 +222,13 @@ impl Intake {
             };
             if reader.is_paused() {
                 sorted.memory.append(&mut memory::rows(&reader.take_changes()));
+                sorted.stated.append(&mut reader.take_stated());
             } else if !is_line {
                 break;
             }
         }
         sorted.memory.append(&mut memory::rows(&reader.take_changes()));
+        sorted.stated.append(&mut reader.take_stated());
         sorted.unknown = reader.unknown_keys().clone();
         sorted.exchanges = reader.exchanges().cloned();
         sorted.esm = reader.esm().cloned();
@@ -246,6 +249,7 @@ impl Intake {
                 feed: if sorted.esm.is_some() { Feed::Esm } else { Feed::Events },
                 events: sorted.events.clone(),
                 memory: sorted.memory.clone(),
+                stated: sorted.stated.clone(),
             });
         }
         let reports = self.buffer.store_together(batches)?;
@@ -324,6 +328,7 @@ impl Sorted {
             kept: Kept::default(),
             rejects_not_held: 0,
             memory: Vec::new(),
+            stated: Vec::new(),
             unknown: UnknownKeys::default(),
             exchanges: None,
             esm: None,

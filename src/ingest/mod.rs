@@ -354,7 +354,7 @@ impl Load<'_> {
             check_free_disk(self.buffer, self.options, &self.tally)?;
         }
         self.keep(input, &portion.rejects)?;
-        if !portion.events.is_empty() || !portion.changes.is_empty() {
+        if portion.has_rows() {
             let id = self.input_id(input)?;
             let memory = memory::rows(&portion.changes);
             // Only the buffer finds a conflict, and then the rejects keep the event that lost.
@@ -365,6 +365,7 @@ impl Load<'_> {
                 job: self.options.job,
                 events,
                 memory,
+                stated: portion.stated.clone(),
             })?;
             self.keep_mixed(input, &portion.events, &report)?;
             self.tally.stored(input, &report);

@@ -10,7 +10,7 @@ use super::memory::Source;
 use super::{IngestOptions, InputError, InputPath};
 use crate::buffer::{Feed, NewEvent};
 use crate::event::PassEvent;
-use crate::readers::esm::EsmSummary;
+use crate::readers::esm::{EsmSummary, StatedAccounts};
 use crate::readers::memory::MemoryChange;
 use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
 use crate::readers::{Excerpt, Guess, Line, ReaderOptions, RejectedLine, UnknownKeys};
@@ -35,6 +35,8 @@ pub(super) struct Portion {
     pub(super) feed: Feed,
     /// What later runs must know of the lines of these events.
     pub(super) changes: Vec<MemoryChange>,
+    /// What ESM stated beside them.
+    pub(super) stated: Vec<StatedAccounts>,
     /// How far its input was read, and how long it is where that is known, in bytes as it lies on disk.
     pub(super) input_bytes_read: u64,
     pub(super) input_bytes: Option<u64>,
@@ -176,11 +178,13 @@ fn read_input(
         if is_paused || (portion.is_full() && !open.reader.is_inside_line()) {
             portion.feed = if open.reader.esm().is_some() { Feed::Esm } else { Feed::Events };
             portion.changes = open.reader.take_changes();
+            portion.stated = open.reader.take_stated();
             portion.note_position(&open);
             send(std::mem::replace(&mut portion, Portion { input: number, ..Portion::default() }))?;
         }
     };
     portion.changes = open.reader.take_changes();
+    portion.stated = open.reader.take_stated();
     portion.note_position(&open);
     let unknown = open.reader.unknown_keys().clone();
     let exchanges = open.reader.exchanges().cloned().map(Box::new);
@@ -192,9 +196,14 @@ fn read_input(
 }
 
 impl Portion {
+    /// Whether it has anything for the buffer.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
+    }
+
     /// Whether it has nothing to store or keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.rejects.is_empty() && self.changes.is_empty()
+        self.rejects.is_empty() && !self.has_rows()
     }
 
     fn take(&mut self, path: &str, line: &Line<'_>) {

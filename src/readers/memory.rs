@@ -197,6 +197,11 @@ impl Recollection {
         self.latest
     }
 
+    /// Whether anything is ever stored.
+    pub fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
     /// How many changes wait to be taken.
     pub fn changes_waiting(&self) -> usize {
         self.changed.len()

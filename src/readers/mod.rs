@@ -28,7 +28,7 @@ pub use unknown::UnknownKeys;
 
 use crate::config::EsmConfig;
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
-use esm::EsmSummary;
+use esm::{EsmSummary, StatedAccounts};
 use memory::MemoryChange;
 use rest_v2::{ExchangeSummary, RestV2Options};
 
@@ -126,6 +126,11 @@ pub trait Reader {
 
     /// What later runs must know of the lines so far, since the last call; none while inside a line.
     fn take_changes(&mut self) -> Vec<MemoryChange> {
+        Vec::new()
+    }
+
+    /// What a report of ESM states beside its counts, since the last call; none while inside a line.
+    fn take_stated(&mut self) -> Vec<StatedAccounts> {
         Vec::new()
     }
 

@@ -31,7 +31,7 @@ use chrono_tz::Tz;
 use crate::analytics::{AnalyticsClient, AnalyticsError};
 use crate::buffer::{
     Buffer, BufferError, RequestorKey, RoutedRequestor, Standing, StandingFacts, StandingQuestion,
-    StandingUnits, SuiteListing,
+    StandingUnits, SuiteListing, TRANSIENT_IDS, TransientIds,
 };
 use crate::config::{EsmConfig, Zone};
 use crate::esm::{EsmClient, EsmError};
@@ -180,6 +180,7 @@ pub async fn reconcile(
         &mut sides,
     ));
     tell(&mut remarks, &facts, seen.as_ref(), &sides);
+    remarks.extend(of_users(buffer, &people, &calendar)?);
     sides.analytics = seen.map(|seen| seen.side);
     let frame = Frame {
         rsid: options.rsid.to_string(),
@@ -228,6 +229,27 @@ fn doubt(known: &SuiteListing, readiness: Readiness, seen: Option<&Seen>, sides:
         )
     }));
     remarks
+}
+
+/// What is to be known of users, which are not compared: where their IDs look transient, and where ESM stated how many it saw.
+fn of_users(buffer: &Buffer, people: &People, calendar: &Calendar) -> Result<Vec<String>, ReconcileError> {
+    let (from, to) = calendar.bounds();
+    let own: BTreeSet<String> = people.own.iter().map(|one| one.requestor_id.clone()).collect();
+    let reader = buffer.metrics()?;
+    let end_day = to.nanos().div_euclid(86_400_000_000_000) + 1;
+    let mut remarks = Vec::new();
+    for TransientIds { mvpd, users, logins } in reader.transient_ids(&own, end_day)? {
+        remarks.push(format!("{mvpd:?} had {users} users of {logins} logins in a month: {TRANSIENT_IDS}"));
+    }
+    let mut stated = 0_u64;
+    reader.each_stated(from, to, |one| stated += u64::from(own.contains(one.requestor_id.as_str())))?;
+    if stated > 0 {
+        remarks.push(format!(
+            "ESM stated {stated} figures of unique accounts for these days: `report` shows each where ESM stated it; no sum of \
+             them means anything, so none is compared"
+        ));
+    }
+    Ok(remarks)
 }
 
 /// The suite's clock.

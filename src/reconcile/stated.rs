@@ -9,14 +9,15 @@ use super::days::{Astray, Calendar};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 use crate::mapping;
-use crate::readers::esm::{StatedCount, StatedTime, stated};
+use crate::readers::esm::{StatedCount, StatedReport, StatedTime};
+use crate::readers::memory::MemoryKey;
 
 /// Takes in reports, each count once however often it is reported.
 pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
     /// The latest total of each count.
-    totals: HashMap<String, (CellKey, bool, u64)>,
+    totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
     /// By which grouping a requestor's day was counted, and in which report.
     groupings: HashMap<(Name, usize), (String, String)>,
     requestors: BTreeSet<Name>,
@@ -45,21 +46,29 @@ impl<'c> Statements<'c> {
         spellings: &mut Spellings,
     ) -> Result<(), ReconcileError> {
         let refuse = |what: String| ReconcileError::Report { path: path.to_owned(), what };
-        let report =
-            stated(document, self.config).map_err(|(line, what)| refuse(format!("line {line}: {what}")))?;
-        if let Some((record, why, times)) = report.unread {
-            return Err(refuse(format!("record {record} {why} ({times} records in all)")));
-        }
+        let report = StatedReport::read(document, self.config)
+            .map_err(|(line, what)| refuse(format!("line {line}: {what}")))?;
         if let Some(limit) = report.truncated_at {
             let what = format!("has all {limit} rows that it may have, so others are missing");
             return Err(refuse(what));
         }
-        if !report.counts.is_empty() && !report.has_mvpd {
-            return Err(refuse(format!("groups by {}, which tells no MVPDs apart", report.grouping)));
+        let mut unread: Option<(u64, String, u64)> = None;
+        for count in report.counts() {
+            let count = match count {
+                Ok(count) => count,
+                Err((record, why)) => {
+                    unread.get_or_insert((record, why, 0)).2 += 1;
+                    continue;
+                }
+            };
+            if !report.has_mvpd() {
+                return Err(refuse(format!("groups by {}, which tells no MVPDs apart", report.grouping())));
+            }
+            let Some(day) = self.day(&count).map_err(refuse)? else { continue };
+            self.count(path, report.grouping(), &count, day, spellings)?;
         }
-        for count in &report.counts {
-            let Some(day) = self.day(count).map_err(refuse)? else { continue };
-            self.count(path, &report.grouping, count, day, spellings)?;
+        if let Some((record, why, times)) = unread {
+            return Err(refuse(format!("record {record} {why} ({times} records in all)")));
         }
         Ok(())
     }
@@ -110,8 +119,23 @@ impl<'c> Statements<'c> {
         }
         self.days.insert(day);
         self.requestors.insert(requestor);
+        if let Some(or_identity) = count.or_identity {
+            let either = [count.identity, or_identity];
+            let mut known = either.iter().filter_map(|identity| self.totals.get(identity)).peekable();
+            if known.peek().is_some() {
+                return match known.any(|(_, _, total)| *total == count.total) {
+                    true => Ok(()),
+                    false => Err(ReconcileError::Report {
+                        path: path.to_owned(),
+                        what: "has an hour that the clock shows twice, does not say which of the two it is, and counts it \
+                               otherwise than another report: give one report that has both"
+                            .to_owned(),
+                    }),
+                };
+            }
+        }
         // A later report corrects an earlier one.
-        self.totals.insert(count.identity.clone(), (key, count.is_rejected, count.total));
+        self.totals.insert(count.identity, (key, count.is_rejected, count.total));
         Ok(())
     }
 

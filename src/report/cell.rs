@@ -11,11 +11,48 @@ pub(super) struct Cell {
     users: [u64; 2],
     /// The user that was seen last, of both.
     last_seen: [u64; 2],
+    /// Whether some units come from ESM, which names no users.
+    has_sums: bool,
+    requestors: Requestors,
+}
+
+/// Of whom the units of a cell are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Requestors {
+    #[default]
+    Nobody,
+    /// By a number.
+    One(u32),
+    Several,
+}
+
+/// Who counted: the number of a requestor, and whether its events come from ESM.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source {
+    pub(super) requestor: u32,
+    pub(super) is_esm: bool,
 }
 
 impl Cell {
-    pub(super) fn count(&mut self, kind: EventKind, units: u64) {
+    pub(super) fn count(&mut self, kind: EventKind, units: u64, source: Source) {
         self.units[usize::from(kind.slot() - 1)] += units;
+        self.has_sums |= source.is_esm;
+        self.requestors = match self.requestors {
+            Requestors::Nobody => Requestors::One(source.requestor),
+            Requestors::One(known) if known == source.requestor => Requestors::One(known),
+            Requestors::One(_) | Requestors::Several => Requestors::Several,
+        };
+    }
+
+    /// Adds the units of another cell. Users cannot be added: they are seen again.
+    pub(super) fn add_units(&mut self, other: &Cell) {
+        self.units.iter_mut().zip(other.units).for_each(|(sum, units)| *sum += units);
+        self.has_sums |= other.has_sums;
+        self.requestors = Requestors::Several;
+    }
+
+    pub(super) fn requestors(&self) -> Requestors {
+        self.requestors
     }
 
     /// Sees a user, by a number that goes up from 1 with each of them: all that is seen of one comes together.
@@ -35,7 +72,7 @@ impl Cell {
 
     pub(super) fn figures(&self) -> Figures {
         let units = |kind: EventKind| self.units[usize::from(kind.slot() - 1)];
-        let [unique_users, synthetic_users] = self.users;
+        let [unique_users, synthetic_users] = self.users.map(|users| (!self.has_sums).then_some(users));
         let (authn_tried, authn_ok) = (units(EventKind::AuthnRequested), units(EventKind::AuthnOk));
         let (authz_tried, authz_ok) = (units(EventKind::AuthzRequested), units(EventKind::AuthzOk));
         Figures {
@@ -51,6 +88,7 @@ impl Cell {
             authorization_conversion: ratio(authz_ok, authz_tried),
             authorization_ratio: ratio(authz_tried, authz_ok),
             synthetic_users,
+            stated_unique_accounts: None,
             events: self.units,
         }
     }
@@ -70,17 +108,24 @@ mod tests {
         for (user, is_synthetic) in [(1, false), (1, false), (1, true), (2, false), (3, true), (3, true)] {
             cell.see(user, is_synthetic);
         }
-        assert_eq!((cell.figures().unique_users, cell.figures().synthetic_users), (2, 2));
+        assert_eq!((cell.figures().unique_users, cell.figures().synthetic_users), (Some(2), Some(2)));
+        cell.count(EventKind::AuthnOk, 1, Source { requestor: 0, is_esm: true });
+        assert_eq!((cell.figures().unique_users, cell.figures().synthetic_users), (None, None));
     }
 
     #[test]
     fn rates_are_the_share_and_the_published_ratio_and_none_of_nothing() {
         let mut cell = Cell::default();
         assert!(cell.is_empty());
-        assert_eq!(cell.figures(), Figures::default());
-        cell.count(EventKind::AuthnRequested, 9);
-        cell.count(EventKind::AuthnOk, 12);
-        cell.count(EventKind::AuthzRequested, 4);
+        let nobody = Some(0);
+        assert_eq!(
+            cell.figures(),
+            Figures { unique_users: nobody, synthetic_users: nobody, ..Figures::default() }
+        );
+        let source = Source { requestor: 0, is_esm: false };
+        cell.count(EventKind::AuthnRequested, 9, source);
+        cell.count(EventKind::AuthnOk, 12, source);
+        cell.count(EventKind::AuthzRequested, 4, source);
         let figures = cell.figures();
         assert_eq!(figures.unsuccessful_authentications, -3);
         assert_eq!(

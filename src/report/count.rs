@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::cell::Cell;
-use super::period::{Fineness, Period, Timeline};
+use super::cell::{Cell, Source};
+use super::figures::{reason_meaning, shown_of};
+use super::period::{Fineness, Period, Stage, Timeline};
 use super::rows::Rows;
-use super::{Column, Dimension, Failure, ReportError, Row};
+use super::stated::{Sources, Statements};
+use super::{Column, Dimension, Failure, Figures, Others, ReportError, Row, folded};
 use crate::buffer::{CountedHour, MetricGroup, MetricsReader, SeenUser};
-use crate::event::{EventKind, Property};
+use crate::event::{EventKind, Instant, Property};
 
 const QUARTERS_AN_HOUR: i64 = 4;
 const QUARTERS_A_DAY: i64 = 96;
@@ -30,14 +32,21 @@ struct Place {
     /// Its combination in the rows.
     combination: u32,
     reason: usize,
+    source: Source,
 }
 
 /// The metrics of a period while they are counted.
 pub(super) struct Counting<'a> {
     period: &'a Period,
+    groups: &'a [MetricGroup],
+    /// By the number of the group: whether anything of it was counted.
+    is_counted: Vec<bool>,
     /// By the number of the group; `None` for one of a requestor that is not asked for.
     places: Vec<Option<Place>>,
     mvpds: Vec<(&'a str, Cell)>,
+    /// By the number of the MVPD: whether there are too many larger ones for it to be shown.
+    is_other: Vec<bool>,
+    others: Cell,
     reasons: Vec<&'a str>,
     trend: Timeline,
     trend_cells: Vec<Cell>,
@@ -51,7 +60,11 @@ pub(super) struct Counting<'a> {
 /// What was counted.
 pub(super) struct Counted {
     pub(super) total: Cell,
+    pub(super) total_figures: Figures,
     pub(super) mvpds: Vec<Column>,
+    pub(super) others: Option<Others>,
+    /// The spellings of each MVPD that has several, the shown one first.
+    pub(super) spellings: Vec<Vec<String>>,
     pub(super) trend: Vec<Row>,
     pub(super) failures: Vec<Failure>,
     pub(super) rows: Vec<Row>,
@@ -63,6 +76,7 @@ impl<'a> Counting<'a> {
         requestors: &[String],
         period: &'a Period,
         by: Option<&[Dimension]>,
+        sources: &Sources,
     ) -> Counting<'a> {
         let mut rows = by.map(|by| Rows::new(by, period));
         let (mut mvpds, mut reasons) = (Numbers::default(), Numbers::default());
@@ -77,14 +91,19 @@ impl<'a> Counting<'a> {
                 (Some(rows), Some(by)) => rows.intern(values(group, by)),
                 (_, _) => 0,
             };
-            places[number] =
-                Some(Place { mvpd: mvpds.of(&group.mvpd), combination, reason: reasons.of(&group.reason) });
+            let source = sources.of(&group.requestor_id);
+            let (mvpd, reason) = (mvpds.of(&group.mvpd), reasons.of(&group.reason));
+            places[number] = Some(Place { mvpd, combination, reason, source });
         }
         let fineness = if period.is_of_hours() { Fineness::Hour } else { Fineness::Day };
         let trend = Timeline::of(period, fineness);
         Counting {
             period,
+            groups,
+            is_counted: vec![false; places.len()],
             places,
+            is_other: vec![false; mvpds.texts.len()],
+            others: Cell::default(),
             mvpds: mvpds.texts.into_iter().map(|mvpd| (mvpd, Cell::default())).collect(),
             reasons: reasons.texts,
             trend_cells: vec![Cell::default(); trend.bins.len()],
@@ -101,6 +120,7 @@ impl<'a> Counting<'a> {
         let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
         let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));
         reader.each_counted(hours[0], hours[1], |counted| self.count(&counted))?;
+        self.tell_others();
         let days = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_A_DAY));
         reader.each_user(days[0], days[1], |seen| self.see(seen))?;
         Ok(())
@@ -115,16 +135,51 @@ impl<'a> Counting<'a> {
         let kind = counted.kind;
         for (quarter, units) in (counted.hour * QUARTERS_AN_HOUR..).zip(counted.units) {
             let Some(bin) = self.trend.bin(quarter).filter(|_| units > 0) else { continue };
-            self.total.count(kind, units);
-            self.mvpds[place.mvpd].1.count(kind, units);
-            self.trend_cells[bin as usize].count(kind, units);
+            self.is_counted[counted.group as usize] = true;
+            self.total.count(kind, units, place.source);
+            self.mvpds[place.mvpd].1.count(kind, units, place.source);
+            self.trend_cells[bin as usize].count(kind, units, place.source);
             if FAILURES.contains(&kind) {
                 *self.failures.entry((kind, place.reason)).or_default() += units;
             }
             if let Some(rows) = &mut self.rows {
-                rows.count(place.combination, quarter, kind, units);
+                rows.count(place.combination, quarter, (kind, units), place.source);
             }
         }
+    }
+
+    /// The MVPDs of which something was counted, the largest first.
+    fn by_volume(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> =
+            (0..self.mvpds.len()).filter(|number| !self.mvpds[*number].1.is_empty()).collect();
+        numbers.sort_by_key(|number| {
+            let (mvpd, cell) = &self.mvpds[*number];
+            (std::cmp::Reverse(cell.units_of_all()), *mvpd)
+        });
+        numbers
+    }
+
+    /// Puts the MVPDs together that are too many to be shown, before users are seen.
+    fn tell_others(&mut self) {
+        let numbers = self.by_volume();
+        for number in &numbers[shown_of(numbers.len())..] {
+            self.is_other[*number] = true;
+            self.others.add_units(&self.mvpds[*number].1);
+        }
+    }
+
+    /// The requestors whose counts of this period come from ESM.
+    pub(super) fn requestors_of_sums(&self) -> Vec<&'a str> {
+        let is_sum = |group: &&MetricGroup| {
+            let number = group.number as usize;
+            self.is_counted.get(number) == Some(&true)
+                && self.places[number].is_some_and(|place| place.source.is_esm)
+        };
+        let mut found: Vec<&str> =
+            self.groups.iter().filter(is_sum).map(|group| group.requestor_id.as_str()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Sees all that is known of one user.
@@ -139,6 +194,9 @@ impl<'a> Counting<'a> {
                 let Some(bin) = self.trend.bin(quarter) else { continue };
                 self.total.see(user, is_synthetic);
                 self.mvpds[place.mvpd].1.see(user, is_synthetic);
+                if self.is_other[place.mvpd] {
+                    self.others.see(user, is_synthetic);
+                }
                 self.trend_cells[bin as usize].see(user, is_synthetic);
                 if let Some(rows) = &mut self.rows {
                     rows.see(place.combination, quarter, user, is_synthetic);
@@ -147,19 +205,48 @@ impl<'a> Counting<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Counted, ReportError> {
-        let mut mvpds: Vec<Column> = self
-            .mvpds
-            .iter()
-            .filter(|(_, cell)| !cell.is_empty())
-            .map(|(mvpd, cell)| Column { mvpd: (*mvpd).to_owned(), figures: cell.figures() })
-            .collect();
-        mvpds.sort_unstable_by(|one, other| one.mvpd.cmp(&other.mvpd));
-        let is_of_hours = self.period.is_of_hours();
-        let trend = self.trend.bins.iter().zip(&self.trend_cells).map(|(bin, cell)| Row {
-            key: vec![if is_of_hours { bin.hour.clone() } else { bin.day.clone() }],
-            figures: cell.figures(),
+    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Counted, ReportError> {
+        let span = (self.period.quarters().start, self.period.quarters().end);
+        let stated = |cell: &Cell, mvpd: Option<&str>| Figures {
+            stated_unique_accounts: statements.of(span, cell, mvpd),
+            ..cell.figures()
+        };
+        let numbers = self.by_volume();
+        let others = numbers.len() - shown_of(numbers.len());
+        let columns = numbers.iter().map(|number| {
+            let (mvpd, cell) = &self.mvpds[*number];
+            Column { mvpd: (*mvpd).to_owned(), figures: stated(cell, Some(mvpd)) }
         });
+        Ok(Counted {
+            mvpds: columns.collect(),
+            others: (others > 0).then(|| Others { mvpds: others, figures: self.others.figures() }),
+            trend: self.trend(statements, now),
+            failures: self.failures(),
+            spellings: self.spellings(),
+            rows: self.rows.map(|rows| rows.finish(statements, now)).transpose()?.unwrap_or_default(),
+            total_figures: stated(&self.total, None),
+            total: self.total,
+        })
+    }
+
+    /// The days or hours until now. What is still to come is left out, unless something was counted there: a clock may be ahead.
+    fn trend(&self, statements: &Statements<'_>, now: Instant) -> Vec<Row> {
+        let is_of_hours = self.period.is_of_hours();
+        let is_there =
+            |bin: &usize| self.trend.stage(*bin, now) != Stage::ToCome || !self.trend_cells[*bin].is_empty();
+        let row = |bin: usize| {
+            let (shown, cell) = (&self.trend.bins[bin], &self.trend_cells[bin]);
+            let stated_unique_accounts = statements.of(self.trend.spans[bin], cell, None);
+            Row {
+                key: vec![if is_of_hours { shown.hour.clone() } else { shown.day.clone() }],
+                partial: self.trend.stage(bin, now) == Stage::GoingOn,
+                figures: Figures { stated_unique_accounts, ..cell.figures() },
+            }
+        };
+        (0..self.trend.bins.len()).filter(is_there).map(row).collect()
+    }
+
+    fn failures(&self) -> Vec<Failure> {
         let mut failures: Vec<Failure> = self
             .failures
             .iter()
@@ -167,6 +254,7 @@ impl<'a> Counting<'a> {
                 event: kind.name().to_owned(),
                 label: kind.label().to_owned(),
                 reason: self.reasons[*reason].to_owned(),
+                meaning: reason_meaning(self.reasons[*reason]).to_owned(),
                 count: *count,
             })
             .collect();
@@ -174,26 +262,35 @@ impl<'a> Counting<'a> {
             let order = |failure: &Failure| (std::cmp::Reverse(failure.count), failure.event.clone());
             order(one).cmp(&order(other)).then_with(|| one.reason.cmp(&other.reason))
         });
-        Ok(Counted {
-            mvpds,
-            trend: trend.collect(),
-            failures,
-            rows: self.rows.map(Rows::finish).transpose()?.unwrap_or_default(),
-            total: self.total,
-        })
+        failures
+    }
+
+    fn spellings(&self) -> Vec<Vec<String>> {
+        let mut spellings: Vec<Vec<String>> =
+            self.mvpds.iter().map(|(mvpd, _)| vec![(*mvpd).to_owned()]).collect();
+        for group in
+            self.groups.iter().filter(|group| self.is_counted.get(group.number as usize) == Some(&true))
+        {
+            let Some(place) = self.place(group.number) else { continue };
+            if !spellings[place.mvpd].contains(&group.mvpd) {
+                spellings[place.mvpd].push(group.mvpd.clone());
+            }
+        }
+        spellings.retain(|of_one| of_one.len() > 1);
+        spellings
     }
 }
 
-/// Texts by number, in the order of their first mention.
+/// Texts by number, in the order of their first mention. Spellings that differ in case are one.
 #[derive(Default)]
 struct Numbers<'a> {
-    numbers: HashMap<&'a str, usize>,
+    numbers: HashMap<String, usize>,
     texts: Vec<&'a str>,
 }
 
 impl<'a> Numbers<'a> {
     fn of(&mut self, text: &'a str) -> usize {
-        *self.numbers.entry(text).or_insert_with(|| {
+        *self.numbers.entry(folded(text)).or_insert_with(|| {
             self.texts.push(text);
             self.texts.len() - 1
         })

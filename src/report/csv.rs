@@ -19,9 +19,13 @@ const FIGURES: [&str; 12] = [
     "synthetic_users",
 ];
 
+/// What stands behind the units of events.
+const BEHIND: [&str; 2] = ["stated_unique_accounts", "note"];
+
 /// The report as CSV (RFC 4180, with line feeds): `from`, `to`, `timezone`, `scope`, then what it is grouped by (`mvpd` without
 /// `--by`), the figures, and the units of event1 to event18 by their names. `scope` is `total` or `mvpd`, and with `--by`
-/// `total` or `row`. A rate without an attempt is empty.
+/// `total` or `row`. A rate without an attempt is empty, and so is a number of users that nobody
+/// knows. Behind the units stand the unique accounts that ESM stated, and a note on the row: `partial`, or of what it is made.
 ///
 /// A value that a spreadsheet would take for a formula gets an apostrophe in front.
 pub fn csv(report: &Report) -> String {
@@ -29,22 +33,36 @@ pub fn csv(report: &Report) -> String {
     let by: Vec<&str> =
         if report.by.is_empty() { vec!["mvpd"] } else { report.by.iter().map(String::as_str).collect() };
     let head = ["from", "to", "timezone", "scope"].into_iter().chain(by.iter().copied());
-    line(&mut text, head.chain(FIGURES).chain(EventKind::ALL.map(EventKind::name)).map(str::to_owned));
-    let mut add = |scope: &str, key: &[String], figures: &Figures| {
+    line(
+        &mut text,
+        head.chain(FIGURES).chain(EventKind::ALL.map(EventKind::name)).chain(BEHIND).map(str::to_owned),
+    );
+    let mut add = |scope: &str, key: &[String], figures: &Figures, note: &str| {
         let head =
             [&report.from, &report.to, &report.timezone].into_iter().cloned().chain([scope.to_owned()]);
         let key = (0..by.len()).map(|index| key.get(index).map_or(String::new(), |value| harmless(value)));
-        line(&mut text, head.chain(key).chain(values(figures)));
+        let stated = [known(figures.stated_unique_accounts), harmless(note)];
+        line(&mut text, head.chain(key).chain(values(figures)).chain(stated));
     };
-    add("total", &[], &report.total);
+    add("total", &[], &report.total, "");
     if report.by.is_empty() {
         report
             .mvpds
             .iter()
-            .for_each(|column| add("mvpd", std::slice::from_ref(&column.mvpd), &column.figures));
+            .for_each(|column| add("mvpd", std::slice::from_ref(&column.mvpd), &column.figures, ""));
     }
-    report.rows.iter().for_each(|row| add("row", &row.key, &row.figures));
+    for row in &report.rows {
+        let partial = if row.partial { "partial" } else { "" };
+        let notes: Vec<&str> =
+            [partial, &report.rows_note].into_iter().filter(|note| !note.is_empty()).collect();
+        add("row", &row.key, &row.figures, &notes.join("; "));
+    }
     text
+}
+
+/// A figure that nobody knows is empty.
+fn known(figure: Option<u64>) -> String {
+    figure.map_or(String::new(), |figure| figure.to_string())
 }
 
 fn values(figures: &Figures) -> impl Iterator<Item = String> {
@@ -53,7 +71,7 @@ fn values(figures: &Figures) -> impl Iterator<Item = String> {
         figures.successful_authentications.to_string(),
         figures.successful_authorizations.to_string(),
         figures.successful_play_requests.to_string(),
-        figures.unique_users.to_string(),
+        known(figures.unique_users),
         figures.attempted_authentications.to_string(),
         figures.attempted_authorizations.to_string(),
         figures.unsuccessful_authentications.to_string(),
@@ -61,7 +79,7 @@ fn values(figures: &Figures) -> impl Iterator<Item = String> {
         rate(figures.authentication_ratio),
         rate(figures.authorization_conversion),
         rate(figures.authorization_ratio),
-        figures.synthetic_users.to_string(),
+        known(figures.synthetic_users),
     ];
     named.into_iter().chain(figures.events.map(|units| units.to_string()))
 }
@@ -90,7 +108,8 @@ mod tests {
 
     #[test]
     fn every_line_has_a_cell_for_each_heading_and_values_stay_values() {
-        let row = |value: &str| Row { key: vec![value.to_owned()], figures: Figures::default() };
+        let row =
+            |value: &str| Row { key: vec![value.to_owned()], partial: false, figures: Figures::default() };
         let mut report = Report {
             from: "a".to_owned(),
             to: "b".to_owned(),
@@ -99,7 +118,9 @@ mod tests {
             by: vec!["mvpd".to_owned()],
             total: Figures { authentication_ratio: Some(1.5), ..Figures::default() },
             mvpds: Vec::new(),
+            others: None,
             rows: vec![row("=1+1"), row("One, \"two\"")],
+            rows_note: String::new(),
             trend: Vec::new(),
             failures: Vec::new(),
             notes: Vec::new(),
@@ -107,12 +128,12 @@ mod tests {
         };
         let text = csv(&report);
         let lines: Vec<&str> = text.lines().collect();
-        let zeros = "0,0,0,0,0,0,0,,,,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0";
+        let zeros = "0,0,0,,0,0,0,,,,,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0";
         assert_eq!(
             lines[2..],
-            [format!("a,b,UTC,row,'=1+1,{zeros}"), format!("a,b,UTC,row,\"One, \"\"two\"\"\",{zeros}")]
+            [format!("a,b,UTC,row,'=1+1,{zeros},,"), format!("a,b,UTC,row,\"One, \"\"two\"\"\",{zeros},,")]
         );
-        assert_eq!(lines[1], format!("a,b,UTC,total,,{}", zeros.replacen(",,", ",,1.500000", 1)));
+        assert_eq!(lines[1], format!("a,b,UTC,total,,{},,", zeros.replacen("0,,,,,,", "0,,1.500000,,,,", 1)));
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         report.by.clear();
         assert!(csv(&report).starts_with("from,to,timezone,scope,mvpd,successful_authentications,"));

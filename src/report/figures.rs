@@ -31,16 +31,22 @@ pub struct Report {
     pub by: Vec<String>,
     /// Everything together; unique users by ID.
     pub total: Figures,
-    /// One column for each MVPD, in the order of their names; unique users by MVPD and ID. An event without an MVPD counts
-    /// under the empty name.
+    /// One column for each MVPD, the largest by units of all events first; unique users by MVPD and ID. An event without an
+    /// MVPD counts under the empty name. Spellings that differ in case are one MVPD, as in Analytics.
     pub mvpds: Vec<Column>,
+    /// The MVPDs beyond those that text and page show, together; `None` where they show all.
+    pub others: Option<Others>,
     /// One row for each combination of the values of `by`, in their order.
     pub rows: Vec<Row>,
-    /// Every day of the period in its order (every hour, where the period is of two days at most), for the trend.
+    /// What is to be known of all rows; empty: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rows_note: String,
+    /// Every day of the period in its order (every hour, where the period is of two days at most), for the trend. What is still
+    /// to come is not there: it is no data, not 0.
     pub trend: Vec<Row>,
     /// Failures by event and reason (eVar7), the most frequent first.
     pub failures: Vec<Failure>,
-    /// Where one of the four inequalities that Adobe's page calls usual does not hold.
+    /// Where what Adobe's page calls usual does not hold, and what it says of single MVPDs.
     pub notes: Vec<Note>,
     /// What is known to be missing or otherwise than one would think, in sentences: for example that a dimension was read from
     /// the events that are left.
@@ -57,11 +63,39 @@ pub struct Column {
     pub figures: Figures,
 }
 
+/// The figures of the MVPDs that are too many to be shown, together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Others {
+    /// How many they are.
+    pub mvpds: usize,
+    /// Their figures; a user counts once by ID.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// The MVPDs that text and page show; beyond them they show the others together.
+const MVPDS_SHOWN: usize = 12;
+
+impl Report {
+    /// The largest MVPDs: all, where only one would be left out.
+    pub fn shown(&self) -> &[Column] {
+        if self.others.is_some() { &self.mvpds[..MVPDS_SHOWN] } else { &self.mvpds }
+    }
+}
+
+/// How many of so many MVPDs are shown.
+pub(super) fn shown_of(mvpds: usize) -> usize {
+    if mvpds > MVPDS_SHOWN + 1 { MVPDS_SHOWN } else { mvpds }
+}
+
 /// The figures of a combination of values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The values, in the order of `by`; for the trend the day or hour alone.
     pub key: Vec<String>,
+    /// Whether its day or hour is still going on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Their figures.
     #[serde(flatten)]
     pub figures: Figures,
@@ -76,8 +110,9 @@ pub struct Figures {
     pub successful_authorizations: u64,
     /// Play requests.
     pub successful_play_requests: u64,
-    /// Distinct MVPD User IDs over all events but AuthN requested, without synthetic ones.
-    pub unique_users: u64,
+    /// Distinct MVPD User IDs over all events but AuthN requested, without synthetic ones. `None`: nobody knows, because some of
+    /// the events come from ESM, which counts without naming anybody.
+    pub unique_users: Option<u64>,
     /// AuthN requested.
     pub attempted_authentications: u64,
     /// AuthZ requested.
@@ -92,8 +127,11 @@ pub struct Figures {
     pub authorization_conversion: Option<f64>,
     /// The ratio that Adobe's page prints.
     pub authorization_ratio: Option<f64>,
-    /// Distinct synthetic IDs: degraded and temporary access.
-    pub synthetic_users: u64,
+    /// Distinct synthetic IDs: degraded and temporary access. `None` as with the unique users.
+    pub synthetic_users: Option<u64>,
+    /// The unique accounts that ESM stated for exactly this requestor, MVPD and time; `None` where it stated none. It can be
+    /// neither added up nor divided.
+    pub stated_unique_accounts: Option<u64>,
     /// Units of event1 to event18, in their order.
     pub events: [u64; 18],
 }
@@ -107,17 +145,36 @@ pub struct Failure {
     pub label: String,
     /// Why (eVar7); empty where no event said why.
     pub reason: String,
+    /// What Adobe says of this reason.
+    pub meaning: String,
     /// How often.
     pub count: u64,
 }
 
-/// An inequality that does not hold.
+/// Something that is otherwise than usual.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// Of which MVPD; empty: of the total.
-    pub mvpd: String,
+    /// Of which MVPDs, the largest first; none: of the total.
+    pub mvpds: Vec<String>,
     /// What one expects, such as `attempted authentications >= successful authentications`.
     pub expected: String,
     /// What is there, and the most likely cause, in a sentence.
     pub found: String,
+}
+
+/// What Adobe says of its most common reasons of a failure.
+pub(super) fn reason_meaning(reason: &str) -> &'static str {
+    const MEANINGS: [(&str, &str); 7] = [
+        ("noAuthZ", "The MVPD says that the subscription does not include it."),
+        ("network", "The MVPD could not be reached, or did not answer."),
+        (
+            "norefreshtoken",
+            "The login cannot be renewed, for example after a new password; the viewer logs in again.",
+        ),
+        ("mismatch", "The request came from another device than the login did."),
+        ("invalid", "The request was not valid: a parameter was missing or wrong."),
+        ("authzNone", "The programmer has denied this channel with this MVPD."),
+        ("fraud", "Asked again within seconds of a denial, many times: often a fault of the application."),
+    ];
+    MEANINGS.iter().find(|(name, _)| name.eq_ignore_ascii_case(reason)).map_or("", |(_, meaning)| meaning)
 }

@@ -2,6 +2,7 @@
 
 use super::period::Period;
 use super::rows::Rows;
+use super::stated::Sources;
 use super::{Dimension, ReportError};
 use crate::buffer::MetricsReader;
 use crate::mapping;
@@ -20,18 +21,18 @@ struct Sighting {
 /// Counts the rows of a period from its events.
 pub(super) fn count(
     reader: &MetricsReader,
-    requestors: &[String],
+    asked: &[String],
     period: &Period,
     by: &[Dimension],
+    sources: &Sources,
 ) -> Result<Rows, ReportError> {
     let mut rows = Rows::new(by, period);
     let mut sightings = Sightings::default();
     reader.each_event(period.from(), period.to(), |event, user| {
-        if !requestors.is_empty()
-            && !requestors.iter().any(|requestor| requestor == event.requestor_id().as_str())
-        {
+        if !asked.is_empty() && !asked.iter().any(|requestor| requestor == event.requestor_id().as_str()) {
             return;
         }
+        let source = sources.of(event.requestor_id().as_str());
         let values = by.iter().filter_map(|dimension| match dimension {
             Dimension::Day | Dimension::Hour => None,
             Dimension::Property(property) => {
@@ -40,7 +41,7 @@ pub(super) fn count(
         });
         let combination = rows.intern(values.collect());
         let quarter = event.occurred_at().unix_seconds().div_euclid(900);
-        rows.count(combination, quarter, event.kind(), u64::from(event.count()));
+        rows.count(combination, quarter, (event.kind(), u64::from(event.count())), source);
         if let Some(user) = user
             && let Some(place) = rows.place(combination, quarter)
         {

@@ -17,17 +17,19 @@ mod note;
 mod page;
 mod period;
 mod rows;
+mod stated;
 
 use chrono::DateTime;
 
 pub use csv::csv;
-pub use figures::{Column, Dimension, Failure, Figures, Note, Report, Row};
+pub use figures::{Column, Dimension, Failure, Figures, Note, Others, Report, Row};
 pub use page::page;
 pub use period::{Period, PeriodError};
 
 use crate::buffer::{Buffer, BufferError, MetricGroup, MetricsReader};
 use crate::event::{Instant, Property};
 use count::Counting;
+use stated::{Sources, Statements};
 
 /// What to report.
 #[derive(Debug, Clone)]
@@ -96,18 +98,23 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     refuse_unknown(requestors, &groups)?;
     let is_kept = by.iter().all(|dimension| count::is_kept(*dimension));
     let kept = Some(by.as_slice()).filter(|by| is_kept && !by.is_empty());
-    let mut counting = Counting::new(&groups, requestors, period, kept);
+    let (sources, now) = (Sources::read(&reader)?, buffer.now());
+    let statements = Statements::read(&reader, period, &sources)?;
+    let mut counting = Counting::new(&groups, requestors, period, kept, &sources);
     counting.read(&reader)?;
-    let mut counted = counting.finish()?;
-    let mut remarks = remarks(&reader, options, buffer.now(), &groups)?;
+    let mut remarks = remarks(&reader, period, now)?;
+    remarks.extend(without_users(&counting.requestors_of_sums(), &statements));
+    let mut counted = counting.finish(&statements, now)?;
+    remarks.extend(counted.spellings.iter().map(|spellings| spelled(spellings)));
     let units = counted.total.units_of_all();
     if units == 0 {
         remarks.extend(nothing(&reader, period)?);
     }
+    let mut rows_note = String::new();
     if !is_kept {
-        let rows = left::count(&reader, requestors, period, by)?;
-        remarks.push(of_left(&reader, by, rows.units(), units)?);
-        counted.rows = rows.finish()?;
+        let rows = left::count(&reader, requestors, period, by, &sources)?;
+        rows_note = of_left(&reader, by, rows.units(), units)?;
+        counted.rows = rows.finish(&statements, now)?;
     }
     let mut report = Report {
         from: period.from_text(),
@@ -115,15 +122,17 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         timezone: period.zone().name().to_owned(),
         requestors: requestors.clone(),
         by: by.iter().map(|dimension| dimension.name().to_owned()).collect(),
-        total: counted.total.figures(),
+        total: counted.total_figures,
         mvpds: counted.mvpds,
+        others: counted.others,
         rows: counted.rows,
+        rows_note,
         trend: counted.trend,
         failures: counted.failures,
         notes: Vec::new(),
         remarks,
     };
-    report.notes = note::of(&report);
+    report.notes = note::of(&report, period.is_months_until(now));
     Ok(report)
 }
 
@@ -137,16 +146,13 @@ fn refuse_unknown(requestors: &[String], groups: &[MetricGroup]) -> Result<(), R
 }
 
 /// What is otherwise than one would think.
-fn remarks(
-    reader: &MetricsReader,
-    options: &ReportOptions,
-    now: Instant,
-    groups: &[MetricGroup],
-) -> Result<Vec<String>, ReportError> {
-    let ReportOptions { period, requestors, .. } = options;
+fn remarks(reader: &MetricsReader, period: &Period, now: Instant) -> Result<Vec<String>, ReportError> {
     let mut remarks = Vec::new();
     if period.to() > now {
-        remarks.push(format!("The period ends at {}; what is still to come is not in it.", period.to_text()));
+        remarks.push(format!(
+            "The period ends at {}: what is still to come is no data, and the day and hour that are going on are partial.",
+            period.to_text()
+        ));
     }
     if let Some(whole_from) = reader.whole_from()?.filter(|whole_from| period.from() < *whole_from) {
         remarks.push(format!(
@@ -155,18 +161,38 @@ fn remarks(
             on_clock(whole_from, period)
         ));
     }
-    let esm = reader.esm_requestors()?;
-    let is_asked = |requestor: &String| requestors.is_empty() || requestors.contains(requestor);
-    let has_groups = |requestor: &String| groups.iter().any(|group| group.requestor_id == *requestor);
-    let without_users: Vec<String> =
-        esm.into_iter().filter(|requestor| is_asked(requestor) && has_groups(requestor)).collect();
-    if !without_users.is_empty() {
-        remarks.push(format!(
-            "Unique users do not include {}: ESM reports, where their events come from, name no users.",
-            without_users.join(", ")
-        ));
-    }
     Ok(remarks)
+}
+
+/// That users of these requestors are not known, and where ESM said how many accounts it saw.
+fn without_users(requestors: &[&str], statements: &Statements<'_>) -> Option<String> {
+    let all = (!requestors.is_empty()).then(|| requestors.join(", "))?;
+    let stated = match statements.is_empty() {
+        true => "",
+        false => {
+            " What ESM stated as unique accounts stands where it stated it of exactly one requestor, MVPD and time \
+                  (--by requestor --by mvpd --by hour, where its reports are by hour); it cannot be added up."
+        }
+    };
+    Some(format!(
+        "Unique users of {all} are not known, so they are empty wherever its events count: they come from ESM reports, which name \
+         no users.{stated}"
+    ))
+}
+
+/// That several spellings were counted as one MVPD.
+fn spelled(spellings: &[String]) -> String {
+    let others: Vec<String> = spellings[1..].iter().map(|spelling| format!("{spelling:?}")).collect();
+    format!(
+        "{:?} is also spelled {}: counted as one MVPD, as Analytics does.",
+        spellings[0],
+        others.join(", ")
+    )
+}
+
+/// A text as Analytics compares values: without its case.
+fn folded(text: &str) -> String {
+    text.to_lowercase()
 }
 
 /// Why a report without an event may be one of the wrong period.
@@ -193,7 +219,7 @@ fn of_left(reader: &MetricsReader, by: &[Dimension], of: u64, units: u64) -> Res
         }
     };
     Ok(format!(
-        "Rows by {} are read from the events that the buffer still has, {of} of {units} units of this period; {since}.",
+        "These rows, by {}, are made of the events that the buffer still has: {of} of {units} units of this period; {since}.",
         properties.join(", ")
     ))
 }

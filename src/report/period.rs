@@ -12,6 +12,8 @@ use crate::event::Instant;
 const QUARTER_SECONDS: i64 = 900;
 /// A period of so many hours at most is shown by hour in the trend, of two days with a clock change in them.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
+/// Quarter hours of the shortest month, less an hour for a clock that is set forward.
+const MONTH_QUARTERS_MIN: i64 = (28 * 24 - 1) * 4;
 /// How far back a clock may be put, in hours and days of a timeline.
 const RECENT_BINS: usize = 4;
 /// The years of which there are reports: instants can hold them, with room to spare.
@@ -145,6 +147,12 @@ impl Period {
         self.first_quarter..self.end_quarter
     }
 
+    /// Whether at least four weeks of it are over: what one says of a month can be said of it.
+    pub(super) fn is_months_until(&self, now: Instant) -> bool {
+        let end = self.end_quarter.min(now.nanos().div_euclid(QUARTER_SECONDS * 1_000_000_000));
+        end - self.first_quarter >= MONTH_QUARTERS_MIN
+    }
+
     /// Whether it is short enough for a trend by hour.
     pub(super) fn is_of_hours(&self) -> bool {
         self.end_quarter - self.first_quarter <= TREND_BY_HOUR_QUARTERS
@@ -167,17 +175,27 @@ pub(super) enum Fineness {
     Hour,
 }
 
+/// Where a day or an hour stands, seen from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Over,
+    GoingOn,
+    ToCome,
+}
+
 /// The days or hours of a period in their order, and of which of them each quarter hour is.
 #[derive(Debug)]
 pub(super) struct Timeline {
     first_quarter: i64,
     bin_of_quarter: Vec<u32>,
     pub(super) bins: Vec<Bin>,
+    /// The first quarter hour of each, and the one after its last.
+    pub(super) spans: Vec<(i64, i64)>,
 }
 
 impl Timeline {
     pub(super) fn of(period: &Period, fineness: Fineness) -> Timeline {
-        let mut bins: Vec<Bin> = Vec::new();
+        let (mut bins, mut spans): (Vec<Bin>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
         let bin_of_quarter = period.quarters().map(|quarter| {
             let local = local(quarter, period.zone);
             let bin = match fineness {
@@ -193,12 +211,24 @@ impl Timeline {
             let known = bins[recent..].iter().rposition(|known| *known == bin).map(|index| recent + index);
             let index = known.unwrap_or_else(|| {
                 bins.push(bin);
+                spans.push((quarter, quarter));
                 bins.len() - 1
             });
+            spans[index].1 = quarter + 1;
             index as u32
         });
         let bin_of_quarter = bin_of_quarter.collect();
-        Timeline { first_quarter: period.first_quarter, bin_of_quarter, bins }
+        Timeline { first_quarter: period.first_quarter, bin_of_quarter, bins, spans }
+    }
+
+    /// Whether a bin is over, is still going on, or has not begun.
+    pub(super) fn stage(&self, bin: usize, now: Instant) -> Stage {
+        let (first, end) = self.spans[bin];
+        match (at_quarter(first) >= now, at_quarter(end) > now) {
+            (true, _) => Stage::ToCome,
+            (false, true) => Stage::GoingOn,
+            (false, false) => Stage::Over,
+        }
     }
 
     /// The bin of a quarter hour; `None` outside the period.

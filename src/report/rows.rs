@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::cell::Cell;
-use super::period::{Fineness, Period, Timeline};
-use super::{Dimension, ReportError, Row};
-use crate::event::EventKind;
+use super::cell::{Cell, Source};
+use super::period::{Fineness, Period, Stage, Timeline};
+use super::stated::Statements;
+use super::{Dimension, ReportError, Row, folded};
+use crate::event::{EventKind, Instant, Property};
 
 /// The most rows: a report that nobody reads should not take all memory either.
 const ROWS_MAX: usize = 500_000;
@@ -15,7 +16,7 @@ const ROWS_MAX: usize = 500_000;
 pub(super) struct Rows {
     by: Vec<Dimension>,
     timeline: Timeline,
-    /// The combinations of texts: their numbers, and back.
+    /// The combinations of texts, without their case: their numbers, and back to the first spelling.
     numbers: HashMap<Vec<String>, u32>,
     texts: Vec<Vec<String>>,
     /// The cell of a combination in a day or hour.
@@ -43,7 +44,16 @@ impl Rows {
 
     /// The number of a combination of texts, one for each property of `by` in its order.
     pub(super) fn intern(&mut self, texts: Vec<String>) -> u32 {
-        if let Some(number) = self.numbers.get(&texts) {
+        let properties = self.by.iter().filter_map(|dimension| match dimension {
+            Dimension::Day | Dimension::Hour => None,
+            Dimension::Property(property) => Some(*property),
+        });
+        let fold = |(property, text): (Property, &String)| match property {
+            Property::RequestorId => text.clone(),
+            _ => folded(text),
+        };
+        let key: Vec<String> = properties.zip(&texts).map(fold).collect();
+        if let Some(number) = self.numbers.get(&key) {
             return *number;
         }
         if self.cells.len() > ROWS_MAX {
@@ -51,8 +61,8 @@ impl Rows {
             return 0;
         }
         let number = self.texts.len() as u32;
-        self.texts.push(texts.clone());
-        self.numbers.insert(texts, number);
+        self.texts.push(texts);
+        self.numbers.insert(key, number);
         number
     }
 
@@ -71,9 +81,15 @@ impl Rows {
         Some(self.cells.len() - 1)
     }
 
-    pub(super) fn count(&mut self, combination: u32, quarter: i64, kind: EventKind, units: u64) {
+    pub(super) fn count(
+        &mut self,
+        combination: u32,
+        quarter: i64,
+        (kind, units): (EventKind, u64),
+        source: Source,
+    ) {
         if let Some(place) = self.place(combination, quarter) {
-            self.cells[place].count(kind, units);
+            self.cells[place].count(kind, units, source);
         }
     }
 
@@ -94,19 +110,24 @@ impl Rows {
     }
 
     /// The rows in the order of their values; times in their own order.
-    pub(super) fn finish(self) -> Result<Vec<Row>, ReportError> {
+    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Vec<Row>, ReportError> {
         if self.cells.len() > ROWS_MAX {
             return Err(ReportError::TooManyRows { by: self.by.iter().map(|each| each.name()).collect() });
         }
-        let mut found: Vec<(Vec<Part<'_>>, &Cell)> = self
+        let mut found: Vec<(Vec<Part<'_>>, u32, &Cell)> = self
             .places
             .iter()
-            .map(|((combination, bin), place)| (self.key(*combination, *bin), &self.cells[*place]))
+            .map(|((combination, bin), place)| (self.key(*combination, *bin), *bin, &self.cells[*place]))
             .collect();
-        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let row = |(key, cell): &(Vec<Part<'_>>, &Cell)| Row {
-            key: key.iter().map(|part| part.text().to_owned()).collect(),
-            figures: cell.figures(),
+        found.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
+        let has_time = self.by.iter().any(|by| matches!(by, Dimension::Day | Dimension::Hour));
+        let row = |(key, bin, cell): &(Vec<Part<'_>>, u32, &Cell)| {
+            let bin = *bin as usize;
+            let key: Vec<String> = key.iter().map(|part| part.text().to_owned()).collect();
+            let mut figures = cell.figures();
+            figures.stated_unique_accounts =
+                statements.of_row(self.timeline.spans[bin], cell, &self.by, &key);
+            Row { key, partial: has_time && self.timeline.stage(bin, now) == Stage::GoingOn, figures }
         };
         Ok(found.iter().map(row).collect())
     }

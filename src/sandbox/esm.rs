@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, StatusCode};
@@ -313,7 +313,7 @@ fn rows(
     limit: usize,
 ) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut at = cut.first(start);
+    let (mut at, mut is_again) = (cut.first(start), false);
     while at < end && rows.len() < limit {
         // Cells that are alike in the dimensions asked for are one row.
         let mut sums: BTreeMap<Vec<&'static str>, [i64; METRICS.len()]> = BTreeMap::new();
@@ -347,9 +347,19 @@ fn rows(
             row.extend(METRICS.iter().zip(counts).map(|(name, count)| (*name, corrected(count).to_string())));
             rows.push(row);
         }
-        at += cut.step();
+        at = match shown_again(at, cut.step()).filter(|_| !std::mem::replace(&mut is_again, true)) {
+            Some(again) => again,
+            None => at + cut.step(),
+        };
     }
     rows
+}
+
+/// Where the clock goes on that is put back at the end of this hour or minute: an hour before.
+fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
+    let zone = chrono_tz::America::Los_Angeles;
+    let is_twice = |at: &NaiveDateTime| matches!(zone.from_local_datetime(at), LocalResult::Ambiguous(..));
+    (is_twice(&at) && !is_twice(&(at + step))).then(|| at + step - TimeDelta::hours(1))
 }
 
 /// A count that looks like one: follows from its place alone. The minutes of an hour have as much as the hour.

@@ -73,7 +73,14 @@ impl House {
             .map(|(line, event)| NewEvent::new(line as u64 + 1, &event))
             .collect();
         self.buffer
-            .store(Batch { input, feed: Feed::Events, job: JobKey::LIVE, events, memory: Vec::new() })
+            .store(Batch {
+                input,
+                feed: Feed::Events,
+                job: JobKey::LIVE,
+                events,
+                memory: Vec::new(),
+                stated: Vec::new(),
+            })
             .expect("events are stored")
     }
 

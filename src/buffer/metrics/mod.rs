@@ -16,6 +16,7 @@ mod erasure;
 mod measure;
 mod packs;
 mod reader;
+mod stated;
 
 use std::collections::HashMap;
 
@@ -33,6 +34,8 @@ use measure::Secret;
 use packs::{Entry, SYNTHETIC};
 use reader::read_stored;
 pub use reader::{CountedHour, MetricGroup, MetricsReader, SeenUser, UserMark};
+pub use stated::TransientIds;
+pub(super) use stated::store as store_stated;
 
 /// The schema version that brought the metrics.
 pub(super) const SINCE_SCHEMA: i64 = 5;
@@ -40,6 +43,17 @@ pub(super) const SINCE_SCHEMA: i64 = 5;
 const WHOLE_FROM_HOUR: &str = "metrics_whole_from_hour";
 /// Events counted in one go while a buffer of an older schema is brought up to date.
 const BUILT_AT_ONCE: usize = 50_000;
+
+/// Fewer logins of a month than these say nothing of an MVPD's user IDs.
+const TRANSIENT_LOGINS_MIN: u64 = 20;
+/// What it means where they look transient ("Understanding Server-side Metrics", "Unique Users").
+pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each login: Adobe says that their persistence is \
+                                 neither guaranteed nor validated, so users, and visitors made of them, count logins here";
+
+/// Whether the user IDs of an MVPD look transient: of a month, its users are 95 % or more of its logins.
+pub fn looks_transient(users: u64, logins: u64) -> bool {
+    logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
+}
 
 const QUARTER_NANOS: i64 = 900_000_000_000;
 const QUARTERS_A_DAY: i64 = 96;

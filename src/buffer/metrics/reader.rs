@@ -73,7 +73,7 @@ pub struct UserMark {
 /// open stays unseen.
 #[derive(Debug)]
 pub struct MetricsReader {
-    connection: Connection,
+    pub(super) connection: Connection,
     secret: Secret,
 }
 
@@ -114,6 +114,14 @@ impl MetricsReader {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         Ok(span.0.zip(span.1))
+    }
+
+    /// Every requestor of which anything was ever heard.
+    pub fn requestors(&self) -> Result<Vec<String>, BufferError> {
+        let mut statement =
+            self.connection.prepare("SELECT requestor_id FROM requestors ORDER BY requestor")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The requestors whose events come in as the sums of ESM, which have no users.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Shown;
 use crate::cli::table::Table;
 use crate::event::EventKind;
-use crate::report::{Column, Figures, Report, Row};
+use crate::report::{Figures, Report, Row};
 
 /// Columns of MVPDs beside each other, the total not among them: with the longest headings, a hundred characters.
 const MVPDS_A_BLOCK: usize = 4;
@@ -21,11 +21,11 @@ struct Metric {
 }
 
 /// The metrics of Adobe's page ("Events Summary", "Example"), in its order, then those that it describes.
-const METRICS: [Metric; 26] = [
+const METRICS: [Metric; 27] = [
     Metric { name: "Successful Authentications", value: |of| of.successful_authentications.to_string() },
     Metric { name: "Successful Authorizations", value: |of| of.successful_authorizations.to_string() },
     Metric { name: "Successful Play Requests", value: |of| of.successful_play_requests.to_string() },
-    Metric { name: "Unique Users", value: |of| of.unique_users.to_string() },
+    Metric { name: "Unique Users", value: |of| known(of.unique_users) },
     Metric { name: "Attempted Authentications", value: |of| of.attempted_authentications.to_string() },
     Metric { name: "Attempted Authorizations", value: |of| of.attempted_authorizations.to_string() },
     Metric { name: "", value: |_| String::new() },
@@ -47,8 +47,17 @@ const METRICS: [Metric; 26] = [
     Metric { name: "Preauthorizations failed", value: |of| units(of, EventKind::PreflightFailed) },
     Metric { name: "Clientless tokens OK", value: |of| units(of, EventKind::ClientlessTokenOk) },
     Metric { name: "Clientless tokens failed", value: |of| units(of, EventKind::ClientlessTokenFailed) },
-    Metric { name: "Synthetic users (apart)", value: |of| of.synthetic_users.to_string() },
+    Metric { name: "Synthetic users (apart)", value: |of| known(of.synthetic_users) },
+    Metric { name: "Unique accounts (ESM stated)", value: |of| known(of.stated_unique_accounts) },
 ];
+
+/// The metrics of Adobe's table: they are shown even where they are all 0.
+const PUBLISHED: usize = 6;
+
+/// What nobody knows is not 0.
+fn known(figure: Option<u64>) -> String {
+    figure.map_or("-".to_owned(), |figure| figure.to_string())
+}
 
 fn units(figures: &Figures, kind: EventKind) -> String {
     figures.events[usize::from(kind.slot() - 1)].to_string()
@@ -77,17 +86,24 @@ impl fmt::Display for Shown {
         }
         write_failures(out, &self.0)?;
         for note in notes {
-            let of = if note.mvpd.is_empty() { "total" } else { &note.mvpd };
-            writeln!(out, "\nnote, {of}: {} does not hold: {}", note.expected, note.found)?;
+            let of = match note.mvpds.as_slice() {
+                [] => "total".to_owned(),
+                [one] => one.clone(),
+                several => format!("{} MVPDs", several.len()),
+            };
+            writeln!(out, "\nnote, {of}: usually {}; here {}", note.expected, note.found)?;
         }
         remarks.iter().try_for_each(|remark| writeln!(out, "\n{remark}"))
     }
 }
 
-/// Adobe's table: the most played MVPDs first, a few beside each other, each block with the total at its end.
+/// Adobe's table: the largest MVPDs first, a few beside each other, each block with the total at its end.
 fn write_columns(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    let mut columns: Vec<&Column> = report.mvpds.iter().collect();
-    columns.sort_by_key(|column| std::cmp::Reverse(column.figures.successful_play_requests));
+    let mut columns: Vec<(String, &Figures)> =
+        report.shown().iter().map(|column| (heading(&column.mvpd), &column.figures)).collect();
+    if let Some(others) = &report.others {
+        columns.push((format!("{} others", others.mvpds), &others.figures));
+    }
     let blocks = columns.chunks(MVPDS_A_BLOCK);
     if blocks.len() == 0 {
         return write_block(out, &[], &report.total);
@@ -95,19 +111,28 @@ fn write_columns(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     for block in blocks {
         write_block(out, block, &report.total)?;
     }
-    if columns.len() > MVPDS_A_BLOCK {
-        writeln!(out, "\n{} MVPDs, the most played first; --by mvpd has a line for each", columns.len())?;
+    if report.others.is_some() {
+        writeln!(
+            out,
+            "\n{} MVPDs, the largest first; --csv and --by mvpd have a line for each",
+            report.mvpds.len()
+        )?;
     }
     Ok(())
 }
 
-fn write_block(out: &mut fmt::Formatter<'_>, block: &[&Column], total: &Figures) -> fmt::Result {
-    let figures: Vec<&Figures> = block.iter().map(|column| &column.figures).chain([total]).collect();
+fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total: &Figures) -> fmt::Result {
+    let figures: Vec<&Figures> = block.iter().map(|(_, figures)| *figures).chain([total]).collect();
     let mut lines =
-        vec![("Metric".to_owned(), block.iter().map(|column| heading(&column.mvpd)).collect::<Vec<_>>())];
+        vec![("Metric".to_owned(), block.iter().map(|(heading, _)| heading.clone()).collect::<Vec<_>>())];
     lines[0].1.push("Total".to_owned());
-    for Metric { name, value } in &METRICS {
-        lines.push(((*name).to_owned(), figures.iter().map(|figures| value(figures)).collect()));
+    for (index, Metric { name, value }) in METRICS.iter().enumerate() {
+        let cells: Vec<String> = figures.iter().map(|figures| value(figures)).collect();
+        // Of the events that Adobe's table does not have, those are left out that did not happen.
+        let says_something = |cell: &String| cell != "0" && cell != "-";
+        if index <= PUBLISHED || cells.iter().any(says_something) {
+            lines.push(((*name).to_owned(), cells));
+        }
     }
     let name_width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let width =
@@ -143,7 +168,7 @@ fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             figures.successful_authentications.to_string(),
             figures.successful_authorizations.to_string(),
             figures.successful_play_requests.to_string(),
-            figures.unique_users.to_string(),
+            known(figures.unique_users),
             figures.attempted_authentications.to_string(),
             figures.attempted_authorizations.to_string(),
             format!("{:>7}", share(figures.authentication_conversion)),
@@ -153,13 +178,20 @@ fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
             key.iter().chain(&of).map(|cell| cell as &dyn fmt::Display).collect();
         table.row(&cells);
     };
-    for Row { key, figures } in &report.rows {
+    for Row { key, partial, figures } in &report.rows {
         let shown = |value: &String| if value.is_empty() { "(none)".to_owned() } else { value.clone() };
-        add(key.iter().map(shown).collect(), figures);
+        let mut key: Vec<String> = key.iter().map(shown).collect();
+        if *partial {
+            key[0].push_str(" (so far)");
+        }
+        add(key, figures);
     }
     let mut last = vec![String::new(); report.by.len()];
     last[0] = "TOTAL".to_owned();
     add(last, &report.total);
+    if !report.rows_note.is_empty() {
+        writeln!(out, "\n{}", report.rows_note)?;
+    }
     write!(out, "\n{table}")
 }
 
@@ -167,10 +199,10 @@ fn write_failures(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     if report.failures.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new(&["failures", "event", "reason"]);
+    let mut table = Table::new(&["failures", "event", "reason", "meaning"]);
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         let reason = if failure.reason.is_empty() { "(none given)" } else { &failure.reason };
-        table.row(&[&failure.count, &failure.label, &reason]);
+        table.row(&[&failure.count, &failure.label, &reason, &failure.meaning]);
     }
     write!(out, "\n{table}")?;
     let more = report.failures.len().saturating_sub(FAILURES_SHOWN);

@@ -101,7 +101,9 @@ fn visitor(suite: Option<&ReportSuite>) -> Vec<Vec<String>> {
         "MVPD User ID (eVar10) exists",
         "Components > Segments",
         "AuthN requested has no user yet and gets a substitute, which Unique Visitors counts too. In this segment, where the visitor is the \
-         MVPD User ID, it compares with the unique users of ESM.",
+         MVPD User ID, it compares with the unique users of ESM. Where an MVPD's monthly users are 95 % or more of its logins, its user IDs \
+         look transient (their persistence is neither guaranteed nor validated, says Adobe), and both count its logins: `report` names \
+         such MVPDs.",
     ]);
     let accounts = row(&[
         "Unique users",

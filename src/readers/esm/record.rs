@@ -1,9 +1,11 @@
 //! A record as counts: when, of whom, by which dimensions, how many of which event.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{DateTime, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 
+use super::accounts::ACCOUNTS;
 use super::report::Record;
 use super::summary::EsmSummary;
 use crate::config::EsmConfig;
@@ -28,7 +30,7 @@ const METRICS: [(&str, EventKind); 10] = [
 /// Refused by Adobe as an attack: counted as a failed authorization where the configuration says so.
 pub(super) const REJECTED: &str = "authz-rejected";
 /// The other metrics that are documented.
-const OTHER_METRICS: [&str; 4] = ["authz-latency", "unique-accounts", "unique-sessions", "count"];
+const OTHER_METRICS: [&str; 4] = ["authz-latency", ACCOUNTS, "unique-sessions", "count"];
 /// What stands for no number.
 const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
 /// The dimensions that an eVar reports.
@@ -67,7 +69,8 @@ const DIMENSIONS: [&str; 18] = [
     "country",
     "api",
 ];
-const TIME: [&str; 5] = ["year", "month", "day", "hour", "minute"];
+/// `utc-offset` is no column of ESM: who knows which of two hours a record is of says it there.
+const TIME: [&str; 6] = ["year", "month", "day", "hour", "minute", "utc-offset"];
 
 /// What a report groups by: the same for all its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +79,15 @@ pub(super) struct Grouping {
     name: String,
 }
 
-/// Which of the two hours that a clock set back shows alike. A report that has one of them has the first; of one that has
-/// both, they are in their order.
+/// Which of the two hours that a clock set back shows alike; the first where it shows one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     First,
     Second,
+    /// The record says it itself, by its offset.
+    Told,
+    /// Nothing says which.
+    Unknown,
 }
 
 /// How many of an event there were.
@@ -106,9 +112,12 @@ impl Grouping {
                 || PROPERTIES.iter().any(|(known, _)| *known == name)
                 || config.dimensions.iter().any(|known| known == name)
         };
-        let names = records.iter().flat_map(|record| record.fields.keys());
+        // Most records share their names with the one before.
+        let is_new =
+            |index: &usize| *index == 0 || !Rc::ptr_eq(records[*index].names(), records[*index - 1].names());
+        let names = (0..records.len()).filter(is_new).flat_map(|index| records[index].names().iter());
         let dimensions: BTreeSet<String> = names.clone().filter(is_dimension).cloned().collect();
-        let has_minutes = records.iter().any(|record| record.fields.contains_key("minute"));
+        let has_minutes = names.clone().any(|name| name == "minute");
         let mut name = if has_minutes { "minute".to_owned() } else { "hour".to_owned() };
         for dimension in &dimensions {
             name.push('/');
@@ -117,52 +126,21 @@ impl Grouping {
         Grouping { dimensions, name }
     }
 
-    /// Which of two hours each record is of, where the clock shows them alike. Where records say the same of different
-    /// things, or a text stands where a number should, the report groups by a dimension that nobody knows: then none of its
-    /// counts has an identity, and this tells the record and why.
-    pub(super) fn passes(&self, records: &[Record], config: &EsmConfig) -> Result<Vec<Pass>, (u64, String)> {
-        let mut cells: HashMap<(NaiveDateTime, Vec<&str>), (usize, bool)> = HashMap::new();
-        let mut passes = Vec::with_capacity(records.len());
-        for (index, record) in records.iter().enumerate() {
-            if let Some((name, text)) =
-                record.fields.iter().find(|(name, text)| self.is_unknown_text(name, text))
-            {
-                let what = format!(
-                    "has {name} {text:?}, which is neither a known dimension nor a number: if reports group by it, name it in \
-                     esm.dimensions"
-                );
-                return Err((record.number, what));
-            }
-            // A time that is none is told where the record is counted.
-            let Ok(local) = local_time(record) else {
-                passes.push(Pass::First);
-                continue;
-            };
-            let value = |name: &String| record.fields.get(name).map_or("", String::as_str);
-            let cell = (local, self.dimensions.iter().map(value).collect());
-            let Some((first, is_twice)) = cells.get_mut(&cell) else {
-                cells.insert(cell, (index, false));
-                passes.push(Pass::First);
-                continue;
-            };
-            let is_shown_twice =
-                matches!(config.timezone.0.from_local_datetime(&local), LocalResult::Ambiguous(..));
-            if is_shown_twice && !*is_twice {
-                *is_twice = true;
-                passes.push(Pass::Second);
-            } else if records[*first].fields == record.fields {
-                // The same page twice: its counts are known by then.
-                passes.push(Pass::First);
-            } else {
-                let what = format!(
-                    "has the hour and the dimensions of record {}: the report groups by something that is neither a known \
-                     dimension nor a metric; name it in esm.dimensions",
-                    records[*first].number
-                );
-                return Err((record.number, what));
-            }
-        }
-        Ok(passes)
+    /// The names of the dimensions, in their order.
+    pub(super) fn dimensions(&self) -> impl Iterator<Item = &str> {
+        self.dimensions.iter().map(String::as_str)
+    }
+
+    /// Refuses a record with a text where a number should be.
+    pub(super) fn refuse_unknown_text(&self, record: &Record) -> Result<(), (u64, String)> {
+        let Some((name, text)) = record.fields().find(|(name, text)| self.is_unknown_text(name, text)) else {
+            return Ok(());
+        };
+        let what = format!(
+            "has {name} {text:?}, which is neither a known dimension nor a number: if reports group by it, name it in \
+             esm.dimensions"
+        );
+        Err((record.number, what))
     }
 
     /// Whether a field is no dimension, nor can it be a metric.
@@ -171,8 +149,15 @@ impl Grouping {
         !self.dimensions.contains(name)
             && !TIME.contains(&name)
             && !is_metric(name)
-            && !NO_NUMBERS.contains(&text)
+            && !is_no_number(text)
             && text.parse::<f64>().is_err()
+    }
+
+    /// Notes the counts of a record of a whole day or month, which are no events.
+    pub(super) fn skip_counts(&self, record: &Record, summary: &mut EsmSummary) {
+        let is_count =
+            |(name, text): &(&str, &str)| is_metric(name) && *name != ACCOUNTS && !is_no_number(text);
+        record.fields().filter(is_count).for_each(|(name, _)| summary.skipped(&format!("{name} by day")));
     }
 
     /// Whether records tell this dimension.
@@ -209,6 +194,13 @@ impl Grouping {
         self.counts_at(record, config, (requestor_of(record)?, midnight), summary)
     }
 
+    /// The values of the dimensions in a record.
+    fn values(&self, record: &Record) -> BTreeMap<String, String> {
+        self.dimensions()
+            .map(|name| (name.to_owned(), record.field(name).unwrap_or_default().to_owned()))
+            .collect()
+    }
+
     fn counts_at(
         &self,
         record: &Record,
@@ -216,29 +208,23 @@ impl Grouping {
         (requestor_id, occurred_at): (RequestorId, Instant),
         summary: &mut EsmSummary,
     ) -> Result<Vec<Count>, RejectReason> {
-        let refuse = |what: String| RejectReason::Esm(what);
-        let field = |name: &str| field(record, name);
-        let dimensions: BTreeMap<String, String> = self
-            .dimensions
-            .iter()
-            .map(|name| (name.clone(), field(name).unwrap_or_default().to_owned()))
-            .collect();
+        let dimensions = self.values(record);
         let mut counts: Vec<Count> = Vec::new();
-        for (name, text) in &record.fields {
+        for (name, text) in record.fields() {
             let is_blank = text.trim().is_empty();
-            if is_blank || TIME.contains(&name.as_str()) || self.dimensions.contains(name) {
+            if is_blank || TIME.contains(&name) || self.dimensions.contains(name) {
                 continue;
             }
-            let counted = METRICS.iter().find(|(metric, _)| metric == name).copied();
+            let counted = METRICS.iter().find(|(metric, _)| *metric == name).copied();
             let rejected =
                 (name == REJECTED && config.rejected_is_failed).then_some((REJECTED, EventKind::AuthzFailed));
             let Some((metric, kind)) = counted.or(rejected) else {
-                summary.skipped(name);
+                if name != ACCOUNTS {
+                    summary.skipped(name);
+                }
                 continue;
             };
-            let total = whole(text)
-                .filter(|total| *total <= TOTAL_MAX)
-                .ok_or_else(|| refuse(format!("has {name} {text:?}, which is no count")))?;
+            let total = count_of(name, text)?;
             counts.push(Count {
                 metric,
                 kind,
@@ -284,6 +270,17 @@ impl Count {
 /// The largest count of an hour: more than mankind could ask for. Above it lies no count, and each million is an event.
 const TOTAL_MAX: u64 = 10_000_000_000;
 
+/// A count, or that it is none.
+pub(super) fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
+    let total = whole(text).filter(|total| *total <= TOTAL_MAX);
+    total.ok_or_else(|| RejectReason::Esm(format!("has {name} {text:?}, which is no count")))
+}
+
+/// Whether a text stands for no number.
+pub(super) fn is_no_number(text: &str) -> bool {
+    NO_NUMBERS.contains(&text.trim())
+}
+
 /// A count as ESM writes it: digits, perhaps with a fraction of zeros.
 fn whole(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -306,9 +303,14 @@ fn is_metric(name: &str) -> bool {
 }
 
 /// The time that a record shows, on the clock of the reports.
-fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
+pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
+    local_time_with(record, [None; 2])
+}
+
+/// The same, with a day and an hour for a record that has none.
+fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| -> Result<Option<u32>, RejectReason> {
-        match record.fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        match record.field(name) {
             None => Ok(None),
             Some(text) => match whole(text).and_then(|number| u32::try_from(number).ok()) {
                 Some(number) => Ok(Some(number)),
@@ -316,8 +318,9 @@ fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
             },
         }
     };
-    let (year, month, day) = (number("year")?, number("month")?, number("day")?);
-    let (Some(year), Some(month), Some(day), Some(hour)) = (year, month, day, number("hour")?) else {
+    let (year, month, day) = (number("year")?, number("month")?, number("day")?.or(or[0]));
+    let (Some(year), Some(month), Some(day), Some(hour)) = (year, month, day, number("hour")?.or(or[1]))
+    else {
         return Err(RejectReason::Esm(
             "has no hour: events need one; fetch a report by hour or by minute (year/month/day/hour)"
                 .to_owned(),
@@ -332,20 +335,19 @@ fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
 
 /// The day of a record that names no hour; `None` where it names one.
 pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReason> {
-    if field(record, "hour").is_some() {
+    if record.field("hour").is_some() {
         return Ok(None);
     }
-    let mut hourly = record.clone();
-    hourly.fields.insert("hour".to_owned(), "0".to_owned());
-    local_time(&hourly).map(|local| Some(local.date()))
+    local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
 }
 
-fn field<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
-    record.fields.get(name).map(String::as_str).filter(|text| !text.is_empty())
+/// The day of a record that names no hour, or the first day of its month where it names none.
+pub(super) fn first_day(record: &Record) -> Result<NaiveDate, RejectReason> {
+    local_time_with(record, [Some(1), Some(0)]).map(|local| local.date())
 }
 
-fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
-    let requestor = field(record, "requestor-id").ok_or_else(|| {
+pub(super) fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
+    let requestor = record.field("requestor-id").ok_or_else(|| {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
     })?;
     RequestorId::new(requestor).map_err(RejectReason::Event)
@@ -354,14 +356,27 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
 /// The instant at which a record's hour or minute begins.
 pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
     let local = local_time(record)?;
-    match config.timezone.0.from_local_datetime(&local) {
-        LocalResult::Single(at) => Ok(Instant::from(at.to_utc())),
-        LocalResult::Ambiguous(first, second) => {
-            Ok(Instant::from(if pass == Pass::First { first } else { second }.to_utc()))
+    let zone = config.timezone;
+    let told: Option<FixedOffset> = match record.field("utc-offset") {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            RejectReason::Esm(format!("has utc-offset {text:?}, which is no offset such as -08:00"))
+        })?),
+    };
+    let at = match (zone.0.from_local_datetime(&local), told) {
+        (LocalResult::Ambiguous(first, second), Some(told)) => {
+            [first, second].into_iter().find(|at| at.fixed_offset().offset() == &told)
         }
-        LocalResult::None => Err(RejectReason::Esm(format!(
-            "is of {local}, which the clock of {} skips; set esm.timezone to the zone of these reports",
-            config.timezone
-        ))),
-    }
+        (LocalResult::Ambiguous(_, second), None) if pass == Pass::Second => Some(second),
+        (LocalResult::Ambiguous(at, _) | LocalResult::Single(at), _) => Some(at),
+        (LocalResult::None, _) => {
+            return Err(RejectReason::Esm(format!(
+                "is of {local}, which the clock of {zone} skips; set esm.timezone to the zone of these reports"
+            )));
+        }
+    };
+    let is_told = |at: &DateTime<_>| told.is_none_or(|told| at.fixed_offset().offset() == &told);
+    at.filter(is_told).map(|at| Instant::from(at.to_utc())).ok_or_else(|| {
+        RejectReason::Esm(format!("has a utc-offset that the clock of {zone} does not have at {local}"))
+    })
 }

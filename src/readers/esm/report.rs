@@ -1,25 +1,114 @@
 //! A report in any of its three forms, as records of names and texts.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use csv_core::{ReadRecordResult, Reader as CsvSplitter};
 use quick_xml::events::Event;
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::readers::csv::COLUMNS_MAX;
 
-/// A record: what stands in it by name, and its text for the rejects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
+const RECORD_BYTES_MAX: usize = u16::MAX as usize;
+
+/// A record: what stands in it by name. Records that have the same names share them, and all values lie in one piece: a
+/// report of half a million records is in memory as a whole.
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) number: u64,
-    pub(super) fields: BTreeMap<String, String>,
-    pub(super) text: String,
+    names: Rc<[String]>,
+    /// Where each value ends, and all values behind each other.
+    ends: Box<[u16]>,
+    values: Box<str>,
+}
+
+impl Record {
+    fn new(
+        number: u64,
+        names: &Rc<[String]>,
+        values: impl Iterator<Item = impl AsRef<str>>,
+    ) -> Result<Record, String> {
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(names.len()));
+        for value in values {
+            text.push_str(value.as_ref());
+            let end = u16::try_from(text.len());
+            ends.push(end.map_err(|_| format!("record {number} has more than {RECORD_BYTES_MAX} bytes"))?);
+        }
+        Ok(Record { number, names: Rc::clone(names), ends: ends.into(), values: text.into() })
+    }
+
+    /// Names and values, in the order of the report.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let values =
+            starts.zip(&self.ends).map(|(start, end)| &self.values[usize::from(start)..usize::from(*end)]);
+        self.names.iter().map(String::as_str).zip(values)
+    }
+
+    /// The value of a name, without white space at its ends; `None` where it is absent or blank.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.fields()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    pub(super) fn names(&self) -> &Rc<[String]> {
+        &self.names
+    }
+
+    /// Whether it says the same as another.
+    pub(super) fn is_like(&self, other: &Record) -> bool {
+        self.fields().eq(other.fields())
+    }
+
+    /// Its text for the rejects.
+    pub(super) fn text(&self) -> String {
+        let fields = self.fields().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        Value::Object(fields.collect()).to_string()
+    }
+}
+
+/// The names of records, each list once.
+#[derive(Debug, Default)]
+struct Shapes {
+    last: Option<Rc<[String]>>,
+}
+
+impl Shapes {
+    /// These names as the documentation spells them. Of one that stands there twice both places are told: which of the two
+    /// values would count is anybody's guess.
+    fn of(&mut self, names: Vec<String>, whose: &str, place: &str) -> Result<Rc<[String]>, String> {
+        if let Some(known) = self.last.as_ref().filter(|known| known[..] == names[..]) {
+            return Ok(Rc::clone(known));
+        }
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Some(first) = places.insert(name, index).filter(|_| !name.is_empty()) {
+                return Err(format!(
+                    "{whose} has {name:?} twice: {place} {} and {place} {}",
+                    first + 1,
+                    index + 1
+                ));
+            }
+        }
+        let names: Rc<[String]> = names.into();
+        self.last = Some(Rc::clone(&names));
+        Ok(names)
+    }
 }
 
 /// A report.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     /// The most rows that a report may have, where it says so and has so many: there may be more that it does not show.
@@ -37,7 +126,62 @@ pub(super) enum Kind {
 struct JsonReport {
     #[serde(rename = "_links", default)]
     links: Option<Links>,
-    report: Vec<BTreeMap<String, Value>>,
+    report: Records,
+}
+
+/// The records of a report in JSON, numbered from 1.
+struct Records(Vec<Record>);
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Records, D::Error> {
+        deserializer.deserialize_seq(Records(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Records {
+    type Value = Records;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Records, A::Error> {
+        let mut shapes = Shapes::default();
+        while let Some(record) = list.next_element_seed(OneRecord(self.0.len() as u64 + 1, &mut shapes))? {
+            self.0.push(record);
+        }
+        Ok(self)
+    }
+}
+
+/// A record of a report in JSON, by its number.
+struct OneRecord<'s>(u64, &'s mut Shapes);
+
+impl<'de> DeserializeSeed<'de> for OneRecord<'_> {
+    type Value = Record;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneRecord<'_> {
+    type Value = Record;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+        let OneRecord(number, shapes) = self;
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            names.push(name_of(&name));
+            values.push(text_of(value));
+        }
+        let names = shapes.of(names, &format!("record {number}"), "member").map_err(A::Error::custom)?;
+        Record::new(number, &names, values.iter()).map_err(A::Error::custom)
+    }
 }
 
 #[derive(Deserialize)]
@@ -54,7 +198,7 @@ struct Link {
 
 /// What a source is that begins so; `None`: no report.
 pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
-    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start();
+    let start = without_marks(start).trim_ascii_start();
     let has = |text: &[u8]| memchr::memmem::find(start, text).is_some();
     match start.first()? {
         b'{' if start[1..].trim_ascii_start().starts_with(b"\"_links\"") || has_list_of_records(start) => {
@@ -73,6 +217,15 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
     }
 }
 
+/// Without a byte order mark, and without the line by which a spreadsheet names its separator.
+fn without_marks(document: &[u8]) -> &[u8] {
+    let document = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document);
+    let rest = document
+        .strip_prefix(b"sep=,")
+        .and_then(|rest| rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n"));
+    rest.unwrap_or(document)
+}
+
 /// Whether an object has a list named `report`; an event may have that word in a value.
 fn has_list_of_records(start: &[u8]) -> bool {
     const NAME: &[u8] = b"\"report\"";
@@ -84,7 +237,7 @@ fn has_list_of_records(start: &[u8]) -> bool {
 
 /// Reads a report; where it breaks, in lines from 1, and what is wrong.
 pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
-    let document = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document);
+    let document = without_marks(document);
     match kind_of(document) {
         Some(Kind::Json) => read_json(document),
         Some(Kind::Xml) => read_xml(document),
@@ -93,21 +246,28 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// One report, or several behind each other as pages are saved.
+/// One report, or several behind each other as pages are saved. A page that was saved twice says nothing new.
 fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut whole = Report::default();
+    let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
     for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport>() {
-        let JsonReport { links, report } =
+        let JsonReport { links, report: Records(records) } =
             report.map_err(|error| (error.line() as u64, error.to_string()))?;
         let href = links.and_then(|links| links.own).map(|link| link.href).unwrap_or_default();
-        let limit = limit_of(&href).filter(|limit| report.len() as u64 >= *limit);
+        let limit = limit_of(&href).filter(|limit| records.len() as u64 >= *limit);
         whole.reached_limit = whole.reached_limit.or(limit);
-        for record in report {
-            let number = whole.records.len() as u64 + 1;
-            let text = serde_json::to_string(&record).expect("it was JSON");
-            let fields = record.into_iter().map(|(name, value)| (name_of(&name), text_of(value)));
-            whole.records.push(Record { number, fields: fields.collect(), text });
+        let is_known = |page: &std::ops::Range<usize>| {
+            page.len() == records.len()
+                && whole.records[page.clone()].iter().zip(&records).all(|(one, other)| one.is_like(other))
+        };
+        if pages.iter().any(is_known) {
+            continue;
         }
+        let before = whole.records.len();
+        whole.records.extend(
+            records.into_iter().map(|record| Record { number: record.number + before as u64, ..record }),
+        );
+        pages.push(before..whole.records.len());
     }
     Ok(whole)
 }
@@ -138,12 +298,13 @@ pub fn mismatch<'a>(
         Ok(report) => report,
         Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
     };
-    for Record { number, fields, .. } in &report.records {
+    for record in &report.records {
+        let number = record.number;
         let asked = ["year", "month", "day", "hour"].into_iter().chain(dimensions.clone());
-        if let Some(name) = asked.clone().find(|name| !fields.contains_key(*name)) {
+        if let Some(name) = asked.clone().find(|name| !record.has_name(name)) {
             return Some(format!("record {number} has no {name}"));
         }
-        let part = |name: &str| fields.get(name).map_or(Some(0), |text| text.trim().parse().ok());
+        let part = |name: &str| record.field(name).map_or(Some(0), |text| text.parse().ok());
         let day = part("year")
             .zip(part("month").zip(part("day")))
             .and_then(|(year, (month, day))| NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day));
@@ -175,7 +336,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
         let at = usize::try_from(reader.buffer_position()).unwrap_or(document.len()).min(document.len());
         document.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1
     };
-    let (mut is_ended, mut limit) = (false, None);
+    let (mut is_ended, mut limit, mut shapes) = (false, None, Shapes::default());
     loop {
         let event = match reader.read_event() {
             Ok(event) => event,
@@ -189,44 +350,46 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
             }
             Event::Eof => return Err((line(&reader), "the XML ends before its </resource>".to_owned())),
             Event::End(tag) if tag.local_name().as_ref() == "resource" => is_ended = true,
-            Event::Start(tag) | Event::Empty(tag) => {
-                let mut fields = BTreeMap::new();
-                for attribute in tag.attributes() {
-                    let attribute = attribute.map_err(|error| (line(&reader), error.to_string()))?;
-                    let (name, text) = (attribute.key.as_ref(), attribute.value.as_ref());
-                    // Adobe's samples write bare ampersands in href: what does not unescape stays as it is.
-                    let value =
-                        quick_xml::escape::unescape(text).map_or(text.to_owned(), |text| text.into_owned());
-                    fields.insert(name_of(name), value);
+            Event::Start(tag) | Event::Empty(tag) => match tag.local_name().as_ref() {
+                "record" => {
+                    let number = report.records.len() as u64 + 1;
+                    let record = attributes(&tag).and_then(|(names, values)| {
+                        let names = shapes.of(names, &format!("record {number}"), "attribute")?;
+                        Record::new(number, &names, values.iter())
+                    });
+                    report.records.push(record.map_err(|what| (line(&reader), what))?);
                 }
-                match tag.local_name().as_ref() {
-                    "record" => {
-                        let number = report.records.len() as u64 + 1;
-                        let text = tag_text(&tag);
-                        report.records.push(Record { number, fields, text });
-                    }
-                    "resource" => {
-                        limit = fields.get("href").and_then(|href| limit_of(href));
-                        is_ended = is_empty_tag;
-                    }
-                    _ => {}
+                "resource" => {
+                    let (names, values) = attributes(&tag).map_err(|what| (line(&reader), what))?;
+                    let href = names.iter().position(|name| name == "href").map(|index| &values[index]);
+                    limit = href.and_then(|href| limit_of(href));
+                    is_ended = is_empty_tag;
                 }
-            }
+                _ => {}
+            },
             _ => {}
         }
     }
 }
 
-fn tag_text(tag: &quick_xml::events::BytesStart<'_>) -> String {
-    format!("<{}/>", &**tag)
+/// Names and values of the attributes of a tag, also of one that stands there twice.
+fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for attribute in tag.attributes().with_checks(false) {
+        let attribute = attribute.map_err(|error| error.to_string())?;
+        let text = attribute.value.as_ref();
+        names.push(name_of(attribute.key.as_ref()));
+        // Adobe's samples write bare ampersands in href: what does not unescape stays as it is.
+        values.push(quick_xml::escape::unescape(text).map_or(text.to_owned(), |text| text.into_owned()));
+    }
+    Ok((names, values))
 }
 
 fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut report = Report::default();
-    let mut names: Option<Vec<String>> = None;
+    let mut names: Option<Rc<[String]>> = None;
     let mut splitter = CsvSplitter::new();
-    // A row cannot be longer than the document.
-    let (mut rest, mut text, mut ends) = (document, vec![0; document.len() + 1], vec![0; COLUMNS_MAX + 1]);
+    let (mut rest, mut text, mut ends) = (document, vec![0; RECORD_BYTES_MAX + 1], vec![0; COLUMNS_MAX + 1]);
     let (mut line, mut written, mut count) = (1, 0, 0);
     loop {
         let (result, read, more, fields) =
@@ -236,11 +399,15 @@ fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
             ReadRecordResult::End => return Ok(report),
             // Asked again with nothing left, it gives the last row, or the end.
             ReadRecordResult::InputEmpty => {}
-            ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+            ReadRecordResult::OutputFull => {
+                return Err((line, format!("a row has more than {RECORD_BYTES_MAX} bytes")));
+            }
+            ReadRecordResult::OutputEndsFull => {
                 return Err((line, format!("a row has more than {COLUMNS_MAX} columns")));
             }
             ReadRecordResult::Record => {
-                take_row(&mut report, &mut names, line, &text[..written], &ends[..count])?;
+                let row = std::str::from_utf8(&text[..written]).map_err(|error| (line, error.to_string()))?;
+                take_row(&mut report, &mut names, row, &ends[..count]).map_err(|what| (line, what))?;
                 (line, written, count) = (splitter.line(), 0, 0);
             }
         }
@@ -249,28 +416,29 @@ fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
 
 fn take_row(
     report: &mut Report,
-    names: &mut Option<Vec<String>>,
-    line: u64,
-    text: &[u8],
+    names: &mut Option<Rc<[String]>>,
+    row: &str,
     ends: &[usize],
-) -> Result<(), (u64, String)> {
-    let mut start = 0;
+) -> Result<(), String> {
+    let starts = [0].into_iter().chain(ends.iter().copied());
     let mut cells = Vec::with_capacity(ends.len());
-    for end in ends {
-        let cell = std::str::from_utf8(&text[start..*end]).map_err(|error| (line, error.to_string()))?;
-        cells.push(cell.trim().to_owned());
-        start = *end;
+    for (start, end) in starts.zip(ends) {
+        // A cell that ends inside a character would begin the next one with the rest of it.
+        cells.push(row.get(start..*end).ok_or("a cell is no UTF-8")?.trim());
     }
     let Some(names) = names else {
-        *names = Some(cells.iter().map(|cell| name_of(cell)).collect());
+        let all = cells.iter().map(|cell| name_of(cell)).collect();
+        *names = Some(Shapes::default().of(all, "the header", "column")?);
         return Ok(());
     };
-    if cells.len() != names.len() {
-        return Err((line, format!("a row has {} cells, the header {}", cells.len(), names.len())));
+    // Spreadsheets leave rows of commas at the end.
+    if cells.iter().all(|cell| cell.is_empty()) {
+        return Ok(());
     }
-    let text = cells.join(",");
-    let fields = names.iter().cloned().zip(cells).collect();
-    report.records.push(Record { number: report.records.len() as u64 + 1, fields, text });
+    if cells.len() != names.len() {
+        return Err(format!("a row has {} cells, the header {}", cells.len(), names.len()));
+    }
+    report.records.push(Record::new(report.records.len() as u64 + 1, names, cells.iter())?);
     Ok(())
 }
 

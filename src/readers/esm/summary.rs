@@ -16,6 +16,8 @@ pub struct EsmSummary {
     pub decreased_units: u64,
     /// The first record with one.
     pub first_decrease: Option<u64>,
+    /// Records whose unique accounts are kept as ESM stated them.
+    pub stated_accounts: u64,
     /// The limit of rows that the report has reached: there may be more that it does not show.
     pub truncated_at: Option<u64>,
 }
@@ -43,6 +45,7 @@ impl EsmSummary {
         self.decreases += other.decreases;
         self.decreased_units = self.decreased_units.saturating_add(other.decreased_units);
         self.first_decrease = self.first_decrease.or(other.first_decrease);
+        self.stated_accounts += other.stated_accounts;
         self.truncated_at = self.truncated_at.or(other.truncated_at);
     }
 }

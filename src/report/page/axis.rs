@@ -196,7 +196,9 @@ mod tests {
     use crate::report::Figures;
 
     fn rows(keys: impl IntoIterator<Item = String>) -> Vec<Row> {
-        keys.into_iter().map(|key| Row { key: vec![key], figures: Figures::default() }).collect()
+        keys.into_iter()
+            .map(|key| Row { key: vec![key], partial: false, figures: Figures::default() })
+            .collect()
     }
 
     fn day_rows(first: &str, count: u64) -> Vec<Row> {

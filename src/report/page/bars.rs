@@ -7,7 +7,7 @@ use crate::html::escaped;
 use crate::report::{Column, Failure, Report};
 
 /// MVPDs in one drawing: two of these stand above each other on a sheet of paper, and none is cut by its edge.
-pub(super) const MVPDS_PER_CHART: usize = 9;
+pub(super) const MVPDS_PER_CHART: usize = 6;
 /// Reasons in the chart; the table has them all.
 const REASONS_MAX: usize = 15;
 /// Where 100 %, or the longest bar, ends, in percent of the width: the rest is for its number.
@@ -21,10 +21,10 @@ const SLIGHT: f64 = 0.3;
 
 /// Both rates of each MVPD.
 pub(super) fn conversion(report: &Report) -> String {
-    if report.mvpds.is_empty() {
+    if report.shown().is_empty() {
         return "<p class=\"none\">No event in this period.</p>\n".to_owned();
     }
-    let numbered: Vec<(usize, &Column)> = report.mvpds.iter().enumerate().collect();
+    let numbered: Vec<(usize, &Column)> = report.shown().iter().enumerate().collect();
     let charts: String =
         numbered.chunks(MVPDS_PER_CHART).map(|part| conversion_chart(part, numbered.len())).collect();
     format!(
@@ -78,7 +78,7 @@ fn share_bar(metric: &Metric, class: &str, y: usize, index: usize, column: &Colu
     let number = (metric.value)(&column.figures);
     let share = match number {
         Number::Share(share) => share,
-        Number::Count(_) | Number::Difference(_) => None,
+        Number::Count(_) | Number::Known(_) | Number::Difference(_) => None,
     };
     let width = share.map_or(0.0, |share| if share > 1.0 { ABOVE_FULL } else { share * FULL });
     let text = if share.is_some() { number.text() } else { "no attempt".to_owned() };

@@ -15,8 +15,8 @@ use chrono::{DateTime, FixedOffset};
 use super::{Figures, Report};
 use crate::html::{document, escaped};
 use metric::{
-    AUTHENTICATION_CONVERSION, AUTHENTICATIONS, AUTHORIZATION_CONVERSION, AUTHORIZATIONS, METRICS, Metric,
-    PLAYS, USERS,
+    AUTHENTICATION_CONVERSION, AUTHENTICATIONS, AUTHORIZATION_CONVERSION, AUTHORIZATIONS, Metric, PLAYS,
+    USERS,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -39,10 +39,14 @@ pub fn page(report: &Report) -> String {
         notes(report),
         remarks(report),
         tables::trend(report),
-        meanings(),
+        meanings(report),
     ]
     .concat();
-    document(&format!("Adobe Pass: {period}"), STYLE, &format!("<main>\n{body}</main>\n"))
+    document(
+        &format!("Adobe Pass: {period}"),
+        &(STYLE.to_owned() + &tables::style_of_lists()),
+        &format!("<main>\n{body}</main>\n"),
+    )
 }
 
 /// A part of the page; `note` is plain text, `content` markup.
@@ -112,7 +116,7 @@ fn bar_charts(report: &Report) -> String {
     );
     let failures =
         section("Failures by reason", "As Adobe Pass reports the reason, by event.", &bars::failures(report));
-    if report.mvpds.len() > bars::MVPDS_PER_CHART {
+    if report.shown().len() > bars::MVPDS_PER_CHART {
         return conversion + &failures;
     }
     format!("<div class=\"pair\">\n{conversion}{failures}</div>\n")
@@ -121,7 +125,14 @@ fn bar_charts(report: &Report) -> String {
 fn trend_note(report: &Report) -> String {
     let is_hourly = report.trend.first().and_then(|row| row.key.first()).is_some_and(|key| key.contains('T'));
     let each = if is_hourly { "hour" } else { "day" };
-    format!("One point for each {each}, and an axis for each metric. Users count once in each {each}.")
+    let partial = if report.trend.last().is_some_and(|row| row.partial) {
+        format!(" The last {each} is still going on.")
+    } else {
+        String::new()
+    };
+    format!(
+        "One point for each {each}, and an axis for each metric. Users count once in each {each}.{partial}"
+    )
 }
 
 /// An MVPD's name, or that there is none.
@@ -136,16 +147,20 @@ fn reason_name(reason: &str) -> &str {
 
 fn notes(report: &Report) -> String {
     if report.notes.is_empty() {
-        return section("Notes", "The four relations that Adobe's page calls usual all hold.", "");
+        return section("Notes", "What Adobe's page calls usual all holds.", "");
     }
     let items: String = report
         .notes
         .iter()
         .map(|note| {
-            let whose = if note.mvpd.is_empty() { "All MVPDs" } else { note.mvpd.as_str() };
+            let whose = match note.mvpds.as_slice() {
+                [] => "All MVPDs together".to_owned(),
+                [one] => one.clone(),
+                several => format!("{} MVPDs", several.len()),
+            };
             format!(
-                "<li><strong>{}</strong>: usually {}. {}</li>\n",
-                escaped(whose),
+                "<li><strong><bdi>{}</bdi></strong>: usually {}. {}</li>\n",
+                escaped(&whose),
                 escaped(&note.expected),
                 escaped(&note.found)
             )
@@ -153,7 +168,7 @@ fn notes(report: &Report) -> String {
         .collect();
     section(
         "Notes",
-        "Where a relation that Adobe's page calls usual does not hold.",
+        "Where something is otherwise than Adobe's page calls usual.",
         &format!("<ul>\n{items}</ul>\n"),
     )
 }
@@ -167,8 +182,8 @@ fn remarks(report: &Report) -> String {
     section("Remarks", "", &format!("<ul>\n{items}</ul>\n"))
 }
 
-fn meanings() -> String {
-    let items: String = METRICS
+fn meanings(report: &Report) -> String {
+    let items: String = tables::metrics_of(report)
         .iter()
         .map(|metric| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(metric.name), escaped(metric.meaning)))
         .collect();
@@ -205,10 +220,18 @@ mod tests {
             by: vec![text()],
             total: figures(),
             mvpds: vec![Column { mvpd: text(), figures: figures() }],
-            rows: vec![Row { key: vec![text()], figures: figures() }],
-            trend: vec![Row { key: vec![text()], figures: figures() }],
-            failures: vec![Failure { event: text(), label: text(), reason: text(), count: 1 }],
-            notes: vec![Note { mvpd: text(), expected: text(), found: text() }],
+            others: None,
+            rows: vec![Row { key: vec![text()], partial: false, figures: figures() }],
+            rows_note: text(),
+            trend: vec![Row { key: vec![text()], partial: true, figures: figures() }],
+            failures: vec![Failure {
+                event: text(),
+                label: text(),
+                reason: text(),
+                meaning: text(),
+                count: 1,
+            }],
+            notes: vec![Note { mvpds: vec![text()], expected: text(), found: text() }],
             remarks: vec![text()],
         }
     }

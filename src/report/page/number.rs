@@ -8,6 +8,8 @@ pub(super) const NONE: &str = "–";
 pub(super) enum Number {
     /// How many.
     Count(u64),
+    /// The same, where that is known.
+    Known(Option<u64>),
     /// How many more than others, or fewer.
     Difference(i64),
     /// A part of one, or a ratio.
@@ -18,11 +20,11 @@ impl Number {
     /// As a person reads it.
     pub(super) fn text(self) -> String {
         match self {
-            Number::Count(count) => thousands(count),
+            Number::Count(count) | Number::Known(Some(count)) => thousands(count),
             Number::Difference(number) if number < 0 => format!("−{}", thousands(number.unsigned_abs())),
             Number::Difference(number) => thousands(number.unsigned_abs()),
             Number::Share(Some(share)) => percent(share),
-            Number::Share(None) => NONE.to_owned(),
+            Number::Share(None) | Number::Known(None) => NONE.to_owned(),
         }
     }
 
@@ -30,6 +32,7 @@ impl Number {
     pub(super) fn exact(self) -> String {
         match self {
             Number::Count(count) => count.to_string(),
+            Number::Known(count) => count.map_or(String::new(), |count| count.to_string()),
             Number::Difference(number) => number.to_string(),
             Number::Share(share) => share.map_or(String::new(), |share| share.to_string()),
         }

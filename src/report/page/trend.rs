@@ -35,8 +35,8 @@ pub(super) fn charts(report: &Report) -> String {
 }
 
 fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> String {
-    let values: Vec<u64> = rows.iter().map(|row| count(metric, row)).collect();
-    let marks = axis::counts(values.iter().copied().max().unwrap_or(0));
+    let values: Vec<Option<u64>> = rows.iter().map(|row| count(metric, row)).collect();
+    let marks = axis::counts(values.iter().copied().flatten().max().unwrap_or(0));
     let plot = Plot { axis, top: marks.last().copied().unwrap_or(1), values };
     let key = metric.key;
     let name = escaped(metric.name);
@@ -54,22 +54,26 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> String {
     )
 }
 
-fn count(metric: &Metric, row: &Row) -> u64 {
+/// The value of a point; `None` where nobody knows it.
+fn count(metric: &Metric, row: &Row) -> Option<u64> {
     match (metric.value)(&row.figures) {
-        Number::Count(count) => count,
-        Number::Difference(_) | Number::Share(_) => 0,
+        Number::Count(count) => Some(count),
+        Number::Known(count) => count,
+        Number::Difference(_) | Number::Share(_) => None,
     }
 }
 
-fn description(rows: &[Row], values: &[u64]) -> String {
-    let extreme = |chosen: Option<(usize, &u64)>| {
-        chosen.map(|(index, value)| format!("{} on {}", Number::Count(*value).text(), label(&rows[index])))
+fn description(rows: &[Row], values: &[Option<u64>]) -> String {
+    let extreme = |chosen: Option<(usize, u64)>| {
+        chosen.map(|(index, value)| format!("{} on {}", Number::Count(value).text(), label(&rows[index])))
     };
-    let highest = extreme(values.iter().enumerate().rev().max_by_key(|(_, value)| **value));
-    let lowest = extreme(values.iter().enumerate().min_by_key(|(_, value)| **value));
+    let known: Vec<(usize, u64)> =
+        values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))).collect();
+    let highest = extreme(known.iter().rev().copied().max_by_key(|(_, value)| *value));
+    let lowest = extreme(known.iter().copied().min_by_key(|(_, value)| *value));
     match (highest, lowest) {
         (Some(highest), Some(lowest)) => {
-            format!("{} values; highest {highest}, lowest {lowest}.", values.len())
+            format!("{} values; highest {highest}, lowest {lowest}.", known.len())
         }
         _ => "No values.".to_owned(),
     }
@@ -126,17 +130,28 @@ struct Plot<'a> {
     axis: &'a TimeAxis,
     /// The highest mark.
     top: u64,
-    values: Vec<u64>,
+    values: Vec<Option<u64>>,
 }
 
 impl Plot<'_> {
+    /// The points whose value is known.
+    fn known(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?)))
+    }
+
+    /// Whether the line leads from the point before to this one.
+    fn follows(&self, index: usize) -> bool {
+        let is_known = |index: usize| self.values.get(index).is_some_and(Option::is_some);
+        self.axis.follows(index) && is_known(index) && is_known(index - 1)
+    }
+
     /// The line, broken where days are missing, and the area below it.
     fn line(&self) -> String {
         let (mut line, mut area) = (String::new(), String::new());
         let mut open = None;
-        for (index, value) in self.values.iter().enumerate() {
-            let (x, y) = (self.axis.at(index) * LINE_WIDTH, height(*value, self.top) - TOP);
-            if self.axis.follows(index) {
+        for (index, value) in self.known() {
+            let (x, y) = (self.axis.at(index) * LINE_WIDTH, height(value, self.top) - TOP);
+            if self.follows(index) {
                 line.push_str(&format!("L{x:.1} {y:.1}"));
                 area.push_str(&format!("L{x:.1} {y:.1}"));
             } else {
@@ -157,14 +172,14 @@ impl Plot<'_> {
 
     /// A dot for each point where they are few, else for those alone that no line touches.
     fn dots(&self) -> String {
-        let is_alone = |index: usize| !self.axis.follows(index) && !self.axis.follows(index + 1);
-        let shown = (0..self.values.len()).filter(|index| self.values.len() <= DOTS_MAX || is_alone(*index));
+        let is_alone = |index: usize| !self.follows(index) && !self.follows(index + 1);
+        let shown = self.known().filter(|(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index));
         shown
-            .map(|index| {
+            .map(|(index, value)| {
                 let x = LEFT + WIDTH * self.axis.at(index);
                 format!(
                     "<circle class=\"dot\" cx=\"{x:.2}%\" cy=\"{:.1}\" r=\"2.5\"/>\n",
-                    height(self.values[index], self.top)
+                    height(value, self.top)
                 )
             })
             .collect()
@@ -177,10 +192,11 @@ impl Plot<'_> {
             let (number, middle) = ((metric.value)(&row.figures), LEFT + WIDTH * self.axis.at(index));
             let attributes = number.attributes(&format!("/trend/{index}/{}", metric.key));
             format!(
-                "<rect class=\"point\" x=\"{:.2}%\" y=\"{TOP}\" width=\"{width:.2}%\" height=\"{HEIGHT}\" {attributes}><title>{}: {}</title></rect>\n",
+                "<rect class=\"point\" x=\"{:.2}%\" y=\"{TOP}\" width=\"{width:.2}%\" height=\"{HEIGHT}\" {attributes}><title>{}: {}{}</title></rect>\n",
                 middle - width / 2.0,
                 escaped(label(row)),
-                number.text()
+                number.text(),
+                if row.partial { " so far" } else { "" }
             )
         };
         rows.iter().enumerate().map(column).collect()

@@ -108,6 +108,11 @@ impl Browser {
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
     }
 
+    /// Pretends to be this medium; empty: the screen.
+    pub(crate) fn emulate_media(&mut self, media: &str) {
+        self.ask("Emulation.setEmulatedMedia", json!({ "media": media }));
+    }
+
     /// The value of an expression in the page.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let answer = self.ask("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));

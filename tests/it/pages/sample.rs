@@ -1,7 +1,7 @@
 //! Reports of the size and with the names that a page must be able to take, without an event behind them.
 
 use passbridge::event::EventKind;
-use passbridge::report::{Column, Failure, Figures, Note, Report, Row};
+use passbridge::report::{Column, Failure, Figures, Note, Others, Report, Row};
 
 /// Names that would break a page which takes them as they are, and one that is absent.
 pub(crate) const HOSTILE: [&str; 5] = [
@@ -27,8 +27,12 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
     let day = |index: u32| {
         let day = first + chrono::Days::new(u64::from(index));
         let wave = 40 + u64::from((index * 37) % 29) + u64::from(index % 7) * 9;
-        let figures = if index % 30 == 8 { figures(0) } else { figures(wave * 113) };
-        Row { key: vec![day.to_string()], figures }
+        let mut figures = if index % 30 == 8 { figures(0) } else { figures(wave * 113) };
+        if index % 30 == 12 {
+            // A day of which some events came from ESM: nobody knows its users.
+            (figures.unique_users, figures.synthetic_users) = (None, None);
+        }
+        Row { key: vec![day.to_string()], partial: index + 1 == days, figures }
     };
     let to = first + chrono::Days::new(u64::from(days));
     Report {
@@ -38,17 +42,20 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
         requestors: vec!["REF30".to_owned(), HOSTILE[1].to_owned()],
         by: vec!["device_type".to_owned(), "sdk_type".to_owned()],
         total: figures(1_234_567),
+        others: (mvpds > 13).then(|| Others { mvpds: mvpds - 12, figures: figures(4_321_987) }),
         mvpds: columns,
         rows: (1..=24)
             .map(|index| Row {
                 key: vec![format!("device {index}"), HOSTILE[index % 5].to_owned()],
+                partial: false,
                 figures: figures(index as u64 * 77),
             })
             .collect(),
+        rows_note: "These rows are made of the events that the buffer still has".to_owned(),
         trend: (0..days).map(day).collect(),
         failures: failures(),
         notes: vec![Note {
-            mvpd: HOSTILE[1].to_owned(),
+            mvpds: vec![HOSTILE[1].to_owned()],
             expected: "attempted authentications >= successful authentications".to_owned(),
             found: "62 succeeded and 60 were tried: logins that began before the period".to_owned(),
         }],
@@ -69,6 +76,7 @@ pub(crate) fn nothing() -> Report {
     report.requestors.clear();
     report.by.clear();
     report.rows.clear();
+    report.rows_note.clear();
     report
 }
 
@@ -87,7 +95,7 @@ fn figures(weight: u64) -> Figures {
         successful_authentications: successful,
         successful_authorizations: granted,
         successful_play_requests: granted * 2 + weight / 3,
-        unique_users: weight * 6 / 10,
+        unique_users: Some(weight * 6 / 10),
         attempted_authentications: attempted,
         attempted_authorizations: asked,
         unsuccessful_authentications: attempted as i64 - successful as i64,
@@ -95,7 +103,8 @@ fn figures(weight: u64) -> Figures {
         authentication_ratio: share(attempted, successful),
         authorization_conversion: share(granted, asked),
         authorization_ratio: share(asked, granted),
-        synthetic_users: weight / 50,
+        synthetic_users: Some(weight / 50),
+        stated_unique_accounts: None,
         events,
     }
 }
@@ -108,6 +117,7 @@ fn failures() -> Vec<Failure> {
         event: kind.name().to_owned(),
         label: kind.label().to_owned(),
         reason: (*reason).to_owned(),
+        meaning: format!("what {reason} means"),
         count: 54_321 / (index * index + 1) + 1,
     };
     (0..).zip(pairs).map(failure).collect()

@@ -1,0 +1,103 @@
+//! The unique accounts that ESM stated, where a figure is asked for that it stated.
+//!
+//! ESM says how many accounts it saw in an hour, at an MVPD, of a requestor. The same viewer is in many of these numbers, so
+//! neither a sum nor a mean of them says anything: a figure stands only where ESM stated this very one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::cell::{Cell, Requestors, Source};
+use super::period::Period;
+use super::{Dimension, ReportError, folded};
+use crate::buffer::MetricsReader;
+use crate::event::Property;
+use crate::readers::esm::StatedAccounts;
+
+const QUARTER_NANOS: i64 = 900_000_000_000;
+
+/// Requestors by number, and which of them have their counts from ESM.
+pub(super) struct Sources {
+    numbers: HashMap<String, Source>,
+}
+
+impl Sources {
+    pub(super) fn read(reader: &MetricsReader) -> Result<Sources, ReportError> {
+        let esm = reader.esm_requestors()?;
+        let all = (0..).zip(reader.requestors()?);
+        let source = |(requestor, id): (u32, String)| {
+            let is_esm = esm.contains(&id);
+            (id, Source { requestor, is_esm })
+        };
+        Ok(Sources { numbers: all.map(source).collect() })
+    }
+
+    pub(super) fn of(&self, requestor_id: &str) -> Source {
+        let unknown = Source { requestor: u32::MAX, is_esm: false };
+        self.numbers.get(requestor_id).copied().unwrap_or(unknown)
+    }
+}
+
+/// What ESM stated within a period.
+pub(super) struct Statements<'s> {
+    sources: &'s Sources,
+    /// By the quarter hours of which the figure is: the first, and the one after the last.
+    stated: HashMap<(i64, i64), Vec<StatedAccounts>>,
+}
+
+impl<'s> Statements<'s> {
+    pub(super) fn read(
+        reader: &MetricsReader,
+        period: &Period,
+        sources: &'s Sources,
+    ) -> Result<Statements<'s>, ReportError> {
+        let mut stated: HashMap<_, Vec<StatedAccounts>> = HashMap::new();
+        reader.each_stated(period.from(), period.to(), |one| {
+            let span = [one.from, one.to].map(|at| at.nanos().div_euclid(QUARTER_NANOS));
+            stated.entry((span[0], span[1])).or_default().push(one);
+        })?;
+        Ok(Statements { sources, stated })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stated.is_empty()
+    }
+
+    /// The figure of a row by these dimensions.
+    pub(super) fn of_row(
+        &self,
+        span: (i64, i64),
+        cell: &Cell,
+        by: &[Dimension],
+        key: &[String],
+    ) -> Option<u64> {
+        let mut mvpd = None;
+        for (dimension, value) in by.iter().zip(key) {
+            match dimension {
+                Dimension::Property(Property::Mvpd) => mvpd = Some(value.as_str()),
+                Dimension::Day | Dimension::Hour | Dimension::Property(Property::RequestorId) => {}
+                Dimension::Property(_) => return None,
+            }
+        }
+        self.of(span, cell, mvpd)
+    }
+
+    /// The one figure of this time, of the only requestor of a cell, and of an MVPD or of all together. Where ESM stated several
+    /// that make up what is asked for, there is none.
+    pub(super) fn of(&self, span: (i64, i64), cell: &Cell, mvpd: Option<&str>) -> Option<u64> {
+        let stated = self.stated.get(&span)?;
+        let Requestors::One(requestor) = cell.requestors() else { return None };
+        let mvpd = mvpd.map(folded);
+        let is_asked = |one: &&StatedAccounts| {
+            self.sources.of(one.requestor_id.as_str()).requestor == requestor
+                && mvpd.as_ref().is_none_or(|mvpd| one.has_mvpd() && folded(&one.mvpd) == *mvpd)
+        };
+        let mut by_grouping: BTreeMap<usize, BTreeMap<Vec<&str>, Vec<u64>>> = BTreeMap::new();
+        for one in stated.iter().filter(is_asked) {
+            let names: Vec<&str> = one.grouping().collect();
+            by_grouping.entry(names.len()).or_default().entry(names).or_default().push(one.accounts);
+        }
+        by_grouping.values().flat_map(BTreeMap::values).find_map(|accounts| match accounts[..] {
+            [one] => Some(one),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Twelve requestors and two hundred MVPDs: what text, CSV, JSON and page say of them is the same, and can be read.
+
+use serde_json::{Value, json};
+
+use crate::program::Program;
+
+/// Requestors; the last of them has its counts from ESM.
+const REQUESTORS: usize = 12;
+const MVPDS: usize = 200;
+
+/// A line of an event, so often.
+fn line(requestor: usize, mvpd: &str, kind: &str, day: usize, user: &str, count: u64) -> String {
+    let mut event = json!({
+        "occurred_at": format!("2025-10-{day:02}T12:00:00-07:00"), "event": kind, "requestor_id": format!("REF{requestor:02}"),
+        "mvpd": mvpd, "count": count, "resource_id": "SPORT", "event_id": format!("{requestor} {mvpd} {kind} {day} {user}"),
+    });
+    if !user.is_empty() && kind != "authn_requested" {
+        event["mvpd_user_id"] = user.into();
+    }
+    if kind == "authz_failed" {
+        event["authz_error_type"] = "noAuthZ".into();
+    }
+    format!("{event}\n")
+}
+
+/// The world of October 2025, and what ESM counted of the last requestor.
+fn world() -> Program {
+    let program = Program::new();
+    let mut lines = String::new();
+    for mvpd in 0..MVPDS {
+        let name = format!("Provider_{mvpd:03}");
+        for number in 0..2 {
+            let requestor = (mvpd + 5 * number) % (REQUESTORS - 1);
+            let (weight, user) = (1 + (MVPDS - mvpd) as u64, format!("u{}", mvpd % 150));
+            for (kind, share) in [
+                ("authn_requested", 3),
+                ("authn_ok", 2),
+                ("authz_requested", 4),
+                ("authz_ok", 3),
+                ("play_requested", 9),
+            ] {
+                lines.push_str(&line(requestor, &name, kind, 1 + mvpd % 28, &user, share * weight));
+            }
+            lines.push_str(&line(requestor, &name, "authz_failed", 1 + mvpd % 28, &user, weight));
+        }
+    }
+    // One MVPD in three spellings.
+    for (spelling, user) in [("Cable Co", "a"), ("CABLE CO", "a"), ("cable co", "b")] {
+        lines.push_str(&line(1, spelling, "play_requested", 3, user, 100_000));
+    }
+    for number in 0..100 {
+        // A new ID for each login; one MVPD that authorizes at login, with users that come back; and Comcast.
+        lines.push_str(&line(2, "Transient", "authn_ok", 1 + number % 28, &format!("t{number}"), 1));
+        lines.push_str(&line(2, "AtLogin", "authn_ok", 1 + number % 28, &format!("l{}", number % 10), 1));
+        lines.push_str(&line(2, "Comcast_SSO", "authn_requested", 1 + number % 28, &number.to_string(), 1));
+    }
+    program.write("events.ndjson", &lines);
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let sums = "year,month,day,hour,requestor-id,mvpd,authn-attempts,authn-successful,unique-accounts\n\
+                2025,10,7,8,REF11,Provider_000,20,10,7\n2025,10,7,8,REF11,Provider_001,30,20,9\n2025,10,7,9,REF11,Provider_000,5,4,3\n";
+    program.write("esm.csv", sums);
+    program.write("month.csv", "year,month,requestor-id,unique-accounts\n2025,10,REF11,15\n");
+    for file in ["esm.csv", "month.csv"] {
+        let done = program.run(&["ingest", "--format", "esm", program.path(file).to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+    program
+}
+
+const OCTOBER: [&str; 3] = ["report", "--period", "2025-10"];
+
+#[test]
+fn two_hundred_mvpds_say_the_same_in_text_csv_json_and_page_and_can_be_read() {
+    let program = world();
+    let page = program.path("october.html");
+    let args = [&OCTOBER[..], &["--html", page.to_str().expect("UTF-8")]].concat();
+    let (code, json) = program.json(&args);
+    let mvpds = json["mvpds"].as_array().expect("MVPDs");
+    assert_eq!((code, mvpds.len()), (0, MVPDS + 4), "{json}");
+    assert_eq!(
+        (mvpds[0]["mvpd"].as_str(), &json["others"]["mvpds"]),
+        (Some("Cable Co"), &json!(MVPDS + 4 - 12))
+    );
+
+    // The others together with those that are shown are the total, in units; users are counted once.
+    let sum =
+        |of: &Value| of["events"].as_array().expect("events").iter().filter_map(Value::as_u64).sum::<u64>();
+    let shown: u64 = mvpds[..12].iter().map(sum).sum();
+    assert_eq!(shown + sum(&json["others"]), sum(&json["total"]));
+
+    let csv = program.run(&[&OCTOBER[..], &["--csv"]].concat()).out;
+    let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = rows.next().expect("a heading");
+    let rows: Vec<Vec<&str>> = rows.collect();
+    assert_eq!(rows.len(), 1 + mvpds.len());
+    for (row, figures) in rows.iter().zip([&json["total"]].into_iter().chain(mvpds)) {
+        for (name, cell) in head.iter().zip(row).skip(5).take(8) {
+            let expected = &figures[*name];
+            let read: Option<f64> = cell.parse().ok();
+            let is_same = match expected.as_f64() {
+                None => read.is_none(),
+                Some(number) => read.is_some_and(|read| (read - number).abs() < 1e-5),
+            };
+            assert!(is_same, "{name}: {cell} instead of {expected} in {row:?}");
+        }
+    }
+
+    let text = program.run(&OCTOBER).out;
+    let plays: Vec<u64> = text
+        .lines()
+        .filter(|line| line.contains("Successful Play Requests"))
+        .flat_map(|line| line.split_whitespace().filter_map(|cell| cell.parse().ok()).collect::<Vec<u64>>())
+        .collect();
+    let of = |figures: &Value| figures["successful_play_requests"].as_u64().expect("plays");
+    let mut expected = Vec::new();
+    let columns: Vec<u64> = mvpds[..12].iter().chain([&json["others"]]).map(of).collect();
+    for block in columns.chunks(4) {
+        expected.extend(block);
+        expected.push(of(&json["total"]));
+    }
+    assert_eq!(plays, expected, "{text}");
+    assert!(text.lines().count() < 140, "{} lines", text.lines().count());
+    assert!(
+        !text.contains("Logout") && !text.contains("Preauthorization"),
+        "what did not happen is left out"
+    );
+
+    crate::pages::assert_page(&page, &json);
+}
+
+#[test]
+fn one_mvpd_in_three_spellings_is_one_as_in_analytics_and_the_report_says_so() {
+    let program = world();
+    let (_, json) = program.json(&[&OCTOBER[..], &["--by", "mvpd"]].concat());
+    let of = |list: &Value, name: &str| {
+        let all = list.as_array().expect("a list").iter();
+        all.filter(|each| each["mvpd"].as_str().or(each["key"][0].as_str()) == Some(name))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    for list in ["mvpds", "rows"] {
+        let one = of(&json[list], "Cable Co");
+        assert_eq!(
+            (one.len(), &one[0]["successful_play_requests"], &one[0]["unique_users"]),
+            (1, &json!(300_000), &json!(2))
+        );
+        assert!(of(&json[list], "CABLE CO").is_empty());
+    }
+    let remarks = json["remarks"].to_string();
+    assert!(remarks.contains(r#"\"Cable Co\" is also spelled \"CABLE CO\", \"cable co\""#), "{remarks}");
+}
+
+#[test]
+fn users_of_a_requestor_that_esm_counts_are_empty_and_what_esm_stated_stands_where_it_stated_it() {
+    let program = world();
+    let page = program.path("esm.html");
+    let esm = [&OCTOBER[..], &["--requestor", "REF11"]].concat();
+    let (_, json) = program.json(&[&esm[..], &["--html", page.to_str().expect("UTF-8")]].concat());
+    let total = &json["total"];
+    assert_eq!([&total["unique_users"], &total["synthetic_users"]], [&Value::Null; 2], "{total}");
+    assert_eq!(
+        (&total["stated_unique_accounts"], &total["attempted_authentications"]),
+        (&json!(15), &json!(55))
+    );
+    // Seven and three are no month of anybody.
+    assert_eq!(json["mvpds"][0]["stated_unique_accounts"], Value::Null);
+    crate::pages::assert_page(&page, &json);
+    let text = program.run(&esm).out;
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    assert!(
+        line("Unique Users").ends_with('-') && line("Unique accounts (ESM stated)").ends_with("15"),
+        "{text}"
+    );
+    assert!(text.contains("Unique users of REF11 are not known"), "{text}");
+
+    let by_hour = [&esm[..], &["--by", "requestor", "--by", "mvpd", "--by", "hour"]].concat();
+    let (_, json) = program.json(&by_hour);
+    let stated: Vec<Value> = json["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| json!([row["key"][1], row["stated_unique_accounts"]]))
+        .collect();
+    assert_eq!(stated, [json!(["Provider_000", 7]), json!(["Provider_000", 3]), json!(["Provider_001", 9])]);
+    let csv = program.run(&[&by_hour[..], &["--csv"]].concat()).out;
+    assert!(csv.lines().nth(2).expect("a row").ends_with(",7,"), "{csv}");
+    // Of an hour as a whole ESM stated two figures: their sum would mean nothing.
+    let (_, json) = program.json(&[&esm[..], &["--by", "hour"]].concat());
+    let stated: Vec<&Value> =
+        json["rows"].as_array().expect("rows").iter().map(|row| &row["stated_unique_accounts"]).collect();
+    assert_eq!(stated, [&Value::Null, &json!(3)]);
+
+    // In the total of all requestors nobody knows them either; of the others alone everybody.
+    let (_, all) = program.json(&OCTOBER);
+    assert_eq!(all["total"]["unique_users"], Value::Null);
+    let (_, one) = program.json(&[&OCTOBER[..], &["--requestor", "REF02"]].concat());
+    assert!(one["total"]["unique_users"].as_u64().is_some_and(|users| users > 100), "{}", one["total"]);
+    // A correction replaces what was stated; forgetting a person and the check of the account leave it alone.
+    program.write("again.csv", "year,month,requestor-id,unique-accounts\n2025,10,REF11,14\n");
+    assert_eq!(
+        program.run(&["ingest", "--format", "esm", program.path("again.csv").to_str().expect("UTF-8")]).code,
+        0
+    );
+    assert_eq!(program.run(&["forget", "--mvpd", "Provider_000", "--mvpd-user-id", "u0"]).code, 0);
+    assert_eq!(program.run(&["status", "--verify"]).code, 0);
+    assert_eq!(program.json(&esm).1["total"]["stated_unique_accounts"], 14);
+}
+
+#[test]
+fn what_the_metrics_page_says_of_single_mvpds_is_noted_where_it_shows() {
+    let program = world();
+    let (_, json) = program.json(&OCTOBER);
+    let notes = json["notes"].as_array().expect("notes");
+    let of = |mvpd: &str, words: &str| {
+        notes.iter().any(|note| {
+            note["mvpds"].as_array().expect("MVPDs").contains(&json!(mvpd))
+                && note["found"].to_string().contains(words)
+        })
+    };
+    assert!(of("Transient", "Transient 100 users of 100 logins"), "{notes:?}");
+    assert!(
+        of("Transient", "neither guaranteed nor validated") && !of("AtLogin", "neither guaranteed"),
+        "{notes:?}"
+    );
+    assert!(of("AtLogin", "authorize at login") && !of("Provider_000", "authorize at login"), "{notes:?}");
+    assert!(of("Comcast_SSO", "anew for each requestor"), "{notes:?}");
+    // A note each, however many MVPDs it is of.
+    assert!(notes.len() <= 4 + 4 + 3, "{} notes", notes.len());
+    // Of a week nobody can say that users are transient.
+    let (_, week) = program.json(&["report", "--from", "2025-10-01", "--to", "2025-10-07"]);
+    assert!(!week["notes"].to_string().contains("transient"), "{week}");
+    let failure = &json["failures"][0];
+    assert_eq!(
+        (
+            &failure["reason"],
+            failure["meaning"].as_str().is_some_and(|meaning| meaning.contains("subscription"))
+        ),
+        (&json!("noAuthZ"), true)
+    );
+    assert!(program.run(&OCTOBER).out.contains("The MVPD says that the subscription does not include it."));
+}
+
+#[test]
+fn rows_made_of_what_is_left_say_so_beside_them() {
+    let program = world();
+    let by = [&OCTOBER[..], &["--by", "resource_id"]].concat();
+    let page = program.path("left.html");
+    let (_, json) = program.json(&[&by[..], &["--html", page.to_str().expect("UTF-8")]].concat());
+    let note = json["rows_note"].as_str().expect("a note");
+    assert!(note.contains("made of the events that the buffer still has"), "{json}");
+    assert!(program.run(&by).out.contains(note));
+    let csv = program.run(&[&by[..], &["--csv"]].concat()).out;
+    assert!(csv.lines().skip(2).all(|row| row.contains("events that the buffer still has")), "{csv}");
+    assert!(
+        std::fs::read_to_string(&page)
+            .expect("a page")
+            .contains("By resource_id</h2>\n<p class=\"note\">These rows")
+    );
+}
+
+#[test]
+fn what_is_still_to_come_is_no_data_and_today_is_partial() {
+    let program = Program::new();
+    let now = chrono::Utc::now();
+    let event = json!({"occurred_at": now.to_rfc3339(), "event": "play_requested", "requestor_id": "REF30", "mvpd": "M"});
+    program.write("now.ndjson", &format!("{event}\n"));
+    assert_eq!(program.run(&["ingest", program.path("now.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let page = program.path("now.html");
+    for (period, by) in [("this-month", "day"), ("today", "hour")] {
+        let args = [
+            "report",
+            "--timezone",
+            "UTC",
+            "--period",
+            period,
+            "--by",
+            by,
+            "--html",
+            page.to_str().expect("UTF-8"),
+        ];
+        let (_, json) = program.json(&args);
+        let trend = json["trend"].as_array().expect("a trend");
+        let last = trend.last().expect("a point");
+        let begun = if by == "day" { chrono::Datelike::day(&now) } else { chrono::Timelike::hour(&now) + 1 };
+        // The clock may pass into the next hour while this runs.
+        assert!((begun as usize..=begun as usize + 1).contains(&trend.len()), "{trend:?}");
+        assert_eq!(
+            (&last["partial"], trend.iter().filter(|row| row["partial"] == true).count()),
+            (&json!(true), 1)
+        );
+        assert!(json["rows"][0]["partial"] == true || json["rows"][0]["key"] != last["key"]);
+        crate::pages::assert_page(&page, &json);
+        let html = std::fs::read_to_string(&page).expect("a page");
+        assert!(html.contains("so far</title>") && html.contains("<small>so far</small>"));
+        let text = program.run(&args[..7]).out;
+        assert!(text.contains("(so far)") && text.contains("what is still to come is no data"), "{text}");
+        let csv = program.run(&[&args[..7], &["--csv"]].concat()).out;
+        assert!(csv.trim_end().ends_with(",partial"), "{csv}");
+    }
+}
