@@ -18,11 +18,13 @@ use super::settings::Settings;
 use super::table::Table;
 use crate::buffer::{
     Amount, Buffer, BufferError, Discrepancy, DoubtedEvent, Holder, JobCounts, RunId, RunRecord, Status,
+    SuiteListing,
 };
 use crate::config::{MonitorConfig, Span, duration};
 use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::job::{JobName, JobState};
+use crate::suite::{Readiness, Rsid};
 
 /// Shows where every event is: what waits and since when, what stands in the way, accounting, last runs.
 ///
@@ -89,6 +91,8 @@ pub(super) struct StatusReport {
     pub(super) troubles: Vec<Trouble>,
     #[serde(flatten)]
     pub(super) status: Status,
+    /// The suites whose verdict has a word to say: blocked, overruled, or proved by what is too old or void.
+    verdicts: Vec<SuiteVerdict>,
     /// The backfills that have events waiting: no drain sends those.
     backfills: Vec<BackfillStatus>,
     /// When the last drain ended that was not cut off.
@@ -102,6 +106,14 @@ pub(super) struct StatusReport {
     /// With `--in-doubt`: the events.
     #[serde(skip_serializing_if = "Option::is_none")]
     doubted: Option<Vec<DoubtedEvent>>,
+}
+
+/// What the last check and probe of a suite came to.
+#[derive(Debug, Serialize)]
+struct SuiteVerdict {
+    rsid: Rsid,
+    readiness: Readiness,
+    why: String,
 }
 
 /// The file that holds everything.
@@ -167,7 +179,7 @@ fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let buffer = Buffer::open(&context.buffer_options(&settings))?;
-    let mut report = report(&buffer, context)?;
+    let mut report = report(&buffer, context, settings.config.analytics.proof_age())?;
     if args.check {
         return check(args, &report, &buffer, &settings, context.form);
     }
@@ -187,7 +199,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// Looks at everything that costs little.
-fn report(buffer: &Buffer, context: &Context) -> Result<StatusReport, CliError> {
+fn report(buffer: &Buffer, context: &Context, proof_age: Duration) -> Result<StatusReport, CliError> {
     let status = buffer.status_with_ages()?;
     let beside = |ending: &str| {
         let mut path = buffer.path().as_os_str().to_owned();
@@ -220,6 +232,7 @@ fn report(buffer: &Buffer, context: &Context) -> Result<StatusReport, CliError> 
         },
         // Runs of earlier releases have none.
         troubles: troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default(),
+        verdicts: verdicts(buffer, proof_age)?,
         backfills: backfills(buffer)?,
         last_completed_at: buffer.last_finished_run()?,
         overdue: None,
@@ -227,6 +240,22 @@ fn report(buffer: &Buffer, context: &Context) -> Result<StatusReport, CliError> 
         doubted: None,
         status,
     })
+}
+
+fn verdicts(buffer: &Buffer, proof_age: Duration) -> Result<Vec<SuiteVerdict>, CliError> {
+    let told = |SuiteListing { suite, verdict, .. }: SuiteListing| {
+        let verdict = verdict?;
+        let readiness = Readiness::of(Some(&verdict), buffer.now(), proof_age);
+        let aged = match readiness {
+            Readiness::ProofAged { proved_at } => Some(format!("proved at {}", proved_at.to_the_second())),
+            Readiness::Unchecked | Readiness::Open { .. } | Readiness::Blocks | Readiness::Ready => None,
+        };
+        let overruled = verdict.overruled.map(|reason| format!("overruled: {reason}"));
+        let void = verdict.void.map(|void| format!("void: {void}"));
+        let why: Vec<String> = [verdict.blocks, overruled, aged, void].into_iter().flatten().collect();
+        (!why.is_empty()).then(|| SuiteVerdict { rsid: suite.form.rsid, readiness, why: why.join("; ") })
+    };
+    Ok(buffer.suites()?.into_iter().filter_map(told).collect())
 }
 
 /// The monitor.
@@ -294,6 +323,9 @@ impl fmt::Display for StatusReport {
         self.write_troubles(out)?;
         self.write_accounting(out)?;
         self.write_requestors(out)?;
+        for SuiteVerdict { rsid, readiness, why } in &self.verdicts {
+            writeln!(out, "suite {rsid}: {readiness}: {why}")?;
+        }
         self.write_dead(out)?;
         self.write_runs(out)?;
         self.write_asked(out)

@@ -142,3 +142,37 @@ fn a_sheet_is_never_written_over_a_file_or_into_a_terminal() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.out.contains("--out sheet.xlsx"), "{refused:?}");
 }
+
+#[test]
+fn the_sheet_of_experience_cloud_ids_compares_no_visitors_with_esm_in_any_form() {
+    let program = Program::new();
+    let add = ["suite", "add", "--requestor", "REF30", "--rsid", "a", "--collection-url", "https://h"];
+    let ecid = ["--identity", "ecid", "--org-id", "1234567890ABCDEF12345678@AdobeOrg"];
+    assert_eq!(program.run(&[&add[..], &ecid].concat()).code, 0);
+    assert_eq!(
+        program
+            .run(&["suite", "add", "--requestor", "REF40", "--rsid", "b", "--collection-url", "https://h"])
+            .code,
+        0
+    );
+    let sheet = |rsid: &str, form: &str| {
+        let path = program.path(&format!("{rsid}.{form}"));
+        let done = program.run(&["suite", "sheet", rsid, "--out", path.to_str().expect("UTF-8")]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let bytes = std::fs::read(path).expect("the sheet");
+        match form {
+            "xlsx" => (5..16)
+                .flat_map(|row| Workbook::read(&bytes).rows("Suite", row))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            _ => String::from_utf8(bytes).expect("UTF-8"),
+        }
+    };
+    for form in ["md", "csv", "html", "xlsx"] {
+        let (ecids, accounts) = (sheet("a", form), sheet("b", form));
+        assert!(!ecids.contains("it compares with the unique users of ESM"), "{form}: {ecids}");
+        assert!(ecids.contains("No segment makes that the number of accounts"), "{form}: {ecids}");
+        assert!(accounts.contains("it compares with the unique users of ESM"), "{form}: {accounts}");
+        assert!(!accounts.contains("No segment makes that"), "{form}: {accounts}");
+    }
+}

@@ -66,6 +66,9 @@ fn a_suite_that_is_seen_to_drop_timestamps_is_parked_until_a_check_finds_it_mend
     let (parked, why, reason) = desk.parked();
     assert_eq!((parked, why, reason.as_str()), (3, json!("blocked"), "Timestamps: Not Allowed"));
     assert!(desk.listed().contains("blocked  blocks"), "{}", desk.listed());
+    let status = desk.run("status").out;
+    assert!(status.contains(&format!("suite {RSID}: blocks: Timestamps: Not Allowed")), "{status}");
+    assert_eq!(desk.run("status --check").code, 4, "it always alarms");
     assert_eq!(desk.run("retention").code, 0);
     assert_eq!(desk.parked().0, 3, "what waits is never deleted");
 
@@ -169,7 +172,7 @@ fn backfills_of_both_routes_leave_a_blocked_suite_alone() {
     assert_eq!(house.program.run(&check).code, 3);
     let plan = house.program.run(&["backfill", "plan", "p", &house.file("p.ndjson", &history(0, 20))]);
     assert!(plan.out.contains("BLOCKED") && plan.out.contains("Timestamps: Not Allowed"), "{plan:?}");
-    for (name, route, from) in [("one", "hits", 0), ("two", "bulk", 20)] {
+    for (name, route, from) in [("one", "dia", 0), ("two", "bulk", 20)] {
         let file = house.file(&format!("{name}.ndjson"), &history(from, from + 20));
         let done = house.program.run(&["backfill", "run", name, "--via", route, &file]);
         assert_eq!(done.err.lines().filter(|line| line.contains("ERROR")).count(), 1, "{route}: {done:?}");
@@ -243,6 +246,8 @@ fn a_proof_ages_and_readiness_says_so_before_anybody_checks_again() {
     desk.sql(&format!("UPDATE verdicts SET proved_at = proved_at - {YEAR_NANOS}"));
     assert_eq!(desk.readiness(), "proof_aged");
     assert!(desk.listed().contains("proof aged"), "{}", desk.listed());
+    let status = desk.run("status").out;
+    assert!(status.contains(&format!("suite {RSID}: proof aged: proved at ")), "{status}");
     desk.sql("UPDATE probes SET report = json_set(report, '$.outcome.read_at', '2025-11-01T00:00:00Z')");
     let (code, report) = desk.json(&format!("suite check {RSID} --strict"));
     assert_eq!((code, items(&report, "open")[0].as_str()), (3, "timestamps"), "{report}");
