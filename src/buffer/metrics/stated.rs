@@ -18,6 +18,9 @@ pub(in super::super) fn store(
     transaction: &Transaction<'_>,
     stated: &[StatedAccounts],
 ) -> Result<(), BufferError> {
+    if stated.is_empty() {
+        return Ok(());
+    }
     let mut insert =
         transaction.prepare_cached("INSERT OR REPLACE INTO esm_accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for one in stated {

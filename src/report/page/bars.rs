@@ -7,7 +7,7 @@ use crate::html::escaped;
 use crate::report::{Column, Failure, Report};
 
 /// MVPDs in one drawing: two of these stand above each other on a sheet of paper, and none is cut by its edge.
-pub(super) const MVPDS_PER_CHART: usize = 6;
+pub(super) const MVPDS_PER_CHART: usize = 9;
 /// Reasons in the chart; the table has them all.
 const REASONS_MAX: usize = 15;
 /// Where 100 %, or the longest bar, ends, in percent of the width: the rest is for its number.

@@ -27,7 +27,7 @@ const DIGIT_TENTHS: usize = 83;
 /// breaks where it is longer; in pixels.
 const AROUND: usize = 14;
 const COLUMN_MIN: usize = 84;
-const NAME: usize = 130;
+const NAME: usize = 150;
 /// What the page leaves free beside a table, and how wide a table can be on any screen, in pixels.
 const BESIDE: usize = 64;
 const TABLE_MAX: usize = 1_270;
