@@ -107,7 +107,7 @@ fn store(folder: &Path, events: u32) {
     for first in (0..events).step_by(10_000) {
         let numbers = first..(first + 10_000).min(events);
         let events = numbers.map(|number| NewEvent::new(number.into(), &event(number))).collect();
-        let batch = Batch { input, feed: Feed::Events, job, events, memory: Vec::new() };
+        let batch = Batch { input, feed: Feed::Events, job, events, memory: Vec::new(), stated: Vec::new() };
         buffer.store(batch).expect("a batch");
     }
 }

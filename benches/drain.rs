@@ -108,7 +108,14 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
         let numbers = start..(start + 10_000).min(events);
         let events = numbers.map(|number| NewEvent::new(number as u64, &event(number))).collect();
         buffer
-            .store(Batch { input, feed: Feed::Events, job: JobKey::LIVE, events, memory: Vec::new() })
+            .store(Batch {
+                input,
+                feed: Feed::Events,
+                job: JobKey::LIVE,
+                events,
+                memory: Vec::new(),
+                stated: Vec::new(),
+            })
             .expect("a batch");
     }
     let out = collection(pem);

@@ -126,6 +126,7 @@ fn fill(path: &Path, events: u64, from: i64, days: i64) -> Outcome<()> {
             job: JobKey::LIVE,
             events: batch?,
             memory: Vec::new(),
+            stated: Vec::new(),
         })?;
         number = end;
     }

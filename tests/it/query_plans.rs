@@ -130,9 +130,8 @@ fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics(
         for sql in code.split('"') {
             let plain = sql.split_whitespace().collect::<Vec<_>>().join(" ");
             let begins = |with: &&str| plain.starts_with(*with);
-            let is_statement =
-                ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|with| begins(with));
-            if !is_statement || ONCE.iter().any(|with| begins(with)) || plain.contains("FROM {table} p") {
+            let is_statement = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(&begins);
+            if !is_statement || ONCE.iter().any(begins) || plain.contains("FROM {table} p") {
                 continue;
             }
             // The backfill of metrics by a migration reads all events, once.
