@@ -119,13 +119,14 @@ fn a_silent_source_alarms_once_a_limit_is_set_also_by_requestor() {
 
 #[test]
 fn what_died_within_a_day_what_is_parked_and_what_was_rejected_has_limits() {
-    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    // The fourth succeeds: the three are dead for their own sake.
+    let (sandbox, program) = (sandbox("failure=BAD first=3"), Program::new());
     program.suite(&sandbox.url());
     program.write(
         "events.ndjson",
         &format!(
             "{}nonsense\n{}",
-            lines(3),
+            lines(4),
             lines(2).replace("REF30", "REF40").replace("\"e0\"", "\"f0\"").replace("\"e1\"", "\"f1\"")
         ),
     );
