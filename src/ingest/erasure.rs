@@ -20,14 +20,17 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
         Err(error) => return Err(refuse(error)),
     };
     rejects::refuse_open_folder(rejects_dir).map_err(refuse)?;
+    let entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(refuse)?;
+    let ends_with = |path: &Path, ends: &[&str]| {
+        path.extension().and_then(|extension| extension.to_str()).is_some_and(|it| ends.contains(&it))
+    };
+    if let Some(path) = entries.iter().find(|path| ends_with(path, &["forgetting", "partial"])) {
+        let why = "lines of rejects may be in it: a `forget` that was killed left it, or somebody put it there; look at it, and remove it";
+        return Err(IngestError::Rejects { path: path.clone(), source: io::Error::other(why) });
+    }
     let mut forgotten = 0;
-    for entry in entries {
-        let path = entry.map_err(refuse)?.path();
-        if path.extension().is_some_and(|extension| extension == "forgetting" || extension == "partial") {
-            let why = "lines of rejects may be in it: a `forget` that was killed left it, or somebody put it there; look at it, and remove it";
-            return Err(IngestError::Rejects { path, source: io::Error::other(why) });
-        }
-        if path.extension().is_some_and(|extension| extension == "ndjson") && path.is_file() {
+    for path in entries {
+        if ends_with(&path, &["ndjson"]) && path.is_file() {
             forgotten += forget_in(&path, forget)
                 .map_err(|source| IngestError::Rejects { path: path.clone(), source })?;
         }

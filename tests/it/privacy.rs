@@ -83,8 +83,8 @@ fn records_of_old_runs_go_with_retention_but_for_the_latest() {
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 7000)
              INSERT INTO runs (run, started_at, finished_at, summary, job)
              SELECT n, n, iif(n > 50, NULL, n), '{}', 0 FROM n;
-             INSERT INTO forms (form, rsid, identity, org_id, event_ids, count_form)
-             VALUES (1, 'r', 'ecid', '', 'on', 'single_hits');
+             INSERT INTO forms (form, rsid, identity, org_id, event_ids, count_form, visitor_rules)
+             VALUES (1, 'r', 'ecid', '', 'on', 'single_hits', 1);
              INSERT INTO claims (seq, form, run) VALUES (1, 1, 9)",
         )
         .expect("many runs");
