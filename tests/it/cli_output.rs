@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Program, bare_command, done, lines};
 use crate::support::sandbox;
 
-const COMMANDS: [&[&str]; 48] = [
+const COMMANDS: [&[&str]; 49] = [
     &[],
     &["demo"],
     &["init"],
@@ -55,6 +55,7 @@ const COMMANDS: [&[&str]; 48] = [
     &["held", "settle"],
     &["forget"],
     &["backup"],
+    &["restore"],
     &["retention"],
     &["sandbox"],
 ];

@@ -696,7 +696,9 @@ fn tokens_that_everybody_may_read_are_warned_of() {
         let program = program("");
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(program.path("tokens"), permissions).expect("its mode");
-        let log = Listening::start(&program).stop();
+        let server = Listening::start(&program);
+        assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 202);
+        let log = server.stop();
         assert_eq!(log.contains("everybody on this host may use the tokens"), is_warned, "{mode:o} {log}");
     }
 }
