@@ -144,8 +144,11 @@ impl<R: BufRead> Records<R> {
         loop {
             let chunk = fill(&mut self.source, self.lines_passed + 1)?;
             let zeros = if self.raw_bytes == 0 { zeros_at_start(chunk) } else { 0 };
-            if zeros > 0 {
-                self.source.consume(zeros);
+            // A chunk that is a byte order mark and nothing else would look like the end to the machine.
+            let is_mark = self.raw_bytes == 0 && self.lines_passed == 0 && chunk == BYTE_ORDER_MARK;
+            let passed = if is_mark { chunk.len() } else { zeros };
+            if passed > 0 {
+                self.source.consume(passed);
                 continue;
             }
             // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.

@@ -50,7 +50,7 @@ const BAD_EXCHANGES: [(&str, &str); 2] = [
     ("no exchange", "is no exchange: it is not JSON"),
     (
         "{\"started_at\": \"2026-11-10T08:00:01.000Z\", \"request\": {\"method\": \"GET\"}}",
-        "is no exchange: url is missing",
+        "is no exchange: request.url is missing",
     ),
 ];
 

@@ -167,7 +167,10 @@ pub(crate) fn through_schema_4(house: &House) -> House {
     let from = house.buffer.path().to_str().expect("UTF-8");
     database.execute("ATTACH ?1 AS later", [from]).expect("attached");
     let tables: Vec<String> = database
-        .prepare("SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        .prepare(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                  AND name IN (SELECT name FROM later.sqlite_master)",
+        )
         .and_then(|mut tables| tables.query_map([], |row| row.get(0))?.collect())
         .expect("tables");
     database.pragma_update(None, "foreign_keys", "OFF").expect("off");

@@ -65,11 +65,11 @@ fn a_page_that_cannot_be_written_leaves_the_one_before() {
     let report = [&JUNE[..], &["--html", page.to_str().expect("UTF-8")]].concat();
     std::fs::write(&page, "the page before").expect("a page");
     // Where it would be written first, nothing can be.
-    std::fs::create_dir(program.path("page.html.new")).expect("a folder");
+    std::fs::create_dir(program.path("page.html.partial")).expect("a folder");
     let failed = program.run(&report);
     assert!(failed.code == 1 && failed.err.contains("page.html"), "{failed:?}");
     assert_eq!(std::fs::read_to_string(&page).expect("a page"), "the page before");
-    std::fs::remove_dir(program.path("page.html.new")).expect("it goes");
+    std::fs::remove_dir(program.path("page.html.partial")).expect("it goes");
     assert_eq!(program.run(&report).code, 0);
     assert!(std::fs::read_to_string(&page).expect("a page").starts_with("<!DOCTYPE html>"));
 }
