@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::failure::CliError;
@@ -61,7 +62,7 @@ pub(super) fn checks(
         ),
         (
             "max_rejects",
-            rejects(rejects_dir)?,
+            rejects(rejects_dir, report.at)?,
             limits.max_rejects,
             "lines were rejected within 24 hours: see ingest.rejects_dir",
         ),
@@ -170,7 +171,7 @@ fn blocked(report: &StatusReport) -> Vec<Check> {
 }
 
 /// Lines in the rejects files that were written within a day. A file that was mended, ingested and removed counts no more.
-fn rejects(folder: &Path) -> Result<u64, CliError> {
+fn rejects(folder: &Path, now: Instant) -> Result<u64, CliError> {
     let failed = |source| CliError::File { verb: "read", path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -181,7 +182,8 @@ fn rejects(folder: &Path) -> Result<u64, CliError> {
         let entry = entry.map_err(failed)?;
         let metadata = entry.metadata().map_err(failed)?;
         let written_at = metadata.modified().map_err(failed)?;
-        let is_old = SystemTime::now().duration_since(written_at).is_ok_and(|age| age > COUNTED_FOR);
+        let written_at = Instant::from(DateTime::<Utc>::from(written_at));
+        let is_old = now.nanos().saturating_sub(written_at.nanos()) > nanos(COUNTED_FOR);
         if metadata.is_file() && !is_old {
             let file = fs::File::open(entry.path()).map_err(failed)?;
             lines += BufReader::new(file).split(b'\n').count() as u64;
