@@ -68,7 +68,7 @@ pub(super) fn prune(connection: &Connection) -> Result<(), BufferError> {
 }
 
 impl Buffer {
-    /// The state of the buffer with how long events wait: reads up to [`LOOKED_AT_MAX`] rows of what waits.
+    /// The state of the buffer with how long events wait: reads up to `LOOKED_AT_MAX` rows of what waits.
     pub fn status_with_ages(&self) -> Result<Status, BufferError> {
         let mut status = self.status()?;
         let connection = super::connection::open_reader(self.path())?;
