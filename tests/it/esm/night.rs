@@ -264,7 +264,7 @@ fn a_report_of_twenty_megabytes_takes_little_more_memory_than_its_documentation_
         let (code, peak) = peak_mib(&program, &["ingest", "--format", "esm", path]);
         let size = (text.len() >> 20) as u64;
         assert!(code == 0 && size >= 15, "{form}: {code}, {size} MiB");
-        // Six times its size, and what the program has without it.
-        assert!(peak <= 6 * size + 30, "{form}: {peak} MiB for {size} MiB");
+        // Six times its size, and what the program has without it: 64 MiB are the cache of the buffer's database.
+        assert!(peak <= 6 * size + 64 + 30, "{form}: {peak} MiB for {size} MiB");
     }
 }
