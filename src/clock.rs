@@ -24,7 +24,6 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The operating system's clock.
     pub fn system() -> Clock {
         Clock { fixed: None }
     }
@@ -52,7 +51,6 @@ impl Clock {
         if (0..=LATEST_NANOS).contains(&now.nanos()) { Ok(()) } else { Err(ClockError(now)) }
     }
 
-    /// The time now.
     pub fn now(&self) -> Instant {
         match &self.fixed {
             Some(fixed) => Instant::from_nanos(fixed.load(Ordering::SeqCst)),

@@ -124,13 +124,10 @@ impl<'de> Deserialize<'de> for Item {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
-    /// What for.
     pub item: Item,
-    /// Whose word it is.
     pub by: String,
     /// When it was given.
     pub at: Instant,
-    /// What they added.
     #[serde(default)]
     pub note: Option<String>,
     /// The settings that it rests on: [`Item::basis`] when it was given.

@@ -22,13 +22,9 @@ pub enum Outcome {
     /// FAILURE without a reason: worth a few tries, then dead.
     BareFailure,
     /// A 4xx other than 404, 408 and 429: about the event where another hit of the suite succeeded, else about the suite.
-    Refused {
-        /// The HTTP status.
-        status: u16,
-    },
+    Refused { status: u16 },
     /// Surely not received: sent again.
     Retry {
-        /// Why.
         cause: NotReceived,
         /// What the server asked for in `Retry-After`.
         retry_after: Option<Duration>,
@@ -45,22 +41,17 @@ pub enum NotReceived {
     /// The connection was refused or timed out before it stood.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The host's name has no address.
     #[error("cannot resolve the name: {0}")]
     Resolve(String),
-    /// TLS could not be agreed on.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// The proxy refused the tunnel.
     #[error("the proxy refused: {0}")]
     Proxy(String),
-    /// This process may not open another socket.
     #[error("cannot open a socket: {0}")]
     OpenFiles(String),
     /// The connection broke before the first byte of the request was written.
     #[error("the connection broke before the first byte was written")]
     BeforeFirstByte,
-    /// 408, 429, 500 or 503.
     #[error("HTTP {0}")]
     Status(u16),
 }
@@ -110,10 +101,8 @@ pub enum Doubt {
     /// The connection broke after the first byte of the request was written.
     #[error("the connection broke after the first byte was written: {0}")]
     Broken(String),
-    /// No complete reply within the request's time limit.
     #[error("no reply in time")]
     TimedOut,
-    /// A 2xx whose body names no status.
     #[error("HTTP {0} without a readable status")]
     Unreadable(u16),
     /// Another status that leaves it open: 302, 502, 504 and their like.
@@ -124,7 +113,6 @@ pub enum Doubt {
     SomeCounted {
         /// Hits that were answered SUCCESS.
         counted: usize,
-        /// Hits in all.
         of: usize,
     },
     /// The process ended between the first byte and the record of the reply.
@@ -147,20 +135,13 @@ impl Doubt {
 /// Why a suite was stopped for the rest of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuiteFault {
-    /// Adobe knows no such suite at this host.
     #[error("Adobe says \"NO account\": the report suite ID is missing or unknown to this collection host")]
     NoAccount,
-    /// The path is wrong for this host.
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
     /// Several events in a row were refused, other visitors' among them, and none succeeded.
     #[error("{cause}, for each of {events} events tried")]
-    RefusesAll {
-        /// The latest refusal.
-        cause: String,
-        /// How many.
-        events: u32,
-    },
+    RefusesAll { cause: String, events: u32 },
 }
 
 /// Why an event is dead: a reply about it, or a limit that it breaks by itself. Never a fault of transport.
@@ -229,7 +210,6 @@ impl Serialize for DeadReason {
 /// What stood in the way of a host, or of one suite there, when a run ended, or slowed it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// The collection host.
     pub host: CollectionUrl,
     /// The suite; `None` where every suite of the host is hit.
     pub rsid: Option<Rsid>,

@@ -26,7 +26,6 @@ pub struct Explanation {
     pub rsid: Option<String>,
     /// Why nothing is sent; `None` when something is.
     pub dead: Option<DeadReason>,
-    /// Whom it counts for.
     pub identity: Option<Identity>,
     /// The tags of the first hit, in their order.
     pub tags: Vec<TagLine>,
@@ -43,16 +42,13 @@ pub struct Explanation {
 pub struct Identity {
     /// The tag that carries it.
     pub tag: &'static str,
-    /// The identifier.
     pub value: String,
-    /// Where it comes from.
     pub because: String,
 }
 
 /// One tag of a hit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TagLine {
-    /// Its name.
     pub tag: &'static str,
     /// Adobe's label, for an eVar.
     pub label: Option<&'static str>,

@@ -8,11 +8,9 @@ use crate::suite::{OrgId, Rsid};
 /// One hit. Every text in it is free of control characters and of what XML cannot carry, trimmed, and short enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<'a> {
-    /// The destination.
     pub rsid: &'a Rsid,
     /// The event's own time, in whole Unix seconds.
     pub timestamp: i64,
-    /// Whom it counts for.
     pub visitor: VisitorIdentity<'a>,
     /// The kind of its event: gives `linkName` and `pageName`.
     pub kind: EventKind,
@@ -33,7 +31,6 @@ pub enum VisitorIdentity<'a> {
     VisitorId(Cow<'a, str>),
     /// `marketingCloudVisitorID`: 38 digits, with the organisation where the suite has one.
     Ecid {
-        /// The Experience Cloud ID.
         id: &'a str,
         /// Sent as `marketingCloudOrgID`.
         org_id: Option<&'a OrgId>,

@@ -15,7 +15,6 @@ const DAY_MINUTES: u16 = 24 * 60;
 pub struct JobName(String);
 
 impl JobName {
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,12 +43,10 @@ impl FromStr for JobName {
 /// Why a text of a backfill is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// A name that cannot be one.
     #[error(
         "{0:?} cannot name a backfill: use up to {NAME_CHARS_MAX} letters, digits, - _ and ., not . first"
     )]
     Name(String),
-    /// Hours that are none.
     #[error("{0:?} are no hours: write them as 22:00-06:00")]
     Hours(String),
 }

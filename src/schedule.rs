@@ -46,31 +46,24 @@ pub struct Timetable {
 /// Why a `[schedule]` section is no timetable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// The expression cannot be read.
     #[error("schedule.cron {expression:?} is no cron expression of five or six fields: {why}")]
     BadCron {
-        /// What was given.
         expression: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The expression names a day that does not exist.
     #[error("schedule.cron {0:?} never comes due")]
     NeverDue(String),
-    /// The time zone has no such name.
     #[error("schedule.timezone {name:?} is no IANA time zone; the nearest is {nearest:?}")]
     UnknownTimezone {
-        /// What was given.
         name: String,
         /// What it may have meant.
         nearest: &'static str,
     },
-    /// The jitter is longer than is allowed.
     #[error("schedule.jitter_seconds {0} must be 0 to {JITTER_SECONDS_MAX}")]
     JitterTooLong(u64),
 }
 
-/// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// A slot is due; `at` is the first that was not served.

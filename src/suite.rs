@@ -23,7 +23,6 @@ const VIRTUAL_PREFIX: &str = "vrs_";
 pub struct Rsid(Arc<str>);
 
 impl Rsid {
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,14 +56,12 @@ pub struct CollectionUrl {
 /// How a collection host is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
-    /// TLS.
     Https,
     /// Plain, on loopback only: MVPD User IDs are personal data.
     Http,
 }
 
 impl CollectionUrl {
-    /// Plain or TLS.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -151,7 +148,6 @@ impl fmt::Display for CollectionUrl {
 pub struct OrgId(Arc<str>);
 
 impl OrgId {
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -216,7 +212,6 @@ pub enum EventIds {
     /// A repeat of a hit is exact, where the suite's events are set to "Use Event ID".
     #[default]
     On,
-    /// Every repeat counts again.
     Off,
 }
 
@@ -235,7 +230,6 @@ pub enum CountForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnAmbiguous {
-    /// It is sent again.
     #[default]
     Retry,
     /// It is held for a person to decide.
@@ -246,7 +240,6 @@ pub enum OnAmbiguous {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SuiteState {
-    /// They do.
     #[default]
     Active,
     /// They wait in the buffer.
@@ -280,10 +273,7 @@ pub enum Readiness {
     /// Nobody has checked it. Its events flow.
     Unchecked,
     /// So many items are wrong, warned of or not known.
-    Open {
-        /// How many.
-        items: u32,
-    },
+    Open { items: u32 },
     /// Its hits are known to be lost.
     Blocks,
     /// Every item is shown, proved or confirmed.
@@ -337,13 +327,10 @@ pub enum Stage {
 /// sent in the same form, whatever changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HitForm {
-    /// The destination.
     pub rsid: Rsid,
-    /// Whose hit it is.
     pub identity: IdentityKind,
     /// The organisation that an ECID belongs to.
     pub org_id: Option<OrgId>,
-    /// Whether hits carry serials.
     pub event_ids: EventIds,
     /// How counts above one are sent.
     pub count_form: CountForm,
@@ -358,14 +345,11 @@ pub struct ReportSuite {
     /// What its hits look like.
     #[serde(flatten)]
     pub form: HitForm,
-    /// Where they are posted.
     pub collection_url: CollectionUrl,
-    /// What becomes of doubt.
     pub on_ambiguous: OnAmbiguous,
     /// Hits per second, over all lanes; `None` is no limit.
     #[serde(rename = "rate")]
     pub hits_per_second: Option<NonZeroU32>,
-    /// Whether its events flow.
     pub state: SuiteState,
     /// What it is for. Decides nothing about its hits.
     pub stage: Stage,
@@ -402,26 +386,21 @@ impl HitForm {
 /// Why a suite's setting was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuiteError {
-    /// Not a report suite ID.
     #[error(
         "report suite ID {0:?} must be 1 to 40 letters, digits or periods (Admin > Report Suites shows it)"
     )]
     BadRsid(String),
-    /// A suite that collects nothing.
     #[error(
         "{0:?} is the ID of a virtual report suite, which cannot collect: give the report suite that it is a view of (Admin > \
          Report Suites shows it)"
     )]
     VirtualRsid(String),
-    /// Not a collection host.
     #[error("collection URL {url:?}: {why}")]
     BadCollectionUrl {
-        /// What was given.
         url: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Not an organisation.
     #[error("organisation ID {0:?} must be 24 letters or digits and @AdobeOrg")]
     BadOrgId(String),
 }

@@ -42,7 +42,6 @@ impl WholeFile {
         &self.partial
     }
 
-    /// The file itself.
     pub fn file(&self) -> &File {
         &self.file
     }

@@ -248,6 +248,25 @@ fn files_are_short_and_named_for_what_they_own() {
     assert_none(violations);
 }
 
+/// Fields, variants and methods are documented where their names leave a question; what a room offers always is.
+#[test]
+fn what_other_rooms_call_is_documented() {
+    let kinds = ["fn", "async", "const", "struct", "enum", "trait", "type", "static"];
+    let mut violations = Vec::new();
+    for source in sources("src") {
+        let mut is_documented = false;
+        for (number, line) in source.text.lines().enumerate() {
+            let item = line.strip_prefix("pub ").and_then(|item| item.split(' ').next());
+            if item.is_some_and(|item| kinds.contains(&item)) && !is_documented {
+                violations.push(format!("{}:{}: {line}", source.path, number + 1));
+            }
+            let goes_on = line.starts_with("#[") || line.starts_with(' ') || line.starts_with(')');
+            is_documented = line.starts_with("///") || (is_documented && goes_on);
+        }
+    }
+    assert_none(violations);
+}
+
 #[test]
 fn every_fixture_is_used_by_a_test() {
     let readers: Vec<Source> = ["src", "tests", "benches"].into_iter().flat_map(sources).collect();

@@ -49,7 +49,6 @@ const EVAR_EXPANSION: &str =
 pub struct AnalyticsOptions {
     /// Where the API is, such as `https://analytics.adobe.io`.
     pub url: String,
-    /// Who asks.
     pub ims: ImsOptions,
     /// The global company ID; empty: the only one that the credentials have.
     pub company: String,
@@ -66,24 +65,17 @@ pub struct AnalyticsOptions {
 /// Why Analytics cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalyticsError {
-    /// Something could not be had.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The credentials have no company.
     #[error("these credentials have no company in Adobe Analytics")]
     NoCompany,
-    /// The credentials have several companies, and none is configured.
     #[error("these credentials have {} companies in Adobe Analytics, among them {}", .0.len(), .0[..COMPANIES_NAMED_MAX.min(.0.len())].join(", "))]
-    SeveralCompanies(
-        /// Their global company IDs.
-        Vec<String>,
-    ),
+    SeveralCompanies(Vec<String>),
 }
 
 /// What Adobe says of a report suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteFacts {
-    /// Its name.
     pub name: String,
     /// The suite that it is a view of: then it is a virtual one, which collects nothing.
     pub parent: Option<Rsid>,
@@ -96,7 +88,6 @@ pub struct SuiteFacts {
 /// What Adobe says of an eVar. Enumerations are in lower case; what is absent is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvarFacts {
-    /// Its name.
     pub name: String,
     /// `text` or `counter`.
     pub data_type: String,
@@ -112,11 +103,9 @@ pub struct EvarFacts {
 /// What Adobe says of a success event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFacts {
-    /// Its name.
     pub name: String,
     /// `int`, `decimal` or `currency`, in lower case.
     pub kind: String,
-    /// Decimal places.
     pub precision: Option<u32>,
 }
 
@@ -130,7 +119,6 @@ pub struct AnalyticsClient {
     patience: Patience,
 }
 
-/// A question.
 struct Ask<'a> {
     what: &'static str,
     url: &'a Url,
@@ -247,7 +235,6 @@ impl AnalyticsClient {
         }
     }
 
-    /// Asks for a document.
     async fn ask<T: DeserializeOwned>(&self, ask: &Ask<'_>) -> Result<T, AnalyticsError> {
         Ok(read(&ask.endpoint(), &self.call(ask).await?)?)
     }

@@ -30,7 +30,6 @@ const READINGS_MAX: u32 = 3;
 /// What a report shows: everything of a span, broken down by one eVar, perhaps within one value of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportRequest {
-    /// Of which suite.
     pub rsid: Rsid,
     /// From when, inclusive, on the suite's own clock, to the minute.
     pub from: NaiveDateTime,
@@ -38,7 +37,6 @@ pub struct ReportRequest {
     pub to: NaiveDateTime,
     /// The columns: numbers of success events.
     pub metrics: Vec<u16>,
-    /// The rows.
     pub by: Breakdown,
     /// Only what has this value: the eVar, and the `item_id` that a report by this eVar has for the value.
     pub within: Option<(u16, String)>,
@@ -217,7 +215,6 @@ enum Progress {
 /// A report as far as it was read.
 struct Reading<'r> {
     request: &'r ReportRequest,
-    /// Pages that were taken.
     pages: u32,
     /// Bytes of values and counts that were taken.
     bytes: usize,

@@ -23,9 +23,7 @@ pub(super) const LIVE_FIRST: &str = "a live drain goes first";
 /// Polls until the suites are looked at: the kill switch works within a second.
 const POLLS_A_LOOK: u32 = 40;
 
-/// What the gate says.
 pub(super) enum Passage {
-    /// Go.
     Open,
     /// Not now, and why.
     Waits(String),
@@ -71,7 +69,6 @@ impl Gate {
         }
     }
 
-    /// Whose events go where.
     async fn routes(&self) -> Option<Vec<(Rsid, Vec<RequestorKey>)>> {
         let routes = self.buffer.routes_now().await.ok()?;
         Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())

@@ -44,13 +44,11 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// How backfills go about it.
 pub struct BackfillOptions {
-    /// How inputs are read.
     pub ingest: IngestOptions,
     /// How the DIA route drains.
     pub drain: DrainOptions,
     /// The connections of the DIA route, at the rate of the job.
     pub collection: Collection,
-    /// The route of files.
     pub bulk: BulkWay,
     /// The clock of a job's hours.
     pub zone: Zone,
@@ -59,27 +57,20 @@ pub struct BackfillOptions {
 /// Why a backfill stopped. It goes on where it was.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillError {
-    /// The buffer failed.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// The inputs could not be stored.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// An input could not be read to its end.
     #[error("{0}")]
     Input(String),
-    /// A drain could not be done.
     #[error(transparent)]
     Drain(#[from] DrainError),
     /// Adobe takes no uploads from us, or does not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// A file cannot be written or read.
     #[error("cannot use {path:?}")]
     File {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -89,44 +80,31 @@ pub enum BackfillError {
     /// Nothing of a file is in, and Adobe will not take it as it is.
     #[error("Adobe rejects the file {path:?}: {why}")]
     Rejected {
-        /// Where it lay.
         path: PathBuf,
         /// In Adobe's words.
         why: String,
     },
-    /// Adobe does not find the first file valid.
     #[error("Adobe does not find the first file valid: {0}")]
     NotValid(String),
     /// Each upload of a file was left without an answer, and each look-up knew nothing of it.
     #[error("no upload of the file {path:?} was answered: {why}")]
     Unanswered {
-        /// Where it lies.
         path: PathBuf,
         /// What the last one came to.
         why: String,
     },
-    /// A file of one event is too large.
     #[error("Adobe finds the file {0:?} of one event too large")]
     TooLarge(PathBuf),
     /// A file is in, and it is not known which of its rows are not.
     #[error("Adobe has taken the file {path:?} but for {rows} rows that it does not name{}", said(log))]
     Unnamed {
-        /// Where it lies.
         path: PathBuf,
-        /// How many.
         rows: u64,
         /// In Adobe's words.
         log: String,
     },
-    /// There is nothing to run.
     #[error("backfill {name} is {}", state.name())]
-    State {
-        /// Its name.
-        name: JobName,
-        /// How far it is.
-        state: JobState,
-    },
-    /// No thread could be started.
+    State { name: JobName, state: JobState },
     #[error("cannot start a thread to write files")]
     Thread(#[source] std::io::Error),
 }
@@ -141,11 +119,8 @@ fn said(log: &str) -> String {
 pub enum Ending {
     /// Everything that can go is gone.
     Done,
-    /// A person paused it.
     Paused,
-    /// A person cancelled it.
     Cancelled,
-    /// A signal.
     Stopped,
     /// A collection host refuses a suite.
     Suite,
@@ -154,15 +129,12 @@ pub enum Ending {
 /// What a run of a backfill has come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BackfillReport {
-    /// Which.
     #[serde(flatten)]
     pub job: JobRecord,
-    /// Its events.
     #[serde(flatten)]
     pub counts: JobCounts,
     /// What its inputs held, those that are in the buffer.
     pub inputs: Vec<serde_json::Value>,
-    /// Why this run ended.
     pub ending: Ending,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: u64,
@@ -405,7 +377,6 @@ async fn send(
     }
 }
 
-/// How a leg ended.
 enum Leg {
     /// Nothing is left that could go.
     Done,

@@ -26,52 +26,43 @@ pub struct BulkFileId(i64);
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBulkFile {
-    /// Whose events it holds.
     pub job: JobKey,
     /// The visitor group that it goes to.
     pub visitor_group: String,
     /// The digest of its rows.
     pub key: String,
-    /// Where it lies.
     pub path: PathBuf,
     /// Its rows, without the header.
     pub rows: u64,
-    /// Its length on disk.
     pub bytes: u64,
 }
 
 /// An event of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FiledEvent {
-    /// The event.
     pub sequence: Sequence,
     /// How many rows it has.
     pub rows: u32,
     /// The form of its rows.
     pub form: FormKey,
-    /// Whom it counts for.
     pub visitor: VisitorKey,
 }
 
 /// A file on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkFile {
-    /// Its number.
     pub id: BulkFileId,
-    /// What it is.
     pub file: NewBulkFile,
 }
 
 /// How far a file is that is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BulkFileState {
-    /// Never sent.
     Written,
     /// Its answer is not known.
     Sent,
     /// It is in, but nobody can name this many of the rows that were refused.
     Stuck {
-        /// How many.
         unnamed: u64,
     },
     /// It is in, and its rows are being settled.
@@ -83,7 +74,6 @@ pub enum BulkFileState {
 pub struct Received {
     /// The rows that were refused, as far as they are named.
     pub refused: Vec<RefusedRow>,
-    /// How many more were.
     pub unnamed: u64,
     /// Whether a person has to decide about those.
     pub is_stuck: bool,
@@ -96,7 +86,6 @@ pub struct Received {
 pub struct RefusedRow {
     /// Its number in the file, from 1.
     pub row: u64,
-    /// Why.
     pub reason: DeadReason,
 }
 

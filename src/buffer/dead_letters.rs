@@ -15,7 +15,6 @@ const MOVED_A_TRANSACTION: usize = 1_000;
 /// Which of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Every one.
     All,
     /// Those with these numbers; others are left alone.
     Sequences(Vec<Sequence>),
@@ -35,7 +34,6 @@ pub enum Requeue {
 /// What a requeue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
-    /// Events that wait again.
     pub requeued: u64,
     /// Events left, because a repeat could count twice.
     pub may_double: u64,
@@ -44,7 +42,6 @@ pub struct Requeued {
 /// How a held event is settled by a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// It was counted.
     Delivered,
     /// It was not, and is not wanted.
     Discarded,
@@ -55,19 +52,14 @@ pub enum Settlement {
 pub struct DeadLetter {
     /// Its number, by which the commands name it.
     pub seq: Sequence,
-    /// Whose it is.
     pub requestor_id: String,
     /// The suite that refused it.
     pub rsid: Option<String>,
-    /// The event's name.
     pub event: &'static str,
     /// When it happened.
     pub occurred_at: Instant,
-    /// How many times.
     pub count: u32,
-    /// Why it is dead.
     pub reason: DeadReason,
-    /// The reason in words.
     pub explanation: String,
     /// When it died.
     pub died_at: Instant,
@@ -78,15 +70,12 @@ pub struct DeadLetter {
 pub struct HeldEvent {
     /// Its number, by which the commands name it.
     pub seq: Sequence,
-    /// Whose it is.
     pub requestor_id: String,
     /// The suite that may have counted it.
     pub rsid: String,
-    /// The event's name.
     pub event: &'static str,
     /// When it happened.
     pub occurred_at: Instant,
-    /// How many times.
     pub count: u32,
     /// Attempts that may have been counted.
     pub attempts: u32,
@@ -173,7 +162,6 @@ impl Buffer {
         self.move_back(selection, requeue, Place::Held)
     }
 
-    /// Decides against dead letters.
     pub fn discard_dead(&self, selection: Selection) -> Result<u64, BufferError> {
         self.settle(selection, Place::Dead, Settlement::Discarded)
     }

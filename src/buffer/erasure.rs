@@ -90,9 +90,7 @@ fn collect_values(json: &serde_json::Value, values: &mut Vec<String>) {
 /// What was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Forgotten {
-    /// Events of every state.
     pub events: u64,
-    /// Rows of the inbox.
     pub inbox_rows: u64,
     /// Rows of what sources remember: profiles and logins under way.
     pub memory_rows: u64,

@@ -44,19 +44,15 @@ pub struct InputId(i64);
 pub struct NewEvent {
     /// Its line in the input.
     pub line: u64,
-    /// Its identity.
     pub id: EventId,
     /// The identity that a release before schema 6 gave it, where it follows from an exchange.
     pub former_id: Option<EventId>,
     /// The digest of all it says.
     pub content: ContentDigest,
-    /// Whose it is.
     pub requestor_id: RequestorId,
-    /// Its kind.
     pub kind: EventKind,
     /// When it happened.
     pub occurred_at: Instant,
-    /// How many times.
     pub count: u32,
     /// [`PassEvent::stored_body`].
     pub body: String,
@@ -91,7 +87,6 @@ impl NewEvent {
 /// How a requestor's events come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Feed {
-    /// One by one.
     #[default]
     Events,
     /// As the sums of ESM.
@@ -114,11 +109,8 @@ impl Feed {
 /// Events of one input, stored in one transaction.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Where they come from.
     pub input: InputId,
-    /// How they come in.
     pub feed: Feed,
-    /// What brings them.
     pub job: JobKey,
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
@@ -144,7 +136,6 @@ pub struct Conflict {
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreReport {
-    /// Events stored.
     pub stored: u64,
     /// Events known already, conflicts not among them.
     pub duplicates: u64,
@@ -157,7 +148,6 @@ pub struct StoreReport {
 /// A row of the open inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxRow {
-    /// Its number.
     pub rowid: i64,
     /// Whatever was inserted, as bytes; NULL is empty.
     pub body: Vec<u8>,
@@ -166,17 +156,12 @@ pub struct InboxRow {
 /// What the account needs to know of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventRef {
-    /// Its number.
     pub sequence: Sequence,
-    /// What brought it.
     pub job: JobKey,
-    /// Whose it is.
     pub requestor: RequestorKey,
-    /// Its kind.
     pub kind: EventKind,
     /// When it happened.
     pub occurred_at: Instant,
-    /// How many times.
     pub count: u32,
 }
 
@@ -185,9 +170,7 @@ pub struct EventRef {
 pub struct PendingEvent {
     /// Its place in the account.
     pub reference: EventRef,
-    /// Its identity.
     pub id: EventId,
-    /// The event.
     pub event: PassEvent,
     /// Attempts that may have been counted, and the form in which they were sent.
     pub doubted: Option<Doubted>,
@@ -453,7 +436,6 @@ impl Cursor {
     /// Before the first event.
     pub const START: Cursor = Cursor { occurred_at: i64::MIN, seq: i64::MIN };
 
-    /// Behind this event.
     pub fn after(event: &EventRef) -> Cursor {
         Cursor { occurred_at: event.occurred_at.nanos(), seq: event.sequence.0 }
     }

@@ -20,7 +20,6 @@ const MOVED_A_TRANSACTION: usize = 10_000;
 pub enum JobSource {
     /// A file, by its absolute path.
     File {
-        /// Where it lies.
         path: PathBuf,
         /// The name of its format; `None`: found out.
         format: Option<String>,
@@ -39,7 +38,6 @@ pub enum JobSource {
 pub struct JobInput {
     /// Its number, from 0.
     pub number: u32,
-    /// Where it lies.
     pub source: JobSource,
     /// Whether all of it is in the buffer.
     pub is_loaded: bool,
@@ -48,7 +46,6 @@ pub struct JobInput {
 /// How a backfill goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
-    /// By which route.
     pub route: JobRoute,
     /// Hits, or rows, a second at the most.
     pub rate: Option<u32>,
@@ -59,14 +56,10 @@ pub struct JobSettings {
 /// A backfill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobRecord {
-    /// What its events carry.
     #[serde(skip)]
     pub key: JobKey,
-    /// Its name.
     pub name: JobName,
-    /// How far it is.
     pub state: JobState,
-    /// How it goes.
     #[serde(flatten)]
     pub settings: JobSettings,
     /// Visitor groups of each suite, once it has a file.
@@ -83,13 +76,11 @@ pub struct JobRecord {
 /// The events of a backfill, by their state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobCounts {
-    /// All that it brought.
     pub events: u64,
     /// Those that wait, the ones in files among them.
     pub pending: u64,
     /// Those in files whose answer is not recorded.
     pub in_files: u64,
-    /// Those that Analytics has.
     pub delivered: u64,
     /// Those that a reply condemned.
     pub dead: u64,

@@ -23,11 +23,8 @@ const HOUR_NANOS: i64 = 3_600_000_000_000;
 pub(super) enum Term {
     /// Everything that was ever stored.
     Ingested,
-    /// Waits to be sent.
     Pending,
-    /// Analytics has it.
     Delivered,
-    /// A reply condemned it.
     Dead,
     /// It may have been counted, and is not repeated.
     Held,
@@ -67,7 +64,6 @@ pub(super) struct Postings {
 }
 
 impl Postings {
-    /// A new event.
     pub(super) fn ingest(&mut self, event: &EventRef) {
         self.post(event, Term::Ingested, 1);
         self.post(event, Term::Pending, 1);
@@ -127,7 +123,6 @@ impl Postings {
 /// One sum of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
-    /// Events.
     pub events: i64,
     /// The sum of their counts.
     pub units: i64,
@@ -138,11 +133,8 @@ pub struct Amount {
 pub struct Accounting {
     /// Everything that was ever stored.
     pub ingested: Amount,
-    /// Waits to be sent.
     pub pending: Amount,
-    /// Analytics has it.
     pub delivered: Amount,
-    /// A reply condemned it.
     pub dead: Amount,
     /// It may have been counted, and is not repeated.
     pub held: Amount,
@@ -190,9 +182,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting, BufferEr
 /// Where the counters and the rows disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Discrepancy {
-    /// The requestor.
     pub requestor_id: String,
-    /// The event's name.
     pub event: String,
     /// The UTC hour, counted from the Unix epoch.
     pub hour: i64,

@@ -81,7 +81,6 @@ impl Buffer {
         lock_backfill(self.path())
     }
 
-    /// Takes both locks.
     pub fn lock_whole(&self) -> Result<WholeLock, BufferError> {
         whole(self.path())
     }
@@ -117,9 +116,7 @@ pub fn name_command(command: &str) {
 /// Who holds a lock, by what it wrote into the file. A holder of an earlier release wrote nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// The file.
     pub lock: PathBuf,
-    /// Its process.
     pub pid: Option<u32>,
     /// What it does, as the command line names it.
     pub command: Option<String>,

@@ -19,7 +19,6 @@ const DROPPED_A_TRANSACTION: i64 = 10_000;
 /// A row, or that it is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryRow {
-    /// Which.
     pub key: [u8; 16],
     /// From when on nobody asks for it.
     pub drops_at: Instant,
@@ -101,7 +100,6 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Stores what changed.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     rows: &[MemoryRow],

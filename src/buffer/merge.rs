@@ -17,7 +17,6 @@ const ROWS_MIN: usize = 8;
 /// What to do with a requestor whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Hand its event out.
     Flows,
     /// Pass it over for now.
     Waits,

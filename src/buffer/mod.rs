@@ -84,58 +84,38 @@ const WAITING_VERBS_MAX: usize = 64;
 /// Why a verb of the buffer could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum BufferError {
-    /// No file there, and only `init` makes one.
     #[error("there is no buffer at {0:?}")]
     Missing(PathBuf),
-    /// `init` found one.
     #[error("there is a buffer at {0:?} already")]
     Exists(PathBuf),
-    /// The file or its folder could not be used.
     #[error("cannot use {path:?}")]
     File {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// SQLite's locks cannot be trusted there.
     #[error("{path:?} lies on a network file system ({kind}), where SQLite's locks cannot be trusted")]
-    NetworkFilesystem {
-        /// The file.
-        path: PathBuf,
-        /// Its file system.
-        kind: &'static str,
-    },
-    /// Another program's SQLite file.
+    NetworkFilesystem { path: PathBuf, kind: &'static str },
     #[error("{0:?} is no buffer of passbridge")]
     NotABuffer(PathBuf),
-    /// Written by a later release.
     #[error("cannot open buffer {path:?}: its schema is {found}, this program knows {known}")]
     Newer {
-        /// The file.
         path: PathBuf,
-        /// Its schema version.
         found: i64,
         /// The latest this program knows.
         known: i64,
     },
-    /// Another drain, or a migration, holds the lock.
     #[error("another drain holds the lock {0}")]
     Locked(Holder),
     /// The file was removed, or another one has its name.
     #[error("{0:?} was removed or replaced while it was in use")]
     Replaced(PathBuf),
-    /// Something else was written into the database file.
     #[error("{0:?} was overwritten while it was in use")]
     Overwritten(PathBuf),
-    /// A restore while a process has the buffer open.
     #[error("another process has {0:?} open")]
     InUse(PathBuf),
-    /// A copy that cannot be restored.
     #[error("the copy {path:?} is damaged: {why}")]
     DamagedCopy {
-        /// The copy.
         path: PathBuf,
         /// What is found first.
         why: String,
@@ -143,16 +123,13 @@ pub enum BufferError {
     /// A copy was given up because the process was told to stop.
     #[error("stopped before the copy was whole, and nothing of it is left")]
     Stopped,
-    /// Another process runs a backfill.
     #[error("a backfill is running; it holds the lock {0}")]
     Backfilling(Holder),
     /// Files of a backfill hold events, and nobody knows whether Adobe has them.
     #[error("backfill {0} has files whose answers are not recorded")]
     FilesUnderWay(String),
-    /// A second backfill of one name.
     #[error("there is a backfill {0} already")]
     JobExists(JobName),
-    /// No such backfill.
     #[error("there is no backfill {0}")]
     UnknownJob(JobName),
     /// SQLite refused: a full disk, a lock held too long, damage.
@@ -161,36 +138,20 @@ pub enum BufferError {
     /// A stored value cannot be read back: damage, or another program wrote to a private table.
     #[error("event {0:?} in the buffer cannot be read back: {1}")]
     Damaged(Sequence, String),
-    /// A requestor is mapped elsewhere.
     #[error("requestor {requestor_id:?} is mapped to report suite {rsid} already")]
-    MappedElsewhere {
-        /// The requestor.
-        requestor_id: String,
-        /// Its suite.
-        rsid: Rsid,
-    },
-    /// No such suite.
+    MappedElsewhere { requestor_id: String, rsid: Rsid },
     #[error("there is no report suite {0}")]
     UnknownSuite(Rsid),
-    /// `suite add` on a known suite with other settings.
     #[error("report suite {rsid} is known with another {setting}; `suite add` only adds requestors to it")]
     OtherSettings {
-        /// The suite.
         rsid: Rsid,
         /// The first setting that differs.
         setting: &'static str,
     },
-    /// No such probe.
     #[error("there is no probe {0}")]
     UnknownProbe(String),
-    /// The requestor is not mapped to this suite.
     #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
-    NotMapped {
-        /// The requestor.
-        requestor_id: String,
-        /// The suite.
-        rsid: Rsid,
-    },
+    NotMapped { requestor_id: String, rsid: Rsid },
     /// Another ingest stored counts of the same hours after this one had read what they were.
     #[error("another ingest has stored counts of the same hours meanwhile")]
     CountedMeanwhile,
@@ -199,14 +160,7 @@ pub enum BufferError {
     MixedFeeds(String),
     /// Events of the suite may have been counted; retiring it would leave them undecided.
     #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
-    Undecided {
-        /// The suite.
-        rsid: Rsid,
-        /// Its events in doubt.
-        in_doubt: u64,
-        /// Its held events.
-        held: u64,
-    },
+    Undecided { rsid: Rsid, in_doubt: u64, held: u64 },
     /// The writing thread is gone, after a panic that was reported already.
     #[error("the buffer's thread has ended")]
     ThreadEnded,
@@ -222,11 +176,9 @@ impl BufferError {
 /// How a buffer is opened.
 #[derive(Debug, Clone)]
 pub struct BufferOptions {
-    /// The SQLite file.
     pub path: PathBuf,
     /// Whether it may lie on a network file system.
     pub allow_network_filesystem: bool,
-    /// What time it is.
     pub clock: Clock,
 }
 

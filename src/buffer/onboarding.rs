@@ -39,14 +39,12 @@ pub struct ProbeRecord {
     pub sent_at: Option<Instant>,
     /// When it was last read back.
     pub read_at: Option<Instant>,
-    /// What was seen then.
     pub report: Option<serde_json::Value>,
 }
 
 /// What a check or a probe came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewVerdict {
-    /// When.
     pub checked_at: Instant,
     /// Items that are wrong, warned of or not known.
     pub open: u32,
@@ -66,9 +64,7 @@ const BETWEEN_REASONS: &str = "; ";
 /// A suite whose events wait because its hits are known to be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedSuite {
-    /// Which.
     pub rsid: Rsid,
-    /// Why.
     pub reason: String,
     /// How many of the requestors mapped to it have events that wait.
     pub requestors: u32,

@@ -17,9 +17,7 @@ use crate::suite::OnAmbiguous;
 /// An event that Analytics has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
-    /// The event.
     pub event: EventRef,
-    /// Whom it counted for.
     pub visitor: VisitorKey,
     /// When its reply came.
     pub at: Instant,
@@ -30,38 +28,30 @@ pub struct Delivered {
 pub enum Change {
     /// An attempt is about to be written. Durable before its first byte.
     Claim {
-        /// The event.
         sequence: Sequence,
         /// The form in which it goes.
         form: FormKey,
     },
     /// The attempt was never written, or surely not received: the claim is void.
     Release {
-        /// The event.
         sequence: Sequence,
     },
     /// The attempt has an unknown outcome.
     Doubt {
-        /// The event.
         event: EventRef,
         /// The form of the attempt, which every repeat keeps.
         form: FormKey,
-        /// Why it is unknown.
         doubt: Doubt,
         /// Whether the suite repeats or holds.
         policy: OnAmbiguous,
         /// When it broke.
         at: Instant,
     },
-    /// Analytics has it.
     Delivered(Delivered),
-    /// A reply condemned it.
     Dead {
-        /// The event.
         event: EventRef,
         /// The form of the attempt.
         form: FormKey,
-        /// Why.
         reason: DeadReason,
         /// When the reply came.
         at: Instant,

@@ -15,9 +15,7 @@ const DAY_HOURS: i64 = 24;
 /// What the buffer would make of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognition {
-    /// It would be stored.
     New,
-    /// It is known.
     Duplicate,
     /// Its identity is known with other content.
     Conflict,

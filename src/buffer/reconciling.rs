@@ -24,9 +24,7 @@ const QUARTERS: i64 = 4;
 /// A requestor, and where its hits go now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutedRequestor {
-    /// Its number.
     pub key: RequestorKey,
-    /// Its name.
     pub requestor_id: String,
     /// The suite that it is mapped to.
     pub rsid: Option<String>,
@@ -41,7 +39,6 @@ pub enum Standing {
     Counted,
     /// Left the buffer without having been delivered.
     Withdrawn,
-    /// Wait to be sent.
     Pending,
     /// Were condemned by a reply.
     Dead,
@@ -64,17 +61,13 @@ pub enum Standing {
 /// Units of one quarter hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingUnits<'a> {
-    /// Whose.
     pub requestor: RequestorKey,
     /// Of which MVPD, as Analytics shows it; empty: none.
     pub mvpd: &'a str,
-    /// Of which event.
     pub kind: EventKind,
     /// When the quarter hour begins.
     pub at: Instant,
-    /// In which respect.
     pub standing: Standing,
-    /// How many.
     pub units: u64,
 }
 

@@ -21,9 +21,7 @@ const REPLACED: &str = ".replaced-";
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Restored {
-    /// Where.
     pub path: PathBuf,
-    /// From which copy.
     pub from: PathBuf,
     /// The schema version of the copy; a later one is made by the next command.
     pub schema: i64,

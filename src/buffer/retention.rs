@@ -39,11 +39,8 @@ pub struct RetentionPolicy {
 /// What retention did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct RetentionReport {
-    /// Delivered events deleted.
     pub expired_delivered: u64,
-    /// Discarded events deleted.
     pub expired_discarded: u64,
-    /// Identities forgotten.
     pub forgotten_identities: u64,
     /// Whether nothing was deleted because the clock has jumped.
     pub clock_jumped: bool,

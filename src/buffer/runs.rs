@@ -20,7 +20,6 @@ pub struct RunId(pub i64);
 /// What a drain begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunStart {
-    /// Its number.
     pub run: RunId,
     /// The last event stored before it began: later ones wait for the next run.
     pub cover: Sequence,
@@ -33,7 +32,6 @@ pub struct RunStart {
 /// A drain that was.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunRecord {
-    /// Its number.
     pub run_id: RunId,
     /// When it began.
     pub started_at: Instant,

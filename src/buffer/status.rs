@@ -17,11 +17,8 @@ const RUNS_SHOWN: usize = 10;
 pub struct Status {
     /// Events that wait, the parked among them.
     pub pending: i64,
-    /// Events that Analytics has.
     pub delivered: i64,
-    /// Dead letters.
     pub dead: i64,
-    /// Held events.
     pub held: i64,
     /// Events that an operator decided against.
     pub discarded: i64,
@@ -50,7 +47,6 @@ pub struct Status {
 /// What waits for one requestor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestorStatus {
-    /// The requestor.
     pub requestor_id: String,
     /// Its suite, where it has one.
     pub rsid: Option<String>,
@@ -58,7 +54,6 @@ pub struct RequestorStatus {
     pub parked: Option<&'static str>,
     /// Why hits of its suite are known to be lost, where it is `blocked`.
     pub parked_because: Option<String>,
-    /// Events that wait.
     pub pending: i64,
     /// When the oldest of them happened.
     pub oldest_occurred_at: Option<Instant>,
@@ -75,16 +70,13 @@ pub struct RequestorStatus {
 pub struct ReasonCount {
     /// The reason's code, by which the commands select.
     pub reason: DeadReason,
-    /// The reason in words.
     pub explanation: String,
-    /// How many.
     pub events: i64,
 }
 
 /// The most that Analytics may have counted beyond the truth: attempts of unknown outcome of suites without event IDs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OverCount {
-    /// Events with such attempts.
     pub events: i64,
     /// Units: attempts times count, less what a held event would rightly count.
     pub worst_case_units: i64,
@@ -93,19 +85,15 @@ pub struct OverCount {
 /// One event with attempts of unknown outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DoubtedEvent {
-    /// Its number.
     pub seq: Sequence,
     /// The identifier that its source gave it.
     pub event_id: Option<String>,
-    /// Whose it is.
     pub requestor_id: String,
     /// The suite that may have counted it.
     pub rsid: String,
-    /// The event's name.
     pub event: &'static str,
     /// When it happened.
     pub occurred_at: Instant,
-    /// How many times.
     pub count: u32,
     /// Attempts that may have been counted.
     pub attempts: u32,

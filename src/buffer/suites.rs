@@ -23,18 +23,15 @@ pub struct FormKey(pub(super) i64);
 /// An active suite with the requestors whose events go there.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The suite.
     pub suite: ReportSuite,
     /// Its form, as the buffer names it.
     pub form: FormKey,
-    /// Its requestors.
     pub requestors: Vec<RequestorKey>,
 }
 
 /// A suite with its requestors, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SuiteListing {
-    /// The suite.
     #[serde(flatten)]
     pub suite: ReportSuite,
     /// The requestors mapped to it, by name.

@@ -152,7 +152,6 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Why nothing was done.
     pub(super) fn refuse(&self, missing: &[i64], reason: Option<&str>) -> CliError {
         let what = match reason {
             Some(reason) => format!("there are no {} with the reason {reason:?}", self.many),

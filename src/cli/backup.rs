@@ -24,7 +24,6 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-/// What was copied.
 #[derive(Debug, Serialize)]
 struct BackupReport {
     path: PathBuf,

@@ -135,7 +135,6 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// The word.
     pub(super) fn word(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }

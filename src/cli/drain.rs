@@ -53,7 +53,6 @@ pub(super) struct Args {
     accept_repeat: bool,
 }
 
-/// What a drain did.
 #[derive(Debug, Serialize)]
 pub(super) struct DrainReport {
     #[serde(flatten)]

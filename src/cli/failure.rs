@@ -33,95 +33,63 @@ use crate::web::{ApiError, Cause, SetupError};
 /// Everything that can end a command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// No usable configuration.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// Events could not be taken in.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// A drain could not be done.
     #[error(transparent)]
     Drain(#[from] DrainError),
-    /// No plan could be made.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A backfill stopped.
     #[error("{source}")]
-    Backfill {
-        /// Which.
-        name: JobName,
-        /// Why.
-        source: BackfillError,
-    },
+    Backfill { name: JobName, source: BackfillError },
     /// No client of an interface of Adobe can be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// Nothing can be sent at all.
     #[error(transparent)]
     Collection(#[from] CollectionError),
-    /// The sandbox did not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A report could not be had.
     #[error(transparent)]
     Esm(#[from] EsmError),
-    /// A report that was fetched could not be stored.
     #[error("the ESM report of {from} to {to} was not stored: it {source}")]
     NotStored {
         /// Its first hour, on the clock of the reports.
         from: NaiveDateTime,
         /// The hour after its last.
         to: NaiveDateTime,
-        /// Why not.
         source: SubmissionError,
     },
-    /// Nothing could be compared.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
-    /// Analytics could not be read.
     #[error(transparent)]
     Analytics(#[from] AnalyticsError),
-    /// The HTTP collector did not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// A suite's setting was refused.
     #[error(transparent)]
     Suite(#[from] SuiteError),
-    /// A probe cannot go on.
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// Arguments that are wrong together, or ask for something that needs a word more.
     #[error("{what}")]
-    Refused {
-        /// What is wrong.
-        what: String,
-        /// What to do.
-        advice: String,
-    },
+    Refused { what: String, advice: String },
     /// A file of the user's could not be read or written.
     #[error("cannot {verb} {path:?}")]
     File {
         /// `read` or `write`.
         verb: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// Standard output could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    /// Memory that a file backs could not be used.
     #[error("the -shm file beside the buffer has no room on its disk, or was truncated")]
     Unbacked,
-    /// The clock shows what cannot be.
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// The process could not be set up: threads, signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
 }
@@ -139,7 +107,6 @@ pub(super) struct Failure {
     pub(super) advice: String,
     /// The stable word for it.
     pub(super) code: Code,
-    /// The exit status.
     #[serde(skip)]
     pub(super) exit: Exit,
 }

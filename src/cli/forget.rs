@@ -36,7 +36,6 @@ pub(super) struct Args {
     visitor_id: Option<String>,
 }
 
-/// What was erased.
 #[derive(Debug, Serialize)]
 struct ForgetReport {
     events: u64,

@@ -123,7 +123,6 @@ pub(super) fn write_event(out: &mut fmt::Formatter<'_>, event: Option<&PassEvent
     }
 }
 
-/// What a requeue did.
 #[derive(Debug, Serialize)]
 pub(super) struct RequeueReport {
     #[serde(flatten)]
@@ -169,7 +168,6 @@ impl fmt::Display for RequeueReport {
     }
 }
 
-/// What was decided.
 #[derive(Debug, Serialize)]
 pub(super) struct ChangedReport {
     pub(super) discarded: u64,

@@ -88,7 +88,6 @@ impl FormatArg {
     }
 }
 
-/// What was stored.
 #[derive(Debug, Serialize)]
 pub(super) struct IngestReport {
     #[serde(flatten)]

@@ -14,7 +14,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::safe::{one_line, without_passwords};
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Whether lines are JSON.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging for the life of the process. A second call changes nothing.

@@ -31,7 +31,6 @@ pub(super) struct Check {
     pub(super) found: Option<u64>,
     /// The most that is allowed, in seconds or events.
     pub(super) limit: Option<u64>,
-    /// The same in words.
     pub(super) says: String,
 }
 

@@ -19,12 +19,9 @@ use super::log;
 use super::safe::{harmless, safe, without_passwords};
 use crate::whole_file::{Readers, WholeFile};
 
-/// How reports are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For people.
     Text,
-    /// One JSON document.
     Json,
 }
 
@@ -34,7 +31,6 @@ impl Form {
         if json { Form::Json } else { Form::Text }
     }
 
-    /// Prints a command's report.
     pub(super) fn report(self, report: &(impl Display + Serialize)) -> Result<(), CliError> {
         match self {
             Form::Text => quiet(print(safe(&report.to_string()).as_bytes())),

@@ -30,7 +30,6 @@ pub(super) struct Pass {
     retention: RetentionPolicy,
 }
 
-/// What a drain did.
 #[derive(Debug)]
 pub(super) struct PassReport {
     pub(super) summary: RunSummary,

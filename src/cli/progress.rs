@@ -135,7 +135,6 @@ impl backfill::PlanObserver for PlanProgress {
     }
 }
 
-/// Shows Analytics being read.
 pub(super) struct ReconcileProgress {
     bar: Option<ProgressBar>,
     told_at: Instant,

@@ -72,7 +72,6 @@ fn hour(text: &str) -> Result<NaiveDateTime, String> {
     at.ok_or_else(|| format!("{text:?} is no hour, such as 2026-11-10 or 2026-11-10T08"))
 }
 
-/// What was fetched.
 #[derive(Debug, Default, Serialize)]
 struct PullReport {
     /// The first hour, and the one after the last, on the clock of the reports.

@@ -22,12 +22,10 @@ pub(super) struct Args {
     trust_clock: bool,
 }
 
-/// What was deleted.
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
     buffer: RetentionReport,
-    /// Files of rejects deleted.
     expired_rejects_files: u64,
 }
 

@@ -14,7 +14,6 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
 }
 
-/// Text on one line.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }

@@ -68,7 +68,6 @@ pub(super) struct Args {
     faults: Option<FaultPlan>,
 }
 
-/// Where it listens.
 #[derive(Debug, Serialize)]
 struct SandboxReport {
     url: String,

@@ -62,7 +62,6 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];
 
-/// The configuration in force.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     /// The file that it was read from, absolute.
@@ -78,75 +77,44 @@ pub(super) struct Settings {
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
-    /// None of the places has a file.
     #[error("no configuration file; looked at {}", list(.0))]
     NotFound(Vec<PathBuf>),
-    /// The file cannot be read.
     #[error("cannot read configuration {path:?}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file is no TOML.
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("{place}: {why}")]
-    Syntax {
-        /// File and line.
-        place: String,
-        /// What the parser says.
-        why: String,
-    },
-    /// A section or key that does not exist.
+    Syntax { place: String, why: String },
     #[error("{place}: unknown {what} {name:?}; the nearest is {nearest:?}")]
     Unknown {
         /// File and line, or the environment.
         place: String,
-        /// Section, key or variable.
         what: &'static str,
-        /// What was given.
         name: String,
         /// What it may have meant.
         nearest: String,
     },
-    /// A value that its key does not take.
     #[error("{place}: {key}: {why}")]
     BadValue {
         /// File and line, or the variable.
         place: String,
-        /// Section and key.
         key: String,
-        /// What is wrong.
         why: String,
     },
-    /// A secret cannot be read, or is none.
     #[error("cannot use the secret of {key} in {path:?}: {why}")]
     Secret {
         /// The key that names its file.
         key: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why not.
         why: String,
     },
-    /// A key of service tokens cannot be used.
     #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
     ServiceKey {
         /// The `kid` that tokens name.
         kid: String,
-        /// The file.
         path: PathBuf,
-        /// Why not.
         why: String,
     },
-    /// The schedule makes no sense.
     #[error("{file:?}: {source}")]
-    Schedule {
-        /// The file in force.
-        file: PathBuf,
-        /// What is wrong.
-        source: ScheduleError,
-    },
+    Schedule { file: PathBuf, source: ScheduleError },
 }
 
 impl Settings {

@@ -13,7 +13,6 @@ use super::exit::Exit;
 use super::failure::CliError;
 use crate::drain::{Stop, StopReason};
 
-/// What SIGHUP does.
 pub(super) enum Hangup {
     /// It stops, as the others do.
     Stops,

@@ -79,7 +79,6 @@ fn silence(text: &str) -> Result<(Option<String>, Span), String> {
     Ok((id, Span::try_from(span.to_owned())?))
 }
 
-/// What is shown.
 #[derive(Debug, Serialize)]
 pub(super) struct StatusReport {
     version: &'static str,
@@ -125,11 +124,9 @@ struct BufferFile {
     free_bytes: u64,
 }
 
-/// Whether somebody drains.
 #[derive(Debug, Serialize)]
 struct DrainStatus {
     state: DrainState,
-    /// Who holds the lock.
     holder: Option<Holder>,
     /// The run that goes on, or was cut off.
     run_id: Option<RunId>,
@@ -141,7 +138,6 @@ struct DrainStatus {
 enum DrainState {
     /// Nobody drains, and the last run came to its end.
     Idle,
-    /// Somebody holds the lock.
     Running,
     /// Nobody drains, and the last run never came to its end.
     CutOff,
@@ -258,7 +254,6 @@ fn verdicts(buffer: &Buffer, proof_age: Duration) -> Result<Vec<SuiteVerdict>, C
     Ok(buffer.suites()?.into_iter().filter_map(told).collect())
 }
 
-/// The monitor.
 fn check(
     args: &Args,
     report: &StatusReport,

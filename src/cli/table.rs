@@ -16,7 +16,6 @@ impl Table {
         Table { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
     }
 
-    /// Adds a row.
     pub(super) fn row(&mut self, cells: &[&dyn Display]) {
         self.rows.push(cells.iter().map(|cell| one_line(&cell.to_string()).into_owned()).collect());
     }

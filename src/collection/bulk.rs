@@ -37,7 +37,6 @@ const ROW_MARK: &str = "On row: ";
 pub struct BulkOptions {
     /// The address of uploads, such as `https://analytics-collection.adobe.io/aa/collect/v1/events`.
     pub url: String,
-    /// Who asks.
     pub ims: ImsOptions,
     /// How long a request may take.
     pub request_timeout: Duration,
@@ -48,9 +47,7 @@ pub struct BulkOptions {
 /// A file on its way.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Its visitor group.
     pub visitor_group: String,
-    /// Its idempotency key.
     pub key: String,
     /// Its name for the form.
     pub name: String,
@@ -71,7 +68,6 @@ pub enum Uploaded {
         invalid_rows: Option<u64>,
         /// The rows that its log names, by their number from 1, and why.
         named: Vec<(u64, String)>,
-        /// Its log.
         log: String,
     },
     /// Nothing of it is in, and it must not be sent again as it is.
@@ -95,7 +91,6 @@ pub enum Validated {
     Valid,
     /// Rows of it would be refused, in Adobe's words; the answer to its upload says which.
     SomeRows(String),
-    /// It is too large.
     TooLarge,
     /// It would be refused, and why.
     Invalid(String),
@@ -106,7 +101,6 @@ pub enum Validated {
 pub enum LookedUp {
     /// Its file arrived, and this became of it: it is in, or was rejected.
     Arrived(Uploaded),
-    /// No such file.
     NotFound,
 }
 

@@ -149,7 +149,6 @@ impl Failure {
     }
 }
 
-/// An open connection.
 struct Live {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has ended.

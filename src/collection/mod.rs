@@ -92,7 +92,6 @@ impl Default for CollectionOptions {
 /// Why nothing can be sent at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CollectionError {
-    /// The extra root certificates cannot be used.
     #[error("cannot use the extra root certificates: {0}")]
     BadRoots(String),
 }

@@ -31,7 +31,6 @@ struct Backoff {
     parcels: VecDeque<Parcel>,
 }
 
-/// Where an event goes.
 pub(super) enum Place {
     /// Its visitor is not in backoff: it may be sent.
     Free(Parcel),
@@ -147,7 +146,6 @@ impl Aside {
         parcels
     }
 
-    /// Everything that waits.
     pub(super) fn parcels(&self) -> impl Iterator<Item = &Parcel> {
         self.visitors.values().flat_map(|backoff| &backoff.parcels)
     }

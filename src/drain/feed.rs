@@ -40,7 +40,6 @@ pub(super) struct Parcel {
     pub(super) work: Work,
     /// Whether an earlier attempt may have been counted.
     pub(super) is_doubted: bool,
-    /// Attempts in this run.
     pub(super) attempts: u32,
     /// Bare FAILUREs in this run.
     pub(super) bare_failures: u32,
@@ -58,7 +57,6 @@ pub(super) struct Parcel {
 pub(super) enum Work {
     /// Send these documents in their order; those before `next` have succeeded.
     Send {
-        /// One document per hit.
         hits: Vec<Bytes>,
         /// The first that has not succeeded.
         next: usize,
@@ -257,7 +255,6 @@ struct Deal<'a> {
     dealt: usize,
 }
 
-/// The lanes have ended.
 struct LanesGone;
 
 impl<'a> Deal<'a> {

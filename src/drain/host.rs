@@ -23,7 +23,6 @@ pub(super) struct HostRun {
     pub(super) host: Arc<Host>,
     /// The suites that are collected there.
     pub(super) suites: Vec<Arc<SuiteRun>>,
-    /// Lanes it is given.
     pub(super) lanes: usize,
     url: CollectionUrl,
     ended: Stop,

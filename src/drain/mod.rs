@@ -58,7 +58,6 @@ const BATCHES_AHEAD: usize = 2;
 /// How a drain goes about it.
 #[derive(Debug, Clone)]
 pub struct DrainOptions {
-    /// Connections per collection host.
     pub lanes: usize,
     /// When a failed attempt is repeated.
     pub retry: RetryLimits,
@@ -70,7 +69,6 @@ pub struct DrainOptions {
     pub deadline: Option<Duration>,
     /// Whether a buffer that was restored from a backup may repeat what the original delivered since.
     pub after_restore: AfterRestore,
-    /// What time it is.
     pub clock: Clock,
 }
 
@@ -100,7 +98,6 @@ pub enum DrainError {
         /// The first such suite.
         rsid: String,
     },
-    /// No thread could be started.
     #[error("cannot start a thread to read the backlog")]
     Thread(#[source] std::io::Error),
 }

@@ -21,7 +21,6 @@ pub struct Preview {
     pub hits: u64,
     /// Events that would be dead before they are sent.
     pub dead: u64,
-    /// Per report suite.
     pub suites: BTreeMap<String, SuitePreview>,
 }
 

@@ -46,7 +46,6 @@ impl Recorder {
         self.entries.send(Entry { change, granted: None }).await.map_err(|_| RecorderGone)
     }
 
-    /// Asks for a claim.
     pub(super) async fn claim(&self, change: Change) -> Result<ClaimTicket, RecorderGone> {
         let (sender, granted) = oneshot::channel();
         self.entries.send(Entry { change, granted: Some(sender) }).await.map_err(|_| RecorderGone)?;

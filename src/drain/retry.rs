@@ -37,11 +37,8 @@ pub(super) struct Situation {
 /// What becomes of the event.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Next {
-    /// The hit is counted.
     Delivered,
-    /// It can never succeed.
     Bury(DeadReason),
-    /// Again, after this wait.
     Again(Duration),
     /// Not in this run.
     LeavePending,

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StopReason {
-    /// SIGTERM or SIGINT.
     Signal,
     /// The run's time was over.
     Deadline,

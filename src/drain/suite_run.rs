@@ -55,7 +55,6 @@ struct Ward {
     decided: Vec<Refused>,
     /// By lane, in their order.
     waiting: Vec<VecDeque<Parcel>>,
-    /// Candidates under way.
     in_trial: usize,
     /// The number of the trial; its scouts carry it.
     trial: u64,

@@ -17,7 +17,6 @@ const LINES_MAX: u64 = 20;
 /// One drain. `read` to `in_doubt` are events of this run, `pending` and `parked` what waits in the buffer after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
-    /// Its number.
     pub run_id: RunId,
     /// When it began.
     pub started_at: Instant,
@@ -25,7 +24,6 @@ pub struct RunSummary {
     pub finished_at: Instant,
     /// Events taken from the buffer.
     pub read: u64,
-    /// Requests that got SUCCESS.
     pub hits: u64,
     /// Events that Analytics has now.
     pub delivered: u64,
@@ -49,7 +47,6 @@ pub struct RunSummary {
     pub left: bool,
     /// What stood in the way, of which host and suite, and since when.
     pub troubles: Vec<Trouble>,
-    /// Per report suite.
     #[serde(serialize_with = "by_rsid")]
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }

@@ -63,25 +63,19 @@ pub enum EsmError {
     File {
         /// The key that names it.
         key: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why not.
         why: String,
     },
-    /// There is no client, or no address.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// Something could not be had.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// A report cannot be whole, however short its time.
     #[error(
         "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
     )]
     Full {
         /// Of which hour or minute.
         start: NaiveDateTime,
-        /// The most rows.
         limit: u64,
     },
 }

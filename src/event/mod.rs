@@ -39,7 +39,6 @@ pub const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
 pub struct RequestorId(Arc<str>);
 
 impl RequestorId {
-    /// Checks a requestor ID.
     pub fn new(text: &str) -> Result<RequestorId, EventError> {
         if text.is_empty()
             || text.len() > REQUESTOR_ID_BYTES_MAX
@@ -51,7 +50,6 @@ impl RequestorId {
         Ok(RequestorId(text.into()))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -137,7 +135,6 @@ pub struct TimeBounds {
 pub enum RawValue<'a> {
     /// `null`; an empty text means the same.
     Absent,
-    /// Text, its escapes resolved.
     Text(Cow<'a, str>),
     /// A number, in the digits of the source.
     Number(&'a str),
@@ -159,46 +156,30 @@ pub enum KeyKind {
 /// Why a line is no event. The texts are lower-case fragments that name the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// A required key is absent.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// A key stands twice in one object.
     #[error("{0} is given twice")]
     Twice(String),
-    /// A property holds an object or a list.
     #[error("{0} must be text, a number or a boolean, not an object or a list")]
     Nested(String),
-    /// `event` is none of the eighteen.
     #[error("event {0:?} is unknown; the nearest is {1:?}")]
     UnknownKind(String, &'static str),
-    /// `event` is one of the eighteen by Analytics' number.
     #[error("event {0:?} is Analytics' number of an event: write {1:?}")]
     KindByNumber(String, &'static str),
-    /// `occurred_at` cannot be read.
     #[error("occurred_at {0}")]
     BadInstant(String),
-    /// `occurred_at` is before the year 2000.
     #[error("occurred_at {0} is before the year 2000; seconds and milliseconds may be mixed up")]
     TooEarly(Instant),
-    /// `occurred_at` is further ahead than the skew allows.
     #[error(
         "occurred_at {at} is ahead of this host's clock ({now}) by more than ingest.future_skew_seconds; check the clock of the source and of this host"
     )]
-    TooLate {
-        /// The event's instant.
-        at: Instant,
-        /// The clock.
-        now: Instant,
-    },
-    /// `requestor_id` breaks its rules.
+    TooLate { at: Instant, now: Instant },
     #[error(
         "requestor_id {0:?} must be 1 to 255 bytes without control characters or white space at its ends"
     )]
     BadRequestor(String),
-    /// `event_id` breaks its rules.
     #[error("event_id must be text or a number of 1 to 128 characters")]
     BadEventId,
-    /// `count` breaks its rules.
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
 }

@@ -12,9 +12,7 @@ use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 pub struct StoredColumns {
     /// When it happened.
     pub occurred_at: Instant,
-    /// Its kind.
     pub kind: EventKind,
-    /// Whose it is.
     pub requestor_id: RequestorId,
     /// How many times it happened.
     pub count: u32,

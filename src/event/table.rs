@@ -70,7 +70,6 @@ impl EventKind {
 /// What an absent property becomes, by the documentation of the integration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// No tag is sent.
     Absent,
     /// This value, on every event.
     Always(&'static str),

@@ -23,7 +23,6 @@ const PEEK_BYTES_MAX: usize = 64 << 10;
 pub enum InputPath {
     /// Standard input, `-`.
     StandardInput,
-    /// A file.
     File(PathBuf),
 }
 

@@ -89,7 +89,6 @@ pub struct Receipt {
 pub struct LineError {
     /// Its number, from 1; in an array the element's.
     pub line: u64,
-    /// Why.
     pub reason: String,
 }
 
@@ -99,7 +98,6 @@ pub enum SubmissionError {
     /// It cannot be read. The text says nothing of what stands in it.
     #[error("{0}")]
     Unreadable(String),
-    /// It is longer than [`UNPACKED_BYTES_MAX`].
     #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
     TooLong,
     /// There is no room for more: the disk is at its floor, or the database refused for want of it.

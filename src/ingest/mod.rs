@@ -54,7 +54,6 @@ pub enum FormatChoice {
     /// Found by the extension of each, then by its content.
     #[default]
     Auto,
-    /// Said.
     Is(Format),
 }
 
@@ -91,13 +90,11 @@ impl IngestOptions {
 /// How far an ingest has come.
 #[derive(Debug)]
 pub struct Progress<'a> {
-    /// The input at work.
     pub path: &'a str,
     /// How far it was read, in bytes as it lies on disk.
     pub input_bytes_read: u64,
     /// How long it is on disk; `None` where nobody knows, as of standard input.
     pub input_bytes: Option<u64>,
-    /// Its counts.
     pub input: &'a Counts,
     /// The counts of all inputs so far.
     pub total: &'a Counts,
@@ -114,7 +111,6 @@ pub trait Observer {
     }
 }
 
-/// Nobody watches.
 impl Observer for () {
     fn progress(&mut self, _: &Progress<'_>) {}
 }
@@ -122,49 +118,37 @@ impl Observer for () {
 /// Why one input could not be read to its end. The texts continue a sentence that begins with its name.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It cannot be opened.
     #[error("cannot be opened")]
     Open(#[source] io::Error),
-    /// It is a directory.
     #[error("is a directory; name the files in it")]
     Directory,
-    /// Its name says compressed, and it has no byte.
     #[error("has no byte, so it is no whole {0} file")]
     NoFrame(&'static str),
     /// It is compressed in a way that is not read here.
     #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
     Compression(&'static str),
-    /// What is unpacked is packed again.
     #[error(
         "is packed twice: what is inside is {0} again; unpack it once, as gzip -dc FILE | passbridge ingest - does"
     )]
     PackedTwice(&'static str),
-    /// It is UTF-16.
     #[error("is UTF-16; save it as UTF-8")]
     Utf16,
-    /// It is one JSON list.
     #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
     JsonList,
-    /// Its name says another format than its content.
     #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.name())]
     Misnamed {
         /// The format of the name.
         named: &'static str,
-        /// What its content says.
         guess: Guess,
     },
-    /// What it was taken for does not fit.
     #[error("was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
     Guessed {
         /// What it was taken for.
         guess: Guess,
-        /// What broke.
         source: ReadError,
     },
-    /// Whoever watches said so.
     #[error("was not read to its end, because the ingest was stopped")]
     Stopped,
-    /// It broke off, or its header cannot be used.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -172,34 +156,22 @@ pub enum InputError {
 /// Why an ingest stopped. What was stored before stays stored.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The disk is too full to take more in.
     #[error(
         "the disk of the buffer has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes} for the drain; {stored} events were stored before"
     )]
     DiskFloor {
-        /// What is free.
         free_bytes: u64,
-        /// What must stay free.
         min_free_bytes: u64,
         /// What this ingest had stored.
         stored: u64,
     },
-    /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
     /// The disk of the rejects is too full to keep more.
     #[error(
         "the disk of {path:?} has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes}; no more rejected lines can be kept"
     )]
-    RejectsDiskFloor {
-        /// Their folder.
-        path: PathBuf,
-        /// What is free.
-        free_bytes: u64,
-        /// What must stay free.
-        min_free_bytes: u64,
-    },
-    /// The rejected lines cannot be kept.
+    RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64 },
     #[error("cannot keep rejected lines in {path:?}")]
     Rejects {
         /// The file, or its folder.
@@ -331,7 +303,6 @@ fn preview_input(
     flow
 }
 
-/// An ingest under way.
 struct Load<'a> {
     buffer: &'a Buffer,
     options: &'a IngestOptions,

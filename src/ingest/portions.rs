@@ -49,7 +49,6 @@ pub(super) struct Portion {
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
      ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
 
-/// A rejected line.
 pub(super) struct Reject {
     pub(super) line: u64,
     pub(super) reason: String,
@@ -91,13 +90,10 @@ pub(super) fn new_event(line: &Line<'_>, event: &PassEvent) -> NewEvent {
     NewEvent { former_id, ..NewEvent::new(line.number, event) }
 }
 
-/// How an input ended.
 pub(super) enum InputEnd {
-    /// It held nothing.
     Empty,
     /// It was read as far as it goes.
     Read {
-        /// What broke it off.
         result: Result<(), InputError>,
         /// What its format was taken to be and why, where nobody said it.
         guess: Option<Guess>,
@@ -131,7 +127,6 @@ pub(super) fn start(
     (receiver, reading)
 }
 
-/// Nobody receives any more.
 struct Unwanted;
 
 fn read_input(

@@ -59,7 +59,6 @@ pub(super) struct Kept {
 }
 
 impl Rejects {
-    /// Makes nothing yet.
     pub(super) fn new(options: &IngestOptions) -> Rejects {
         Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
     }

@@ -21,7 +21,6 @@ const NAMED_MAX: u64 = 20;
 pub struct Counts {
     /// Lines that were not blank.
     pub read: u64,
-    /// Events that were new.
     pub stored: u64,
     /// Events that were already stored.
     pub duplicates: u64,
@@ -75,62 +74,35 @@ pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Op
 /// Something that its caller should be told, though the work is done. The texts name the input and the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// An input had nothing in it.
     #[error("{path}: is empty")]
-    Empty {
-        /// The input.
-        path: String,
-    },
-    /// A line was rejected.
+    Empty { path: String },
     #[error("{path}:{line}: {reason}")]
-    Rejected {
-        /// Its input.
-        path: String,
-        /// Its line.
-        line: u64,
-        /// Why.
-        reason: String,
-    },
-    /// Two lines give the same `event_id` to different events.
+    Rejected { path: String, line: u64, reason: String },
     #[error("{path}:{line}: {}", conflict_reason(.first))]
     Conflict {
         /// The input of the line that was left out.
         path: String,
-        /// That line.
         line: u64,
-        /// The line that stays.
         first: FirstLine,
     },
     /// Lines were rejected of an input whose format nobody said.
     #[error("{path}: was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
     Guessed {
-        /// The input.
         path: String,
         /// What it was taken for.
         guess: Guess,
     },
-    /// Rejected lines that are kept already.
     #[error("{path}: {count} rejected lines were kept before, in {file}")]
     KeptBefore {
-        /// The input.
         path: String,
-        /// How many.
         count: u64,
         /// Where the last of them is.
         file: String,
     },
-    /// Rejected lines that are only counted.
     #[error("{path}: {count} more rejected lines are counted and not kept; ingest.rejects_max limits them")]
-    NotKept {
-        /// The input.
-        path: String,
-        /// How many.
-        count: u64,
-    },
-    /// More lines were rejected than are named.
+    NotKept { path: String, count: u64 },
     #[error("{0} more rejected lines are not named here")]
     MoreRejected(u64),
-    /// There were more conflicts than are named.
     #[error("{0} more conflicts are not named here")]
     MoreConflicts(u64),
     /// `X-Device-Info` headers did not decode: their events have no device.
@@ -138,11 +110,9 @@ pub enum Warning {
         "{path}:{line}: X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
     )]
     BrokenDeviceInfo {
-        /// The input.
         path: String,
         /// The first line with one.
         line: u64,
-        /// How many.
         count: u64,
     },
     /// Bodies of requests could not be read: their events lack what these say.
@@ -150,43 +120,25 @@ pub enum Warning {
         "{path}:{line}: {why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
     )]
     UnreadBody {
-        /// The input.
         path: String,
         /// The first line with one.
         line: u64,
         /// Its member, and what is wrong with it.
         why: &'static str,
-        /// How many.
         count: u64,
     },
-    /// Nothing of an input was used.
     #[error("{path}: {why}")]
-    Unused {
-        /// The input.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// Metrics that no event stands for.
+    Unused { path: String, why: String },
     #[error("{path}: no event stands for {metrics}; these were passed over")]
-    SkippedMetrics {
-        /// The report.
-        path: String,
-        /// Their names.
-        metrics: String,
-    },
-    /// Counts that were corrected downwards.
+    SkippedMetrics { path: String, metrics: String },
     #[error(
         "{path}:{record}: {count} counts are lower than when they were read before, by {units} units together; what was counted stays"
     )]
     Decreased {
-        /// The report.
         path: String,
         /// The first record with one.
         record: u64,
-        /// How many.
         count: u64,
-        /// By how many units.
         units: u64,
     },
     /// A report has as many rows as it may have.
@@ -194,12 +146,10 @@ pub enum Warning {
         "{path}: has all {limit} rows that it may have, so others are missing; fetch it in shorter parts"
     )]
     TruncatedReport {
-        /// The report.
         path: String,
         /// The limit that it names.
         limit: u64,
     },
-    /// Keys that belong to no event were kept out.
     #[error("keys that no event has were kept out: {0}")]
     UnknownKeys(UnknownKeys),
 }
@@ -209,7 +159,6 @@ pub enum Warning {
 pub struct FirstLine {
     /// Its input; empty where the event has expired from the buffer.
     pub path: String,
-    /// Its number there.
     pub line: u64,
 }
 
@@ -233,7 +182,6 @@ pub(super) fn conflict_reason(first: &FirstLine) -> String {
 pub struct InputFailure {
     /// The input as it was named.
     pub path: String,
-    /// What broke.
     pub error: InputError,
 }
 
@@ -255,7 +203,6 @@ impl fmt::Display for InputFailure {
 pub struct IngestSummary {
     /// Every input, in the order given.
     pub inputs: Vec<InputSummary>,
-    /// Their sum.
     pub total: Counts,
     /// Rejected lines and conflicts that an earlier run kept.
     #[serde(skip_serializing_if = "is_zero")]
@@ -275,7 +222,8 @@ pub struct IngestSummary {
     /// What else should be told; bounded.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
-    /// The file of the rejected lines and of the conflicts, where there are any; durable.
+    /// The file of the rejected lines and of the conflicts, where there are any; durable. That of an earlier run, where only
+    /// that one kept them.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
     /// Why rows were left in the inbox, where they were; always `None` of files.
@@ -362,6 +310,7 @@ impl Tally {
         if kept.before > 0 {
             let file = kept.before_in.display().to_string();
             warnings.push(Warning::KeptBefore { path: path(), count: kept.before, file });
+            self.summary.rejects_path = Some(kept.before_in.clone());
         }
         if kept.left_out > 0 {
             warnings.push(Warning::NotKept { path: path(), count: kept.left_out });
@@ -437,7 +386,7 @@ impl Tally {
         if !self.unknown.is_empty() {
             warnings.push(Warning::UnknownKeys(self.unknown));
         }
-        self.summary.rejects_path = rejects_path;
+        self.summary.rejects_path = rejects_path.or(self.summary.rejects_path);
         self.summary
     }
 

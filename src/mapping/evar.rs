@@ -20,7 +20,6 @@ pub(crate) struct Evar<'a> {
 /// Where the value of an eVar came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The event's own property.
     Event,
     /// The item title of the MRSS document that the event carries.
     MrssTitle,

@@ -31,7 +31,6 @@ const VISITOR_ID_BYTES_MAX: usize = 100;
 const ECID_DIGITS: usize = 38;
 /// How the digest of an MVPD User ID begins.
 const USER_PREFIX: &str = "pbu";
-/// How a surrogate begins.
 const SURROGATE_PREFIX: &str = "pbs";
 /// The bytes of a digest that are kept: two of a billion visitors meet with a chance of 1 in 10^30.
 const DIGEST_BYTES: usize = 20;

@@ -13,7 +13,6 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 /// What a resource ID turns out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// A plain text.
     Plain,
     /// An MRSS document with an item title, which may be blank.
     Mrss {

@@ -13,7 +13,6 @@ use crate::event::Property;
 pub enum Note {
     /// The value was longer than Adobe stores.
     ValueCut {
-        /// Whose value.
         #[serde(serialize_with = "as_name")]
         property: Property,
         /// Its length before, in bytes.
@@ -21,29 +20,22 @@ pub enum Note {
     },
     /// Characters that XML 1.0 cannot carry were dropped.
     CharactersDropped {
-        /// Whose value.
         #[serde(serialize_with = "as_name")]
         property: Property,
-        /// How many.
         characters: usize,
     },
-    /// Control characters became spaces.
     ControlsReplaced {
-        /// Whose value.
         #[serde(serialize_with = "as_name")]
         property: Property,
-        /// How many.
         characters: usize,
     },
     /// The value began with `D=`, which Adobe would replace by another variable.
     DynamicVariableBroken {
-        /// Whose value.
         #[serde(serialize_with = "as_name")]
         property: Property,
     },
     /// Nothing was left of the value, so it counts as absent.
     Blank {
-        /// Whose value.
         #[serde(serialize_with = "as_name")]
         property: Property,
     },
@@ -62,17 +54,13 @@ pub enum Note {
     EcidInvalid,
     /// The event lacks the identity of its suite: a surrogate `visitorID` stands in.
     Surrogate {
-        /// What it lacks.
         #[serde(serialize_with = "as_name")]
         lacks: Property,
         /// What the surrogate was made from, beside the requestor.
         made_from: SurrogateSource,
     },
     /// The count goes out as single hits.
-    Split {
-        /// How many.
-        hits: u32,
-    },
+    Split { hits: u32 },
 }
 
 /// Why an MVPD User ID is digested.

@@ -121,7 +121,6 @@ pub(super) fn expires_at_hit(text: &str) -> bool {
     )
 }
 
-/// Whether merchandising is off.
 pub(super) fn is_no_merchandising(text: &str) -> bool {
     matches!(plain(text).as_str(), "" | "none" | "disabled" | "off" | "no" | "false" | "0")
 }

@@ -45,11 +45,9 @@ pub struct SettingsFile {
 /// What the rows about the suite itself say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SuiteRows {
-    /// Its name.
     pub name: Option<String>,
     /// The suite that it is a view of, for a virtual one.
     pub parent: Option<String>,
-    /// Its time zone.
     pub time_zone: Option<String>,
     /// What it does with timestamps.
     pub timestamps: Option<String>,
@@ -60,22 +58,17 @@ pub struct SuiteRows {
 /// What the rows about one event say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventRows {
-    /// Its name.
     pub name: Option<String>,
     /// Counter, numeric, currency, or disabled.
     pub kind: Option<String>,
-    /// Unique event recording.
     pub recording: Option<String>,
-    /// Whether it is enabled.
     pub status: Option<String>,
 }
 
 /// What the rows about one eVar say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvarRows {
-    /// Its name.
     pub name: Option<String>,
-    /// Text string or counter.
     pub kind: Option<String>,
     /// Which value gets the credit.
     pub allocation: Option<String>,
@@ -83,31 +76,18 @@ pub struct EvarRows {
     pub expiration: Option<String>,
     /// Whether it is enabled, or which subrelations it has.
     pub status: Option<String>,
-    /// Whether merchandising is on.
     pub merchandising: Option<String>,
 }
 
 /// Why a file says nothing about the suite.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsFileError {
-    /// No table at all.
     #[error("it has no row of report suites: the first line must be an empty cell, a tab, and report suites")]
     NoHeader,
-    /// A table of other suites.
     #[error("it has no column for report suite {rsid}; it has {columns}")]
-    NoColumn {
-        /// The suite.
-        rsid: Rsid,
-        /// What it has.
-        columns: String,
-    },
-    /// A table whose rows are about something else.
+    NoColumn { rsid: Rsid, columns: String },
     #[error("none of its {rows} rows is a setting that is known, such as \"Timestamps\" or \"event1: Name\"")]
-    NoRow {
-        /// How many there are.
-        rows: usize,
-    },
-    /// A row that contradicts another one.
+    NoRow { rows: usize },
     #[error("its rows {first:?} and {second:?} say different things of one setting")]
     Contradiction {
         /// The label of the first.

@@ -34,9 +34,7 @@ pub struct Seen {
 /// What was read, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dated<T> {
-    /// When.
     pub at: Instant,
-    /// What.
     pub read: T,
 }
 

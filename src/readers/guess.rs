@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::lines::{BYTE_ORDER_MARK, fillers_at_start};
 use super::{Format, RejectedLine, esm};
 
-/// What every event has.
 const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
 /// What an archive has in its `log`, before its entries (HAR 1.2).
 const ARCHIVE: [&[u8]; 2] = [b"\"entries\"", b"\"creator\""];
@@ -21,7 +20,6 @@ const REPORT: [&[u8]; 2] = [b"\"report\"", b"\"year\""];
 /// A guess.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guess {
-    /// The format.
     pub format: Format,
     /// What tells it, as the rest of a sentence that begins with "because".
     pub because: String,

@@ -23,7 +23,6 @@ const MARKS_MAX: usize = 900_000;
 pub struct MemoryKey(pub [u8; 16]);
 
 impl MemoryKey {
-    /// Hexadecimal text.
     pub fn hex(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }
@@ -32,11 +31,9 @@ impl MemoryKey {
 /// A row that is to be set or, without a body, forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryChange {
-    /// Which row.
     pub key: MemoryKey,
     /// From when on nobody asks for it.
     pub drops_at: Instant,
-    /// What it holds.
     pub body: Option<String>,
 }
 
@@ -52,7 +49,6 @@ pub trait Memory {
 /// How a requestor's events come in. The two count the same things, so a requestor has one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedKind {
-    /// One by one.
     Events,
     /// As the sums of ESM.
     Esm,
@@ -148,7 +144,6 @@ impl Recollection {
         }
     }
 
-    /// What a row holds.
     pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
         match (self.rows.get(&key), &mut self.stored) {
             (Some(row), _) => Ok(row.body.clone()),

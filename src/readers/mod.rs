@@ -205,24 +205,18 @@ pub enum RejectReason {
     /// It is an object or a row, but no event.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// Its bytes are not UTF-8.
     #[error("is not UTF-8 from byte {0} on")]
     NotUtf8(usize),
-    /// It is longer than [`LINE_BYTES_MAX`].
     #[error("is {0} bytes long; the most is {LINE_BYTES_MAX}")]
     TooLong(u64),
-    /// It holds nothing.
     #[error("is empty")]
     Empty,
-    /// It breaks the syntax of JSON.
     #[error("is not JSON: {what} at column {column}")]
     NotJson {
-        /// What broke.
         what: String,
         /// Where, in bytes from 1.
         column: usize,
     },
-    /// Something stands in front of its object.
     #[error(
         "has other text before its object, which begins at column {0}; take that off first, as sed 's/^[^{{]*//' FILE | passbridge ingest - does"
     )]
@@ -239,32 +233,22 @@ pub enum RejectReason {
         key: String,
         /// Where it stands first, in bytes from 1.
         first: usize,
-        /// Where it stands again.
         second: usize,
     },
-    /// It is JSON, but not an object.
     #[error("is not a JSON object")]
     NotObject,
-    /// A CSV row does not fit its header.
     #[error("has {found} fields; the header has {expected}")]
-    FieldCount {
-        /// Fields of the row.
-        found: usize,
-        /// Fields of the header.
-        expected: usize,
-    },
+    FieldCount { found: usize, expected: usize },
     /// A CSV row opens a quote that the source never closes.
     #[error("opens a quote that is never closed; everything behind it is in this row")]
     OpenQuote,
     /// A line is no exchange. It says nothing of what stands in it: that may be a secret.
     #[error("is no exchange: {0}")]
     Exchange(String),
-    /// Its requestor's counts come from ESM reports.
     #[error(
         "is of requestor {0:?}, whose counts come from ESM reports: they would count it again, so take one of the two sources for a requestor"
     )]
     MixedFeeds(String),
-    /// A record of a report cannot be counted.
     #[error("{0}")]
     Esm(String),
     /// A line of an earlier run's rejects still shows where it was not UTF-8.
@@ -283,17 +267,10 @@ pub enum ReadError {
     Broken {
         /// The line that is not whole, or that would have been next.
         line: u64,
-        /// What the source said.
         source: io::Error,
     },
-    /// What is known of earlier runs cannot be read.
     #[error("cannot be derived from line {line} on, because what is known of earlier runs cannot be read")]
-    Memory {
-        /// The line.
-        line: u64,
-        /// Why.
-        source: Box<dyn Error + Send + Sync>,
-    },
+    Memory { line: u64, source: Box<dyn Error + Send + Sync> },
     /// The header row of a CSV source cannot be used.
     #[error("cannot be read: its header {0}")]
     Header(HeaderError),
@@ -307,42 +284,24 @@ pub enum ReadError {
 /// Why a CSV header cannot be used. The texts continue a sentence that begins with "its header".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// A name stands twice, in whatever case of letters.
     #[error("names {name:?} twice: columns {first} and {second} are the same")]
     Twice {
-        /// The name.
         name: String,
         /// Its first column, from 1.
         first: usize,
         /// Its second.
         second: usize,
     },
-    /// A column that every event needs is absent.
     #[error("{found:?} has no column {missing:?}; it must name the properties, separated by commas")]
-    Missing {
-        /// The column.
-        missing: &'static str,
-        /// How the header starts.
-        found: String,
-    },
-    /// One column that holds another separator.
+    Missing { missing: &'static str, found: String },
     #[error("{found:?} is one column: the columns are separated by {separator}; commas are needed")]
-    OtherSeparator {
-        /// What separates them.
-        separator: &'static str,
-        /// How the header starts.
-        found: String,
-    },
-    /// More columns than any source has.
+    OtherSeparator { separator: &'static str, found: String },
     #[error("has more than {} columns", csv::COLUMNS_MAX)]
     TooManyColumns,
-    /// It is not UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
-    /// It is longer than [`LINE_BYTES_MAX`].
     #[error("is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// It opens a quote and never closes it.
     #[error("opens a quote that is never closed")]
     OpenQuote,
 }

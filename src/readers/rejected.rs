@@ -24,10 +24,8 @@ pub struct RejectedLine<'a> {
     pub path: Cow<'a, str>,
     /// Its line there, from 1; in the inbox its row.
     pub line: u64,
-    /// Why it was rejected.
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
-    /// The line itself.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
     /// The header row of its source.

@@ -17,7 +17,6 @@ pub struct UnknownKeys {
 }
 
 impl UnknownKeys {
-    /// Counts one occurrence.
     pub fn note(&mut self, name: &str) {
         let whole = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
         self.add(&name[..whole.unwrap_or(0)], 1);

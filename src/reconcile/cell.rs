@@ -19,7 +19,6 @@ impl Name {
         Name(text.trim().to_lowercase().into())
     }
 
-    /// The folded text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,13 +32,10 @@ impl Name {
 /// Which cell. Cells are listed in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CellKey {
-    /// The requestor.
     pub requestor: Name,
     /// The number of the day among those that are compared.
     pub day: usize,
-    /// The MVPD.
     pub mvpd: Name,
-    /// The event.
     pub kind: EventKind,
 }
 
@@ -48,7 +44,6 @@ pub struct CellKey {
 pub struct Stored {
     /// Everything that was ever stored.
     pub counted: u64,
-    /// Waits to be sent.
     pub pending: u64,
     /// Waits because its requestor has no suite or its suite is paused.
     pub parked: u64,
@@ -73,7 +68,6 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// What Analytics was given.
     pub fn delivered(&self) -> u64 {
         let absent = self.pending + self.parked + self.dead + self.held + self.discarded + self.withdrawn;
         self.counted.saturating_sub(absent)
@@ -113,11 +107,9 @@ pub enum Cause {
     Pending,
     /// It waits for a suite, or its suite is paused.
     Parked,
-    /// It is dead.
     Dead,
     /// It may have been counted, and is not repeated.
     Held,
-    /// An operator discarded it.
     Discarded,
     /// It was deleted before it was delivered.
     Withdrawn,
@@ -160,7 +152,6 @@ impl fmt::Display for Cause {
 /// A part of a difference, with its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// Why.
     pub cause: Cause,
     /// How much more (or less, below zero) there is for it.
     pub units: i64,
@@ -183,7 +174,6 @@ pub enum Verdict {
 /// How far numbers may lie apart, cell by cell, before it is a difference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
-    /// So many units.
     Units(u64),
     /// So much of the larger number, in percent.
     Percent(f64),
@@ -244,7 +234,6 @@ impl Serialize for Tolerance {
 pub(super) struct Counts {
     /// What ESM counted; `None` where that is not known, or ESM has no such metric.
     pub esm: Option<Stated>,
-    /// What the buffer holds.
     pub stored: Stored,
     /// What Analytics reports; `None` where that is not known, or was not asked.
     pub analytics: Option<u64>,
@@ -254,7 +243,6 @@ pub(super) struct Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Account {
     pub(super) parts: Vec<Part>,
-    /// What nothing explains.
     pub(super) rest: i64,
 }
 
@@ -343,11 +331,9 @@ pub struct Cell {
     pub day: String,
     /// The event, by its name.
     pub event: &'static str,
-    /// Its event slot.
     pub slot: u8,
     /// What ESM counted; `null`: not known, or it has no such metric.
     pub esm: Option<u64>,
-    /// What the buffer counted.
     pub counted: u64,
     /// What Analytics was given of it.
     pub delivered: u64,
@@ -363,7 +349,6 @@ pub struct Cell {
     pub esm_parts: Vec<Part>,
     /// What of that nothing explains.
     pub esm_unexplained: i64,
-    /// What came of it.
     pub verdict: Verdict,
     /// What the rest looks like.
     pub hints: Vec<Hint>,

@@ -9,7 +9,6 @@ use crate::event::EventKind;
 /// A day that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
-    /// How it is shown.
     pub label: String,
     /// Whether it may still grow in ESM and in the buffer.
     pub is_open: bool,
@@ -62,7 +61,6 @@ fn fold(known: &mut HashMap<Name, String>, text: &str) -> Name {
 /// What ESM says.
 #[derive(Debug, Clone, Default)]
 pub struct EsmSide {
-    /// The counts.
     pub units: BTreeMap<CellKey, Stated>,
     /// The days of each requestor that the reports cover: a cell of one without a count is zero.
     pub covered: BTreeSet<(Name, usize)>,
@@ -71,7 +69,6 @@ pub struct EsmSide {
 /// What Analytics says.
 #[derive(Debug, Clone, Default)]
 pub struct AnalyticsSide {
-    /// The counts.
     pub units: BTreeMap<CellKey, u64>,
     /// The events of a day of a requestor that it refused to report.
     pub refused: BTreeSet<(Name, usize, EventKind)>,
@@ -82,11 +79,9 @@ pub struct AnalyticsSide {
 pub struct Sides {
     /// The days, in their order.
     pub days: Vec<Day>,
-    /// How values are shown.
     pub spellings: Spellings,
     /// What ESM says, where it was asked.
     pub esm: Option<EsmSide>,
-    /// What the buffer holds.
     pub stored: BTreeMap<CellKey, Stored>,
     /// The days of a requestor of which the buffer does not know everything: it deleted some before it kept metrics.
     pub incomplete: BTreeSet<(Name, usize)>,

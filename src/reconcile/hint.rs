@@ -23,9 +23,7 @@ pub struct Hint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// That of ESM.
     Esm,
-    /// That of Analytics.
     Analytics,
 }
 
@@ -84,9 +82,7 @@ pub(super) struct Rest {
     pub(super) key: CellKey,
     /// Too many, or below zero too few.
     pub(super) units: i64,
-    /// What should be there.
     pub(super) expected: u64,
-    /// What is there.
     pub(super) found: u64,
     /// Units that were sent again with the same event ID.
     pub(super) repeated: u64,

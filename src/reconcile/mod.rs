@@ -58,7 +58,6 @@ const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconcileOptions {
-    /// Which suite.
     pub rsid: Rsid,
     /// The first day, and the one after the last.
     pub dates: Range<NaiveDate>,
@@ -74,7 +73,6 @@ pub struct ReconcileOptions {
 
 /// Where ESM's counts come from.
 pub enum EsmSource {
-    /// They are left out.
     None,
     /// Saved reports, each with its name.
     Reports(Vec<(String, Vec<u8>)>),
@@ -94,19 +92,15 @@ pub struct Progress {
 /// Why nothing could be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// Analytics cannot be read.
     #[error(transparent)]
     Analytics(#[from] AnalyticsError),
-    /// ESM cannot be read.
     #[error(transparent)]
     Esm(#[from] EsmError),
     /// A report of ESM is none, or cannot be compared.
     #[error("the ESM report {path:?} {what}")]
     Report {
-        /// Which.
         path: String,
         /// What is wrong with it.
         what: String,
@@ -116,21 +110,13 @@ pub enum ReconcileError {
     NoSuite(Rsid),
     /// A virtual suite has the data of another, perhaps only a part of it.
     #[error("{rsid} is a virtual report suite: its data is that of {parent}")]
-    VirtualSuite {
-        /// The suite.
-        rsid: Rsid,
-        /// The one that collects.
-        parent: Rsid,
-    },
-    /// The clock of the suite cannot be had.
+    VirtualSuite { rsid: Rsid, parent: Rsid },
     #[error("the time zone of report suite {rsid} is {zone:?}, which is no IANA time zone")]
     Zone {
-        /// The suite.
         rsid: Rsid,
         /// What Adobe calls it.
         zone: String,
     },
-    /// ESM groups by what cannot be compared.
     #[error("esm.group_by {0:?} tells no MVPDs apart")]
     NoMvpd(String),
 }
@@ -252,7 +238,6 @@ fn of_users(buffer: &Buffer, people: &People, calendar: &Calendar) -> Result<Vec
     Ok(remarks)
 }
 
-/// The suite's clock.
 async fn clock_of(client: &AnalyticsClient, rsid: &Rsid) -> Result<Tz, ReconcileError> {
     let facts = client.suite(rsid).await?.ok_or_else(|| ReconcileError::NoSuite(rsid.clone()))?;
     if let Some(parent) = facts.parent {

@@ -14,7 +14,6 @@ use crate::event::Instant;
 /// What was compared, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reconciliation {
-    /// The report suite.
     pub rsid: String,
     /// The first day.
     pub from: NaiveDate,
@@ -28,13 +27,10 @@ pub struct Reconciliation {
     pub asked_at: Instant,
     /// How far numbers may lie apart in a cell.
     pub tolerance: Tolerance,
-    /// Whether ESM was asked.
     pub with_esm: bool,
-    /// Whether Analytics was asked.
     pub with_analytics: bool,
     /// The worst verdict of all cells.
     pub verdict: Verdict,
-    /// Everything together.
     pub total: Sums,
     /// By requestor: those of the suite, in the order of their names, without traffic too.
     pub requestors: Vec<Line>,
@@ -53,7 +49,6 @@ pub struct Reconciliation {
 pub struct Line {
     /// The requestor or the day.
     pub name: String,
-    /// Its sums.
     #[serde(flatten)]
     pub sums: Sums,
 }

@@ -17,7 +17,6 @@ const MVPD_EVAR: u16 = 2;
 /// The ID of the row of what has no value.
 const NO_VALUE: &str = "0";
 
-/// What Analytics says.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) side: AnalyticsSide,
@@ -30,18 +29,15 @@ pub(super) struct Seen {
 /// What Analytics refuses to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
-    /// An event.
     Event(EventKind),
     /// Every event by this eVar.
     Evar(u16),
 }
 
-/// Asks Analytics.
 pub(super) struct Asking<'a> {
     pub(super) client: &'a AnalyticsClient,
     pub(super) rsid: &'a Rsid,
     pub(super) calendar: &'a Calendar,
-    /// Whom to ask for.
     pub(super) requestors: &'a BTreeSet<Name>,
     pub(super) progress: &'a mut dyn FnMut(Progress),
 }

@@ -7,7 +7,6 @@ use crate::event::EventKind;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     units: [u64; EventKind::ALL.len()],
-    /// People, then synthetic IDs.
     users: [u64; 2],
     /// The user that was seen last, of both.
     last_seen: [u64; 2],
@@ -21,7 +20,6 @@ pub(super) struct Cell {
 pub(super) enum Requestors {
     #[default]
     Nobody,
-    /// By a number.
     One(u32),
     Several,
 }

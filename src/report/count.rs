@@ -57,7 +57,6 @@ pub(super) struct Counting<'a> {
     user: u64,
 }
 
-/// What was counted.
 pub(super) struct Counted {
     pub(super) total: Cell,
     pub(super) total_figures: Figures,
@@ -115,7 +114,6 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Reads the period.
     pub(super) fn read(&mut self, reader: &MetricsReader) -> Result<(), ReportError> {
         let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
         let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));

@@ -56,9 +56,7 @@ pub struct Report {
 /// An MVPD's figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
-    /// The MVPD.
     pub mvpd: String,
-    /// Its figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -66,7 +64,6 @@ pub struct Column {
 /// The figures of the MVPDs that are too many to be shown, together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Others {
-    /// How many they are.
     pub mvpds: usize,
     /// Their figures; a user counts once by ID.
     #[serde(flatten)]
@@ -96,7 +93,6 @@ pub struct Row {
     /// Whether its day or hour is still going on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
-    /// Their figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -104,18 +100,13 @@ pub struct Row {
 /// The figures of anything: what Adobe Pass counts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Figures {
-    /// AuthN OK.
     pub successful_authentications: u64,
-    /// AuthZ OK.
     pub successful_authorizations: u64,
-    /// Play requests.
     pub successful_play_requests: u64,
     /// Distinct MVPD User IDs over all events but AuthN requested, without synthetic ones. `None`: nobody knows, because some of
     /// the events come from ESM, which counts without naming anybody.
     pub unique_users: Option<u64>,
-    /// AuthN requested.
     pub attempted_authentications: u64,
-    /// AuthZ requested.
     pub attempted_authorizations: u64,
     /// Attempts less successes; negative where more succeeded than were tried, which logins across the edge of a period do.
     pub unsuccessful_authentications: i64,
@@ -141,13 +132,11 @@ pub struct Figures {
 pub struct Failure {
     /// Which event failed, by its name.
     pub event: String,
-    /// Its label.
     pub label: String,
     /// Why (eVar7); empty where no event said why.
     pub reason: String,
     /// What Adobe says of this reason.
     pub meaning: String,
-    /// How often.
     pub count: u64,
 }
 

@@ -55,7 +55,6 @@ pub(super) fn count(
     Ok(rows)
 }
 
-/// Sightings, each once.
 #[derive(Debug, Default)]
 struct Sightings {
     seen: Vec<Sighting>,

@@ -45,18 +45,14 @@ pub struct ReportOptions {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// A requestor of which nothing was ever stored.
     #[error("no event of requestor {requestor_id:?} was ever stored")]
     UnknownRequestor {
-        /// The requestor.
         requestor_id: String,
         /// Those of which something was.
         known: Vec<String>,
     },
-    /// More than anybody reads.
     #[error("by {} there are more than half a million rows", by.join(", "))]
     TooManyRows {
         /// What it was grouped by.

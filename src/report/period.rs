@@ -24,26 +24,12 @@ const DAYS_MAX: i64 = 3660;
 /// Why there is no such period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodError {
-    /// No date, no instant, no known name.
     #[error("{0:?} is no {1}")]
     Unreadable(String, &'static str),
-    /// It ends before it begins, or at once.
     #[error("the period ends at {to}, which is not after {from}, where it begins")]
-    Empty {
-        /// Its beginning.
-        from: String,
-        /// Its end.
-        to: String,
-    },
-    /// Longer than ten years.
+    Empty { from: String, to: String },
     #[error("the period from {from} to {to} is longer than ten years")]
-    TooLong {
-        /// Its beginning.
-        from: String,
-        /// Its end.
-        to: String,
-    },
-    /// An instant that is not on a quarter hour.
+    TooLong { from: String, to: String },
     #[error("{0} is not on a quarter of an hour, and units are kept by quarter hours")]
     NotOnAQuarter(String),
 }
@@ -117,7 +103,6 @@ impl Period {
         Period::between(from, to, zone)
     }
 
-    /// Its beginning.
     pub fn from(&self) -> Instant {
         at_quarter(self.first_quarter)
     }
@@ -127,7 +112,6 @@ impl Period {
         at_quarter(self.end_quarter)
     }
 
-    /// Its time zone.
     pub fn zone(&self) -> Tz {
         self.zone
     }

@@ -92,7 +92,6 @@ struct WrongText {
     wrong: Vec<WrongSetting>,
 }
 
-/// Answers one request.
 pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
     let path = request.uri().path().strip_prefix(PREFIX).unwrap_or("");
     let file = path.strip_prefix("suites/").and_then(|rest| rest.strip_suffix("/settings.tab"));

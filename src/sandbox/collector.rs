@@ -25,11 +25,9 @@ pub(super) enum Door {
     Open,
     /// Nobody listens at the port.
     Refusing,
-    /// The server ends.
     Closed,
 }
 
-/// The shared state.
 #[derive(Debug)]
 pub(super) struct Collector {
     store: Mutex<Store>,
@@ -75,7 +73,6 @@ impl Collector {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clients of reports.
     pub(super) fn esm(&self) -> MutexGuard<'_, EsmState> {
         self.esm.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +170,6 @@ fn door_of(plan: &FaultPlan) -> Door {
     if plan.refuses_everything() { Door::Refusing } else { Door::Open }
 }
 
-/// One connection.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) number: u32,
@@ -205,13 +201,11 @@ impl Line {
         self.opened_at.elapsed().as_millis() as u64
     }
 
-    /// A request has come.
     pub(super) fn begin(&self) {
         let since = self.idle_since_ms.swap(BUSY, Ordering::Relaxed);
         self.idle_before_ms.store(self.age_ms().saturating_sub(since), Ordering::Relaxed);
     }
 
-    /// It has its answer.
     pub(super) fn end(&self) {
         self.idle_since_ms.store(self.age_ms(), Ordering::Relaxed);
     }

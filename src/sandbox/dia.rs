@@ -32,7 +32,6 @@ pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);
 /// A reply has at least this many bytes besides its body.
 const HEAD_BYTES_MIN: u32 = 100;
 
-/// The fault plan breaks the connection instead of answering.
 #[derive(Debug, thiserror::Error)]
 #[error("the fault plan broke the connection")]
 pub(super) struct Broken;
@@ -66,14 +65,12 @@ impl<'p> Address<'p> {
     }
 }
 
-/// How a request ends.
 enum Ending {
     Reply(Response<ReplyBody>),
     Reset,
     Never,
 }
 
-/// Answers one request.
 pub(super) async fn answer(
     collector: &Arc<Collector>,
     line: &Line,
@@ -173,7 +170,6 @@ struct Decision {
     _flight: Option<Flight>,
 }
 
-/// A hit under way.
 struct Flight {
     collector: Arc<Collector>,
     key: u64,

@@ -159,7 +159,6 @@ impl Document<'_> {
             .filter(|value| !value.trim().is_empty())
     }
 
-    /// The eVars, by number.
     pub(super) fn evars(&self) -> impl Iterator<Item = (u16, &str)> {
         self.tags.iter().filter_map(|tag| match tag.kind {
             TagKind::Evar(number) => Some((number, tag.value.as_ref())),
@@ -168,7 +167,6 @@ impl Document<'_> {
     }
 }
 
-/// Reads a body.
 pub(super) fn read(body: &[u8]) -> Document<'_> {
     let Ok(text) = str::from_utf8(body) else {
         return Document {

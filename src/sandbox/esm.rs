@@ -108,7 +108,6 @@ pub(super) fn is_ours(path: &str) -> bool {
     path.starts_with(REPORTS) || path.starts_with(DCR)
 }
 
-/// Answers one request.
 pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {

@@ -11,7 +11,6 @@ pub(super) const WHOLE_PPM: u32 = 1_000_000;
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// New connections are refused.
     Refuse,
     /// The connection is reset after reading the request, which is not accepted.
     ResetBefore,
@@ -32,7 +31,6 @@ pub enum FaultKind {
     },
     /// FAILURE without a reason.
     BareFailure,
-    /// FAILURE with this reason.
     Failure(String),
     /// 200 with a body that breaks off.
     Malformed,
@@ -80,7 +78,6 @@ impl FaultKind {
 /// One line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What goes wrong.
     pub kind: FaultKind,
     /// How many of the matching requests it strikes, in parts per million.
     pub share_ppm: u32,
@@ -135,7 +132,6 @@ impl Fault {
 /// The whole plan. Empty by default: nothing goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FaultPlan {
-    /// Where the draws begin.
     pub seed: u64,
     /// In the order in which they are tried.
     pub faults: Vec<Fault>,

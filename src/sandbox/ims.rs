@@ -57,7 +57,6 @@ impl Tokens {
     }
 }
 
-/// Answers one request.
 pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
     let (head, body) = request.into_parts();
     if head.uri.path() != "/ims/token/v3" {

@@ -146,15 +146,8 @@ pub enum SandboxError {
     /// It accepts anything from anyone, so it is for this host alone.
     #[error("sandbox address {0} is not a loopback address; use 127.0.0.1 or [::1]")]
     NotLoopback(SocketAddr),
-    /// The port is taken, or forbidden.
     #[error("sandbox cannot listen at {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The host gives no more threads.
+    Listen { address: SocketAddr, source: io::Error },
     #[error("sandbox cannot start its thread: {0}")]
     Thread(io::Error),
 }
@@ -208,7 +201,6 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -10,7 +10,6 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use super::document::{DECLARATION, Document, Tag, TagKind, entity_character, has_illegal_character};
 use super::rules::{Finding, Rule};
 
-/// Where the reading stands.
 #[derive(Debug, Default)]
 struct Reading<'b> {
     document: Document<'b>,

@@ -188,7 +188,6 @@ fn reply(status: StatusCode, media: HeaderValue, body: ReplyBody) -> Response<Re
 pub(super) enum ReplyBody {
     /// In one go, with its length.
     Whole(Bytes),
-    /// Bit by bit.
     Pieces(Pieces),
 }
 

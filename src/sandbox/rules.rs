@@ -22,7 +22,6 @@ macro_rules! rules {
                 match self { $(Rule::$variant => $code,)* }
             }
 
-            /// What it demands.
             pub fn text(self) -> &'static str {
                 match self { $(Rule::$variant => $text,)* }
             }
@@ -124,9 +123,7 @@ impl Finding {
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Which one.
     pub rule: Rule,
-    /// What was found instead.
     pub detail: String,
     /// The report suite, as far as one was named.
     pub rsid: String,

@@ -18,7 +18,6 @@ use crate::event::Instant;
 /// How much is kept of each accepted hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum KeepHits {
-    /// Everything.
     #[default]
     Full,
     /// Suite, visitor (its digest only), event, timestamp and eVar6: some 100 bytes a hit.
@@ -44,7 +43,6 @@ pub struct AcceptedHit {
     pub receipt: u64,
     /// When it was accepted.
     pub received_at: Instant,
-    /// As it was sent.
     pub rsid: String,
     /// The kind of its identifier; `None` where only digests are kept.
     pub visitor_kind: Option<VisitorKind>,
@@ -58,7 +56,6 @@ pub struct AcceptedHit {
     pub slot: Option<u8>,
     /// By how much it raises that event.
     pub count: u64,
-    /// That event's ID.
     pub serial: Option<String>,
     /// Number and text of its eVars; only eVar6 where only digests are kept.
     pub evars: BTreeMap<u16, String>,
@@ -79,7 +76,6 @@ pub(super) struct FullHit {
     pub(super) address: Box<str>,
 }
 
-/// The same, small.
 #[derive(Debug)]
 struct HitDigest {
     received_at: Instant,
@@ -121,7 +117,6 @@ pub(super) struct Arrival {
     pub(super) content_hash: u64,
 }
 
-/// Everything.
 #[derive(Debug)]
 pub(super) struct Store {
     keep: KeepHits,
@@ -182,7 +177,6 @@ impl Store {
         self.suite(rsid).map_or(self.takes_any_suite(), |suite| suite.is_known)
     }
 
-    /// Whether every suite exists.
     pub(super) fn takes_any_suite(&self) -> bool {
         self.unknown == UnknownSuites::Counted
     }
@@ -468,7 +462,6 @@ pub struct Summary {
 /// How often a fault struck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultSummary {
-    /// As it is written.
     pub fault: String,
     /// Requests, or connections, since the plan was set.
     pub struck: u64,

@@ -57,7 +57,6 @@ pub enum EventRecording {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectedIds {
-    /// Both are right.
     #[default]
     Either,
     /// A hit without is a violation.
@@ -91,7 +90,6 @@ pub enum OrderBy {
 /// What was counted for one event slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct EventTally {
-    /// Hits that were counted.
     pub hits: u64,
     /// By how much they raised the event: what the metric shows.
     pub units: u64,
@@ -312,11 +310,9 @@ impl Suite {
 /// What Analytics would show of one suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SuiteSummary {
-    /// The suite.
     pub rsid: String,
     /// Whether Adobe has it; else its hits are answered and forgotten.
     pub is_known: bool,
-    /// How it is set.
     pub settings: SuiteSettings,
     /// Requests that named it, whatever became of them, and valid rows of files.
     pub received: u64,
@@ -347,7 +343,6 @@ pub struct EventSummary {
     pub name: &'static str,
     /// Adobe's label.
     pub label: &'static str,
-    /// What was counted.
     #[serde(flatten)]
     pub tally: EventTally,
 }

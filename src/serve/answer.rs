@@ -50,7 +50,6 @@ const HEALTH: &str = "/healthz";
 
 pub(super) type Reply = Response<Full<Bytes>>;
 
-/// What answers need.
 pub(super) struct Desk {
     buffer: Arc<Buffer>,
     intake: Option<(Arc<Tokens>, Counter)>,
@@ -61,7 +60,6 @@ pub(super) struct Desk {
     refused: Mutex<Refused>,
 }
 
-/// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Guest {
     /// On a connection that may post.

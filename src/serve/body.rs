@@ -25,11 +25,8 @@ pub(super) struct Received {
 pub(super) enum BodyError {
     /// It is longer than [`BODY_BYTES_MAX`].
     TooLong,
-    /// Too much waits already.
     NoRoom,
-    /// It took too long.
     TooSlow,
-    /// The sender broke off.
     Broken,
 }
 

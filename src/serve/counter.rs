@@ -30,7 +30,6 @@ pub(super) type Outcome = Result<Receipt, CounterError>;
 /// Why a submission was not taken.
 #[derive(Debug, Clone)]
 pub(super) enum CounterError {
-    /// As the intake says.
     Refused(SubmissionError),
     /// More events wait in the buffer than may.
     BacklogFull,
@@ -38,7 +37,6 @@ pub(super) enum CounterError {
     Busy,
     /// It was not stored in time; it may be stored yet.
     Slow,
-    /// The server is stopping.
     Closed,
 }
 

@@ -85,21 +85,12 @@ pub struct IntakeOptions {
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be had.
     #[error("cannot listen on {address}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is nobody to let in.
+    Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Tokens(#[from] TokensError),
-    /// Nothing could be stored.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
@@ -147,7 +138,6 @@ impl Server {
         Ok(Server { address, tokens, stop, thread: Some(thread) })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

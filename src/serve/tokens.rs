@@ -20,30 +20,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Why nobody can be let in.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    /// The file cannot be read.
     #[error("cannot read the tokens of serve.tokens_file in {path:?}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// A line is no token. The text does not repeat it.
     #[error(
         "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
     )]
     NotAToken {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
-    /// The file has none.
     #[error("{0:?} has no token: nobody could be let in")]
     None(PathBuf),
 }
 
-/// Who is let in.
 #[derive(Debug)]
 pub(super) struct Tokens {
     path: PathBuf,

@@ -16,7 +16,6 @@ const PLACE_CHARS_MAX: usize = 200;
 /// What is asked for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Such as "a report".
     pub what: &'static str,
     /// The key of the address, such as `analytics.url`: whoever reads a message of it looks there.
     pub key: &'static str,
@@ -71,7 +70,6 @@ impl Endpoint {
 pub struct ApiError {
     /// What was asked for, and where.
     pub endpoint: Box<Endpoint>,
-    /// What went wrong.
     pub cause: Cause,
 }
 
@@ -88,7 +86,6 @@ pub enum Cause {
     NotSendable(String),
     /// It was refused: for good, or for the moment (408, 429 and from 500 on).
     Refused {
-        /// The status.
         status: u16,
         /// What the answer says; about credentials only the published error code.
         why: String,

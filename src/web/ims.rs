@@ -29,7 +29,6 @@ pub struct ImsOptions {
     pub url: String,
     /// The client ID of the project, which is also the API key.
     pub client_id: String,
-    /// Its secret.
     pub client_secret: String,
     /// As the project lists them.
     pub scopes: String,
@@ -79,7 +78,6 @@ impl Ims {
         Ok(Ims { options, url, endpoint, token: Mutex::new(None) })
     }
 
-    /// Where tokens are had.
     pub fn url(&self) -> &Url {
         &self.url
     }

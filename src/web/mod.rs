@@ -28,14 +28,12 @@ pub use secret::{read_secret, read_secret_text};
 /// Why no client can be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// An address is none.
     #[error("{key} {text:?} is no address: {why}")]
     BadUrl {
         /// The key that holds it.
         key: &'static str,
         /// What it holds, without a password.
         text: String,
-        /// Why not.
         why: String,
     },
     /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
@@ -43,10 +41,8 @@ pub enum SetupError {
     Proxy {
         /// The host that it is for.
         host: String,
-        /// Why not.
         why: &'static str,
     },
-    /// HTTP cannot be spoken at all.
     #[error("cannot set up HTTP")]
     Client(#[source] reqwest::Error),
 }
@@ -207,11 +203,9 @@ pub fn host(url: &Url) -> String {
 /// An answer that is whole.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
     pub status: StatusCode,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
-    /// Its body.
     pub body: Vec<u8>,
 }
 

@@ -9,7 +9,6 @@ use super::ApiError;
 /// How often something is tried, and how long between.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Attempts at the most.
     pub attempts_max: u32,
     /// The pause before the second one; each further one doubles it.
     pub backoff: Duration,

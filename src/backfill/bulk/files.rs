@@ -22,7 +22,6 @@ const MARGIN: u64 = 16 << 10;
 /// What the name of a file that is not whole ends with.
 const PART: &str = ".part";
 
-/// Where files lie.
 #[derive(Debug, Clone)]
 pub(super) struct Folder(PathBuf);
 
@@ -211,7 +210,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Counts what was written.
 struct Counting {
     file: BufWriter<File>,
     bytes: u64,

@@ -49,13 +49,11 @@ const DEAD_TOGETHER: usize = 1_000;
 /// Adobe's limits, or those of a contract.
 #[derive(Debug, Clone)]
 pub struct BulkLimits {
-    /// Rows of a file.
     pub file_rows: u64,
     /// Bytes of a file.
     pub file_bytes: u64,
     /// Bytes of a file before it is compressed.
     pub file_bytes_unpacked: u64,
-    /// Between two uploads.
     pub call_spacing: Duration,
     /// Between two uploads of a group.
     pub group_spacing: Duration,
@@ -65,12 +63,10 @@ pub struct BulkLimits {
     pub lookup: Duration,
     /// The first pause before an upload is tried again.
     pub backoff_base: Duration,
-    /// The longest.
     pub backoff_max: Duration,
 }
 
 impl BulkLimits {
-    /// As a configuration says.
     pub fn of(config: &BulkConfig) -> BulkLimits {
         BulkLimits {
             file_rows: u64::from(config.file_rows),
@@ -94,7 +90,6 @@ pub struct BulkWay {
     pub limits: BulkLimits,
     /// Rows a second where a job says nothing else.
     pub rate: NonZeroU32,
-    /// Where files wait.
     pub dir: PathBuf,
     /// What names of groups begin with.
     pub company: String,
@@ -142,11 +137,9 @@ impl Sizes {
 /// Files in which what is left of a job would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
-    /// The folder.
     pub folder: PathBuf,
     /// Its files, each by its path.
     pub files: Vec<PathBuf>,
-    /// Rows in all.
     pub rows: u64,
     /// Events of which nothing can be sent.
     pub unsendable: u64,
@@ -440,7 +433,6 @@ impl<'a> Rows<'a> {
         Ok(written)
     }
 
-    /// Closes every file.
     fn finish(mut self) -> Result<Vec<Named>, BackfillError> {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by(|(one, _), (other, _)| one.cmp(other));

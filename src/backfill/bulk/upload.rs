@@ -45,7 +45,6 @@ pub(super) struct Uploading {
 /// A visitor group in a leg.
 pub(super) struct Group {
     shared: Arc<Uploading>,
-    /// Its upload before.
     last: Option<Last>,
     tally: Tally,
 }
@@ -281,7 +280,6 @@ struct Answer {
 /// What is known of a file before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// It was never sent.
     Nothing,
     /// It was sent, and is not in.
     NotReceived,

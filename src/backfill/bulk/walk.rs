@@ -8,10 +8,8 @@ use crate::delivery::{DeadReason, Sequence};
 use crate::suite::{HitForm, Rsid};
 use crate::{encode, mapping};
 
-/// Behind every event.
 const COVER: Sequence = Sequence(i64::MAX);
 
-/// What comes next.
 pub(super) enum Step {
     /// The rows of an event, and where they go.
     Rows { rsid: Rsid, event: FiledEvent },
@@ -19,7 +17,6 @@ pub(super) enum Step {
     Dead { event: EventRef, form: FormKey, reason: DeadReason },
 }
 
-/// The walk.
 pub(super) struct Walk {
     backlog: Backlog,
     user_agent: String,

@@ -55,7 +55,6 @@ pub struct Plan {
     pub by_dia: DiaRoute,
     /// What it takes as bulk files, the paused suites included.
     pub by_bulk: BulkRoute,
-    /// What to know before.
     #[serde(serialize_with = "with_texts")]
     pub warnings: Vec<Warning>,
     /// What reading the inputs has to say: the first rejected lines with their reasons, unknown keys.
@@ -69,11 +68,8 @@ pub struct Plan {
 /// What an input holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputPlan {
-    /// As it was named.
     pub path: String,
-    /// Events and rejected lines.
     pub read: u64,
-    /// Events, duplicates among them.
     pub events: u64,
     /// Lines that are no event.
     pub rejected: u64,
@@ -125,17 +121,13 @@ impl AddAssign for Counts {
 /// A suite's part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SuitePlan {
-    /// The suite.
     pub rsid: Rsid,
     /// Its requestors that have events, by name.
     pub requestors: Vec<RequestorId>,
-    /// Whether its events flow.
     pub state: SuiteState,
     /// Whether its hits carry event IDs.
     pub event_ids: EventIds,
-    /// Its collection host.
     pub host: String,
-    /// Its own limit.
     pub hits_per_second: Option<NonZeroU32>,
     /// All its days; `visitors` are distinct over them, so fewer than the sum of the days.
     pub total: Counts,
@@ -152,7 +144,6 @@ pub struct SuitePlan {
 /// What a requestor without a suite has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnmappedPlan {
-    /// The requestor.
     pub requestor_id: RequestorId,
     /// All its days.
     pub total: Counts,
@@ -221,7 +212,6 @@ pub trait Observer {
     fn progress(&mut self, progress: Progress);
 }
 
-/// Nobody watches.
 impl Observer for () {
     fn progress(&mut self, _: Progress) {}
 }
@@ -229,7 +219,6 @@ impl Observer for () {
 /// Why no plan could be made. An input that fails is in the plan's failures instead.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The buffer refused.
     #[error(transparent)]
     Buffer(#[from] BufferError),
 }

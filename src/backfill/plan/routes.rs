@@ -22,7 +22,6 @@ pub struct Rates {
     /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes carry. A suite's own
     /// limit holds besides. Default `None`.
     pub hits_per_second: Option<NonZeroU32>,
-    /// Lanes per collection host.
     pub lanes: NonZeroU32,
     /// How long a request takes. Default 100 ms.
     pub request_latency: Duration,
@@ -30,7 +29,6 @@ pub struct Rates {
     pub rows_per_second: NonZeroU32,
     /// Rows per second of a visitor group.
     pub group_rows_per_second: NonZeroU32,
-    /// Rows of a file.
     pub rows_per_file: NonZeroU32,
     /// The least time between the files of a group.
     pub file_interval: Duration,
@@ -76,7 +74,6 @@ pub struct DiaRoute {
     pub bytes: u64,
     /// How long it takes; the hosts are served side by side.
     pub seconds: u64,
-    /// Each collection host.
     pub hosts: Vec<HostRoute>,
 }
 
@@ -85,15 +82,11 @@ pub struct DiaRoute {
 pub struct HostRoute {
     /// The host, with its port where that is not 443.
     pub host: String,
-    /// Requests.
     pub requests: u64,
-    /// Their documents.
     pub bytes: u64,
     /// How many go a second while all of its suites have some.
     pub hits_per_second: f64,
-    /// How long it takes.
     pub seconds: u64,
-    /// What decides that.
     pub limited_by: Limit,
 }
 
@@ -116,7 +109,6 @@ pub enum Limit {
 pub struct BulkRoute {
     /// Rows, as many as hits.
     pub rows: u64,
-    /// Files.
     pub files: u64,
     /// The files before gzip.
     pub raw_bytes: u64,
@@ -124,7 +116,6 @@ pub struct BulkRoute {
     pub compressed_bytes: u64,
     /// `compressed_bytes` per byte of `raw_bytes`, measured on the first rows.
     pub compression_ratio: f64,
-    /// On how many rows.
     pub sampled_rows: u64,
     /// Visitor groups. A visitor stays in one for good, so a backfill keeps their number.
     pub visitor_groups: u64,

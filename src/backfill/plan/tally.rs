@@ -96,7 +96,6 @@ struct RequestorTally {
     days: BTreeMap<Day, Counts>,
 }
 
-/// What was counted.
 pub(super) struct Tallied {
     pub(super) suites: Vec<SuitePlan>,
     pub(super) unmapped: Vec<UnmappedPlan>,
@@ -104,7 +103,6 @@ pub(super) struct Tallied {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// A count under way.
 pub(super) struct Tally {
     now: Instant,
     reader: PlanningReader,

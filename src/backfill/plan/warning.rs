@@ -29,9 +29,7 @@ pub(super) const GIANT_SHARE: u64 = 100;
 pub enum Warning {
     /// Lines of an input are no events.
     Rejected {
-        /// The input.
         path: String,
-        /// How many lines.
         lines: u64,
     },
     /// Events have the identity of others and other content: they stay out.
@@ -43,68 +41,51 @@ pub enum Warning {
     },
     /// A requestor is mapped to no suite.
     NoSuite {
-        /// The requestor.
         requestor_id: RequestorId,
-        /// Its events.
         events: u64,
         /// The first day with one.
         first_day: Day,
         /// The last day with one.
         last_day: Day,
     },
-    /// A suite is paused.
     SuitePaused {
-        /// The suite.
         rsid: Rsid,
-        /// Its events.
         events: u64,
     },
     /// The hits of a suite are known to be lost.
     SuiteBlocked {
-        /// The suite.
         rsid: Rsid,
-        /// Its events.
         events: u64,
-        /// Why.
         reason: String,
     },
     /// The hits of a suite carry no event IDs.
     EventIdsOff {
-        /// The suite.
         rsid: Rsid,
-        /// Its hits.
         hits: u64,
     },
     /// Events can never be sent as they are.
     Dead {
-        /// Their suite.
         rsid: Rsid,
-        /// How many.
         events: u64,
         /// Why the first of them cannot.
         reason: DeadReason,
     },
     /// One visitor has so many hits that it is hardly one person.
     GiantVisitor {
-        /// Its suite.
         rsid: Rsid,
-        /// Its hits.
         hits: u64,
         /// All hits of the suite.
         of_hits: u64,
     },
     /// Analytics may delete the events as soon as it has them.
     BeyondRetention {
-        /// Their suite.
         rsid: Rsid,
-        /// How many.
         events: u64,
         /// When the oldest happened.
         oldest_at: Instant,
     },
     /// The visits of that time are closed.
     Old {
-        /// Their suite.
         rsid: Rsid,
         /// How many; those beyond the retention are not among them.
         events: u64,
@@ -113,18 +94,14 @@ pub enum Warning {
     },
     /// Events are ahead of the clock.
     Future {
-        /// Their suite.
         rsid: Rsid,
-        /// How many.
         events: u64,
         /// When the latest happens.
         latest_at: Instant,
     },
     /// Analytics has events of the same requestor and days.
     DeliveredDays {
-        /// The suite.
         rsid: Rsid,
-        /// The requestor.
         requestor_id: RequestorId,
         /// How many days.
         days: u64,
@@ -139,16 +116,13 @@ pub enum Warning {
     },
     /// Visitors were already sent something that happened later (BDIA-39).
     OutOfOrder {
-        /// The suite.
         rsid: Rsid,
-        /// How many visitors.
         visitors: u64,
         /// The hits of these visitors; those that happened later than all that was sent are among them.
         hits_at_most: u64,
     },
     /// There was more than a plan remembers.
     Unremembered {
-        /// New events since then.
         events: u64,
     },
 }

@@ -18,9 +18,7 @@ const USERS_AT_ONCE: u64 = 2_000_000;
 /// What counts are grouped by; empty where an event has no value and there is no documented default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricGroup {
-    /// Its number.
     pub number: u32,
-    /// The requestor.
     pub requestor_id: String,
     /// eVar2.
     pub mvpd: String,
@@ -41,7 +39,6 @@ pub struct CountedHour {
     pub hour: i64,
     /// The number of the group.
     pub group: u32,
-    /// The event.
     pub kind: EventKind,
     /// Units of each quarter of the hour.
     pub units: [u64; 4],
@@ -63,7 +60,6 @@ pub struct SeenUser {
 /// Which user an event is of: equal for equal MVPD User IDs, without a meaning outside this buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserMark {
-    /// Tells users apart.
     pub user: u64,
     /// Whether the ID stands for degraded or temporary access, not for a person.
     pub is_synthetic: bool,

@@ -34,11 +34,8 @@ pub(in super::super) fn store(
 /// An MVPD whose user IDs look transient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransientIds {
-    /// The MVPD.
     pub mvpd: String,
-    /// Its users.
     pub users: u64,
-    /// Its logins.
     pub logins: u64,
 }
 

@@ -10,7 +10,6 @@ use crate::backfill::{BackfillReport, Ending, ExportReport};
 use crate::buffer::{JobCounts, JobRecord};
 use crate::job::{JobName, JobState};
 
-/// One backfill, or several.
 #[derive(Debug, Serialize)]
 pub(super) struct StatusReport {
     pub(super) backfills: Vec<Shown>,

@@ -14,7 +14,6 @@ const CELLS_SHOWN: usize = 40;
 /// Days that the text shows one by one; more are summed up by requestor alone.
 const DAYS_SHOWN: usize = 31;
 
-/// What is printed.
 pub(super) struct ReconcileReport(pub(super) Reconciliation);
 
 impl Serialize for ReconcileReport {

@@ -113,7 +113,6 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, 
     listing::one(suites, rsid)
 }
 
-/// What was freed.
 #[derive(Debug, Serialize)]
 pub(super) struct RemoveReport {
     rsid: Rsid,

@@ -14,7 +14,6 @@ use crate::suite::{
     CountForm, EventIds, IdentityKind, OnAmbiguous, Readiness, ReportSuite, Rsid, Stage, SuiteState, Verdict,
 };
 
-/// Every suite.
 #[derive(Debug, Serialize)]
 pub(super) struct SuitesReport {
     suites: Vec<ListedSuite>,
@@ -66,7 +65,6 @@ impl fmt::Display for SuitesReport {
     }
 }
 
-/// One suite.
 #[derive(Debug, Serialize)]
 pub(super) struct SuiteReport {
     #[serde(flatten)]
@@ -78,7 +76,6 @@ pub(super) struct SuiteReport {
     last_probe: Option<ProbeLine>,
 }
 
-/// What somebody vouched for.
 #[derive(Debug, Serialize)]
 struct Word {
     #[serde(flatten)]
@@ -87,7 +84,6 @@ struct Word {
     holds: bool,
 }
 
-/// The latest probe.
 #[derive(Debug, Serialize)]
 struct ProbeLine {
     id: String,

@@ -58,7 +58,6 @@ impl SheetFormat {
     }
 }
 
-/// What was written.
 #[derive(Debug, Serialize)]
 struct WrittenReport {
     path: PathBuf,

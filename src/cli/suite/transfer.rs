@@ -21,7 +21,6 @@ use crate::suite::{
 };
 use crate::whole_file::{self, Readers};
 
-/// An export.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Export {
@@ -92,7 +91,6 @@ impl From<ExportedSuite> for ReportSuite {
     }
 }
 
-/// What was written.
 #[derive(Debug, Serialize)]
 struct ExportReport {
     path: PathBuf,
@@ -105,7 +103,6 @@ impl fmt::Display for ExportReport {
     }
 }
 
-/// What was read.
 #[derive(Debug, Serialize)]
 pub(super) struct ImportReport {
     suites: usize,

@@ -5,7 +5,6 @@ use crate::confirmation::{Confirmation, Item};
 use crate::onboarding::probe::{ProbeOutcome, Proof};
 use crate::suite::{IdentityKind, ReportSuite};
 
-/// Where a person looks.
 fn place(item: Item) -> &'static str {
     match item {
         Item::Timestamps => {
@@ -47,7 +46,6 @@ fn is_in_file(item: Item) -> bool {
     !matches!(item, Item::BotRules | Item::Visitors)
 }
 
-/// What a probe proves.
 fn is_provable(item: Item) -> bool {
     matches!(
         item,

@@ -26,9 +26,7 @@ use crate::suite::{EventIds, ReportSuite, Rsid};
 pub struct ApiSettings {
     /// The suite; `None` where there is none by this name, or none that these credentials may see.
     pub suite: Option<SuiteFacts>,
-    /// Its enabled eVars.
     pub evars: BTreeMap<u16, EvarFacts>,
-    /// Its enabled events.
     pub events: BTreeMap<u16, EventFacts>,
 }
 
@@ -37,13 +35,11 @@ pub struct ApiSettings {
 pub struct Evidence<'a> {
     /// What the API and the settings file showed, now or before.
     pub seen: &'a Seen,
-    /// What people vouched for.
     pub confirmations: &'a [Confirmation],
     /// What the latest probe saw.
     pub probe: Option<&'a ProbeOutcome>,
     /// Whether Adobe ever answered SUCCESS to events for the suite.
     pub has_delivered: bool,
-    /// What time it is.
     pub now: Instant,
     /// How long a probe or a settings file proves something.
     pub proof_age: Duration,
@@ -89,7 +85,6 @@ pub enum Severity {
     Warning,
     /// No source shows it: somebody has to look.
     Confirm,
-    /// As it should be.
     Ok,
 }
 
@@ -101,32 +96,24 @@ pub enum Source {
     Api,
     /// The settings file of the admin page.
     File,
-    /// A probe.
     Probe,
-    /// A person.
     Person,
     /// The suite's own settings here.
     Passbridge,
-    /// Nobody.
     Nobody,
 }
 
 /// One thing that was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it belongs to.
     pub item: Item,
-    /// How bad it is.
     pub severity: Severity,
     /// What it is about: `suite`, `event7`, `eVar3`.
     pub subject: String,
     /// Which setting of it, in the words of the admin page.
     pub setting: &'static str,
-    /// What it should be.
     pub expected: String,
-    /// What it is.
     pub found: String,
-    /// Who says so.
     pub source: Source,
     /// What to do, and where; empty where all is well.
     pub fix: String,
@@ -138,7 +125,6 @@ pub struct Finding {
 pub enum ItemState {
     /// A source shows that it is right.
     Shown,
-    /// A probe proved it.
     Proved,
     /// A person vouched for it.
     Confirmed,
@@ -148,29 +134,23 @@ pub enum ItemState {
     Warned,
     /// Something about it is wrong.
     Wrong,
-    /// Nobody knows.
     Open,
 }
 
 /// How an item stands, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ItemReport {
-    /// Which.
     pub item: Item,
-    /// How it stands.
     pub state: ItemState,
-    /// By what.
     pub because: String,
 }
 
 /// What a check came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
-    /// The suite.
     pub rsid: Rsid,
     /// Its name in Analytics, where a source shows it.
     pub name: Option<String>,
-    /// Whose events go there.
     pub requestors: Vec<String>,
     /// Every item, in its order.
     pub items: Vec<ItemReport>,
@@ -244,7 +224,6 @@ fn name_of(evidence: Evidence<'_>) -> Option<String> {
     by_api.filter(|name| !name.is_empty()).or_else(by_file)
 }
 
-/// A check under way.
 struct Check<'a> {
     suite: &'a ReportSuite,
     requestors: &'a [String],

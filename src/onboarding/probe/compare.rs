@@ -28,7 +28,6 @@ pub(super) struct Expected {
     rows: BTreeMap<u8, BTreeMap<String, ExpectedRow>>,
 }
 
-/// What was seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Observed {
     /// By eVar; one that is absent was not asked for.

@@ -30,7 +30,6 @@ pub struct EventSeen {
     pub sent: usize,
     /// How often it should be counted.
     pub expected: u64,
-    /// How often it was.
     pub seen: u64,
     /// When it was first seen.
     pub first_seen_at: Option<Instant>,
@@ -40,11 +39,9 @@ pub struct EventSeen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvarState {
-    /// As it was sent.
     Right,
     /// None of its values was seen.
     Missing,
-    /// Its value was changed.
     Altered,
     /// Its value has fewer events than were seen.
     Partial,
@@ -61,9 +58,7 @@ pub struct EvarSeen {
     pub evar: String,
     /// Adobe's label.
     pub label: &'static str,
-    /// How it came back.
     pub state: EvarState,
-    /// What was sent.
     pub sent: String,
     /// What was seen, where that differs.
     pub seen: Option<String>,
@@ -72,11 +67,9 @@ pub struct EvarSeen {
 /// Something that a probe found wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProbeFinding {
-    /// What it belongs to.
     pub item: Item,
     /// What it is about: `suite`, `event7`, `eVar3`.
     pub subject: String,
-    /// What was seen.
     pub found: String,
     /// What to do, and where.
     pub fix: String,
@@ -93,7 +86,6 @@ pub(super) struct Context<'a> {
     pub(super) deadline: Duration,
 }
 
-/// What it came to.
 pub(super) struct Judged {
     pub(super) events: Vec<EventSeen>,
     pub(super) evars: Vec<EvarSeen>,

@@ -53,45 +53,24 @@ pub struct ProbeOptions {
 /// Why a probe cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// Analytics cannot be read.
     #[error(transparent)]
     Analytics(#[from] AnalyticsError),
-    /// The record cannot be kept.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// Analytics has no such suite, or a virtual one.
     #[error("report suite {rsid} {why}, so no hit was sent")]
-    NoSuite {
-        /// Which.
-        rsid: Rsid,
-        /// What it is instead.
-        why: String,
-    },
+    NoSuite { rsid: Rsid, why: String },
     /// The suite has no requestor that the hits could name.
     #[error("report suite {0} has no requestor, and every hit names one")]
     NoRequestor(Rsid),
-    /// The collection host did not take the hits.
     #[error("hit {number} of {of} of probe {id} was not taken: {why}")]
-    NotSent {
-        /// The probe.
-        id: String,
-        /// Which hit.
-        number: usize,
-        /// Of how many.
-        of: usize,
-        /// Why.
-        why: String,
-    },
+    NotSent { id: String, number: usize, of: usize, why: String },
 }
 
 /// What a probe says of one item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Which.
     pub item: Item,
-    /// Whether it is right.
     pub is_right: bool,
-    /// What was seen.
     pub found: String,
     /// What to do, and where; empty where it is right.
     pub fix: String,
@@ -102,7 +81,6 @@ pub struct Proof {
 /// What a check takes from a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
-    /// The probe.
     pub id: String,
     /// When it began: what the suite was set to since then may be something else.
     #[serde(skip, default = "epoch")]
@@ -132,11 +110,9 @@ pub enum Verdict {
 pub struct ProbeReport {
     /// What every value of its hits carries.
     pub id: String,
-    /// The suite.
     pub rsid: Rsid,
     /// The requestor that its hits name.
     pub requestor_id: RequestorId,
-    /// How it ended.
     pub verdict: Verdict,
     /// When it began.
     pub started_at: Instant,
@@ -185,11 +161,8 @@ fn epoch() -> Instant {
 pub struct Probe<'a> {
     /// Where it is put on record.
     pub buffer: &'a Buffer,
-    /// What sends its hits.
     pub collection: &'a Collection,
-    /// What reads them back.
     pub analytics: &'a AnalyticsClient,
-    /// The suite.
     pub suite: &'a ReportSuite,
     /// The requestors mapped to it.
     pub requestors: &'a [String],

@@ -20,7 +20,6 @@ pub(super) const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) G
 /// of the probe's own visitor are not, an exclusion matches this host or that browser.
 pub(super) const OTHER_USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                                            Version/18.6 Safari/605.1.15";
-/// That address.
 pub(super) const OTHER_ADDRESS: &str = "203.0.113.7";
 /// How long before now the first hit happened, in seconds: none may be in the future of Adobe's clock.
 const BEFORE_SECONDS: i64 = 120;
@@ -43,14 +42,12 @@ pub(super) enum Group {
     Bare,
 }
 
-/// One hit.
 pub(super) struct Canary {
     pub(super) group: Group,
     pub(super) kind: EventKind,
     pub(super) count: u32,
     /// The eVars that it carries.
     pub(super) evars: Vec<(u8, String)>,
-    /// Its XML.
     pub(super) body: Bytes,
 }
 

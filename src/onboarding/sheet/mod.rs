@@ -18,14 +18,12 @@ const DONE: &str = "Done";
 pub struct SheetOf {
     /// The suite, where it is mapped already.
     pub suite: Option<ReportSuite>,
-    /// Its requestors, by name.
     pub requestors: Vec<String>,
 }
 
 /// The sheet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sheet {
-    /// What it is.
     pub title: String,
     /// Its topics, in the order in which a person goes through them.
     pub topics: Vec<Topic>,
@@ -36,7 +34,6 @@ pub struct Sheet {
 pub struct Topic {
     /// Its name: short enough for the tab of a workbook.
     pub name: &'static str,
-    /// Where it is set.
     pub place: &'static str,
     /// What to know of all of it.
     pub note: &'static str,
@@ -51,7 +48,6 @@ pub struct Topic {
 pub enum SheetForm {
     /// Markdown, for a ticket or a wiki.
     Markdown,
-    /// One table, for programs.
     Csv,
     /// A workbook with a tab for each topic.
     Xlsx,
@@ -68,7 +64,6 @@ pub enum SheetError {
 }
 
 impl Sheet {
-    /// What a suite needs.
     pub fn of(of: &SheetOf) -> Sheet {
         let title = match &of.suite {
             Some(suite) => format!("Adobe Pass in report suite {}: its settings", suite.form.rsid),

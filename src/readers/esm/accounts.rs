@@ -8,23 +8,18 @@ use crate::config::EsmConfig;
 use crate::event::{Instant, RequestorId};
 use crate::readers::RejectReason;
 
-/// The metric.
 pub(super) const ACCOUNTS: &str = "unique-accounts";
 
 /// How many accounts ESM saw in a time, of a requestor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedAccounts {
-    /// Of whom.
     pub requestor_id: RequestorId,
-    /// From when.
     pub from: Instant,
-    /// Until before when.
     pub to: Instant,
     /// At which MVPD; empty where there is none.
     pub mvpd: String,
     /// What else the report groups by: a line for each dimension, `name=value`, and `mvpd` alone.
     pub dimensions: String,
-    /// How many.
     pub accounts: u64,
 }
 

@@ -79,7 +79,6 @@ pub struct EsmReader {
 }
 
 impl EsmReader {
-    /// Reads the whole report.
     pub fn new(
         source: impl BufRead,
         config: EsmConfig,

@@ -86,7 +86,6 @@ pub(super) enum Pass {
     Second,
     /// The record says it itself, by its offset.
     Told,
-    /// Nothing says which.
     Unknown,
 }
 

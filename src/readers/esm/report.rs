@@ -107,7 +107,6 @@ impl Shapes {
     }
 }
 
-/// A report.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) records: Vec<Record>,

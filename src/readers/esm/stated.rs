@@ -25,17 +25,13 @@ pub struct StatedReport {
 /// A count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedCount {
-    /// Of whom.
     pub requestor_id: RequestorId,
     /// Of which MVPD; empty: none.
     pub mvpd: String,
-    /// Of which event.
     pub kind: EventKind,
     /// Whether it is of what Adobe refused as an attack, which has a metric of its own.
     pub is_rejected: bool,
-    /// Of when.
     pub time: StatedTime,
-    /// How many.
     pub total: u64,
     /// What tells it from other counts: its metric, requestor, time and dimensions.
     pub identity: MemoryKey,

@@ -14,7 +14,6 @@ use crate::readers::{LINE_BYTES_MAX, ReadError, RejectReason, surrogates};
 
 /// Bytes of lines that are handed over at once: large enough that handing over costs nothing.
 const BATCH_BYTES: usize = 512 << 10;
-/// Batches on their way.
 const BATCHES_AHEAD: usize = 4;
 
 /// A line that was read.

@@ -25,7 +25,6 @@ pub(super) enum Answer<'a> {
     Logout(Action<'a>),
     /// The MVPDs that stand behind a proxy.
     Configuration(Vec<Cow<'a, str>>),
-    /// An enhanced error code.
     Error(Cow<'a, str>),
     /// No body that says anything: a redirect, HTML, an error without a code.
     Nothing,

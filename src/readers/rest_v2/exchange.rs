@@ -203,7 +203,6 @@ pub(super) fn status(json: Option<&RawValue>) -> Result<u16, BadExchange> {
     }
 }
 
-/// An exchange, redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
     /// What tells it from every other one.
@@ -247,11 +246,9 @@ pub(super) type Spent = Vec<Box<Exchange>>;
 /// A redirect, every part of it digested: URLs of logouts name devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// What was asked for.
     pub(super) from: MemoryKey,
     /// What the browser asks for next.
     pub(super) to: MemoryKey,
-    /// The place of that.
     pub(super) to_place: MemoryKey,
 }
 
@@ -268,19 +265,13 @@ pub(super) struct LogoutReply {
 pub(super) enum Reply {
     /// A session, its codes digested.
     Session(SessionReply),
-    /// The device that streams.
     Device(Device),
-    /// Profiles by MVPD.
     Profiles(Vec<ProfileReply>),
-    /// Decisions.
     Decisions(Vec<DecisionReply>),
     /// What a logout asks for.
     Logout(LogoutReply),
-    /// MVPDs behind a proxy.
     Proxied(Vec<String>),
-    /// An enhanced error code.
     Error(String),
-    /// Nothing that says anything.
     Nothing,
     /// A success that cannot be read, from this column on.
     Unreadable(usize),

@@ -46,7 +46,6 @@ pub(super) struct RequestHeaders<'a> {
 }
 
 impl<'a> RequestHeaders<'a> {
-    /// Takes one header.
     pub(super) fn set(&mut self, name: &str, value: Cow<'a, str>) {
         let is = |wanted: &str| name.trim().eq_ignore_ascii_case(wanted);
         if is("AP-Device-Identifier") {

@@ -89,7 +89,6 @@ impl<R: BufRead> RestV2Reader<R> {
 }
 
 impl Redactor {
-    /// As these options say.
     fn of(options: &RestV2Options) -> Redactor {
         let prefix = route::path_of(&options.config.path_prefix).trim_matches('/');
         Redactor {

@@ -60,7 +60,6 @@ impl Endpoint {
 /// A request's endpoint and what its path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route<'a> {
-    /// The endpoint.
     pub endpoint: Endpoint,
     /// `{sp}`, the requestor ID.
     pub service_provider: Cow<'a, str>,

@@ -32,15 +32,12 @@ pub struct ServiceKeys(BTreeMap<String, Vec<u8>>);
 /// Why a text is no public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceKeyError {
-    /// It is not PEM.
     #[error("it is no PEM text: {0}")]
     NotPem(String),
-    /// It is another kind of PEM.
     #[error(
         "it holds a {0}; a PUBLIC KEY is needed, as `openssl x509 -pubkey -noout` writes it of a certificate"
     )]
     OtherKind(String),
-    /// It is no RSA key.
     #[error("it is no RSA key; tokens are signed with RS256")]
     NotRsa,
 }

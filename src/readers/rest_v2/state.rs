@@ -26,7 +26,6 @@ const DECISIONS_MAX: usize = 10_000;
 /// A failure of what is stored.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
-/// A login under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Login {
@@ -88,7 +87,6 @@ type Decisions = BTreeMap<String, Stamps>;
 /// When a decision was issued and when it ends, in milliseconds, as far as it says.
 pub(super) type Stamps = (Option<i64>, Option<i64>);
 
-/// The stores.
 #[derive(Debug)]
 pub(super) struct State<'a> {
     pub(super) memory: &'a mut Recollection,

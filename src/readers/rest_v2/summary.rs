@@ -9,7 +9,6 @@ use super::TokenCheck;
 pub struct ExchangeSummary {
     /// Exchanges and the events they gave, by endpoint and rule.
     pub rules: BTreeMap<(&'static str, u8), (u64, u64)>,
-    /// Requests for other paths.
     pub others: u64,
     /// Those of them whose path is one of the API's behind something else.
     pub prefixed: u64,
@@ -21,13 +20,11 @@ pub struct ExchangeSummary {
     pub late: u64,
     /// Exchanges whose events lack what a body says that cannot be read, and the first line with one, with why.
     pub unread_bodies: u64,
-    /// That line.
     pub first_unread_body: Option<(u64, &'static str)>,
     /// What looks at service tokens found; empty where no keys are configured.
     pub service_tokens: BTreeMap<TokenCheck, u64>,
     /// `X-Device-Info` headers that do not decode, and the first line with one.
     pub broken_device_infos: u64,
-    /// That line.
     pub first_broken_device_info: Option<u64>,
 }
 

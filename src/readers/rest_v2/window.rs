@@ -39,7 +39,6 @@ pub(super) struct Window {
     summary: ExchangeSummary,
 }
 
-/// What a window has.
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a line, and none is kept")]
 pub(super) enum Step {
     /// An event or a reject.
@@ -48,7 +47,6 @@ pub(super) enum Step {
     Paused,
     /// Nothing until it is given another exchange.
     Wanting,
-    /// Nothing more.
     Ended,
 }
 
@@ -123,12 +121,10 @@ impl Window {
         }
     }
 
-    /// Nothing more comes.
     pub(super) fn end(&mut self) {
         self.is_ended = true;
     }
 
-    /// What there is now.
     pub(super) fn step(&mut self, bounds: TimeBounds) -> Result<Step, ReadError> {
         loop {
             if let Some((number, Derived { event, rule, former_id })) = self.ready.pop_front() {

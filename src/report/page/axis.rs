@@ -10,7 +10,6 @@ const TICKS_MAX: usize = 5;
 const DAY_STEPS: [u64; 6] = [1, 2, 3, 7, 14, 28];
 /// Up to so many days the marks count days, beyond it months.
 const DAYS_BY_DAY_MAX: i64 = 70;
-/// Months between two marks.
 const MONTH_STEPS: [u32; 8] = [1, 2, 3, 6, 12, 24, 60, 120];
 /// Hours between two marks.
 const HOUR_STEPS: [i64; 7] = [1, 2, 3, 6, 12, 24, 48];
@@ -41,7 +40,6 @@ fn round_step(least: u64) -> u64 {
 pub(super) struct Tick {
     /// Where it stands, 0 to 1.
     pub(super) at: f64,
-    /// What it says.
     pub(super) label: String,
 }
 

@@ -4,17 +4,14 @@ use super::number::Number;
 use crate::event::EventKind;
 use crate::report::Figures;
 
-/// A metric.
 pub(super) struct Metric {
     /// Its key in the JSON document.
     pub(super) key: &'static str,
-    /// What it is called.
     pub(super) name: &'static str,
     /// The same at the head of a column, in short words.
     pub(super) heading: &'static str,
     /// What it counts, in a sentence or two.
     pub(super) meaning: &'static str,
-    /// Its value.
     pub(super) value: fn(&Figures) -> Number,
 }
 

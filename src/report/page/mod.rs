@@ -20,7 +20,6 @@ use metric::{
 };
 
 const STYLE: &str = include_str!("style.css");
-/// What stands on top.
 const TILES: [Metric; 6] =
     [USERS, AUTHENTICATIONS, AUTHORIZATIONS, PLAYS, AUTHENTICATION_CONVERSION, AUTHORIZATION_CONVERSION];
 

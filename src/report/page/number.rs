@@ -6,7 +6,6 @@ pub(super) const NONE: &str = "–";
 /// A number of the report, as it is printed and as it is exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
-    /// How many.
     Count(u64),
     /// The same, where that is known.
     Known(Option<u64>),

@@ -62,7 +62,6 @@ struct Figure {
 
 /// A row of a table.
 struct Line<'r> {
-    /// Its heading cells.
     heads: String,
     /// Its place in the JSON document.
     place: String,

@@ -27,7 +27,6 @@ const DOTS_MAX: usize = 45;
 /// With more points than these the line is thin.
 const DENSE_FROM: usize = 120;
 
-/// The four charts.
 pub(super) fn charts(report: &Report) -> String {
     let axis = TimeAxis::of(&report.trend);
     let panels: String = SERIES.iter().map(|metric| panel(metric, &report.trend, &axis)).collect();
@@ -83,7 +82,6 @@ fn label(row: &Row) -> &str {
     row.key.first().map_or("", String::as_str)
 }
 
-/// Lines and numbers upwards.
 fn grid(marks: &[u64]) -> String {
     let top = marks.last().copied().unwrap_or(1);
     let (right, text_at) = (LEFT + WIDTH, LEFT - 1.5);
@@ -128,7 +126,6 @@ fn height(value: u64, top: u64) -> f64 {
 
 struct Plot<'a> {
     axis: &'a TimeAxis,
-    /// The highest mark.
     top: u64,
     values: Vec<Option<u64>>,
 }

@@ -24,7 +24,6 @@ const DAY_SECONDS: i64 = 86_400;
 /// The number of a value of an eVar; 0 is none.
 pub(super) type Item = u32;
 
-/// An event that counts.
 #[derive(Debug)]
 pub(super) struct Counted {
     /// When it happened, in Unix seconds.
@@ -103,7 +102,6 @@ struct Visitor {
     held: BTreeMap<u16, Held>,
 }
 
-/// What a suite shows.
 #[derive(Debug)]
 pub(super) struct Ledger {
     /// How many of the kept hits, of all suites, were looked at.
@@ -127,7 +125,6 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Processes a hit.
     pub(super) fn take(&mut self, hit: &FullHit, makeup: &Makeup, settings: &SuiteSettings) {
         let is_dropped = match makeup.timestamps.unwrap_or(settings.timestamps) {
             TimestampSetting::Optional => false,

@@ -77,7 +77,6 @@ pub struct AnalyticsCalls {
     pub too_many: u64,
 }
 
-/// Everything.
 #[derive(Debug, Default)]
 pub(super) struct AnalyticsState {
     pub(super) settings: AnalyticsSettings,
@@ -150,7 +149,6 @@ pub(super) fn is_ours(path: &str) -> bool {
     path.starts_with("/discovery/") || path.starts_with("/api/")
 }
 
-/// Answers one request.
 pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {

@@ -46,9 +46,7 @@ pub enum WrongSetting {
     Invisible,
     /// It is a view of another suite.
     VirtualOf(Rsid),
-    /// Its time zone.
     TimeZone(Tz),
-    /// Its timestamp setting.
     Timestamps(TimestampSetting),
     /// Values are read as ISO-8859-1.
     SingleByte,
@@ -69,11 +67,8 @@ pub enum WrongEvent {
     Disabled,
     /// The credential may not see it.
     Forbidden,
-    /// Its name.
     Name(String),
-    /// Its type.
     Type(EventType),
-    /// Its unique event recording.
     Recording(Recording),
 }
 
@@ -84,11 +79,8 @@ pub enum WrongEvar {
     Disabled,
     /// The credential may not see it.
     Forbidden,
-    /// Its name.
     Name(String),
-    /// Its type.
     Type(EvarType),
-    /// Its allocation.
     Allocation(Allocation),
     /// When its values expire.
     Expiration(Expiration),
@@ -124,7 +116,6 @@ words! {
     EventType { Counter = "counter", "Counter"; Numeric = "numeric", "Numeric"; Currency = "currency", "Currency"; }
 }
 words! {
-    /// Unique event recording.
     Recording {
         UseEventId = "use_event_id", "Use Event ID";
         AlwaysRecord = "always_record", "Always Record Event";

@@ -248,7 +248,6 @@ pub(super) struct Rows<'f> {
 }
 
 impl<'f> Rows<'f> {
-    /// Reads the header.
     pub(super) fn open(
         file: &'f [u8],
         settings: &'f BulkSettings,
@@ -273,7 +272,6 @@ impl<'f> Rows<'f> {
     }
 }
 
-/// One row.
 pub(super) struct Row<'r> {
     /// From 1.
     pub(super) number: u64,

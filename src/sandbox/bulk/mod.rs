@@ -84,7 +84,6 @@ struct Call<'c> {
     client_id: String,
 }
 
-/// Answers one request.
 pub(super) async fn answer(
     collector: &Arc<Collector>,
     line: &Line,
@@ -125,7 +124,6 @@ impl Call<'_> {
         self.collector.judge != Judge::Off
     }
 
-    /// Records broken rules.
     fn violated(&self, rsid: &str, findings: Vec<Finding>) {
         if self.is_judged() && !findings.is_empty() {
             self.collector.store().violate_in(self.request, findings, rsid, self.line.number);

@@ -17,12 +17,10 @@ pub(super) enum FileFault {
     TooLarge,
 }
 
-/// One record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'r> {
     /// The cells, without anything between them.
     bytes: &'r [u8],
-    /// Where each cell ends.
     ends: &'r [usize],
     /// Whether the file ended within a quoted cell of it.
     is_open: bool,

@@ -23,9 +23,7 @@ const RATE_TOLERANCE_PERCENT: u64 = 5;
 pub struct BulkFile {
     /// The idempotency key; the file ID where none was sent.
     pub key: String,
-    /// The visitor group.
     pub group: String,
-    /// All rows.
     pub rows: u64,
     /// Those that were not taken.
     pub invalid_rows: u64,
@@ -43,7 +41,6 @@ pub(super) struct Received {
     at: Instant,
 }
 
-/// Whose upload it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sender {
     pub(super) group: String,
@@ -116,7 +113,6 @@ pub(super) struct Step {
     pub(super) is_repeat: bool,
 }
 
-/// Everything.
 #[derive(Debug)]
 pub(in super::super) struct BulkState {
     pub(in super::super) settings: BulkSettings,

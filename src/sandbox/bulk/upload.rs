@@ -76,7 +76,6 @@ impl Told {
 }
 
 impl Call<'_> {
-    /// Takes an upload.
     pub(super) async fn upload(&mut self, body: Incoming) -> Result<Response<ReplyBody>, Ending> {
         if let Err(ending) = self.authorize(true) {
             self.turn_away(body).await?;

@@ -21,7 +21,6 @@ use crate::readers::memory::{FeedKind, MemoryKey};
 /// An event and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Derived {
-    /// The event.
     pub event: PassEvent,
     /// The row of the derivation table.
     pub rule: u8,
@@ -34,14 +33,11 @@ pub(super) struct Derived {
 pub(super) enum Taken {
     /// A row of the derivation table applied, and gave these events.
     Rule {
-        /// The row.
         rule: u8,
-        /// The events.
         events: Vec<Derived>,
         /// Whether an earlier release took the exchange for a repeat of another.
         is_recovered: bool,
     },
-    /// It was taken before.
     Again,
     /// It is none of the API's, and no part of a logout.
     Elsewhere,
@@ -55,7 +51,6 @@ pub(super) enum Taken {
     Unreadable(usize),
 }
 
-/// Takes one exchange.
 pub(super) fn take(
     exchange: &Exchange,
     config: &RestV2Config,
@@ -109,9 +104,7 @@ pub(super) fn take(
 /// What a release before schema 6 of the buffer made of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Former {
-    /// It never read it.
     Unknown,
-    /// It took it.
     Taken,
     /// It took it for a repeat of another exchange, and stored nothing of it.
     Swallowed,
