@@ -350,9 +350,12 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
             return EventError::KindByNumber(name.to_owned(), kind.name());
         }
         let name = clip(name);
+        // Adobe's own labels, such as "AuthZ OK", are near to their kinds.
+        let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
+        let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
         let nearest = EventKind::ALL
             .into_iter()
-            .min_by_key(|kind| strsim::damerau_levenshtein(kind.name(), &name))
+            .min_by_key(|kind| distance(kind.name()).min(distance(kind.label())))
             .map_or("", EventKind::name);
         EventError::UnknownKind(name, nearest)
     })
@@ -408,5 +411,18 @@ mod tests {
         draft.set("MVPD", RawValue::Text("a".into())).expect("a property");
         let twice = draft.set("mvpd", RawValue::Text("b".into()));
         assert_eq!(twice, Err(EventError::Twice("mvpd".to_owned())));
+    }
+    #[test]
+    fn an_unknown_kind_is_told_the_nearest_one_by_name_or_label() {
+        let told = |name: &str| read_kind(&RawValue::Text(name.into())).map_err(|error| error.to_string());
+        for kind in EventKind::ALL {
+            let label = kind.label();
+            let expected = format!("event {label:?} is unknown; the nearest is {:?}", kind.name());
+            assert_eq!(told(label), Err(expected));
+        }
+        for name in ["AUTHZ_OK", "authzok", "AuthZ_OK "] {
+            let expected = format!("event {name:?} is unknown; the nearest is \"authz_ok\"");
+            assert_eq!(told(name), Err(expected));
+        }
     }
 }

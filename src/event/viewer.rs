@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Words that stand for no one, in any case of their letters. One list for every identifier, in the mapping, the report, the
 /// sandbox and the readers. Such an ID sent to Adobe is one giant visitor ("visitorID"). Version 1 of the visitor rules knew
 /// the first three.
-pub const NOBODY: [&str; 13] = [
+pub const NOBODY: [&str; 15] = [
     "0",
     "null",
     "unknown",
@@ -15,10 +15,13 @@ pub const NOBODY: [&str; 13] = [
     // What databases export an absent value as.
     "\\n",
     "(null)",
+    "(none)",
     "<null>",
     "nan",
     "n/a",
     "-",
+    // What JavaScript writes of an object that was no text.
+    "[object object]",
     // What a device gives whose owner limits tracking.
     "00000000-0000-0000-0000-000000000000",
 ];
@@ -132,6 +135,8 @@ mod tests {
             ("\\N", false, true),
             ("nil", false, true),
             ("N/A", false, true),
+            ("(none)", false, true),
+            ("[object Object]", false, true),
             ("", true, true),
             ("00", false, false),
             ("nobody", false, false),
