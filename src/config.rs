@@ -2,19 +2,15 @@
 //!
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
-mod analytics;
-mod monitor;
+mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use analytics::AnalyticsConfig;
-pub use monitor::{MonitorConfig, Span, duration};
+pub use value::{Listen, LogFormat, LogLevel, Secret, Span, Zone, duration};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,119 +40,238 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// `[buffer]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BufferConfig {
-    /// The SQLite file, relative to the configuration file. Default `passbridge.db`.
-    pub path: PathBuf,
-    /// How long delivered and discarded events are kept after their outcome, in days. Default 30.
-    pub retention_days: u32,
-    /// How long an event is recognised as a duplicate after it was deleted, in days. Default 400: a file of last year's same
-    /// month, ingested again, is still one.
-    pub dedup_days: u32,
-    /// Whether the buffer may lie on a network file system. Default false: SQLite's locks cannot be trusted there.
-    pub allow_network_filesystem: bool,
+/// Sections of the file: each key has its type and its default. A path is relative to the file, an empty text or path is none.
+macro_rules! sections {
+    ($($(#[$doc:meta])* pub struct $section:ident {
+        $($(#[$key_doc:meta])* pub $key:ident: $kind:ty = $default:expr;)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $section {
+            $($(#[$key_doc])* pub $key: $kind,)*
+        }
+
+        impl Default for $section {
+            fn default() -> $section {
+                $section { $($key: $default,)* }
+            }
+        }
+    )*};
 }
 
-impl Default for BufferConfig {
-    fn default() -> BufferConfig {
-        BufferConfig {
-            path: PathBuf::from("passbridge.db"),
-            retention_days: 30,
-            dedup_days: 400,
-            allow_network_filesystem: false,
-        }
+sections! {
+    /// `[buffer]`
+    pub struct BufferConfig {
+        /// The SQLite file, relative to the configuration file.
+        pub path: PathBuf = "passbridge.db".into();
+        /// How long delivered and discarded events are kept after their outcome, in days.
+        pub retention_days: u32 = 30;
+        /// How long an event is recognised as a duplicate after it was deleted, in days: a file of last
+        /// year's same month, ingested again, is still one.
+        pub dedup_days: u32 = 400;
+        /// Whether the buffer may lie on a network file system. SQLite's locks cannot be trusted there.
+        pub allow_network_filesystem: bool = false;
+    }
+
+    /// `[schedule]`
+    pub struct ScheduleConfig {
+        /// When a drain starts, as a cron expression of six fields (seconds first) or five: every 30 minutes, as
+        /// the integration prescribes.
+        pub cron: String = "0 */30 * * * *".into();
+        /// The time zone of the expression, by its IANA name: that of Adobe Pass.
+        pub timezone: String = "America/Los_Angeles".into();
+        /// A random delay of up to this many seconds before each drain.
+        pub jitter_seconds: u64 = 0;
+    }
+
+    /// `[delivery]`
+    pub struct DeliveryConfig {
+        /// Connections per collection host, each with one request in flight.
+        pub lanes: u32 = 64;
+        /// How long a request may take, in seconds, its connection included.
+        pub request_timeout_seconds: u64 = 30;
+        /// Attempts per event in one run, after which it stays pending.
+        pub max_attempts: u32 = 8;
+        /// How long a host may answer nothing before a run leaves it, in seconds.
+        pub give_up_seconds: u64 = 300;
+        /// Hits per second and host over all lanes; 0 is no limit.
+        pub rate_per_host: u32 = 0;
+        /// How long a stop waits for requests in flight, in seconds: as long as a request may take.
+        pub stop_grace_seconds: u64 = 30;
+        /// The first wait before a retry, in milliseconds; each further one doubles it, with full jitter.
+        pub backoff_base_ms: u64 = 500;
+        /// The longest wait before a retry, in seconds, also where `Retry-After` asks for more.
+        pub backoff_max_seconds: u64 = 60;
+    }
+
+    /// `[ingest]`
+    pub struct IngestConfig {
+        /// The folder for rejected lines, relative to the configuration file.
+        pub rejects_dir: PathBuf = "rejects".into();
+        /// The most rejected lines that are kept of one input; the others are counted. More of them have one cause, such as
+        /// a wrong format.
+        pub rejects_max: u32 = 10_000;
+        /// How long a file of rejects is kept after it was last written to, in days.
+        pub rejects_days: u32 = 90;
+        /// How far ahead of the clock an event may be, in seconds.
+        pub future_skew_seconds: u32 = 300;
+        /// Free disk below which nothing more is ingested, in bytes: 256 MiB, room for a drain to record its outcomes.
+        pub min_free_bytes: u64 = 256 << 20;
+    }
+
+    /// `[esm]`
+    pub struct EsmConfig {
+        /// The time zone of the reports, by its IANA name: `Etc/GMT+8` where the clock of a contract knows no summer
+        /// time.
+        pub timezone: Zone = Zone(chrono_tz::America::Los_Angeles);
+        /// How long the counts of an hour are known after they were read, in days.
+        pub dedup_days: u32 = 400;
+        /// Whether `authz-rejected`, what Adobe refused as an attack, counts as event6 too.
+        pub rejected_is_failed: bool = false;
+        /// Dimensions beside the documented ones.
+        pub dimensions: Vec<String> = Vec::new();
+        /// Where reports are fetched.
+        pub url: String = "https://mgmt.auth.adobe.com/esm/v3".into();
+        /// Where credentials and tokens are had.
+        pub dcr_url: String = "https://sp.auth.adobe.com".into();
+        /// The file of the software statement, as the TVE Dashboard gives it.
+        pub software_statement_file: PathBuf = PathBuf::new();
+        /// The file that keeps the client credentials once they were had.
+        pub credentials_file: PathBuf = "esm-client.json".into();
+        /// What reports group by beneath the hour, as the path of the API has it; `minute/` before it makes reports by minute.
+        /// Of the published paths by hour this is the shortest with all that names whose event it is.
+        pub group_by: String = "media-company/proxy/mvpd/requestor-id".into();
+        /// Rows of one report; a full one is fetched again in parts.
+        pub rows: u32 = 10_000;
+        /// How long a request may take, in seconds.
+        pub request_timeout_seconds: u64 = 120;
+    }
+
+    /// `[bulk]`
+    ///
+    /// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
+    /// ones loses no event, but slows the ingestion of the whole company.
+    pub struct BulkConfig {
+        /// Where files are uploaded. With `analytics-collection-us.` or `-eu.` the data stays there.
+        pub url: String = "https://analytics-collection.adobe.io/aa/collect/v1/events".into();
+        /// Where access tokens are had.
+        pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
+        /// The client ID of the OAuth server-to-server credential.
+        pub client_id: String = String::new();
+        /// The file of its secret.
+        pub client_secret_file: PathBuf = PathBuf::new();
+        /// Its secret, for the environment: PASSBRIDGE_BULK__CLIENT_SECRET.
+        pub client_secret: Secret = Secret(String::new());
+        /// Its scopes, as the Developer Console lists them.
+        pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext".into();
+        /// What the names of visitor groups begin with: the company, so that Adobe finds them.
+        pub company: String = "passbridge".into();
+        /// What stands for the user agent of events that have none: a row without one is dropped.
+        pub user_agent: String = STAND_IN_AGENT.into();
+        /// Where files wait for their upload.
+        pub dir: PathBuf = "bulk".into();
+        /// Rows a second that a backfill sends at the most where it says nothing else. One visitor group takes 2000.
+        pub rate: u32 = 2_000;
+        /// Rows of a file: what a group takes in 20 seconds.
+        pub file_rows: u32 = 40_000;
+        /// The longest file, in bytes, as it is sent: Adobe's limit.
+        pub file_bytes: u64 = 100_000_000;
+        /// The longest file, in bytes, before it is compressed: Adobe's limit.
+        pub file_bytes_unpacked: u64 = 1_000_000_000;
+        /// The time between two uploads of any group, in milliseconds: Adobe's limit.
+        pub call_spacing_ms: u64 = 1_000;
+        /// The time between two uploads of a group, in milliseconds, as Adobe advises.
+        pub group_spacing_ms: u64 = 20_000;
+        /// Rows a second of one group, as Adobe advises.
+        pub group_rows_per_second: u32 = 2_000;
+        /// For how long a file whose answer was lost must stay unknown to Adobe until it is sent again, in milliseconds.
+        ///
+        pub lookup_ms: u64 = 300_000;
+        /// The first pause before an upload is tried again, in milliseconds; each further one doubles it.
+        pub backoff_base_ms: u64 = 2_000;
+        /// The longest of these pauses, in milliseconds.
+        pub backoff_max_ms: u64 = 120_000;
+        /// How long a request may take, in seconds.
+        pub request_timeout_seconds: u64 = 300;
+    }
+
+    /// `[analytics]`
+    pub struct AnalyticsConfig {
+        /// Where the Analytics 2.0 API is.
+        pub url: String = "https://analytics.adobe.io".into();
+        /// The global company ID; empty for the only one that the credential has.
+        pub company: String = String::new();
+        /// The client ID of the OAuth server-to-server credential.
+        pub client_id: String = String::new();
+        /// The file of its secret.
+        pub client_secret_file: PathBuf = PathBuf::new();
+        /// Its secret, for the environment: PASSBRIDGE_ANALYTICS__CLIENT_SECRET.
+        pub client_secret: Secret = Secret(String::new());
+        /// Its scopes, as the Developer Console lists them.
+        pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,additional_info.job_function".into();
+        /// Where access tokens are had.
+        pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
+        /// How long a request may take, in seconds: Adobe gives up after 60.
+        pub request_timeout_seconds: u64 = 90;
+        /// Calls within a window at the most: Adobe's limit for a user.
+        pub calls_per_window: u32 = 12;
+        /// How long a window is, in milliseconds, at Adobe; pauses before a call is tried again follow it.
+        pub window_ms: u64 = 6_000;
+        /// How long a probe, or a settings file, proves how a suite is set, in days.
+        pub proof_days: u32 = 90;
+    }
+
+    /// `[serve]`
+    pub struct ServeConfig {
+        /// Where `run` listens for HTTP: `off`, a port of the loopback interface, or an address with its port.
+        pub listen: Listen = Listen::Off;
+        /// Whether other programs may post events and exchanges. Without, only `/healthz` answers.
+        pub ingest: bool = false;
+        /// The file of the bearer tokens that let them in, one a line, read again when it changes.
+        pub tokens_file: PathBuf = PathBuf::new();
+        /// How many events may wait in the buffer before no more are taken by HTTP; 0 is no limit. 20 million take some 12 GB.
+        pub backlog_max_events: u64 = 20_000_000;
+        /// How long the body of a request may take, in seconds.
+        pub request_timeout_seconds: u64 = 30;
+        /// How long a connection may be silent, in seconds: longer than reverse proxies keep theirs.
+        pub idle_timeout_seconds: u64 = 75;
+    }
+
+    /// `[monitor]`
+    pub struct MonitorConfig {
+        /// How long an event that could go may wait since it was stored, and a drain be the last. After 2 h four drains were missed.
+        pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
+        /// How long no event may come in: off, as sources differ.
+        pub max_silence: Span = Span(None);
+        /// The same of single requestors, by their ID.
+        pub max_silence_of: BTreeMap<String, Span> = BTreeMap::new();
+        /// Events that may die within 24 hours.
+        pub max_dead: u64 = 100;
+        /// Events that may be held.
+        pub max_held: u64 = 100;
+        /// Events that may be parked: a requestor without a suite is seen within days.
+        pub max_parked: u64 = 10_000;
+        /// Lines that may be rejected within 24 hours.
+        pub max_rejects: u64 = 100;
+    }
+
+    /// `[log]`
+    pub struct LogConfig {
+        /// `text` or `json`.
+        pub format: LogFormat = LogFormat::Text;
+        /// `error`, `warn`, `info`, `debug` or `trace`.
+        pub level: LogLevel = LogLevel::Info;
     }
 }
 
-/// `[schedule]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScheduleConfig {
-    /// When a drain starts, as a cron expression of six fields (seconds first) or five. Default every 30 minutes, as the
-    /// integration prescribes.
-    pub cron: String,
-    /// The time zone of the expression, by its IANA name. Default `America/Los_Angeles`, as Adobe Pass counts.
-    pub timezone: String,
-    /// A random delay of up to this many seconds before each drain. Default 0.
-    pub jitter_seconds: u64,
-}
+/// What stands for the user agent of events that have none in bulk files. No published bot rule matches it.
+pub const STAND_IN_AGENT: &str = "Mozilla/5.0 (server-side Adobe Pass event)";
 
-impl Default for ScheduleConfig {
-    fn default() -> ScheduleConfig {
-        ScheduleConfig {
-            cron: "0 */30 * * * *".to_owned(),
-            timezone: "America/Los_Angeles".to_owned(),
-            jitter_seconds: 0,
-        }
-    }
-}
-
-/// `[delivery]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DeliveryConfig {
-    /// Connections per collection host, each with one request in flight. Default 64.
-    pub lanes: u32,
-    /// How long a request may take, in seconds, its connection included. Default 30.
-    pub request_timeout_seconds: u64,
-    /// Attempts per event in one run, after which it stays pending. Default 8.
-    pub max_attempts: u32,
-    /// How long a host may answer nothing before a run leaves it, in seconds. Default 300.
-    pub give_up_seconds: u64,
-    /// Hits per second and host over all lanes; 0 is no limit. Default 0.
-    pub rate_per_host: u32,
-    /// How long a stop waits for requests in flight, in seconds. Default 30: as long as a request may take.
-    pub stop_grace_seconds: u64,
-    /// The first wait before a retry, in milliseconds; each further one doubles it, with full jitter. Default 500.
-    pub backoff_base_ms: u64,
-    /// The longest wait before a retry, in seconds, also where `Retry-After` asks for more. Default 60.
-    pub backoff_max_seconds: u64,
-}
-
-impl Default for DeliveryConfig {
-    fn default() -> DeliveryConfig {
-        DeliveryConfig {
-            lanes: 64,
-            request_timeout_seconds: 30,
-            max_attempts: 8,
-            give_up_seconds: 300,
-            rate_per_host: 0,
-            stop_grace_seconds: 30,
-            backoff_base_ms: 500,
-            backoff_max_seconds: 60,
-        }
-    }
-}
-
-/// `[ingest]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IngestConfig {
-    /// The folder for rejected lines, relative to the configuration file. Default `rejects`.
-    pub rejects_dir: PathBuf,
-    /// The most rejected lines that are kept of one input; the others are counted. Default 10000: more of them have one cause,
-    /// such as a wrong format.
-    pub rejects_max: u32,
-    /// How long a file of rejects is kept after it was last written to, in days. Default 90.
-    pub rejects_days: u32,
-    /// How far ahead of the clock an event may be, in seconds. Default 300.
-    pub future_skew_seconds: u32,
-    /// Free disk below which nothing more is ingested, in bytes. Default 268435456 (256 MiB): room for a drain to record
-    /// its outcomes.
-    pub min_free_bytes: u64,
-}
-
-impl Default for IngestConfig {
-    fn default() -> IngestConfig {
-        IngestConfig {
-            rejects_dir: PathBuf::from("rejects"),
-            rejects_max: 10_000,
-            rejects_days: 90,
-            future_skew_seconds: 300,
-            min_free_bytes: 256 << 20,
-        }
+impl AnalyticsConfig {
+    /// How long a proof counts.
+    pub fn proof_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.proof_days) * 86_400)
     }
 }
 
@@ -267,301 +382,4 @@ pub enum AuthnRequestedAt {
     Session,
     /// The redirect that a browser gets.
     UserAgent,
-}
-
-/// `[esm]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EsmConfig {
-    /// The time zone of the reports, by its IANA name. Default `America/Los_Angeles`; `Etc/GMT+8` where the clock of a
-    /// contract knows no summer time.
-    pub timezone: Zone,
-    /// How long the counts of an hour are known after they were read, in days. Default 400.
-    pub dedup_days: u32,
-    /// Whether `authz-rejected`, what Adobe refused as an attack, counts as event6 too. Default false.
-    pub rejected_is_failed: bool,
-    /// Dimensions beside the documented ones. Default none.
-    pub dimensions: Vec<String>,
-    /// Where reports are fetched. Default `https://mgmt.auth.adobe.com/esm/v3`.
-    pub url: String,
-    /// Where credentials and tokens are had. Default `https://sp.auth.adobe.com`.
-    pub dcr_url: String,
-    /// The file of the software statement, as the TVE Dashboard gives it. No default.
-    pub software_statement_file: PathBuf,
-    /// The file that keeps the client credentials once they were had. Default `esm-client.json`.
-    pub credentials_file: PathBuf,
-    /// What reports group by beneath the hour, as the path of the API has it; `minute/` before it makes reports by minute.
-    /// Default `media-company/proxy/mvpd/requestor-id`: of the published paths by hour the shortest with all that names whose
-    /// event it is.
-    pub group_by: String,
-    /// Rows of one report; a full one is fetched again in parts. Default 10000.
-    pub rows: u32,
-    /// How long a request may take, in seconds. Default 120.
-    pub request_timeout_seconds: u64,
-}
-
-impl Default for EsmConfig {
-    fn default() -> EsmConfig {
-        EsmConfig {
-            timezone: Zone(chrono_tz::America::Los_Angeles),
-            dedup_days: 400,
-            rejected_is_failed: false,
-            dimensions: Vec::new(),
-            url: "https://mgmt.auth.adobe.com/esm/v3".to_owned(),
-            dcr_url: "https://sp.auth.adobe.com".to_owned(),
-            software_statement_file: PathBuf::new(),
-            credentials_file: PathBuf::from("esm-client.json"),
-            group_by: "media-company/proxy/mvpd/requestor-id".to_owned(),
-            rows: 10_000,
-            request_timeout_seconds: 120,
-        }
-    }
-}
-
-/// What stands for the user agent of events that have none in bulk files. No published bot rule matches it.
-pub const STAND_IN_AGENT: &str = "Mozilla/5.0 (server-side Adobe Pass event)";
-
-/// `[bulk]`
-///
-/// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
-/// ones loses no event, but slows the ingestion of the whole company.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BulkConfig {
-    /// Where files are uploaded. Default `https://analytics-collection.adobe.io/aa/collect/v1/events`; with
-    /// `analytics-collection-us.` or `-eu.` the data stays there.
-    pub url: String,
-    /// Where access tokens are had. Default `https://ims-na1.adobelogin.com/ims/token/v3`.
-    pub ims_url: String,
-    /// The client ID of the OAuth server-to-server credential. No default.
-    pub client_id: String,
-    /// The file of its secret. No default.
-    pub client_secret_file: PathBuf,
-    /// Its secret, for the environment: PASSBRIDGE_BULK__CLIENT_SECRET. No default.
-    pub client_secret: Secret,
-    /// Its scopes, as the Developer Console lists them.
-    pub scopes: String,
-    /// What the names of visitor groups begin with: the company, so that Adobe finds them. Default `passbridge`.
-    pub company: String,
-    /// What stands for the user agent of events that have none: a row without one is dropped. Default
-    /// `Mozilla/5.0 (server-side Adobe Pass event)`.
-    pub user_agent: String,
-    /// Where files wait for their upload. Default `bulk`.
-    pub dir: PathBuf,
-    /// Rows a second that a backfill sends at the most where it says nothing else. Default 2000: one visitor group.
-    pub rate: u32,
-    /// Rows of a file. Default 40000: what a group takes in 20 seconds.
-    pub file_rows: u32,
-    /// The longest file, in bytes, as it is sent. Default 100000000, which is Adobe's limit.
-    pub file_bytes: u64,
-    /// The longest file, in bytes, before it is compressed. Default 1000000000, which is Adobe's limit.
-    pub file_bytes_unpacked: u64,
-    /// The time between two uploads of any group, in milliseconds. Default 1000, which is Adobe's limit.
-    pub call_spacing_ms: u64,
-    /// The time between two uploads of a group, in milliseconds. Default 20000, as Adobe advises.
-    pub group_spacing_ms: u64,
-    /// Rows a second of one group. Default 2000, as Adobe advises.
-    pub group_rows_per_second: u32,
-    /// For how long a file whose answer was lost must stay unknown to Adobe until it is sent again, in milliseconds.
-    /// Default 300000.
-    pub lookup_ms: u64,
-    /// The first pause before an upload is tried again, in milliseconds; each further one doubles it. Default 2000.
-    pub backoff_base_ms: u64,
-    /// The longest of these pauses, in milliseconds. Default 120000.
-    pub backoff_max_ms: u64,
-    /// How long a request may take, in seconds. Default 300.
-    pub request_timeout_seconds: u64,
-}
-
-impl Default for BulkConfig {
-    fn default() -> BulkConfig {
-        BulkConfig {
-            url: "https://analytics-collection.adobe.io/aa/collect/v1/events".to_owned(),
-            ims_url: "https://ims-na1.adobelogin.com/ims/token/v3".to_owned(),
-            client_id: String::new(),
-            client_secret_file: PathBuf::new(),
-            client_secret: Secret::default(),
-            scopes: "openid,AdobeID,read_organizations,additional_info.projectedProductContext".to_owned(),
-            company: "passbridge".to_owned(),
-            user_agent: STAND_IN_AGENT.to_owned(),
-            dir: PathBuf::from("bulk"),
-            rate: 2_000,
-            file_rows: 40_000,
-            file_bytes: 100_000_000,
-            file_bytes_unpacked: 1_000_000_000,
-            call_spacing_ms: 1_000,
-            group_spacing_ms: 20_000,
-            group_rows_per_second: 2_000,
-            lookup_ms: 300_000,
-            backoff_base_ms: 2_000,
-            backoff_max_ms: 120_000,
-            request_timeout_seconds: 300,
-        }
-    }
-}
-
-/// A secret: no log and no message shows it.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.0.is_empty() { "none" } else { "..." })
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("")
-    }
-}
-
-/// A time zone by its IANA name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Zone(pub chrono_tz::Tz);
-
-impl TryFrom<String> for Zone {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Zone, String> {
-        let refuse =
-            || format!("{name:?} is no IANA time zone, such as \"America/Los_Angeles\" or \"Etc/GMT+8\"");
-        name.parse().map(Zone).map_err(|_| refuse())
-    }
-}
-
-impl From<Zone> for String {
-    fn from(zone: Zone) -> String {
-        zone.to_string()
-    }
-}
-
-impl fmt::Display for Zone {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.0.name())
-    }
-}
-
-/// `[serve]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServeConfig {
-    /// Where `run` listens for HTTP: `off`, a port of the loopback interface, or an address with its port. Default `off`.
-    pub listen: Listen,
-    /// Whether other programs may post events and exchanges. Default false: only `/healthz` answers.
-    pub ingest: bool,
-    /// The file of the bearer tokens that let them in, one a line, read again when it changes. No default.
-    pub tokens_file: PathBuf,
-    /// How many events may wait in the buffer before no more are taken by HTTP; 0 is no limit. Default 20000000, some 12 GB.
-    pub backlog_max_events: u64,
-    /// How long the body of a request may take, in seconds. Default 30.
-    pub request_timeout_seconds: u64,
-    /// How long a connection may be silent, in seconds. Default 75: longer than reverse proxies keep theirs.
-    pub idle_timeout_seconds: u64,
-}
-
-impl Default for ServeConfig {
-    fn default() -> ServeConfig {
-        ServeConfig {
-            listen: Listen::Off,
-            ingest: false,
-            tokens_file: PathBuf::new(),
-            backlog_max_events: 20_000_000,
-            request_timeout_seconds: 30,
-            idle_timeout_seconds: 75,
-        }
-    }
-}
-
-/// Where to listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Listen {
-    /// Nowhere.
-    Off,
-    /// There.
-    At(SocketAddr),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Listen, String> {
-        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        match (text, text.parse::<u16>(), text.parse::<SocketAddr>()) {
-            ("off", ..) => Ok(Listen::Off),
-            (_, Ok(port), _) => Ok(Listen::At(loopback(port))),
-            (.., Ok(address)) => Ok(Listen::At(address)),
-            _ => Err(format!(
-                "{text:?} must be \"off\", a port such as \"8090\", or an address such as \"127.0.0.1:8090\""
-            )),
-        }
-    }
-}
-
-impl TryFrom<String> for Listen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Listen, String> {
-        text.parse()
-    }
-}
-
-impl From<Listen> for String {
-    fn from(listen: Listen) -> String {
-        listen.to_string()
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Off => out.write_str("off"),
-            Listen::At(address) => address.fmt(out),
-        }
-    }
-}
-
-/// `[log]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// `text` or `json`. Default `text`.
-    pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
-    pub level: LogLevel,
-}
-
-impl Default for LogConfig {
-    fn default() -> LogConfig {
-        LogConfig { format: LogFormat::Text, level: LogLevel::Info }
-    }
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// What ended a command.
-    Error,
-    /// What wants attention.
-    Warn,
-    /// What was done.
-    Info,
-    /// How it was done.
-    Debug,
-    /// Everything.
-    Trace,
 }

@@ -25,7 +25,7 @@
 //! 2  buffer (all SQL)   collection (every hit)                 touches the world
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
-//! 0  event  hit  suite  confirmation  delivery  job  config  clock   vocabulary
+//! 0  event  hit  suite  confirmation  delivery  job  config  clock  word   vocabulary
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -39,6 +39,7 @@ pub mod event;
 pub mod hit;
 pub mod job;
 pub mod suite;
+pub mod word;
 
 pub mod encode;
 pub mod html;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Instant, VisitorRules};
+use crate::word::{serde_as_text, words};
 
 /// The longest report suite ID, in bytes (Admin > Report Suites > New Report Suite).
 pub const RSID_BYTES_MAX: usize = 40;
@@ -18,8 +19,7 @@ pub const RSID_BYTES_MAX: usize = 40;
 const VIRTUAL_PREFIX: &str = "vrs_";
 
 /// A report suite's ID: 1 to 40 ASCII letters, digits or periods.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rsid(Arc<str>);
 
 impl Rsid {
@@ -44,8 +44,7 @@ impl FromStr for Rsid {
 }
 
 /// The collection host of a suite: `https://host[:port]`, or `http` to a loopback address.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CollectionUrl {
     scheme: Scheme,
     /// Lower case; an IPv6 address without its brackets.
@@ -143,8 +142,7 @@ impl fmt::Display for CollectionUrl {
 }
 
 /// An Experience Cloud organisation, such as `1234567890ABCDEF12345678@AdobeOrg`.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OrgId(Arc<str>);
 
 impl OrgId {
@@ -165,21 +163,6 @@ impl FromStr for OrgId {
     }
 }
 
-macro_rules! text_newtype {
-    ($($name:ident),*) => {$(
-        impl TryFrom<String> for $name {
-            type Error = SuiteError;
-            fn try_from(text: String) -> Result<$name, SuiteError> { text.parse() }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String { value.to_string() }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result { write!(out, "{:?}", self.to_string()) }
-        }
-    )*};
-}
-
 impl fmt::Display for Rsid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
@@ -192,61 +175,76 @@ impl fmt::Display for OrgId {
     }
 }
 
-text_newtype!(Rsid, CollectionUrl, OrgId);
-
-/// Which value of an event is the visitor of its hit. One kind per suite: Analytics never joins two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdentityKind {
-    /// The MVPD User ID as `visitorID`, as the integration prescribes.
-    #[default]
-    MvpdUserId,
-    /// The Experience Cloud ID in `visitor_id` as `marketingCloudVisitorID`.
-    Ecid,
+macro_rules! debug_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result { write!(out, "{:?}", self.to_string()) }
+        }
+    )*};
 }
 
-/// Whether each hit carries an ID by which Analytics counts it once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventIds {
-    /// A repeat of a hit is exact, where the suite's events are set to "Use Event ID".
-    #[default]
-    On,
-    Off,
-}
+debug_as_text!(Rsid, CollectionUrl, OrgId);
+serde_as_text!(Rsid, CollectionUrl, OrgId);
 
-/// How an event with a count above one is sent where event IDs are on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CountForm {
-    /// As single hits, each with a serial of its own.
-    #[default]
-    SingleHits,
-    /// As `eventN=count:serial`, which Adobe's pages only imply: for suites where it was verified.
-    CountWithId,
-}
+words! {
+    /// Which value of an event is the visitor of its hit. One kind per suite: Analytics never joins two.
+    #[derive(Default)]
+    pub enum IdentityKind {
+        /// The MVPD User ID as `visitorID`, as the integration prescribes.
+        #[default]
+        MvpdUserId = "mvpd_user_id",
+        /// The Experience Cloud ID in `visitor_id` as `marketingCloudVisitorID`.
+        Ecid = "ecid",
+    }
 
-/// What becomes of an event whose attempt may have been counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnAmbiguous {
-    #[default]
-    Retry,
-    /// It is held for a person to decide.
-    Hold,
-}
+    /// Whether each hit carries an ID by which Analytics counts it once.
+    #[derive(Default)]
+    pub enum EventIds {
+        /// A repeat of a hit is exact, where the suite's events are set to "Use Event ID".
+        #[default]
+        On = "on",
+        Off = "off",
+    }
 
-/// Whether a suite's events flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SuiteState {
-    #[default]
-    Active,
-    /// They wait in the buffer.
-    Paused,
-    /// They wait in the buffer, because the suite's hits are known to be lost. A verdict says so, never an export.
-    #[serde(skip_deserializing)]
-    Blocked,
+    /// How an event with a count above one is sent where event IDs are on.
+    #[derive(Default)]
+    pub enum CountForm {
+        /// As single hits, each with a serial of its own.
+        #[default]
+        SingleHits = "single_hits",
+        /// As `eventN=count:serial`, which Adobe's pages only imply: for suites where it was verified.
+        CountWithId = "count_with_id",
+    }
+
+    /// What becomes of an event whose attempt may have been counted.
+    #[derive(Default)]
+    pub enum OnAmbiguous {
+        #[default]
+        Retry = "retry",
+        /// It is held for a person to decide.
+        Hold = "hold",
+    }
+
+    /// Whether a suite's events flow.
+    #[derive(Default)]
+    pub enum SuiteState {
+        #[default]
+        Active = "active",
+        /// They wait in the buffer.
+        Paused = "paused",
+        /// They wait in the buffer, because the suite's hits are known to be lost. A verdict says so, never an export.
+        Blocked = "blocked",
+    }
+
+    /// What a suite is for.
+    #[derive(Default)]
+    pub enum Stage {
+        /// For trying things: probes may write into it.
+        Development = "development",
+        /// Real reports use it, so a probe needs `--production`.
+        #[default]
+        Production = "production",
+    }
 }
 
 /// What the last check and probe of a suite came to.
@@ -312,17 +310,6 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// What a suite is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// For trying things: probes may write into it.
-    Development,
-    /// People read its numbers: a probe asks for a word more.
-    #[default]
-    Production,
-}
-
 /// What decides the hit that an event becomes. A first attempt of unknown outcome freezes it: every repeat of that event is
 /// sent in the same form, whatever changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -370,6 +357,14 @@ impl ReportSuite {
 }
 
 impl HitForm {
+    /// By which identity its visitors are known, and of which organisation an Experience Cloud ID is.
+    pub fn identity_text(&self) -> String {
+        match (self.identity, &self.org_id) {
+            (IdentityKind::Ecid, Some(org_id)) => format!("ecid of {org_id}"),
+            (identity, _) => identity.to_string(),
+        }
+    }
+
     /// The form with every setting at its default.
     pub fn with_defaults(rsid: Rsid) -> HitForm {
         HitForm {

@@ -1,5 +1,7 @@
 //! Report suites and the requestors mapped to them.
 
+use std::str::FromStr;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use serde::Serialize;
 
@@ -7,10 +9,7 @@ use super::onboarding::{confirmations_of, forget_words, verdict_of};
 use super::{Buffer, BufferError};
 use crate::confirmation::Confirmation;
 use crate::event::{RequestorId, VisitorRules};
-use crate::suite::{
-    CollectionUrl, CountForm, EventIds, HitForm, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Rsid, Stage,
-    SuiteState, Verdict,
-};
+use crate::suite::{CollectionUrl, HitForm, OrgId, ReportSuite, Rsid, SuiteState, Verdict};
 
 /// A requestor, as the buffer names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -196,17 +195,14 @@ fn read_suite(row: &Row<'_>) -> rusqlite::Result<Result<ReportSuite, BufferError
     let stage: String = row.get(10)?;
     let is_blocked = row.get_ref(11)? != rusqlite::types::ValueRef::Null;
     Ok(form.and_then(|form| {
+        let state: SuiteState = word(&state)?;
         Ok(ReportSuite {
             form,
-            collection_url: url.parse::<CollectionUrl>().map_err(|error| damaged(&error))?,
-            on_ambiguous: if on_ambiguous == "hold" { OnAmbiguous::Hold } else { OnAmbiguous::Retry },
+            collection_url: word::<CollectionUrl>(&url)?,
+            on_ambiguous: word(&on_ambiguous)?,
             hits_per_second: hits_per_second.and_then(std::num::NonZeroU32::new),
-            state: match state.as_str() {
-                "paused" => SuiteState::Paused,
-                _ if is_blocked => SuiteState::Blocked,
-                _ => SuiteState::Active,
-            },
-            stage: if stage == "development" { Stage::Development } else { Stage::Production },
+            state: if state == SuiteState::Active && is_blocked { SuiteState::Blocked } else { state },
+            stage: word(&stage)?,
         })
     }))
 }
@@ -219,25 +215,22 @@ fn read_form(row: &Row<'_>) -> rusqlite::Result<Result<HitForm, BufferError>> {
     let count_form: String = row.get(4)?;
     let visitor_rules: i64 = row.get("visitor_rules")?;
     let parse = || -> Result<HitForm, BufferError> {
-        let org_id = match org_id.as_str() {
-            "" => None,
-            text => Some(text.parse::<OrgId>().map_err(|error| damaged(&error))?),
-        };
         Ok(HitForm {
-            rsid: rsid.parse().map_err(|error| damaged(&error))?,
-            identity: if identity == "ecid" { IdentityKind::Ecid } else { IdentityKind::MvpdUserId },
-            org_id,
-            event_ids: if event_ids == "off" { EventIds::Off } else { EventIds::On },
-            count_form: if count_form == "count_with_id" {
-                CountForm::CountWithId
-            } else {
-                CountForm::SingleHits
-            },
+            rsid: word(&rsid)?,
+            identity: word(&identity)?,
+            org_id: if org_id.is_empty() { None } else { Some(word(&org_id)?) },
+            event_ids: word(&event_ids)?,
+            count_form: word(&count_form)?,
             visitor_rules: VisitorRules::of_number(visitor_rules)
                 .ok_or_else(|| damaged(&std::io::Error::other("unknown visitor_rules")))?,
         })
     };
     Ok(parse())
+}
+
+/// Reads a value that is stored as its text.
+pub(super) fn word<T: FromStr<Err: std::error::Error>>(text: &str) -> Result<T, BufferError> {
+    text.parse().map_err(|error| damaged(&error))
 }
 
 pub(super) fn damaged(error: &dyn std::error::Error) -> BufferError {
@@ -318,19 +311,8 @@ fn map_requestor(
 
 fn write(transaction: &Transaction<'_>, suite: &ReportSuite) -> Result<(), BufferError> {
     let form = intern_form(transaction, &suite.form)?;
-    let on_ambiguous = match suite.on_ambiguous {
-        OnAmbiguous::Retry => "retry",
-        OnAmbiguous::Hold => "hold",
-    };
-    let state = match suite.state {
-        // What blocks it stands in a column of its own.
-        SuiteState::Active | SuiteState::Blocked => "active",
-        SuiteState::Paused => "paused",
-    };
-    let stage = match suite.stage {
-        Stage::Development => "development",
-        Stage::Production => "production",
-    };
+    // What blocks it stands in a column of its own.
+    let state = if suite.state == SuiteState::Blocked { SuiteState::Active } else { suite.state };
     transaction.execute(
         "INSERT INTO suites (rsid, form, collection_url, on_ambiguous, hits_per_second, state, stage)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -340,31 +322,26 @@ fn write(transaction: &Transaction<'_>, suite: &ReportSuite) -> Result<(), Buffe
             suite.form.rsid.as_str(),
             form.0,
             suite.collection_url.to_string(),
-            on_ambiguous,
+            suite.on_ambiguous.as_str(),
             suite.hits_per_second.map(std::num::NonZeroU32::get),
-            state,
-            stage
+            state.as_str(),
+            suite.stage.as_str()
         ],
     )?;
     Ok(())
 }
 
 pub(super) fn intern_form(transaction: &Transaction<'_>, form: &HitForm) -> Result<FormKey, BufferError> {
-    let identity = match form.identity {
-        IdentityKind::MvpdUserId => "mvpd_user_id",
-        IdentityKind::Ecid => "ecid",
-    };
-    let event_ids = match form.event_ids {
-        EventIds::On => "on",
-        EventIds::Off => "off",
-    };
-    let count_form = match form.count_form {
-        CountForm::SingleHits => "single_hits",
-        CountForm::CountWithId => "count_with_id",
-    };
     let org_id = form.org_id.as_ref().map_or("", OrgId::as_str);
     let rules = form.visitor_rules.number();
-    let values = (form.rsid.as_str(), identity, org_id, event_ids, count_form, rules);
+    let values = (
+        form.rsid.as_str(),
+        form.identity.as_str(),
+        org_id,
+        form.event_ids.as_str(),
+        form.count_form.as_str(),
+        rules,
+    );
     transaction.execute(
         "INSERT OR IGNORE INTO forms (rsid, identity, org_id, event_ids, count_form, visitor_rules) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         values,

@@ -76,7 +76,7 @@ pub(super) struct Args {
 /// Reads `DURATION`, `off` or `ID=DURATION`.
 fn silence(text: &str) -> Result<(Option<String>, Span), String> {
     let (id, span) = text.split_once('=').map_or((None, text), |(id, span)| (Some(id.to_owned()), span));
-    Ok((id, Span::try_from(span.to_owned())?))
+    Ok((id, span.parse()?))
 }
 
 #[derive(Debug, Serialize)]

@@ -225,9 +225,8 @@ fn go(
 }
 
 fn zone(settings: &Settings) -> Zone {
-    let name = settings.config.schedule.timezone.clone();
     // The timetable was made of the same name.
-    Zone::try_from(name).unwrap_or(Zone(chrono_tz::UTC))
+    settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC))
 }
 
 fn bulk_way(settings: &Settings, keeps_files: bool, accepts_unnamed: bool) -> Result<BulkWay, CliError> {

@@ -64,12 +64,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N|N%", default_value_t)]
     tolerance: Tolerance,
     /// The time zone of the days, by its IANA name. By default that of ESM's reports, esm.timezone.
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
-}
-
-fn zone(name: &str) -> Result<Zone, String> {
-    Zone::try_from(name.to_owned())
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {

@@ -70,17 +70,12 @@ fn splits_visitors(from: &HitForm, to: &HitForm) -> bool {
 }
 
 fn split(known: &SuiteListing, changed: &ReportSuite) -> String {
-    let name = |form: &HitForm| match (form.identity, &form.org_id) {
-        (IdentityKind::MvpdUserId, _) => "mvpd_user_id".to_owned(),
-        (IdentityKind::Ecid, None) => "ecid".to_owned(),
-        (IdentityKind::Ecid, Some(org_id)) => format!("ecid of {org_id}"),
-    };
     format!(
         "changing the identity of report suite {} from {} to {} splits the visitors of {}: Analytics never joins the two \
          kinds, so each viewer counts as a new one from then on",
         known.suite.form.rsid,
-        name(&known.suite.form),
-        name(&changed.form),
+        known.suite.form.identity_text(),
+        changed.form.identity_text(),
         listing::names(&known.requestors)
     )
 }

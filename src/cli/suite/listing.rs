@@ -10,9 +10,7 @@ use crate::cli::failure::CliError;
 use crate::cli::table::Table;
 use crate::confirmation::Confirmation;
 use crate::event::Instant;
-use crate::suite::{
-    CountForm, EventIds, IdentityKind, OnAmbiguous, Readiness, ReportSuite, Rsid, Stage, SuiteState, Verdict,
-};
+use crate::suite::{CountForm, Readiness, ReportSuite, Rsid, Verdict};
 
 #[derive(Debug, Serialize)]
 pub(super) struct SuitesReport {
@@ -51,12 +49,12 @@ impl fmt::Display for SuitesReport {
             let form = &suite.form;
             table.row(&[
                 &form.rsid,
-                &state(suite.state),
+                &suite.state,
                 readiness,
-                &stage(suite.stage),
-                &identity(form.identity),
-                &event_ids(form.event_ids),
-                &on_ambiguous(suite.on_ambiguous),
+                &suite.stage,
+                &form.identity,
+                &form.event_ids,
+                &suite.on_ambiguous,
                 &suite.collection_url,
                 &names(requestors),
             ]);
@@ -122,15 +120,15 @@ impl fmt::Display for SuiteReport {
         let rate =
             suite.hits_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} hits per second"));
         let org_id = suite.form.org_id.as_ref().map_or("none", |org_id| org_id.as_str());
-        writeln!(out, "report suite     {} ({})", suite.form.rsid, state(suite.state))?;
+        writeln!(out, "report suite     {} ({})", suite.form.rsid, suite.state)?;
         writeln!(out, "requestors       {}", names(requestors))?;
-        writeln!(out, "stage            {}", stage(suite.stage))?;
+        writeln!(out, "stage            {}", suite.stage)?;
         writeln!(out, "collection host  {}", suite.collection_url)?;
-        writeln!(out, "identity         {}", identity(suite.form.identity))?;
+        writeln!(out, "identity         {}", suite.form.identity)?;
         writeln!(out, "organisation     {org_id}")?;
-        writeln!(out, "event ids        {}", event_ids(suite.form.event_ids))?;
+        writeln!(out, "event ids        {}", suite.form.event_ids)?;
         writeln!(out, "counts above 1   {}", count_form(suite.form.count_form))?;
-        writeln!(out, "in doubt         {}", on_ambiguous(suite.on_ambiguous))?;
+        writeln!(out, "in doubt         {}", suite.on_ambiguous)?;
         writeln!(out, "rate             {rate}")?;
         writeln!(out, "readiness        {}", self.readiness)?;
         let verdict = self.verdict.iter();
@@ -196,45 +194,9 @@ pub(super) fn names(requestors: &[String]) -> String {
     if requestors.is_empty() { "none".to_owned() } else { requestors.join(", ") }
 }
 
-fn state(state: SuiteState) -> &'static str {
-    match state {
-        SuiteState::Active => "active",
-        SuiteState::Paused => "paused",
-        SuiteState::Blocked => "blocked",
-    }
-}
-
-fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Development => "development",
-        Stage::Production => "production",
-    }
-}
-
-fn identity(identity: IdentityKind) -> &'static str {
-    match identity {
-        IdentityKind::MvpdUserId => "mvpd_user_id",
-        IdentityKind::Ecid => "ecid",
-    }
-}
-
-fn event_ids(event_ids: EventIds) -> &'static str {
-    match event_ids {
-        EventIds::On => "on",
-        EventIds::Off => "off",
-    }
-}
-
 fn count_form(form: CountForm) -> &'static str {
     match form {
         CountForm::SingleHits => "as single hits",
         CountForm::CountWithId => "as eventN=count:id",
-    }
-}
-
-fn on_ambiguous(policy: OnAmbiguous) -> &'static str {
-    match policy {
-        OnAmbiguous::Retry => "retry",
-        OnAmbiguous::Hold => "hold",
     }
 }

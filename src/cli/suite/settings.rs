@@ -1,8 +1,10 @@
 //! The settings of a suite, as `suite add` and `suite set` take them.
 
+use std::fmt::Debug;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::cli::failure::CliError;
 use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Stage};
@@ -10,28 +12,29 @@ use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, Report
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingArgs {
     /// Which value is the visitor of a hit. One kind per suite: Analytics never joins two. Default mvpd_user_id.
-    #[arg(long, value_name = "KIND")]
-    identity: Option<IdentityArg>,
+    #[arg(long, value_name = "KIND", value_parser = explained(IDENTITIES))]
+    identity: Option<IdentityKind>,
     /// The Experience Cloud organisation that an ECID belongs to, such as 1234567890ABCDEF12345678@AdobeOrg, or `none`.
     #[arg(long, value_name = "ID", value_parser = org_id)]
     org_id: Option<Unset<OrgId>>,
     /// Whether each hit carries an ID by which Analytics counts it once, however often it is sent. The suite's events must
     /// be set to "Use Event ID" in Admin. Default on.
-    #[arg(long, value_name = "on|off")]
-    event_ids: Option<Switch>,
+    #[arg(long, value_name = "on|off", value_parser = words::<EventIds>(EventIds::ALL.map(EventIds::as_str)))]
+    event_ids: Option<EventIds>,
     /// Send a count above one as eventN=count:id instead of as single hits. Adobe's pages only imply that form: verify it in
     /// the suite first. Default off.
-    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
-    count_with_id: Option<Switch>,
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          value_parser = PossibleValuesParser::new(["on", "off"]).map(|word| word == "on"))]
+    count_with_id: Option<bool>,
     /// What becomes of an event that may have been counted: sent again, or held for a person. Default retry.
-    #[arg(long, value_name = "POLICY")]
-    on_ambiguous: Option<AmbiguousArg>,
+    #[arg(long, value_name = "POLICY", value_parser = explained(POLICIES))]
+    on_ambiguous: Option<OnAmbiguous>,
     /// Hits per second, over all lanes; 0 is no limit. Default 0.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
     /// What the suite is for. A probe writes into a development suite without asking. Default production.
-    #[arg(long, value_name = "STAGE")]
-    stage: Option<StageArg>,
+    #[arg(long, value_name = "STAGE", value_parser = explained(STAGES))]
+    stage: Option<Stage>,
 }
 
 /// A value, or its explicit absence.
@@ -41,35 +44,29 @@ pub(super) enum Unset<T> {
     None,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Switch {
-    On,
-    Off,
+const IDENTITIES: [(IdentityKind, &str); 2] = [
+    (IdentityKind::MvpdUserId, "The MVPD User ID as visitorID, as the integration prescribes"),
+    (IdentityKind::Ecid, "The Experience Cloud ID in visitor_id"),
+];
+const POLICIES: [(OnAmbiguous, &str); 2] =
+    [(OnAmbiguous::Retry, "It is sent again"), (OnAmbiguous::Hold, "It is held: passbridge held list")];
+const STAGES: [(Stage, &str); 2] =
+    [(Stage::Development, "For trying things"), (Stage::Production, "People read its numbers")];
+
+/// Takes the words of a policy, each listed with what it means.
+fn explained<T, const N: usize>(values: [(T, &'static str); N]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + FromStr<Err: Debug> + Into<&'static str> + Send + Sync + 'static,
+{
+    words(values.map(|(value, meaning)| PossibleValue::new(value.into()).help(meaning)))
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum IdentityArg {
-    /// The MVPD User ID as visitorID, as the integration prescribes.
-    MvpdUserId,
-    /// The Experience Cloud ID in visitor_id.
-    Ecid,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AmbiguousArg {
-    /// It is sent again.
-    Retry,
-    /// It is held: passbridge held list.
-    Hold,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StageArg {
-    /// For trying things.
-    Development,
-    /// People read its numbers.
-    Production,
+/// Takes one of some words for the value that is written so.
+fn words<T>(words: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Debug> + Clone + Send + Sync + 'static,
+{
+    words.into().map(|word| word.parse().expect("only the words of the values are possible"))
 }
 
 fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
@@ -94,40 +91,21 @@ impl SettingArgs {
 
     /// The suite with what was named changed.
     pub(super) fn apply(&self, mut suite: ReportSuite) -> ReportSuite {
-        if let Some(identity) = self.identity {
-            suite.form.identity = match identity {
-                IdentityArg::MvpdUserId => IdentityKind::MvpdUserId,
-                IdentityArg::Ecid => IdentityKind::Ecid,
-            };
-        }
+        let form = &mut suite.form;
+        form.identity = self.identity.unwrap_or(form.identity);
         if let Some(org_id) = &self.org_id {
-            suite.form.org_id = match org_id {
+            form.org_id = match org_id {
                 Unset::Set(org_id) => Some(org_id.clone()),
                 Unset::None => None,
             };
         }
-        if let Some(event_ids) = self.event_ids {
-            suite.form.event_ids = if event_ids == Switch::On { EventIds::On } else { EventIds::Off };
+        form.event_ids = self.event_ids.unwrap_or(form.event_ids);
+        if let Some(is_with_id) = self.count_with_id {
+            form.count_form = if is_with_id { CountForm::CountWithId } else { CountForm::SingleHits };
         }
-        if let Some(count_with_id) = self.count_with_id {
-            let is_on = count_with_id == Switch::On;
-            suite.form.count_form = if is_on { CountForm::CountWithId } else { CountForm::SingleHits };
-        }
-        if let Some(on_ambiguous) = self.on_ambiguous {
-            suite.on_ambiguous = match on_ambiguous {
-                AmbiguousArg::Retry => OnAmbiguous::Retry,
-                AmbiguousArg::Hold => OnAmbiguous::Hold,
-            };
-        }
-        if let Some(rate) = self.rate {
-            suite.hits_per_second = NonZeroU32::new(rate);
-        }
-        if let Some(stage) = self.stage {
-            suite.stage = match stage {
-                StageArg::Development => Stage::Development,
-                StageArg::Production => Stage::Production,
-            };
-        }
+        suite.on_ambiguous = self.on_ambiguous.unwrap_or(suite.on_ambiguous);
+        suite.hits_per_second = self.rate.map_or(suite.hits_per_second, NonZeroU32::new);
+        suite.stage = self.stage.unwrap_or(suite.stage);
         suite
     }
 }

@@ -142,6 +142,9 @@ pub(super) fn import(path: &Path, known: &Suites) -> Result<ImportReport, CliErr
     // Everything is read before anything is changed; a refusal half way leaves whole suites, and the same import goes on.
     let mut ready = Vec::with_capacity(suites.len());
     for mut exported in suites {
+        if exported.state == SuiteState::Blocked {
+            return Err(refuse("a verdict blocks a suite, never an export".to_owned()));
+        }
         let confirmations = std::mem::take(&mut exported.confirmations);
         let requestors = exported.requestors.iter().map(|name| RequestorId::new(name));
         let requestors: Vec<RequestorId> =

@@ -1,6 +1,5 @@
 //! Days are those of ESM, whatever clock the suite has, and through both changes of the year.
 
-use passbridge::config::Zone;
 use passbridge::reconcile::{EsmSource, ReconcileError, Reconciliation, Verdict};
 use serde_json::json;
 
@@ -68,7 +67,7 @@ fn days_of_another_zone_can_be_asked_for() {
     let events = hourly("2026-10-30T00:00:00Z", 24 * 6);
     let world = world_in("US/Pacific", &events);
     let mut options = world.options("2026-10-31", "2026-11-03");
-    options.zone = Zone::try_from("Asia/Kolkata".to_owned()).expect("a zone");
+    options.zone = "Asia/Kolkata".parse().expect("a zone");
     let found = world.compare_with(&options, EsmSource::None).expect("a comparison");
     assert_eq!(found.verdict, Verdict::Agrees);
     let expected: u64 = events
@@ -167,7 +166,7 @@ fn reports_that_cannot_be_compared_are_refused_with_their_reason() {
         let told = refused(&options, &documents);
         assert!(told.contains(why), "{told}");
     }
-    options.zone = Zone::try_from("UTC".to_owned()).expect("a zone");
+    options.zone = "UTC".parse().expect("a zone");
     let told = refused(&options, &["year,month,day,requestor-id,mvpd,media-tokens\n2026,11,3,REF30,M,5\n"]);
     assert!(told.contains("is by day, on the clock of America/Los_Angeles"), "{told}");
 }
