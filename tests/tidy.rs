@@ -64,7 +64,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("hyper::", &["src/collection/", "src/sandbox/", "src/serve/"]),
     ("hyper_util::", &["src/collection/", "src/sandbox/", "src/serve/", "src/web/proxy.rs"]),
     ("rustls::", &["src/collection/", "src/sandbox/", "src/web/"]),
-    ("reqwest::", &["src/analytics/", "src/collection/bulk.rs", "src/esm/", "src/web/"]),
+    ("reqwest::", &["src/analytics/", "src/esm/", "src/web/"]),
     ("clap::", &["src/cli/"]),
     ("indicatif::", &["src/cli/"]),
     ("rust_xlsxwriter::", &["src/onboarding/sheet/"]),

@@ -1,10 +1,48 @@
 //! What Adobe answers about suites, eVars and events, and how a refusal reads. Members that nobody knows are ignored.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{EvarFacts, EventFacts, NAME_CHARS_MAX, SuiteFacts};
 use crate::suite::Rsid;
 use crate::web::{self, ApiError, Endpoint};
+
+/// How much of a name is taken in, in characters: Adobe's own are shorter.
+const NAME_CHARS_MAX: usize = 200;
+
+/// What Adobe says of a report suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuiteFacts {
+    pub name: String,
+    /// The suite that it is a view of: then it is a virtual one, which collects nothing.
+    pub parent: Option<Rsid>,
+    /// The IANA name of its time zone, as Adobe writes it, which may be an older alias such as `US/Pacific`.
+    pub timezone: String,
+    /// Its currency, such as `USD`.
+    pub currency: String,
+}
+
+/// What Adobe says of an eVar. Enumerations are in lower case; what is absent is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EvarFacts {
+    pub name: String,
+    /// `text` or `counter`.
+    pub data_type: String,
+    /// Such as `most_recent_last`.
+    pub allocation: String,
+    /// Such as `page_view`, which the admin pages also call Hit.
+    pub expiration: String,
+    /// How values bind to products, where merchandising is on: `product` or `conversion_variable`, or the allocation that
+    /// only such eVars have.
+    pub merchandising: String,
+}
+
+/// What Adobe says of a success event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EventFacts {
+    pub name: String,
+    /// `int`, `decimal` or `currency`, in lower case.
+    pub kind: String,
+    pub precision: Option<u32>,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,9 +6,9 @@ use chrono::NaiveDateTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AnalyticsClient, AnalyticsError, Ask};
+use super::{AnalyticsClient, Ask};
 use crate::suite::Rsid;
-use crate::web;
+use crate::web::{self, ApiError};
 
 /// Rows of a page, as in Adobe's samples.
 const ROWS_PER_PAGE: u32 = 400;
@@ -134,13 +134,13 @@ struct Summary {
 impl AnalyticsClient {
     /// A report, all of its pages. Pages are in the order of the rows' IDs, which new hits do not change; a report whose
     /// number of rows changes in between is read again from its beginning.
-    pub async fn report(&self, request: &ReportRequest) -> Result<ReportAnswer, AnalyticsError> {
+    pub async fn report(&self, request: &ReportRequest) -> Result<ReportAnswer, ApiError> {
         let url = self.beneath(&["reports"]).await?;
         let ask = |page| {
             let body = Some(request.body(page).to_string());
             Ask { what: "a report", url: &url, body, bytes_max: PAGE_BYTES_MAX }
         };
-        let unreadable = |why: String| AnalyticsError::from(ask(0).endpoint().unreadable(why));
+        let unreadable = |why: String| ask(0).endpoint().unreadable(why);
         for _ in 0..READINGS_MAX {
             let mut reading = Reading::new(request);
             loop {

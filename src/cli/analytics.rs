@@ -6,7 +6,7 @@ use super::failure::CliError;
 use super::pass::proxy_settings;
 use super::settings::Settings;
 use crate::analytics::{AnalyticsClient, AnalyticsOptions};
-use crate::web::ImsOptions;
+use crate::web::{ApiOptions, ImsOptions};
 
 /// The client of these settings.
 pub(super) fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError> {
@@ -25,18 +25,20 @@ pub(super) fn client_of(settings: &Settings) -> Result<AnalyticsClient, CliError
         missing("analytics.client_secret_file", "name the file of the client secret in [analytics]")
     })?;
     let client = AnalyticsClient::new(AnalyticsOptions {
-        url: config.url.clone(),
-        ims: ImsOptions {
-            url: config.ims_url.clone(),
-            client_id: config.client_id.clone(),
-            client_secret,
-            scopes: config.scopes.clone(),
+        api: ApiOptions {
+            url: config.url.clone(),
+            ims: ImsOptions {
+                url: config.ims_url.clone(),
+                client_id: config.client_id.clone(),
+                client_secret,
+                scopes: config.scopes.clone(),
+            },
+            request_timeout: Duration::from_secs(config.request_timeout_seconds),
+            proxy: proxy_settings(),
         },
         company: config.company.clone(),
-        request_timeout: Duration::from_secs(config.request_timeout_seconds),
         calls_per_window: config.calls_per_window,
         window: Duration::from_millis(config.window_ms),
-        proxy: proxy_settings(),
     })?;
     Ok(client)
 }

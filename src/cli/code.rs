@@ -6,12 +6,10 @@ use serde::Serialize;
 
 use super::failure::CliError;
 use super::settings::SettingsError;
-use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
 use crate::collection::CollectionError;
 use crate::drain::DrainError;
-use crate::esm::EsmError;
 use crate::ingest::{IngestError, SubmissionError};
 use crate::onboarding::probe::ProbeError;
 use crate::reconcile::ReconcileError;
@@ -153,7 +151,7 @@ impl Code {
                 SandboxError::NotLoopback(_) | SandboxError::Listen { .. } => Code::Listen,
                 SandboxError::Thread(_) => Code::Host,
             },
-            CliError::Esm(error) => of_esm(error),
+            CliError::Api(error) => of_api(error),
             CliError::NotStored { source, .. } => match source {
                 SubmissionError::Unreadable(_) => Code::AnswerUnreadable,
                 SubmissionError::TooLong => Code::AnswerTooLong,
@@ -161,7 +159,6 @@ impl Code {
                 SubmissionError::Failed => Code::Database,
             },
             CliError::Reconcile(error) => of_reconcile(error),
-            CliError::Analytics(error) => of_analytics(error),
             CliError::Serve(error) => match error {
                 ServeError::Listen { .. } => Code::Listen,
                 ServeError::Tokens(_) => Code::SecretUnusable,
@@ -170,7 +167,7 @@ impl Code {
             },
             CliError::Suite(_) => Code::SuiteSetting,
             CliError::Probe(error) => match error {
-                ProbeError::Analytics(error) => of_analytics(error),
+                ProbeError::Api(error) => of_api(error),
                 ProbeError::Buffer(error) => of_buffer(error),
                 ProbeError::NoSuite { .. } => Code::SuiteUnknown,
                 ProbeError::NoRequestor(_) => Code::Mapping,
@@ -274,30 +271,16 @@ fn of_api(error: &ApiError) -> Code {
         Cause::Refused { .. } => Code::ServerRefused,
         Cause::TooLong(_) => Code::AnswerTooLong,
         Cause::Unreadable(_) => Code::AnswerUnreadable,
-    }
-}
-
-fn of_esm(error: &EsmError) -> Code {
-    match error {
-        EsmError::File { .. } => Code::SourceFile,
-        EsmError::Setup(error) => of_setup(error),
-        EsmError::Api(error) => of_api(error),
-        EsmError::Full { .. } => Code::AnswerTooLong,
-    }
-}
-
-fn of_analytics(error: &AnalyticsError) -> Code {
-    match error {
-        AnalyticsError::Api(error) => of_api(error),
-        AnalyticsError::NoCompany | AnalyticsError::SeveralCompanies(_) => Code::Company,
+        Cause::File { .. } => Code::SourceFile,
+        Cause::Full { .. } => Code::AnswerTooLong,
+        Cause::NoCompany | Cause::SeveralCompanies(_) => Code::Company,
     }
 }
 
 fn of_reconcile(error: &ReconcileError) -> Code {
     match error {
         ReconcileError::Buffer(error) => of_buffer(error),
-        ReconcileError::Analytics(error) => of_analytics(error),
-        ReconcileError::Esm(error) => of_esm(error),
+        ReconcileError::Api(error) => of_api(error),
         ReconcileError::Report { .. } => Code::SourceFile,
         ReconcileError::NoSuite(_) => Code::SuiteUnknown,
         ReconcileError::VirtualSuite { .. } | ReconcileError::Zone { .. } | ReconcileError::NoMvpd(_) => {

@@ -13,13 +13,11 @@ use super::exit::Exit;
 use super::hint;
 use super::safe::without_passwords;
 use super::settings::SettingsError;
-use crate::analytics::AnalyticsError;
 use crate::backfill::{BackfillError, PlanError};
 use crate::buffer::BufferError;
 use crate::clock::ClockError;
 use crate::collection::CollectionError;
 use crate::drain::DrainError;
-use crate::esm::EsmError;
 use crate::ingest::{IngestError, SubmissionError};
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
@@ -52,8 +50,9 @@ pub(super) enum CliError {
     Collection(#[from] CollectionError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// An interface of Adobe did not give what was asked for.
     #[error(transparent)]
-    Esm(#[from] EsmError),
+    Api(#[from] ApiError),
     #[error("the ESM report of {from} to {to} was not stored: it {source}")]
     NotStored {
         /// Its first hour, on the clock of the reports.
@@ -64,8 +63,6 @@ pub(super) enum CliError {
     },
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
-    #[error(transparent)]
-    Analytics(#[from] AnalyticsError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -179,7 +176,7 @@ fn judge(error: &CliError) -> (Exit, String) {
         }
         CliError::Sandbox(error) => judge_sandbox(error),
         CliError::Serve(error) => judge_serve(error),
-        CliError::Esm(error) => judge_esm(error),
+        CliError::Api(error) => judge_api(error),
         CliError::NotStored { source, .. } => (
             Exit::Failed,
             match source {
@@ -195,7 +192,6 @@ fn judge(error: &CliError) -> (Exit, String) {
             },
         ),
         CliError::Reconcile(error) => judge_reconcile(error),
-        CliError::Analytics(error) => judge_analytics(error),
         CliError::Suite(_) => (Exit::Usage, "passbridge suite add --help".to_owned()),
         CliError::Probe(error) => judge_probe(error),
         CliError::Refused { advice, .. } => (Exit::Usage, advice.clone()),
@@ -278,37 +274,23 @@ fn judge_sandbox(error: &SandboxError) -> (Exit, String) {
     }
 }
 
-fn judge_esm(error: &EsmError) -> (Exit, String) {
-    let (exit, advice) = match error {
-        EsmError::File { .. } => (Exit::Usage, "correct it, or the key that names it"),
-        EsmError::Setup(error) => return judge_setup(error),
-        EsmError::Api(error) => return judge_api(error),
-        EsmError::Full { .. } => (
-            Exit::Usage,
-            "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID",
-        ),
-    };
-    (exit, advice.to_owned())
-}
-
-fn judge_analytics(error: &AnalyticsError) -> (Exit, String) {
-    let (exit, advice) = match error {
-        AnalyticsError::Api(error) => return judge_api(error),
-        AnalyticsError::NoCompany => (
-            Exit::Failed,
-            "add the credential to a product profile of Adobe Analytics in Adobe's Admin Console",
-        ),
-        AnalyticsError::SeveralCompanies(_) => {
-            (Exit::Usage, "set analytics.company to the one that has the report suite")
-        }
-    };
-    (exit, advice.to_owned())
-}
-
 /// What to do about an interface of Adobe: what it is, and the key that leads there, decide. A fault of a server is never one of usage.
 fn judge_api(error: &ApiError) -> (Exit, String) {
     let (key, section) = (error.endpoint.key, error.endpoint.section());
     let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
+        (Cause::File { .. }, ..) => {
+            return (Exit::Usage, "correct it, or the key that names it".to_owned());
+        }
+        (Cause::Full { .. }, ..) => {
+            let advice = "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID";
+            return (Exit::Usage, advice.to_owned());
+        }
+        (Cause::NoCompany, ..) => {
+            "add the credential to a product profile of Adobe Analytics in Adobe's Admin Console".to_owned()
+        }
+        (Cause::SeveralCompanies(_), ..) => {
+            return (Exit::Usage, "set analytics.company to the one that has the report suite".to_owned());
+        }
         (Cause::Proxy(_), ..) => {
             "check HTTPS_PROXY, ALL_PROXY and NO_PROXY, and that proxy; then run it again: nothing is counted twice".to_owned()
         }
@@ -353,8 +335,7 @@ fn judge_api(error: &ApiError) -> (Exit, String) {
 fn judge_reconcile(error: &ReconcileError) -> (Exit, String) {
     let (exit, advice) = match error {
         ReconcileError::Buffer(error) => return judge_buffer(error),
-        ReconcileError::Analytics(error) => return judge_analytics(error),
-        ReconcileError::Esm(error) => return judge_esm(error),
+        ReconcileError::Api(error) => return judge_api(error),
         ReconcileError::Report { .. } => (
             Exit::Usage,
             "fetch it again, by hour or in the days of --timezone, grouped by mvpd and requestor-id, such as \
@@ -424,7 +405,7 @@ fn judge_backfill(name: &JobName, error: &BackfillError) -> (Exit, String) {
 
 fn judge_probe(error: &ProbeError) -> (Exit, String) {
     match error {
-        ProbeError::Analytics(error) => judge_analytics(error),
+        ProbeError::Api(error) => judge_api(error),
         ProbeError::Buffer(error) => judge_buffer(error),
         ProbeError::NoSuite { rsid, .. } => {
             (Exit::Usage, format!("see what it is: passbridge suite check {rsid}"))

@@ -11,7 +11,6 @@
 //!   Adobe's Data Insertion API.
 
 mod breaker;
-mod bulk;
 mod certificate;
 mod connect;
 mod dia;
@@ -32,7 +31,6 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 pub use breaker::{Breaker, BreakerOptions, Health, Permit};
-pub use bulk::{BulkClient, BulkOptions, LookedUp, Upload, Uploaded, Validated};
 pub use connect::Roots;
 pub use dia::Connection;
 pub use limiter::Limiter;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::EsmError;
-use crate::web::read_secret_text;
+use crate::web::{ApiError, Cause, Endpoint, read_secret_text};
 use crate::whole_file::{self, Readers, WholeFile};
 
 /// What a registered client is known by. Has no `Debug`: it must reach no message.
@@ -18,7 +17,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// What was kept; `None` where nothing was.
-    pub(super) fn read(path: &Path) -> Result<Option<Credentials>, EsmError> {
+    pub(super) fn read(path: &Path) -> Result<Option<Credentials>, ApiError> {
         let text = match read_secret_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -41,7 +40,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn prepare(path: &Path) -> Result<Place, EsmError> {
+    pub(super) fn prepare(path: &Path) -> Result<Place, ApiError> {
         let create = || {
             let file = WholeFile::create(path, Readers::Owner)?;
             whole_file::share_owner(file.file(), whole_file::folder(path))?;
@@ -53,7 +52,7 @@ impl Place {
     }
 
     /// Keeps them: whole or not at all, whatever happens meanwhile.
-    pub(super) fn keep(self, credentials: &Credentials) -> Result<(), EsmError> {
+    pub(super) fn keep(self, credentials: &Credentials) -> Result<(), ApiError> {
         let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
         let written = file.write_all(&text).and_then(|()| file.replace());
@@ -62,7 +61,7 @@ impl Place {
 }
 
 /// The software statement, as the TVE Dashboard gives it.
-pub(super) fn software_statement(path: &Path) -> Result<String, EsmError> {
+pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
     let refuse = |why: String| refuse("esm.software_statement_file", path, why);
     if path.as_os_str().is_empty() {
         return Err(refuse(
@@ -77,6 +76,8 @@ pub(super) fn software_statement(path: &Path) -> Result<String, EsmError> {
     Ok(statement.to_owned())
 }
 
-fn refuse(key: &'static str, path: &Path, why: String) -> EsmError {
-    EsmError::File { key, path: path.to_owned(), why }
+fn refuse(key: &'static str, path: &Path, why: String) -> ApiError {
+    let place = path.display().to_string();
+    let endpoint = Endpoint { what: "client credentials", key, gives_credentials: true, place };
+    endpoint.error(Cause::File { path: path.to_owned(), why })
 }

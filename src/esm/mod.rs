@@ -17,9 +17,12 @@ use chrono::NaiveDateTime;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::readers;
-use crate::web::{self, ApiError, Endpoint, Http, Patience, ProxySettings, SetupError, check_token};
+use crate::web::{
+    self, Answer, ApiError, Endpoint, Http, Patience, ProxySettings, SetupError, beneath, check_token,
+};
 use credentials::{Credentials, Place};
 
 /// The keys of the addresses, for messages.
@@ -55,35 +58,13 @@ pub struct EsmOptions {
     pub proxy: ProxySettings,
 }
 
-/// Why a report cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum EsmError {
-    /// A file of a secret cannot be used. The text says nothing of what stands in it.
-    #[error("cannot use {key} in {path:?}: {why}")]
-    File {
-        /// The key that names it.
-        key: &'static str,
-        path: PathBuf,
-        why: String,
-    },
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    #[error(
-        "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
-    )]
-    Full {
-        /// Of which hour or minute.
-        start: NaiveDateTime,
-        limit: u64,
-    },
-}
-
 /// A client of reports.
 pub struct EsmClient {
     http: Http,
     options: EsmOptions,
+    /// Where reports grouped as configured are.
+    reports_url: Url,
+    dcr_url: Url,
     token: Option<String>,
 }
 
@@ -94,21 +75,18 @@ struct TokenAnswer {
 
 impl EsmClient {
     /// A client that has asked for nothing yet.
-    pub fn new(options: EsmOptions) -> Result<EsmClient, EsmError> {
-        let reports = web::address(KEY, &options.url)?;
-        let credentials = web::address(DCR_KEY, &options.dcr_url)?;
-        let http = Http::new(&[&reports, &credentials], options.request_timeout, &options.proxy)?;
-        Ok(EsmClient { http, options, token: None })
+    pub fn new(options: EsmOptions) -> Result<EsmClient, SetupError> {
+        let url = web::address(KEY, &options.url)?;
+        let dcr_url = web::address(DCR_KEY, &options.dcr_url)?;
+        let http = Http::new(&[&url, &dcr_url], options.request_timeout, &options.proxy)?;
+        let path = ["year", "month", "day", "hour"].into_iter().chain(options.group_by.split('/'));
+        let reports_url = beneath(&url, path);
+        Ok(EsmClient { http, options, reports_url, dcr_url, token: None })
     }
 
     /// The report of the hours from `from` to before `to`, on the clock of the reports, as JSON.
-    pub async fn report(&mut self, from: NaiveDateTime, to: NaiveDateTime) -> Result<Vec<u8>, EsmError> {
-        let text = format!(
-            "{}/year/month/day/hour/{}",
-            self.options.url.trim_end_matches('/'),
-            self.options.group_by
-        );
-        let mut url = web::address("esm.group_by", &text)?;
+    pub async fn report(&mut self, from: NaiveDateTime, to: NaiveDateTime) -> Result<Vec<u8>, ApiError> {
+        let mut url = self.reports_url.clone();
         let iso = |at: NaiveDateTime| at.format("%Y-%m-%dT%H:%M:%S").to_string();
         url.query_pairs_mut()
             .append_pair("start", &iso(from))
@@ -117,63 +95,60 @@ impl EsmClient {
             .append_pair("limit", &self.options.rows.to_string())
             .extend_pairs(self.options.requestors.iter().map(|requestor| ("requestor-id", requestor)));
         let endpoint = Endpoint::new("a report", KEY, &url);
-        let mut is_renewed = false;
-        loop {
-            let token = match &self.token {
-                Some(token) => token.clone(),
-                None => self.token.insert(self.fetch_token().await?).clone(),
-            };
-            let request = || {
-                let request = self.http.request(Method::GET, &url);
-                request.bearer_auth(&token).header(ACCEPT, "application/json")
-            };
-            let answer = self.send(&endpoint, REPORT_BYTES_MAX, &[&token], request).await?;
+        let mut answer = self.ask(&endpoint, &url).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
             // A token may end before its time; a second one that is refused is refused for another reason.
-            if answer.status == StatusCode::UNAUTHORIZED && !is_renewed {
-                tracing::debug!("the access token is refused, and is had anew");
-                (self.token, is_renewed) = (None, true);
-                continue;
-            }
-            if answer.status != StatusCode::OK {
-                return Err(answer.refusal(&endpoint).into());
-            }
-            let names = self.options.group_by.split('/');
-            return match readers::esm::mismatch(&answer.body, names, (from, to)) {
-                Some(why) => Err(endpoint.unreadable(format!("asked for {from} to {to}, {why}")).into()),
-                None => Ok(answer.body),
-            };
+            tracing::debug!("the access token is refused, and is had anew");
+            self.token = None;
+            answer = self.ask(&endpoint, &url).await?;
+        }
+        if answer.status != StatusCode::OK {
+            return Err(answer.refusal(&endpoint));
+        }
+        let names = self.options.group_by.split('/');
+        match readers::esm::mismatch(&answer.body, names, (from, to)) {
+            Some(why) => Err(endpoint.unreadable(format!("asked for {from} to {to}, {why}"))),
+            None => Ok(answer.body),
         }
     }
 
-    async fn fetch_token(&self) -> Result<String, EsmError> {
+    async fn ask(&mut self, endpoint: &Endpoint, url: &Url) -> Result<Answer, ApiError> {
+        let token = match &self.token {
+            Some(token) => token.clone(),
+            None => self.token.insert(self.fetch_token().await?).clone(),
+        };
+        let request = || {
+            let request = self.http.request(Method::GET, url);
+            request.bearer_auth(&token).header(ACCEPT, "application/json")
+        };
+        self.send(endpoint, REPORT_BYTES_MAX, &[&token], request).await
+    }
+
+    async fn fetch_token(&self) -> Result<String, ApiError> {
         let credentials = match Credentials::read(&self.options.credentials_file)? {
             Some(credentials) => credentials,
             None => self.register().await?,
         };
-        let (endpoint, url) = self.dcr_endpoint("an access token", "/o/client/token")?;
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("client_id", &credentials.client_id)
-            .append_pair("client_secret", &credentials.client_secret)
-            .append_pair("grant_type", "client_credentials")
-            .finish();
-        let request = || {
-            self.http
-                .request(Method::POST, &url)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.clone())
-        };
-        let answer: TokenAnswer = self.dcr(&endpoint, request).await?;
+        let url = beneath(&self.dcr_url, ["o", "client", "token"]);
+        let endpoint = Endpoint::of_credentials("an access token", DCR_KEY, &url);
+        let fields = [
+            ("client_id", credentials.client_id.as_str()),
+            ("client_secret", &credentials.client_secret),
+            ("grant_type", "client_credentials"),
+        ];
+        let answer: TokenAnswer = self.dcr(&endpoint, || self.http.form(&url, &fields)).await?;
         check_token(&endpoint, &answer.access_token)?;
         tracing::debug!(host = web::host(&url), "an access token was had");
         Ok(answer.access_token)
     }
 
     /// Registers this installation, once, and keeps what it is given.
-    async fn register(&self) -> Result<Credentials, EsmError> {
+    async fn register(&self) -> Result<Credentials, ApiError> {
         let statement = credentials::software_statement(&self.options.software_statement_file)?;
         // Before Adobe gives them: credentials that cannot be kept would be lost, and a client registered each time.
         let place = Place::prepare(&self.options.credentials_file)?;
-        let (endpoint, url) = self.dcr_endpoint("client credentials", "/o/client/register")?;
+        let url = beneath(&self.dcr_url, ["o", "client", "register"]);
+        let endpoint = Endpoint::of_credentials("client credentials", DCR_KEY, &url);
         let body = serde_json::json!({ "software_statement": statement }).to_string();
         let request = || {
             self.http
@@ -188,23 +163,13 @@ impl EsmClient {
         Ok(credentials)
     }
 
-    fn dcr_endpoint(&self, what: &'static str, path: &str) -> Result<(Endpoint, Url), EsmError> {
-        let text = format!("{}{path}", self.options.dcr_url.trim_end_matches('/'));
-        let url = web::address(DCR_KEY, &text)?;
-        Ok((Endpoint::of_credentials(what, DCR_KEY, &url), url))
-    }
-
     /// Asks about credentials. What was sent needs no concealing: of a refusal only its published code is told.
-    async fn dcr<T: serde::de::DeserializeOwned>(
+    async fn dcr<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<T, ApiError> {
-        let answer = self.send(endpoint, DCR_BYTES_MAX, &[], request).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refusal(endpoint));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| endpoint.broken(&error))
+        self.send(endpoint, DCR_BYTES_MAX, &[], request).await?.json(endpoint)
     }
 
     /// Sends until there is a conclusive answer.
@@ -214,7 +179,7 @@ impl EsmClient {
         bytes_max: usize,
         secrets: &[&str],
         request: impl Fn() -> RequestBuilder,
-    ) -> Result<web::Answer, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let attempt =
             async || self.http.send(endpoint, request(), bytes_max, secrets).await?.unless_busy(endpoint);
         Patience::ESM.retry(attempt).await

@@ -2,9 +2,9 @@
 
 use chrono::{NaiveDateTime, TimeDelta};
 
-use super::{EsmClient, EsmError};
+use super::{EsmClient, KEY};
 use crate::readers::esm::limit_reached;
-use crate::web::{ApiError, Cause};
+use crate::web::{ApiError, Cause, Endpoint};
 
 /// Hours of one report: a day.
 const HOURS_AT_ONCE: i64 = 24;
@@ -12,7 +12,7 @@ const HOURS_AT_ONCE: i64 = 24;
 impl EsmClient {
     /// Fetches the hours from `from` to before `to` and gives each whole report to `take`, in the order of time. Ends at the
     /// first error, its own or that of `take`.
-    pub async fn each_report<E: From<EsmError>>(
+    pub async fn each_report<E: From<ApiError>>(
         &mut self,
         from: NaiveDateTime,
         to: NaiveDateTime,
@@ -35,21 +35,20 @@ impl EsmClient {
         parts.reverse();
         while let Some((start, end)) = parts.pop() {
             let grains = ((end - start).num_minutes() / grain.num_minutes()) as i32;
-            let middle = (grains > 1).then(|| start + grain * (grains / 2));
             let fetched = self.report(start, end).await;
-            match (fetched, middle) {
-                (Err(EsmError::Api(ApiError { cause: Cause::TooLong(_), .. })), Some(middle)) => {
-                    parts.extend([(middle, end), (start, middle)]);
-                }
-                (fetched, middle) => {
-                    let body = fetched?;
-                    match (limit_reached(&body, rows), middle) {
-                        (None, _) => take(start, end, body)?,
-                        (Some(_), Some(middle)) => parts.extend([(middle, end), (start, middle)]),
-                        (Some(limit), None) => return Err(EsmError::Full { start, limit }.into()),
-                    }
-                }
+            let limit = fetched.as_ref().ok().and_then(|body| limit_reached(body, rows));
+            let is_too_long = matches!(&fetched, Err(ApiError { cause: Cause::TooLong(_), .. }));
+            if grains > 1 && (is_too_long || limit.is_some()) {
+                let middle = start + grain * (grains / 2);
+                parts.extend([(middle, end), (start, middle)]);
+                continue;
             }
+            let body = fetched?;
+            if let Some(limit) = limit {
+                let endpoint = Endpoint::new("a report", KEY, &self.reports_url);
+                return Err(endpoint.error(Cause::Full { start, limit }).into());
+            }
+            take(start, end, body)?;
         }
         Ok(())
     }

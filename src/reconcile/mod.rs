@@ -28,15 +28,16 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
 
-use crate::analytics::{AnalyticsClient, AnalyticsError};
+use crate::analytics::AnalyticsClient;
 use crate::buffer::{
     Buffer, BufferError, RequestorKey, RoutedRequestor, Standing, StandingFacts, StandingQuestion,
     StandingUnits, SuiteListing, TRANSIENT_IDS, TransientIds,
 };
 use crate::config::{EsmConfig, Zone};
-use crate::esm::{EsmClient, EsmError};
+use crate::esm::EsmClient;
 use crate::event::Instant;
 use crate::suite::{Readiness, Rsid, SuiteState};
+use crate::web::ApiError;
 
 pub use cell::{Cause, Cell, CellKey, Name, Part, Stated, Stored, Tolerance, Verdict};
 pub use compare::{AnalyticsSide, Day, EsmSide, Sides, Spellings, has_esm_metric};
@@ -95,9 +96,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Buffer(#[from] BufferError),
     #[error(transparent)]
-    Analytics(#[from] AnalyticsError),
-    #[error(transparent)]
-    Esm(#[from] EsmError),
+    Api(#[from] ApiError),
     /// A report of ESM is none, or cannot be compared.
     #[error("the ESM report {path:?} {what}")]
     Report {

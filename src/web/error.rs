@@ -1,25 +1,29 @@
 //! The one error of Adobe's interfaces: what was asked for, where, why it was not had, and which key leads there.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::words;
+use crate::html;
 
 /// How much of a server's text a message repeats, in characters.
 pub(super) const WORDS_CHARS_MAX: usize = 300;
 /// How much of an address a message repeats, in characters.
 const PLACE_CHARS_MAX: usize = 200;
+/// How many companies a message names.
+const COMPANIES_NAMED_MAX: usize = 20;
 
 /// What is asked for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub what: &'static str,
-    /// The key of the address, such as `analytics.url`: whoever reads a message of it looks there.
+    /// The key to check when something is wrong, such as `analytics.url`.
     pub key: &'static str,
-    /// Whether it is about tokens or credentials. Then only a published code is told of a refusal: anything else may be a secret.
+    /// Whether the answer is a token or credentials. Then a refusal shows only its published code: its other text may be a secret.
     pub gives_credentials: bool,
     /// Host and path, without the query.
     pub place: String,
@@ -43,7 +47,7 @@ impl Endpoint {
         self.key.split('.').next().unwrap_or(self.key)
     }
 
-    /// An error of it, by this cause.
+    /// An error with this cause.
     pub fn error(&self, cause: Cause) -> ApiError {
         ApiError { endpoint: Box::new(self.clone()), cause }
     }
@@ -51,11 +55,6 @@ impl Endpoint {
     /// An answer that is not what is documented.
     pub fn unreadable(&self, why: impl Into<String>) -> ApiError {
         self.error(Cause::Unreadable(why.into()))
-    }
-
-    /// An answer that is no JSON of the documented form. serde's own text may quote a value of any length.
-    pub fn broken(&self, error: &serde_json::Error) -> ApiError {
-        self.unreadable(format!("its JSON breaks at line {}, column {}", error.line(), error.column()))
     }
 
     /// A refusal, in the words of its answer.
@@ -68,7 +67,6 @@ impl Endpoint {
 /// Why something could not be had from an interface of Adobe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    /// What was asked for, and where.
     pub endpoint: Box<Endpoint>,
     pub cause: Cause,
 }
@@ -96,32 +94,40 @@ pub enum Cause {
     TooLong(usize),
     /// An answer is not what is documented.
     Unreadable(String),
+    /// A file of a secret cannot be used. The text says nothing of what stands in it.
+    File { path: PathBuf, why: String },
+    /// The report of an hour or a minute has as many rows as it may have, so others are missing.
+    Full { start: NaiveDateTime, limit: u64 },
+    /// The credentials have none of Analytics' companies.
+    NoCompany,
+    /// The credentials have several, and it was not said which.
+    SeveralCompanies(Vec<String>),
 }
 
 impl ApiError {
-    /// Whether the same may go well in a while.
+    /// Whether the same request may succeed later.
     pub fn is_for_the_moment(&self) -> bool {
         match &self.cause {
             Cause::NotReached(_) | Cause::Proxy(_) | Cause::NoAnswer(_) => true,
             Cause::Refused { status, .. } => StatusCode::from_u16(*status).is_ok_and(is_for_the_moment),
-            Cause::NotSendable(_) | Cause::TooLong(_) | Cause::Unreadable(_) => false,
+            Cause::NotSendable(_)
+            | Cause::TooLong(_)
+            | Cause::Unreadable(_)
+            | Cause::File { .. }
+            | Cause::Full { .. }
+            | Cause::NoCompany
+            | Cause::SeveralCompanies(_) => false,
         }
     }
 
     /// The pause that the server asks for.
     pub fn retry_after(&self) -> Option<Duration> {
-        match &self.cause {
-            Cause::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
+        if let Cause::Refused { retry_after, .. } = &self.cause { *retry_after } else { None }
     }
 
     /// The status of a refusal.
     pub fn status(&self) -> Option<u16> {
-        match &self.cause {
-            Cause::Refused { status, .. } => Some(*status),
-            _ => None,
-        }
+        if let Cause::Refused { status, .. } = &self.cause { Some(*status) } else { None }
     }
 }
 
@@ -129,7 +135,7 @@ impl std::error::Error for ApiError {}
 
 impl fmt::Display for ApiError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { what, place, .. } = &*self.endpoint;
+        let Endpoint { what, place, key, .. } = &*self.endpoint;
         match &self.cause {
             Cause::NotReached(why) | Cause::Proxy(why) | Cause::NoAnswer(why) => {
                 write!(out, "{what} cannot be had from {place}: {why}")
@@ -142,13 +148,36 @@ impl fmt::Display for ApiError {
                 write!(out, "the answer of {place} about {what} is longer than {bytes_max} bytes")
             }
             Cause::Unreadable(why) => write!(out, "the answer of {place} about {what} cannot be read: {why}"),
+            Cause::File { path, why } => write!(out, "cannot use {key} in {path:?}: {why}"),
+            Cause::Full { start, limit } => write!(
+                out,
+                "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
+            ),
+            Cause::NoCompany => write!(out, "these credentials have no company in Adobe Analytics"),
+            Cause::SeveralCompanies(companies) => {
+                let named = companies[..COMPANIES_NAMED_MAX.min(companies.len())].join(", ");
+                let number = companies.len();
+                write!(
+                    out,
+                    "these credentials have {number} companies in Adobe Analytics, among them {named}"
+                )
+            }
         }
     }
 }
 
 /// Whether a server is overloaded or gone for the moment.
-pub fn is_for_the_moment(status: StatusCode) -> bool {
+pub(super) fn is_for_the_moment(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
+}
+
+/// The text of an answer, short, on one line, and harmless to a terminal.
+pub fn words(text: &str, chars_max: usize) -> String {
+    let is_harmful = |letter: char| letter.is_control() || html::turns_direction(letter);
+    let harmless = |letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter };
+    // A blank for each run of white space, of which U+2028 is some.
+    let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
+    words.flat_map(str::chars).map(harmless).take(chars_max).collect()
 }
 
 /// What an answer about credentials says: its published code. Anything else may repeat what was sent.

@@ -1,17 +1,20 @@
-//! Access tokens of Adobe's Identity Management System, by OAuth server-to-server.
+//! Interfaces that take access tokens of Adobe's Identity Management System, had by OAuth server-to-server.
 //!
 //! A token is had before the first request that needs one and before the old one ends; it stays in memory. No secret is in
 //! any message.
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Answer, ApiError, Endpoint, Http, SetupError};
+use super::error::{ApiError, Endpoint};
+use super::http::{self, Answer, Http, SetupError};
+use super::pace::Pace;
+use super::proxy::ProxySettings;
+use super::retry::{Backoff, Patience};
 
 /// A token is renewed when this much of its time is over, in percent.
 const RENEW_AT_PERCENT: u32 = 90;
@@ -21,6 +24,18 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const LIFETIME_MAX: Duration = Duration::from_secs(86_400);
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Where and how an interface is asked that takes tokens. Has no `Debug`, for the sake of its secret.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// Where the interface is, such as `https://analytics.adobe.io`.
+    pub url: String,
+    pub ims: ImsOptions,
+    /// How long a request may take. Adobe's own limit is 60 s.
+    pub request_timeout: Duration,
+    /// The proxies of the environment.
+    pub proxy: ProxySettings,
+}
 
 /// Who asks for tokens. Has no `Debug`: it must reach no message.
 #[derive(Clone)]
@@ -34,12 +49,17 @@ pub struct ImsOptions {
     pub scopes: String,
 }
 
-/// Gives out tokens.
+/// A client of one interface that takes tokens.
 pub struct Ims {
+    pub http: Http,
+    /// Where the interface is.
+    pub url: Url,
     options: ImsOptions,
-    url: Url,
-    endpoint: Endpoint,
+    token_url: Url,
+    token_endpoint: Endpoint,
     token: Mutex<Option<Token>>,
+    patience: Patience,
+    pace: Option<Pace>,
 }
 
 struct Token {
@@ -71,60 +91,75 @@ fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::
 }
 
 impl Ims {
-    /// One that has asked for nothing yet. The key is that of the address, for messages.
-    pub fn new(key: &'static str, options: ImsOptions) -> Result<Ims, SetupError> {
-        let url = super::address(key, &options.url)?;
-        let endpoint = Endpoint::of_credentials("an access token", key, &url);
-        Ok(Ims { options, url, endpoint, token: Mutex::new(None) })
+    /// A client that has asked for nothing yet. The keys are those of the two addresses, for messages.
+    pub fn new(
+        (key, token_key): (&'static str, &'static str),
+        options: ApiOptions,
+        patience: Patience,
+        pace: Option<Pace>,
+    ) -> Result<Ims, SetupError> {
+        let ApiOptions { url, ims: options, request_timeout, proxy } = options;
+        let url = http::address(key, &url)?;
+        let token_url = http::address(token_key, &options.url)?;
+        let http = Http::new(&[&url, &token_url], request_timeout, &proxy)?;
+        let token_endpoint = Endpoint::of_credentials("an access token", token_key, &token_url);
+        Ok(Ims { http, url, options, token_url, token_endpoint, token: Mutex::new(None), patience, pace })
     }
 
-    pub fn url(&self) -> &Url {
-        &self.url
+    /// Asks until the answer is conclusive, and once more with a new token where that is refused: it may end before its time. A
+    /// second one that is refused is refused for another reason.
+    pub async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        bytes_max: usize,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Answer, ApiError> {
+        let (mut backoff, mut is_renewed) = (Backoff::new(self.patience), false);
+        loop {
+            match self.attempt(endpoint, bytes_max, request()).await {
+                Ok(answer) if answer.status == StatusCode::UNAUTHORIZED && !is_renewed => {
+                    tracing::debug!("the access token is refused, and is had anew");
+                    self.forget().await;
+                    (backoff, is_renewed) = (Backoff::new(self.patience), true);
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) => backoff.wait(error).await?,
+            }
+        }
     }
 
-    /// Sends a request with what says who asks.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        bytes_max: usize,
+        request: RequestBuilder,
+    ) -> Result<Answer, ApiError> {
+        let token = self.token().await?;
+        if let Some(pace) = &self.pace {
+            pace.turn().await.begins();
+        }
+        self.send(endpoint, request, &token, bytes_max).await?.unless_busy(endpoint)
+    }
+
+    /// Sends a request once, with what says who asks.
     pub async fn send(
         &self,
-        http: &Http,
         endpoint: &Endpoint,
         request: RequestBuilder,
         token: &str,
         bytes_max: usize,
     ) -> Result<Answer, ApiError> {
         let request = request.bearer_auth(token).header("x-api-key", &self.options.client_id);
-        http.send(endpoint, request, bytes_max, &[token, &self.options.client_secret]).await
-    }
-
-    /// Calls with a token, and once more with a new one where that is refused: it may end before its time. A second one that is
-    /// refused is refused for another reason.
-    pub async fn with_token<T, A>(
-        &self,
-        token: impl Fn() -> T,
-        call: impl Fn(String) -> A,
-    ) -> Result<Answer, ApiError>
-    where
-        T: Future<Output = Result<String, ApiError>>,
-        A: Future<Output = Result<Answer, ApiError>>,
-    {
-        let answer = call(token().await?).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
-        }
-        tracing::debug!("the access token is refused, and is had anew");
-        self.forget().await;
-        call(token().await?).await
+        self.http.send(endpoint, request, bytes_max, &[token, &self.options.client_secret]).await
     }
 
     /// A token that lasts.
-    pub async fn token(&self, http: &Http) -> Result<String, ApiError> {
+    pub async fn token(&self) -> Result<String, ApiError> {
         let mut known = self.token.lock().await;
         if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.text.clone());
         }
-        let token = self.fetch(http).await?;
-        let text = token.text.clone();
-        *known = Some(token);
-        Ok(text)
+        Ok(known.insert(self.fetch().await?).text.clone())
     }
 
     /// Has the next one who asks get a new token.
@@ -132,26 +167,26 @@ impl Ims {
         *self.token.lock().await = None;
     }
 
-    async fn fetch(&self, http: &Http) -> Result<Token, ApiError> {
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.options.client_id)
-            .append_pair("client_secret", &self.options.client_secret)
-            .append_pair("scope", &self.options.scopes)
-            .finish();
+    async fn fetch(&self) -> Result<Token, ApiError> {
+        let ImsOptions { client_id, client_secret, scopes, .. } = &self.options;
         let asked_at = Instant::now();
-        let request = http
-            .request(Method::POST, &self.url)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form);
-        let secret = self.options.client_secret.as_str();
-        let answer = http.send(&self.endpoint, request, ANSWER_BYTES_MAX, &[secret]).await?;
+        let request = self.http.form(
+            &self.token_url,
+            &[
+                ("grant_type", "client_credentials"),
+                ("client_id", client_id),
+                ("client_secret", client_secret),
+                ("scope", scopes),
+            ],
+        );
+        let endpoint = &self.token_endpoint;
+        let answer = self.http.send(endpoint, request, ANSWER_BYTES_MAX, &[client_secret]).await?;
         if !answer.status.is_success() {
-            return Err(answer.refusal(&self.endpoint));
+            return Err(answer.refusal(endpoint));
         }
         let answer: TokenAnswer = serde_json::from_slice(&answer.body)
-            .map_err(|_| self.endpoint.unreadable("it is no JSON object with access_token"))?;
-        check_token(&self.endpoint, &answer.access_token)?;
+            .map_err(|_| endpoint.unreadable("it is no JSON object with access_token"))?;
+        check_token(endpoint, &answer.access_token)?;
         let lifetime = answer.expires_in.unwrap_or(LIFETIME);
         tracing::debug!(seconds = lifetime.as_secs(), "an access token was had");
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })
@@ -160,30 +195,31 @@ impl Ims {
 
 /// A token that no request can carry would be refused for ever.
 pub fn check_token(endpoint: &Endpoint, token: &str) -> Result<(), ApiError> {
-    let can_be_sent = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if can_be_sent {
-        Ok(())
-    } else {
-        Err(endpoint.unreadable("its access_token is none: a header cannot carry it"))
+    if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
     }
+    Err(endpoint.unreadable("its access_token is none: a header cannot carry it"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::ProxySettings;
-    use super::super::tests::{answer, server};
+    use super::super::http::tests::{answer, server};
     use super::*;
 
-    async fn ims(answers: &[&str]) -> (Ims, Http) {
+    async fn ims(answers: &[&str]) -> Ims {
         let url = server(answers.iter().map(|body| answer("200 OK", body)).collect()).await;
-        let options = ImsOptions {
+        let options = ApiOptions {
             url: url.to_string(),
-            client_id: "client".to_owned(),
-            client_secret: "hush".to_owned(),
-            scopes: String::new(),
+            ims: ImsOptions {
+                url: url.to_string(),
+                client_id: "client".to_owned(),
+                client_secret: "hush".to_owned(),
+                scopes: String::new(),
+            },
+            request_timeout: Duration::from_secs(10),
+            proxy: ProxySettings::default(),
         };
-        let ims = Ims::new("bulk.ims_url", options).expect("an address");
-        (ims, Http::new(&[&url], Duration::from_secs(10), &ProxySettings::default()).expect("HTTP"))
+        Ims::new(("bulk.url", "bulk.ims_url"), options, Patience::ONCE, None).expect("an address")
     }
 
     #[tokio::test]
@@ -191,12 +227,12 @@ mod tests {
         let token =
             |name: &str, seconds: u64| format!("{{\"access_token\":\"{name}\",\"expires_in\":{seconds}}}");
         let answers = [token("one", 0), token("two", u64::MAX), token("three", 60)];
-        let (ims, http) = ims(&answers.each_ref().map(String::as_str)).await;
+        let ims = ims(&answers.each_ref().map(String::as_str)).await;
         for expected in ["one", "two", "two"] {
-            assert_eq!(ims.token(&http).await.expect("a token"), expected);
+            assert_eq!(ims.token().await.expect("a token"), expected);
         }
         ims.forget().await;
-        assert_eq!(ims.token(&http).await.expect("a token"), "three");
+        assert_eq!(ims.token().await.expect("a token"), "three");
     }
 
     #[tokio::test]
@@ -212,9 +248,8 @@ mod tests {
             ("\"soon\"", 3240),
             ("[60]", 3240),
         ] {
-            let (ims, http) =
-                ims(&[&format!("{{\"access_token\":\"one\",\"expires_in\":{lifetime}}}")]).await;
-            let token = ims.fetch(&http).await.expect("a token");
+            let ims = ims(&[&format!("{{\"access_token\":\"one\",\"expires_in\":{lifetime}}}")]).await;
+            let token = ims.fetch().await.expect("a token");
             let left = (token.renew_at - Instant::now()).as_secs() + 1;
             assert!((seconds - 10..=seconds + 1).contains(&left), "{lifetime}: {left}");
         }
@@ -223,8 +258,8 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_no_request_can_carry_is_refused_for_good() {
         for token in ["", "two\\nlines", "bl ank", "\u{e9}"] {
-            let (ims, http) = ims(&[&format!("{{\"access_token\":\"{token}\"}}")]).await;
-            let error = ims.token(&http).await.expect_err("no token");
+            let ims = ims(&[&format!("{{\"access_token\":\"{token}\"}}")]).await;
+            let error = ims.token().await.expect_err("no token");
             assert!(!error.is_for_the_moment() && !error.to_string().contains("lines"), "{error}");
         }
     }

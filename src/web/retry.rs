@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::ApiError;
+use super::error::ApiError;
 
 /// How often something is tried, and how long between.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,8 @@ impl Patience {
         asked_min: Duration::from_secs(1),
         asked_max: Duration::from_secs(60),
     };
+    /// One attempt: whoever asks repeats by itself.
+    pub const ONCE: Patience = Patience { attempts_max: 1, ..Patience::PROBE };
     /// The hits of a probe, which a person waits for.
     pub const PROBE: Patience = Patience {
         attempts_max: 6,
@@ -66,14 +68,10 @@ impl Patience {
     pub async fn retry<T>(&self, attempt: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut backoff = Backoff::new(*self);
         loop {
-            let error = match attempt().await {
-                Err(error) if error.is_for_the_moment() => error,
-                conclusive => return conclusive,
-            };
-            let Some(wait) = backoff.next(error.retry_after()) else { return Err(error) };
-            let (wait_ms, attempt, check) = (wait.as_millis() as u64, backoff.attempts, error.endpoint.key);
-            tracing::warn!(%error, attempt, wait_ms, check, "no whole answer yet; asking again");
-            tokio::time::sleep(wait).await;
+            match attempt().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => backoff.wait(error).await?,
+            }
         }
     }
 }
@@ -82,28 +80,43 @@ impl Patience {
 #[derive(Debug)]
 pub struct Backoff {
     patience: Patience,
-    pause: Duration,
     attempts: u32,
 }
 
 impl Backoff {
     /// Before the first attempt.
     pub fn new(patience: Patience) -> Backoff {
-        Backoff { patience, pause: patience.backoff, attempts: 0 }
+        Backoff { patience, attempts: 0 }
     }
 
-    /// How long to wait after an attempt that came to nothing: what the server asks for, within bounds, else twice the pause
-    /// before. `None` once there were enough.
+    /// Waits before the next attempt. The error comes back where it is conclusive, or there were enough attempts.
+    pub async fn wait(&mut self, error: ApiError) -> Result<(), ApiError> {
+        if !error.is_for_the_moment() {
+            return Err(error);
+        }
+        let Some(wait) = self.next(error.retry_after()) else { return Err(error) };
+        let (wait_ms, attempt, check) = (wait.as_millis() as u64, self.attempts, error.endpoint.key);
+        tracing::warn!(%error, attempt, wait_ms, check, "no whole answer yet; asking again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// How long to wait after an attempt that failed: what the server asks for, within bounds, else twice the pause before. `None`
+    /// once there were enough.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        let Patience { attempts_max, backoff_max, asked_min, asked_max, .. } = self.patience;
+        let Patience { attempts_max, backoff, backoff_max, asked_min, asked_max } = self.patience;
         self.attempts += 1;
         if self.attempts >= attempts_max {
             return None;
         }
-        let own = self.pause.min(backoff_max);
-        self.pause = own.saturating_mul(2);
+        let own = doubled(backoff, self.attempts - 1, backoff_max);
         Some(asked.map_or(own, |asked| asked.max(asked_min).min(asked_max)))
     }
+}
+
+/// A first pause, doubled so many times, up to the longest.
+pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << times.min(20)).min(longest)
 }
 
 /// `Retry-After` in either of its forms: seconds, or a date; a date that has passed is no wait.
@@ -120,7 +133,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 mod tests {
     use reqwest::{StatusCode, Url};
 
-    use super::super::Endpoint;
+    use super::super::error::Endpoint;
     use super::*;
 
     #[tokio::test(start_paused = true)]

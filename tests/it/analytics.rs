@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
 use passbridge::analytics::{
-    AnalyticsClient, AnalyticsError, AnalyticsOptions, Breakdown, EvarFacts, EventFacts, Fractions,
-    ReportAnswer, ReportRequest, ReportRow, SuiteFacts,
+    AnalyticsClient, AnalyticsOptions, Breakdown, EvarFacts, EventFacts, Fractions, ReportAnswer,
+    ReportRequest, ReportRow, SuiteFacts,
 };
 use passbridge::sandbox::{AnalyticsSettings, BulkSettings};
 use passbridge::suite::Rsid;
-use passbridge::web::{ImsOptions, ProxySettings};
+use passbridge::web::{ApiOptions, Cause, ImsOptions, ProxySettings};
 
 use crate::sandbox_analytics::{Api, HIT, Hit, MIDNIGHT, RSID};
 
@@ -21,26 +21,31 @@ fn rsid() -> Rsid {
 fn options(api: &Api) -> AnalyticsOptions {
     let url = api.sandbox.url();
     AnalyticsOptions {
-        ims: ImsOptions {
-            url: format!("{url}/ims/token/v3"),
-            client_id: "client-one".to_owned(),
-            client_secret: "secret-of-client-one".to_owned(),
-            scopes: "openid".to_owned(),
+        api: ApiOptions {
+            ims: ImsOptions {
+                url: format!("{url}/ims/token/v3"),
+                client_id: "client-one".to_owned(),
+                client_secret: "secret-of-client-one".to_owned(),
+                scopes: "openid".to_owned(),
+            },
+            url,
+            request_timeout: Duration::from_secs(30),
+            proxy: ProxySettings::default(),
         },
-        url,
         company: String::new(),
-        request_timeout: Duration::from_secs(30),
         calls_per_window: 1000,
         window: Duration::from_millis(60),
-        proxy: ProxySettings::default(),
     }
 }
 
-fn status_of(error: &AnalyticsError) -> Option<u16> {
-    match error {
-        AnalyticsError::Api(error) => error.status(),
-        AnalyticsError::NoCompany | AnalyticsError::SeveralCompanies(_) => None,
-    }
+/// Options with this address.
+fn at(url: &str, options: AnalyticsOptions) -> AnalyticsOptions {
+    AnalyticsOptions { api: ApiOptions { url: url.to_owned(), ..options.api }, ..options }
+}
+
+/// Options with tokens as these say.
+fn with_ims(ims: ImsOptions, options: AnalyticsOptions) -> AnalyticsOptions {
+    AnalyticsOptions { api: ApiOptions { ims, ..options.api }, ..options }
 }
 
 fn client(api: &Api) -> AnalyticsClient {
@@ -191,10 +196,8 @@ async fn a_token_that_is_refused_is_renewed_once() {
     assert!(client.suite(&rsid()).await.expect("an answer").is_some());
     assert_eq!(client.events(&rsid()).await.expect("events").len(), 18);
 
-    let wrong = AnalyticsOptions {
-        ims: ImsOptions { client_secret: "topsecret".to_owned(), ..options(&api).ims },
-        ..options(&api)
-    };
+    let ims = ImsOptions { client_secret: "topsecret".to_owned(), ..options(&api).api.ims };
+    let wrong = with_ims(ims, options(&api));
     let error = AnalyticsClient::new(wrong).expect("a client").suite(&rsid()).await.expect_err("no token");
     let place = format!("{}/ims/token/v3", api.sandbox.address());
     assert_eq!(error.to_string(), format!("{place} refuses an access token with status 401: invalid_client"));
@@ -220,10 +223,10 @@ async fn what_is_for_the_moment_is_asked_again_within_bounds() {
     set(&api, |settings| settings.busy_next = 99);
     let before = api.sandbox.analytics_calls().calls;
     let error = client.suite(&rsid()).await.expect_err("it stays busy");
-    assert_eq!(status_of(&error), Some(503), "{error}");
+    assert_eq!(error.status(), Some(503), "{error}");
     assert_eq!(api.sandbox.analytics_calls().calls - before, 5);
 
-    let nobody = AnalyticsOptions { url: "http://127.0.0.1:1".to_owned(), ..options(&api) };
+    let nobody = at("http://127.0.0.1:1", options(&api));
     let error = AnalyticsClient::new(nobody).expect("a client").suite(&rsid()).await.expect_err("nobody");
     let text = "the companies of these credentials cannot be had from 127.0.0.1:1/discovery/me: ";
     assert!(error.to_string().starts_with(text), "{error}");
@@ -255,15 +258,15 @@ async fn the_company_is_the_only_one_or_must_be_named() {
     let api = Api::start().await;
     set(&api, |settings| settings.companies = vec!["b0".to_owned(), "a0".to_owned()]);
     let error = client(&api).suite(&rsid()).await.expect_err("which one");
-    assert!(matches!(&error, AnalyticsError::SeveralCompanies(ids) if *ids == ["a0", "b0"]), "{error}");
+    assert!(matches!(&error.cause, Cause::SeveralCompanies(ids) if *ids == ["a0", "b0"]), "{error}");
     let named = |company: &str| AnalyticsOptions { company: company.to_owned(), ..options(&api) };
     let client_of = |company: &str| AnalyticsClient::new(named(company)).expect("a client");
     assert!(client_of("b0").suite(&rsid()).await.expect("an answer").is_some());
     let error = client_of("c0").suite(&rsid()).await.expect_err("not ours");
-    assert_eq!(status_of(&error), Some(403), "{error}");
+    assert_eq!(error.status(), Some(403), "{error}");
     set(&api, |settings| settings.companies = Vec::new());
     let error = client(&api).suite(&rsid()).await.expect_err("none");
-    assert!(matches!(error, AnalyticsError::NoCompany), "{error}");
+    assert!(matches!(error.cause, Cause::NoCompany), "{error}");
     set(&api, |settings| settings.forbidden = true);
     let error = client_of("sandbo0").events(&rsid()).await.expect_err("no profile");
     let text = "/metrics refuses the events of the suite with status 403: 403025, Profile is not valid";
@@ -288,11 +291,9 @@ async fn an_answer_that_breaks_off_is_no_report() {
 #[tokio::test]
 async fn secrets_go_out_in_clear_to_this_host_only() {
     let api = Api::start().await;
-    let url = AnalyticsOptions { url: "http://analytics.adobe.io".to_owned(), ..options(&api) };
-    let ims = ImsOptions { url: "ftp://127.0.0.1/".to_owned(), ..options(&api).ims };
-    for (options, key) in
-        [(url, "analytics.url"), (AnalyticsOptions { ims, ..options(&api) }, "analytics.ims_url")]
-    {
+    let url = at("http://analytics.adobe.io", options(&api));
+    let ims = ImsOptions { url: "ftp://127.0.0.1/".to_owned(), ..options(&api).api.ims };
+    for (options, key) in [(url, "analytics.url"), (with_ims(ims, options(&api)), "analytics.ims_url")] {
         let error = AnalyticsClient::new(options).err().expect("no client");
         assert!(error.to_string().starts_with(key), "{error}");
     }

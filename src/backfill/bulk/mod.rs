@@ -26,10 +26,10 @@ use tokio::task::JoinSet;
 
 use super::{BackfillError, Leg};
 use crate::buffer::{Buffer, BulkFile, Change, FiledEvent, JobRecord, NewBulkFile, RunId};
-use crate::collection::BulkClient;
 use crate::config::BulkConfig;
 use crate::drain::{Stop, StopReason, tell_blocked};
 use crate::suite::Rsid;
+use crate::web::BulkClient;
 use files::{Folder, OpenFile, Written};
 use pace::Pace;
 use upload::{Group, Uploading};

@@ -17,10 +17,9 @@ use crate::backfill::BackfillError;
 use crate::buffer::{
     Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, Received, RefusedRow, RunId,
 };
-use crate::collection::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 use crate::delivery::DeadReason;
 use crate::drain::{Stop, StopReason};
-use crate::web::{ApiError, Backoff, Patience};
+use crate::web::{ApiError, Backoff, BulkClient, LookedUp, Patience, Upload, Uploaded, Validated};
 
 /// How long an upload in flight may go on once the leg has to end.
 const GRACE: Duration = Duration::from_secs(25);

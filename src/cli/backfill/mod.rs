@@ -24,12 +24,12 @@ use super::settings::Settings;
 use super::signals::{self, Hangup};
 use crate::backfill::{self, BackfillOptions, BulkLimits, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
-use crate::collection::{BulkClient, BulkOptions, Collection};
+use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::Stop;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobState};
-use crate::web::ImsOptions;
+use crate::web::{ApiOptions, BulkClient, ImsOptions};
 use args::{NewArgs, ResumeArgs, StatusArgs};
 use report::{CancelReport, PauseReport, RunReport, Shown, StatusReport};
 
@@ -233,7 +233,7 @@ fn bulk_way(settings: &Settings, keeps_files: bool, accepts_unnamed: bool) -> Re
     let config = &settings.config.bulk;
     let client = match (config.client_id.as_str(), settings.bulk_secret()?) {
         ("", _) | (_, None) => None,
-        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(BulkOptions {
+        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(ApiOptions {
             url: config.url.clone(),
             ims: ImsOptions {
                 url: config.ims_url.clone(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Suites, listing};
-use crate::analytics::{AnalyticsClient, AnalyticsError};
+use crate::analytics::AnalyticsClient;
 use crate::cli::Context;
 use crate::cli::analytics::client_of;
 use crate::cli::exit::Exit;
@@ -21,6 +21,7 @@ use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemReport, It
 use crate::onboarding::settings_file::{self, SettingsFile};
 use crate::onboarding::verdict;
 use crate::suite::{Readiness, Rsid};
+use crate::web::ApiError;
 
 /// How many rows of the settings file that nobody knows are named.
 const ROWS_NAMED_MAX: usize = 5;
@@ -105,7 +106,7 @@ fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context
         let rsid = listing.suite.form.rsid;
         match runtime.block_on(read(&client, &rsid)) {
             Ok(api) => report.suites.push(judge(suites, &rsid, Some(api), None)?),
-            Err(AnalyticsError::Api(error))
+            Err(error)
                 if !error.endpoint.gives_credentials && matches!(error.status(), Some(400 | 403 | 404)) =>
             {
                 report.unread.insert(rsid, error.to_string());
@@ -155,7 +156,7 @@ fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>
     }
 }
 
-pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, AnalyticsError> {
+pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, ApiError> {
     let suite = client.suite(rsid).await?;
     // Of a suite that is not there Adobe refuses to tell anything.
     let (evars, events) = match &suite {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::analytics::{AnalyticsClient, AnalyticsError, Breakdown, Fractions, ReportRequest, SuiteFacts};
+use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportRequest, SuiteFacts};
 use crate::buffer::{Buffer, BufferError, NewProbe, ProbeRecord};
 use crate::collection::Collection;
 use crate::confirmation::Item;
@@ -54,7 +54,7 @@ pub struct ProbeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error(transparent)]
-    Analytics(#[from] AnalyticsError),
+    Api(#[from] ApiError),
     #[error(transparent)]
     Buffer(#[from] BufferError),
     #[error("report suite {rsid} {why}, so no hit was sent")]
@@ -248,7 +248,7 @@ impl Probe<'_> {
                     before = Some(seen.units);
                 }
                 // The hits are out, and reports cannot forget them: only the deadline ends the wait.
-                Err(ProbeError::Analytics(AnalyticsError::Api(error))) if error.is_for_the_moment() => {
+                Err(ProbeError::Api(error)) if error.is_for_the_moment() => {
                     tracing::warn!(probe = plan.id, %error, "the probe cannot be read back for the moment");
                 }
                 Err(error) => return Err(error),
@@ -329,10 +329,9 @@ impl Reading<'_> {
         let answer = match self.probe.analytics.report(&request).await {
             Ok(answer) => answer,
             // A dimension that is disabled may be refused as a whole: then nothing of it is seen.
-            Err(AnalyticsError::Api(ApiError {
-                endpoint,
-                cause: Cause::Refused { status: 400 | 403 | 404, why, .. },
-            })) if !endpoint.gives_credentials => {
+            Err(ApiError { endpoint, cause: Cause::Refused { status: 400 | 403 | 404, why, .. } })
+                if !endpoint.gives_credentials =>
+            {
                 self.observed.rows.insert(evar, Vec::new());
                 self.observed.refused_evars.insert(format!("eVar{evar}"), why);
                 return Ok(());

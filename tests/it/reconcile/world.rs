@@ -14,7 +14,7 @@ use passbridge::reconcile::{
 };
 use passbridge::sandbox::{AnalyticsSettings, Handle};
 use passbridge::suite::ReportSuite;
-use passbridge::web::{ImsOptions, ProxySettings};
+use passbridge::web::{ApiOptions, ImsOptions, ProxySettings};
 use serde_json::json;
 
 use crate::support::{House, RSID, event, report_suite, requestor_id, rsid, sandbox_with};
@@ -120,18 +120,20 @@ pub(super) fn analytics(faults: &str, clock: &Clock) -> Handle {
 
 pub(super) fn client(sandbox: &Handle) -> AnalyticsClient {
     AnalyticsClient::new(AnalyticsOptions {
-        url: sandbox.url(),
-        ims: ImsOptions {
-            url: format!("{}/ims/token/v3", sandbox.url()),
-            client_id: "reader".to_owned(),
-            client_secret: "secret-of-reader".to_owned(),
-            scopes: "openid".to_owned(),
+        api: ApiOptions {
+            url: sandbox.url(),
+            ims: ImsOptions {
+                url: format!("{}/ims/token/v3", sandbox.url()),
+                client_id: "reader".to_owned(),
+                client_secret: "secret-of-reader".to_owned(),
+                scopes: "openid".to_owned(),
+            },
+            request_timeout: Duration::from_secs(60),
+            proxy: ProxySettings::default(),
         },
         company: String::new(),
-        request_timeout: Duration::from_secs(60),
         calls_per_window: 100_000,
         window: Duration::from_secs(6),
-        proxy: ProxySettings::default(),
     })
     .expect("a client")
 }

@@ -7,21 +7,21 @@
 //! - Rules: section 7 of `reference/adobe-analytics.md`, BDIA-16 to BDIA-38.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::web::{self, Answer, ApiError, Cause, Endpoint, Http, Ims, ImsOptions, ProxySettings, SetupError};
+use super::error::{self, ApiError, Cause, Endpoint, WORDS_CHARS_MAX};
+use super::http::{Answer, SetupError, beneath};
+use super::ims::{ApiOptions, Ims};
+use super::retry::Patience;
 
 /// The key of the address, for messages.
 const KEY: &str = "bulk.url";
 /// The longest answer that is read, in bytes: a log names ten rows of a kind.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// How much of an answer's text a message repeats, in characters.
-const WORDS_MAX: usize = 300;
 /// The states of a file that is in: processing follows the upload.
 const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
 /// The states of one of which nothing is: Adobe's guide calls the second what its other pages call the first.
@@ -31,18 +31,6 @@ const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
 const UNKNOWN_KEY: &str = "File not found";
 /// What a log begins a line about a row with.
 const ROW_MARK: &str = "On row: ";
-
-/// Where and how files are uploaded.
-#[derive(Clone)]
-pub struct BulkOptions {
-    /// The address of uploads, such as `https://analytics-collection.adobe.io/aa/collect/v1/events`.
-    pub url: String,
-    pub ims: ImsOptions,
-    /// How long a request may take.
-    pub request_timeout: Duration,
-    /// The proxies of the environment.
-    pub proxy: ProxySettings,
-}
 
 /// A file on its way.
 #[derive(Debug, Clone)]
@@ -106,8 +94,6 @@ pub enum LookedUp {
 
 /// A client of the API.
 pub struct BulkClient {
-    http: Http,
-    url: Url,
     ims: Ims,
 }
 
@@ -132,18 +118,15 @@ struct Verdict {
 
 impl BulkClient {
     /// A client that has asked for nothing yet.
-    pub fn new(options: BulkOptions) -> Result<BulkClient, SetupError> {
-        let url = web::address(KEY, &options.url)?;
-        let ims = Ims::new("bulk.ims_url", options.ims)?;
-        let http = Http::new(&[&url, ims.url()], options.request_timeout, &options.proxy)?;
-        Ok(BulkClient { http, url, ims })
+    pub fn new(options: ApiOptions) -> Result<BulkClient, SetupError> {
+        Ok(BulkClient { ims: Ims::new((KEY, "bulk.ims_url"), options, Patience::ONCE, None)? })
     }
 
     /// Asks whether Adobe would take a file.
     pub async fn validate(&self, upload: &Upload) -> Result<Validated, ApiError> {
-        let url = self.beneath(&["validate"]);
+        let url = beneath(&self.ims.url, ["validate"]);
         let endpoint = Endpoint::new("the validation of a file", KEY, &url);
-        let answer = self.ask(&endpoint, || self.form(&url, upload)).await?;
+        let answer = self.ims.ask(&endpoint, ANSWER_BYTES_MAX, || self.form(&url, upload)).await?;
         let status = answer.status;
         match serde_json::from_slice::<Verdict>(&answer.body) {
             Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
@@ -157,14 +140,14 @@ impl BulkClient {
 
     /// Uploads a file, in one request: what is to be repeated is another upload, which has to wait for its turn.
     pub async fn upload(&self, upload: &Upload) -> Uploaded {
-        let endpoint = Endpoint::new("an upload", KEY, &self.url);
-        let token = match self.ims.token(&self.http).await {
+        let endpoint = Endpoint::new("an upload", KEY, &self.ims.url);
+        let token = match self.ims.token().await {
             Ok(token) => token,
             Err(error) if error.is_for_the_moment() => return Uploaded::NotReceived(error),
             Err(error) => return Uploaded::Refused(error),
         };
-        let request = self.form(&self.url, upload);
-        match self.ims.send(&self.http, &endpoint, request, &token, ANSWER_BYTES_MAX).await {
+        let request = self.form(&self.ims.url, upload);
+        match self.ims.send(&endpoint, request, &token, ANSWER_BYTES_MAX).await {
             Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => {
                 self.ims.forget().await;
                 Uploaded::TokenRefused(answer.refusal(&endpoint))
@@ -173,66 +156,42 @@ impl BulkClient {
             Err(error) => match error.cause {
                 Cause::NotReached(_) | Cause::Proxy(_) => Uploaded::NotReceived(error),
                 Cause::NotSendable(_) => Uploaded::Refused(error),
-                Cause::NoAnswer(_) | Cause::Refused { .. } | Cause::TooLong(_) | Cause::Unreadable(_) => {
-                    Uploaded::Unknown(error.to_string())
-                }
+                Cause::NoAnswer(_)
+                | Cause::Refused { .. }
+                | Cause::TooLong(_)
+                | Cause::Unreadable(_)
+                | Cause::File { .. }
+                | Cause::Full { .. }
+                | Cause::NoCompany
+                | Cause::SeveralCompanies(_) => Uploaded::Unknown(error.to_string()),
             },
         }
     }
 
     /// Asks whether a file of so many rows with this key is in.
     pub async fn look_up(&self, key: &str, rows: u64) -> Result<LookedUp, ApiError> {
-        let url = self.beneath(&["key", key]);
+        let url = beneath(&self.ims.url, ["key", key]);
         let endpoint = Endpoint::new("the look-up of a file", KEY, &url);
-        let answer = self.ask(&endpoint, || self.http.request(Method::GET, &url)).await?;
+        let request = || self.ims.http.request(Method::GET, &url);
+        let answer = self.ims.ask(&endpoint, ANSWER_BYTES_MAX, request).await?;
         looked_up(&endpoint, &answer, key, rows)
-    }
-
-    /// Sends a request with a token, and once more with a new one where that is refused.
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        request: impl Fn() -> RequestBuilder,
-    ) -> Result<Answer, ApiError> {
-        let call = |token: String| {
-            let request = request();
-            async move {
-                let answer = self.ims.send(&self.http, endpoint, request, &token, ANSWER_BYTES_MAX).await?;
-                answer.unless_busy(endpoint)
-            }
-        };
-        self.ims.with_token(|| self.ims.token(&self.http), call).await
     }
 
     /// The file as a form. Its boundary is made of its key, which no gzip begins a line with by chance.
     fn form(&self, url: &Url, upload: &Upload) -> RequestBuilder {
         let boundary = format!("passbridge-{}", upload.key);
-        let mut body = Vec::with_capacity(upload.bytes.len() + 512);
-        body.extend_from_slice(
-            format!(
-                "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
-                 Content-Type: application/gzip\r\n\r\n",
-                upload.name
-            )
-            .as_bytes(),
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
+             Content-Type: application/gzip\r\n\r\n",
+            upload.name
         );
-        body.extend_from_slice(&upload.bytes);
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        self.http
-            .request(Method::POST, url)
+        let body = [head.as_bytes(), &upload.bytes, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        let request = self.ims.http.request(Method::POST, url);
+        request
             .header("x-adobe-vgid", &upload.visitor_group)
             .header("x-adobe-idempotency-key", &upload.key)
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
             .body(body)
-    }
-
-    fn beneath(&self, names: &[&str]) -> Url {
-        let mut url = self.url.clone();
-        // An address of HTTP has a path.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(names);
-        }
-        url
     }
 }
 
@@ -354,7 +313,7 @@ fn is_refusal(status: StatusCode) -> bool {
 
 /// The text of an answer, short and on one line.
 fn words(text: &str) -> String {
-    web::words(text, WORDS_MAX)
+    error::words(text, WORDS_CHARS_MAX)
 }
 
 fn text(body: &[u8]) -> String {

@@ -1,0 +1,328 @@
+//! Requests to Adobe's interfaces: addresses that secrets may be sent to, the way there, and whole answers.
+
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, Cause, Endpoint, is_for_the_moment};
+use super::proxy::{ProxySettings, Route};
+use super::retry::retry_after;
+use crate::clock::Clock;
+
+/// Why no client can be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{key} {text:?} is no address: {why}")]
+    BadUrl {
+        /// The key that holds it.
+        key: &'static str,
+        /// What it holds, without a password.
+        text: String,
+        why: String,
+    },
+    /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
+    #[error("no way to {host}: {why}")]
+    Proxy {
+        /// The host that it is for.
+        host: String,
+        why: &'static str,
+    },
+    #[error("cannot set up HTTP")]
+    Client(#[source] reqwest::Error),
+}
+
+/// An address that secrets may be sent to.
+pub fn address(key: &'static str, text: &str) -> Result<Url, SetupError> {
+    // A user and a password may stand before the host.
+    let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("...@{host}"));
+    let refuse = |why: &str| SetupError::BadUrl { key, text: shown.clone(), why: why.to_owned() };
+    let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err(refuse("it would carry secrets in clear; use https")),
+        _ => Err(refuse("it begins with neither https nor http")),
+    }
+}
+
+/// The address of something below another one.
+pub fn beneath(url: &Url, names: impl IntoIterator<Item = impl AsRef<str>>) -> Url {
+    let mut url = url.clone();
+    // An address of HTTP has a path.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(names);
+    }
+    url
+}
+
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
+}
+
+/// A client for these addresses, which goes as the proxy variables say: through a tunnel, or directly.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client,
+    proxy: ProxySettings,
+}
+
+impl Http {
+    /// A request may take so long, its answer included.
+    pub fn new(
+        addresses: &[&Url],
+        request_timeout: Duration,
+        proxy: &ProxySettings,
+    ) -> Result<Http, SetupError> {
+        let provider = rustls::crypto::ring::default_provider();
+        // Another part of the process may have chosen the same one before.
+        drop(provider.install_default());
+        // Without the library's own reading of the variables: it sends plain http through HTTP_PROXY, secrets and all.
+        let mut builder = Client::builder().no_proxy();
+        for url in addresses {
+            match route(url, proxy) {
+                Route::Direct => {}
+                Route::Unusable(why) => return Err(SetupError::Proxy { host: host(url), why }),
+                Route::Proxy(through) => {
+                    let (settings, target) = (proxy.clone(), format!("http://{through}"));
+                    let mut proxies = reqwest::Proxy::custom(move |url| {
+                        matches!(route(url, &settings), Route::Proxy(_)).then(|| target.clone())
+                    });
+                    if let Some(authorization) = through.authorization {
+                        proxies = proxies.custom_http_auth(authorization);
+                    }
+                    // All hosts that have a proxy have the same one.
+                    builder = Client::builder().no_proxy().proxy(proxies);
+                }
+            }
+        }
+        let client = builder
+            .timeout(request_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(SetupError::Client)?;
+        Ok(Http { client, proxy: proxy.clone() })
+    }
+
+    /// A request to an address.
+    pub fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone())
+    }
+
+    /// A POST of these fields as a form.
+    pub fn form(&self, url: &Url, fields: &[(&str, &str)]) -> RequestBuilder {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.request(Method::POST, url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// Sends a request and reads its answer to the end. Neither the answer nor an error has one of the secrets.
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: RequestBuilder,
+        bytes_max: usize,
+        secrets: &[&str],
+    ) -> Result<Answer, ApiError> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|_| {
+            // The library's own text may quote the token.
+            endpoint.error(Cause::NotSendable("a header cannot hold the token or the client ID".to_owned()))
+        })?;
+        let url = request.url().clone();
+        let failed = |error: reqwest::Error| endpoint.error(self.cause(&url, &error.without_url()));
+        let mut response = client.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), Clock::system().system_time());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(endpoint.error(Cause::TooLong(bytes_max)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, body: concealed(body, secrets) })
+    }
+
+    fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
+        let why = root_cause(error);
+        match route(url, &self.proxy) {
+            _ if !error.is_connect() => Cause::NoAnswer(why),
+            Route::Proxy(proxy) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
+            Route::Direct | Route::Unusable(_) => Cause::NotReached(why),
+        }
+    }
+}
+
+/// The way to an address. Plain http is for this host only, and never leaves it.
+fn route(url: &Url, proxy: &ProxySettings) -> Route {
+    if url.scheme() != "https" || is_loopback(url) {
+        return Route::Direct;
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    Route::to(host, url.port_or_known_default().unwrap_or(443), proxy)
+}
+
+/// What a failed CONNECT says, in words: the library's own are short.
+fn of_tunnel(why: &str) -> &str {
+    match why {
+        "tunnel error: proxy authorization required" => "it asks for a user and a password (407)",
+        "tunnel error: unsuccessful" => "it refuses a tunnel, or its answer is not HTTP",
+        "tunnel error: proxy response headers too long" => "its answer has no end",
+        "tunnel error: unexpected end of file" => "it closed the connection without an answer",
+        other => other,
+    }
+}
+
+/// An answer without secrets that a server has repeated, also as JSON that escapes its slashes.
+fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
+    let forms = |secret: &&str| {
+        let escaped = secret.contains('/').then(|| secret.replace('/', "\\/"));
+        [Some((*secret).to_owned()), escaped].into_iter().flatten()
+    };
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()).flat_map(forms) {
+        let mut places = memchr::memmem::find_iter(&body, secret.as_bytes()).peekable();
+        if places.peek().is_some() {
+            let (mut clean, mut rest) = (Vec::with_capacity(body.len()), 0);
+            for at in places {
+                clean.extend_from_slice(&body[rest..at]);
+                clean.extend_from_slice(b"...");
+                rest = at + secret.len();
+            }
+            clean.extend_from_slice(&body[rest..]);
+            body = clean;
+        }
+    }
+    body
+}
+
+/// The host of an address, for messages: the rest may hold what they should not.
+pub fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
+/// An answer that is whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The answer, unless its server is overloaded or gone for the moment.
+    pub fn unless_busy(self, endpoint: &Endpoint) -> Result<Answer, ApiError> {
+        if is_for_the_moment(self.status) { Err(self.refusal(endpoint)) } else { Ok(self) }
+    }
+
+    /// What it says as JSON; an error where it is a refusal.
+    pub fn json<T: DeserializeOwned>(&self, endpoint: &Endpoint) -> Result<T, ApiError> {
+        if !self.status.is_success() {
+            return Err(self.refusal(endpoint));
+        }
+        // Without serde's own text: it may quote a value of any length.
+        let broken = |error: serde_json::Error| {
+            endpoint.unreadable(format!(
+                "its JSON breaks at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
+        };
+        serde_json::from_slice(&self.body).map_err(broken)
+    }
+
+    /// What it says as a refusal.
+    pub fn refusal(&self, endpoint: &Endpoint) -> ApiError {
+        endpoint.refused(self.status, self.retry_after, &self.body)
+    }
+}
+
+/// What lies beneath an error: its own text says little.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers each request with the next of these texts, on a connection of its own.
+    pub(in crate::web) async fn server(answers: Vec<String>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/token", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let mut request = [0; 4096];
+                assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
+                // A client that has heard enough leaves.
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        Url::parse(&url).expect("an address")
+    }
+
+    /// An answer with this status and body.
+    pub(in crate::web) fn answer(status: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn no_redirect_is_followed_and_no_answer_read_beyond_its_limit() {
+        const BYTES_MAX: usize = 100_000;
+        let elsewhere = answer("302 Found\r\nlocation: /elsewhere", "");
+        let (whole, long) = ("a".repeat(BYTES_MAX), "a".repeat(BYTES_MAX + 1));
+        let url = server(vec![elsewhere, answer("200 OK", &whole), answer("200 OK", &long)]).await;
+        let http = Http::new(&[&url], Duration::from_secs(10), &ProxySettings::default()).expect("HTTP");
+        let endpoint = Endpoint::new("a thing", "esm.url", &url);
+        let sent = async || http.send(&endpoint, http.request(Method::GET, &url), BYTES_MAX, &[]).await;
+        assert_eq!(sent().await.expect("an answer").status, StatusCode::FOUND);
+        assert_eq!(sent().await.expect("an answer").body, whole.as_bytes());
+        assert!(matches!(sent().await, Err(ApiError { cause: Cause::TooLong(_), .. })));
+    }
+
+    #[tokio::test]
+    async fn a_date_in_retry_after_is_understood() {
+        let at = httpdate::fmt_http_date(Clock::system().system_time() + Duration::from_secs(3600));
+        let url = server(vec![answer(&format!("429 Slow\r\nretry-after: {at}"), "")]).await;
+        let http = Http::new(&[&url], Duration::from_secs(10), &ProxySettings::default()).expect("HTTP");
+        let endpoint = Endpoint::new("a thing", "esm.url", &url);
+        let answer =
+            http.send(&endpoint, http.request(Method::GET, &url), 100, &[]).await.expect("an answer");
+        let asked = answer.retry_after.expect("a date").as_secs();
+        assert!((3500..=3600).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn a_repeated_secret_is_concealed_in_every_form_of_its_slashes() {
+        let clean = |body: &str, secrets: &[&str]| {
+            String::from_utf8(concealed(body.as_bytes().to_vec(), secrets)).expect("text")
+        };
+        assert_eq!(clean("token a/b= of hush, hush", &["a/b=", "hush"]), "token ... of ..., ...");
+        assert_eq!(clean(r#"{"error":"a\/b= is bad"}"#, &["a/b="]), r#"{"error":"... is bad"}"#);
+        assert_eq!(clean("a.b", &["", "."]), "a...b");
+    }
+
+    #[test]
+    fn addresses_carry_no_secrets_in_clear() {
+        for text in ["https://analytics-collection.adobe.io/aa", "http://127.0.0.1:8080/aa"] {
+            assert!(address("bulk.url", text).is_ok(), "{text}");
+        }
+        for text in
+            ["", "ftp://adobe.io", "http://adobe.io/aa", "http://user:hidden@adobe.io", "user:hidden@x"]
+        {
+            let error = address("bulk.url", text).expect_err(text).to_string();
+            assert!(error.starts_with("bulk.url") && !error.contains("hidden"), "{error}");
+        }
+    }
+}
