@@ -18,7 +18,6 @@ use crate::suite::{CountForm, EventIds, HitForm};
 /// An event and all that Adobe will receive of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// The identity of the event.
     pub event_id: EventId,
     /// The event, as one line of NDJSON would carry it.
     pub event: PassEvent,
@@ -40,7 +39,6 @@ pub struct Explanation {
 /// The identity of a hit, and why it is this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
-    /// The tag that carries it.
     pub tag: &'static str,
     pub value: String,
     pub because: String,
@@ -52,57 +50,51 @@ pub struct TagLine {
     pub tag: &'static str,
     /// Adobe's label, for an eVar.
     pub label: Option<&'static str>,
-    /// Its value, without XML's escapes.
     pub value: String,
-    /// Where the value comes from.
     pub from: String,
 }
 
 /// Explains what the event becomes.
 pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
+    let (dead, notes, hits) = match mapping::map(event, id, form) {
+        Ok(mapped) => (None, mapped.notes, mapped.hits),
+        Err(reason) => (Some(reason), Vec::new(), Vec::new()),
+    };
     let mut explanation = Explanation {
         event_id: id,
         event: event.clone(),
         rsid: Some(form.rsid.to_string()),
-        dead: None,
-        identity: None,
+        dead,
+        identity: hits.first().map(|hit| identity(hit, &notes)),
         tags: Vec::new(),
         absent: Vec::new(),
-        notes: Vec::new(),
-        xml: Vec::new(),
+        notes,
+        xml: hits.iter().map(document).collect(),
     };
-    let mapped = match mapping::map(event, id, form) {
-        Ok(mapped) => mapped,
-        Err(reason) => return Explanation { dead: Some(reason), ..explanation },
-    };
-    explanation.notes = mapped.notes;
-    if let Some(hit) = mapped.hits.first() {
-        let identity = identity(hit, &explanation.notes);
+    if let Some(hit) = hits.first() {
         encode::each_tag(hit, |tag, value| {
-            let property = evar_property(tag.name);
-            explanation.tags.push(TagLine {
-                tag: tag.name,
-                label: property.map(Property::label),
-                value: value.to_owned(),
-                from: match property {
-                    Some(property) => evar_source(event, property),
-                    None if tag.name == identity.tag => identity.because.clone(),
-                    None => plain_source(tag.name, event, form),
-                },
-            });
+            let from = explanation.source_of(tag, form);
+            let label = evar_property(tag).map(Property::label);
+            explanation.tags.push(TagLine { tag, label, value: value.to_owned(), from });
         });
-        explanation.identity = Some(identity);
-        explanation.absent = Property::reported()
-            .iter()
-            .filter(|property| !hit.evars.iter().any(|(number, _)| Some(*number) == property.evar()))
-            .map(|property| property.name())
-            .collect();
+        let is_absent =
+            |property: &&Property| !hit.evars.iter().any(|(number, _)| Some(*number) == property.evar());
+        explanation.absent =
+            Property::reported().iter().filter(is_absent).map(|property| property.name()).collect();
     }
-    explanation.xml = mapped.hits.iter().map(document).collect();
     explanation
 }
 
 impl Explanation {
+    /// Where the value of a tag comes from.
+    fn source_of(&self, tag: &str, form: &HitForm) -> String {
+        match (evar_property(tag), &self.identity) {
+            (Some(property), _) => evar_source(&self.event, property),
+            (None, Some(identity)) if tag == identity.tag => identity.because.clone(),
+            (None, _) => plain_source(tag, &self.event, form),
+        }
+    }
+
     /// The same for a requestor without a report suite: the form was a stand-in.
     pub fn without_suite(mut self) -> Explanation {
         self.rsid = None;
@@ -124,30 +116,15 @@ fn document(hit: &Hit<'_>) -> String {
 }
 
 fn identity(hit: &Hit<'_>, notes: &[Note]) -> Identity {
-    let (tag, value, as_it_is) = match &hit.visitor {
-        VisitorIdentity::VisitorId(id) => ("visitorID", id.as_ref(), "mvpd_user_id, as it is"),
-        VisitorIdentity::Ecid { id, org_id: _ } => {
-            ("marketingCloudVisitorID", *id, "visitor_id, which is an Experience Cloud ID")
-        }
+    let (tag, value) = hit.visitor.tag();
+    let reasons: Vec<String> =
+        notes.iter().filter(|note| note.is_of_identity()).map(ToString::to_string).collect();
+    let because = match (&hit.visitor, reasons.is_empty()) {
+        (_, false) => reasons.join("; "),
+        (VisitorIdentity::VisitorId(_), true) => "mvpd_user_id, as it is".to_owned(),
+        (VisitorIdentity::Ecid { .. }, true) => "visitor_id, which is an Experience Cloud ID".to_owned(),
     };
-    let reasons: Vec<String> = notes.iter().filter_map(identity_reason).collect();
-    let because = if reasons.is_empty() { as_it_is.to_owned() } else { reasons.join("; ") };
     Identity { tag, value: value.to_owned(), because }
-}
-
-fn identity_reason(note: &Note) -> Option<String> {
-    match note {
-        Note::VisitorDigested { .. } | Note::EcidInvalid | Note::Surrogate { .. } => Some(note.to_string()),
-        Note::ValueCut { .. }
-        | Note::CharactersDropped { .. }
-        | Note::ControlsReplaced { .. }
-        | Note::DynamicVariableBroken { .. }
-        | Note::Blank { .. }
-        | Note::MrssTitle
-        | Note::MrssBroken
-        | Note::IpAddressLeftOut
-        | Note::Split { .. } => None,
-    }
 }
 
 fn evar_property(tag: &str) -> Option<Property> {

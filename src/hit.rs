@@ -16,9 +16,7 @@ pub struct Hit<'a> {
     pub kind: EventKind,
     /// The `events` variable: `eventN`, with `=count` and `:serial` where they apply.
     pub events: String,
-    /// The viewer's address, where known.
     pub ip_address: Option<Cow<'a, str>>,
-    /// The viewer's user agent, where known.
     pub user_agent: Option<Cow<'a, str>>,
     /// The eVars that have a value, in ascending order of their number.
     pub evars: Vec<(u8, Cow<'a, str>)>,
@@ -46,5 +44,15 @@ impl Hit<'_> {
     /// The name of the custom link that the hit is, so that it adds no page view.
     pub fn link_name(&self) -> &'static str {
         self.kind.label()
+    }
+}
+
+impl VisitorIdentity<'_> {
+    /// The name of the tag or column that carries it, and its value.
+    pub fn tag(&self) -> (&'static str, &str) {
+        match self {
+            VisitorIdentity::VisitorId(id) => ("visitorID", id),
+            VisitorIdentity::Ecid { id, org_id: _ } => ("marketingCloudVisitorID", id),
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use super::dia::{CUSTOM_LINK, PAGE_PREFIX};
+use super::csv::{cell, csv_row};
+use super::dia::{CUSTOM_LINK, EVARS, PAGE_PREFIX};
+use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
 /// The columns of every file, in their order, as Adobe's column reference names them. A file has all of them: rows are as
@@ -19,16 +21,9 @@ pub const COLUMNS: [&str; 10] = [
     "linkName",
     "events",
 ];
-/// The eVars, whose columns follow.
-const EVARS: u8 = 34;
-
 /// Appends the header row.
 pub fn bulk_header(file: &mut Vec<u8>) {
-    file.extend_from_slice(COLUMNS.join(",").as_bytes());
-    for number in 1..=EVARS {
-        write!(file, ",eVar{number}").expect("memory takes every write");
-    }
-    file.push(b'\n');
+    csv_row(COLUMNS.iter().chain(&EVARS), file);
 }
 
 /// Appends the hit as a row. `user_agent` stands for the viewer's where that is not known: a row without one is dropped.
@@ -49,27 +44,11 @@ pub fn bulk_row(hit: &Hit<'_>, user_agent: &str, file: &mut Vec<u8>) {
     }
     cell(&hit.events, file);
     let mut evars = hit.evars.iter().peekable();
-    for number in 1..=EVARS {
+    for number in 1..=Property::EVARS as u8 {
         file.push(b',');
         if let Some((_, value)) = evars.next_if(|(own, _)| *own == number) {
             cell(value, file);
         }
     }
     file.push(b'\n');
-}
-
-/// A value as RFC 4180 has it: in quotes where it has to be, its own quotes doubled.
-fn cell(value: &str, file: &mut Vec<u8>) {
-    if !value.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
-        file.extend_from_slice(value.as_bytes());
-        return;
-    }
-    file.push(b'"');
-    for part in value.split_inclusive('"') {
-        file.extend_from_slice(part.as_bytes());
-        if part.ends_with('"') {
-            file.push(b'"');
-        }
-    }
-    file.push(b'"');
 }

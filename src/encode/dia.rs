@@ -2,6 +2,7 @@
 
 use memchr::memchr3_iter;
 
+use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
 /// Every tag that a hit can have beside `eVar1` to `eVar34`, in the order they are written. Adobe ignores unknown tags
@@ -30,82 +31,53 @@ const DOCUMENT_BYTES: usize = 2_048;
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><request>"#;
 const END: &str = "</request>";
 
-/// A tag, spelt out once for all hits.
-pub(crate) struct Tag {
-    pub(crate) name: &'static str,
-    open: &'static str,
-    close: &'static str,
-}
-
-macro_rules! tag {
-    ($($name:tt)+) => {
-        Tag {
-            name: concat!($($name),+),
-            open: concat!("<", $($name,)+ ">"),
-            close: concat!("</", $($name,)+ ">"),
-        }
-    };
-}
-
-macro_rules! evars {
-    ($($number:literal)*) => { [$(tag!("eVar" $number)),*] };
-}
-
-static SC_XML_VER: Tag = tag!("scXmlVer");
-static REPORT_SUITE_ID: Tag = tag!("reportSuiteID");
-static TIMESTAMP: Tag = tag!("timestamp");
-static VISITOR_ID: Tag = tag!("visitorID");
-static MARKETING_CLOUD_VISITOR_ID: Tag = tag!("marketingCloudVisitorID");
-static MARKETING_CLOUD_ORG_ID: Tag = tag!("marketingCloudOrgID");
-static IP_ADDRESS: Tag = tag!("ipAddress");
-static USER_AGENT: Tag = tag!("userAgent");
-static PAGE_NAME: Tag = tag!("pageName");
-static LINK_TYPE: Tag = tag!("linkType");
-static LINK_NAME: Tag = tag!("linkName");
-static EVENTS: Tag = tag!("events");
-static EVARS: [Tag; 34] = evars!(
-    1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34
-);
+/// The eVars by number: spelt out, because each is written millions of times.
+pub(super) const EVARS: [&str; Property::EVARS] = [
+    "eVar1", "eVar2", "eVar3", "eVar4", "eVar5", "eVar6", "eVar7", "eVar8", "eVar9", "eVar10", "eVar11",
+    "eVar12", "eVar13", "eVar14", "eVar15", "eVar16", "eVar17", "eVar18", "eVar19", "eVar20", "eVar21",
+    "eVar22", "eVar23", "eVar24", "eVar25", "eVar26", "eVar27", "eVar28", "eVar29", "eVar30", "eVar31",
+    "eVar32", "eVar33", "eVar34",
+];
 
 /// Appends the hit to `body`, as one XML document.
 pub fn dia(hit: &Hit<'_>, body: &mut Vec<u8>) {
     body.reserve(DOCUMENT_BYTES);
     body.extend_from_slice(START.as_bytes());
     each_tag(hit, |tag, value| {
-        body.extend_from_slice(tag.open.as_bytes());
+        body.push(b'<');
+        body.extend_from_slice(tag.as_bytes());
+        body.push(b'>');
         escape(value, body);
-        body.extend_from_slice(tag.close.as_bytes());
+        body.extend_from_slice(b"</");
+        body.extend_from_slice(tag.as_bytes());
+        body.push(b'>');
     });
     body.extend_from_slice(END.as_bytes());
 }
 
 /// Shows each tag of the hit and its value, not escaped, in the order of the document.
-pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static Tag, &str)) {
-    show(&SC_XML_VER, "1.0");
-    show(&REPORT_SUITE_ID, hit.rsid.as_str());
-    show(&TIMESTAMP, &hit.timestamp.to_string());
-    match &hit.visitor {
-        VisitorIdentity::VisitorId(id) => show(&VISITOR_ID, id),
-        VisitorIdentity::Ecid { id, org_id } => {
-            show(&MARKETING_CLOUD_VISITOR_ID, id);
-            if let Some(org_id) = org_id {
-                show(&MARKETING_CLOUD_ORG_ID, org_id.as_str());
-            }
-        }
+pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) {
+    show("scXmlVer", "1.0");
+    show("reportSuiteID", hit.rsid.as_str());
+    show("timestamp", &hit.timestamp.to_string());
+    let (tag, id) = hit.visitor.tag();
+    show(tag, id);
+    if let VisitorIdentity::Ecid { org_id: Some(org_id), .. } = &hit.visitor {
+        show("marketingCloudOrgID", org_id.as_str());
     }
     if let Some(address) = &hit.ip_address {
-        show(&IP_ADDRESS, address);
+        show("ipAddress", address);
     }
     if let Some(agent) = &hit.user_agent {
-        show(&USER_AGENT, agent);
+        show("userAgent", agent);
     }
-    show(&PAGE_NAME, &[PAGE_PREFIX, hit.link_name()].concat());
-    show(&LINK_TYPE, CUSTOM_LINK);
-    show(&LINK_NAME, hit.link_name());
-    show(&EVENTS, &hit.events);
-    // Mapping numbers them as the table does, 1 to 34.
+    show("pageName", &[PAGE_PREFIX, hit.link_name()].concat());
+    show("linkType", CUSTOM_LINK);
+    show("linkName", hit.link_name());
+    show("events", &hit.events);
+    // Mapping numbers them as the table does, from 1.
     for (number, value) in &hit.evars {
-        show(&EVARS[usize::from(*number) - 1], value);
+        show(EVARS[usize::from(*number) - 1], value);
     }
 }
 

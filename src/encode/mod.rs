@@ -1,4 +1,4 @@
-//! Writes a hit as Adobe reads it: as a document of the Data Insertion API, or as a row of a bulk file.
+//! Writes a hit as Adobe reads it: as a document of the Data Insertion API, or as a row of a bulk file; and every other CSV.
 //!
 //! - In: a [`Hit`](crate::hit::Hit). Out: the bytes of one XML document, the body of one request; or those of one CSV row.
 //! - Guarantees: UTF-8; both carry the same values. A document is well-formed, each tag at most once and none empty, no entity
@@ -9,8 +9,10 @@
 //!   collection guide.
 
 mod bulk;
+mod csv;
 mod dia;
 
 pub use bulk::{COLUMNS, bulk_header, bulk_row};
+pub use csv::{csv_row, not_a_formula};
 pub(crate) use dia::each_tag;
 pub use dia::{TAGS, dia};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
 
 /// A number at or above this is Unix milliseconds, below it Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
@@ -14,6 +15,10 @@ const MILLISECONDS_EXPONENT: usize = 12;
 const SECONDS_DIGITS_MAX: usize = 11;
 /// Nanoseconds of a second.
 const NANOS: i128 = 1_000_000_000;
+const QUARTER_SECONDS: i64 = 900;
+const QUARTER: TimeDelta = TimeDelta::seconds(QUARTER_SECONDS);
+/// Quarter hours of the longest gap of a clock, and a few more: a whole day, as at the date line.
+const QUARTERS_SKIPPED_MAX: i32 = 100;
 
 /// An instant in UTC, in whole nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,7 +30,6 @@ impl Instant {
         Instant(nanos)
     }
 
-    /// Nanoseconds since the Unix epoch.
     pub fn nanos(self) -> i64 {
         self.0
     }
@@ -43,6 +47,23 @@ impl Instant {
     /// The number of its UTC hour since the Unix epoch.
     pub fn unix_hour(self) -> i64 {
         self.unix_seconds().div_euclid(3600)
+    }
+
+    /// The number of its quarter hour since the Unix epoch: every time zone's offset is a whole number of them.
+    pub fn unix_quarter(self) -> i64 {
+        self.unix_seconds().div_euclid(QUARTER_SECONDS)
+    }
+
+    /// When this quarter hour since the Unix epoch begins.
+    pub fn of_quarter(quarter: i64) -> Instant {
+        Instant(quarter.saturating_mul(QUARTER_SECONDS * 1_000_000_000))
+    }
+
+    /// When a day begins in a zone: at midnight, or where the clock skips it, with the first quarter hour that there is.
+    pub fn of_day(day: NaiveDate, zone: Tz) -> Instant {
+        let mut steps = (0..QUARTERS_SKIPPED_MAX).map(|step| day.and_time(NaiveTime::MIN) + QUARTER * step);
+        let begin = steps.find_map(|local| zone.from_local_datetime(&local).earliest());
+        Instant::from(begin.map_or_else(|| day.and_time(NaiveTime::MIN).and_utc(), |at| at.to_utc()))
     }
 
     /// RFC 3339 in UTC to the second, for people.

@@ -86,7 +86,6 @@ pub struct PassEvent {
 }
 
 impl PassEvent {
-    /// When it happened.
     pub fn occurred_at(&self) -> Instant {
         self.occurred_at
     }
@@ -96,7 +95,6 @@ impl PassEvent {
         self.kind
     }
 
-    /// Whose entitlement it is about.
     pub fn requestor_id(&self) -> &RequestorId {
         &self.requestor_id
     }
@@ -138,7 +136,6 @@ pub enum RawValue<'a> {
     Text(Cow<'a, str>),
     /// A number, in the digits of the source.
     Number(&'a str),
-    /// `true` or `false`.
     Flag(bool),
     /// An object or a list, which no property takes.
     Nested,

@@ -1,8 +1,10 @@
 //! How an event stands in the buffer: a few columns, and a JSON object of everything else.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
@@ -10,11 +12,9 @@ use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 /// The part of a stored event that has columns of its own.
 #[derive(Debug, Clone)]
 pub struct StoredColumns {
-    /// When it happened.
     pub occurred_at: Instant,
     pub kind: EventKind,
     pub requestor_id: RequestorId,
-    /// How many times it happened.
     pub count: u32,
 }
 
@@ -68,7 +68,7 @@ impl PassEvent {
             properties: Properties::default(),
         };
         let mut deserializer = serde_json::Deserializer::from_str(body);
-        BodyInto(&mut event).deserialize(&mut deserializer)?;
+        deserializer.deserialize_map(BodyInto(&mut event))?;
         deserializer.end()?;
         Ok(event)
     }
@@ -77,13 +77,9 @@ impl PassEvent {
 /// Reads a body straight into the event, without a copy of each value in between.
 struct BodyInto<'a>(&'a mut PassEvent);
 
-impl<'de> DeserializeSeed<'de> for BodyInto<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+/// A value, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Visitor<'de> for BodyInto<'_> {
     type Value = ();
@@ -95,34 +91,11 @@ impl<'de> Visitor<'de> for BodyInto<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<&str>()? {
             match Property::from_name(key) {
-                Some(property) => map.next_value_seed(ValueInto(&mut self.0.properties, property))?,
+                Some(property) => self.0.properties.set(property, &map.next_value::<Text<'de>>()?.0),
                 None if key == "event_id" => self.0.event_id = Some(map.next_value()?),
                 None => return Err(serde::de::Error::custom(format_args!("unknown key {key:?}"))),
             }
         }
-        Ok(())
-    }
-}
-
-struct ValueInto<'a>(&'a mut Properties, Property);
-
-impl<'de> DeserializeSeed<'de> for ValueInto<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for ValueInto<'_> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("text")
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.0.set(self.1, value);
         Ok(())
     }
 }

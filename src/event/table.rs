@@ -4,6 +4,8 @@
 //! it. It is not configurable, by design of the integration: "the mapping of events and eVars is not configurable" (Adobe
 //! Pass Authentication, "Integrating Adobe Pass Authentication server side data into Adobe Analytics").
 
+use std::fmt;
+
 macro_rules! event_kinds {
     ($($variant:ident = $slot:literal, $name:literal, $label:literal;)*) => {
         /// One of the eighteen kinds of Pass events.
@@ -14,7 +16,7 @@ macro_rules! event_kinds {
 
         impl EventKind {
             /// Every kind, in the order of its event slot.
-            pub const ALL: [EventKind; 18] = [$(EventKind::$variant,)*];
+            pub const ALL: [EventKind; EventKind::COUNT] = [$(EventKind::$variant,)*];
 
             /// The name that a canonical event carries in `event`.
             pub fn name(self) -> &'static str {
@@ -56,6 +58,9 @@ event_kinds! {
 }
 
 impl EventKind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 18;
+
     /// The event slot: 7 is `event7`.
     pub fn slot(self) -> u8 {
         self as u8
@@ -149,6 +154,18 @@ properties! {
     UserAgent = 35, "user_agent", "the viewer's user agent, never an eVar";
     DeviceId = 36, "device_id", "the device's identifier, never reported";
     SessionId = 37, "session_id", "the session's identifier, never reported";
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for Property {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl Property {

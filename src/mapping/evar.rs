@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::limits::EVAR_BYTES_MAX;
 use super::mrss::Resource;
-use super::{EVAR_BYTES_MAX, Note, mrss, sanitize};
+use super::{Note, mrss, sanitize};
 use crate::event::{DefaultValue, EventKind, PassEvent, Property};
 
 /// The value of `sdk_type` that stands for the Clientless API. Compared without regard to case, as Analytics compares

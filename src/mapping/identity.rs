@@ -20,15 +20,12 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
+use super::limits::{ECID_DIGITS, VISITOR_ID_BYTES_MAX};
 use super::{DigestReason, Note, SurrogateSource};
 use crate::event::{EventId, PassEvent, Property, VisitorRules};
 use crate::hit::{VisitorIdentity, VisitorKey};
 use crate::suite::{HitForm, IdentityKind, Rsid};
 
-/// The longest `visitorID`, in bytes (Implementation Guide, "visitorID").
-const VISITOR_ID_BYTES_MAX: usize = 100;
-/// The digits of an Experience Cloud ID ("Privacy labeling: namespaces").
-const ECID_DIGITS: usize = 38;
 /// How the digest of an MVPD User ID begins.
 const USER_PREFIX: &str = "pbu";
 const SURROGATE_PREFIX: &str = "pbs";
@@ -64,10 +61,7 @@ pub(super) fn visitor<'a>(
 
 /// The key that keeps a visitor's hits in one lane: the first 8 bytes of sha256 over report suite, kind and identifier.
 pub(super) fn key(rsid: &Rsid, visitor: &VisitorIdentity<'_>) -> VisitorKey {
-    let (kind, identifier) = match visitor {
-        VisitorIdentity::VisitorId(id) => ("visitorID", id.as_ref()),
-        VisitorIdentity::Ecid { id, org_id: _ } => ("marketingCloudVisitorID", *id),
-    };
+    let (kind, identifier) = visitor.tag();
     let digest = sha256(&[rsid.as_str().as_bytes(), kind.as_bytes(), identifier.as_bytes()]);
     VisitorKey(digest[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte)))
 }
@@ -105,21 +99,22 @@ fn begins_like_ours(user_id: &str) -> bool {
 
 fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, SurrogateSource) {
     let known = |property| known(event, property, rules);
-    let requestor = event.requestor_id().as_str().as_bytes();
-    let digest = |fields: &[&[u8]]| digest(SURROGATE_PREFIX, fields);
+    let made_from = |word: &str, fields: &[&[u8]], source| {
+        let requestor = event.requestor_id().as_str().as_bytes();
+        let all = [&[word.as_bytes(), requestor], fields].concat();
+        (digest(SURROGATE_PREFIX, &all), source)
+    };
     if let Some(device) = known(Property::DeviceId) {
-        let fields = [b"passbridge visitor 1 device".as_slice(), requestor, device.as_bytes()];
-        return (digest(&fields), SurrogateSource::Device);
+        return made_from("passbridge visitor 1 device", &[device.as_bytes()], SurrogateSource::Device);
     }
     if let Some(session) = known(Property::SessionId) {
-        let fields = [b"passbridge visitor 1 session".as_slice(), requestor, session.as_bytes()];
-        return (digest(&fields), SurrogateSource::Session);
+        return made_from("passbridge visitor 1 session", &[session.as_bytes()], SurrogateSource::Session);
     }
     if let (Some(address), Some(agent)) = (address(event, rules), known(Property::UserAgent)) {
-        let fields = [b"passbridge visitor 1 agent".as_slice(), requestor, &address, agent.as_bytes()];
-        return (digest(&fields), SurrogateSource::AddressAndAgent);
+        let fields = [address.as_slice(), agent.as_bytes()];
+        return made_from("passbridge visitor 1 agent", &fields, SurrogateSource::AddressAndAgent);
     }
-    (digest(&[b"passbridge visitor 1 event", requestor, id.bytes()]), SurrogateSource::Event)
+    made_from("passbridge visitor 1 event", &[id.bytes()], SurrogateSource::Event)
 }
 
 /// The viewer's address in binary, so that its spellings are one. What is no address, or one that is blanked out, tells

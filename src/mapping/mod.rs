@@ -9,6 +9,7 @@
 
 mod evar;
 mod identity;
+mod limits;
 mod mrss;
 mod note;
 mod sanitize;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 pub(crate) use evar::{Source, evar};
+pub use limits::{EVAR_BYTES_MAX, SINGLE_HITS_MAX};
 pub use note::{DigestReason, Note, SurrogateSource};
 pub use serial::serial;
 
@@ -25,16 +27,7 @@ use crate::delivery::DeadReason;
 use crate::event::{EventId, PassEvent, Property, VisitorRules};
 use crate::hit::{Hit, VisitorKey};
 use crate::suite::{CountForm, EventIds, HitForm};
-
-/// The most single hits that are sent for one event. An aggregated source that counts more is better served by
-/// `--count-with-id`: every hit is a server call that Adobe bills, and a repeat of the event sends them all again.
-pub const SINGLE_HITS_MAX: u32 = 100;
-/// The longest eVar, in bytes of UTF-8; Adobe cuts longer ones, through the middle of a character if need be
-/// (Implementation Guide, "eVar").
-pub const EVAR_BYTES_MAX: usize = 255;
-/// The longest user agent, in bytes. Real ones stay below 512; no limit is published, and this one keeps a hostile agent
-/// from growing the request.
-pub const USER_AGENT_BYTES_MAX: usize = 1_000;
+use limits::USER_AGENT_BYTES_MAX;
 
 /// What an event becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +42,7 @@ pub struct Mapped<'a> {
 
 /// Maps an event. `Err` when its count would take more than [`SINGLE_HITS_MAX`] single hits.
 pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<Mapped<'a>, DeadReason> {
-    let counted = Counted::of(event, id, form)?;
+    let mut events = events(event, id, form)?.into_iter();
     let mut notes = Vec::new();
     let visitor = identity::visitor(event, id, form, &mut notes);
     let key = identity::key(&form.rsid, &visitor);
@@ -61,26 +54,22 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     for (number, property) in (1..).zip(Property::reported()) {
         evars.extend(evar(event, *property, &mut notes).map(|evar| (number, evar.value)));
     }
-    let hit = Hit {
+    let first = Hit {
         rsid: &form.rsid,
         timestamp: event.occurred_at().unix_seconds(),
         visitor,
         kind: event.kind(),
-        events: String::new(),
+        events: events.next().unwrap_or_default(),
         ip_address,
         user_agent,
         evars,
     };
-    let hits = match counted {
-        Counted::Once(events) => vec![Hit { events, ..hit }],
-        Counted::SingleHits(hits) => {
-            notes.push(Note::Split { hits });
-            let slot = event.kind().slot();
-            (1..=hits)
-                .map(|index| Hit { events: format!("event{slot}:{}", serial(id, index)), ..hit.clone() })
-                .collect()
-        }
-    };
+    let others: Vec<Hit<'a>> = events.map(|events| Hit { events, ..first.clone() }).collect();
+    if !others.is_empty() {
+        notes.push(Note::Split { hits: event.count() });
+    }
+    let mut hits = vec![first];
+    hits.extend(others);
     Ok(Mapped { hits, visitor: key, notes })
 }
 
@@ -101,29 +90,20 @@ pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
     identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
 }
 
-/// How the count of an event is told to Adobe.
-enum Counted {
-    /// In one hit, by its `events` variable.
-    Once(String),
-    /// In this many hits, each with a serial of its own.
-    SingleHits(u32),
-}
-
-impl Counted {
-    fn of(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Counted, DeadReason> {
-        let slot = event.kind().slot();
-        let once = match (form.event_ids, event.count(), form.count_form) {
-            (EventIds::Off, 1, _) => format!("event{slot}"),
-            (EventIds::Off, count, _) => format!("event{slot}={count}"),
-            (EventIds::On, 1, _) => format!("event{slot}:{}", serial(id, 0)),
-            (EventIds::On, count, CountForm::CountWithId) => format!("event{slot}={count}:{}", serial(id, 0)),
-            (EventIds::On, count, CountForm::SingleHits) if count <= SINGLE_HITS_MAX => {
-                return Ok(Counted::SingleHits(count));
-            }
-            (EventIds::On, count, CountForm::SingleHits) => return Err(DeadReason::CountTooLarge(count)),
-        };
-        Ok(Counted::Once(once))
-    }
+/// The `events` variables of the hits of an event: several where its count goes out as single hits, each with a serial of its own.
+fn events(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Vec<String>, DeadReason> {
+    let slot = event.kind().slot();
+    let once = match (form.event_ids, event.count(), form.count_form) {
+        (EventIds::Off, 1, _) => format!("event{slot}"),
+        (EventIds::Off, count, _) => format!("event{slot}={count}"),
+        (EventIds::On, 1, _) => format!("event{slot}:{}", serial(id, 0)),
+        (EventIds::On, count, CountForm::CountWithId) => format!("event{slot}={count}:{}", serial(id, 0)),
+        (EventIds::On, count, CountForm::SingleHits) if count <= SINGLE_HITS_MAX => {
+            return Ok((1..=count).map(|index| format!("event{slot}:{}", serial(id, index))).collect());
+        }
+        (EventIds::On, count, CountForm::SingleHits) => return Err(DeadReason::CountTooLarge(count)),
+    };
+    Ok(vec![once])
 }
 
 /// The viewer's address, where it is one: anything else in `ipAddress` would be a visitor to nowhere. Version 1 of the rules

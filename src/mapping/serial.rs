@@ -2,11 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
+use super::limits::SERIAL_BYTES;
 use crate::event::EventId;
 
-/// The length of a serial, in bytes: as long as Adobe keeps; a longer one is cut and collides with its siblings
-/// (Implementation Guide, "Event serialization").
-const SERIAL_BYTES: usize = 20;
 /// Lower case only, since whether Adobe folds case is not documented.
 const DIGITS: [u8; 36] = *b"0123456789abcdefghijklmnopqrstuvwxyz";
 

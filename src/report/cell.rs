@@ -1,21 +1,21 @@
-//! A cell: units of every event and users, each counted once, of whatever a figure is asked for.
+//! A cell of a table: the units of every event, and the users, each counted once.
 
-use super::Figures;
+use super::figures::Figures;
 use crate::event::EventKind;
 
-/// What is counted of one column, row or span.
+/// What is counted in one cell.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
-    units: [u64; EventKind::ALL.len()],
+    units: [u64; EventKind::COUNT],
     users: [u64; 2],
-    /// The user that was seen last, of both.
+    /// The user that was seen last: among subscribers, among synthetic IDs.
     last_seen: [u64; 2],
     /// Whether some units come from ESM, which names no users.
     has_sums: bool,
     requestors: Requestors,
 }
 
-/// Of whom the units of a cell are.
+/// The requestors whose units a cell has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Requestors {
     #[default]
@@ -24,7 +24,7 @@ pub(super) enum Requestors {
     Several,
 }
 
-/// Who counted: the number of a requestor, and whether its events come from ESM.
+/// A requestor, by its number, and whether its events come from ESM.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) requestor: u32,
@@ -42,7 +42,7 @@ impl Cell {
         };
     }
 
-    /// Adds the units of another cell. Users cannot be added: they are seen again.
+    /// Adds the units of another cell. Users cannot be added: each must be seen again.
     pub(super) fn add_units(&mut self, other: &Cell) {
         self.units.iter_mut().zip(other.units).for_each(|(sum, units)| *sum += units);
         self.has_sums |= other.has_sums;
@@ -53,15 +53,11 @@ impl Cell {
         self.requestors
     }
 
-    /// Sees a user, by a number that goes up from 1 with each of them: all that is seen of one comes together.
+    /// Counts a user, unless it was the last one that was counted. Users are numbered from 1, and come one after the other.
     pub(super) fn see(&mut self, user: u64, is_synthetic: bool) {
         let side = usize::from(is_synthetic);
         self.users[side] += u64::from(self.last_seen[side] != user);
         self.last_seen[side] = user;
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.units.iter().chain(&self.users).all(|sum| *sum == 0)
     }
 
     pub(super) fn units_of_all(&self) -> u64 {
@@ -114,7 +110,6 @@ mod tests {
     #[test]
     fn rates_are_the_share_and_the_published_ratio_and_none_of_nothing() {
         let mut cell = Cell::default();
-        assert!(cell.is_empty());
         let nobody = Some(0);
         assert_eq!(
             cell.figures(),

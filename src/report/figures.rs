@@ -2,19 +2,7 @@
 
 use serde::Serialize;
 
-use crate::event::Property;
-
-/// What a report may group by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dimension {
-    /// The calendar day of the report's time zone, as `2026-03-01`.
-    Day,
-    /// The hour of the report's time zone, as `2026-03-01T14:00-08:00`.
-    Hour,
-    /// A property of the fixed table. Requestor, MVPD, proxy, SDK type and device type come from the rollups and outlive
-    /// retention; any other is read from the events that the buffer still has.
-    Property(Property),
-}
+use crate::event::EventKind;
 
 /// The server-side metrics of a period.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,7 +15,7 @@ pub struct Report {
     pub timezone: String,
     /// The only requestors that it covers; empty: all.
     pub requestors: Vec<String>,
-    /// By what `rows` are grouped; empty without `--by`.
+    /// What `rows` are grouped by; empty without `--by`.
     pub by: Vec<String>,
     /// Everything together; unique users by ID.
     pub total: Figures,
@@ -38,7 +26,7 @@ pub struct Report {
     pub others: Option<Others>,
     /// One row for each combination of the values of `by`, in their order.
     pub rows: Vec<Row>,
-    /// What is to be known of all rows; empty: nothing.
+    /// A remark on all rows; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows_note: String,
     /// Every day of the period in its order (every hour, where the period is of two days at most), for the trend. What is still
@@ -46,10 +34,9 @@ pub struct Report {
     pub trend: Vec<Row>,
     /// Failures by event and reason (eVar7), the most frequent first.
     pub failures: Vec<Failure>,
-    /// Where what Adobe's page calls usual does not hold, and what it says of single MVPDs.
+    /// Where the figures are not what Adobe's page calls usual.
     pub notes: Vec<Note>,
-    /// What is known to be missing or otherwise than one would think, in sentences: for example that a dimension was read from
-    /// the events that are left.
+    /// What a reader must know of the figures, in sentences: for example that some events were deleted before they were counted.
     pub remarks: Vec<String>,
 }
 
@@ -70,7 +57,7 @@ pub struct Others {
     pub figures: Figures,
 }
 
-/// The MVPDs that text and page show; beyond them they show the others together.
+/// How many MVPDs text and page show at the most; they show the others together.
 const MVPDS_SHOWN: usize = 12;
 
 impl Report {
@@ -78,9 +65,15 @@ impl Report {
     pub fn shown(&self) -> &[Column] {
         if self.others.is_some() { &self.mvpds[..MVPDS_SHOWN] } else { &self.mvpds }
     }
+
+    /// Whether the trend is by `hour` or by `day`.
+    pub(super) fn trend_unit(&self) -> &'static str {
+        let first = self.trend.first().and_then(|row| row.key.first());
+        if first.is_some_and(|key| key.contains('T')) { "hour" } else { "day" }
+    }
 }
 
-/// How many of so many MVPDs are shown.
+/// How many MVPDs are shown, of this number.
 pub(super) fn shown_of(mvpds: usize) -> usize {
     if mvpds > MVPDS_SHOWN + 1 { MVPDS_SHOWN } else { mvpds }
 }
@@ -97,7 +90,7 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// The figures of anything: what Adobe Pass counts.
+/// What Adobe Pass counts, of a column, a row or the total.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Figures {
     pub successful_authentications: u64,
@@ -108,15 +101,13 @@ pub struct Figures {
     pub unique_users: Option<u64>,
     pub attempted_authentications: u64,
     pub attempted_authorizations: u64,
-    /// Attempts less successes; negative where more succeeded than were tried, which logins across the edge of a period do.
+    /// Attempts less successes; negative where more succeeded than were tried, as when logins began before the period.
     pub unsuccessful_authentications: i64,
     /// Successful authentications over attempted ones, 0 to 1 and above; `None` without an attempt.
     pub authentication_conversion: Option<f64>,
     /// Attempted authentications over successful ones, the ratio that Adobe's page prints; `None` without a success.
     pub authentication_ratio: Option<f64>,
-    /// The same two of authorizations.
     pub authorization_conversion: Option<f64>,
-    /// The ratio that Adobe's page prints.
     pub authorization_ratio: Option<f64>,
     /// Distinct synthetic IDs: degraded and temporary access. `None` as with the unique users.
     pub synthetic_users: Option<u64>,
@@ -124,7 +115,18 @@ pub struct Figures {
     /// neither added up nor divided.
     pub stated_unique_accounts: Option<u64>,
     /// Units of event1 to event18, in their order.
-    pub events: [u64; 18],
+    pub events: [u64; EventKind::COUNT],
+}
+
+impl Figures {
+    /// How often an event happened.
+    pub fn units(&self, kind: EventKind) -> u64 {
+        self.events[usize::from(kind.slot() - 1)]
+    }
+
+    pub(super) fn units_of_all(&self) -> u64 {
+        self.events.iter().sum()
+    }
 }
 
 /// Failures of one kind.
@@ -140,10 +142,10 @@ pub struct Failure {
     pub count: u64,
 }
 
-/// Something that is otherwise than usual.
+/// Something that is not as usual.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// Of which MVPDs, the largest first; none: of the total.
+    /// The MVPDs that it is said of, the largest first; none: the total.
     pub mvpds: Vec<String>,
     /// What one expects, such as `attempted authentications >= successful authentications`.
     pub expected: String,
@@ -151,7 +153,7 @@ pub struct Note {
     pub found: String,
 }
 
-/// What Adobe says of its most common reasons of a failure.
+/// What Adobe says about a common reason of a failure; empty for others.
 pub(super) fn reason_meaning(reason: &str) -> &'static str {
     const MEANINGS: [(&str, &str); 7] = [
         ("noAuthZ", "The MVPD says that the subscription does not include it."),

@@ -1,16 +1,17 @@
 //! Rows by properties that the metrics do not keep: read from the events that the buffer still has.
 
+use super::dimension::Dimension;
+use super::error::ReportError;
 use super::period::Period;
-use super::rows::Rows;
 use super::stated::Sources;
-use super::{Dimension, ReportError};
+use super::table::Table;
 use crate::buffer::MetricsReader;
 use crate::mapping;
 
-/// Sightings of users that are kept before those of one user in one row are made one: 16 bytes each.
+/// How many sightings of users are kept before duplicates are removed: 16 bytes each.
 const SIGHTINGS_MAX: usize = 4_000_000;
 
-/// A user in a row.
+/// That a user was seen in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sighting {
     user: u64,
@@ -25,46 +26,40 @@ pub(super) fn count(
     period: &Period,
     by: &[Dimension],
     sources: &Sources,
-) -> Result<Rows, ReportError> {
-    let mut rows = Rows::new(by, period);
+) -> Result<Table, ReportError> {
+    let mut table = Table::new(by, period);
     let mut sightings = Sightings::default();
     reader.each_event(period.from(), period.to(), |event, user| {
         if !asked.is_empty() && !asked.iter().any(|requestor| requestor == event.requestor_id().as_str()) {
             return;
         }
         let source = sources.of(event.requestor_id().as_str());
-        let values = by.iter().filter_map(|dimension| match dimension {
-            Dimension::Day | Dimension::Hour => None,
-            Dimension::Property(property) => {
-                Some(mapping::reported(event, *property).unwrap_or_default().into_owned())
-            }
-        });
-        let combination = rows.intern(values.collect());
-        let quarter = event.occurred_at().unix_seconds().div_euclid(900);
-        rows.count(combination, quarter, (event.kind(), u64::from(event.count())), source);
-        if let Some(user) = user
-            && let Some(place) = rows.place(combination, quarter)
-        {
+        let properties = by.iter().filter_map(|dimension| dimension.property());
+        let value = |property| mapping::reported(event, property).unwrap_or_default().into_owned();
+        let combination = table.intern(properties.map(value).collect());
+        let Some(place) = table.place(combination, event.occurred_at().unix_quarter()) else { return };
+        table.count(place, event.kind(), u64::from(event.count()), source);
+        if let Some(user) = user {
             let place = place as u32;
             sightings.add(Sighting { user: user.user, place, is_synthetic: user.is_synthetic });
         }
     })?;
     for (number, of_user) in (1..).zip(sightings.sorted().chunk_by(|one, other| one.user == other.user)) {
-        of_user.iter().for_each(|seen| rows.see_at(seen.place as usize, number, seen.is_synthetic));
+        of_user.iter().for_each(|seen| table.see(seen.place as usize, number, seen.is_synthetic));
     }
-    Ok(rows)
+    Ok(table)
 }
 
 #[derive(Debug, Default)]
 struct Sightings {
     seen: Vec<Sighting>,
-    /// How many of them were told apart last.
+    /// How many were left when duplicates were last removed.
     apart: usize,
 }
 
 impl Sightings {
     fn add(&mut self, sighting: Sighting) {
-        // As many again as there are apart, so that sorting stays rare where few are the same.
+        // Waits until the number has doubled, so that sorting stays rare where there are few duplicates.
         if self.seen.len() >= SIGHTINGS_MAX.max(2 * self.apart) {
             self.tell_apart();
         }

@@ -1,94 +1,83 @@
-//! The four inequalities that Adobe's page calls usual ("Events Summary"), and where one does not hold.
+//! What Adobe's page calls usual, of all events ("Events Summary") and of single MVPDs, and where it is otherwise.
 
-use super::{Column, Figures, Note, Report};
+use super::dimension::folded;
+use super::figures::{Column, Figures, Note};
 use crate::buffer::{TRANSIENT_IDS, looks_transient};
 
-/// An inequality: what it is called, its greater side, its smaller side, and the likeliest cause where it does not hold.
+/// Something usual: what it is, where it does not hold, and the likeliest cause.
 struct Usual {
     expected: &'static str,
-    greater: fn(&Figures) -> u64,
-    smaller: fn(&Figures) -> u64,
+    /// What an MVPD of this name shows against it; `None` where it holds.
+    broken: fn(&str, &Figures) -> Option<String>,
     cause: &'static str,
+    of: Of,
 }
 
-const USUAL: [Usual; 4] = [
+/// What something usual is said of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The total, and each MVPD.
+    All,
+    Mvpds,
+    /// MVPDs in a month or more.
+    MvpdsOfMonths,
+}
+
+const USUAL: [Usual; 7] = [
     Usual {
         expected: "attempted authentications >= successful authentications",
-        greater: |figures| figures.attempted_authentications,
-        smaller: |figures| figures.successful_authentications,
-        cause: "logins that began before the period, or AuthN requested is missing in a source or carries no MVPD there",
+        broken: |_, of| less(of.attempted_authentications, of.successful_authentications),
+        cause: "most likely logins that began before the period, or AuthN requested is missing in a source or carries no MVPD there",
+        of: Of::All,
     },
     Usual {
         expected: "attempted authorizations >= successful authorizations",
-        greater: |figures| figures.attempted_authorizations,
-        smaller: |figures| figures.successful_authorizations,
-        cause: "AuthZ requested is missing in a source",
+        broken: |_, of| less(of.attempted_authorizations, of.successful_authorizations),
+        cause: "most likely AuthZ requested is missing in a source",
+        of: Of::All,
     },
     Usual {
         expected: "attempted authorizations >= successful authentications",
-        greater: |figures| figures.attempted_authorizations,
-        smaller: |figures| figures.successful_authentications,
-        cause: "many viewers log in and then play nothing, or an app authorizes only with preflights",
+        broken: |_, of| less(of.attempted_authorizations, of.successful_authentications),
+        cause: "most likely many viewers log in and then play nothing, or an app authorizes only with preflights",
+        of: Of::All,
     },
     Usual {
         expected: "successful play requests >= successful authorizations",
-        greater: |figures| figures.successful_play_requests,
-        smaller: |figures| figures.successful_authorizations,
-        cause: "an app authorizes and then asks for no media token, or preflights of this MVPD raise authorizations",
+        broken: |_, of| less(of.successful_play_requests, of.successful_authorizations),
+        cause: "most likely an app authorizes and then asks for no media token, or preflights of this MVPD raise authorizations",
+        of: Of::All,
     },
-];
-
-/// Something that Adobe's page says of some MVPDs: what is usual, of which figures it is not, what they show, and what it means.
-struct Trait {
-    expected: &'static str,
-    is_so: fn(&str, &Figures) -> bool,
-    shown: fn(&Figures) -> String,
-    cause: &'static str,
-    /// Whether it says something only of a month or more.
-    needs_month: bool,
-}
-
-const TRAITS: [Trait; 3] = [
-    Trait {
+    Usual {
         expected: "fewer monthly users than logins",
-        is_so: |_, figures| {
-            let users = figures.unique_users.unwrap_or(0);
-            looks_transient(users, figures.successful_authentications)
-        },
-        shown: |figures| {
-            let users = figures.unique_users.unwrap_or(0);
-            format!("{users} users of {} logins", figures.successful_authentications)
+        broken: |_, of| {
+            let (users, logins) = (of.unique_users.unwrap_or(0), of.successful_authentications);
+            looks_transient(users, logins).then(|| format!("{users} users of {logins} logins"))
         },
         cause: TRANSIENT_IDS,
-        needs_month: true,
+        of: Of::MvpdsOfMonths,
     },
-    Trait {
+    Usual {
         expected: "an authorization request for each login at least",
-        is_so: |_, figures| {
-            let (logins, asked) = (figures.successful_authentications, figures.attempted_authorizations);
-            logins >= LOGINS_MIN && asked <= logins / 20
-        },
-        shown: |figures| {
-            let (asked, logins) = (figures.attempted_authorizations, figures.successful_authentications);
-            format!("{asked} requests, {logins} logins")
+        broken: |_, of| {
+            let (logins, asked) = (of.successful_authentications, of.attempted_authorizations);
+            let is_rare = logins >= LOGINS_MIN && asked <= logins / 20;
+            is_rare.then(|| format!("{asked} requests, {logins} logins"))
         },
         cause: "the MVPD seems to authorize at login: whom it does not authorize it does not send back, so its denials are \
                 unsuccessful authentications, and its authorization figures say little",
-        needs_month: false,
+        of: Of::Mvpds,
     },
-    Trait {
+    Usual {
         expected: "a login for all requestors of a device, which lasts",
-        is_so: |mvpd, figures| {
-            let mvpd = super::folded(mvpd);
-            PASSIVE.iter().any(|name| mvpd.contains(name)) && figures.attempted_authentications > 0
-        },
-        shown: |figures| {
-            let (asked, logins) = (figures.attempted_authentications, figures.successful_authentications);
-            format!("{asked} attempts, {logins} logins")
+        broken: |mvpd, of| {
+            let (asked, logins) = (of.attempted_authentications, of.successful_authentications);
+            let is_passive = asked > 0 && PASSIVE.iter().any(|name| folded(mvpd).contains(name));
+            is_passive.then(|| format!("{asked} attempts, {logins} logins"))
         },
         cause: "Comcast logs in anew for each requestor, passively in a hidden frame, and on the web after each start of the \
                 browser: these authentications are more than viewers made, and do not compare with other MVPDs'",
-        needs_month: false,
+        of: Of::Mvpds,
     },
 ];
 
@@ -99,58 +88,38 @@ const LOGINS_MIN: u64 = 20;
 /// The MVPDs that a note names with their numbers.
 const NAMED_MAX: usize = 3;
 
-/// Where they do not hold, in the total and then, all MVPDs together, of single ones; then what Adobe's page says of MVPDs.
-pub(super) fn of(report: &Report, is_months: bool) -> Vec<Note> {
-    let total = broken(&report.total).map(|(usual, (greater, smaller))| Note {
-        mvpds: Vec::new(),
-        expected: usual.expected.to_owned(),
-        found: format!("{greater} < {smaller}; most likely {}", usual.cause),
-    });
-    let of_mvpds = USUAL.iter().filter_map(|usual| {
-        let is_broken = |figures: &Figures| (usual.greater)(figures) < (usual.smaller)(figures);
-        let shown =
-            |figures: &Figures| format!("{} < {}", (usual.greater)(figures), (usual.smaller)(figures));
-        note(
-            report,
-            usual.expected,
-            &|_, figures| is_broken(figures),
-            &shown,
-            &format!("most likely {}", usual.cause),
-        )
-    });
-    let traits = TRAITS.iter().filter(|each| is_months || !each.needs_month);
-    let traits = traits.filter_map(|each| note(report, each.expected, &each.is_so, &each.shown, each.cause));
-    total.chain(of_mvpds).chain(traits).collect()
+fn less(greater: u64, smaller: u64) -> Option<String> {
+    (greater < smaller).then(|| format!("{greater} < {smaller}"))
 }
 
-fn broken(figures: &Figures) -> impl Iterator<Item = (&'static Usual, (u64, u64))> {
-    let sides = |usual: &'static Usual| (usual, ((usual.greater)(figures), (usual.smaller)(figures)));
-    USUAL.iter().map(sides).filter(|(_, (greater, smaller))| greater < smaller)
+/// What is otherwise than usual: in the total, and then of single MVPDs.
+pub(super) fn of(total: &Figures, mvpds: &[Column], is_months: bool) -> Vec<Note> {
+    let of_total = USUAL.iter().filter(|usual| usual.of == Of::All).filter_map(|usual| {
+        let shown = (usual.broken)("", total)?;
+        Some(usual.note(Vec::new(), shown))
+    });
+    let of_mvpds = USUAL.iter().filter(|usual| is_months || usual.of != Of::MvpdsOfMonths);
+    of_total.chain(of_mvpds.filter_map(|usual| usual.of_mvpds(mvpds))).collect()
 }
 
-/// One note for all MVPDs of which something is so; the largest with their numbers.
-fn note(
-    report: &Report,
-    expected: &str,
-    is_so: &dyn Fn(&str, &Figures) -> bool,
-    shown: &dyn Fn(&Figures) -> String,
-    cause: &str,
-) -> Option<Note> {
-    // Without an MVPD there is no name to tell it from the total by; its events are in the total.
-    let columns: Vec<&Column> = report
-        .mvpds
-        .iter()
-        .filter(|column| !column.mvpd.is_empty() && is_so(&column.mvpd, &column.figures))
-        .collect();
-    let named =
-        columns.iter().take(NAMED_MAX).map(|column| format!("{} {}", column.mvpd, shown(&column.figures)));
-    let mut found = named.collect::<Vec<_>>().join(", ");
-    if columns.len() > NAMED_MAX {
-        found.push_str(&format!(" and {} others", columns.len() - NAMED_MAX));
+impl Usual {
+    /// One note for all MVPDs of which it does not hold; the largest with their numbers.
+    fn of_mvpds(&self, mvpds: &[Column]) -> Option<Note> {
+        // Without an MVPD there is no name to tell it from the total by; its events are in the total.
+        let named = mvpds.iter().filter(|column| !column.mvpd.is_empty());
+        let broken = |column: &Column| {
+            let shown = (self.broken)(&column.mvpd, &column.figures)?;
+            Some((column.mvpd.clone(), format!("{} {shown}", column.mvpd)))
+        };
+        let (mvpds, shown): (Vec<String>, Vec<String>) = named.filter_map(broken).unzip();
+        let mut found = shown.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if mvpds.len() > NAMED_MAX {
+            found.push_str(&format!(" and {} others", mvpds.len() - NAMED_MAX));
+        }
+        (!mvpds.is_empty()).then(|| self.note(mvpds, found))
     }
-    (!columns.is_empty()).then(|| Note {
-        mvpds: columns.iter().map(|column| column.mvpd.clone()).collect(),
-        expected: expected.to_owned(),
-        found: format!("{found}; {cause}"),
-    })
+
+    fn note(&self, mvpds: Vec<String>, found: String) -> Note {
+        Note { mvpds, expected: self.expected.to_owned(), found: format!("{found}; {}", self.cause) }
+    }
 }

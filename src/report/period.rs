@@ -1,16 +1,11 @@
-//! The period of a report: from when until before when, on whose clock, and which days and hours it has there.
+//! The period of a report on the clock of a time zone, and the days and hours that it has there.
 
-use chrono::{
-    DateTime, Datelike, Days, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat,
-    TimeZone, Utc,
-};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
 use crate::event::Instant;
 
-/// Seconds of a quarter hour, to which the metrics are exact: every time zone's offset is a whole number of them.
-const QUARTER_SECONDS: i64 = 900;
-/// A period of so many hours at most is shown by hour in the trend, of two days with a clock change in them.
+/// The longest period whose trend is by hour: two days with a clock change in them.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
 /// Quarter hours of the shortest month, less an hour for a clock that is set forward.
 const MONTH_QUARTERS_MIN: i64 = (28 * 24 - 1) * 4;
@@ -18,8 +13,12 @@ const MONTH_QUARTERS_MIN: i64 = (28 * 24 - 1) * 4;
 const RECENT_BINS: usize = 4;
 /// The years of which there are reports: instants can hold them, with room to spare.
 const YEARS: std::ops::Range<i32> = 1970..2200;
-/// The longest period: a wrong year should not be answered with a line for each day since.
+/// The longest period, in days: a wrong year should not be answered with a line for each day since.
 const DAYS_MAX: i64 = 3660;
+
+const NO_PERIOD: &str = "period: write 2026, 2026-03, 2026-03-01, today, yesterday, this-month or last-month";
+const NO_EDGE: &str =
+    "date such as 2026-03-01, nor an instant with an offset such as 2026-03-01T00:00:00-08:00";
 
 /// Why there is no such period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +37,9 @@ pub enum PeriodError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     zone: Tz,
-    /// Quarter hours since the Unix epoch: the first.
+    /// The first quarter hour, counted from the Unix epoch.
     first_quarter: i64,
-    /// The first that is not in it.
+    /// The first quarter hour after it.
     end_quarter: i64,
 }
 
@@ -48,31 +47,24 @@ impl Period {
     /// From one instant until before another, both on a quarter hour.
     pub fn between(from: Instant, to: Instant, zone: Tz) -> Result<Period, PeriodError> {
         let quarter = |at: Instant| {
-            let is_on = at.nanos().rem_euclid(QUARTER_SECONDS * 1_000_000_000) == 0;
-            if is_on {
-                Ok(at.unix_seconds() / QUARTER_SECONDS)
-            } else {
-                Err(PeriodError::NotOnAQuarter(at.to_string()))
-            }
+            let quarter = at.unix_quarter();
+            let is_on = Instant::of_quarter(quarter) == at;
+            if is_on { Ok(quarter) } else { Err(PeriodError::NotOnAQuarter(at.to_string())) }
         };
         let period = Period { zone, first_quarter: quarter(from)?, end_quarter: quarter(to)? };
-        let ends = || (period.from_text(), period.to_text());
-        if period.end_quarter <= period.first_quarter {
-            let (from, to) = ends();
-            return Err(PeriodError::Empty { from, to });
+        let (from, to) = (period.from_text(), period.to_text());
+        match period.end_quarter - period.first_quarter {
+            ..=0 => Err(PeriodError::Empty { from, to }),
+            quarters if quarters > DAYS_MAX * 96 => Err(PeriodError::TooLong { from, to }),
+            _ => Ok(period),
         }
-        if period.end_quarter - period.first_quarter > DAYS_MAX * 96 {
-            let (from, to) = ends();
-            return Err(PeriodError::TooLong { from, to });
-        }
-        Ok(period)
     }
 
     /// A period by its name: a year (`2026`), a month (`2026-03`), a day (`2026-03-01`), `today`, `yesterday`, `this-month` or
     /// `last-month`.
     pub fn named(name: &str, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
         let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive();
-        let of_month = |day: NaiveDate| day.with_day(1).map(|first| (first, next_month(first)));
+        let of_month = |day: NaiveDate| dates_of(&day.format("%Y-%m").to_string());
         let days = match name {
             "today" => Some((today, today + Days::new(1))),
             "yesterday" => Some((today - Days::new(1), today)),
@@ -80,36 +72,28 @@ impl Period {
             "last-month" => today.with_day(1).and_then(|first| of_month(first - Days::new(1))),
             _ => dates_of(name),
         };
-        let what = "period: write 2026, 2026-03, 2026-03-01, today, yesterday, this-month or last-month";
-        let (first, end) = days.ok_or_else(|| PeriodError::Unreadable(name.to_owned(), what))?;
-        Period::between(midnight(first, zone), midnight(end, zone), zone)
+        let (first, end) = days.ok_or_else(|| PeriodError::Unreadable(name.to_owned(), NO_PERIOD))?;
+        Period::between(Instant::of_day(first, zone), Instant::of_day(end, zone), zone)
     }
 
     /// A period by its ends: each a date, whose whole day is in it, or an RFC 3339 instant, the last of which is not. Without a
     /// `to` it ends with the day that is now.
     pub fn from_to(from: &str, to: Option<&str>, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
-        let from = match date(from) {
-            Some(day) => midnight(day, zone),
-            None => instant(from)?,
+        let edge = |text: &str, is_last: bool| match date(text) {
+            Some(day) => Ok(Instant::of_day(day + Days::new(u64::from(is_last)), zone)),
+            None => text.parse().map_err(|_| PeriodError::Unreadable(text.to_owned(), NO_EDGE)),
         };
-        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive();
-        let to = match to {
-            None => midnight(today + Days::new(1), zone),
-            Some(to) => match date(to) {
-                Some(day) => midnight(day + Days::new(1), zone),
-                None => instant(to)?,
-            },
-        };
-        Period::between(from, to, zone)
+        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive().to_string();
+        Period::between(edge(from, false)?, edge(to.unwrap_or(&today), true)?, zone)
     }
 
     pub fn from(&self) -> Instant {
-        at_quarter(self.first_quarter)
+        Instant::of_quarter(self.first_quarter)
     }
 
     /// Its end, exclusive.
     pub fn to(&self) -> Instant {
-        at_quarter(self.end_quarter)
+        Instant::of_quarter(self.end_quarter)
     }
 
     pub fn zone(&self) -> Tz {
@@ -131,9 +115,9 @@ impl Period {
         self.first_quarter..self.end_quarter
     }
 
-    /// Whether at least four weeks of it are over: what one says of a month can be said of it.
+    /// Whether at least four weeks of it are over, so that what is said of months can be said of it.
     pub(super) fn is_months_until(&self, now: Instant) -> bool {
-        let end = self.end_quarter.min(now.nanos().div_euclid(QUARTER_SECONDS * 1_000_000_000));
+        let end = self.end_quarter.min(now.unix_quarter());
         end - self.first_quarter >= MONTH_QUARTERS_MIN
     }
 
@@ -143,53 +127,28 @@ impl Period {
     }
 }
 
-/// A day and an hour of a period, as its clock shows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bin {
-    pub(super) day: String,
-    /// With its offset, so that the hour that a clock shows twice is two.
-    pub(super) hour: String,
-}
+/// How a timeline by day names its bins.
+pub(super) const DAY_FORM: &str = "%Y-%m-%d";
+/// How a timeline by hour names its bins: with the offset, so that the hour that a clock shows twice is two.
+pub(super) const HOUR_FORM: &str = "%Y-%m-%dT%H:00%:z";
 
-/// How finely a timeline tells quarter hours apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fineness {
-    Whole,
-    Day,
-    Hour,
-}
-
-/// Where a day or an hour stands, seen from now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Over,
-    GoingOn,
-    ToCome,
-}
-
-/// The days or hours of a period in their order, and of which of them each quarter hour is.
+/// The bins of a period in their order (its days, its hours, or one for all of it), and the bin of each quarter hour.
 #[derive(Debug)]
 pub(super) struct Timeline {
     first_quarter: i64,
     bin_of_quarter: Vec<u32>,
-    pub(super) bins: Vec<Bin>,
+    /// Their names.
+    pub(super) bins: Vec<String>,
     /// The first quarter hour of each, and the one after its last.
     pub(super) spans: Vec<(i64, i64)>,
 }
 
 impl Timeline {
-    pub(super) fn of(period: &Period, fineness: Fineness) -> Timeline {
-        let (mut bins, mut spans): (Vec<Bin>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
+    /// Quarter hours that have the same name in this form are in one bin.
+    pub(super) fn of(period: &Period, form: &str) -> Timeline {
+        let (mut bins, mut spans): (Vec<String>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
         let bin_of_quarter = period.quarters().map(|quarter| {
-            let local = local(quarter, period.zone);
-            let bin = match fineness {
-                Fineness::Whole => Bin { day: String::new(), hour: String::new() },
-                Fineness::Day => Bin { day: local.format("%Y-%m-%d").to_string(), hour: String::new() },
-                Fineness::Hour => Bin {
-                    day: local.format("%Y-%m-%d").to_string(),
-                    hour: local.format("%Y-%m-%dT%H:00%:z").to_string(),
-                },
-            };
+            let bin = local(quarter, period.zone).format(form).to_string();
             // Where a clock is put back across midnight, a day goes on after the first quarters of the next.
             let recent = bins.len().saturating_sub(RECENT_BINS);
             let known = bins[recent..].iter().rposition(|known| *known == bin).map(|index| recent + index);
@@ -205,14 +164,12 @@ impl Timeline {
         Timeline { first_quarter: period.first_quarter, bin_of_quarter, bins, spans }
     }
 
-    /// Whether a bin is over, is still going on, or has not begun.
-    pub(super) fn stage(&self, bin: usize, now: Instant) -> Stage {
-        let (first, end) = self.spans[bin];
-        match (at_quarter(first) >= now, at_quarter(end) > now) {
-            (true, _) => Stage::ToCome,
-            (false, true) => Stage::GoingOn,
-            (false, false) => Stage::Over,
-        }
+    pub(super) fn has_begun(&self, bin: usize, now: Instant) -> bool {
+        Instant::of_quarter(self.spans[bin].0) < now
+    }
+
+    pub(super) fn is_going_on(&self, bin: usize, now: Instant) -> bool {
+        self.has_begun(bin, now) && Instant::of_quarter(self.spans[bin].1) > now
     }
 
     /// The bin of a quarter hour; `None` outside the period.
@@ -222,69 +179,30 @@ impl Timeline {
     }
 }
 
-fn at_quarter(quarter: i64) -> Instant {
-    Instant::from_nanos(quarter.saturating_mul(QUARTER_SECONDS * 1_000_000_000))
-}
-
 fn local(quarter: i64, zone: Tz) -> DateTime<Tz> {
-    DateTime::<Utc>::from(at_quarter(quarter)).with_timezone(&zone)
+    DateTime::<Utc>::from(Instant::of_quarter(quarter)).with_timezone(&zone)
 }
 
 fn text(quarter: i64, zone: Tz) -> String {
     local(quarter, zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// When a day begins: at midnight, or with the first quarter hour after it where the clock jumps over midnight.
-fn midnight(day: NaiveDate, zone: Tz) -> Instant {
-    let mut at: NaiveDateTime = day.and_time(NaiveTime::MIN);
-    loop {
-        match zone.from_local_datetime(&at) {
-            LocalResult::Single(local) | LocalResult::Ambiguous(local, _) => {
-                return Instant::from(local.with_timezone(&Utc));
-            }
-            LocalResult::None => at += Duration::seconds(QUARTER_SECONDS),
-        }
-    }
-}
-
-fn next_month(first: NaiveDate) -> NaiveDate {
-    first.checked_add_months(chrono::Months::new(1)).unwrap_or(NaiveDate::MAX)
-}
-
 /// The first day of a year, month or day, and the first after it.
 fn dates_of(name: &str) -> Option<(NaiveDate, NaiveDate)> {
-    if let Some(day) = date(name) {
-        return Some((day, day.succ_opt()?));
-    }
-    let number = |text: &str, digits| -> Option<u32> {
-        (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    let spellings = [name.to_owned(), format!("{name}-01"), format!("{name}-01-01")];
+    let first = spellings.iter().find_map(|text| date(text))?;
+    let end = match name.len() {
+        4 => first.checked_add_months(Months::new(12)),
+        7 => first.checked_add_months(Months::new(1)),
+        _ => first.succ_opt(),
     };
-    match name.split_once('-') {
-        Some((year, month)) => {
-            let first = NaiveDate::from_ymd_opt(year_of(number(year, 4)?)?, number(month, 2)?, 1)?;
-            Some((first, next_month(first)))
-        }
-        None => {
-            let year = year_of(number(name, 4)?)?;
-            Some((NaiveDate::from_ymd_opt(year, 1, 1)?, NaiveDate::from_ymd_opt(year + 1, 1, 1)?))
-        }
-    }
-}
-
-/// A year that instants can hold.
-fn year_of(number: u32) -> Option<i32> {
-    i32::try_from(number).ok().filter(|year| YEARS.contains(year))
+    Some((first, end?))
 }
 
 /// A date as `2026-03-01`, and in no other spelling.
 fn date(text: &str) -> Option<NaiveDate> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     (text.len() == 10 && YEARS.contains(&day.year())).then_some(day)
-}
-
-fn instant(text: &str) -> Result<Instant, PeriodError> {
-    let what = "date such as 2026-03-01, nor an instant with an offset such as 2026-03-01T00:00:00-08:00";
-    text.parse().map_err(|_| PeriodError::Unreadable(text.to_owned(), what))
 }
 
 #[cfg(test)]
@@ -350,7 +268,7 @@ mod tests {
     fn a_day_has_the_hours_that_its_clock_shows() {
         let hours = |name: &str, zone: Tz| {
             let period = Period::named(name, zone, at("2026-01-01T00:00:00Z")).expect("a period");
-            Timeline::of(&period, Fineness::Hour).bins.into_iter().map(|bin| bin.hour).collect::<Vec<_>>()
+            Timeline::of(&period, HOUR_FORM).bins
         };
         let spring = hours("2026-03-08", LOS_ANGELES);
         assert_eq!((spring.len(), spring[2].as_str()), (23, "2026-03-08T03:00-07:00"));

@@ -1,18 +1,17 @@
-//! The unique accounts that ESM stated, where a figure is asked for that it stated.
+//! The unique accounts that ESM stated, for exactly those cells of which it stated them.
 //!
 //! ESM says how many accounts it saw in an hour, at an MVPD, of a requestor. The same viewer is in many of these numbers, so
-//! neither a sum nor a mean of them says anything: a figure stands only where ESM stated this very one.
+//! neither a sum nor a mean of them means anything: a cell has a figure only where ESM stated it for this very cell.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::cell::{Cell, Requestors, Source};
+use super::dimension::{Dimension, folded};
+use super::error::ReportError;
 use super::period::Period;
-use super::{Dimension, ReportError, folded};
 use crate::buffer::MetricsReader;
 use crate::event::Property;
 use crate::readers::esm::StatedAccounts;
-
-const QUARTER_NANOS: i64 = 900_000_000_000;
 
 /// Requestors by number, and which of them have their counts from ESM.
 pub(super) struct Sources {
@@ -39,7 +38,7 @@ impl Sources {
 /// What ESM stated within a period.
 pub(super) struct Statements<'s> {
     sources: &'s Sources,
-    /// By the quarter hours of which the figure is: the first, and the one after the last.
+    /// By the time of the figure: its first quarter hour, and the one after its last.
     stated: HashMap<(i64, i64), Vec<StatedAccounts>>,
 }
 
@@ -51,8 +50,7 @@ impl<'s> Statements<'s> {
     ) -> Result<Statements<'s>, ReportError> {
         let mut stated: HashMap<_, Vec<StatedAccounts>> = HashMap::new();
         reader.each_stated(period.from(), period.to(), |one| {
-            let span = [one.from, one.to].map(|at| at.nanos().div_euclid(QUARTER_NANOS));
-            stated.entry((span[0], span[1])).or_default().push(one);
+            stated.entry((one.from.unix_quarter(), one.to.unix_quarter())).or_default().push(one);
         })?;
         Ok(Statements { sources, stated })
     }
@@ -80,8 +78,8 @@ impl<'s> Statements<'s> {
         self.of(span, cell, mvpd)
     }
 
-    /// The one figure of this time, of the only requestor of a cell, and of an MVPD or of all together. Where ESM stated several
-    /// that make up what is asked for, there is none.
+    /// What ESM stated for this time, for the only requestor of a cell, and for an MVPD or all together. `None` where it stated
+    /// only parts of that.
     pub(super) fn of(&self, span: (i64, i64), cell: &Cell, mvpd: Option<&str>) -> Option<u64> {
         let stated = self.stated.get(&span)?;
         let Requestors::One(requestor) = cell.requestors() else { return None };

@@ -345,7 +345,7 @@ fn the_checks_of_a_page_see_what_they_look_for() {
     assert_eq!(browser.requests(), [url.as_str(), "http://127.0.0.1:9/x.png"]);
     assert!(browser.stopped_by_policy() == 0 && !browser.complaints().is_empty());
     // The policy of a page stops both, and says so.
-    program.write("closed.html", &document("x", "", body));
+    program.write("closed.html", &document("x", "", &maud::PreEscaped(body.to_owned())));
     browser.open(&program.path("closed.html"));
     assert_eq!(browser.stopped_by_policy(), 1);
     let seen = browser.complaints().iter().any(|complaint| complaint.to_string().contains("seen"));

@@ -16,7 +16,7 @@ use crate::event::{EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 const USERS_AT_ONCE: u64 = 2_000_000;
 
 /// What counts are grouped by; empty where an event has no value and there is no documented default.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetricGroup {
     pub number: u32,
     pub requestor_id: String,

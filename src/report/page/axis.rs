@@ -1,18 +1,18 @@
-//! Where the marks of an axis stand: round numbers upwards, days and hours along.
+//! Where the marks of a chart's two axes stand: round numbers upwards, days and hours from left to right.
 
-use chrono::{DateTime, Datelike, Days, FixedOffset, Months, NaiveDate, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
 use crate::report::Row;
 
-/// The most marks along: more labels than these run into each other on a phone.
+/// The most marks of the time axis: more labels than these run into each other on a phone.
 const TICKS_MAX: usize = 5;
 /// Days between two marks.
-const DAY_STEPS: [u64; 6] = [1, 2, 3, 7, 14, 28];
-/// Up to so many days the marks count days, beyond it months.
-const DAYS_BY_DAY_MAX: i64 = 70;
+const DAY_STEPS: [usize; 6] = [1, 2, 3, 7, 14, 28];
+/// The most days that are marked by day; more are marked by month.
+const DAYS_BY_DAY_MAX: usize = 70;
 const MONTH_STEPS: [u32; 8] = [1, 2, 3, 6, 12, 24, 60, 120];
 /// Hours between two marks.
-const HOUR_STEPS: [i64; 7] = [1, 2, 3, 6, 12, 24, 48];
+const HOUR_STEPS: [u32; 7] = [1, 2, 3, 6, 12, 24, 48];
 
 /// Round values from 0 upwards, the last of them at least `highest`.
 pub(super) fn counts(highest: u64) -> Vec<u64> {
@@ -21,7 +21,7 @@ pub(super) fn counts(highest: u64) -> Vec<u64> {
     (0..=highest.div_ceil(step)).map(|index| step.saturating_mul(index)).collect()
 }
 
-/// The least of 1, 2, 5, 10, 20, 50 ... that is not below.
+/// The least of 1, 2, 5, 10, 20, 50 ... that is at least `least`.
 fn round_step(least: u64) -> u64 {
     let mut power = 1_u64;
     loop {
@@ -35,7 +35,7 @@ fn round_step(least: u64) -> u64 {
     }
 }
 
-/// A mark along the axis.
+/// A mark of the time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
     /// Where it stands, 0 to 1.
@@ -43,153 +43,95 @@ pub(super) struct Tick {
     pub(super) label: String,
 }
 
-/// The axis along of a trend.
+/// The time axis of a trend.
 #[derive(Debug)]
 pub(super) struct TimeAxis {
-    moments: Vec<Moment>,
+    /// Days or hours since a fixed one, row by row.
+    positions: Vec<i64>,
+    /// What the clock of the report shows; empty where the rows are neither of days nor of hours.
+    moments: Vec<NaiveDateTime>,
+    is_hourly: bool,
     first: i64,
     last: i64,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    Day(NaiveDate),
-    Hour(DateTime<FixedOffset>),
-    /// A key in neither form; it stands in its order.
-    Other(i64),
-}
-
-impl Moment {
-    fn of(index: usize, row: &Row) -> Moment {
-        let key = row.key.first().map_or("", String::as_str);
-        if let Ok(day) = NaiveDate::parse_from_str(key, "%Y-%m-%d") {
-            return Moment::Day(day);
-        }
-        match DateTime::parse_from_str(key, "%Y-%m-%dT%H:%M%:z") {
-            Ok(hour) => Moment::Hour(hour),
-            Err(_) => Moment::Other(i64::try_from(index).unwrap_or(i64::MAX)),
-        }
-    }
-
-    /// Days or hours since a fixed one.
-    fn position(self) -> i64 {
-        match self {
-            Moment::Day(day) => i64::from(day.num_days_from_ce()),
-            Moment::Hour(hour) => hour.timestamp().div_euclid(3_600),
-            Moment::Other(index) => index,
-        }
-    }
-}
-
 impl TimeAxis {
     pub(super) fn of(rows: &[Row]) -> TimeAxis {
-        let moments: Vec<Moment> =
-            rows.iter().enumerate().map(|(index, row)| Moment::of(index, row)).collect();
-        let positions = || moments.iter().map(|moment| moment.position());
-        let (first, last) = (positions().min().unwrap_or(0), positions().max().unwrap_or(0));
-        TimeAxis { moments, first, last }
+        let keys = || rows.iter().map(|row| row.key.first().map_or("", String::as_str));
+        let days: Option<Vec<NaiveDate>> =
+            keys().map(|key| NaiveDate::parse_from_str(key, "%Y-%m-%d").ok()).collect();
+        let hours: Option<Vec<_>> =
+            keys().map(|key| DateTime::parse_from_str(key, "%Y-%m-%dT%H:%M%:z").ok()).collect();
+        let (positions, moments): (Vec<i64>, Vec<NaiveDateTime>) = match (&days, &hours) {
+            (Some(days), _) => {
+                let position = |day: &NaiveDate| i64::from(day.num_days_from_ce());
+                days.iter().map(|day| (position(day), day.and_time(NaiveTime::MIN))).unzip()
+            }
+            (None, Some(hours)) => {
+                hours.iter().map(|hour| (hour.timestamp().div_euclid(3_600), hour.naive_local())).unzip()
+            }
+            (None, None) => ((0..).take(rows.len()).collect(), Vec::new()),
+        };
+        let position = |end: Option<&i64>| end.copied().unwrap_or(0);
+        let (first, last) = (position(positions.iter().min()), position(positions.iter().max()));
+        TimeAxis { positions, moments, is_hourly: days.is_none(), first, last }
     }
 
     /// Where a row stands, 0 to 1; a single one in the middle.
     pub(super) fn at(&self, index: usize) -> f64 {
-        self.moments.get(index).map_or(0.5, |moment| self.place(moment.position()))
-    }
-
-    fn place(&self, position: i64) -> f64 {
-        if self.first == self.last {
-            return 0.5;
-        }
-        (position - self.first) as f64 / (self.last - self.first) as f64
+        let place = |position: &i64| (position - self.first) as f64 / (self.last - self.first) as f64;
+        self.positions.get(index).filter(|_| self.first != self.last).map_or(0.5, place)
     }
 
     /// Whether a row is the day or hour right after the row before it.
     pub(super) fn follows(&self, index: usize) -> bool {
-        let Some(before) = index.checked_sub(1).and_then(|before| self.moments.get(before)) else {
-            return false;
-        };
-        self.moments.get(index).is_some_and(|moment| moment.position() == before.position() + 1)
+        let position = |index: Option<usize>| index.and_then(|index| self.positions.get(index));
+        match (position(index.checked_sub(1)), position(Some(index))) {
+            (Some(before), Some(own)) => *own == before + 1,
+            (_, _) => false,
+        }
     }
 
-    /// From one day or hour to the next, as a part of the axis.
+    /// The width of one day or hour, as a part of the axis.
     pub(super) fn step(&self) -> f64 {
         1.0 / (self.last - self.first).max(1) as f64
     }
 
     /// Few marks with their labels.
     pub(super) fn ticks(&self) -> Vec<Tick> {
-        match (self.moments.first(), self.moments.last()) {
-            (Some(Moment::Day(first)), Some(Moment::Day(last))) => {
-                let marked = if self.last - self.first < DAYS_BY_DAY_MAX {
-                    days(*first, *last)
-                } else {
-                    months(*first, *last)
-                };
-                let tick = |(day, label): (NaiveDate, String)| Tick {
-                    at: self.place(i64::from(day.num_days_from_ce())),
-                    label,
-                };
-                marked.into_iter().map(tick).collect()
-            }
-            (Some(Moment::Hour(_)), Some(Moment::Hour(_))) => self.hours(),
-            _ => Vec::new(),
-        }
+        let marked = |is_marked: &dyn Fn(usize, &NaiveDateTime) -> bool| -> Vec<usize> {
+            let all = self.moments.iter().enumerate();
+            all.filter(|(index, moment)| is_marked(*index, moment)).map(|(index, _)| index).collect()
+        };
+        let months = |moment: &NaiveDateTime| moment.year().unsigned_abs() * 12 + moment.month0();
+        let (marks, is_monthly): (Vec<Vec<usize>>, bool) = if self.is_hourly {
+            (HOUR_STEPS.map(|step| marked(&|_, moment| moment.hour().is_multiple_of(step))).into(), false)
+        } else if self.moments.len() <= DAYS_BY_DAY_MAX {
+            (DAY_STEPS.map(|step| marked(&|index, _| index.is_multiple_of(step))).into(), false)
+        } else {
+            let starts =
+                |step: u32| marked(&|_, moment| moment.day() == 1 && months(moment).is_multiple_of(step));
+            (MONTH_STEPS.map(starts).into(), true)
+        };
+        let few = marks.iter().find(|marks| marks.len() <= TICKS_MAX).or(marks.last());
+        let tick = |(number, index): (usize, &usize)| {
+            let moment = self.moments[*index];
+            let form = match (is_monthly, self.is_hourly && moment.hour() != 0) {
+                (_, true) => "%H:%M",
+                (false, false) => "%-d %b",
+                (true, false) if number == 0 || moment.month() == 1 => "%b %Y",
+                (true, false) => "%b",
+            };
+            Tick { at: self.at(*index), label: moment.format(form).to_string() }
+        };
+        few.into_iter().flatten().enumerate().map(tick).collect()
     }
-
-    fn hours(&self) -> Vec<Tick> {
-        let span = self.last - self.first + 1;
-        let fits = |step: &&i64| span / **step < TICKS_MAX as i64;
-        let step = HOUR_STEPS.iter().find(fits).copied().unwrap_or(48);
-        let hours = self.moments.iter().filter_map(|moment| match moment {
-            Moment::Hour(hour) if i64::from(hour.hour()) % step == 0 => Some(hour),
-            Moment::Hour(_) | Moment::Day(_) | Moment::Other(_) => None,
-        });
-        hours
-            .map(|hour| Tick {
-                at: self.place(hour.timestamp().div_euclid(3_600)),
-                label: if hour.hour() == 0 {
-                    short_day(hour.date_naive())
-                } else {
-                    hour.format("%H:%M").to_string()
-                },
-            })
-            .collect()
-    }
-}
-
-fn days(first: NaiveDate, last: NaiveDate) -> Vec<(NaiveDate, String)> {
-    let span = (last - first).num_days().unsigned_abs();
-    let step = DAY_STEPS.iter().find(|step| span / **step < TICKS_MAX as u64).copied().unwrap_or(28);
-    let marked = (0..=span / step).filter_map(|index| first.checked_add_days(Days::new(index * step)));
-    marked.map(|day| (day, short_day(day))).collect()
-}
-
-fn months(first: NaiveDate, last: NaiveDate) -> Vec<(NaiveDate, String)> {
-    let next = if first.day() == 1 {
-        Some(first)
-    } else {
-        first.with_day(1).and_then(|day| day.checked_add_months(Months::new(1)))
-    };
-    let starts = std::iter::successors(next, |day| day.checked_add_months(Months::new(1)));
-    let starts: Vec<NaiveDate> = starts.take_while(|day| *day <= last).collect();
-    let months_of = |day: &NaiveDate| day.year().unsigned_abs() * 12 + day.month0();
-    let marked = |step: u32| starts.iter().copied().filter(move |day| months_of(day).is_multiple_of(step));
-    let step = MONTH_STEPS.iter().find(|step| marked(**step).count() <= TICKS_MAX).copied().unwrap_or(120);
-    marked(step)
-        .enumerate()
-        .map(|(index, day)| {
-            let form = if index == 0 || day.month() == 1 { "%b %Y" } else { "%b" };
-            (day, day.format(form).to_string())
-        })
-        .collect()
-}
-
-/// `1 Mar`.
-fn short_day(day: NaiveDate) -> String {
-    day.format("%-d %b").to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::Days;
+
     use super::*;
     use crate::report::Figures;
 

@@ -1,13 +1,15 @@
-//! The trend: a small chart for each of four metrics, one above its own axis, because plays outnumber users many times.
+//! The trend: a small chart for each of four metrics, each with an axis of its own, because there are many more plays than users.
 //!
 //! Widths are parts of the drawing, heights are pixels: so the text keeps its size on a phone, on a desk and on paper. The line itself
 //! stands in a drawing of its own, which is stretched.
 
+use maud::{Markup, html};
+
 use super::axis::{self, Tick, TimeAxis};
-use super::metric::{AUTHENTICATIONS, AUTHORIZATIONS, Metric, PLAYS, USERS};
-use super::number::{Number, short};
-use crate::html::escaped;
-use crate::report::{Report, Row};
+use super::part::Chart;
+use crate::report::figures::{Report, Row};
+use crate::report::metric::{AUTHENTICATIONS, AUTHORIZATIONS, Metric, PLAYS, USERS};
+use crate::report::number::{Number, short};
 
 const SERIES: [Metric; 4] = [AUTHENTICATIONS, AUTHORIZATIONS, PLAYS, USERS];
 /// Where the plot begins, in percent of the width: left of it stand the numbers of the axis.
@@ -19,38 +21,34 @@ const TOP: f64 = 10.0;
 /// How high the plot is, in pixels.
 const HEIGHT: f64 = 130.0;
 /// The height of the drawing: the plot, and the days below it.
-const DRAWING: f64 = 166.0;
+const DRAWING: usize = 166;
 /// How wide the stretched drawing of the line is, in its own units.
 const LINE_WIDTH: f64 = 1_000.0;
-/// Up to so many points have a dot each.
+/// The most points that have a dot each.
 const DOTS_MAX: usize = 45;
 /// With more points than these the line is thin.
 const DENSE_FROM: usize = 120;
 
-pub(super) fn charts(report: &Report) -> String {
+pub(super) fn charts(report: &Report) -> Markup {
     let axis = TimeAxis::of(&report.trend);
-    let panels: String = SERIES.iter().map(|metric| panel(metric, &report.trend, &axis)).collect();
-    format!("<div class=\"panels\">\n{panels}</div>\n")
+    html! { div.panels { @for metric in &SERIES { (panel(metric, &report.trend, &axis)) } } }
 }
 
-fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> String {
+fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
     let values: Vec<Option<u64>> = rows.iter().map(|row| count(metric, row)).collect();
     let marks = axis::counts(values.iter().copied().flatten().max().unwrap_or(0));
     let plot = Plot { axis, top: marks.last().copied().unwrap_or(1), values };
-    let key = metric.key;
-    let name = escaped(metric.name);
-    let description = escaped(&description(rows, &plot.values));
-    format!(
-        "<figure class=\"panel\">\n<figcaption>{name}</figcaption>\n\
-         <svg role=\"img\" aria-labelledby=\"trend-{key} trend-{key}-text\" width=\"100%\" height=\"{DRAWING}\" class=\"chart\" \
-         data-chart=\"trend-{key}\">\n<title id=\"trend-{key}\">{name}</title>\n<desc id=\"trend-{key}-text\">{description}</desc>\n\
-         {}{}{}{}{}</svg>\n</figure>\n",
-        grid(&marks),
-        along(&axis.ticks()),
-        plot.line(),
-        plot.dots(),
-        plot.points(metric, rows),
-    )
+    let id = format!("trend-{}", metric.key);
+    let description = description(rows, &plot.values);
+    let chart = Chart { kind: &id, id: &id, height: DRAWING, title: metric.name, description: &description };
+    let drawing = html! {
+        @for mark in &marks { (grid_line(*mark, plot.top)) }
+        @for tick in axis.ticks() { (tick_mark(&tick)) }
+        (plot.line())
+        @for (index, value) in plot.dotted() { (plot.dot(index, value)) }
+        @for (index, row) in rows.iter().enumerate() { (plot.point(metric, index, row)) }
+    };
+    html! { figure.panel { figcaption { (metric.name) } (chart.of(&drawing)) } }
 }
 
 /// The value of a point; `None` where nobody knows it.
@@ -82,41 +80,32 @@ fn label(row: &Row) -> &str {
     row.key.first().map_or("", String::as_str)
 }
 
-fn grid(marks: &[u64]) -> String {
-    let top = marks.last().copied().unwrap_or(1);
-    let (right, text_at) = (LEFT + WIDTH, LEFT - 1.5);
-    marks
-        .iter()
-        .map(|mark| {
-            let y = height(*mark, top);
-            let class = if *mark == 0 { "base" } else { "grid" };
-            format!(
-                "<line class=\"{class}\" x1=\"{LEFT}%\" x2=\"{right}%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick\" x=\"{text_at}%\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-                y + 4.0,
-                short(*mark)
-            )
-        })
-        .collect()
+/// A line across the plot, with its number left of it.
+fn grid_line(mark: u64, top: u64) -> Markup {
+    let y = height(mark, top);
+    let (class, at, text_at) = (if mark == 0 { "base" } else { "grid" }, pixels(y), pixels(y + 4.0));
+    html! {
+        line class=(class) x1={ (LEFT) "%" } x2={ (LEFT + WIDTH) "%" } y1=(at) y2=(at) {}
+        text.tick x={ (LEFT - 1.5) "%" } y=(text_at) text-anchor="end" { (short(mark)) }
+    }
 }
 
-/// Days or hours along.
-fn along(ticks: &[Tick]) -> String {
-    let bottom = TOP + HEIGHT;
-    ticks
-        .iter()
-        .map(|tick| {
-            let x = LEFT + WIDTH * tick.at;
-            let anchor = if tick.at > 0.92 { "end" } else { "middle" };
-            format!(
-                "<line class=\"base\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{bottom}\" y2=\"{}\"/>\
-                 <text class=\"tick\" x=\"{x:.2}%\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>\n",
-                bottom + 4.0,
-                bottom + 18.0,
-                escaped(&tick.label)
-            )
-        })
-        .collect()
+/// A mark of the time axis, with its day or hour below.
+fn tick_mark(tick: &Tick) -> Markup {
+    let (x, bottom) = (percent_of_width(LEFT + WIDTH * tick.at), TOP + HEIGHT);
+    let anchor = if tick.at > 0.92 { "end" } else { "middle" };
+    html! {
+        line.base x1=(x) x2=(x) y1=(bottom) y2=(bottom + 4.0) {}
+        text.tick x=(x) y=(bottom + 18.0) text-anchor=(anchor) { (tick.label) }
+    }
+}
+
+fn pixels(length: f64) -> String {
+    format!("{length:.1}")
+}
+
+fn percent_of_width(part: f64) -> String {
+    format!("{part:.2}%")
 }
 
 /// Where a value stands, in pixels from above.
@@ -143,7 +132,7 @@ impl Plot<'_> {
     }
 
     /// The line, broken where days are missing, and the area below it.
-    fn line(&self) -> String {
+    fn line(&self) -> Markup {
         let (mut line, mut area) = (String::new(), String::new());
         let mut open = None;
         for (index, value) in self.known() {
@@ -160,43 +149,36 @@ impl Plot<'_> {
         }
         close(&mut area, open);
         let class = if self.values.len() > DENSE_FROM { "line dense" } else { "line" };
-        format!(
-            "<svg x=\"{LEFT}%\" y=\"{TOP}\" width=\"{WIDTH}%\" height=\"{HEIGHT}\" viewBox=\"0 0 {LINE_WIDTH} {HEIGHT}\" \
-             preserveAspectRatio=\"none\" overflow=\"visible\"><path class=\"area\" d=\"{area}\"/>\
-             <path class=\"{class}\" vector-effect=\"non-scaling-stroke\" d=\"{line}\"/></svg>\n"
-        )
+        html! {
+            svg x={ (LEFT) "%" } y=(TOP) width={ (WIDTH) "%" } height=(HEIGHT) viewBox={ "0 0 " (LINE_WIDTH) " " (HEIGHT) }
+                preserveAspectRatio="none" overflow="visible" {
+                path.area d=(area) {}
+                path class=(class) vector-effect="non-scaling-stroke" d=(line) {}
+            }
+        }
     }
 
-    /// A dot for each point where they are few, else for those alone that no line touches.
-    fn dots(&self) -> String {
+    /// The points that have a dot: all where they are few, else those alone that no line touches.
+    fn dotted(&self) -> impl Iterator<Item = (usize, u64)> {
         let is_alone = |index: usize| !self.follows(index) && !self.follows(index + 1);
-        let shown = self.known().filter(|(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index));
-        shown
-            .map(|(index, value)| {
-                let x = LEFT + WIDTH * self.axis.at(index);
-                format!(
-                    "<circle class=\"dot\" cx=\"{x:.2}%\" cy=\"{:.1}\" r=\"2.5\"/>\n",
-                    height(value, self.top)
-                )
-            })
-            .collect()
+        self.known().filter(move |(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index))
+    }
+
+    fn dot(&self, index: usize, value: u64) -> Markup {
+        let (x, y) = (LEFT + WIDTH * self.axis.at(index), height(value, self.top));
+        html! { circle.dot cx=(percent_of_width(x)) cy=(pixels(y)) r="2.5" {} }
     }
 
     /// What the pointer finds: a column for each day, with the day and its value.
-    fn points(&self, metric: &Metric, rows: &[Row]) -> String {
+    fn point(&self, metric: &Metric, index: usize, row: &Row) -> Markup {
+        let (number, middle) = ((metric.value)(&row.figures), LEFT + WIDTH * self.axis.at(index));
         let width = (self.axis.step() * WIDTH).min(WIDTH / 4.0);
-        let column = |(index, row): (usize, &Row)| {
-            let (number, middle) = ((metric.value)(&row.figures), LEFT + WIDTH * self.axis.at(index));
-            let attributes = number.attributes(&format!("/trend/{index}/{}", metric.key));
-            format!(
-                "<rect class=\"point\" x=\"{:.2}%\" y=\"{TOP}\" width=\"{width:.2}%\" height=\"{HEIGHT}\" {attributes}><title>{}: {}{}</title></rect>\n",
-                middle - width / 2.0,
-                escaped(label(row)),
-                number.text(),
-                if row.partial { " so far" } else { "" }
-            )
-        };
-        rows.iter().enumerate().map(column).collect()
+        html! {
+            rect.point x=(percent_of_width(middle - width / 2.0)) y=(TOP) width=(percent_of_width(width)) height=(HEIGHT)
+                data-json={ "/trend/" (index) "/" (metric.key) } data-value=(number.exact()) {
+                title { (label(row)) ": " (number.text()) @if row.partial { " so far" } }
+            }
+        }
     }
 }
 

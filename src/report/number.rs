@@ -1,4 +1,4 @@
-//! How numbers read on the page. The exact value stands beside each of them in `data-value`.
+//! How the numbers of a report read: for people, in CSV, and exactly as in the JSON document.
 
 /// Where a share or ratio is not defined, because there was nothing to divide by.
 pub(super) const NONE: &str = "–";
@@ -7,9 +7,9 @@ pub(super) const NONE: &str = "–";
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Count(u64),
-    /// The same, where that is known.
+    /// A count that nobody may know.
     Known(Option<u64>),
-    /// How many more than others, or fewer.
+    /// A count less another one.
     Difference(i64),
     /// A part of one, or a ratio.
     Share(Option<f64>),
@@ -37,9 +37,12 @@ impl Number {
         }
     }
 
-    /// The attributes that say where in the JSON document the number stands, by JSON Pointer, and its exact value.
-    pub(super) fn attributes(self, pointer: &str) -> String {
-        format!("data-json=\"{pointer}\" data-value=\"{}\"", self.exact())
+    /// In the digits of CSV, where a share has six decimals.
+    pub(super) fn in_csv(self) -> String {
+        match self {
+            Number::Share(share) => share.map_or(String::new(), |share| format!("{share:.6}")),
+            Number::Count(_) | Number::Known(_) | Number::Difference(_) => self.exact(),
+        }
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// A share in percent with one decimal, on one line. What is not everything never reads as 100 %, what is something never as 0 %.
+/// A share in percent with one decimal, without a line break. Only everything reads as 100 %, only nothing as 0 %.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 0.05 {

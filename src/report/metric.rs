@@ -1,8 +1,8 @@
-//! The metrics of a report in the order in which the page shows them, each with its meaning.
+//! The metrics of a report in the order in which CSV and the page show them, each with its meaning.
 
+use super::figures::Figures;
 use super::number::Number;
 use crate::event::EventKind;
-use crate::report::Figures;
 
 pub(super) struct Metric {
     /// Its key in the JSON document.
@@ -127,27 +127,19 @@ pub(super) const METRICS: [Metric; 12] = [
     },
 ];
 
-/// What an event is called, with the label of Adobe's list of metrics where that has another.
+/// What Adobe's list of metrics calls some events otherwise than its list of events.
+const OTHER_NAMES: [(EventKind, &str); 5] = [
+    (EventKind::LogoutRequested, "Logout requested"),
+    (EventKind::PreflightRequested, "Preauthorization requested"),
+    (EventKind::PreflightGranted, "Preauthorization OK"),
+    (EventKind::PreflightDenied, "Preauthorization denied"),
+    (EventKind::PreflightFailed, "Preauthorization failed"),
+];
+
+/// What an event is called, by both lists.
 pub(super) fn event_name(kind: EventKind) -> String {
-    let other = match kind {
-        EventKind::LogoutRequested => "Logout requested",
-        EventKind::PreflightRequested => "Preauthorization requested",
-        EventKind::PreflightGranted => "Preauthorization OK",
-        EventKind::PreflightDenied => "Preauthorization denied",
-        EventKind::PreflightFailed => "Preauthorization failed",
-        EventKind::AuthnRequested
-        | EventKind::AuthnPending
-        | EventKind::AuthnOk
-        | EventKind::AuthzRequested
-        | EventKind::AuthzOk
-        | EventKind::AuthzFailed
-        | EventKind::PlayRequested
-        | EventKind::AuthnFailed
-        | EventKind::ClientlessTokenOk
-        | EventKind::ClientlessTokenFailed
-        | EventKind::PlayFailed
-        | EventKind::LogoutCompleted
-        | EventKind::LogoutFailed => return kind.label().to_owned(),
-    };
-    format!("{} ({other})", kind.label())
+    match OTHER_NAMES.iter().find(|(named, _)| *named == kind) {
+        Some((_, other)) => format!("{} ({other})", kind.label()),
+        None => kind.label().to_owned(),
+    }
 }

@@ -1,0 +1,54 @@
+//! CSV as RFC 4180 has it, with line feeds: the one writer of every table that passbridge writes.
+
+use std::borrow::Cow;
+
+/// Appends a row.
+pub fn csv_row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>, file: &mut Vec<u8>) {
+    for (index, value) in cells.into_iter().enumerate() {
+        if index > 0 {
+            file.push(b',');
+        }
+        cell(value.as_ref(), file);
+    }
+    file.push(b'\n');
+}
+
+/// A value that comes from outside, for a file that a spreadsheet may open: with an apostrophe in front where the spreadsheet
+/// would run it as a formula. A dash alone is none.
+pub fn not_a_formula(value: &str) -> Cow<'_, str> {
+    let is_formula = value != "-" && value.starts_with(['=', '+', '-', '@']);
+    if is_formula { format!("'{value}").into() } else { value.into() }
+}
+
+/// Appends a value: in quotes where it has to be, its own quotes doubled.
+pub(super) fn cell(value: &str, file: &mut Vec<u8>) {
+    if !value.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+        file.extend_from_slice(value.as_bytes());
+        return;
+    }
+    file.push(b'"');
+    for part in value.split_inclusive('"') {
+        file.extend_from_slice(part.as_bytes());
+        if part.ends_with('"') {
+            file.push(b'"');
+        }
+    }
+    file.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_values_and_formulas_become_text() {
+        let mut file = Vec::new();
+        csv_row(["a", "", "One, \"two\"", "x\ny"], &mut file);
+        assert_eq!(String::from_utf8(file).expect("UTF-8"), "a,,\"One, \"\"two\"\"\",\"x\ny\"\n");
+        for (value, written) in
+            [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), ("-", "-"), ("a=1", "a=1")]
+        {
+            assert_eq!(not_a_formula(value), written);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Why there is no report.
+
+use crate::buffer::BufferError;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// `known` are those of which something was stored.
+    #[error("no event of requestor {requestor_id:?} was ever stored")]
+    UnknownRequestor { requestor_id: String, known: Vec<String> },
+    #[error("by {} there are more than half a million rows", by.join(", "))]
+    TooManyRows { by: Vec<&'static str> },
+}

@@ -1,0 +1,70 @@
+//! What the parts of the page are made of: sections, charts, and names that fit.
+
+use maud::{Markup, html};
+
+/// A part of the page.
+pub(super) fn section(heading: &str, note: &str, content: &Markup) -> Markup {
+    html! {
+        section {
+            h2 { (heading) }
+            @if !note.is_empty() { p.note { (note) } }
+            (content)
+        }
+        "\n"
+    }
+}
+
+/// The frame of a drawing, which says in words what it shows.
+pub(super) struct Chart<'a> {
+    /// Which kind of chart it is, for tests in a browser.
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
+    /// In pixels.
+    pub(super) height: usize,
+    pub(super) title: &'a str,
+    pub(super) description: &'a str,
+}
+
+impl Chart<'_> {
+    /// The drawing in its frame.
+    pub(super) fn of(&self, drawing: &Markup) -> Markup {
+        let Chart { kind, id, height, title, description } = self;
+        html! {
+            svg role="img" aria-labelledby={ (id) " " (id) "-text" } width="100%" height=(height) class="chart" data-chart=(kind) {
+                title id=(id) { (title) }
+                desc id={ (id) "-text" } { (description) }
+                (drawing)
+            }
+            "\n"
+        }
+    }
+}
+
+/// An MVPD's name, or that there is none.
+pub(super) fn mvpd_name(mvpd: &str) -> &str {
+    if mvpd.is_empty() { "(no MVPD)" } else { mvpd }
+}
+
+/// A reason, or that there is none.
+pub(super) fn reason_name(reason: &str) -> &str {
+    if reason.is_empty() { "(no reason given)" } else { reason }
+}
+
+/// The beginning of a text that is too long for its place.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(cut("Comcast", 7), "Comcast");
+        assert_eq!(cut(&"é".repeat(300), 4), "ééé…");
+    }
+}

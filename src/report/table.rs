@@ -1,0 +1,165 @@
+//! A table: a cell for each combination of the values that it is grouped by. Every part of a report is counted in one.
+
+use std::collections::HashMap;
+
+use super::cell::{Cell, Source};
+use super::dimension::{Dimension, folded};
+use super::error::ReportError;
+use super::figures::Row;
+use super::period::{DAY_FORM, HOUR_FORM, Period, Timeline};
+use super::stated::Statements;
+use crate::event::{EventKind, Instant, Property};
+
+/// The most rows: nobody reads more, and they would take all memory.
+const ROWS_MAX: usize = 500_000;
+
+/// A table while it is counted.
+#[derive(Debug)]
+pub(super) struct Table {
+    by: Vec<Dimension>,
+    timeline: Timeline,
+    /// The numbers of the combinations of texts, by the texts without their case.
+    numbers: HashMap<Vec<String>, u32>,
+    /// The first spelling of every combination, by its number.
+    texts: Vec<Vec<String>>,
+    /// The place of a combination and a bin among the cells, and the one that was asked for last: the next is often the same.
+    places: HashMap<(u32, u32), usize>,
+    last: Option<((u32, u32), usize)>,
+    cells: Vec<Cell>,
+}
+
+impl Table {
+    pub(super) fn new(by: &[Dimension], period: &Period) -> Table {
+        let form = match (by.contains(&Dimension::Hour), by.contains(&Dimension::Day)) {
+            (true, _) => HOUR_FORM,
+            (false, true) => DAY_FORM,
+            (false, false) => "",
+        };
+        Table {
+            by: by.to_vec(),
+            timeline: Timeline::of(period, form),
+            numbers: HashMap::new(),
+            texts: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+            cells: Vec::new(),
+        }
+    }
+
+    /// The number of a combination of texts, one for each property that the table is grouped by, in their order.
+    pub(super) fn intern(&mut self, texts: Vec<String>) -> u32 {
+        let fold = |(property, text): (Property, &String)| match property {
+            Property::RequestorId => text.clone(),
+            _ => folded(text),
+        };
+        let properties = self.by.iter().filter_map(|dimension| dimension.property());
+        let key: Vec<String> = properties.zip(&texts).map(fold).collect();
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        if self.cells.len() > ROWS_MAX {
+            // The report will be refused: takes no more memory for it.
+            return 0;
+        }
+        let number = self.texts.len() as u32;
+        self.texts.push(texts);
+        self.numbers.insert(key, number);
+        number
+    }
+
+    /// The first spelling of every combination, by its number.
+    pub(super) fn texts(&self) -> &[Vec<String>] {
+        &self.texts
+    }
+
+    /// Gives a table without properties a row for each day or hour that has begun, even where nothing was counted in it.
+    pub(super) fn fill(&mut self, now: Instant) {
+        let nothing = self.intern(Vec::new());
+        let begun = (0..self.timeline.bins.len()).filter(|bin| self.timeline.has_begun(*bin, now));
+        for bin in begun.collect::<Vec<usize>>() {
+            self.place(nothing, self.timeline.spans[bin].0);
+        }
+    }
+
+    /// The place of a combination in a quarter hour; `None` outside the period, or where there would be too many.
+    pub(super) fn place(&mut self, combination: u32, quarter: i64) -> Option<usize> {
+        let key = (combination, self.timeline.bin(quarter)?);
+        if let Some((_, place)) = self.last.filter(|(last, _)| *last == key) {
+            return Some(place);
+        }
+        let place = match self.places.get(&key) {
+            Some(place) => *place,
+            // One row too many is kept, by which `finish` knows that the report must be refused.
+            None if self.cells.len() > ROWS_MAX => return None,
+            None => {
+                self.places.insert(key, self.cells.len());
+                self.cells.push(Cell::default());
+                self.cells.len() - 1
+            }
+        };
+        self.last = Some((key, place));
+        Some(place)
+    }
+
+    pub(super) fn count(&mut self, place: usize, kind: EventKind, units: u64, source: Source) {
+        self.cells[place].count(kind, units, source);
+    }
+
+    /// Adds the units of a cell of another table, of the whole period.
+    pub(super) fn add_units(&mut self, combination: u32, other: &Cell) {
+        if let Some(place) = self.place(combination, self.timeline.spans[0].0) {
+            self.cells[place].add_units(other);
+        }
+    }
+
+    /// Sees a user at a place, by a number that goes up from 1 with each of them.
+    pub(super) fn see(&mut self, place: usize, user: u64, is_synthetic: bool) {
+        self.cells[place].see(user, is_synthetic);
+    }
+
+    /// The units of all events in all rows.
+    pub(super) fn units(&self) -> u64 {
+        self.cells.iter().map(Cell::units_of_all).sum()
+    }
+
+    /// The cells, each with its combination.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
+        self.places.iter().map(|((combination, _), place)| (*combination, &self.cells[*place]))
+    }
+
+    /// The rows in the order of their values; times in their own order.
+    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Vec<Row>, ReportError> {
+        if self.cells.len() > ROWS_MAX {
+            return Err(ReportError::TooManyRows { by: self.by.iter().map(|each| each.name()).collect() });
+        }
+        let mut found: Vec<(Vec<(u32, &str)>, u32, &Cell)> = self
+            .places
+            .iter()
+            .map(|((combination, bin), place)| (self.key(*combination, *bin), *bin, &self.cells[*place]))
+            .collect();
+        found.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
+        let has_time = self.by.iter().any(|by| by.property().is_none());
+        let row = |(key, bin, cell): (Vec<(u32, &str)>, u32, &Cell)| {
+            let bin = bin as usize;
+            let key: Vec<String> = key.into_iter().map(|(_, text)| text.to_owned()).collect();
+            let mut figures = cell.figures();
+            figures.stated_unique_accounts =
+                statements.of_row(self.timeline.spans[bin], cell, &self.by, &key);
+            Row { key, partial: has_time && self.timeline.is_going_on(bin, now), figures }
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    /// The values of a row, by which it is sorted: hours by their place in the period, because the two hours of one name that a
+    /// clock shows when it is set back differ only in the offset.
+    fn key(&self, combination: u32, bin: u32) -> Vec<(u32, &str)> {
+        let shown = self.timeline.bins[bin as usize].as_str();
+        let mut texts = self.texts[combination as usize].iter();
+        let value = |dimension: &Dimension| match dimension {
+            Dimension::Day => (0, shown.split('T').next().unwrap_or(shown)),
+            Dimension::Hour => (bin, shown),
+            Dimension::Property(_) => (0, texts.next().map_or("", String::as_str)),
+        };
+        self.by.iter().map(value).collect()
+    }
+}
