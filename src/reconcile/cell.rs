@@ -1,43 +1,10 @@
-//! A cell: what three parties say of one requestor, MVPD, day and event, and how far the account explains where they differ.
+//! A cell: what three parties say of one requestor, MVPD, day and event, and what explains the difference.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::hint::Hint;
+use super::tolerance::Tolerance;
 use crate::event::EventKind;
-
-/// A requestor or an MVPD as Analytics tells them apart: without regard to case or to blanks at the ends. Empty: none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Arc<str>);
-
-impl Name {
-    /// Folds a value. Analytics lower-cases an eVar before it compares, and cuts blanks ("eVar", Implementation Guide).
-    pub fn of(text: &str) -> Name {
-        Name(text.trim().to_lowercase().into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it stands for no value.
-    pub fn is_none(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// Which cell. Cells are listed in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CellKey {
-    pub requestor: Name,
-    /// The number of the day among those that are compared.
-    pub day: usize,
-    pub mvpd: Name,
-    pub kind: EventKind,
-}
 
 /// What the buffer holds of a cell, in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -47,7 +14,7 @@ pub struct Stored {
     pub pending: u64,
     /// Waits because its requestor has no suite or its suite is paused.
     pub parked: u64,
-    /// Was condemned by a reply.
+    /// A reply refused it for good.
     pub dead: u64,
     /// May have been counted, and is not repeated.
     pub held: u64,
@@ -59,7 +26,7 @@ pub struct Stored {
     pub too_fresh: u64,
     /// Delivered within a day, and more than a day after it happened: Analytics takes up to a day for such.
     pub late: u64,
-    /// Delivered by the word of a person, not by a reply.
+    /// Delivered, as a person says who resolved it by hand; no reply says so.
     pub vouched: u64,
     /// The most that Analytics may have counted beyond what is delivered: attempts of unknown outcome.
     pub ambiguous: u64,
@@ -72,22 +39,6 @@ impl Stored {
         let absent = self.pending + self.parked + self.dead + self.held + self.discarded + self.withdrawn;
         self.counted.saturating_sub(absent)
     }
-
-    /// Adds another part of the same cell.
-    pub fn add(&mut self, other: &Stored) {
-        self.counted += other.counted;
-        self.pending += other.pending;
-        self.parked += other.parked;
-        self.dead += other.dead;
-        self.held += other.held;
-        self.discarded += other.discarded;
-        self.withdrawn += other.withdrawn;
-        self.too_fresh += other.too_fresh;
-        self.late += other.late;
-        self.vouched += other.vouched;
-        self.ambiguous += other.ambiguous;
-        self.repeated += other.repeated;
-    }
 }
 
 /// What ESM counted of a cell.
@@ -99,61 +50,46 @@ pub struct Stated {
     pub rejected: u64,
 }
 
-/// Why a number is not the one that was counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// Why a number is not the one that was counted. The first ten are what the buffer holds ([`Stored`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// It waits to be sent.
+    #[error("pending")]
     Pending,
-    /// It waits for a suite, or its suite is paused.
+    #[error("parked")]
     Parked,
+    #[error("dead")]
     Dead,
-    /// It may have been counted, and is not repeated.
+    #[error("held")]
     Held,
+    #[error("discarded")]
     Discarded,
-    /// It was deleted before it was delivered.
+    #[error("deleted undelivered")]
     Withdrawn,
-    /// It was delivered so lately that Analytics need not show it yet.
+    #[error("too fresh")]
     TooFresh,
-    /// It was delivered long after it happened, and Analytics takes up to a day for such.
+    #[error("late")]
     Late,
-    /// Only a person says that Analytics has it.
+    #[error("vouched for by hand")]
     Vouched,
-    /// Attempts of unknown outcome may have been counted.
+    #[error("ambiguous")]
     Ambiguous,
-    /// The day is not over, or ended a moment ago: ESM and the sources still fill it.
+    /// The day ended a moment ago at the most: ESM and the sources still fill it.
+    #[error("day not over")]
     OpenDay,
     /// ESM keeps what Adobe refused as an attack in a metric of its own.
+    #[error("rejected apart")]
     Rejected,
     /// ESM counts failed logins of external systems only.
+    #[error("external only in ESM")]
     ExternalOnly,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Cause::Pending => "pending",
-            Cause::Parked => "parked",
-            Cause::Dead => "dead",
-            Cause::Held => "held",
-            Cause::Discarded => "discarded",
-            Cause::Withdrawn => "deleted undelivered",
-            Cause::TooFresh => "too fresh",
-            Cause::Late => "late",
-            Cause::Vouched => "vouched for by hand",
-            Cause::Ambiguous => "ambiguous",
-            Cause::OpenDay => "day not over",
-            Cause::Rejected => "rejected apart",
-            Cause::ExternalOnly => "external only in ESM",
-        })
-    }
 }
 
 /// A part of a difference, with its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub cause: Cause,
-    /// How much more (or less, below zero) there is for it.
+    /// How much more there is because of it; below zero: less.
     pub units: i64,
 }
 
@@ -161,72 +97,14 @@ pub struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Everyone says the same, or nearly so within the tolerance.
+    /// Everyone says the same, within the tolerance.
     Agrees,
-    /// They differ, and the account says why.
+    /// They differ, and the parts say why.
     Explained,
     /// A number that is needed is not known.
     Unknown,
     /// They differ, and nothing explains it.
     Differs,
-}
-
-/// How far numbers may lie apart, cell by cell, before it is a difference.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Tolerance {
-    Units(u64),
-    /// So much of the larger number, in percent.
-    Percent(f64),
-}
-
-impl Tolerance {
-    /// Whether a rest of this size is nothing, between numbers of which this is the larger.
-    pub(super) fn allows(self, rest: i64, larger: u64) -> bool {
-        match self {
-            Tolerance::Units(units) => rest.unsigned_abs() <= units,
-            Tolerance::Percent(percent) => rest.unsigned_abs() as f64 <= larger as f64 * percent / 100.0,
-        }
-    }
-}
-
-impl Default for Tolerance {
-    fn default() -> Tolerance {
-        Tolerance::Units(0)
-    }
-}
-
-impl FromStr for Tolerance {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Tolerance, String> {
-        let refuse = || {
-            format!("{text:?} is no tolerance: write a number of units such as 5, or a share such as 0.5%")
-        };
-        match text.strip_suffix('%') {
-            None => text.parse().map(Tolerance::Units).map_err(|_| refuse()),
-            Some(share) => share
-                .parse()
-                .ok()
-                .filter(|percent: &f64| (0.0..=100.0).contains(percent))
-                .map(Tolerance::Percent)
-                .ok_or_else(refuse),
-        }
-    }
-}
-
-impl fmt::Display for Tolerance {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Tolerance::Units(units) => write!(out, "{units}"),
-            Tolerance::Percent(percent) => write!(out, "{percent}%"),
-        }
-    }
-}
-
-impl Serialize for Tolerance {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// What is known of a cell, before it is judged.
@@ -244,16 +122,30 @@ pub(super) struct Counts {
 pub(super) struct Account {
     pub(super) parts: Vec<Part>,
     pub(super) rest: i64,
+    /// The larger of the numbers, of which a tolerance may be a share.
+    larger: u64,
 }
 
 impl Account {
-    /// Takes from the rest what `cause` may explain: at most `units` where it explains what is too many, or, below zero, too few.
+    fn between(one: u64, other: u64) -> Account {
+        Account { parts: Vec::new(), rest: signed(one) - signed(other), larger: one.max(other) }
+    }
+
+    pub(super) fn verdict(&self, tolerance: Tolerance) -> Verdict {
+        if self.rest != 0 && !tolerance.allows(self.rest, self.larger) {
+            return Verdict::Differs;
+        }
+        let difference = self.parts.iter().fold(self.rest, |sum, part| sum.saturating_add(part.units));
+        if difference != 0 && !self.parts.is_empty() { Verdict::Explained } else { Verdict::Agrees }
+    }
+
+    /// Explains up to `units` of the rest by `cause`, which may be less: above zero what is too many, below zero what is missing.
     fn take(&mut self, cause: Cause, units: i64) {
         let part = if units > 0 { units.min(self.rest).max(0) } else { units.max(self.rest).min(0) };
         self.put(cause, part);
     }
 
-    /// Takes from the rest what `cause` explains for certain.
+    /// Explains exactly `units` of the rest by `cause`.
     fn put(&mut self, cause: Cause, units: i64) {
         if units != 0 {
             self.rest -= units;
@@ -267,56 +159,49 @@ fn signed(units: u64) -> i64 {
 }
 
 impl Counts {
+    /// Whether nobody has anything: a report may have a row of zeros.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stored == Stored::default()
+            && self.analytics.unwrap_or(0) == 0
+            && self.esm.unwrap_or_default() == Stated::default()
+    }
+
     /// What Analytics reports beyond what the buffer counted, taken apart.
     pub(super) fn against_analytics(&self) -> Option<Account> {
-        let stored = &self.stored;
-        let mut account =
-            Account { rest: signed(self.analytics?) - signed(stored.counted), parts: Vec::new() };
+        let of = &self.stored;
+        let mut account = Account::between(self.analytics?, of.counted);
+        account.larger = of.delivered().max(self.analytics?);
         for (cause, units) in [
-            (Cause::Pending, stored.pending),
-            (Cause::Parked, stored.parked),
-            (Cause::Dead, stored.dead),
-            (Cause::Held, stored.held),
-            (Cause::Discarded, stored.discarded),
-            (Cause::Withdrawn, stored.withdrawn),
+            (Cause::Pending, of.pending),
+            (Cause::Parked, of.parked),
+            (Cause::Dead, of.dead),
+            (Cause::Held, of.held),
+            (Cause::Discarded, of.discarded),
+            (Cause::Withdrawn, of.withdrawn),
         ] {
             account.put(cause, -signed(units));
         }
-        for (cause, units) in [
-            (Cause::TooFresh, stored.too_fresh),
-            (Cause::Late, stored.late),
-            (Cause::Vouched, stored.vouched),
-        ] {
+        for (cause, units) in
+            [(Cause::TooFresh, of.too_fresh), (Cause::Late, of.late), (Cause::Vouched, of.vouched)]
+        {
             account.take(cause, -signed(units));
         }
-        account.take(Cause::Ambiguous, signed(stored.ambiguous));
+        account.take(Cause::Ambiguous, signed(of.ambiguous));
         Some(account)
     }
 
     /// What the buffer counted beyond what ESM did, taken apart.
     pub(super) fn against_esm(&self, kind: EventKind, is_day_open: bool) -> Option<Account> {
         let stated = self.esm?;
-        let mut account =
-            Account { rest: signed(self.stored.counted) - signed(stated.units), parts: Vec::new() };
+        let mut account = Account::between(self.stored.counted, stated.units);
         account.take(Cause::Rejected, signed(stated.rejected));
         if kind == EventKind::AuthnFailed {
             account.take(Cause::ExternalOnly, i64::MAX);
         }
         if is_day_open {
-            let rest = account.rest;
-            account.put(Cause::OpenDay, rest);
+            account.put(Cause::OpenDay, account.rest);
         }
         Some(account)
-    }
-
-    /// The larger of what was delivered and what Analytics reports.
-    pub(super) fn larger_of_analytics(&self) -> u64 {
-        self.stored.delivered().max(self.analytics.unwrap_or(0))
-    }
-
-    /// The larger of what was counted and what ESM counted.
-    pub(super) fn larger_of_esm(&self) -> u64 {
-        self.stored.counted.max(self.esm.map_or(0, |stated| stated.units))
     }
 }
 
@@ -325,11 +210,9 @@ impl Counts {
 pub struct Cell {
     /// The requestor, as the buffer spells it, else as ESM or Analytics does.
     pub requestor_id: String,
-    /// The MVPD, likewise; empty: none.
     pub mvpd: String,
     /// The day, or the days that the suite's clock cannot tell apart.
     pub day: String,
-    /// The event, by its name.
     pub event: &'static str,
     pub slot: u8,
     /// What ESM counted; `null`: not known, or it has no such metric.
@@ -339,38 +222,20 @@ pub struct Cell {
     pub delivered: u64,
     /// What Analytics reports; `null`: not known, or not asked.
     pub analytics: Option<u64>,
-    /// The buffer's units by state.
     pub buffer: Stored,
-    /// Why Analytics reports more or less than was counted, as far as the account says.
+    /// Why Analytics reports more or less than was counted, as far as that is known.
     pub analytics_parts: Vec<Part>,
-    /// What of that nothing explains.
     pub analytics_unexplained: i64,
     /// Why more or less was counted than ESM did.
     pub esm_parts: Vec<Part>,
-    /// What of that nothing explains.
     pub esm_unexplained: i64,
     pub verdict: Verdict,
-    /// What the rest looks like.
     pub hints: Vec<Hint>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tolerance_is_units_or_a_share() {
-        for (text, tolerance) in
-            [("0", Tolerance::Units(0)), ("12", Tolerance::Units(12)), ("0.5%", Tolerance::Percent(0.5))]
-        {
-            assert_eq!(text.parse(), Ok(tolerance), "{text}");
-            assert_eq!(tolerance.to_string(), text);
-        }
-        for text in ["", "-1", "1.5", "%", "101%", "-1%", "NaN%", "a"] {
-            assert!(text.parse::<Tolerance>().is_err(), "{text}");
-        }
-        assert!(Tolerance::Percent(1.0).allows(-1, 100) && !Tolerance::Percent(1.0).allows(2, 199));
-    }
 
     #[test]
     fn what_waits_explains_exactly_and_what_is_fresh_at_the_most() {

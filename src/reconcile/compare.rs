@@ -1,9 +1,11 @@
 //! Compares what three parties say, cell by cell. Pure: numbers in, verdicts out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{Cell, CellKey, Counts, Name, Stated, Stored, Tolerance, Verdict};
+use super::cell::{Cell, Counts, Stated, Stored, Verdict};
 use super::hint::{self, Hint, Likeness, Rest, Side};
+use super::key::{CellKey, Name, Spellings};
+use super::tolerance::Tolerance;
 use crate::event::EventKind;
 
 /// A day that is compared.
@@ -14,55 +16,11 @@ pub struct Day {
     pub is_open: bool,
 }
 
-/// How values are shown: as the first party spells them that has them.
-#[derive(Debug, Clone, Default)]
-pub struct Spellings {
-    requestors: HashMap<Name, String>,
-    mvpds: HashMap<Name, String>,
-}
-
-impl Spellings {
-    /// Folds a requestor, and remembers how it is spelled if it is the first time.
-    pub fn requestor(&mut self, text: &str) -> Name {
-        fold(&mut self.requestors, text)
-    }
-
-    /// Folds an MVPD, and remembers how it is spelled if it is the first time.
-    pub fn mvpd(&mut self, text: &str) -> Name {
-        fold(&mut self.mvpds, text)
-    }
-
-    /// Folds an MVPD as the buffer spells it, which is how it is shown from then on.
-    pub(super) fn mvpd_of_buffer(&mut self, text: &str) -> Name {
-        let name = Name::of(text);
-        self.mvpds.insert(name.clone(), text.trim().to_owned());
-        name
-    }
-
-    /// How a requestor is spelled.
-    pub fn of_requestor<'n>(&'n self, name: &'n Name) -> &'n str {
-        self.requestors.get(name).map_or(name.as_str(), String::as_str)
-    }
-
-    /// How an MVPD is spelled.
-    pub fn of_mvpd<'n>(&'n self, name: &'n Name) -> &'n str {
-        self.mvpds.get(name).map_or(name.as_str(), String::as_str)
-    }
-}
-
-fn fold(known: &mut HashMap<Name, String>, text: &str) -> Name {
-    let name = Name::of(text);
-    if !known.contains_key(&name) {
-        known.insert(name.clone(), text.trim().to_owned());
-    }
-    name
-}
-
 /// What ESM says.
 #[derive(Debug, Clone, Default)]
 pub struct EsmSide {
     pub units: BTreeMap<CellKey, Stated>,
-    /// The days of each requestor that the reports cover: a cell of one without a count is zero.
+    /// The days of each requestor that the reports cover: there a cell without a count is zero.
     pub covered: BTreeSet<(Name, usize)>,
 }
 
@@ -77,7 +35,6 @@ pub struct AnalyticsSide {
 /// What is compared.
 #[derive(Debug, Clone, Default)]
 pub struct Sides {
-    /// The days, in their order.
     pub days: Vec<Day>,
     pub spellings: Spellings,
     /// What ESM says, where it was asked.
@@ -103,28 +60,24 @@ impl Sides {
         keys.extend(self.esm.iter().flat_map(|esm| esm.units.keys()));
         keys.extend(self.analytics.iter().flat_map(|analytics| analytics.units.keys()));
         let mut cells = Vec::with_capacity(keys.len());
-        let (mut in_analytics, mut in_esm) = (Rests::of(Side::Analytics), Rests::of(Side::Esm));
+        let (mut in_analytics, mut in_esm) = (Vec::new(), Vec::new());
         for key in keys {
             let counts = self.counts(key);
-            if counts == Counts::default() || is_empty(&counts) {
+            if counts.is_empty() {
                 continue;
             }
             let cell = self.judge(key, &counts, tolerance);
-            let at = cells.len();
             let stored = &counts.stored;
-            in_analytics.note(
-                at,
-                key,
-                cell.analytics_unexplained,
-                [stored.delivered(), cell.analytics.unwrap_or(0)],
-                stored.repeated,
-            );
-            in_esm.note(at, key, cell.esm_unexplained, [cell.esm.unwrap_or(0), stored.counted], 0);
+            let rest = |units: i64, expected: u64, found: u64, repeated: u64| {
+                (units != 0).then_some(Rest { key, cell: cells.len(), units, expected, found, repeated })
+            };
+            let (delivered, shown) = (stored.delivered(), cell.analytics.unwrap_or(0));
+            in_analytics.extend(rest(cell.analytics_unexplained, delivered, shown, stored.repeated));
+            in_esm.extend(rest(cell.esm_unexplained, cell.esm.unwrap_or(0), stored.counted, 0));
             cells.push(cell);
         }
-        for rests in [in_analytics, in_esm] {
-            rests.hint(self, &mut cells);
-        }
+        self.hint(Side::Analytics, &in_analytics, &mut cells);
+        self.hint(Side::Esm, &in_esm, &mut cells);
         cells
     }
 
@@ -150,32 +103,12 @@ impl Sides {
         let is_whole = !self.incomplete.contains(&(key.requestor.clone(), key.day));
         let analytics = counts.against_analytics().filter(|_| is_whole);
         let esm = counts.against_esm(key.kind, day.is_open).filter(|_| is_whole);
-        // What was never sent is not missed.
+        // What was never sent cannot be missing.
         let is_missing = self.analytics.is_some() && analytics.is_none() && counts.stored.delivered() > 0;
         let is_doubted = self.is_unproven && counts.stored.too_fresh + counts.stored.late > 0;
-        let mut verdict =
-            if is_missing || is_doubted || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
-        for (account, difference, larger) in [
-            (
-                &analytics,
-                counts.analytics.map_or(0, |units| units.abs_diff(counts.stored.counted)),
-                counts.larger_of_analytics(),
-            ),
-            (
-                &esm,
-                counts.esm.map_or(0, |stated| stated.units.abs_diff(counts.stored.counted)),
-                counts.larger_of_esm(),
-            ),
-        ] {
-            let Some(account) = account else { continue };
-            verdict = verdict.max(if account.rest != 0 && !tolerance.allows(account.rest, larger) {
-                Verdict::Differs
-            } else if difference != 0 && !account.parts.is_empty() {
-                Verdict::Explained
-            } else {
-                Verdict::Agrees
-            });
-        }
+        let known = if is_missing || is_doubted || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
+        let judged = [&analytics, &esm].into_iter().flatten().map(|account| account.verdict(tolerance));
+        let verdict = judged.fold(known, Verdict::max);
         let (analytics, esm) = (analytics.unwrap_or_default(), esm.unwrap_or_default());
         Cell {
             requestor_id: self.spellings.of_requestor(&key.requestor).to_owned(),
@@ -197,51 +130,23 @@ impl Sides {
         }
     }
 
-    fn spell(&self, side: Side, likeness: Likeness, with: Option<&CellKey>) -> Hint {
-        let with = match (likeness, with) {
+    /// Adds to the cells that differ what their rests look like.
+    fn hint(&self, side: Side, rests: &[Rest<'_>], cells: &mut [Cell]) {
+        for (rest, guesses) in rests.iter().zip(hint::guess(rests)) {
+            let cell = &mut cells[rest.cell];
+            if cell.verdict == Verdict::Differs {
+                let hint = |(looks_like, with)| Hint { side, looks_like, with: self.spell(looks_like, with) };
+                cell.hints.extend(guesses.into_iter().map(hint));
+            }
+        }
+    }
+
+    fn spell(&self, likeness: Likeness, with: Option<&CellKey>) -> String {
+        match (likeness, with) {
             (Likeness::AnotherDay, Some(key)) => self.days[key.day].label.clone(),
             (Likeness::AnotherMvpd, Some(key)) => self.spellings.of_mvpd(&key.mvpd).to_owned(),
             (_, Some(key)) => key.kind.name().to_owned(),
             (_, None) => String::new(),
-        };
-        Hint { side, looks_like: likeness, with }
-    }
-}
-
-/// Whether nobody has anything, which a report with a zero says.
-fn is_empty(counts: &Counts) -> bool {
-    counts.stored == Stored::default()
-        && counts.analytics.unwrap_or(0) == 0
-        && counts.esm.unwrap_or_default() == Stated::default()
-}
-
-/// The rests of one comparison, with the places of their cells.
-struct Rests {
-    side: Side,
-    places: Vec<usize>,
-    rests: Vec<Rest>,
-}
-
-impl Rests {
-    fn of(side: Side) -> Rests {
-        Rests { side, places: Vec::new(), rests: Vec::new() }
-    }
-
-    fn note(&mut self, place: usize, key: &CellKey, units: i64, [expected, found]: [u64; 2], repeated: u64) {
-        if units != 0 {
-            self.places.push(place);
-            self.rests.push(Rest { key: key.clone(), units, expected, found, repeated });
-        }
-    }
-
-    fn hint(&self, sides: &Sides, cells: &mut [Cell]) {
-        for (place, guesses) in self.places.iter().zip(hint::guess(&self.rests)) {
-            let cell = &mut cells[*place];
-            if cell.verdict == Verdict::Differs {
-                let hints =
-                    guesses.iter().map(|(likeness, with)| sides.spell(self.side, *likeness, with.as_ref()));
-                cell.hints.extend(hints);
-            }
         }
     }
 }
@@ -511,15 +416,5 @@ mod tests {
             (Verdict::Explained, 0, Some(Cause::OpenDay)),
             "a day that is not over still fills"
         );
-    }
-
-    #[test]
-    fn names_that_analytics_takes_for_one_are_one_and_the_buffer_spells_them() {
-        let mut spellings = Spellings::default();
-        let name = spellings.mvpd("CABLECO ");
-        assert_eq!(spellings.of_mvpd(&name), "CABLECO");
-        assert_eq!(spellings.mvpd_of_buffer(" Cableco"), name);
-        assert_eq!(spellings.mvpd("cableco"), name);
-        assert_eq!(spellings.of_mvpd(&name), "Cableco");
     }
 }

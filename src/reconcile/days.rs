@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::compare::Day;
@@ -11,21 +11,16 @@ use crate::event::Instant;
 
 /// The most days of one comparison: a leap year. Each costs some calls to Adobe.
 pub const DAYS_MAX: i64 = 366;
-/// How long after its end a day may still grow: the longest that sources and ESM take to hand over.
+/// How long after its end a day may still get events: sources and ESM take no longer to hand them over.
 const OPEN_NANOS: i64 = 3 * 3_600_000_000_000;
-/// How finely a day's beginning is sought where the clock skips midnight.
-const STEP: TimeDelta = TimeDelta::minutes(15);
-/// Steps of the longest gap of a clock: a whole day, as at the date line.
-const STEPS_MAX: u32 = 100;
 
 /// One day, or neighbouring ones that the suite's clock cannot tell apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// Its first day, and the one after its last.
     pub dates: Range<NaiveDate>,
-    /// When it begins.
     pub from: Instant,
-    /// When it ends, exclusive.
+    /// Its end, exclusive.
     pub to: Instant,
     /// The same on the suite's clock.
     pub on_suite: Range<NaiveDateTime>,
@@ -34,9 +29,7 @@ pub struct Span {
 /// The days of a comparison, in their order, without gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
-    /// The zone whose days they are.
     pub zone: Tz,
-    /// The days.
     pub spans: Vec<Span>,
     /// Which days could not be told apart, and why, in sentences.
     pub remarks: Vec<String>,
@@ -47,7 +40,7 @@ pub struct Calendar {
 pub(super) enum Astray {
     /// Before the first day or after the last.
     Outside,
-    /// Across the edge of two.
+    /// In two days.
     Across,
 }
 
@@ -55,13 +48,13 @@ impl Calendar {
     /// The days from `from` to before `to` of a zone. The suite's clock cannot name an instant in the hour that it shows twice in
     /// autumn: where a day begins in it, that day and the one before are compared as one.
     pub fn of(dates: Range<NaiveDate>, zone: Tz, suite_zone: Tz) -> Calendar {
-        let begins = |date: &NaiveDate| beginning(*date, zone);
+        let begins = |date: &NaiveDate| DateTime::<Utc>::from(Instant::of_day(*date, zone));
         let is_clear = |date: &NaiveDate| {
             let local = begins(date).with_timezone(&suite_zone).naive_local();
             !matches!(suite_zone.from_local_datetime(&local), LocalResult::Ambiguous(..))
         };
         let (mut first, mut end) = (dates.start, dates.end);
-        // A day before or after one that begins within a repeated hour does not begin so too.
+        // No two neighbouring days begin within a repeated hour.
         if !is_clear(&first) {
             first = first - Days::new(1);
         }
@@ -102,14 +95,14 @@ impl Calendar {
         (first, self.spans.last().map_or(edge, |span| span.to))
     }
 
-    /// The day that an instant is of.
+    /// The day that has an instant.
     pub(super) fn day_at(&self, at: Instant) -> Option<usize> {
         let behind = self.spans.partition_point(|span| span.from <= at);
         let index = behind.checked_sub(1)?;
         (at < self.spans[index].to).then_some(index)
     }
 
-    /// The day that all of a span of time is of.
+    /// The day that has all of a span of time.
     pub(super) fn day_of(&self, from: Instant, to: Instant) -> Result<usize, Astray> {
         let (first, last) = (self.day_at(from), self.day_at(Instant::from_nanos(to.nanos() - 1)));
         match (first, last) {
@@ -140,18 +133,6 @@ impl fmt::Display for Span {
         write!(out, "{}", self.dates.start)?;
         if last == self.dates.start { Ok(()) } else { write!(out, "..{last}") }
     }
-}
-
-/// When a day begins: at midnight, or where the clock skips it, at the first moment that there is.
-fn beginning(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let mut local = date.and_time(NaiveTime::MIN);
-    for _ in 0..STEPS_MAX {
-        if let Some(at) = zone.from_local_datetime(&local).earliest() {
-            return at.to_utc();
-        }
-        local += STEP;
-    }
-    local.and_utc()
 }
 
 #[cfg(test)]

@@ -16,45 +16,42 @@
 mod cell;
 mod compare;
 mod days;
+mod error;
 mod hint;
+mod key;
 mod outcome;
+mod remark;
 mod seen;
+mod standing;
 mod stated;
+mod tolerance;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
 
 use crate::analytics::AnalyticsClient;
-use crate::buffer::{
-    Buffer, BufferError, RequestorKey, RoutedRequestor, Standing, StandingFacts, StandingQuestion,
-    StandingUnits, SuiteListing, TRANSIENT_IDS, TransientIds,
-};
+use crate::buffer::Buffer;
 use crate::config::{EsmConfig, Zone};
 use crate::esm::EsmClient;
 use crate::event::Instant;
-use crate::suite::{Readiness, Rsid, SuiteState};
-use crate::web::ApiError;
+use crate::suite::{Readiness, Rsid};
 
-pub use cell::{Cause, Cell, CellKey, Name, Part, Stated, Stored, Tolerance, Verdict};
-pub use compare::{AnalyticsSide, Day, EsmSide, Sides, Spellings, has_esm_metric};
+pub use cell::{Cause, Cell, Part, Stated, Stored, Verdict};
+pub use compare::{AnalyticsSide, Day, EsmSide, Sides, has_esm_metric};
 pub use days::{Calendar, DAYS_MAX, Span};
+pub use error::ReconcileError;
 pub use hint::{Hint, Likeness, Side};
+pub use key::{CellKey, Name, Spellings};
 pub use outcome::{Line, Reconciliation, Stranger, Sums};
+pub use seen::Progress;
+pub use tolerance::Tolerance;
 
-use outcome::Frame;
-use seen::{Asking, Refused, Seen};
+use seen::Asking;
+use standing::{People, read_buffer};
 use stated::Statements;
-
-const HOUR_NANOS: i64 = 3_600_000_000_000;
-/// How long Analytics may take to show what was delivered soon after it happened ("Latency": complete after two hours, and
-/// fifteen minutes more for hits with a timestamp).
-const FRESH_NANOS: i64 = 3 * HOUR_NANOS;
-/// From which age on Analytics takes longer, and how long at the most (the same page: capped near 24 hours).
-const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +61,6 @@ pub struct ReconcileOptions {
     pub dates: Range<NaiveDate>,
     /// The zone whose days they are.
     pub zone: Zone,
-    /// How far numbers may lie apart.
     pub tolerance: Tolerance,
     /// How reports of ESM are read.
     pub esm: EsmConfig,
@@ -81,47 +77,8 @@ pub enum EsmSource {
     Live(Box<EsmClient>),
 }
 
-/// How far the reading of Analytics is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Days that are read.
-    pub days_read: usize,
-    /// Days in all.
-    pub days: usize,
-}
-
-/// Why nothing could be compared.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    #[error(transparent)]
-    Buffer(#[from] BufferError),
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// A report of ESM is none, or cannot be compared.
-    #[error("the ESM report {path:?} {what}")]
-    Report {
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Adobe does not know the suite, or does not show it.
-    #[error("Adobe Analytics shows these credentials no report suite {0}")]
-    NoSuite(Rsid),
-    /// A virtual suite has the data of another, perhaps only a part of it.
-    #[error("{rsid} is a virtual report suite: its data is that of {parent}")]
-    VirtualSuite { rsid: Rsid, parent: Rsid },
-    #[error("the time zone of report suite {rsid} is {zone:?}, which is no IANA time zone")]
-    Zone {
-        rsid: Rsid,
-        /// What Adobe calls it.
-        zone: String,
-    },
-    #[error("esm.group_by {0:?} tells no MVPDs apart")]
-    NoMvpd(String),
-}
-
-/// Compares. `analytics` is left out where there is none. Reads Analytics before the buffer, so that what is delivered
-/// meanwhile is too fresh to be missed.
+/// Compares; without `analytics`, ESM and the buffer alone. Reads Analytics before the buffer: what is delivered in between then
+/// counts as too fresh, not as missing.
 pub async fn reconcile(
     buffer: &Buffer,
     analytics: Option<&AnalyticsClient>,
@@ -158,83 +115,31 @@ pub async fn reconcile(
     let strangers = people.strangers(seen.as_ref(), &spellings);
     sides.spellings = spellings;
     let known = buffer.suite(&options.rsid)?;
-    remarks.extend(doubt(
-        &known,
-        Readiness::of(known.verdict.as_ref(), now, options.proof_age),
-        seen.as_ref(),
-        &mut sides,
-    ));
-    tell(&mut remarks, &facts, seen.as_ref(), &sides);
-    remarks.extend(of_users(buffer, &people, &calendar)?);
+    let readiness = Readiness::of(known.verdict.as_ref(), now, options.proof_age);
+    remarks.extend(remark::doubt(&known, readiness, seen.as_ref(), &mut sides));
+    remark::tell(&mut remarks, &facts, seen.as_ref(), &sides);
+    remarks.extend(remark::of_users(buffer, &people, &calendar)?);
     sides.analytics = seen.map(|seen| seen.side);
-    let frame = Frame {
+    let cells = sides.compare(options.tolerance);
+    let days = sides.days.into_iter().map(|day| day.label);
+    Ok(Reconciliation {
         rsid: options.rsid.to_string(),
-        dates: options.dates.clone(),
-        zone: options.zone.0,
-        suite_zone,
+        from: options.dates.start,
+        to: options.dates.end - Days::new(1),
+        timezone: options.zone.0.name().to_owned(),
+        suite_timezone: suite_zone.map(|zone| zone.name().to_owned()),
         asked_at: now,
         tolerance: options.tolerance,
-        requestors: people.shown(),
+        with_esm: sides.esm.is_some(),
+        with_analytics: sides.analytics.is_some(),
+        verdict: cells.iter().map(|cell| cell.verdict).max().unwrap_or(Verdict::Agrees),
+        total: Sums::of(&cells),
+        requestors: outcome::lines(people.shown(), &cells, |cell| &cell.requestor_id),
+        days: outcome::lines(days, &cells, |cell| &cell.day),
         strangers,
         remarks,
-    };
-    Ok(Reconciliation::of(frame, &sides))
-}
-
-/// What the verdict on the suite says of its numbers. That a hit is too fresh to be seen explains nothing where the suite loses
-/// its hits, and is not believed where none of them ever appeared and nothing shows that they will.
-fn doubt(known: &SuiteListing, readiness: Readiness, seen: Option<&Seen>, sides: &mut Sides) -> Vec<String> {
-    let rsid = &known.suite.form.rsid;
-    let mut remarks = Vec::new();
-    let verdict = known.verdict.as_ref();
-    let lost = verdict.and_then(|verdict| verdict.blocks.as_ref().or(verdict.overruled.as_ref()));
-    let delivered: u64 = sides.stored.values().map(Stored::delivered).sum();
-    let is_absent =
-        seen.is_some_and(|seen| seen.refused.is_empty() && seen.side.units.values().all(|units| *units == 0));
-    if let Some(reason) = lost {
-        remarks.push(format!(
-            "the suite loses its hits ({reason}): what was delivered will not appear, however long one waits. Mend it, then \
-             passbridge suite check {rsid}"
-        ));
-        sides.stored.values_mut().for_each(|stored| (stored.too_fresh, stored.late) = (0, 0));
-    } else if delivered > 0 && is_absent && readiness != Readiness::Ready {
-        remarks.push(format!(
-            "Analytics shows nothing of the {delivered} units that were delivered, and nothing proves that the suite records its hits \
-             ({readiness}): whether they are only too fresh is not known. Prove it: passbridge suite probe {rsid}"
-        ));
-        sides.is_unproven = true;
-    }
-    if let Readiness::ProofAged { proved_at } = readiness {
-        let day = DateTime::from(proved_at).format("%Y-%m-%d");
-        remarks.push(format!("how the suite is set was last proved on {day}: passbridge suite probe {rsid}"));
-    }
-    remarks.extend(verdict.and_then(|verdict| verdict.void.as_ref()).map(|void| {
-        format!(
-            "a proof of how the suite is set does not count any more ({void}): passbridge suite check {rsid}"
-        )
-    }));
-    remarks
-}
-
-/// What is to be known of users, which are not compared: where their IDs look transient, and where ESM stated how many it saw.
-fn of_users(buffer: &Buffer, people: &People, calendar: &Calendar) -> Result<Vec<String>, ReconcileError> {
-    let (from, to) = calendar.bounds();
-    let own: BTreeSet<String> = people.own.iter().map(|one| one.requestor_id.clone()).collect();
-    let reader = buffer.metrics()?;
-    let end_day = to.nanos().div_euclid(86_400_000_000_000) + 1;
-    let mut remarks = Vec::new();
-    for TransientIds { mvpd, users, logins } in reader.transient_ids(&own, end_day)? {
-        remarks.push(format!("{mvpd:?} had {users} users of {logins} logins in a month: {TRANSIENT_IDS}"));
-    }
-    let mut stated = 0_u64;
-    reader.each_stated(from, to, |one| stated += u64::from(own.contains(one.requestor_id.as_str())))?;
-    if stated > 0 {
-        remarks.push(format!(
-            "ESM stated {stated} figures of unique accounts for these days: `report` shows each where ESM stated it; no sum of \
-             them means anything, so none is compared"
-        ));
-    }
-    Ok(remarks)
+        cells,
+    })
 }
 
 async fn clock_of(client: &AnalyticsClient, rsid: &Rsid) -> Result<Tz, ReconcileError> {
@@ -246,54 +151,6 @@ async fn clock_of(client: &AnalyticsClient, rsid: &Rsid) -> Result<Tz, Reconcile
         .timezone
         .parse()
         .map_err(|_| ReconcileError::Zone { rsid: rsid.clone(), zone: facts.timezone.clone() })
-}
-
-/// The requestors of the suite, and the others that the buffer knows.
-struct People {
-    /// Those that are mapped to the suite.
-    own: Vec<RoutedRequestor>,
-    others: Vec<RoutedRequestor>,
-}
-
-impl People {
-    fn of(buffer: &Buffer, rsid: &Rsid) -> Result<People, ReconcileError> {
-        // An unknown suite is an error, one without a requestor is not.
-        buffer.suite(rsid)?;
-        let is_own = |one: &RoutedRequestor| one.rsid.as_deref() == Some(rsid.as_str());
-        let (own, others) = buffer.routed_requestors()?.into_iter().partition(is_own);
-        Ok(People { own, others })
-    }
-
-    fn spell(&mut self, spellings: &mut Spellings) {
-        for one in &self.own {
-            spellings.requestor(&one.requestor_id);
-        }
-    }
-
-    fn names(&self) -> BTreeSet<Name> {
-        self.own.iter().map(|one| Name::of(&one.requestor_id)).collect()
-    }
-
-    fn shown(&self) -> Vec<String> {
-        self.own.iter().map(|one| one.requestor_id.clone()).collect()
-    }
-
-    /// The requestors that Analytics has in the suite, and that are not mapped to it.
-    fn strangers(&self, seen: Option<&Seen>, spellings: &Spellings) -> Vec<Stranger> {
-        let known: BTreeMap<Name, &RoutedRequestor> =
-            self.others.iter().map(|one| (Name::of(&one.requestor_id), one)).collect();
-        let stranger = |(name, units): (&Name, &u64)| {
-            let known = known.get(name);
-            Stranger {
-                requestor_id: known
-                    .map_or_else(|| spellings.of_requestor(name).to_owned(), |one| one.requestor_id.clone()),
-                units: *units,
-                is_known: known.is_some(),
-                rsid: known.and_then(|one| one.rsid.clone()),
-            }
-        };
-        seen.iter().flat_map(|seen| seen.strangers.iter()).map(stranger).collect()
-    }
 }
 
 async fn read_esm<'c>(
@@ -330,106 +187,4 @@ async fn read_esm<'c>(
         }
     }
     Ok(Some(statements))
-}
-
-/// Sums up what the buffer holds, by cell.
-fn read_buffer(
-    buffer: &Buffer,
-    calendar: &Calendar,
-    people: &People,
-    now: Instant,
-    spellings: &mut Spellings,
-    sides: &mut Sides,
-) -> Result<StandingFacts, ReconcileError> {
-    let before = |nanos: i64| Instant::from_nanos(now.nanos().saturating_sub(nanos));
-    let (from, to) = calendar.bounds();
-    let question = StandingQuestion {
-        from,
-        to,
-        fresh_since: before(FRESH_NANOS),
-        late_since: before(LATE_NANOS),
-        late_nanos: LATE_NANOS,
-    };
-    let mut known: BTreeMap<RequestorKey, (Name, bool)> = BTreeMap::new();
-    for one in &people.own {
-        let is_parked = one.state != Some(SuiteState::Active);
-        known.insert(one.key, (Name::of(&one.requestor_id), is_parked));
-    }
-    // Millions of rows have a few names.
-    let mut mvpds: HashMap<String, Name> = HashMap::new();
-    let keys: Vec<RequestorKey> = known.keys().copied().collect();
-    let facts = buffer.standing(&keys, &question, |units: StandingUnits<'_>| {
-        let (Some((requestor, is_parked)), Some(day)) =
-            (known.get(&units.requestor), calendar.day_at(units.at))
-        else {
-            return;
-        };
-        if !mvpds.contains_key(units.mvpd) {
-            mvpds.insert(units.mvpd.to_owned(), spellings.mvpd_of_buffer(units.mvpd));
-        }
-        let key =
-            CellKey { requestor: requestor.clone(), day, mvpd: mvpds[units.mvpd].clone(), kind: units.kind };
-        put(sides.stored.entry(key).or_default(), units.standing, units.units, *is_parked);
-    })?;
-    for (requestor, hour) in &facts.incomplete {
-        let ends = Instant::from_nanos(hour.nanos() + HOUR_NANOS - 1);
-        let days = [calendar.day_at(*hour), calendar.day_at(ends)].into_iter().flatten();
-        if let Some((name, _)) = known.get(requestor) {
-            sides.incomplete.extend(days.map(|day| (name.clone(), day)));
-        }
-    }
-    Ok(facts)
-}
-
-fn put(stored: &mut Stored, standing: Standing, units: u64, is_parked: bool) {
-    let place = match standing {
-        Standing::Counted => &mut stored.counted,
-        Standing::Withdrawn => &mut stored.withdrawn,
-        Standing::Pending if is_parked => &mut stored.parked,
-        Standing::Pending => &mut stored.pending,
-        Standing::Dead => &mut stored.dead,
-        Standing::Held => &mut stored.held,
-        Standing::Discarded => &mut stored.discarded,
-        Standing::TooFresh => &mut stored.too_fresh,
-        Standing::Late => &mut stored.late,
-        Standing::Vouched => &mut stored.vouched,
-        Standing::Ambiguous => &mut stored.ambiguous,
-        Standing::Repeated => &mut stored.repeated,
-    };
-    *place += units;
-}
-
-/// What a reader must know who trusts the numbers.
-fn tell(remarks: &mut Vec<String>, facts: &StandingFacts, seen: Option<&Seen>, sides: &Sides) {
-    for (what, (why, day)) in seen.iter().flat_map(|seen| &seen.refused) {
-        let (what, page) = match what {
-            Refused::Event(kind) => (format!("event{} ({})", kind.slot(), kind.label()), "Success Events"),
-            Refused::Evar(number) => (format!("anything by eVar{number}"), "Conversion Variables"),
-        };
-        remarks.push(format!(
-            "Analytics does not report {what}, first on {}: {why}. Enable it in the report suite (Admin > Report Suites > Edit \
-             Settings > Conversion > {page}), or let the product profile of the API's credential see it",
-            sides.days[*day].label
-        ));
-    }
-    let mut incomplete: BTreeMap<&Name, Vec<&str>> = BTreeMap::new();
-    for (requestor, day) in &sides.incomplete {
-        incomplete.entry(requestor).or_default().push(&sides.days[*day].label);
-    }
-    for (requestor, days) in incomplete {
-        remarks.push(format!(
-            "of {} the buffer does not know all of {}: events were deleted there before it kept metrics",
-            sides.spellings.of_requestor(requestor),
-            days.join(", ")
-        ));
-    }
-    if facts.inbox > 0 {
-        remarks.push(format!("{} rows wait in the inbox, and are not counted yet", facts.inbox));
-    }
-    if facts.expired_over_count > 0 {
-        remarks.push(format!(
-            "up to {} units of events that have expired may have been counted too often; nobody knows of which any more",
-            facts.expired_over_count
-        ));
-    }
 }

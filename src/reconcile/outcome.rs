@@ -1,31 +1,25 @@
 //! What came of comparing: plain data, the same for text and JSON.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use chrono::{Days, NaiveDate};
-use chrono_tz::Tz;
+use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::cell::{Cell, Tolerance, Verdict};
-use super::compare::Sides;
+use super::cell::{Cell, Verdict};
+use super::tolerance::Tolerance;
 use crate::event::Instant;
 
 /// What was compared, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reconciliation {
     pub rsid: String,
-    /// The first day.
     pub from: NaiveDate,
-    /// The last one.
+    /// The last day.
     pub to: NaiveDate,
-    /// The zone whose days they are.
     pub timezone: String,
     /// That of the suite; `null` where Analytics was not asked.
     pub suite_timezone: Option<String>,
-    /// When it was compared.
     pub asked_at: Instant,
-    /// How far numbers may lie apart in a cell.
     pub tolerance: Tolerance,
     pub with_esm: bool,
     pub with_analytics: bool,
@@ -38,7 +32,7 @@ pub struct Reconciliation {
     pub days: Vec<Line>,
     /// Requestors that Analytics has in the suite, and that are not mapped to it here.
     pub strangers: Vec<Stranger>,
-    /// What one must know who trusts the numbers, in sentences.
+    /// What a reader must know of the numbers, in sentences.
     pub remarks: Vec<String>,
     /// Every cell in which anybody has something, by requestor, day, MVPD and event.
     pub cells: Vec<Cell>,
@@ -47,7 +41,6 @@ pub struct Reconciliation {
 /// The sums of a requestor or a day.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// The requestor or the day.
     pub name: String,
     #[serde(flatten)]
     pub sums: Sums,
@@ -89,55 +82,26 @@ pub struct Stranger {
     pub rsid: Option<String>,
 }
 
-/// What a comparison is told beside its cells.
-pub(super) struct Frame {
-    pub(super) rsid: String,
-    pub(super) dates: Range<NaiveDate>,
-    pub(super) zone: Tz,
-    pub(super) suite_zone: Option<Tz>,
-    pub(super) asked_at: Instant,
-    pub(super) tolerance: Tolerance,
-    pub(super) requestors: Vec<String>,
-    pub(super) strangers: Vec<Stranger>,
-    pub(super) remarks: Vec<String>,
-}
-
-impl Reconciliation {
-    pub(super) fn of(frame: Frame, sides: &Sides) -> Reconciliation {
-        let cells = sides.compare(frame.tolerance);
-        let mut total = Sums::default();
-        let mut requestors: BTreeMap<String, Sums> =
-            frame.requestors.into_iter().map(|requestor| (requestor, Sums::default())).collect();
-        let mut days: BTreeMap<&str, Sums> =
-            sides.days.iter().map(|day| (day.label.as_str(), Sums::default())).collect();
-        for cell in &cells {
-            total.add(cell);
-            requestors.entry(cell.requestor_id.clone()).or_default().add(cell);
-            days.entry(&cell.day).or_default().add(cell);
-        }
-        let line = |name: String, sums: Sums| Line { name, sums };
-        Reconciliation {
-            rsid: frame.rsid,
-            from: frame.dates.start,
-            to: frame.dates.end - Days::new(1),
-            timezone: frame.zone.name().to_owned(),
-            suite_timezone: frame.suite_zone.map(|zone| zone.name().to_owned()),
-            asked_at: frame.asked_at,
-            tolerance: frame.tolerance,
-            with_esm: sides.esm.is_some(),
-            with_analytics: sides.analytics.is_some(),
-            verdict: cells.iter().map(|cell| cell.verdict).max().unwrap_or(Verdict::Agrees),
-            total,
-            requestors: requestors.into_iter().map(|(name, sums)| line(name, sums)).collect(),
-            days: days.into_iter().map(|(name, sums)| line(name.to_owned(), sums)).collect(),
-            strangers: frame.strangers,
-            remarks: frame.remarks,
-            cells,
-        }
+/// The sums of each name: of `names` in their order, without cells too.
+pub(super) fn lines<'c>(
+    names: impl IntoIterator<Item = String>,
+    cells: &'c [Cell],
+    name_of: impl Fn(&'c Cell) -> &'c str,
+) -> Vec<Line> {
+    let mut sums: BTreeMap<String, Sums> = names.into_iter().map(|name| (name, Sums::default())).collect();
+    for cell in cells {
+        sums.entry(name_of(cell).to_owned()).or_default().add(cell);
     }
+    sums.into_iter().map(|(name, sums)| Line { name, sums }).collect()
 }
 
 impl Sums {
+    pub(super) fn of(cells: &[Cell]) -> Sums {
+        let mut sums = Sums::default();
+        cells.iter().for_each(|cell| sums.add(cell));
+        sums
+    }
+
     fn add(&mut self, cell: &Cell) {
         if let Some(esm) = cell.esm {
             self.esm += esm;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{CellKey, Name};
-use super::compare::{AnalyticsSide, Spellings};
+use super::compare::AnalyticsSide;
 use super::days::{Calendar, Span};
-use super::{Progress, ReconcileError};
+use super::error::ReconcileError;
+use super::key::{CellKey, Name, Spellings};
 use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportAnswer, ReportRequest};
 use crate::event::EventKind;
 use crate::suite::Rsid;
@@ -14,8 +14,15 @@ use crate::suite::Rsid;
 const REQUESTOR_EVAR: u16 = 1;
 /// eVar2, which is the MVPD.
 const MVPD_EVAR: u16 = 2;
-/// The ID of the row of what has no value.
+/// The ID of the row without a value.
 const NO_VALUE: &str = "0";
+
+/// How far the reading of Analytics is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub days_read: usize,
+    pub days: usize,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -109,7 +116,7 @@ impl Asking<'_> {
         Ok(self.client.report(&request).await?)
     }
 
-    /// A column that was refused is not known of anybody on that day.
+    /// Remembers the columns that were refused: nobody's number is known on that day.
     fn refuse(&self, answer: &ReportAnswer, evar: u16, day: usize, seen: &mut Seen) {
         for (slot, why) in &answer.refused {
             let Some(kind) = u8::try_from(*slot).ok().and_then(EventKind::from_slot) else { continue };
@@ -121,9 +128,9 @@ impl Asking<'_> {
     }
 }
 
-/// A count of a report; one that is no number is of a column that was refused, and is not looked at.
+/// A count of a report. It is no number in a column that was refused, which nobody looks at.
 fn units(count: f64) -> u64 {
-    // The client takes whole numbers only, and what is none becomes 0.
+    // The client refuses fractions, and what is no number becomes 0.
     count as u64
 }
 

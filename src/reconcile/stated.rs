@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ReconcileError;
-use super::cell::{CellKey, Name};
-use super::compare::{EsmSide, Spellings};
+use super::compare::EsmSide;
 use super::days::{Astray, Calendar};
+use super::error::ReconcileError;
+use super::key::{CellKey, Name, Spellings};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 use crate::mapping;
@@ -18,7 +18,7 @@ pub(super) struct Statements<'c> {
     config: &'c EsmConfig,
     /// The latest total of each count.
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
-    /// By which grouping a requestor's day was counted, and in which report.
+    /// The grouping by which a requestor's day was counted, and the report.
     groupings: HashMap<(Name, usize), (String, String)>,
     requestors: BTreeSet<Name>,
     days: BTreeSet<usize>,
@@ -73,7 +73,7 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// The day of a count; `None` where it is of none that is compared.
+    /// The day of a count; `None` where that day is not compared.
     fn day(&self, count: &StatedCount) -> Result<Option<usize>, String> {
         let zone = self.config.timezone;
         match count.time {
@@ -139,13 +139,13 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Every day is covered, also one of which no report has a count: they were asked for.
+    /// Says that every day was asked for, so that one without a count has none.
     pub(super) fn cover_everything(&mut self, requestors: impl IntoIterator<Item = Name>) {
         self.requestors.extend(requestors);
         self.days.extend(0..self.calendar.spans.len());
     }
 
-    /// The sums, and what is missing, in sentences. Of `requestors` those are told that no report has.
+    /// The sums, and in sentences the days, and those of `requestors`, that no report has.
     pub(super) fn finish(
         mut self,
         requestors: &BTreeSet<Name>,
