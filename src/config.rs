@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::word::words;
 pub use value::{Listen, LogFormat, LogLevel, Secret, Span, Zone, duration};
 
 /// The whole file.
@@ -118,6 +119,63 @@ sections! {
         pub future_skew_seconds: u32 = 300;
         /// Free disk below which nothing more is ingested, in bytes: 256 MiB, room for a drain to record its outcomes.
         pub min_free_bytes: u64 = 256 << 20;
+    }
+
+    /// `[rest_v2]`: where Adobe's documentation does not say which event an exchange is, a key says it.
+    pub struct RestV2Config {
+        /// The file of the secret that devices, codes and the identities of events are digested with. Without, the buffer makes
+        /// one and keeps it. Another secret gives the same exchange other events.
+        pub secret_file: PathBuf = PathBuf::new();
+        /// What stands in front of `/api/v2/` in the paths of a gateway, such as `/tve`. Paths without it are taken too.
+        pub path_prefix: String = String::new();
+        /// How far exchanges may be out of order, in seconds: lines are held back so long, then taken in order of their start;
+        /// later ones are taken as they come.
+        pub reorder_seconds: u32 = 60;
+        /// How long an exchange is recognised when it is read again, in days.
+        pub dedup_days: u32 = 45;
+        /// Where an AuthN request is counted: at the session that sends the viewer to the MVPD (`session`), or at the redirect
+        /// that a browser gets (`user_agent`), which a gateway seldom sees.
+        pub authn_requested_at: AuthnRequestedAt = AuthnRequestedAt::Session;
+        /// Whether Apple's single sign-on counts AuthN events.
+        pub count_partner_authn: bool = true;
+        /// Whether a poll of profiles completes the login of its device.
+        pub profiles_complete_login: bool = true;
+        /// Whether the first answer to a code counts AuthN pending too.
+        pub count_authn_pending: bool = true;
+        /// Whether event9 and event10 are counted: they come from the older clientless API.
+        pub count_clientless_tokens: bool = true;
+        /// Whether a permission without a media token counts as event11, play request failed.
+        pub count_play_failed: bool = true;
+        /// Whether decisions of a degradation rule count AuthZ requested and OK.
+        pub count_degraded_authz: bool = true;
+        /// Whether decisions of temporary access count AuthZ requested and OK.
+        pub count_temporary_authz: bool = true;
+        /// Whether a preflight counts granted and denied once a resource, or once with all resources joined.
+        pub preflight_per_resource: bool = true;
+        /// From which distance between a decision and its media token a permission came from Adobe's cache, in milliseconds.
+        /// Fresh ones differ by 0 to 313.
+        pub cached_above_ms: u32 = 5000;
+        /// `sdk_type` of every event.
+        pub sdk_type: String = "Clientless".into();
+        /// `sdk_version` of every event.
+        pub sdk_version: String = "REST V2".into();
+        /// `server_version` of every event.
+        pub server_version: String = String::new();
+        /// `proxy` of an MVPD that the configuration calls a proxied one: the API never names the proxy.
+        pub proxied_by: String = "Unknown".into();
+        /// `proxy` of MVPDs by their ID, which wins over `proxied_by`.
+        pub proxies: BTreeMap<String, String> = BTreeMap::new();
+        /// `sso_mechanism` by the type of profile.
+        pub sso_mechanisms: BTreeMap<String, String> = map(&[
+            ("platformSSO", "platform"), ("appleSSO", "partner"), ("serviceTokenSSO", "service-token"),
+        ]);
+        /// `device_type` by the primary hardware type; others stand for themselves.
+        pub device_types: BTreeMap<String, String> = map(&[
+            ("Desktop", "computer"), ("Tablet", "tablet"), ("MobilePhone", "mobile"), ("GamesConsole", "gameconsole"),
+        ]);
+        /// Files of the public keys (PEM) that service tokens are checked with, by the `kid` that they name. What is found is
+        /// counted, and changes no event.
+        pub service_token_keys: BTreeMap<String, PathBuf> = BTreeMap::new();
     }
 
     /// `[esm]`
@@ -275,111 +333,16 @@ impl AnalyticsConfig {
     }
 }
 
-/// `[rest_v2]`: where Adobe's documentation does not say which event an exchange is, a key says it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RestV2Config {
-    /// The file of the secret that devices, codes and the identities of events are digested with. Default none: the buffer
-    /// makes one and keeps it. Another secret gives the same exchange other events.
-    pub secret_file: PathBuf,
-    /// What stands in front of `/api/v2/` in the paths of a gateway, such as `/tve`. Paths without it are taken too. Default none.
-    pub path_prefix: String,
-    /// How far exchanges may be out of order, in seconds: lines are held back so long, then taken in order of their start;
-    /// later ones are taken as they come. Default 60.
-    pub reorder_seconds: u32,
-    /// How long an exchange is recognised when it is read again, in days. Default 45.
-    pub dedup_days: u32,
-    /// Where an AuthN request is counted: at the session that sends the viewer to the MVPD (`session`), or at the redirect
-    /// that a browser gets (`user_agent`), which a gateway seldom sees. Default `session`.
-    pub authn_requested_at: AuthnRequestedAt,
-    /// Whether Apple's single sign-on counts AuthN events. Default true.
-    pub count_partner_authn: bool,
-    /// Whether a poll of profiles completes the login of its device. Default true.
-    pub profiles_complete_login: bool,
-    /// Whether the first answer to a code counts AuthN pending too. Default true.
-    pub count_authn_pending: bool,
-    /// Whether event9 and event10 are counted: they come from the older clientless API. Default true.
-    pub count_clientless_tokens: bool,
-    /// Whether a permission without a media token counts as event11, play request failed. Default true.
-    pub count_play_failed: bool,
-    /// Whether decisions of a degradation rule count AuthZ requested and OK. Default true.
-    pub count_degraded_authz: bool,
-    /// Whether decisions of temporary access count AuthZ requested and OK. Default true.
-    pub count_temporary_authz: bool,
-    /// Whether a preflight counts granted and denied once a resource, or once with all resources joined. Default true.
-    pub preflight_per_resource: bool,
-    /// From which distance between a decision and its media token a permission came from Adobe's cache, in milliseconds.
-    /// Default 5000: fresh ones differ by 0 to 313.
-    pub cached_above_ms: u32,
-    /// `sdk_type` of every event. Default `Clientless`.
-    pub sdk_type: String,
-    /// `sdk_version` of every event. Default `REST V2`.
-    pub sdk_version: String,
-    /// `server_version` of every event. Default none.
-    pub server_version: String,
-    /// `proxy` of an MVPD that the configuration calls a proxied one: the API never names the proxy. Default `Unknown`.
-    pub proxied_by: String,
-    /// `proxy` of MVPDs by their ID, which wins over `proxied_by`. Default none.
-    pub proxies: BTreeMap<String, String>,
-    /// `sso_mechanism` by the type of profile. Default `platformSSO` platform, `appleSSO` partner, `serviceTokenSSO`
-    /// service-token.
-    pub sso_mechanisms: BTreeMap<String, String>,
-    /// `device_type` by the primary hardware type; others stand for themselves. Default `Desktop` computer, `Tablet` tablet,
-    /// `MobilePhone` mobile, `GamesConsole` gameconsole.
-    pub device_types: BTreeMap<String, String>,
-    /// Files of the public keys (PEM) that service tokens are checked with, by the `kid` that they name. What is found is
-    /// counted, and changes no event. Default none.
-    pub service_token_keys: BTreeMap<String, PathBuf>,
-}
-
-impl Default for RestV2Config {
-    fn default() -> RestV2Config {
-        RestV2Config {
-            secret_file: PathBuf::new(),
-            path_prefix: String::new(),
-            reorder_seconds: 60,
-            dedup_days: 45,
-            authn_requested_at: AuthnRequestedAt::Session,
-            count_partner_authn: true,
-            profiles_complete_login: true,
-            count_authn_pending: true,
-            count_clientless_tokens: true,
-            count_play_failed: true,
-            count_degraded_authz: true,
-            count_temporary_authz: true,
-            preflight_per_resource: true,
-            cached_above_ms: 5000,
-            sdk_type: "Clientless".to_owned(),
-            sdk_version: "REST V2".to_owned(),
-            server_version: String::new(),
-            proxied_by: "Unknown".to_owned(),
-            proxies: BTreeMap::new(),
-            sso_mechanisms: words(&[
-                ("platformSSO", "platform"),
-                ("appleSSO", "partner"),
-                ("serviceTokenSSO", "service-token"),
-            ]),
-            device_types: words(&[
-                ("Desktop", "computer"),
-                ("Tablet", "tablet"),
-                ("MobilePhone", "mobile"),
-                ("GamesConsole", "gameconsole"),
-            ]),
-            service_token_keys: BTreeMap::new(),
-        }
-    }
-}
-
-fn words(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect()
 }
 
-/// Which exchange counts AuthN requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthnRequestedAt {
-    /// The session that sends the viewer to the MVPD.
-    Session,
-    /// The redirect that a browser gets.
-    UserAgent,
+words! {
+    /// Which exchange counts AuthN requested.
+    pub enum AuthnRequestedAt {
+        /// The session that sends the viewer to the MVPD.
+        Session = "session",
+        /// The redirect that a browser gets.
+        UserAgent = "user_agent",
+    }
 }

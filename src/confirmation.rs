@@ -1,77 +1,118 @@
 //! What has to be right about a report suite, by name, and a person's word that it is.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::event::Instant;
-use crate::suite::{CountForm, EventIds, IdentityKind, ReportSuite};
+use crate::event::{EventKind, Instant, Property};
+use crate::suite::{CountForm, ReportSuite};
+use crate::word::words;
 
+/// What is to be known of an item.
+pub struct About {
+    /// What the admin page calls it.
+    pub title: &'static str,
+    /// How many settings make it up.
+    pub settings: usize,
+    /// Whether the file of Admin > Report Suites > Download shows it.
+    pub is_in_file: bool,
+    pub is_provable: bool,
+    /// What it must be, which is what a person who confirms it vouches for.
+    pub claim: &'static str,
+    /// What to look for, and where.
+    pub look: &'static str,
+}
+
+/// Each item with its name, its title, how many settings make it up, what shows it, what it must be, and where to look.
 macro_rules! items {
-    ($($variant:ident = $name:literal, $claim:literal;)*) => {
-        /// One thing that has to be right about a suite, in the order in which it matters.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Item {
-            $(#[doc = concat!("`", $name, "`: ", $claim, ".")] $variant,)*
+    ($($variant:ident = $name:literal, $title:literal, $settings:expr, in file: $is_in_file:literal, provable: $is_provable:literal,
+       $claim:literal, $look:literal;)*) => {
+        words! {
+            /// One thing that has to be right about a suite, in the order in which it matters: what drops hits silently comes first.
+            #[derive(PartialOrd, Ord)]
+            pub enum Item {
+                $(#[doc = concat!("`", $name, "`: ", $claim, ".")] $variant = $name,)*
+            }
         }
 
         impl Item {
-            /// Every item, what drops hits silently first.
-            pub const ALL: [Item; 10] = [$(Item::$variant,)*];
-
-            /// The name that commands and JSON use.
-            pub fn name(self) -> &'static str {
-                match self { $(Item::$variant => $name,)* }
-            }
-
-            /// What who confirms it vouches for.
-            pub fn claim(self) -> &'static str {
-                match self { $(Item::$variant => $claim,)* }
+            /// What is to be known of it.
+            pub fn about(self) -> About {
+                match self {
+                    $(Item::$variant => About {
+                        title: $title,
+                        settings: $settings,
+                        is_in_file: $is_in_file,
+                        is_provable: $is_provable,
+                        claim: $claim,
+                        look: $look,
+                    },)*
+                }
             }
         }
     };
 }
 
 items! {
-    Timestamps = "timestamps", "timestamps are optional or required, so that hits with one are recorded";
-    Suite = "suite", "the suite exists at this collection host, and is no virtual report suite";
-    Events = "events", "event1 to event18 are enabled and named by the table";
-    Evars = "evars", "eVar1 to eVar34 are enabled and set by the table: Text String, Most Recent (Last), expire after Hit";
-    UniqueEventRecording = "unique-event-recording", "Unique Event Recording of event1 to event18 is \"Use Event ID\"";
-    EventTypes = "event-types", "event1 to event18 are of type Counter";
-    MultiByte = "multi-byte", "multi-byte character support is on";
-    TimeZone = "time-zone", "the suite's time zone is US/Pacific, or another one on purpose";
-    BotRules = "bot-rules", "bot rules and IP exclusions do not take viewers or this host for robots";
-    Visitors = "visitors", "whoever reads the reports knows what a unique visitor is in this suite";
+    Timestamps = "timestamps", "Timestamps", 1, in file: true, provable: true,
+        "timestamps are optional or required, so that hits with one are recorded",
+        "see that Admin > Report Suites > Edit Settings > General > Timestamps Optional says optional or required";
+    Suite = "suite", "Report Suite ID", 1, in file: true, provable: true,
+        "the suite exists at this collection host, and is no virtual report suite",
+        "see that Admin > Report Suites lists it, and not as a virtual report suite";
+    Events = "events", "Success Events", EventKind::ALL.len(), in file: true, provable: true,
+        "event1 to event18 are enabled and named by the table",
+        "see that Admin > Report Suites > Edit Settings > Conversion > Success Events has event1 to event18 as in: passbridge suite sheet";
+    Evars = "evars", "Conversion Variables", Property::EVARS, in file: true, provable: true,
+        "eVar1 to eVar34 are enabled and set by the table: Text String, Most Recent (Last), expire after Hit",
+        "see that Admin > Report Suites > Edit Settings > Conversion > Conversion Variables has eVar1 to eVar34 as in: passbridge \
+         suite sheet";
+    UniqueEventRecording = "unique-event-recording", "Unique Event Recording", EventKind::ALL.len(), in file: true, provable: true,
+        "Unique Event Recording of event1 to event18 is \"Use Event ID\"",
+        "see that Admin > Report Suites > Edit Settings > Conversion > Success Events says Use Event ID under Unique Event Recording \
+         of event1 to event18";
+    EventTypes = "event-types", "Type of events", EventKind::ALL.len(), in file: true, provable: false,
+        "event1 to event18 are of type Counter",
+        "see that Admin > Report Suites > Edit Settings > Conversion > Success Events says Counter for event1 to event18";
+    MultiByte = "multi-byte", "Multi-byte character support", 1, in file: true, provable: true,
+        "multi-byte character support is on",
+        "see that Admin > Report Suites > Edit Settings > General > General Account Settings says that multi-byte character support \
+         is on";
+    TimeZone = "time-zone", "Time zone", 1, in file: true, provable: false,
+        "the suite's time zone is US/Pacific, or another one on purpose",
+        "see that Admin > Report Suites > Edit Settings > General > General Account Settings says US/Pacific";
+    BotRules = "bot-rules", "Bot rules and IP exclusions", 1, in file: false, provable: false,
+        "bot rules and IP exclusions do not take viewers or this host for robots",
+        "see that Admin > Report Suites > Edit Settings > General > Bot Rules, and Admin > Exclude by IP Address, match neither \
+         viewers' agents and addresses nor this host";
+    Visitors = "visitors", "Unique Visitors", 1, in file: false, provable: false,
+        "whoever reads the reports knows what a unique visitor is in this suite",
+        "tell those who will read the reports";
 }
 
 impl Item {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        self.as_str()
+    }
+
     /// The settings of ours that a word on this item rests on. When they change, the word is void: nobody gave it for what
     /// holds now.
     pub fn basis(self, suite: &ReportSuite, requestors: &[String]) -> String {
         let form = &suite.form;
-        let identity = match (form.identity, &form.org_id) {
-            (IdentityKind::MvpdUserId, _) => "mvpd_user_id".to_owned(),
-            (IdentityKind::Ecid, None) => "ecid".to_owned(),
-            (IdentityKind::Ecid, Some(org_id)) => format!("ecid of {org_id}"),
-        };
         match self {
             Item::UniqueEventRecording => {
-                let event_ids = if form.event_ids == EventIds::On { "on" } else { "off" };
                 let counts = match form.count_form {
                     CountForm::SingleHits => "single hits",
                     CountForm::CountWithId => "eventN=count:id",
                 };
-                format!("event IDs {event_ids}, counts as {counts}")
+                format!("event IDs {}, counts as {counts}", form.event_ids)
             }
             // The setting's labels in Admin tell apart hits with a visitorID of their own.
-            Item::Timestamps => format!("identity {identity}"),
+            Item::Timestamps => format!("identity {}", form.identity_text()),
             Item::Suite => format!("collection host {}", suite.collection_url),
             Item::Visitors => {
                 let mut names = requestors.to_vec();
                 names.sort_unstable();
-                format!("identity {identity}, requestors {}", names.join(", "))
+                format!("identity {}, requestors {}", form.identity_text(), names.join(", "))
             }
             Item::Events
             | Item::Evars
@@ -80,43 +121,6 @@ impl Item {
             | Item::TimeZone
             | Item::BotRules => String::new(),
         }
-    }
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
-    }
-}
-
-/// Not the name of an item.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is nothing to confirm; there are {names}", names = names())]
-pub struct UnknownItem(pub String);
-
-fn names() -> String {
-    Item::ALL.map(Item::name).join(", ")
-}
-
-impl FromStr for Item {
-    type Err = UnknownItem;
-
-    fn from_str(text: &str) -> Result<Item, UnknownItem> {
-        let known = Item::ALL.into_iter().find(|item| item.name() == text);
-        known.ok_or_else(|| UnknownItem(text.to_owned()))
-    }
-}
-
-impl Serialize for Item {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -144,6 +148,7 @@ impl Confirmation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suite::{EventIds, IdentityKind};
 
     fn suite() -> ReportSuite {
         let rsid = "examplersid".parse().expect("a report suite");
@@ -155,7 +160,7 @@ mod tests {
         let (mut after, mut requestors_after) = (before.clone(), requestors.clone());
         change(&mut after, &mut requestors_after);
         let void = |item: &Item| item.basis(&before, &requestors) != item.basis(&after, &requestors_after);
-        Item::ALL.into_iter().filter(void).map(Item::name).collect()
+        Item::ALL.into_iter().filter(void).map(Item::as_str).collect()
     }
 
     #[test]
@@ -175,8 +180,8 @@ mod tests {
     #[test]
     fn names_lead_back_to_their_item() {
         for item in Item::ALL {
-            assert_eq!(item.name().parse(), Ok(item));
+            assert_eq!(item.as_str().parse(), Ok(item));
         }
-        assert_eq!("Timestamps".parse::<Item>(), Err(UnknownItem("Timestamps".to_owned())));
+        assert!("Timestamps".parse::<Item>().is_err());
     }
 }

@@ -14,4 +14,5 @@ pub mod probe;
 mod reading;
 pub mod settings_file;
 pub mod sheet;
+mod table;
 pub mod verdict;

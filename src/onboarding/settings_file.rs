@@ -13,10 +13,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reading::plain;
 use crate::suite::Rsid;
+use crate::word::words;
 
 /// The largest file that is read, in bytes: hundreds of suites with all their settings stay far below.
 pub const BYTES_MAX: u64 = 64 << 20;
@@ -25,58 +26,120 @@ const COLUMNS_MAX: usize = 20_000;
 /// How many columns an error names.
 const COLUMNS_NAMED_MAX: usize = 8;
 
+words! {
+    /// What a row says of a suite, an event or an eVar.
+    #[derive(PartialOrd, Ord)]
+    pub enum Field {
+        SuiteId = "suite_id",
+        Name = "name",
+        /// The suite that it is a view of, for a virtual one.
+        Parent = "parent",
+        TimeZone = "time_zone",
+        /// What it does with timestamps.
+        Timestamps = "timestamps",
+        /// Whether it reads UTF-8.
+        MultiByte = "multi_byte",
+        /// Counter, numeric, currency, or disabled; text or counter.
+        Kind = "kind",
+        /// What an event does with its event IDs.
+        Recording = "recording",
+        /// Which value gets the credit.
+        Allocation = "allocation",
+        Expiration = "expiration",
+        /// Whether it is enabled, or which subrelations it has.
+        Status = "status",
+        Merchandising = "merchandising",
+    }
+}
+
+/// The labels of rows about a suite, in the wordings of the admin pages, as [`plain`] writes them.
+const SUITE_LABELS: [(Field, &[&str]); 6] = [
+    (Field::SuiteId, &["report suite id", "rsid", "report suite"]),
+    (Field::Name, &["site title", "report suite name", "report suite title", "name", "title"]),
+    (Field::Parent, &["parent report suite", "parent", "parent rsid", "virtual report suite parent"]),
+    (Field::TimeZone, &["time zone", "timezone"]),
+    (
+        Field::Timestamps,
+        &[
+            "timestamps",
+            "timestamp",
+            "timestamps optional",
+            "timestamp configuration",
+            "timestamp setting",
+            "timestamp support",
+            "timestamped",
+        ],
+    ),
+    (
+        Field::MultiByte,
+        &[
+            "multi byte",
+            "multibyte",
+            "multi byte character support",
+            "multi byte support",
+            "multibyte character support",
+            "multi byte characters",
+        ],
+    ),
+];
+
+/// What the labels of rows about an event or an eVar say beside its number.
+const VARIABLE_LABELS: [(Field, &[&str]); 7] = [
+    (Field::Name, &["", "name", "label", "title"]),
+    (Field::Kind, &["type", "data type", "event type", "variable type"]),
+    (Field::Recording, &["unique event recording", "recording", "event serialization", "serialization"]),
+    (Field::Status, &["status", "enabled", "state", "active"]),
+    (Field::Allocation, &["allocation", "allocation type"]),
+    (
+        Field::Expiration,
+        &["expiration", "expire after", "expires after", "expiration type", "expires", "expire"],
+    ),
+    (Field::Merchandising, &["merchandising", "enable merchandising", "merchandising enabled"]),
+];
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Suite,
+    Event(u16),
+    Evar(u16),
+}
+
 /// What a settings file says of one suite, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SettingsFile {
     /// The heading of the column that was read.
     pub column: String,
     /// The settings of the suite itself.
-    pub suite: SuiteRows,
+    pub suite: Rows,
     /// The success events, by their number.
-    pub events: BTreeMap<u16, EventRows>,
+    pub events: BTreeMap<u16, Rows>,
     /// The eVars, by their number.
-    pub evars: BTreeMap<u16, EvarRows>,
+    pub evars: BTreeMap<u16, Rows>,
     /// How many rows were understood.
     pub understood_rows: usize,
     /// The labels of the rows that were not.
     pub other_rows: Vec<String>,
 }
 
-/// What the rows about the suite itself say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SuiteRows {
-    pub name: Option<String>,
-    /// The suite that it is a view of, for a virtual one.
-    pub parent: Option<String>,
-    pub time_zone: Option<String>,
-    /// What it does with timestamps.
-    pub timestamps: Option<String>,
-    /// Whether it reads UTF-8.
-    pub multi_byte: Option<String>,
+/// What the rows about one thing say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
+pub struct Rows(BTreeMap<Field, String>);
+
+impl Rows {
+    /// What a row says; `None` where there is none.
+    pub fn get(&self, field: Field) -> Option<&str> {
+        self.0.get(&field).map(String::as_str)
+    }
 }
 
-/// What the rows about one event say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct EventRows {
-    pub name: Option<String>,
-    /// Counter, numeric, currency, or disabled.
-    pub kind: Option<String>,
-    pub recording: Option<String>,
-    pub status: Option<String>,
-}
-
-/// What the rows about one eVar say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct EvarRows {
-    pub name: Option<String>,
-    pub kind: Option<String>,
-    /// Which value gets the credit.
-    pub allocation: Option<String>,
-    /// How long a value stays.
-    pub expiration: Option<String>,
-    /// Whether it is enabled, or which subrelations it has.
-    pub status: Option<String>,
-    pub merchandising: Option<String>,
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows, D::Error> {
+        // Earlier releases kept what no row says, as null.
+        let kept: BTreeMap<Field, Option<String>> = BTreeMap::deserialize(deserializer)?;
+        Ok(Rows(kept.into_iter().filter_map(|(field, text)| Some((field, text?))).collect()))
+    }
 }
 
 /// Why a file says nothing about the suite.
@@ -108,30 +171,35 @@ pub fn parse(bytes: &[u8], rsid: &Rsid, names: &[&str]) -> Result<SettingsFile, 
     let column = find_column(header, rows, rsid, names)
         .ok_or_else(|| SettingsFileError::NoColumn { rsid: rsid.clone(), columns: named(&header[1..]) })?;
     let mut file = SettingsFile { column: header[column].clone(), ..SettingsFile::default() };
-    let mut labels = BTreeMap::new();
+    let mut read: BTreeMap<(Subject, Field), (&str, &str)> = BTreeMap::new();
     for row in rows {
         let label = row[0].as_str();
-        let value = row.get(column).map_or("", |cell| cell.trim());
         let Some(setting) = setting_of(label) else {
             file.other_rows.push(label.to_owned());
             continue;
         };
         file.understood_rows += 1;
-        let Some(place) = file.place(&setting).filter(|_| !value.is_empty()) else { continue };
-        match place {
-            Some(other) if plain(other) != plain(value) => {
-                let first: &String = labels.get(&setting).unwrap_or(&row[0]);
-                return Err(SettingsFileError::Contradiction {
-                    first: first.clone(),
-                    second: label.to_owned(),
-                });
-            }
-            _ => *place = Some(value.to_owned()),
+        let value = row.get(column).map_or("", |cell| cell.trim());
+        if value.is_empty() || setting.1 == Field::SuiteId {
+            continue;
         }
-        labels.insert(setting, label.to_owned());
+        if let Some((first, other)) = read.insert(setting, (label, value))
+            && plain(other) != plain(value)
+        {
+            let (first, second) = (first.to_owned(), label.to_owned());
+            return Err(SettingsFileError::Contradiction { first, second });
+        }
     }
     if file.understood_rows == 0 {
         return Err(SettingsFileError::NoRow { rows: rows.len() });
+    }
+    for ((subject, field), (_, value)) in read {
+        let rows = match subject {
+            Subject::Suite => &mut file.suite,
+            Subject::Event(number) => file.events.entry(number).or_default(),
+            Subject::Evar(number) => file.evars.entry(number).or_default(),
+        };
+        rows.0.insert(field, value.to_owned());
     }
     Ok(file)
 }
@@ -181,86 +249,37 @@ fn cells(line: &str) -> Vec<String> {
 
 /// The column of a suite: by its ID in the heading or in a row of its own, else by its name.
 fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&str]) -> Option<usize> {
-    let is_rsid = |cell: &str| cell.eq_ignore_ascii_case(rsid.as_str());
-    let holds_rsid = |cell: &str| {
-        let mut words = cell.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.');
-        words.any(is_rsid)
+    let is_rsid = |cell: &str| cell.trim().eq_ignore_ascii_case(rsid.as_str());
+    let holds_rsid =
+        |cell: &str| cell.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').any(is_rsid);
+    let is_named = |cell: &str| names.iter().any(|name| plain(name) == plain(cell));
+    let find = |row: &[String], is_meant: &dyn Fn(&str) -> bool| {
+        row.iter().skip(1).position(|cell| is_meant(cell)).map(|at| at + 1)
     };
-    let columns = || (1..header.len()).map(|column| (column, header[column].as_str()));
-    let ids = rows.iter().find(|row| setting_of(&row[0]) == Some(Setting::SuiteId));
-    let by_row =
-        ids.and_then(|row| row.iter().skip(1).position(|cell| is_rsid(cell.trim())).map(|at| at + 1));
-    columns()
-        .find(|(_, cell)| is_rsid(cell))
-        .map(|(column, _)| column)
-        .or(by_row)
-        .or_else(|| columns().find(|(_, cell)| holds_rsid(cell)).map(|(column, _)| column))
-        .or_else(|| {
-            columns()
-                .find(|(_, cell)| names.iter().any(|name| plain(name) == plain(cell)))
-                .map(|(column, _)| column)
-        })
-}
-
-/// What a row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Setting {
-    SuiteId,
-    Name,
-    Parent,
-    TimeZone,
-    Timestamps,
-    MultiByte,
-    Event(u16, Field),
-    Evar(u16, Field),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Field {
-    Name,
-    Kind,
-    Recording,
-    Status,
-    Allocation,
-    Expiration,
-    Merchandising,
+    let ids = rows.iter().find(|row| setting_of(&row[0]) == Some((Subject::Suite, Field::SuiteId)));
+    find(header, &is_rsid)
+        .or_else(|| find(ids?, &is_rsid))
+        .or_else(|| find(header, &holds_rsid))
+        .or_else(|| find(header, &is_named))
 }
 
 /// What a label stands for, in the wordings of the admin pages.
-fn setting_of(label: &str) -> Option<Setting> {
+fn setting_of(label: &str) -> Option<(Subject, Field)> {
     // "Custom Conversion 3 (eVar3): Name": what is in the parentheses tells more than what is before them.
-    let spread = label.replace(['(', ')', '[', ']'], " ");
-    let text = plain(&spread);
-    match text.as_str() {
-        "report suite id" | "rsid" | "report suite" => return Some(Setting::SuiteId),
-        "site title" | "report suite name" | "report suite title" | "name" | "title" => {
-            return Some(Setting::Name);
-        }
-        "parent report suite" | "parent" | "parent rsid" | "virtual report suite parent" => {
-            return Some(Setting::Parent);
-        }
-        "time zone" | "timezone" => return Some(Setting::TimeZone),
-        "timestamps"
-        | "timestamp"
-        | "timestamps optional"
-        | "timestamp configuration"
-        | "timestamp setting"
-        | "timestamp support"
-        | "timestamped" => return Some(Setting::Timestamps),
-        "multi byte"
-        | "multibyte"
-        | "multi byte character support"
-        | "multi byte support"
-        | "multibyte character support"
-        | "multi byte characters" => return Some(Setting::MultiByte),
-        _ => {}
+    let text = plain(&label.replace(['(', ')', '[', ']'], " "));
+    if let Some(field) = field_of(&SUITE_LABELS, &text) {
+        return Some((Subject::Suite, field));
     }
-    numbered(&text, "evar", &["conversion variable", "custom conversion", "evar"])
-        .and_then(|(number, rest)| Some(Setting::Evar(number, field(&rest)?)))
-        .or_else(|| {
-            numbered(&text, "event", &["success event", "custom event", "event"])
-                .and_then(|(number, rest)| Some(Setting::Event(number, field(&rest)?)))
-        })
+    let evar = numbered(&text, "evar", &["conversion variable", "custom conversion", "evar"])
+        .and_then(|(number, rest)| Some((Subject::Evar(number), field_of(&VARIABLE_LABELS, &rest)?)));
+    evar.or_else(|| {
+        numbered(&text, "event", &["success event", "custom event", "event"])
+            .and_then(|(number, rest)| Some((Subject::Event(number), field_of(&VARIABLE_LABELS, &rest)?)))
+    })
+}
+
+fn field_of(labels: &[(Field, &[&str])], text: &str) -> Option<Field> {
+    labels.iter().find(|(_, texts)| texts.contains(&text)).map(|(field, _)| *field)
 }
 
 /// The number behind a word such as `evar`, and what the label says besides.
@@ -285,57 +304,6 @@ fn digits_after(text: &str, word: &str) -> Option<u16> {
     text.strip_prefix(word).and_then(|digits| digits.parse().ok())
 }
 
-fn field(text: &str) -> Option<Field> {
-    Some(match text {
-        "" | "name" | "label" | "title" => Field::Name,
-        "type" | "data type" | "event type" | "variable type" => Field::Kind,
-        "unique event recording" | "recording" | "event serialization" | "serialization" => Field::Recording,
-        "status" | "enabled" | "state" | "active" => Field::Status,
-        "allocation" | "allocation type" => Field::Allocation,
-        "expiration" | "expire after" | "expires after" | "expiration type" | "expires" | "expire" => {
-            Field::Expiration
-        }
-        "merchandising" | "enable merchandising" | "merchandising enabled" => Field::Merchandising,
-        _ => return None,
-    })
-}
-
-impl SettingsFile {
-    /// Where a setting is kept; `None` for one that says nothing of itself.
-    fn place(&mut self, setting: &Setting) -> Option<&mut Option<String>> {
-        Some(match *setting {
-            Setting::SuiteId => return None,
-            Setting::Name => &mut self.suite.name,
-            Setting::Parent => &mut self.suite.parent,
-            Setting::TimeZone => &mut self.suite.time_zone,
-            Setting::Timestamps => &mut self.suite.timestamps,
-            Setting::MultiByte => &mut self.suite.multi_byte,
-            Setting::Event(number, field) => {
-                let event = self.events.entry(number).or_default();
-                match field {
-                    Field::Name => &mut event.name,
-                    Field::Kind => &mut event.kind,
-                    Field::Recording => &mut event.recording,
-                    Field::Status => &mut event.status,
-                    Field::Allocation | Field::Expiration | Field::Merchandising => return None,
-                }
-            }
-            Setting::Evar(number, field) => {
-                let evar = self.evars.entry(number).or_default();
-                match field {
-                    Field::Name => &mut evar.name,
-                    Field::Kind => &mut evar.kind,
-                    Field::Status => &mut evar.status,
-                    Field::Allocation => &mut evar.allocation,
-                    Field::Expiration => &mut evar.expiration,
-                    Field::Merchandising => &mut evar.merchandising,
-                    Field::Recording => return None,
-                }
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,12 +319,12 @@ mod tests {
     #[test]
     fn a_column_is_read_by_the_labels_of_its_rows() {
         let file = parse(FILE.as_bytes(), &rsid(), &[]).expect("a settings file");
-        assert_eq!(file.suite.timestamps.as_deref(), Some("Timestamps optional"));
-        assert_eq!(file.suite.multi_byte.as_deref(), Some("Yes"));
-        assert_eq!(file.events[&1].kind.as_deref(), Some("Counter"));
-        assert_eq!(file.events[&2].name.as_deref(), Some("AuthN pending"));
-        assert_eq!(file.evars[&1].name.as_deref(), Some("Channel \"one\""));
-        assert_eq!(file.evars[&34].expiration.as_deref(), Some("Hit"));
+        assert_eq!(file.suite.get(Field::Timestamps), Some("Timestamps optional"));
+        assert_eq!(file.suite.get(Field::MultiByte), Some("Yes"));
+        assert_eq!(file.events[&1].get(Field::Kind), Some("Counter"));
+        assert_eq!(file.events[&2].get(Field::Name), Some("AuthN pending"));
+        assert_eq!(file.evars[&1].get(Field::Name), Some("Channel \"one\""));
+        assert_eq!(file.evars[&34].get(Field::Expiration), Some("Hit"));
         assert_eq!((file.understood_rows, file.other_rows), (6, vec!["Base Currency".to_owned()]));
     }
 
@@ -389,7 +357,7 @@ mod tests {
             "\tExample  sports\nTimestamps\tOptional\n",
         ] {
             let found = parse(file.as_bytes(), &rsid(), &["Example Sports"]).expect(file);
-            assert_eq!(found.suite.timestamps.as_deref(), Some("Optional"), "{file}");
+            assert_eq!(found.suite.get(Field::Timestamps), Some("Optional"), "{file}");
         }
     }
 
@@ -418,8 +386,16 @@ mod tests {
         }
         assert_eq!(
             setting_of("Custom Conversion 3 (eVar3): Allocation"),
-            Some(Setting::Evar(3, Field::Allocation))
+            Some((Subject::Evar(3), Field::Allocation))
         );
-        assert_eq!(setting_of("event7"), Some(Setting::Event(7, Field::Name)));
+        assert_eq!(setting_of("event7"), Some((Subject::Event(7), Field::Name)));
+    }
+
+    #[test]
+    fn what_an_earlier_release_kept_is_read_without_its_empty_fields() {
+        let kept = r#"{"name": "Channel", "kind": null, "allocation": null}"#;
+        let rows: Rows = serde_json::from_str(kept).expect("rows");
+        assert_eq!((rows.get(Field::Name), rows.get(Field::Kind)), (Some("Channel"), None));
+        assert_eq!(serde_json::to_string(&rows).expect("JSON"), r#"{"name":"Channel"}"#);
     }
 }

@@ -1,71 +1,11 @@
 //! The verdict on a suite: what its last check and probe came to, remembered together with what they saw.
-//!
-//! What a source showed counts until it shows something else; what a settings file showed also until a newer word of a person
-//! or a newer probe says otherwise. So a check with the API alone keeps what an earlier one read from a file, and a suite that
-//! was seen to lose its hits stays blocked until something shows that it is mended.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::check::{ApiSettings, CheckReport, Evidence, check};
+use super::check::{CheckReport, Evidence, Seen, check};
 use super::probe;
-use super::settings_file::SettingsFile;
 use crate::buffer::{Buffer, BufferError, NewVerdict};
-use crate::event::Instant;
 use crate::suite::Rsid;
-
-/// What the sources showed of a suite, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Seen {
-    /// When a source was last read.
-    pub checked_at: Option<Instant>,
-    /// What the API showed when it last showed the suite.
-    pub api: Option<Dated<ApiSettings>>,
-    /// Since when the API shows these credentials no such suite; `None` where it does, or was never asked.
-    pub invisible_at: Option<Instant>,
-    /// What the latest settings file says.
-    pub file: Option<Dated<SettingsFile>>,
-    /// When a source was last seen to show other settings than before.
-    pub changed_at: Option<Instant>,
-}
-
-/// What was read, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dated<T> {
-    pub at: Instant,
-    pub read: T,
-}
-
-impl Seen {
-    /// Takes what the API shows now.
-    pub fn add_api(&mut self, api: ApiSettings, now: Instant) {
-        self.checked_at = Some(now);
-        if api.suite.is_none() {
-            self.invisible_at.get_or_insert(now);
-            return;
-        }
-        self.invisible_at = None;
-        self.note_change(self.api.as_ref().is_some_and(|known| known.read != api), now);
-        self.api = Some(Dated { at: now, read: api });
-    }
-
-    /// Takes what a settings file says.
-    pub fn add_file(&mut self, file: SettingsFile, now: Instant) {
-        self.checked_at = Some(now);
-        // Rows about other things are not compared, and may be many.
-        let file = SettingsFile { other_rows: Vec::new(), ..file };
-        self.note_change(self.file.as_ref().is_some_and(|known| known.read != file), now);
-        self.file = Some(Dated { at: now, read: file });
-    }
-
-    fn note_change(&mut self, is_changed: bool, now: Instant) {
-        if is_changed {
-            self.changed_at = Some(now);
-        }
-    }
-}
 
 /// What was seen of a suite so far.
 pub fn seen(buffer: &Buffer, rsid: &Rsid) -> Result<Seen, BufferError> {

@@ -319,14 +319,7 @@ fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
 impl fmt::Display for Group<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { item, severity, setting, expected, found, fix, .. } = self.finding;
-        let severity = match severity {
-            Severity::Blocks => "blocks",
-            Severity::Wrong => "wrong",
-            Severity::Warning => "warning",
-            Severity::Confirm => "confirm",
-            Severity::Ok => "ok",
-        };
-        if self.finding.severity == Severity::Confirm {
+        if *severity == Severity::Confirm {
             writeln!(out, "  {severity:<10}{item}: {found}")?;
         } else {
             let subjects = ranges(&self.subjects);

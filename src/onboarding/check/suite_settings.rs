@@ -1,12 +1,10 @@
-//! The settings of the suite itself: whether it is there, timestamps, characters, time zone.
+//! The settings of the suite itself, at Adobe (whether it is there, timestamps, characters, time zone) and here.
 
-use super::{Check, Finding, Reading, Severity, Source};
+use super::report::{Check, Finding, Reading, Severity, Source};
 use crate::confirmation::Item;
 use crate::onboarding::reading::{self, Timestamps};
-
-/// Why the time zone matters, in one clause.
-const TIME_ZONE_WHY: &str =
-    "Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with theirs";
+use crate::onboarding::settings_file::Field;
+use crate::suite::{CountForm, EventIds, IdentityKind};
 
 /// What a suite must be.
 const COLLECTS: &str = "a report suite that collects";
@@ -19,71 +17,39 @@ impl Check<'_> {
         self.time_zone();
     }
 
-    /// Finds a setting of the suite itself.
-    fn of_suite(
-        &mut self,
-        item: Item,
-        severity: Severity,
-        setting: &'static str,
-        texts: [&str; 2],
-        source: Source,
-        fix: &str,
-    ) {
-        self.findings.push(Finding {
-            item,
-            severity,
-            subject: "suite".to_owned(),
-            setting,
-            expected: texts[0].to_owned(),
-            found: texts[1].to_owned(),
-            source,
-            fix: fix.to_owned(),
-        });
-    }
-
     fn timestamps(&mut self) {
-        let Some(text) = self.evidence.file().and_then(|file| file.suite.timestamps.as_deref()) else {
-            return;
-        };
-        let expected = "optional or required";
-        let (severity, fix) = match reading::timestamps(text) {
-            Some(Timestamps::Optional | Timestamps::Required) => (Severity::Ok, ""),
-            Some(Timestamps::NotAllowed) => (
+        let Some(text) = self.evidence.row(Field::Timestamps) else { return };
+        // A wording that nobody knows shows nothing: the item stays open.
+        let Some(setting) = reading::timestamps(text) else { return };
+        let finding = Finding::of_suite(Item::Timestamps, ["optional or required", text], Source::File);
+        self.show(match setting {
+            Timestamps::Optional | Timestamps::Required => finding,
+            Timestamps::NotAllowed => finding.but(
                 Severity::Blocks,
                 "set Timestamps Optional in Admin > Report Suites > Edit Settings > General > Timestamps Optional before \
                  anything is sent: until then Adobe answers SUCCESS and drops every hit for good",
             ),
-            // A wording that nobody knows shows nothing: the item stays open.
-            None => return,
-        };
-        self.saw(Item::Timestamps);
-        let texts = [expected, text];
-        self.of_suite(Item::Timestamps, severity, "Timestamps", texts, Source::File, fix);
+        });
     }
 
     fn existence(&mut self) {
         let seen = self.evidence.seen;
-        let parent = seen.api.as_ref().and_then(|api| api.read.suite.as_ref()?.parent.clone());
-        let file = self.evidence.file();
-        let parent_in_file = file.and_then(|file| file.suite.parent.clone());
+        let parent = seen.api.as_ref().and_then(|api| api.read.suite.as_ref()?.parent.as_ref());
+        let parent_in_file = self.evidence.row(Field::Parent);
         let parent_in_file = parent_in_file.filter(|parent| reading::switch(parent) != Some(false));
-        if let Some(parent) = &parent {
-            self.virtual_of(parent.as_str(), Source::Api);
-        } else if let (Some(parent), None) = (&parent_in_file, &seen.api) {
-            self.virtual_of(parent, Source::File);
+        match (parent, parent_in_file) {
+            (Some(parent), _) => self.virtual_of(parent.as_str(), Source::Api),
+            (None, Some(parent)) if seen.api.is_none() => self.virtual_of(parent, Source::File),
+            (None, _) => {}
         }
+        let is_there = |found, source| Finding::of_suite(Item::Suite, [COLLECTS, found], source);
         if seen.invisible_at.is_some() {
             self.invisible();
         } else if seen.api.is_some() && parent.is_none() {
-            self.is_there("a report suite", Source::Api);
-        } else if file.is_some() && seen.api.is_none() && parent_in_file.is_none() {
-            self.is_there("a column of the settings file", Source::File);
+            self.show(is_there("a report suite", Source::Api));
+        } else if seen.file.is_some() && seen.api.is_none() && parent_in_file.is_none() {
+            self.show(is_there("a column of the settings file", Source::File));
         }
-    }
-
-    fn is_there(&mut self, found: &str, source: Source) {
-        self.saw(Item::Suite);
-        self.of_suite(Item::Suite, Severity::Ok, "Report Suite ID", [COLLECTS, found], source, "");
     }
 
     fn virtual_of(&mut self, parent: &str, source: Source) {
@@ -93,62 +59,90 @@ impl Check<'_> {
              then passbridge suite add with --rsid {parent}"
         );
         let found = format!("a virtual report suite of {parent}");
-        let texts = [COLLECTS, found.as_str()];
-        self.of_suite(Item::Suite, Severity::Blocks, "Report Suite ID", texts, source, &fix);
+        let finding = Finding::of_suite(Item::Suite, [COLLECTS, &found], source);
+        self.findings.push(finding.but(Severity::Blocks, fix));
     }
 
     /// Credentials that lost their rights, or an API that hiccups, show nothing either: only where nothing was ever taken is
     /// it likely that there is no such suite.
     fn invisible(&mut self) {
-        self.saw(Item::Suite);
-        let rsid = self.suite.form.rsid.clone();
         let severity = if self.evidence.has_delivered { Severity::Warning } else { Severity::Blocks };
         let fix = format!(
-            "compare {rsid} with the Report Suite ID in Admin > Report Suites (Adobe answers SUCCESS to hits of a suite that does \
-             not exist), or add it to the product profile of these credentials in the Admin Console"
+            "compare {} with the Report Suite ID in Admin > Report Suites (Adobe answers SUCCESS to hits of a suite that does \
+             not exist), or add it to the product profile of these credentials in the Admin Console",
+            self.suite.form.rsid
         );
         let texts = [COLLECTS, "no such suite, or none that these credentials may see"];
-        self.of_suite(Item::Suite, severity, "Report Suite ID", texts, Source::Api, &fix);
+        self.show(Finding::of_suite(Item::Suite, texts, Source::Api).but(severity, fix));
     }
 
     fn multi_byte(&mut self) {
-        let Some(text) = self.evidence.file().and_then(|file| file.suite.multi_byte.as_deref()) else {
-            return;
-        };
+        let Some(text) = self.evidence.row(Field::MultiByte) else { return };
         let Some(is_on) = reading::switch(text) else { return };
-        self.saw(Item::MultiByte);
-        let (severity, fix) = if is_on {
-            (Severity::Ok, "")
+        let finding = Finding::of_suite(Item::MultiByte, ["on", text], Source::File);
+        self.show(if is_on {
+            finding
         } else {
-            (
+            finding.but(
                 Severity::Wrong,
                 "ask Adobe Customer Care to enable multi-byte character support (Admin > Report Suites > Edit Settings > \
                  General > General Account Settings shows it): without it every letter beyond ASCII arrives as two wrong ones",
             )
-        };
-        let texts = ["on", text];
-        self.of_suite(Item::MultiByte, severity, "Multi-byte character support", texts, Source::File, fix);
+        });
     }
 
     fn time_zone(&mut self) {
-        let api = self.evidence.api().and_then(|api| api.suite.as_ref()).map(|suite| suite.timezone.as_str());
-        let file = self.evidence.file().and_then(|file| file.suite.time_zone.as_deref());
-        let Some(Reading { text, source }) = Reading::first(api, file) else { return };
-        self.saw(Item::TimeZone);
-        let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);
-        let (severity, fix) = if reading::is_pacific(text) || is_confirmed {
-            (Severity::Ok, String::new())
-        } else {
-            let rsid = &self.suite.form.rsid;
-            (
-                Severity::Warning,
-                format!(
-                    "set the time zone to US/Pacific in Admin > Report Suites > Edit Settings > General > General Account \
-                     Settings before data arrives: {TIME_ZONE_WHY}; or, if that is meant: passbridge suite confirm {rsid} \
-                     time-zone --by NAME"
-                ),
-            )
+        let api = self.evidence.facts().map(|suite| suite.timezone.as_str());
+        let Some(Reading { text, source }) = Reading::first(api, self.evidence.row(Field::TimeZone)) else {
+            return;
         };
-        self.of_suite(Item::TimeZone, severity, "Time zone", ["US/Pacific", text], source, &fix);
+        let finding = Finding::of_suite(Item::TimeZone, ["US/Pacific", text], source);
+        let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);
+        self.show(if reading::is_pacific(text) || is_confirmed {
+            finding
+        } else {
+            let fix = format!(
+                "set the time zone to US/Pacific in Admin > Report Suites > Edit Settings > General > General Account Settings \
+                 before data arrives: Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with \
+                 theirs; or, if that is meant: passbridge suite confirm {} time-zone --by NAME",
+                self.suite.form.rsid
+            );
+            finding.but(Severity::Warning, fix)
+        });
+    }
+
+    /// The suite's own settings here, where they are traps.
+    pub(super) fn own_settings(&mut self) {
+        let (form, probe) = (&self.suite.form, self.evidence.probe);
+        let rsid = &form.rsid;
+        let own = |item, setting, texts, fix: String| {
+            Finding::new(item, "passbridge", setting, texts, Source::Passbridge).but(Severity::Warning, fix)
+        };
+        if form.identity == IdentityKind::Ecid && form.org_id.is_none() {
+            let texts = ["the organisation that the Experience Cloud IDs belong to", "none"];
+            let fix = format!(
+                "passbridge suite set {rsid} --org-id ID@AdobeOrg --split-visitors, with the ID of Admin > Company Settings: \
+                 without it Adobe may not tell whose Experience Cloud IDs these are"
+            );
+            self.findings.push(own(Item::Visitors, "organisation", texts, fix));
+        }
+        if form.event_ids == EventIds::Off {
+            let texts = ["on, with \"Use Event ID\" in the suite", "off"];
+            let fix = format!(
+                "set Unique Event Recording of event1 to event18 to Use Event ID (Admin > Report Suites > Edit Settings > \
+                 Conversion > Success Events), then: passbridge suite set {rsid} --event-ids on; until then a hit that is \
+                 repeated after a lost reply counts twice"
+            );
+            self.findings.push(own(Item::UniqueEventRecording, "event IDs", texts, fix));
+        }
+        let is_proved = probe.is_some_and(|probe| probe.proves_counts && self.evidence.void(probe).is_none());
+        if form.event_ids == EventIds::On && form.count_form == CountForm::CountWithId && !is_proved {
+            let texts = ["as single hits, or a probe that saw eventN=count:id counted", "as eventN=count:id"];
+            let fix = format!(
+                "prove it with: passbridge suite probe {rsid}; or passbridge suite set {rsid} --count-with-id=off: Adobe's pages \
+                 only imply that form"
+            );
+            self.findings.push(own(Item::UniqueEventRecording, "counts above 1", texts, fix));
+        }
     }
 }

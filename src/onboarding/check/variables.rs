@@ -1,143 +1,113 @@
-//! The 18 events and the 34 eVars, field by field, from the fixed table.
+//! The events and the eVars, setting by setting, from the fixed table.
 
-use super::{Check, Finding, Reading, Severity, Source};
+use super::report::{Check, Finding, Reading, Severity, Source};
 use crate::analytics::{EvarFacts, EventFacts};
 use crate::confirmation::Item;
 use crate::event::{EventKind, Property};
 use crate::onboarding::reading::{self, EventType, Recording};
-use crate::onboarding::settings_file::{EvarRows, EventRows};
+use crate::onboarding::settings_file::{Field, Rows};
+use crate::onboarding::table::{EVAR_SETTINGS, EVARS_PAGE, EVENTS_PAGE, EvarSetting, USE_EVENT_ID};
 use crate::suite::EventIds;
 
-const EVENTS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Success Events";
-const EVARS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Conversion Variables";
+/// What to do about one that the API does not show although the settings file has it.
+const ADD_TO_PROFILE: &str = "add it to the product profile of these credentials in the Admin Console, as the settings file has it enabled; or \
+     download the file again, if it was disabled since";
 
 /// One event or eVar of the table.
-struct Slot<'a> {
+struct Slot {
     item: Item,
+    number: u16,
     subject: String,
-    label: &'a str,
-    /// The labels of all others like it.
-    labels: &'a [(String, &'static str)],
+    label: &'static str,
     page: &'static str,
+    /// What is lost while it is disabled.
+    loss: &'static str,
+}
+
+impl Slot {
+    fn finding(&self, setting: &'static str, texts: [&str; 2], source: Source) -> Finding {
+        Finding::new(self.item, &self.subject, setting, texts, source)
+    }
+}
+
+fn slots(item: Item, word: &str, labels: impl Iterator<Item = &'static str>) -> Vec<Slot> {
+    let is_evar = item == Item::Evars;
+    let page = if is_evar { EVARS_PAGE } else { EVENTS_PAGE };
+    let loss = if is_evar { "its values are dropped" } else { "it counts nothing" };
+    let slot = |(number, label)| Slot { item, number, subject: format!("{word}{number}"), label, page, loss };
+    (1..).zip(labels).map(slot).collect()
 }
 
 impl Check<'_> {
     pub(super) fn variables(&mut self) {
         // Of a suite that is not there, or not to be seen, the API shows nothing.
         let (api, file) = (self.evidence.api(), self.evidence.file());
-        let labels: Vec<(String, &str)> =
-            EventKind::ALL.iter().map(|kind| (format!("event{}", kind.slot()), kind.label())).collect();
-        for kind in EventKind::ALL {
-            let number = u16::from(kind.slot());
-            let slot = Slot {
-                item: Item::Events,
-                subject: format!("event{number}"),
-                label: kind.label(),
-                labels: &labels,
-                page: EVENTS_PAGE,
-            };
-            let by_api = api.map(|api| api.events.get(&number));
-            self.event(&slot, by_api, file.and_then(|file| file.events.get(&number)));
+        let events = slots(Item::Events, "event", EventKind::ALL.iter().map(|kind| kind.label()));
+        for slot in &events {
+            let by_api = api.map(|api| api.events.get(&slot.number));
+            self.event(slot, &events, by_api, file.and_then(|file| file.events.get(&slot.number)));
         }
-        let labels: Vec<(String, &str)> = (1..)
-            .map(|n| format!("eVar{n}"))
-            .zip(Property::reported().iter().map(|one| one.label()))
-            .collect();
-        for (number, property) in (1..).zip(Property::reported()) {
-            let slot = Slot {
-                item: Item::Evars,
-                subject: format!("eVar{number}"),
-                label: property.label(),
-                labels: &labels,
-                page: EVARS_PAGE,
-            };
-            let by_api = api.map(|api| api.evars.get(&number));
-            self.evar(&slot, by_api, file.and_then(|file| file.evars.get(&number)));
+        let evars = slots(Item::Evars, "eVar", Property::reported().iter().map(|one| one.label()));
+        for slot in &evars {
+            let by_api = api.map(|api| api.evars.get(&slot.number));
+            self.evar(slot, &evars, by_api, file.and_then(|file| file.evars.get(&slot.number)));
         }
     }
 
-    fn event(&mut self, slot: &Slot<'_>, api: Option<Option<&EventFacts>>, file: Option<&EventRows>) {
-        let kind = file.and_then(|rows| rows.kind.as_deref());
-        let status = file.and_then(|rows| rows.status.as_deref()).and_then(reading::switch);
-        let by_file = match (status, kind.and_then(reading::event_type)) {
+    fn event(&mut self, slot: &Slot, events: &[Slot], api: Option<Option<&EventFacts>>, file: Option<&Rows>) {
+        let row = |field| file.and_then(|rows| rows.get(field));
+        let by_file = match (
+            row(Field::Status).and_then(reading::switch),
+            row(Field::Kind).and_then(reading::event_type),
+        ) {
             (Some(false), _) | (None, Some(EventType::Disabled)) => Some(false),
             (Some(true), _) | (None, Some(_)) => Some(true),
             (None, None) => None,
         };
-        let Some((is_enabled, source)) = enabled(api.map(|facts| facts.is_some()), by_file) else { return };
-        let fix = profile(source, by_file).unwrap_or_else(|| format!(
-            "enable it in {EVENTS_PAGE} as `passbridge suite sheet` lists it: until then it counts nothing; where it is enabled, \
-             add it to the product profile of these credentials"
-        ));
-        self.compare(
-            slot,
-            Item::Events,
-            "Enabled",
-            ["yes", yes(is_enabled)],
-            source,
-            (!is_enabled).then_some((Severity::Wrong, fix)),
-        );
-        if !is_enabled {
+        if !self.is_enabled(slot, api.map(|facts| facts.is_some()), by_file) {
             return;
         }
         let facts = api.flatten();
-        let name = Reading::first(
-            facts.map(|facts| facts.name.as_str()),
-            file.and_then(|rows| rows.name.as_deref()),
-        );
-        if self.name(slot, name) {
+        if self.name(slot, events, facts.map(|facts| facts.name.as_str()), row(Field::Name)) {
             self.saw(Item::Events);
         }
-        self.event_type(slot, facts, kind);
-        if let Some(text) = file.and_then(|rows| rows.recording.as_deref()) {
+        self.event_type(slot, facts, row(Field::Kind));
+        if let Some(text) = row(Field::Recording) {
             self.recording(slot, text);
         }
     }
 
     /// The API tells counters from currency and decimals only; the file names the type.
-    fn event_type(&mut self, slot: &Slot<'_>, facts: Option<&EventFacts>, file: Option<&str>) {
-        let fix = |found: &str| {
-            format!("set the type to Counter in {EVENTS_PAGE}: {found} does not count occurrences")
+    fn event_type(&mut self, slot: &Slot, facts: Option<&EventFacts>, file: Option<&str>) {
+        let finding = |found: &str, source| Finding {
+            item: Item::EventTypes,
+            ..slot.finding("Type", ["Counter", found], source)
         };
-        if let Some(facts) = facts {
-            let by_api = match (reading::event_type(&facts.kind), facts.precision) {
-                (Some(kind @ (EventType::Numeric | EventType::Currency)), _) => Some(kind),
-                (_, Some(digits)) if digits > 0 => Some(EventType::Numeric),
-                (_, _) => None,
-            };
-            let found = match by_api {
-                Some(EventType::Currency) => "Currency",
-                Some(_) => "Numeric",
-                None => "",
-            };
-            if !found.is_empty() {
-                let texts = ["Counter", found];
-                self.compare(
-                    slot,
-                    Item::EventTypes,
-                    "Type",
-                    texts,
-                    Source::Api,
-                    Some((Severity::Wrong, fix(found))),
-                );
-                return;
-            }
+        let wrong = |found: &str, source| {
+            let fix = format!("set the type to Counter in {EVENTS_PAGE}: {found} does not count occurrences");
+            finding(found, source).but(Severity::Wrong, fix)
+        };
+        let by_api = facts.and_then(|facts| match (reading::event_type(&facts.kind), facts.precision) {
+            (Some(EventType::Currency), _) => Some("Currency"),
+            (Some(EventType::Numeric), _) | (_, Some(1..)) => Some("Numeric"),
+            (_, _) => None,
+        });
+        if let Some(found) = by_api {
+            self.findings.push(wrong(found, Source::Api));
+            return;
         }
         let Some(text) = file else { return };
-        let wrong = match reading::event_type(text) {
-            Some(EventType::Counter) => None,
-            Some(EventType::Numeric | EventType::Currency) => Some((Severity::Wrong, fix(text))),
-            Some(EventType::Disabled) | None => return,
-        };
-        self.saw(Item::EventTypes);
-        self.compare(slot, Item::EventTypes, "Type", ["Counter", text], Source::File, wrong);
+        match reading::event_type(text) {
+            Some(EventType::Counter) => self.show(finding(text, Source::File)),
+            Some(EventType::Numeric | EventType::Currency) => self.show(wrong(text, Source::File)),
+            Some(EventType::Disabled) | None => {}
+        }
     }
 
-    fn recording(&mut self, slot: &Slot<'_>, text: &str) {
+    fn recording(&mut self, slot: &Slot, text: &str) {
         let Some(recording) = reading::recording(text) else { return };
-        self.saw(Item::UniqueEventRecording);
         let has_ids = self.suite.form.event_ids == EventIds::On;
-        let set = format!("set Unique Event Recording to Use Event ID in {EVENTS_PAGE}");
+        let set = format!("set Unique Event Recording to {USE_EVENT_ID} in {EVENTS_PAGE}");
         let wrong = match recording {
             Recording::OncePerVisit => {
                 Some(format!("{set}: as it is, all but the first of a visit are lost"))
@@ -149,171 +119,102 @@ impl Check<'_> {
             )),
             Recording::Always | Recording::UseEventId => None,
         };
-        let expected = if has_ids { "Use Event ID" } else { "Use Event ID, or Always Record" };
-        let wrong = wrong.map(|fix| (Severity::Wrong, fix));
-        self.compare(
-            slot,
-            Item::UniqueEventRecording,
-            "Unique Event Recording",
-            [expected, text],
-            Source::File,
-            wrong,
-        );
+        let expected = if has_ids { USE_EVENT_ID } else { "Use Event ID, or Always Record" };
+        let finding = slot.finding(Item::UniqueEventRecording.about().title, [expected, text], Source::File);
+        let finding = Finding { item: Item::UniqueEventRecording, ..finding };
+        self.show(match wrong {
+            Some(fix) => finding.but(Severity::Wrong, fix),
+            None => finding,
+        });
     }
 
-    fn evar(&mut self, slot: &Slot<'_>, api: Option<Option<&EvarFacts>>, file: Option<&EvarRows>) {
-        let status = file.and_then(|rows| rows.status.as_deref());
-        let by_file = match status.map(|text| (reading::switch(text), reading::plain(text))) {
+    fn evar(&mut self, slot: &Slot, evars: &[Slot], api: Option<Option<&EvarFacts>>, file: Option<&Rows>) {
+        let row = |field| file.and_then(|rows| rows.get(field));
+        let by_file = match row(Field::Status).map(|text| (reading::switch(text), reading::plain(text))) {
             Some((Some(is_on), _)) => Some(is_on),
             Some((None, text)) if text.contains("subrelation") => Some(true),
-            _ => file.and_then(|rows| rows.allocation.as_ref().or(rows.expiration.as_ref())).map(|_| true),
+            _ => row(Field::Allocation).or(row(Field::Expiration)).map(|_| true),
         };
-        let Some((is_enabled, source)) = enabled(api.map(|facts| facts.is_some()), by_file) else { return };
-        let fix = profile(source, by_file).unwrap_or_else(|| format!(
-            "enable it in {EVARS_PAGE} as `passbridge suite sheet` lists it: until then its values are dropped; where it is \
-             enabled, add it to the product profile of these credentials"
-        ));
-        self.compare(
-            slot,
-            Item::Evars,
-            "Enabled",
-            ["yes", yes(is_enabled)],
-            source,
-            (!is_enabled).then_some((Severity::Wrong, fix)),
-        );
-        if !is_enabled {
+        if !self.is_enabled(slot, api.map(|facts| facts.is_some()), by_file) {
             return;
         }
         let facts = api.flatten();
-        let of = |api: fn(&EvarFacts) -> &String, file_text: Option<&String>| {
-            (facts.map(api).cloned(), file_text.cloned())
-        };
-        let name = of(|facts| &facts.name, file.and_then(|rows| rows.name.as_ref()));
-        let is_named = self.name(slot, Reading::first(name.0.as_deref(), name.1.as_deref()));
-        let kind = of(|facts| &facts.data_type, file.and_then(|rows| rows.kind.as_ref()));
-        let allocation = of(|facts| &facts.allocation, file.and_then(|rows| rows.allocation.as_ref()));
-        let expiration = of(|facts| &facts.expiration, file.and_then(|rows| rows.expiration.as_ref()));
-        let merchandising =
-            of(|facts| &facts.merchandising, file.and_then(|rows| rows.merchandising.as_ref()));
-        let mut is_shown = is_named;
-        is_shown &=
-            self.evar_field(slot, "Type", "Text String", &kind, reading::is_text, "a counter keeps no text");
-        is_shown &= self.evar_field(
-            slot,
-            "Allocation",
-            "Most Recent (Last)",
-            &allocation,
-            reading::is_most_recent,
-            "as it is, an event is credited to an earlier value, or to several",
-        );
-        is_shown &= self.evar_field(
-            slot,
-            "Expire After",
-            "Hit",
-            &expiration,
-            reading::expires_at_hit,
-            "as it is, a value is credited with later events that have none of their own",
-        );
-        self.evar_field(
-            slot,
-            "Merchandising",
-            "off",
-            &merchandising,
-            reading::is_no_merchandising,
-            "a merchandising eVar takes its value from products, which Pass events have none of",
-        );
+        let mut is_shown = self.name(slot, evars, facts.map(|facts| facts.name.as_str()), row(Field::Name));
+        for setting in &EVAR_SETTINGS {
+            let by_api = facts.map(|facts| (setting.in_api)(facts));
+            is_shown &= self.evar_setting(slot, setting, by_api, row(setting.field)) || !setting.is_needed;
+        }
         if is_shown {
             self.saw(Item::Evars);
         }
     }
 
-    /// Whether a source shows this field of an eVar.
-    fn evar_field(
+    /// Whether a source shows this setting of an eVar.
+    fn evar_setting(
         &mut self,
-        slot: &Slot<'_>,
-        setting: &'static str,
-        expected: &str,
-        (api, file): &(Option<String>, Option<String>),
-        is_right: fn(&str) -> bool,
-        why: &str,
+        slot: &Slot,
+        setting: &EvarSetting,
+        api: Option<&str>,
+        file: Option<&str>,
     ) -> bool {
-        let Some(Reading { text, source }) = Reading::first(api.as_deref(), file.as_deref()) else {
-            return false;
-        };
-        let fix = format!("set {setting} to {expected} in {EVARS_PAGE}: {why}");
-        let wrong = (!is_right(text)).then_some((Severity::Wrong, fix));
-        self.compare(slot, Item::Evars, setting, [expected, text], source, wrong);
-        if let Some(other) =
-            file.as_deref().filter(|other| source == Source::Api && is_right(other) != is_right(text))
-        {
-            let fix = "download the file again: it is older than the suite, or of another one".to_owned();
-            let stale = Some((Severity::Warning, fix));
-            self.compare(slot, Item::Evars, setting, [text, other], Source::File, stale);
+        let EvarSetting { name, expected, is_right, why, .. } = *setting;
+        let Some(Reading { text, source }) = Reading::first(api, file) else { return false };
+        let finding = slot.finding(name, [expected, text], source);
+        self.findings.push(if is_right(text) {
+            finding
+        } else {
+            let fix = format!("set {name} to {expected} in {EVARS_PAGE}: {why}");
+            finding.but(Severity::Wrong, fix)
+        });
+        let contradicts = |other: &&str| source == Source::Api && is_right(other) != is_right(text);
+        if let Some(other) = file.filter(contradicts) {
+            let fix = "download the file again: it is older than the suite, or of another one";
+            let stale = slot.finding(name, [text, other], Source::File).but(Severity::Warning, fix);
+            self.findings.push(stale);
         }
         true
     }
 
+    /// Whether an event or eVar is enabled, as far as a source says.
+    fn is_enabled(&mut self, slot: &Slot, api: Option<bool>, file: Option<bool>) -> bool {
+        let source = if api.is_some() { Source::Api } else { Source::File };
+        let Some(is_enabled) = api.or(file) else { return false };
+        let finding = slot.finding("Enabled", ["yes", if is_enabled { "yes" } else { "no" }], source);
+        self.findings.push(match (is_enabled, api, file) {
+            (true, ..) => finding,
+            (false, Some(_), Some(true)) => finding.but(Severity::Wrong, ADD_TO_PROFILE),
+            (false, ..) => {
+                let Slot { page, loss, .. } = slot;
+                let fix = format!(
+                    "enable it in {page} as `passbridge suite sheet` lists it: until then {loss}; where it is enabled, add it to \
+                     the product profile of these credentials"
+                );
+                finding.but(Severity::Wrong, fix)
+            }
+        });
+        is_enabled
+    }
+
     /// Whether a source shows the name.
-    fn name(&mut self, slot: &Slot<'_>, name: Option<Reading<'_>>) -> bool {
-        let Some(Reading { text, source }) = name else { return false };
-        let other = slot.labels.iter().find(|(_, label)| reading::same_name(label, text));
-        let wrong = match other {
-            _ if reading::same_name(slot.label, text) => None,
-            Some((subject, _)) => Some((
+    fn name(&mut self, slot: &Slot, others: &[Slot], api: Option<&str>, file: Option<&str>) -> bool {
+        let Some(Reading { text, source }) = Reading::first(api, file) else { return false };
+        let Slot { subject, label, page, .. } = slot;
+        let finding = slot.finding("Name", [label, text], source);
+        let other = others.iter().find(|other| reading::same_name(other.label, text));
+        self.findings.push(match other {
+            _ if reading::same_name(label, text) => finding,
+            Some(other) => finding.but(
                 Severity::Wrong,
                 format!(
-                    "name {} {:?} in {}: this is the name of {subject}, so people read one for the other",
-                    slot.subject, slot.label, slot.page
+                    "name {subject} {label:?} in {page}: this is the name of {}, so people read one for the other",
+                    other.subject
                 ),
-            )),
-            None => Some((
+            ),
+            None => finding.but(
                 Severity::Warning,
-                format!(
-                    "name {} {:?} in {}, so that people know what they read",
-                    slot.subject, slot.label, slot.page
-                ),
-            )),
-        };
-        self.compare(slot, slot.item, "Name", [slot.label, text], source, wrong);
+                format!("name {subject} {label:?} in {page}, so that people know what they read"),
+            ),
+        });
         true
     }
-
-    fn compare(
-        &mut self,
-        slot: &Slot<'_>,
-        item: Item,
-        setting: &'static str,
-        [expected, found]: [&str; 2],
-        source: Source,
-        wrong: Option<(Severity, String)>,
-    ) {
-        let (severity, fix) = wrong.unwrap_or((Severity::Ok, String::new()));
-        self.findings.push(Finding {
-            item,
-            severity,
-            subject: slot.subject.clone(),
-            setting,
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-            source,
-            fix,
-        });
-    }
-}
-
-fn enabled(api: Option<bool>, file: Option<bool>) -> Option<(bool, Source)> {
-    api.map(|is_enabled| (is_enabled, Source::Api)).or(file.map(|is_enabled| (is_enabled, Source::File)))
-}
-
-/// What to do about one that the API does not show although the settings file has it.
-fn profile(source: Source, by_file: Option<bool>) -> Option<String> {
-    (source == Source::Api && by_file == Some(true)).then(|| {
-        "add it to the product profile of these credentials in the Admin Console, as the settings file has it enabled; or \
-         download the file again, if it was disabled since"
-            .to_owned()
-    })
-}
-
-fn yes(is_so: bool) -> &'static str {
-    if is_so { "yes" } else { "no" }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::WAITED_FOR;
-use super::plan::{BARE_KINDS, Canary, Group};
-use crate::event::{EventKind, Property};
+use super::plan::{BARE_KINDS, Group, Plan};
+use crate::event::EventKind;
+
+/// The eVars that are asked while waiting: the MVPD User ID, and the two that the bare hits carry. One of them being disabled
+/// does not hide the others.
+pub(super) const WAITED_FOR: [u8; 3] = [10, 6, 5];
 
 /// Units of each event: `[0]` is event1.
-pub(super) type Units = [u64; 18];
+pub(super) type Units = [u64; EventKind::ALL.len()];
 
 /// A value that a probe sends, and what is credited to it when every setting is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,27 +58,24 @@ pub(super) struct Progress {
     pub(super) is_plausible: bool,
 }
 
-fn index(kind: EventKind) -> usize {
+pub(super) fn index(kind: EventKind) -> usize {
     usize::from(kind.slot()) - 1
 }
 
 impl Expected {
-    pub(super) fn of(id: &str, identity: Property, hits: &[Canary]) -> Expected {
-        let evar = identity.evar().unwrap_or(0);
-        let main = hits.iter().find(|hit| hit.group == Group::First);
-        let of_main = main.and_then(|hit| hit.evars.iter().find(|(number, _)| *number == evar));
-        let mut expected = Expected {
-            id: id.to_owned(),
-            identity: (evar, of_main.map(|(_, value)| value.clone()).unwrap_or_default()),
-            rows: BTreeMap::new(),
-        };
-        for hit in hits {
+    pub(super) fn of(plan: &Plan) -> Expected {
+        let evar = plan.identity().evar().unwrap_or(0);
+        let own = plan.hits.iter().find(|hit| hit.group == Group::First);
+        let own = own.and_then(|hit| hit.evars.iter().find(|(number, _)| *number == evar));
+        let identity = (evar, own.map(|(_, value)| value.clone()).unwrap_or_default());
+        let mut expected = Expected { id: plan.record.id.clone(), identity, rows: BTreeMap::new() };
+        for hit in &plan.hits {
             for (evar, value) in &hit.evars {
                 let Some(key) = expected.key(*evar, value) else { continue };
                 let row = expected.rows.entry(*evar).or_default().entry(key).or_insert_with(|| ExpectedRow {
                     text: value.clone(),
                     units: Units::default(),
-                    is_main: matches!(hit.group, Group::First | Group::Second),
+                    is_main: hit.group.is_own(),
                 });
                 if hit.group != Group::Repeat {
                     row.units[index(hit.kind)] += u64::from(hit.count);
@@ -129,24 +129,26 @@ impl Expected {
         EventKind::ALL.iter().map(|kind| self.units_of(*kind)).sum::<u64>() + BARE_KINDS.len() as u64
     }
 
+    /// The row of the probe's own visitor in what was seen of an eVar.
+    pub(super) fn own_row<'a>(&self, observed: &'a Observed, evar: u8) -> Option<&'a ObservedRow> {
+        let (main, _) = self.main(evar)?;
+        observed.rows.get(&evar)?.iter().find(|row| self.key(evar, &row.value).as_deref() == Some(main))
+    }
+
     /// How often an event was counted for the probe's own visitor, by whichever eVar shows most of it.
     pub(super) fn seen(&self, observed: &Observed, kind: EventKind) -> u64 {
-        let of = |(evar, rows): (&u8, &Vec<ObservedRow>)| {
-            let (main, _) = self.main(*evar).filter(|_| *evar != 1)?;
-            let row = rows.iter().find(|row| self.key(*evar, &row.value).as_deref() == Some(main))?;
-            Some(row.units[index(kind)])
-        };
-        observed.rows.iter().filter_map(of).max().unwrap_or(0)
+        let evars = observed.rows.keys().filter(|evar| **evar != 1);
+        let rows = evars.filter_map(|evar| self.own_row(observed, *evar));
+        rows.map(|row| row.units[index(kind)]).max().unwrap_or(0)
     }
 
     /// Whether a bare hit was seen, by its own value or by one that it should not have.
-    pub(super) fn is_bare_seen(&self, observed: &Observed, which: usize) -> bool {
-        let kind = BARE_KINDS[which];
+    pub(super) fn is_bare_seen(&self, observed: &Observed, kind: EventKind) -> bool {
         observed.rows.iter().filter(|(evar, _)| **evar != 1).any(|(evar, rows)| {
+            let main = self.main(*evar).map(|(main, _)| main);
             rows.iter().any(|row| {
                 let key = self.key(*evar, &row.value);
-                let is_main = key.is_some() && key.as_deref() == self.main(*evar).map(|(main, _)| main);
-                key.is_some() && !is_main && row.units[index(kind)] > 0
+                key.is_some() && key.as_deref() != main && row.units[index(kind)] > 0
             })
         })
     }
@@ -162,12 +164,8 @@ impl Expected {
             progress.is_complete &= is_refused || seen >= expected;
             progress.is_plausible &= is_refused || seen > 0;
         }
-        let bare: Vec<bool> = (0..BARE_KINDS.len())
-            .map(|which| {
-                let is_refused = observed.refused.contains_key(&BARE_KINDS[which].slot());
-                is_refused || self.is_bare_seen(observed, which)
-            })
-            .collect();
+        let bare = BARE_KINDS
+            .map(|kind| observed.refused.contains_key(&kind.slot()) || self.is_bare_seen(observed, kind));
         progress.units += bare.iter().filter(|is_seen| **is_seen).count() as u64;
         progress.is_complete &= bare.iter().all(|is_seen| *is_seen);
         progress.is_plausible &= bare.iter().any(|is_seen| *is_seen);
@@ -177,9 +175,7 @@ impl Expected {
     /// A value of the probe's own visitor that was seen, by which a report can be narrowed to its hits.
     pub(super) fn anchor(&self, observed: &Observed) -> Option<(u16, String)> {
         WAITED_FOR.into_iter().find_map(|evar| {
-            let (main, _) = self.main(evar)?;
-            let rows = observed.rows.get(&evar)?;
-            let row = rows.iter().find(|row| self.key(evar, &row.value).as_deref() == Some(main))?;
+            let row = self.own_row(observed, evar)?;
             Some((u16::from(evar), row.item_id.clone()))
         })
     }

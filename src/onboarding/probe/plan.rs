@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::compare::Expected;
 use crate::buffer::ProbeRecord;
 use crate::encode;
-use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, TimeBounds};
 use crate::mapping;
-use crate::suite::{CountForm, EventIds, HitForm, IdentityKind, Rsid};
+use crate::suite::{CountForm, EventIds, IdentityKind, Rsid};
 
 /// What marks a hit as a probe's, for people and segments: the value of eVar2 begins so.
 pub(super) const MVPD: &str = "passbridge-probe";
@@ -42,6 +41,23 @@ pub(super) enum Group {
     Bare,
 }
 
+impl Group {
+    /// Whether its hits are those of the probe's own visitor.
+    pub(super) fn is_own(self) -> bool {
+        matches!(self, Group::First | Group::Repeat | Group::Second)
+    }
+
+    /// What its events are told apart by. A repeat is the first hit again: the same identity, so the same serial.
+    fn name(self) -> &'static str {
+        match self {
+            Group::First | Group::Repeat => "first",
+            Group::Second => "second",
+            Group::Set => "set",
+            Group::Bare => "bare",
+        }
+    }
+}
+
 pub(super) struct Canary {
     pub(super) group: Group,
     pub(super) kind: EventKind,
@@ -51,15 +67,10 @@ pub(super) struct Canary {
     pub(super) body: Bytes,
 }
 
-/// Everything that a probe sends, and what should be seen of it.
+/// Everything that a probe sends.
 pub(super) struct Plan {
-    pub(super) id: String,
-    pub(super) rsid: Rsid,
-    pub(super) requestor_id: RequestorId,
-    pub(super) form: HitForm,
-    pub(super) started_at: Instant,
+    pub(super) record: ProbeRecord,
     pub(super) hits: Vec<Canary>,
-    pub(super) expected: Expected,
 }
 
 /// The ID of a probe that begins now: letters and digits, so that any eVar and any visitor ID takes it as it is.
@@ -85,50 +96,37 @@ fn ecid(id: &str) -> String {
 }
 
 impl Plan {
-    pub(super) fn new(record: &ProbeRecord) -> Plan {
-        let maker = Maker { record };
-        let has_ids = record.form.event_ids == EventIds::On;
-        let mut hits = Vec::new();
+    pub(super) fn new(record: ProbeRecord) -> Plan {
+        let mut plan = Plan { record, hits: Vec::new() };
+        let main = plan.values('m');
+        let counts_with_id = plan.has_ids() && plan.record.form.count_form == CountForm::CountWithId;
         for (at, kind) in (0..).zip(EventKind::ALL) {
-            let is_counted = kind == COUNTED && record.form.count_form == CountForm::CountWithId;
-            let count = if is_counted && has_ids { COUNT } else { 1 };
-            let values = maker.values('m');
-            hits.push(maker.hit(Group::First, kind, at, count, &values));
-            if has_ids {
-                hits.push(maker.hit(Group::Repeat, kind, at, count, &values));
+            let count = if kind == COUNTED && counts_with_id { COUNT } else { 1 };
+            plan.add(Group::First, kind, at, count, &main);
+            if plan.has_ids() {
+                plan.add(Group::Repeat, kind, at, count, &main);
             }
         }
         for (at, kind) in (20..).zip(EventKind::ALL) {
-            hits.push(maker.hit(Group::Second, kind, at, 1, &maker.values('m')));
+            plan.add(Group::Second, kind, at, 1, &main);
         }
-        let set = maker.values('s').into_iter().filter(|(property, _)| *property != maker.identity());
-        hits.push(maker.hit(Group::Set, EventKind::AuthnRequested, 40, 1, &set.collect::<Vec<_>>()));
-        for ((at, kind), (property, group)) in
-            [45, 50].into_iter().zip(BARE_KINDS).zip(BARE_EVARS.into_iter().zip(['b', 'c']))
-        {
-            let value = (property, maker.value(property, group));
-            hits.push(maker.hit(Group::Bare, kind, at, 1, &[value]));
+        let mut set = plan.values('s');
+        set.retain(|(property, _)| *property != plan.identity());
+        plan.add(Group::Set, EventKind::AuthnRequested, 40, 1, &set);
+        for (at, which, letter) in [(45, 0, 'b'), (50, 1, 'c')] {
+            let property = BARE_EVARS[which];
+            let value = plan.value(property, letter);
+            plan.add(Group::Bare, BARE_KINDS[which], at, 1, &[(property, value)]);
         }
-        let expected = Expected::of(&record.id, maker.identity(), &hits);
-        Plan {
-            id: record.id.clone(),
-            rsid: record.form.rsid.clone(),
-            requestor_id: record.requestor_id.clone(),
-            form: record.form.clone(),
-            started_at: record.started_at,
-            hits,
-            expected,
-        }
+        plan
     }
-}
 
-struct Maker<'a> {
-    record: &'a ProbeRecord,
-}
+    pub(super) fn has_ids(&self) -> bool {
+        self.record.form.event_ids == EventIds::On
+    }
 
-impl Maker<'_> {
     /// The property that the suite's visitors are known by.
-    fn identity(&self) -> Property {
+    pub(super) fn identity(&self) -> Property {
         match self.record.form.identity {
             IdentityKind::MvpdUserId => Property::MvpdUserId,
             IdentityKind::Ecid => Property::VisitorId,
@@ -136,30 +134,30 @@ impl Maker<'_> {
     }
 
     /// A value for every eVar but the requestor's, which is its own.
-    fn values(&self, group: char) -> Vec<(Property, String)> {
+    fn values(&self, letter: char) -> Vec<(Property, String)> {
         let reported = Property::reported().iter().filter(|property| **property != Property::RequestorId);
-        reported.map(|property| (*property, self.value(*property, group))).collect()
+        reported.map(|property| (*property, self.value(*property, letter))).collect()
     }
 
-    fn value(&self, property: Property, group: char) -> String {
-        let own = format!("{}{group}{}", self.record.id, property.evar().unwrap_or(0));
+    fn value(&self, property: Property, letter: char) -> String {
+        let own = format!("{}{letter}{}", self.record.id, property.evar().unwrap_or(0));
         match property {
             Property::Mvpd => format!("{MVPD} {own}"),
-            Property::ResourceId if group == 'm' => format!("{own} {BEYOND_ASCII}"),
+            Property::ResourceId if letter == 'm' => format!("{own} {BEYOND_ASCII}"),
             // An Experience Cloud ID has digits only: it cannot carry the probe's ID, but it is the probe's alone.
             Property::VisitorId if self.record.form.identity == IdentityKind::Ecid => ecid(&self.record.id),
             _ => own,
         }
     }
 
-    fn hit(
-        &self,
+    fn add(
+        &mut self,
         group: Group,
         kind: EventKind,
         after_seconds: i64,
         count: u32,
         values: &[(Property, String)],
-    ) -> Canary {
+    ) {
         let event = self.event(group, kind, after_seconds, count, values);
         let (id, _) = event.identity();
         let mapped = mapping::map(&event, id, &self.record.form)
@@ -168,7 +166,7 @@ impl Maker<'_> {
         let mut body = Vec::new();
         encode::dia(hit, &mut body);
         let evars = hit.evars.iter().map(|(number, value)| (*number, value.to_string())).collect();
-        Canary { group, kind, count, evars, body: body.into() }
+        self.hits.push(Canary { group, kind, count, evars, body: body.into() });
     }
 
     fn event(
@@ -179,24 +177,16 @@ impl Maker<'_> {
         count: u32,
         values: &[(Property, String)],
     ) -> PassEvent {
-        // A repeat is the first hit again: the same identity, so the same serial.
-        let name = match group {
-            Group::First | Group::Repeat => "first",
-            Group::Second => "second",
-            Group::Set => "set",
-            Group::Bare => "bare",
-        };
         let began = self.record.started_at.unix_seconds() - BEFORE_SECONDS;
         let occurred_at = Instant::from_nanos((began + after_seconds) * 1_000_000_000);
-        let event_id = format!("{MVPD} {} {name}", self.record.id).into_boxed_str();
+        let event_id = format!("{MVPD} {} {}", self.record.id, group.name()).into_boxed_str();
         let mut draft = Draft::derived(kind, occurred_at, self.record.requestor_id.clone(), event_id);
         draft.count(count);
-        match group {
-            Group::First | Group::Repeat | Group::Second => draft.put(Property::UserAgent, USER_AGENT),
-            Group::Set | Group::Bare => {
-                draft.put(Property::UserAgent, OTHER_USER_AGENT);
-                draft.put(Property::IpAddress, OTHER_ADDRESS);
-            }
+        if group.is_own() {
+            draft.put(Property::UserAgent, USER_AGENT);
+        } else {
+            draft.put(Property::UserAgent, OTHER_USER_AGENT);
+            draft.put(Property::IpAddress, OTHER_ADDRESS);
         }
         // The surrogate of the visitor that no identity names.
         draft.put(Property::DeviceId, &self.record.id);
@@ -213,6 +203,8 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::event::RequestorId;
+    use crate::suite::HitForm;
 
     pub(in crate::onboarding::probe) fn record(change: impl FnOnce(&mut HitForm)) -> ProbeRecord {
         let rsid: Rsid = "examplersid".parse().expect("a report suite");
@@ -232,13 +224,13 @@ pub(super) mod tests {
 
     #[test]
     fn each_event_goes_three_times_and_only_the_repeat_is_the_same_hit() {
-        let plan = Plan::new(&record(|_| {}));
+        let plan = Plan::new(record(|_| {}));
         assert_eq!(plan.hits.len(), 3 * 18 + 3);
         let of = |group| plan.hits.iter().filter(move |hit| hit.group == group).map(|hit| &hit.body);
         assert!(of(Group::First).eq(of(Group::Repeat)));
         let distinct: BTreeSet<&Bytes> = plan.hits.iter().map(|hit| &hit.body).collect();
         assert_eq!(distinct.len(), 2 * 18 + 3);
-        let without_ids = Plan::new(&record(|form| form.event_ids = EventIds::Off));
+        let without_ids = Plan::new(record(|form| form.event_ids = EventIds::Off));
         assert_eq!(without_ids.hits.len(), 2 * 18 + 3);
         assert!(without_ids.hits.iter().all(|hit| hit.group != Group::Repeat));
     }
@@ -246,13 +238,13 @@ pub(super) mod tests {
     #[test]
     fn every_value_carries_the_probe_and_the_plan_follows_from_its_record() {
         let record = record(|_| {});
-        let plan = Plan::new(&record);
+        let plan = Plan::new(record.clone());
         let first = &plan.hits[0];
         assert_eq!(first.evars.len(), 34);
         assert!(first.evars.iter().skip(1).all(|(_, value)| value.contains(&record.id)), "{:?}", first.evars);
         assert_eq!(first.evars[0].1, "REF30");
         assert!(first.evars[1].1.starts_with("passbridge-probe "));
-        let again = Plan::new(&record);
+        let again = Plan::new(record.clone());
         assert!(plan.hits.iter().zip(&again.hits).all(|(one, other)| one.body == other.body));
         let body = String::from_utf8_lossy(&first.body);
         assert!(body.contains(&format!("<visitorID>{}m10</visitorID>", record.id)), "{body}");
@@ -260,7 +252,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_ecid_suite_gets_an_experience_cloud_id() {
-        let plan = Plan::new(&record(|form| form.identity = IdentityKind::Ecid));
+        let plan = Plan::new(record(|form| form.identity = IdentityKind::Ecid));
         let body = String::from_utf8_lossy(&plan.hits[0].body).into_owned();
         let (_, rest) = body.split_once("<marketingCloudVisitorID>").expect("an ECID");
         let (ecid, _) = rest.split_once('<').expect("its end");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::ProbeError;
 use super::plan::{Canary, Plan};
+use super::report::ProbeError;
 use crate::collection::Connection;
 use crate::delivery::Outcome;
 use crate::suite::EventIds;
@@ -14,7 +14,7 @@ use crate::web::{Backoff, Patience};
 
 /// How much of a probe was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub(super) enum Sent {
     /// Each hit was answered with SUCCESS.
     All,
     /// It was interrupted, or an answer was lost.
@@ -37,7 +37,7 @@ pub(super) async fn all(
             Ok(Sent::All) => {}
             Ok(Sent::Some) => sent = Sent::Some,
             Err(why) => {
-                let (id, of) = (plan.id.clone(), plan.hits.len());
+                let (id, of) = (plan.record.id.clone(), plan.hits.len());
                 return Err(ProbeError::NotSent { id, number: index + 1, of, why });
             }
         }
@@ -57,8 +57,8 @@ async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<S
                 cause.to_string()
             }
             Outcome::Ambiguous(doubt) => {
-                tracing::warn!(probe = plan.id, %doubt, "it is unknown whether a hit was received");
-                if plan.form.event_ids == EventIds::Off {
+                tracing::warn!(probe = plan.record.id, %doubt, "it is unknown whether a hit was received");
+                if plan.record.form.event_ids == EventIds::Off {
                     return Ok(Sent::Some);
                 }
                 doubt.to_string()
@@ -72,7 +72,7 @@ async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<S
             return Err(format!("{why}, {} times", Patience::PROBE.attempts_max));
         };
         let wait_ms = wait.as_millis() as u64;
-        tracing::warn!(probe = plan.id, why, wait_ms, "a hit was not taken; it goes again");
+        tracing::warn!(probe = plan.record.id, why, wait_ms, "a hit was not taken; it goes again");
         sleep(wait).await;
     }
 }

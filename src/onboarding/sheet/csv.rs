@@ -1,6 +1,6 @@
 //! As CSV: one row for each value of a setting, so that every topic fits one table.
 
-use super::Sheet;
+use super::topic::Sheet;
 use crate::encode::{csv_row, not_a_formula};
 
 pub(super) fn write(sheet: &Sheet) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! As Markdown: a table for each topic, a box before each row.
 
-use super::{DONE, Sheet, Topic};
+use super::topic::{DONE, Sheet, Topic};
 
 pub(super) fn write(sheet: &Sheet) -> String {
     let topics: Vec<String> = sheet.topics.iter().map(topic).collect();

@@ -1,58 +1,27 @@
 //! The configuration sheet of a report suite: a list of settings to tick off, by where they are set.
 
+mod content;
 mod csv;
 mod html;
 mod markdown;
 mod topic;
 mod workbook;
 
-use serde::Serialize;
+pub use topic::{Sheet, SheetOf, Topic};
 
-use crate::suite::ReportSuite;
+use crate::word::words;
 
-/// What the column to tick off is called.
-const DONE: &str = "Done";
-
-/// Whose sheet it is.
-#[derive(Debug, Clone, Default)]
-pub struct SheetOf {
-    /// The suite, where it is mapped already.
-    pub suite: Option<ReportSuite>,
-    pub requestors: Vec<String>,
-}
-
-/// The sheet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sheet {
-    pub title: String,
-    /// Its topics, in the order in which a person goes through them.
-    pub topics: Vec<Topic>,
-}
-
-/// Settings that are found in one place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Topic {
-    /// Its name: short enough for the tab of a workbook.
-    pub name: &'static str,
-    pub place: &'static str,
-    /// What to know of all of it.
-    pub note: &'static str,
-    /// The names of its columns. Every form that a person reads has one more, to tick off.
-    pub columns: &'static [&'static str],
-    /// A row for each setting.
-    pub rows: Vec<Vec<String>>,
-}
-
-/// How a sheet is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SheetForm {
-    /// Markdown, for a ticket or a wiki.
-    Markdown,
-    Csv,
-    /// A workbook with a tab for each topic.
-    Xlsx,
-    /// A page that prints well.
-    Html,
+words! {
+    /// How a sheet is written.
+    pub enum SheetForm {
+        /// Markdown, for a ticket or a wiki.
+        Markdown = "md",
+        Csv = "csv",
+        /// A workbook with a tab for each topic.
+        Xlsx = "xlsx",
+        /// A page that prints well.
+        Html = "html",
+    }
 }
 
 /// Why a sheet cannot be written.
@@ -69,7 +38,7 @@ impl Sheet {
             Some(suite) => format!("Adobe Pass in report suite {}: its settings", suite.form.rsid),
             None => "Adobe Pass in a report suite: its settings".to_owned(),
         };
-        Sheet { title, topics: topic::all(of) }
+        Sheet { title, topics: content::all(of) }
     }
 
     /// The sheet as a file. The same sheet always gives the same bytes.

@@ -5,7 +5,7 @@ use rust_xlsxwriter::{
     Format, FormatAlign, FormatBorder, Formula, Url, Workbook, Worksheet, XlsxError,
 };
 
-use super::{DONE, Sheet, SheetError, Topic};
+use super::topic::{DONE, Sheet, Topic};
 
 /// The row of the header: above it stand the title, the place and the note.
 const HEADER_ROW: u32 = 4;
@@ -23,7 +23,7 @@ const QUIET: Color = Color::RGB(0x55_606E);
 const DONE_PAPER: Color = Color::RGB(0xD9_F0DD);
 const DONE_INK: Color = Color::RGB(0x14_532D);
 
-pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>, SheetError> {
+pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
     // Of a fixed day, so that the same settings are the same file, and two sheets can be compared.
     let day = ExcelDateTime::from_ymd(2026, 1, 1)?;
@@ -35,7 +35,7 @@ pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>, SheetError> {
     for topic in &sheet.topics {
         write_topic(workbook.add_worksheet(), &sheet.title, topic, &styles)?;
     }
-    Ok(workbook.save_to_buffer()?)
+    workbook.save_to_buffer()
 }
 
 struct Styles {

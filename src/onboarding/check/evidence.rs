@@ -1,0 +1,135 @@
+//! What a check is made from: what the sources showed of a suite, people's words, and what a probe saw.
+//!
+//! What a source showed counts until it shows something else; what a settings file showed also until a newer word of a person
+//! or a newer probe says otherwise. So a check with the API alone keeps what an earlier one read from a file, and a suite that
+//! was seen to lose its hits stays blocked until something shows that it is mended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analytics::{EvarFacts, EventFacts, SuiteFacts};
+use crate::confirmation::Confirmation;
+use crate::event::Instant;
+use crate::onboarding::probe::ProbeOutcome;
+use crate::onboarding::settings_file::{Field, SettingsFile};
+
+/// What the Analytics 2.0 API shows of a suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiSettings {
+    /// The suite; `None` where there is none by this name, or none that these credentials may see.
+    pub suite: Option<SuiteFacts>,
+    pub evars: BTreeMap<u16, EvarFacts>,
+    pub events: BTreeMap<u16, EventFacts>,
+}
+
+/// What the sources showed of a suite, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// When a source was last read.
+    pub checked_at: Option<Instant>,
+    /// What the API showed when it last showed the suite.
+    pub api: Option<Dated<ApiSettings>>,
+    /// Since when the API shows these credentials no such suite; `None` where it does, or was never asked.
+    pub invisible_at: Option<Instant>,
+    /// What the latest settings file says.
+    pub file: Option<Dated<SettingsFile>>,
+    /// When a source was last seen to show other settings than before.
+    pub changed_at: Option<Instant>,
+}
+
+/// What was read, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dated<T> {
+    pub at: Instant,
+    pub read: T,
+}
+
+impl Seen {
+    /// Takes what the API shows now.
+    pub fn add_api(&mut self, api: ApiSettings, now: Instant) {
+        self.checked_at = Some(now);
+        if api.suite.is_none() {
+            self.invisible_at.get_or_insert(now);
+            return;
+        }
+        self.invisible_at = None;
+        self.note_change(self.api.as_ref().is_some_and(|known| known.read != api), now);
+        self.api = Some(Dated { at: now, read: api });
+    }
+
+    /// Takes what a settings file says.
+    pub fn add_file(&mut self, file: SettingsFile, now: Instant) {
+        self.checked_at = Some(now);
+        // Rows about other things are not compared, and may be many.
+        let file = SettingsFile { other_rows: Vec::new(), ..file };
+        self.note_change(self.file.as_ref().is_some_and(|known| known.read != file), now);
+        self.file = Some(Dated { at: now, read: file });
+    }
+
+    fn note_change(&mut self, is_changed: bool, now: Instant) {
+        if is_changed {
+            self.changed_at = Some(now);
+        }
+    }
+}
+
+/// Everything that a check is made from, beside the suite itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What the API and the settings file showed, now or before.
+    pub seen: &'a Seen,
+    pub confirmations: &'a [Confirmation],
+    /// What the latest probe saw.
+    pub probe: Option<&'a ProbeOutcome>,
+    /// Whether Adobe ever answered SUCCESS to events for the suite.
+    pub has_delivered: bool,
+    pub now: Instant,
+    /// How long a probe or a settings file proves something.
+    pub proof_age: Duration,
+}
+
+impl<'a> Evidence<'a> {
+    /// From the API, where it was asked and shows the suite.
+    pub(super) fn api(&self) -> Option<&'a ApiSettings> {
+        self.seen.api.as_ref().filter(|_| self.seen.invisible_at.is_none()).map(|api| &api.read)
+    }
+
+    /// From the API, of the suite itself.
+    pub(super) fn facts(&self) -> Option<&'a SuiteFacts> {
+        self.api().and_then(|api| api.suite.as_ref())
+    }
+
+    /// From a settings file, where one was given.
+    pub(super) fn file(&self) -> Option<&'a SettingsFile> {
+        self.seen.file.as_ref().map(|file| &file.read)
+    }
+
+    /// What a settings file says of the suite itself.
+    pub(super) fn row(&self, field: Field) -> Option<&'a str> {
+        self.file().and_then(|file| file.suite.get(field))
+    }
+
+    /// Why a probe proves nothing any more; `None` while it does.
+    pub(super) fn void(&self, probe: &ProbeOutcome) -> Option<String> {
+        match self.seen.changed_at {
+            Some(at) if at > probe.started_at => {
+                Some(format!("the suite's settings were seen to have changed on {}", date(at)))
+            }
+            _ => self.aged(probe.read_at),
+        }
+    }
+
+    /// Why what was proved then does not count any more; `None` while it does.
+    pub(super) fn aged(&self, proved_at: Instant) -> Option<String> {
+        let days = self.proof_age.as_secs() / 86_400;
+        proved_at.is_older(self.now, self.proof_age).then(|| format!("it is older than {days} days"))
+    }
+}
+
+/// The day of an instant, in UTC.
+pub(super) fn date(at: Instant) -> String {
+    chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
+}

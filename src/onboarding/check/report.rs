@@ -1,0 +1,198 @@
+//! What a check comes to: what was compared, and how each item stands.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::evidence::Evidence;
+use crate::confirmation::Item;
+use crate::event::Instant;
+use crate::suite::{ReportSuite, Rsid};
+use crate::word::words;
+
+words! {
+    /// How bad a finding is; the worst first.
+    #[derive(PartialOrd, Ord)]
+    pub enum Severity {
+        /// No hit is recorded at all.
+        Blocks = "blocks",
+        /// Numbers are lost or wrong.
+        Wrong = "wrong",
+        /// A known trap: numbers may be misread.
+        Warning = "warning",
+        /// No source shows it: somebody has to look.
+        Confirm = "confirm",
+        Ok = "ok",
+    }
+
+    /// Who says what was found.
+    pub enum Source {
+        /// The Analytics 2.0 API.
+        Api = "api",
+        /// The settings file of the admin page.
+        File = "file",
+        Probe = "probe",
+        /// The suite's own settings here.
+        Passbridge = "passbridge",
+        Nobody = "nobody",
+    }
+
+    /// How an item stands.
+    pub enum ItemState {
+        /// A source shows that it is right.
+        Shown = "shown",
+        Proved = "proved",
+        /// A person vouched for it.
+        Confirmed = "confirmed",
+        /// It does not matter with the suite's settings.
+        NotNeeded = "not_needed",
+        /// A source shows it, with a warning that nobody has confirmed.
+        Warned = "warned",
+        /// Something about it is wrong.
+        Wrong = "wrong",
+        Open = "open",
+    }
+}
+
+/// One thing that was compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub item: Item,
+    pub severity: Severity,
+    /// What it is about: `suite`, `event7`, `eVar3`.
+    pub subject: String,
+    /// Which setting of it, in the words of the admin page.
+    pub setting: &'static str,
+    pub expected: String,
+    pub found: String,
+    pub source: Source,
+    /// What to do, and where; empty where all is well.
+    pub fix: String,
+}
+
+impl Finding {
+    /// A setting that is right.
+    pub(super) fn new(
+        item: Item,
+        subject: &str,
+        setting: &'static str,
+        [expected, found]: [&str; 2],
+        source: Source,
+    ) -> Finding {
+        let (subject, expected, found) = (subject.to_owned(), expected.to_owned(), found.to_owned());
+        Finding {
+            item,
+            severity: Severity::Ok,
+            subject,
+            setting,
+            expected,
+            found,
+            source,
+            fix: String::new(),
+        }
+    }
+
+    /// An item of the suite itself that is right.
+    pub(super) fn of_suite(item: Item, texts: [&str; 2], source: Source) -> Finding {
+        Finding::new(item, "suite", item.about().title, texts, source)
+    }
+
+    /// The same setting, which is not right.
+    pub(super) fn but(self, severity: Severity, fix: impl Into<String>) -> Finding {
+        Finding { severity, fix: fix.into(), ..self }
+    }
+}
+
+/// How an item stands, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ItemReport {
+    pub item: Item,
+    pub state: ItemState,
+    pub because: String,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    pub rsid: Rsid,
+    /// Its name in Analytics, where a source shows it.
+    pub name: Option<String>,
+    pub requestors: Vec<String>,
+    /// Every item, in its order.
+    pub items: Vec<ItemReport>,
+    /// Everything that was compared, the worst first.
+    pub findings: Vec<Finding>,
+    /// Shorter ways to settle what is open.
+    pub hints: Vec<String>,
+    /// When the oldest proof was made that an item rests on: a probe, or a settings file.
+    pub proved_at: Option<Instant>,
+    /// Why a proof does not count any more.
+    pub void: Option<String>,
+}
+
+impl CheckReport {
+    /// Whether something keeps hits from being recorded, or makes numbers wrong.
+    pub fn is_wrong(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity <= Severity::Wrong)
+    }
+
+    /// The items that nobody knows about, or that are warned of and not confirmed.
+    pub fn open(&self) -> impl Iterator<Item = Item> {
+        let is_open = |report: &&ItemReport| matches!(report.state, ItemState::Open | ItemState::Warned);
+        self.items.iter().filter(is_open).map(|report| report.item)
+    }
+
+    /// The items that are open or wrong.
+    pub fn unsettled(&self) -> impl Iterator<Item = Item> {
+        let wrong = self.items.iter().filter(|report| report.state == ItemState::Wrong);
+        self.open().chain(wrong.map(|report| report.item))
+    }
+
+    /// Why hits are known to be lost; nothing where they are not.
+    pub fn blocks(&self) -> Vec<String> {
+        let worst = self.findings.iter().filter(|finding| finding.severity == Severity::Blocks);
+        worst.map(|Finding { setting, found, .. }| format!("{setting}: {found}")).collect()
+    }
+}
+
+/// A check under way.
+pub(super) struct Check<'a> {
+    pub(super) suite: &'a ReportSuite,
+    pub(super) requestors: &'a [String],
+    pub(super) evidence: Evidence<'a>,
+    pub(super) findings: Vec<Finding>,
+    /// How many of an item's settings a source showed.
+    pub(super) shown: BTreeMap<Item, usize>,
+    pub(super) proved_at: Option<Instant>,
+    pub(super) void: Option<String>,
+}
+
+impl Check<'_> {
+    /// Notes that a source has shown one setting of an item.
+    pub(super) fn saw(&mut self, item: Item) {
+        *self.shown.entry(item).or_default() += 1;
+    }
+
+    /// Adds a finding that shows a setting of its item.
+    pub(super) fn show(&mut self, finding: Finding) {
+        self.saw(finding.item);
+        self.findings.push(finding);
+    }
+}
+
+/// What a source says of one setting.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) text: &'a str,
+    pub(super) source: Source,
+}
+
+impl<'a> Reading<'a> {
+    /// What the API says, else the file; nothing where the text is empty.
+    pub(super) fn first(api: Option<&'a str>, file: Option<&'a str>) -> Option<Reading<'a>> {
+        let of = |text: Option<&'a str>, source| {
+            text.filter(|text| !text.is_empty()).map(|text| Reading { text, source })
+        };
+        of(api, Source::Api).or_else(|| of(file, Source::File))
+    }
+}

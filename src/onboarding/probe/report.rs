@@ -1,0 +1,167 @@
+//! What a probe comes to: what it saw of each event and eVar, what that proves, or why it cannot go on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::buffer::{BufferError, ProbeRecord};
+use crate::confirmation::Item;
+use crate::event::{Instant, RequestorId};
+use crate::suite::Rsid;
+use crate::web::ApiError;
+use crate::word::words;
+
+/// After which Adobe calls a report complete ("Latency" in the Analytics guide).
+pub(super) const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
+
+/// Why a probe cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    #[error("report suite {rsid} {why}, so no hit was sent")]
+    NoSuite { rsid: Rsid, why: String },
+    /// The suite has no requestor that the hits could name.
+    #[error("report suite {0} has no requestor, and every hit names one")]
+    NoRequestor(Rsid),
+    #[error("hit {number} of {of} of probe {id} was not taken: {why}")]
+    NotSent { id: String, number: usize, of: usize, why: String },
+}
+
+words! {
+    /// How a probe ended.
+    pub enum Verdict {
+        /// Everything was seen as it was sent.
+        Right = "right",
+        /// Everything that can be seen was, and something is wrong.
+        Wrong = "wrong",
+        /// The time was over before everything was seen.
+        Unseen = "unseen",
+    }
+
+    /// How an eVar came back.
+    pub enum EvarState {
+        Right = "right",
+        /// None of its values was seen.
+        Missing = "missing",
+        Altered = "altered",
+        /// Its value has fewer events than were seen.
+        Partial = "partial",
+        /// Its value was credited with an event that has none.
+        Leaks = "leaks",
+        /// It was not read: nothing of the probe was seen.
+        Unread = "unread",
+    }
+}
+
+/// An event of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventSeen {
+    /// `event7`.
+    pub event: String,
+    /// Adobe's label.
+    pub label: &'static str,
+    /// Hits that were sent, repeats too.
+    pub sent: usize,
+    /// How often it should be counted.
+    pub expected: u64,
+    pub seen: u64,
+    /// When it was first seen.
+    pub first_seen_at: Option<Instant>,
+}
+
+/// An eVar of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvarSeen {
+    /// `eVar3`.
+    pub evar: String,
+    /// Adobe's label.
+    pub label: &'static str,
+    pub state: EvarState,
+    pub sent: String,
+    /// What was seen, where that differs.
+    pub seen: Option<String>,
+}
+
+/// Something that a probe found wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProbeFinding {
+    pub item: Item,
+    /// What it is about: `suite`, `event7`, `eVar3`.
+    pub subject: String,
+    pub found: String,
+    /// What to do, and where.
+    pub fix: String,
+}
+
+/// What a probe says of one item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    pub item: Item,
+    pub is_right: bool,
+    pub found: String,
+    /// What to do, and where; empty where it is right.
+    pub fix: String,
+    /// The settings that it rests on.
+    pub basis: String,
+}
+
+/// What a check takes from a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeOutcome {
+    pub id: String,
+    /// When it began: what the suite was set to since then may be something else.
+    #[serde(skip, default = "epoch")]
+    pub started_at: Instant,
+    /// When it was last read back.
+    pub read_at: Instant,
+    /// Whether counts above one were seen to count as `eventN=count:id`.
+    pub proves_counts: bool,
+    /// The items that it says something of.
+    pub proofs: Vec<Proof>,
+}
+
+fn epoch() -> Instant {
+    Instant::from_nanos(0)
+}
+
+/// What a probe saw.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeReport {
+    /// What every value of its hits carries.
+    pub id: String,
+    pub rsid: Rsid,
+    /// The requestor that its hits name.
+    pub requestor_id: RequestorId,
+    pub verdict: Verdict,
+    /// When it began.
+    pub started_at: Instant,
+    /// When it was last read back.
+    pub read_at: Instant,
+    /// Hits that it sends, repeats too.
+    pub hits: usize,
+    /// Whether all of them are known to have been answered with SUCCESS.
+    pub is_sent: bool,
+    /// The events, by their slot.
+    pub events: Vec<EventSeen>,
+    /// The eVars, by their number.
+    pub evars: Vec<EvarSeen>,
+    /// What is wrong, the likeliest cause first.
+    pub findings: Vec<ProbeFinding>,
+    /// What it proves, and what it disproves.
+    pub outcome: ProbeOutcome,
+}
+
+/// What a check takes from the record of a probe; `None` where it was never read back.
+pub fn outcome(record: &ProbeRecord) -> Option<ProbeOutcome> {
+    let stored = record.report.as_ref()?.get("outcome")?;
+    let mut outcome = ProbeOutcome::deserialize(stored).ok()?;
+    outcome.started_at = record.started_at;
+    // What Analytics had no time to show, or what may never have been sent, is not lost.
+    if !record.sent_at.is_some_and(|at| at.is_older(outcome.read_at, COMPLETE_AFTER)) {
+        outcome.proofs.retain(|proof| proof.item != Item::Timestamps || proof.is_right);
+    }
+    Some(outcome)
+}

@@ -1,0 +1,239 @@
+//! Runs a probe: puts it on record, sends its hits, and reads until everything was seen or the time is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, Utc};
+use tokio::time;
+
+use super::compare::{Expected, Observed, ObservedRow, Progress, WAITED_FOR};
+use super::judge::Judge;
+use super::plan::{self, Plan};
+use super::report::{ProbeError, ProbeReport};
+use super::send::{self, Sent};
+use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportRequest, SuiteFacts};
+use crate::buffer::{Buffer, NewProbe, ProbeRecord};
+use crate::collection::Collection;
+use crate::event::{EventKind, Instant, Property, RequestorId};
+use crate::suite::ReportSuite;
+use crate::web::{ApiError, Cause};
+
+/// How a probe waits.
+#[derive(Debug, Clone)]
+pub struct ProbeOptions {
+    /// How long it reads before it gives up.
+    pub deadline: Duration,
+    /// How long it waits between two readings.
+    pub every: Duration,
+}
+
+/// Everything that a probe works with.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    /// Where it is put on record.
+    pub buffer: &'a Buffer,
+    pub collection: &'a Collection,
+    pub analytics: &'a AnalyticsClient,
+    pub suite: &'a ReportSuite,
+    /// The requestors mapped to it.
+    pub requestors: &'a [String],
+}
+
+impl Probe<'_> {
+    /// Sends the hits and reads them back. Dropped in between, it is on record, and what was sent can be read back later.
+    pub async fn run(&self, options: &ProbeOptions) -> Result<ProbeReport, ProbeError> {
+        let facts = self.facts().await?;
+        let rsid = &self.suite.form.rsid;
+        let first = self.requestors.first().and_then(|name| RequestorId::new(name).ok());
+        let requestor_id = first.ok_or_else(|| ProbeError::NoRequestor(rsid.clone()))?;
+        let started_at = self.buffer.now();
+        let id = plan::id_of(rsid, started_at);
+        let new = NewProbe { id: id.clone(), requestor_id, form: self.suite.form.clone(), started_at };
+        self.buffer.begin_probe(new)?;
+        let plan = Plan::new(self.buffer.probe(rsid, &id)?);
+        tracing::info!(probe = id, hits = plan.hits.len(), "the probe sends its hits");
+        let connection = &mut self.collection.host(&self.suite.collection_url).connection();
+        let sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
+        if sent == Sent::All {
+            self.buffer.probe_sent(&id)?;
+        }
+        self.read(&plan, &facts, sent, options).await
+    }
+
+    /// Reads an earlier probe back.
+    pub async fn read_back(
+        &self,
+        record: &ProbeRecord,
+        options: &ProbeOptions,
+    ) -> Result<ProbeReport, ProbeError> {
+        let facts = self.facts().await?;
+        let sent = if record.sent_at.is_some() { Sent::All } else { Sent::Some };
+        self.read(&Plan::new(record.clone()), &facts, sent, options).await
+    }
+
+    /// What the suite is; nothing is sent to one that cannot collect.
+    async fn facts(&self) -> Result<SuiteFacts, ProbeError> {
+        let rsid = &self.suite.form.rsid;
+        let why = match self.analytics.suite(rsid).await? {
+            None => "is not there, or not to be seen with these credentials".to_owned(),
+            Some(SuiteFacts { parent: Some(parent), .. }) => {
+                format!("is a virtual report suite of {parent}, which cannot collect")
+            }
+            Some(facts) => return Ok(facts),
+        };
+        Err(ProbeError::NoSuite { rsid: rsid.clone(), why })
+    }
+
+    /// Reads until everything was seen, nothing more comes, or the time is over; then reads all of it once.
+    async fn read(
+        &self,
+        plan: &Plan,
+        facts: &SuiteFacts,
+        sent: Sent,
+        options: &ProbeOptions,
+    ) -> Result<ProbeReport, ProbeError> {
+        let mut reading = Reading {
+            probe: self,
+            plan,
+            expected: Expected::of(plan),
+            span: span(facts, plan.record.started_at, self.buffer.now()),
+            observed: Observed::default(),
+            first_seen: BTreeMap::new(),
+        };
+        let is_settled = reading.wait(options).await?;
+        if reading.observed.is_anything_seen() {
+            reading.read_evars().await?;
+        }
+        let judge = Judge {
+            suite: self.suite,
+            requestors: self.requestors,
+            plan,
+            expected: &reading.expected,
+            observed: &reading.observed,
+            first_seen: &reading.first_seen,
+            is_sent: sent == Sent::All,
+            deadline: options.deadline,
+        };
+        let report = judge.report(is_settled, self.buffer.now());
+        let stored = serde_json::to_value(&report).expect("texts and numbers always serialise");
+        self.buffer.probe_read(&plan.record.id, &stored)?;
+        Ok(report)
+    }
+}
+
+/// The days of the suite's clock in which the hits must be: generously, as only the probe's own values are looked for.
+fn span(facts: &SuiteFacts, started_at: Instant, now: Instant) -> (NaiveDateTime, NaiveDateTime) {
+    let zone: chrono_tz::Tz = facts.timezone.parse().unwrap_or(chrono_tz::UTC);
+    let day = |at: Instant| DateTime::<Utc>::from(at).with_timezone(&zone).date_naive();
+    let (first, last) = (day(started_at) - Days::new(1), day(now) + Days::new(2));
+    (first.and_time(NaiveTime::MIN), last.and_time(NaiveTime::MIN))
+}
+
+/// A probe being read back.
+struct Reading<'a> {
+    probe: &'a Probe<'a>,
+    plan: &'a Plan,
+    expected: Expected,
+    span: (NaiveDateTime, NaiveDateTime),
+    observed: Observed,
+    /// When each event was first seen.
+    first_seen: BTreeMap<u8, Instant>,
+}
+
+impl Reading<'_> {
+    /// Looks again and again; gives whether everything that can be seen was, before the time was over.
+    async fn wait(&mut self, options: &ProbeOptions) -> Result<bool, ProbeError> {
+        let ends_at = time::Instant::now() + options.deadline;
+        let (probe, mut before) = (&self.plan.record.id, None);
+        loop {
+            match self.look().await {
+                Ok(seen) => {
+                    let expected_units = self.expected.units();
+                    tracing::info!(probe, seen_units = seen.units, expected_units, "the probe was read back");
+                    if seen.is_complete || (seen.is_plausible && before == Some(seen.units)) {
+                        return Ok(true);
+                    }
+                    before = Some(seen.units);
+                }
+                // The hits are out, and reports cannot forget them: only the deadline ends the wait.
+                Err(ProbeError::Api(error)) if error.is_for_the_moment() => {
+                    tracing::warn!(probe, %error, "the probe cannot be read back for the moment");
+                }
+                Err(error) => return Err(error),
+            }
+            // The last look is at the end of the time: hits that are not seen then are lost.
+            let now = time::Instant::now();
+            if now >= ends_at {
+                return Ok(false);
+            }
+            time::sleep_until(ends_at.min(now + options.every)).await;
+        }
+    }
+
+    /// One look at the eVars that are waited for.
+    async fn look(&mut self) -> Result<Progress, ProbeError> {
+        for evar in WAITED_FOR {
+            self.ask(evar, None).await?;
+        }
+        let now = self.probe.buffer.now();
+        for kind in EventKind::ALL {
+            if self.expected.seen(&self.observed, kind) > 0 {
+                self.first_seen.entry(kind.slot()).or_insert(now);
+            }
+        }
+        Ok(self.expected.progress(&self.observed))
+    }
+
+    /// Reads every eVar. eVar1 names the requestor alone: it is read within the hits of this probe.
+    async fn read_evars(&mut self) -> Result<(), ProbeError> {
+        for evar in (2..=Property::EVARS as u8).filter(|evar| !WAITED_FOR.contains(evar)) {
+            self.ask(evar, None).await?;
+        }
+        if let Some(within) = self.expected.anchor(&self.observed) {
+            self.ask(1, Some(within)).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, evar: u8, within: Option<(u16, String)>) -> Result<(), ProbeError> {
+        let search = within.is_none().then(|| self.expected.search(evar).to_owned());
+        let request = ReportRequest {
+            rsid: self.plan.record.form.rsid.clone(),
+            from: self.span.0,
+            to: self.span.1,
+            metrics: EventKind::ALL.map(|kind| u16::from(kind.slot())).to_vec(),
+            by: Breakdown::Evar(u16::from(evar)),
+            within,
+            search,
+            fractions: Fractions::Kept,
+        };
+        let answer = match self.probe.analytics.report(&request).await {
+            Ok(answer) => answer,
+            // A dimension that is disabled may be refused as a whole: then nothing of it is seen.
+            Err(ApiError { endpoint, cause: Cause::Refused { status: 400 | 403 | 404, why, .. } })
+                if !endpoint.gives_credentials =>
+            {
+                self.observed.rows.insert(evar, Vec::new());
+                self.observed.refused_evars.insert(format!("eVar{evar}"), why);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let refused: BTreeSet<u16> = answer.refused.iter().map(|(slot, _)| *slot).collect();
+        for (slot, why) in answer.refused {
+            self.observed.refused.insert(u8::try_from(slot).unwrap_or(0), why);
+        }
+        let rows = answer.rows.into_iter().map(|row| ObservedRow {
+            item_id: row.item_id,
+            value: row.value,
+            units: EventKind::ALL.map(|kind| {
+                let is_refused = refused.contains(&u16::from(kind.slot()));
+                // Fractions are credits of a linear allocation: what counts is that it is credited at all.
+                let count = row.counts.get(usize::from(kind.slot()) - 1).filter(|_| !is_refused);
+                count.map_or(0, |count| count.ceil() as u64)
+            }),
+        });
+        self.observed.rows.insert(evar, rows.collect());
+        Ok(())
+    }
+}
