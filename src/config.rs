@@ -17,27 +17,16 @@ pub use value::{Listen, LogFormat, LogLevel, Secret, Span, Zone, duration};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where events wait.
     pub buffer: BufferConfig,
-    /// When `run` drains.
     pub schedule: ScheduleConfig,
-    /// How hits are sent.
     pub delivery: DeliveryConfig,
-    /// How events come in.
     pub ingest: IngestConfig,
-    /// Which events follow from exchanges with the Pass REST API V2.
     pub rest_v2: RestV2Config,
-    /// How reports of Entitlement Service Monitoring are read and fetched.
     pub esm: EsmConfig,
-    /// How backfills send files by the Bulk Data Insertion API.
     pub bulk: BulkConfig,
-    /// How Adobe Analytics is read.
     pub analytics: AnalyticsConfig,
-    /// The HTTP collector of `run`.
     pub serve: ServeConfig,
-    /// From when on `status --check` alarms.
     pub monitor: MonitorConfig,
-    /// What is logged.
     pub log: LogConfig,
 }
 
@@ -62,7 +51,7 @@ macro_rules! sections {
 }
 
 sections! {
-    /// `[buffer]`
+    /// `[buffer]`: where events wait.
     pub struct BufferConfig {
         /// The SQLite file, relative to the configuration file.
         pub path: PathBuf = "passbridge.db".into();
@@ -75,7 +64,7 @@ sections! {
         pub allow_network_filesystem: bool = false;
     }
 
-    /// `[schedule]`
+    /// `[schedule]`: when `run` drains.
     pub struct ScheduleConfig {
         /// When a drain starts, as a cron expression of six fields (seconds first) or five: every 30 minutes, as
         /// the integration prescribes.
@@ -86,7 +75,7 @@ sections! {
         pub jitter_seconds: u64 = 0;
     }
 
-    /// `[delivery]`
+    /// `[delivery]`: how hits are sent.
     pub struct DeliveryConfig {
         /// Connections per collection host, each with one request in flight.
         pub lanes: u32 = 64;
@@ -106,7 +95,7 @@ sections! {
         pub backoff_max_seconds: u64 = 60;
     }
 
-    /// `[ingest]`
+    /// `[ingest]`: how events come in.
     pub struct IngestConfig {
         /// The folder for rejected lines, relative to the configuration file.
         pub rejects_dir: PathBuf = "rejects".into();
@@ -178,7 +167,7 @@ sections! {
         pub service_token_keys: BTreeMap<String, PathBuf> = BTreeMap::new();
     }
 
-    /// `[esm]`
+    /// `[esm]`: how reports of Entitlement Service Monitoring are read and fetched.
     pub struct EsmConfig {
         /// The time zone of the reports, by its IANA name: `Etc/GMT+8` where the clock of a contract knows no summer
         /// time.
@@ -206,7 +195,7 @@ sections! {
         pub request_timeout_seconds: u64 = 120;
     }
 
-    /// `[bulk]`
+    /// `[bulk]`: how backfills send files by the Bulk Data Insertion API.
     ///
     /// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
     /// ones loses no event, but slows the ingestion of the whole company.
@@ -254,7 +243,7 @@ sections! {
         pub request_timeout_seconds: u64 = 300;
     }
 
-    /// `[analytics]`
+    /// `[analytics]`: how Adobe Analytics is read.
     pub struct AnalyticsConfig {
         /// Where the Analytics 2.0 API is.
         pub url: String = "https://analytics.adobe.io".into();
@@ -280,7 +269,7 @@ sections! {
         pub proof_days: u32 = 90;
     }
 
-    /// `[serve]`
+    /// `[serve]`: the HTTP collector of `run`.
     pub struct ServeConfig {
         /// Where `run` listens for HTTP: `off`, a port of the loopback interface, or an address with its port.
         pub listen: Listen = Listen::Off;
@@ -296,7 +285,7 @@ sections! {
         pub idle_timeout_seconds: u64 = 75;
     }
 
-    /// `[monitor]`
+    /// `[monitor]`: from when on `status --check` alarms.
     pub struct MonitorConfig {
         /// How long an event that could go may wait since it was stored, and a drain be the last. After 2 h four drains were missed.
         pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
@@ -314,7 +303,7 @@ sections! {
         pub max_rejects: u64 = 100;
     }
 
-    /// `[log]`
+    /// `[log]`: what is logged.
     pub struct LogConfig {
         /// `text` or `json`.
         pub format: LogFormat = LogFormat::Text;

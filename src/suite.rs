@@ -22,12 +22,6 @@ const VIRTUAL_PREFIX: &str = "vrs_";
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rsid(Arc<str>);
 
-impl Rsid {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for Rsid {
     type Err = SuiteError;
 
@@ -52,12 +46,14 @@ pub struct CollectionUrl {
     port: u16,
 }
 
-/// How a collection host is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scheme {
-    Https,
-    /// Plain, on loopback only: MVPD User IDs are personal data.
-    Http,
+words! {
+    /// How a collection host is spoken to.
+    #[derive(PartialOrd, Ord)]
+    pub enum Scheme {
+        Https = "https",
+        /// Plain, on loopback only: MVPD User IDs are personal data.
+        Http = "http",
+    }
 }
 
 impl CollectionUrl {
@@ -97,11 +93,8 @@ impl FromStr for CollectionUrl {
     fn from_str(text: &str) -> Result<CollectionUrl, SuiteError> {
         let refuse = |why| SuiteError::BadCollectionUrl { url: text.to_owned(), why };
         let uri: http::Uri = text.parse().map_err(|_| refuse("it is no URL"))?;
-        let scheme = match uri.scheme_str() {
-            Some("https") => Scheme::Https,
-            Some("http") => Scheme::Http,
-            _ => return Err(refuse("it must begin with https://")),
-        };
+        let scheme: Option<Scheme> = uri.scheme_str().and_then(|scheme| scheme.parse().ok());
+        let scheme = scheme.ok_or_else(|| refuse("it must begin with https://"))?;
         let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
         if authority.as_str().contains('@') {
             return Err(refuse("it must not carry a user name or password"));
@@ -131,25 +124,21 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+impl fmt::Debug for CollectionUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.to_string())
+    }
+}
+
 impl fmt::Display for CollectionUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Https => "https",
-            Scheme::Http => "http",
-        };
-        write!(out, "{scheme}://{}", self.authority())
+        write!(out, "{}://{}", self.scheme, self.authority())
     }
 }
 
 /// An Experience Cloud organisation, such as `1234567890ABCDEF12345678@AdobeOrg`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OrgId(Arc<str>);
-
-impl OrgId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 impl FromStr for OrgId {
     type Err = SuiteError;
@@ -163,27 +152,30 @@ impl FromStr for OrgId {
     }
 }
 
-impl fmt::Display for Rsid {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for OrgId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-macro_rules! debug_as_text {
+/// IDs that are a text of a certain form.
+macro_rules! ids {
     ($($name:ident),*) => {$(
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
         impl fmt::Debug for $name {
-            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result { write!(out, "{:?}", self.to_string()) }
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(out)
+            }
         }
     )*};
 }
 
-debug_as_text!(Rsid, CollectionUrl, OrgId);
+ids!(Rsid, OrgId);
 serde_as_text!(Rsid, CollectionUrl, OrgId);
 
 words! {

@@ -51,9 +51,7 @@ impl fmt::Display for Zone {
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
-    /// Nowhere.
     Off,
-    /// There.
     At(SocketAddr),
 }
 
@@ -85,7 +83,6 @@ impl fmt::Display for Listen {
 words! {
     /// How log lines are written.
     pub enum LogFormat {
-        /// For people.
         Text = "text",
         /// One JSON object a line.
         Json = "json",
@@ -93,15 +90,10 @@ words! {
 
     /// How much is logged.
     pub enum LogLevel {
-        /// What ended a command.
         Error = "error",
-        /// What wants attention.
         Warn = "warn",
-        /// What was done.
         Info = "info",
-        /// How it was done.
         Debug = "debug",
-        /// Everything.
         Trace = "trace",
     }
 }

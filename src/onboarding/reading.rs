@@ -27,24 +27,18 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
     key(one) == key(other)
 }
 
-/// What a suite does with a hit's timestamp ("Timestamps optional", Admin guide).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Timestamps {
-    Optional,
-    Required,
-    NotAllowed,
-}
-
-pub(super) fn timestamps(text: &str) -> Option<Timestamps> {
+/// Whether a suite records hits with a timestamp, which it does where they are optional and where they are required
+/// ("Timestamps optional", Admin guide).
+pub(super) fn takes_timestamps(text: &str) -> Option<bool> {
     let text = plain(text);
-    match text.as_str() {
-        "0" | "no" | "off" | "false" | "disabled" | "none" => Some(Timestamps::NotAllowed),
-        _ if text.contains("not allowed") || text.contains("not supported") || text.contains("disallow") => {
-            Some(Timestamps::NotAllowed)
-        }
-        _ if text.contains("optional") => Some(Timestamps::Optional),
-        _ if text.contains("required") || text == "timestamped" => Some(Timestamps::Required),
-        _ => None,
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let is_off = matches!(text.as_str(), "0" | "no" | "off" | "false" | "disabled" | "none");
+    if is_off || says(&["not allowed", "not supported", "disallow"]) {
+        Some(false)
+    } else if says(&["optional", "required"]) || text == "timestamped" {
+        Some(true)
+    } else {
+        None
     }
 }
 
@@ -103,28 +97,6 @@ pub(super) fn recording(text: &str) -> Option<Recording> {
     }
 }
 
-/// Whether an eVar is of type Text String.
-pub(super) fn is_text(text: &str) -> bool {
-    matches!(plain(text).as_str(), "text" | "string" | "text string")
-}
-
-/// Whether an eVar's allocation is Most Recent (Last).
-pub(super) fn is_most_recent(text: &str) -> bool {
-    matches!(plain(text).as_str(), "most recent" | "most recent last" | "last" | "last touch" | "recent")
-}
-
-/// Whether an eVar expires with its hit. Interfaces have no word of their own for that: they say page view.
-pub(super) fn expires_at_hit(text: &str) -> bool {
-    matches!(
-        plain(text).as_str(),
-        "hit" | "page view" | "pageview" | "page" | "hit level" | "page view or hit"
-    )
-}
-
-pub(super) fn is_no_merchandising(text: &str) -> bool {
-    matches!(plain(text).as_str(), "" | "none" | "disabled" | "off" | "no" | "false" | "0")
-}
-
 /// Whether a time zone is that of ESM.
 pub(super) fn is_pacific(text: &str) -> bool {
     const NAMES: [&str; 5] =
@@ -140,18 +112,15 @@ mod tests {
     #[test]
     fn the_labels_of_the_admin_page_are_read_whatever_stands_in_their_parentheses() {
         for (text, expected) in [
-            ("Timestamps not allowed", Some(Timestamps::NotAllowed)),
-            ("Timestamps required (setting visitorID not supported)", Some(Timestamps::Required)),
-            (
-                "Timestamps optional (setting visitorID supported but not on timestamped hits)",
-                Some(Timestamps::Optional),
-            ),
-            ("not_allowed", Some(Timestamps::NotAllowed)),
-            ("Disabled", Some(Timestamps::NotAllowed)),
+            ("Timestamps not allowed", Some(false)),
+            ("Timestamps required (setting visitorID not supported)", Some(true)),
+            ("Timestamps optional (setting visitorID supported but not on timestamped hits)", Some(true)),
+            ("not_allowed", Some(false)),
+            ("Disabled", Some(false)),
             ("Enabled", None),
             ("", None),
         ] {
-            assert_eq!(timestamps(text), expected, "{text}");
+            assert_eq!(takes_timestamps(text), expected, "{text}");
         }
     }
 
@@ -166,10 +135,6 @@ mod tests {
             assert_eq!(event_type(text), Some(EventType::Counter), "{text}");
         }
         assert_eq!((event_type("int"), event_type("currency")), (None, Some(EventType::Currency)));
-        assert!(is_text("Text String") && is_text("STRING") && !is_text("Counter"));
-        assert!(is_most_recent("Most Recent (Last)") && is_most_recent("most_recent_last"));
-        assert!(!is_most_recent("Original Value (First)") && !is_most_recent("linear"));
-        assert!(expires_at_hit("Hit") && expires_at_hit("page_view") && !expires_at_hit("Visit"));
         assert!(is_pacific("America/Los_Angeles") && is_pacific("(GMT-08:00) Pacific Time (US & Canada)"));
         assert!(!is_pacific("US/Eastern"));
         assert!(same_name("AuthN  requested", "authn_requested") && !same_name("AuthZ OK", "AuthN OK"));

@@ -53,48 +53,30 @@ words! {
 }
 
 /// The labels of rows about a suite, in the wordings of the admin pages, as [`plain`] writes them.
-const SUITE_LABELS: [(Field, &[&str]); 6] = [
-    (Field::SuiteId, &["report suite id", "rsid", "report suite"]),
-    (Field::Name, &["site title", "report suite name", "report suite title", "name", "title"]),
-    (Field::Parent, &["parent report suite", "parent", "parent rsid", "virtual report suite parent"]),
-    (Field::TimeZone, &["time zone", "timezone"]),
+const SUITE_LABELS: [(Field, &str); 6] = [
+    (Field::SuiteId, "report suite id, rsid, report suite"),
+    (Field::Name, "site title, report suite name, report suite title, name, title"),
+    (Field::Parent, "parent report suite, parent, parent rsid, virtual report suite parent"),
+    (Field::TimeZone, "time zone, timezone"),
     (
         Field::Timestamps,
-        &[
-            "timestamps",
-            "timestamp",
-            "timestamps optional",
-            "timestamp configuration",
-            "timestamp setting",
-            "timestamp support",
-            "timestamped",
-        ],
+        "timestamps, timestamp, timestamps optional, timestamp configuration, timestamp setting, timestamp support, timestamped",
     ),
     (
         Field::MultiByte,
-        &[
-            "multi byte",
-            "multibyte",
-            "multi byte character support",
-            "multi byte support",
-            "multibyte character support",
-            "multi byte characters",
-        ],
+        "multi byte, multibyte, multi byte character support, multi byte support, multibyte character support, multi byte characters",
     ),
 ];
 
-/// What the labels of rows about an event or an eVar say beside its number.
-const VARIABLE_LABELS: [(Field, &[&str]); 7] = [
-    (Field::Name, &["", "name", "label", "title"]),
-    (Field::Kind, &["type", "data type", "event type", "variable type"]),
-    (Field::Recording, &["unique event recording", "recording", "event serialization", "serialization"]),
-    (Field::Status, &["status", "enabled", "state", "active"]),
-    (Field::Allocation, &["allocation", "allocation type"]),
-    (
-        Field::Expiration,
-        &["expiration", "expire after", "expires after", "expiration type", "expires", "expire"],
-    ),
-    (Field::Merchandising, &["merchandising", "enable merchandising", "merchandising enabled"]),
+/// What the labels of rows about an event or an eVar say beside its number. One that says nothing more names it.
+const VARIABLE_LABELS: [(Field, &str); 7] = [
+    (Field::Name, ", name, label, title"),
+    (Field::Kind, "type, data type, event type, variable type"),
+    (Field::Recording, "unique event recording, recording, event serialization, serialization"),
+    (Field::Status, "status, enabled, state, active"),
+    (Field::Allocation, "allocation, allocation type"),
+    (Field::Expiration, "expiration, expire after, expires after, expiration type, expires, expire"),
+    (Field::Merchandising, "merchandising, enable merchandising, merchandising enabled"),
 ];
 
 /// What a row is about.
@@ -278,8 +260,8 @@ fn setting_of(label: &str) -> Option<(Subject, Field)> {
     })
 }
 
-fn field_of(labels: &[(Field, &[&str])], text: &str) -> Option<Field> {
-    labels.iter().find(|(_, texts)| texts.contains(&text)).map(|(field, _)| *field)
+fn field_of(labels: &[(Field, &str)], text: &str) -> Option<Field> {
+    labels.iter().find(|(_, texts)| texts.split(", ").any(|one| one == text)).map(|(field, _)| *field)
 }
 
 /// The number behind a word such as `evar`, and what the label says besides.

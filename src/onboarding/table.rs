@@ -1,6 +1,6 @@
 //! What the events and eVars of a suite must be set to, and where: the table that sheet, check and probe walk.
 
-use super::reading;
+use super::reading::plain;
 use super::settings_file::Field;
 use crate::analytics::EvarFacts;
 
@@ -21,11 +21,18 @@ pub(super) struct EvarSetting {
     pub(super) field: Field,
     /// What the API says of it; empty where it says nothing.
     pub(super) in_api: fn(&EvarFacts) -> &str,
-    pub(super) is_right: fn(&str) -> bool,
+    /// Every wording of what is expected, as [`plain`] writes it.
+    right: &'static [&'static str],
     /// What is wrong otherwise.
     pub(super) why: &'static str,
     /// Whether an eVar is known only once a source has shown it.
     pub(super) is_needed: bool,
+}
+
+impl EvarSetting {
+    pub(super) fn is_right(&self, text: &str) -> bool {
+        self.right.contains(&plain(text).as_str())
+    }
 }
 
 /// Every setting of an eVar but its name.
@@ -35,7 +42,7 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "Text String",
         field: Field::Kind,
         in_api: |facts| &facts.data_type,
-        is_right: reading::is_text,
+        right: &["text", "string", "text string"],
         why: "a counter keeps no text",
         is_needed: true,
     },
@@ -44,7 +51,7 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "Most Recent (Last)",
         field: Field::Allocation,
         in_api: |facts| &facts.allocation,
-        is_right: reading::is_most_recent,
+        right: &["most recent", "most recent last", "last", "last touch", "recent"],
         why: "as it is, an event is credited to an earlier value, or to several",
         is_needed: true,
     },
@@ -53,7 +60,8 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "Hit",
         field: Field::Expiration,
         in_api: |facts| &facts.expiration,
-        is_right: reading::expires_at_hit,
+        // Interfaces have no word of their own for it: they say page view.
+        right: &["hit", "page view", "pageview", "page", "hit level", "page view or hit"],
         why: "as it is, a value is credited with later events that have none of their own",
         is_needed: true,
     },
@@ -62,8 +70,24 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "off",
         field: Field::Merchandising,
         in_api: |facts| &facts.merchandising,
-        is_right: reading::is_no_merchandising,
+        right: &["", "none", "disabled", "off", "no", "false", "0"],
         why: "a merchandising eVar takes its value from products, which Pass events have none of",
         is_needed: false,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_of_an_evar_is_right_in_every_wording_that_is_known() {
+        let [kind, allocation, expiration, merchandising] = EVAR_SETTINGS;
+        assert!(kind.is_right("Text String") && kind.is_right("STRING") && !kind.is_right("Counter"));
+        assert!(allocation.is_right("Most Recent (Last)") && allocation.is_right("most_recent_last"));
+        assert!(!allocation.is_right("Original Value (First)") && !allocation.is_right("linear"));
+        assert!(expiration.is_right("Hit") && expiration.is_right("page_view"));
+        assert!(!expiration.is_right("Visit"));
+        assert!(merchandising.is_right("Disabled") && !merchandising.is_right("product"));
+    }
+}

@@ -97,6 +97,11 @@ impl Finding {
         Finding::new(item, "suite", item.about().title, texts, source)
     }
 
+    /// The same setting, which may not be right.
+    pub(super) fn unless(self, is_right: bool, severity: Severity, fix: impl Into<String>) -> Finding {
+        if is_right { self } else { self.but(severity, fix) }
+    }
+
     /// The same setting, which is not right.
     pub(super) fn but(self, severity: Severity, fix: impl Into<String>) -> Finding {
         Finding { severity, fix: fix.into(), ..self }

@@ -2,7 +2,7 @@
 
 use super::report::{Check, Finding, Reading, Severity, Source};
 use crate::confirmation::Item;
-use crate::onboarding::reading::{self, Timestamps};
+use crate::onboarding::reading;
 use crate::onboarding::settings_file::Field;
 use crate::suite::{CountForm, EventIds, IdentityKind};
 
@@ -20,16 +20,11 @@ impl Check<'_> {
     fn timestamps(&mut self) {
         let Some(text) = self.evidence.row(Field::Timestamps) else { return };
         // A wording that nobody knows shows nothing: the item stays open.
-        let Some(setting) = reading::timestamps(text) else { return };
+        let Some(takes_them) = reading::takes_timestamps(text) else { return };
         let finding = Finding::of_suite(Item::Timestamps, ["optional or required", text], Source::File);
-        self.show(match setting {
-            Timestamps::Optional | Timestamps::Required => finding,
-            Timestamps::NotAllowed => finding.but(
-                Severity::Blocks,
-                "set Timestamps Optional in Admin > Report Suites > Edit Settings > General > Timestamps Optional before \
-                 anything is sent: until then Adobe answers SUCCESS and drops every hit for good",
-            ),
-        });
+        let fix = "set Timestamps Optional in Admin > Report Suites > Edit Settings > General > Timestamps Optional before \
+                   anything is sent: until then Adobe answers SUCCESS and drops every hit for good";
+        self.show(finding.unless(takes_them, Severity::Blocks, fix));
     }
 
     fn existence(&mut self) {
@@ -80,15 +75,9 @@ impl Check<'_> {
         let Some(text) = self.evidence.row(Field::MultiByte) else { return };
         let Some(is_on) = reading::switch(text) else { return };
         let finding = Finding::of_suite(Item::MultiByte, ["on", text], Source::File);
-        self.show(if is_on {
-            finding
-        } else {
-            finding.but(
-                Severity::Wrong,
-                "ask Adobe Customer Care to enable multi-byte character support (Admin > Report Suites > Edit Settings > \
-                 General > General Account Settings shows it): without it every letter beyond ASCII arrives as two wrong ones",
-            )
-        });
+        let fix = "ask Adobe Customer Care to enable multi-byte character support (Admin > Report Suites > Edit Settings > \
+                   General > General Account Settings shows it): without it every letter beyond ASCII arrives as two wrong ones";
+        self.show(finding.unless(is_on, Severity::Wrong, fix));
     }
 
     fn time_zone(&mut self) {
@@ -98,17 +87,14 @@ impl Check<'_> {
         };
         let finding = Finding::of_suite(Item::TimeZone, ["US/Pacific", text], source);
         let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);
-        self.show(if reading::is_pacific(text) || is_confirmed {
-            finding
-        } else {
-            let fix = format!(
-                "set the time zone to US/Pacific in Admin > Report Suites > Edit Settings > General > General Account Settings \
-                 before data arrives: Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with \
-                 theirs; or, if that is meant: passbridge suite confirm {} time-zone --by NAME",
-                self.suite.form.rsid
-            );
-            finding.but(Severity::Warning, fix)
-        });
+        let fix = format!(
+            "set the time zone to US/Pacific in Admin > Report Suites > Edit Settings > General > General Account Settings before \
+             data arrives: Adobe Pass and ESM count days in US/Pacific, so the days of this suite do not agree with theirs; or, if \
+             that is meant: passbridge suite confirm {} time-zone --by NAME",
+            self.suite.form.rsid
+        );
+        let is_right = reading::is_pacific(text) || is_confirmed;
+        self.show(finding.unless(is_right, Severity::Warning, fix));
     }
 
     /// The suite's own settings here, where they are traps.

@@ -157,16 +157,13 @@ impl Check<'_> {
         api: Option<&str>,
         file: Option<&str>,
     ) -> bool {
-        let EvarSetting { name, expected, is_right, why, .. } = *setting;
+        let EvarSetting { name, expected, why, .. } = *setting;
         let Some(Reading { text, source }) = Reading::first(api, file) else { return false };
+        let fix = format!("set {name} to {expected} in {EVARS_PAGE}: {why}");
         let finding = slot.finding(name, [expected, text], source);
-        self.findings.push(if is_right(text) {
-            finding
-        } else {
-            let fix = format!("set {name} to {expected} in {EVARS_PAGE}: {why}");
-            finding.but(Severity::Wrong, fix)
-        });
-        let contradicts = |other: &&str| source == Source::Api && is_right(other) != is_right(text);
+        self.findings.push(finding.unless(setting.is_right(text), Severity::Wrong, fix));
+        let contradicts =
+            |other: &&str| source == Source::Api && setting.is_right(other) != setting.is_right(text);
         if let Some(other) = file.filter(contradicts) {
             let fix = "download the file again: it is older than the suite, or of another one";
             let stale = slot.finding(name, [text, other], Source::File).but(Severity::Warning, fix);

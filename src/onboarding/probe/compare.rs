@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::plan::{BARE_KINDS, Group, Plan};
-use crate::event::EventKind;
+use crate::event::{EventKind, Instant};
 
 /// The eVars that are asked while waiting: the MVPD User ID, and the two that the bare hits carry. One of them being disabled
 /// does not hide the others.
@@ -21,24 +21,22 @@ pub(super) struct ExpectedRow {
     pub(super) is_main: bool,
 }
 
-/// Everything that should be seen.
+/// Everything that should be seen of a probe, and what was.
 #[derive(Debug, Clone)]
-pub(super) struct Expected {
+pub(super) struct Comparison {
     id: String,
     /// The eVar of the suite's identity, with the value of the probe's own visitor.
     identity: (u8, String),
-    /// By eVar, then by key.
-    rows: BTreeMap<u8, BTreeMap<String, ExpectedRow>>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Observed {
-    /// By eVar; one that is absent was not asked for.
+    /// What should be seen: by eVar, then by key.
+    expected: BTreeMap<u8, BTreeMap<String, ExpectedRow>>,
+    /// What was seen, by eVar; one that is absent was not asked for.
     pub(super) rows: BTreeMap<u8, Vec<ObservedRow>>,
-    /// The events that Analytics has an error for.
-    pub(super) refused: BTreeMap<u8, String>,
-    /// The eVars that it refuses as a whole, such as `eVar3`.
-    pub(super) refused_evars: BTreeMap<String, String>,
+    /// The events that Analytics has an error for, and why.
+    pub(super) refused: BTreeMap<u16, String>,
+    /// The eVars that it refuses as a whole, and why.
+    pub(super) refused_evars: BTreeMap<u8, String>,
+    /// When each event was first seen.
+    pub(super) first_seen: BTreeMap<EventKind, Instant>,
 }
 
 /// A row of a report.
@@ -62,17 +60,26 @@ pub(super) fn index(kind: EventKind) -> usize {
     usize::from(kind.slot()) - 1
 }
 
-impl Expected {
-    pub(super) fn of(plan: &Plan) -> Expected {
+impl Comparison {
+    pub(super) fn of(plan: &Plan) -> Comparison {
         let evar = plan.identity().evar().unwrap_or(0);
         let own = plan.hits.iter().find(|hit| hit.group == Group::First);
         let own = own.and_then(|hit| hit.evars.iter().find(|(number, _)| *number == evar));
         let identity = (evar, own.map(|(_, value)| value.clone()).unwrap_or_default());
-        let mut expected = Expected { id: plan.record.id.clone(), identity, rows: BTreeMap::new() };
+        let mut new = Comparison {
+            id: plan.record.id.clone(),
+            identity,
+            expected: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            refused_evars: BTreeMap::new(),
+            first_seen: BTreeMap::new(),
+        };
         for hit in &plan.hits {
             for (evar, value) in &hit.evars {
-                let Some(key) = expected.key(*evar, value) else { continue };
-                let row = expected.rows.entry(*evar).or_default().entry(key).or_insert_with(|| ExpectedRow {
+                let Some(key) = new.key(*evar, value) else { continue };
+                let rows = new.expected.entry(*evar).or_default();
+                let row = rows.entry(key).or_insert_with(|| ExpectedRow {
                     text: value.clone(),
                     units: Units::default(),
                     is_main: hit.group.is_own(),
@@ -82,7 +89,7 @@ impl Expected {
                 }
             }
         }
-        expected
+        new
     }
 
     /// What names a value of this probe, whatever became of the rest of it; `None` for values that are not its own, such
@@ -110,13 +117,13 @@ impl Expected {
 
     /// The row of the probe's own visitor.
     pub(super) fn main(&self, evar: u8) -> Option<(&str, &ExpectedRow)> {
-        let rows = self.rows.get(&evar)?;
+        let rows = self.expected.get(&evar)?;
         rows.iter().find(|(_, row)| row.is_main).map(|(key, row)| (key.as_str(), row))
     }
 
     /// The row of a key.
     pub(super) fn row(&self, evar: u8, key: &str) -> Option<&ExpectedRow> {
-        self.rows.get(&evar)?.get(key)
+        self.expected.get(&evar)?.get(key)
     }
 
     /// How often an event should be counted for the probe's own visitor.
@@ -130,21 +137,24 @@ impl Expected {
     }
 
     /// The row of the probe's own visitor in what was seen of an eVar.
-    pub(super) fn own_row<'a>(&self, observed: &'a Observed, evar: u8) -> Option<&'a ObservedRow> {
+    pub(super) fn own_row(&self, evar: u8) -> Option<&ObservedRow> {
         let (main, _) = self.main(evar)?;
-        observed.rows.get(&evar)?.iter().find(|row| self.key(evar, &row.value).as_deref() == Some(main))
+        self.rows.get(&evar)?.iter().find(|row| self.key(evar, &row.value).as_deref() == Some(main))
+    }
+
+    pub(super) fn is_anything_seen(&self) -> bool {
+        self.rows.values().flatten().any(|row| row.units.iter().any(|units| *units > 0))
     }
 
     /// How often an event was counted for the probe's own visitor, by whichever eVar shows most of it.
-    pub(super) fn seen(&self, observed: &Observed, kind: EventKind) -> u64 {
-        let evars = observed.rows.keys().filter(|evar| **evar != 1);
-        let rows = evars.filter_map(|evar| self.own_row(observed, *evar));
+    pub(super) fn seen(&self, kind: EventKind) -> u64 {
+        let rows = self.rows.keys().filter(|evar| **evar != 1).filter_map(|evar| self.own_row(*evar));
         rows.map(|row| row.units[index(kind)]).max().unwrap_or(0)
     }
 
     /// Whether a bare hit was seen, by its own value or by one that it should not have.
-    pub(super) fn is_bare_seen(&self, observed: &Observed, kind: EventKind) -> bool {
-        observed.rows.iter().filter(|(evar, _)| **evar != 1).any(|(evar, rows)| {
+    pub(super) fn is_bare_seen(&self, kind: EventKind) -> bool {
+        self.rows.iter().filter(|(evar, _)| **evar != 1).any(|(evar, rows)| {
             let main = self.main(*evar).map(|(main, _)| main);
             rows.iter().any(|row| {
                 let key = self.key(*evar, &row.value);
@@ -153,19 +163,21 @@ impl Expected {
         })
     }
 
+    fn is_refused(&self, kind: EventKind) -> bool {
+        self.refused.contains_key(&u16::from(kind.slot()))
+    }
+
     /// How far the hits have come in. A visitor's hits are processed in their order, so that a repeat that counts again has
     /// counted once the hit after it is seen.
-    pub(super) fn progress(&self, observed: &Observed) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         let mut progress = Progress { units: 0, is_complete: true, is_plausible: true };
         for kind in EventKind::ALL {
-            let (seen, expected) = (self.seen(observed, kind), self.units_of(kind));
-            let is_refused = observed.refused.contains_key(&kind.slot());
+            let (seen, is_refused) = (self.seen(kind), self.is_refused(kind));
             progress.units += seen;
-            progress.is_complete &= is_refused || seen >= expected;
+            progress.is_complete &= is_refused || seen >= self.units_of(kind);
             progress.is_plausible &= is_refused || seen > 0;
         }
-        let bare = BARE_KINDS
-            .map(|kind| observed.refused.contains_key(&kind.slot()) || self.is_bare_seen(observed, kind));
+        let bare = BARE_KINDS.map(|kind| self.is_refused(kind) || self.is_bare_seen(kind));
         progress.units += bare.iter().filter(|is_seen| **is_seen).count() as u64;
         progress.is_complete &= bare.iter().all(|is_seen| *is_seen);
         progress.is_plausible &= bare.iter().any(|is_seen| *is_seen);
@@ -173,16 +185,8 @@ impl Expected {
     }
 
     /// A value of the probe's own visitor that was seen, by which a report can be narrowed to its hits.
-    pub(super) fn anchor(&self, observed: &Observed) -> Option<(u16, String)> {
-        WAITED_FOR.into_iter().find_map(|evar| {
-            let row = self.own_row(observed, evar)?;
-            Some((u16::from(evar), row.item_id.clone()))
-        })
-    }
-}
-
-impl Observed {
-    pub(super) fn is_anything_seen(&self) -> bool {
-        self.rows.values().flatten().any(|row| row.units.iter().any(|units| *units > 0))
+    pub(super) fn anchor(&self) -> Option<(u16, String)> {
+        let row_of = |evar| Some((u16::from(evar), self.own_row(evar)?.item_id.clone()));
+        WAITED_FOR.into_iter().find_map(row_of)
     }
 }

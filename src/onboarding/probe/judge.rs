@@ -1,9 +1,8 @@
 //! What the difference between what was sent and what was seen means, each in a sentence that names the fix.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::compare::{Expected, Observed, ObservedRow, index};
+use super::compare::{Comparison, ObservedRow, index};
 use super::plan::{BARE_KINDS, COUNTED, Group, OTHER_ADDRESS, OTHER_USER_AGENT, Plan, USER_AGENT};
 use super::report::{
     COMPLETE_AFTER, EvarSeen, EvarState, EventSeen, ProbeFinding, ProbeOutcome, ProbeReport, Proof, Verdict,
@@ -18,9 +17,7 @@ pub(super) struct Judge<'a> {
     pub(super) suite: &'a ReportSuite,
     pub(super) requestors: &'a [String],
     pub(super) plan: &'a Plan,
-    pub(super) expected: &'a Expected,
-    pub(super) observed: &'a Observed,
-    pub(super) first_seen: &'a BTreeMap<u8, Instant>,
+    pub(super) compared: &'a Comparison,
     /// Whether all hits are known to have been answered with SUCCESS.
     pub(super) is_sent: bool,
     pub(super) deadline: Duration,
@@ -64,7 +61,7 @@ impl Judge<'_> {
     }
 
     fn findings(&self, events: &[EventSeen], evars: &[EvarSeen]) -> Vec<ProbeFinding> {
-        if !self.observed.is_anything_seen() {
+        if !self.compared.is_anything_seen() {
             return vec![self.nothing()];
         }
         if events.iter().all(|event| event.seen == 0) {
@@ -72,7 +69,7 @@ impl Judge<'_> {
         }
         let of_events = EventKind::ALL.into_iter().zip(events);
         let of_events = of_events.filter_map(|(kind, event)| self.judge_event(kind, event));
-        let of_evars = evars.iter().filter_map(|evar| self.judge_evar(evar));
+        let of_evars = (1..).zip(evars).filter_map(|(number, evar)| self.judge_evar(number, evar));
         let mut findings: Vec<ProbeFinding> = of_events.chain(of_evars).collect();
         if findings.is_empty() && !self.is_leak_tested() {
             findings.push(self.excluded(false));
@@ -86,14 +83,14 @@ impl Judge<'_> {
             event: format!("event{}", kind.slot()),
             label: kind.label(),
             sent: hits.count(),
-            expected: self.expected.units_of(kind),
+            expected: self.compared.units_of(kind),
             seen: self.seen(kind),
-            first_seen_at: self.first_seen.get(&kind.slot()).copied(),
+            first_seen_at: self.compared.first_seen.get(&kind).copied(),
         }
     }
 
     fn seen(&self, kind: EventKind) -> u64 {
-        self.expected.seen(self.observed, kind)
+        self.compared.seen(kind)
     }
 
     fn nothing(&self) -> ProbeFinding {
@@ -139,7 +136,7 @@ impl Judge<'_> {
             return None;
         }
         if *seen == 0 {
-            let why = self.observed.refused.get(&kind.slot());
+            let why = self.compared.refused.get(&u16::from(kind.slot()));
             let fix = if why.is_some_and(|why| why.contains("unauthorized")) {
                 format!("add {event} to the product profile of these credentials in the Admin Console")
             } else {
@@ -178,24 +175,24 @@ impl Judge<'_> {
 
     fn proves_counts(&self) -> bool {
         let is_asked = self.plan.has_ids() && self.plan.record.form.count_form == CountForm::CountWithId;
-        is_asked && self.seen(COUNTED) == self.expected.units_of(COUNTED)
+        is_asked && self.seen(COUNTED) == self.compared.units_of(COUNTED)
     }
 
     fn evar(&self, property: Property) -> EvarSeen {
         let evar = property.evar().unwrap_or(0);
-        let sent = self.expected.main(evar).map(|(_, row)| row.text.clone()).unwrap_or_default();
+        let sent = self.compared.main(evar).map(|(_, row)| row.text.clone()).unwrap_or_default();
         let (state, seen) = self.evar_state(evar, &sent);
         EvarSeen { evar: format!("eVar{evar}"), label: property.label(), state, sent, seen }
     }
 
     fn evar_state(&self, evar: u8, sent: &str) -> (EvarState, Option<String>) {
-        let Some(rows) = self.observed.rows.get(&evar).filter(|_| self.observed.is_anything_seen()) else {
+        let Some(rows) = self.compared.rows.get(&evar).filter(|_| self.compared.is_anything_seen()) else {
             return (EvarState::Unread, None);
         };
         if let Some(leak) = self.leak(evar, rows) {
             return (EvarState::Leaks, Some(leak));
         }
-        let Some(row) = self.expected.own_row(self.observed, evar) else {
+        let Some(row) = self.compared.own_row(evar) else {
             return (EvarState::Missing, rows.first().map(|row| row.value.clone()));
         };
         if row.value.to_lowercase() != sent.to_lowercase() {
@@ -211,12 +208,12 @@ impl Judge<'_> {
 
     /// An event that is credited to a value which its hit does not carry.
     fn leak(&self, evar: u8, rows: &[ObservedRow]) -> Option<String> {
-        if evar == 1 || evar == self.expected.identity() {
+        if evar == 1 || evar == self.compared.identity() {
             return None;
         }
         rows.iter().find_map(|row| {
-            let key = self.expected.key(evar, &row.value)?;
-            let own = self.expected.row(evar, &key).filter(|own| !own.is_main)?;
+            let key = self.compared.key(evar, &row.value)?;
+            let own = self.compared.row(evar, &key).filter(|own| !own.is_main)?;
             let leaked =
                 BARE_KINDS.into_iter().find(|kind| row.units[index(*kind)] > own.units[index(*kind)])?;
             let (value, slot) = (&row.value, leaked.slot());
@@ -226,7 +223,7 @@ impl Judge<'_> {
 
     /// What is proved or disproved; nothing about an item whose hits were not seen.
     fn proofs(&self, findings: &[ProbeFinding], evars: &[EvarSeen]) -> Vec<Proof> {
-        let is_anything_seen = self.observed.is_anything_seen();
+        let is_anything_seen = self.compared.is_anything_seen();
         let is_right = |evar: &EvarSeen| evar.state == EvarState::Right;
         let beyond_ascii = Property::reported().iter().zip(evars);
         let mut beyond_ascii = beyond_ascii.filter(|(property, _)| **property == Property::ResourceId);
@@ -274,17 +271,17 @@ impl Judge<'_> {
     }
 
     fn is_leak_tested(&self) -> bool {
-        BARE_KINDS.into_iter().any(|kind| self.expected.is_bare_seen(self.observed, kind))
+        BARE_KINDS.into_iter().any(|kind| self.compared.is_bare_seen(kind))
     }
 
-    fn judge_evar(&self, seen: &EvarSeen) -> Option<ProbeFinding> {
-        let EvarSeen { evar, label, state, seen, .. } = seen;
+    fn judge_evar(&self, number: u8, evar: &EvarSeen) -> Option<ProbeFinding> {
+        let EvarSeen { evar, label, state, seen, .. } = evar;
         let found = seen.clone().unwrap_or_default();
         let (item, found, fix) = match state {
             EvarState::Right | EvarState::Unread => return None,
             EvarState::Missing => (
                 Item::Evars,
-                format!("its value was not seen{}", refusal(self.observed.refused_evars.get(evar))),
+                format!("its value was not seen{}", refusal(self.compared.refused_evars.get(&number))),
                 format!(
                     "enable {evar} in {EVARS_PAGE} as {label:?}, of type Text String and without merchandising; where it is so, \
                      add it to the product profile of these credentials"

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::buffer::ProbeRecord;
 use crate::encode;
-use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, TimeBounds};
+use crate::event::{Draft, EventId, EventKind, Instant, Property, TimeBounds};
 use crate::mapping;
 use crate::suite::{CountForm, EventIds, IdentityKind, Rsid};
 
@@ -150,6 +150,7 @@ impl Plan {
         }
     }
 
+    /// Adds the hit of an event that happened so long after the first one.
     fn add(
         &mut self,
         group: Group,
@@ -158,29 +159,11 @@ impl Plan {
         count: u32,
         values: &[(Property, String)],
     ) {
-        let event = self.event(group, kind, after_seconds, count, values);
-        let (id, _) = event.identity();
-        let mapped = mapping::map(&event, id, &self.record.form)
-            .expect("a count of at most three is never too large for its form");
-        let hit = mapped.hits.first().expect("an event has at least one hit");
-        let mut body = Vec::new();
-        encode::dia(hit, &mut body);
-        let evars = hit.evars.iter().map(|(number, value)| (*number, value.to_string())).collect();
-        self.hits.push(Canary { group, kind, count, evars, body: body.into() });
-    }
-
-    fn event(
-        &self,
-        group: Group,
-        kind: EventKind,
-        after_seconds: i64,
-        count: u32,
-        values: &[(Property, String)],
-    ) -> PassEvent {
-        let began = self.record.started_at.unix_seconds() - BEFORE_SECONDS;
-        let occurred_at = Instant::from_nanos((began + after_seconds) * 1_000_000_000);
-        let event_id = format!("{MVPD} {} {}", self.record.id, group.name()).into_boxed_str();
-        let mut draft = Draft::derived(kind, occurred_at, self.record.requestor_id.clone(), event_id);
+        let record = &self.record;
+        let seconds = record.started_at.unix_seconds() - BEFORE_SECONDS + after_seconds;
+        let occurred_at = Instant::from_nanos(seconds * 1_000_000_000);
+        let event_id = format!("{MVPD} {} {}", record.id, group.name()).into_boxed_str();
+        let mut draft = Draft::derived(kind, occurred_at, record.requestor_id.clone(), event_id);
         draft.count(count);
         if group.is_own() {
             draft.put(Property::UserAgent, USER_AGENT);
@@ -189,24 +172,33 @@ impl Plan {
             draft.put(Property::IpAddress, OTHER_ADDRESS);
         }
         // The surrogate of the visitor that no identity names.
-        draft.put(Property::DeviceId, &self.record.id);
+        draft.put(Property::DeviceId, &record.id);
         for (property, value) in values {
             draft.put(*property, value);
         }
         let latest = Instant::from_nanos(i64::MAX);
-        draft.finish(TimeBounds { latest, now: latest }).expect("a probe's event has all that an event needs")
+        let event = draft
+            .finish(TimeBounds { latest, now: latest })
+            .expect("a probe's event has all that an event needs");
+        let mapped = mapping::map(&event, event.identity().0, &record.form)
+            .expect("a count of at most three is never too large for its form");
+        let hit = mapped.hits.first().expect("an event has at least one hit");
+        let mut body = Vec::new();
+        encode::dia(hit, &mut body);
+        let evars = hit.evars.iter().map(|(number, value)| (*number, value.to_string())).collect();
+        self.hits.push(Canary { group, kind, count, evars, body: body.into() });
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::event::RequestorId;
     use crate::suite::HitForm;
 
-    pub(in crate::onboarding::probe) fn record(change: impl FnOnce(&mut HitForm)) -> ProbeRecord {
+    fn record(change: impl FnOnce(&mut HitForm)) -> ProbeRecord {
         let rsid: Rsid = "examplersid".parse().expect("a report suite");
         let started_at = Instant::from_nanos(1_795_000_000_500_000_000);
         let mut form = HitForm::with_defaults(rsid.clone());

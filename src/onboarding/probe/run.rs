@@ -1,12 +1,12 @@
 //! Runs a probe: puts it on record, sends its hits, and reads until everything was seen or the time is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, Utc};
 use tokio::time;
 
-use super::compare::{Expected, Observed, ObservedRow, Progress, WAITED_FOR};
+use super::compare::{Comparison, ObservedRow, Progress, WAITED_FOR};
 use super::judge::Judge;
 use super::plan::{self, Plan};
 use super::report::{ProbeError, ProbeReport};
@@ -95,22 +95,18 @@ impl Probe<'_> {
         let mut reading = Reading {
             probe: self,
             plan,
-            expected: Expected::of(plan),
+            seen: Comparison::of(plan),
             span: span(facts, plan.record.started_at, self.buffer.now()),
-            observed: Observed::default(),
-            first_seen: BTreeMap::new(),
         };
         let is_settled = reading.wait(options).await?;
-        if reading.observed.is_anything_seen() {
+        if reading.seen.is_anything_seen() {
             reading.read_evars().await?;
         }
         let judge = Judge {
             suite: self.suite,
             requestors: self.requestors,
             plan,
-            expected: &reading.expected,
-            observed: &reading.observed,
-            first_seen: &reading.first_seen,
+            compared: &reading.seen,
             is_sent: sent == Sent::All,
             deadline: options.deadline,
         };
@@ -133,11 +129,8 @@ fn span(facts: &SuiteFacts, started_at: Instant, now: Instant) -> (NaiveDateTime
 struct Reading<'a> {
     probe: &'a Probe<'a>,
     plan: &'a Plan,
-    expected: Expected,
+    seen: Comparison,
     span: (NaiveDateTime, NaiveDateTime),
-    observed: Observed,
-    /// When each event was first seen.
-    first_seen: BTreeMap<u8, Instant>,
 }
 
 impl Reading<'_> {
@@ -148,7 +141,7 @@ impl Reading<'_> {
         loop {
             match self.look().await {
                 Ok(seen) => {
-                    let expected_units = self.expected.units();
+                    let expected_units = self.seen.units();
                     tracing::info!(probe, seen_units = seen.units, expected_units, "the probe was read back");
                     if seen.is_complete || (seen.is_plausible && before == Some(seen.units)) {
                         return Ok(true);
@@ -177,11 +170,11 @@ impl Reading<'_> {
         }
         let now = self.probe.buffer.now();
         for kind in EventKind::ALL {
-            if self.expected.seen(&self.observed, kind) > 0 {
-                self.first_seen.entry(kind.slot()).or_insert(now);
+            if self.seen.seen(kind) > 0 {
+                self.seen.first_seen.entry(kind).or_insert(now);
             }
         }
-        Ok(self.expected.progress(&self.observed))
+        Ok(self.seen.progress())
     }
 
     /// Reads every eVar. eVar1 names the requestor alone: it is read within the hits of this probe.
@@ -189,14 +182,14 @@ impl Reading<'_> {
         for evar in (2..=Property::EVARS as u8).filter(|evar| !WAITED_FOR.contains(evar)) {
             self.ask(evar, None).await?;
         }
-        if let Some(within) = self.expected.anchor(&self.observed) {
+        if let Some(within) = self.seen.anchor() {
             self.ask(1, Some(within)).await?;
         }
         Ok(())
     }
 
     async fn ask(&mut self, evar: u8, within: Option<(u16, String)>) -> Result<(), ProbeError> {
-        let search = within.is_none().then(|| self.expected.search(evar).to_owned());
+        let search = within.is_none().then(|| self.seen.search(evar).to_owned());
         let request = ReportRequest {
             rsid: self.plan.record.form.rsid.clone(),
             from: self.span.0,
@@ -213,16 +206,14 @@ impl Reading<'_> {
             Err(ApiError { endpoint, cause: Cause::Refused { status: 400 | 403 | 404, why, .. } })
                 if !endpoint.gives_credentials =>
             {
-                self.observed.rows.insert(evar, Vec::new());
-                self.observed.refused_evars.insert(format!("eVar{evar}"), why);
+                self.seen.rows.insert(evar, Vec::new());
+                self.seen.refused_evars.insert(evar, why);
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         let refused: BTreeSet<u16> = answer.refused.iter().map(|(slot, _)| *slot).collect();
-        for (slot, why) in answer.refused {
-            self.observed.refused.insert(u8::try_from(slot).unwrap_or(0), why);
-        }
+        self.seen.refused.extend(answer.refused);
         let rows = answer.rows.into_iter().map(|row| ObservedRow {
             item_id: row.item_id,
             value: row.value,
@@ -233,7 +224,7 @@ impl Reading<'_> {
                 count.map_or(0, |count| count.ceil() as u64)
             }),
         });
-        self.observed.rows.insert(evar, rows.collect());
+        self.seen.rows.insert(evar, rows.collect());
         Ok(())
     }
 }
