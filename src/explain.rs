@@ -95,7 +95,7 @@ impl Explanation {
         }
     }
 
-    /// The same for a requestor without a report suite: the form was a stand-in.
+    /// The same for a requestor without a report suite, whose form was a stand-in.
     pub fn without_suite(mut self) -> Explanation {
         self.rsid = None;
         for line in self.tags.iter_mut().filter(|line| line.tag == "reportSuiteID") {

@@ -26,7 +26,7 @@ pub const TAGS: [&str; 12] = [
 pub(super) const PAGE_PREFIX: &str = "Adobe Pass: ";
 /// A custom link: as a link, a hit adds no page view ("Page views", Components Guide).
 pub(super) const CUSTOM_LINK: &str = "o";
-/// The bytes of an ordinary document; a longer one grows the body.
+/// The bytes of an ordinary document, for which room is made at once.
 const DOCUMENT_BYTES: usize = 2_048;
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><request>"#;
 const END: &str = "</request>";

@@ -7,13 +7,12 @@ use chrono_tz::Tz;
 
 /// A number at or above this is Unix milliseconds, below it Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
-/// From here on a number is neither: milliseconds end in the year 2262.
+/// A number at or above this is neither: our milliseconds end in the year 2262.
 const MICROSECONDS_FROM: i128 = 100_000_000_000_000;
-/// The largest exponent of an instant, in milliseconds, with a digit in front of the point.
+/// The largest exponent of an instant: that of milliseconds with one digit before the point.
 const MILLISECONDS_EXPONENT: usize = 12;
 /// The most digits of Unix seconds.
 const SECONDS_DIGITS_MAX: usize = 11;
-/// Nanoseconds of a second.
 const NANOS: i128 = 1_000_000_000;
 const QUARTER_SECONDS: i64 = 900;
 const QUARTER: TimeDelta = TimeDelta::seconds(QUARTER_SECONDS);

@@ -28,8 +28,8 @@ pub const NOBODY: [&str; 15] = [
 /// How many of [`NOBODY`] version 1 of the visitor rules knew.
 const NOBODY_V1: usize = 3;
 
-/// By which version of the rules a visitor is made of an event. Part of a hit's form: what was sent under one is repeated under it,
-/// for ever.
+/// The version of the rules that make a visitor of an event. It is part of a hit's form: what was sent under one version is
+/// always repeated under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum VisitorRules {
     /// Three words for nobody; an address only in its plain spelling.

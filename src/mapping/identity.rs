@@ -117,8 +117,7 @@ fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, Su
     made_from("passbridge visitor 1 event", &[id.bytes()], SurrogateSource::Event)
 }
 
-/// The viewer's address in binary, so that its spellings are one. What is no address, or one that is blanked out, tells
-/// nobody apart.
+/// The viewer's address in binary, the same for each of its spellings; `None` for what is no address, or is blanked out.
 fn address(event: &PassEvent, rules: VisitorRules) -> Option<Vec<u8>> {
     match rules.address(event.property(Property::IpAddress)?)? {
         address if IpAddr::is_unspecified(&address) => None,

@@ -106,8 +106,7 @@ fn events(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Vec<String>,
     Ok(vec![once])
 }
 
-/// The viewer's address, where it is one: anything else in `ipAddress` would be a visitor to nowhere. Version 1 of the rules
-/// sends it as it is spelled.
+/// The viewer's address in its usual spelling; `None` for what is no address. Version 1 of the rules sends it as it is spelled.
 fn ip_address<'a>(event: &'a PassEvent, rules: VisitorRules, notes: &mut Vec<Note>) -> Option<Cow<'a, str>> {
     let text = event.property(Property::IpAddress)?.trim();
     let Some(address) = rules.address(text) else {

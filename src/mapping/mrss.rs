@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-/// What a resource ID turns out to be.
+/// What a resource ID is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Plain,
@@ -23,7 +23,6 @@ pub(super) enum Resource {
     BrokenMrss,
 }
 
-/// Looks at a resource ID.
 pub(super) fn read(resource: &str) -> Resource {
     match root(resource) {
         None => Resource::Plain,

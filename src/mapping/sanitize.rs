@@ -54,30 +54,18 @@ fn is_plain(text: &[u8], bytes_max: usize) -> bool {
         && !text.iter().fold(false, |odd, byte| odd | !matches!(byte, b' '..=b'~'))
 }
 
-enum Fate {
-    Keep,
-    Space,
-    Drop,
+fn becomes_space(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{7f}'..='\u{9f}')
 }
 
-fn fate(character: char) -> Fate {
-    match character {
-        '\t' | '\n' | '\r' | '\u{7f}'..='\u{9f}' => Fate::Space,
-        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => Fate::Drop,
-        _ => Fate::Keep,
-    }
+fn is_dropped(character: char) -> bool {
+    matches!(character, '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') && !becomes_space(character)
 }
 
 /// The characters that XML can carry, control characters as spaces.
 fn carried<'a>(text: &'a str, property: Property, notes: &mut Vec<Note>) -> Cow<'a, str> {
-    let (mut replaced, mut dropped) = (0, 0);
-    for character in text.chars() {
-        match fate(character) {
-            Fate::Keep => {}
-            Fate::Space => replaced += 1,
-            Fate::Drop => dropped += 1,
-        }
-    }
+    let dropped = text.chars().filter(|character| is_dropped(*character)).count();
+    let replaced = text.chars().filter(|character| becomes_space(*character)).count();
     if dropped > 0 {
         notes.push(Note::CharactersDropped { property, characters: dropped });
     }
@@ -87,13 +75,8 @@ fn carried<'a>(text: &'a str, property: Property, notes: &mut Vec<Note>) -> Cow<
     if dropped + replaced == 0 {
         return Cow::Borrowed(text);
     }
-    text.chars()
-        .filter_map(|character| match fate(character) {
-            Fate::Keep => Some(character),
-            Fate::Space => Some(' '),
-            Fate::Drop => None,
-        })
-        .collect()
+    let kept = text.chars().filter(|character| !is_dropped(*character));
+    kept.map(|character| if becomes_space(character) { ' ' } else { character }).collect()
 }
 
 /// A part of the text, without a copy where it is borrowed.

@@ -254,7 +254,7 @@ fn rows_made_of_what_is_left_say_so_beside_them() {
     assert!(
         std::fs::read_to_string(&page)
             .expect("a page")
-            .contains("By resource_id</h2>\n<p class=\"note\">These rows")
+            .contains("By resource_id</h2><p class=\"note\">These rows")
     );
 }
 

@@ -1,0 +1,279 @@
+//! Reads the keys and values of a line, of any format, into an event.
+
+use std::borrow::Cow;
+
+use super::error::{EventError, clip};
+use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
+
+/// The most times that one event can say it happened. Aggregated sources report an hour or a minute; more than this in one
+/// line is a wrong column.
+pub const COUNT_MAX: u32 = 1_000_000;
+/// The longest `event_id`, in characters.
+pub const EVENT_ID_CHARS_MAX: usize = 128;
+/// The earliest event, 2000-01-01T00:00:00Z: an earlier instant was written in a wrong unit.
+pub const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
+
+/// What the clock allows for `occurred_at`.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeBounds {
+    /// The latest acceptable instant: now plus the skew.
+    pub latest: Instant,
+    /// The clock that `latest` was made from, for the message.
+    pub now: Instant,
+}
+
+/// A value as its source wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawValue<'a> {
+    /// `null`; an empty text means the same.
+    Absent,
+    Text(Cow<'a, str>),
+    /// A number, in the digits of the source.
+    Number(&'a str),
+    Flag(bool),
+    /// An object or a list, which no property takes.
+    Nested,
+}
+
+/// Whether a key of the source belongs to an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// It does, and its value was taken.
+    Known,
+    /// It does not. Sources get new fields, so this is counted and is no error.
+    Unknown,
+}
+
+/// An event being read: keys in any order, then [`Draft::finish`].
+#[derive(Debug, Default)]
+pub struct Draft {
+    occurred_at: Option<Instant>,
+    kind: Option<EventKind>,
+    requestor_id: Option<RequestorId>,
+    event_id: Option<Box<str>>,
+    count: Option<u32>,
+    properties: Properties,
+    /// A bit for each key seen: the properties by their number, then the four below.
+    seen: u64,
+}
+
+const SEEN_OCCURRED_AT: u32 = 60;
+const SEEN_EVENT: u32 = 61;
+const SEEN_EVENT_ID: u32 = 62;
+const SEEN_COUNT: u32 = 63;
+
+/// The longest key of an event, `normalized_clientless_device_type`, in bytes.
+const KEY_BYTES_MAX: usize = 33;
+
+/// The key of an event that a name stands for, in any case of its letters: warehouses export names in capitals.
+pub fn key_named(name: &str) -> Option<&'static str> {
+    let bit = bit_of(name).or_else(|| in_lower_case(name, bit_of))?;
+    Some(match bit {
+        SEEN_OCCURRED_AT => "occurred_at",
+        SEEN_EVENT => "event",
+        SEEN_EVENT_ID => "event_id",
+        SEEN_COUNT => "count",
+        _ => Property::ALL[bit as usize].name(),
+    })
+}
+
+fn bit_of(key: &str) -> Option<u32> {
+    Some(match key {
+        "occurred_at" => SEEN_OCCURRED_AT,
+        "event" => SEEN_EVENT,
+        "event_id" => SEEN_EVENT_ID,
+        "count" => SEEN_COUNT,
+        _ => Property::from_name(key)? as u32,
+    })
+}
+
+/// Looks up a key that has capitals, without an allocation.
+fn in_lower_case<T>(key: &str, look_up: impl Fn(&str) -> Option<T>) -> Option<T> {
+    if key.len() > KEY_BYTES_MAX || !key.bytes().any(|letter| letter.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut lower = [0; KEY_BYTES_MAX];
+    let lower = &mut lower[..key.len()];
+    lower.copy_from_slice(key.as_bytes());
+    lower.make_ascii_lowercase();
+    look_up(std::str::from_utf8(lower).ok()?)
+}
+
+impl Draft {
+    /// A draft of an event that a reader derives, instead of finding it in a line.
+    pub fn derived(
+        kind: EventKind,
+        occurred_at: Instant,
+        requestor_id: RequestorId,
+        event_id: Box<str>,
+    ) -> Draft {
+        Draft {
+            occurred_at: Some(occurred_at),
+            kind: Some(kind),
+            requestor_id: Some(requestor_id),
+            event_id: Some(event_id),
+            ..Draft::default()
+        }
+    }
+
+    /// Says how many times a derived event happened: 1 to [`COUNT_MAX`].
+    pub fn count(&mut self, count: u32) {
+        self.count = Some(count);
+    }
+
+    /// Sets a property of a derived event; an empty value makes it absent.
+    pub fn put(&mut self, property: Property, value: &str) {
+        self.properties.set(property, value);
+    }
+
+    /// Takes one key and its value.
+    pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<KeyKind, EventError> {
+        let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else {
+            return Ok(KeyKind::Unknown);
+        };
+        if self.seen & (1 << bit) != 0 {
+            return Err(EventError::Twice(key.to_owned()));
+        }
+        self.seen |= 1 << bit;
+        let value = match value {
+            RawValue::Absent => return Ok(KeyKind::Known),
+            RawValue::Text(text) if text.is_empty() => return Ok(KeyKind::Known),
+            RawValue::Nested => return Err(EventError::Nested(key.to_owned())),
+            value => value,
+        };
+        match bit {
+            SEEN_OCCURRED_AT => self.occurred_at = Some(read_instant(&value)?),
+            SEEN_EVENT => self.kind = Some(read_kind(&value)?),
+            SEEN_EVENT_ID => self.event_id = Some(read_event_id(&value)?),
+            SEEN_COUNT => self.count = Some(read_count(&value)?),
+            _ => self.set_property(Property::ALL[bit as usize], &value)?,
+        }
+        Ok(KeyKind::Known)
+    }
+
+    fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
+        let text = plain_text(value);
+        if property == Property::RequestorId {
+            self.requestor_id = Some(RequestorId::new(text)?);
+        } else {
+            self.properties.set(property, text);
+        }
+        Ok(())
+    }
+
+    /// The event, once every key was taken.
+    pub fn finish(self, bounds: TimeBounds) -> Result<PassEvent, EventError> {
+        let occurred_at = self.occurred_at.ok_or(EventError::Missing("occurred_at"))?;
+        let kind = self.kind.ok_or(EventError::Missing("event"))?;
+        let requestor_id = self.requestor_id.ok_or(EventError::Missing("requestor_id"))?;
+        if occurred_at.unix_seconds() < EARLIEST_UNIX_SECONDS {
+            return Err(EventError::TooEarly(occurred_at));
+        }
+        if occurred_at > bounds.latest {
+            return Err(EventError::TooLate { at: occurred_at, now: bounds.now });
+        }
+        Ok(PassEvent {
+            occurred_at,
+            kind,
+            requestor_id,
+            event_id: self.event_id,
+            count: self.count.unwrap_or(1),
+            properties: self.properties,
+        })
+    }
+}
+
+/// The text that a value is rendered as, as JSON would render it.
+fn plain_text<'a>(value: &'a RawValue<'_>) -> &'a str {
+    match value {
+        RawValue::Text(text) => text,
+        RawValue::Number(number) => number,
+        RawValue::Flag(true) => "true",
+        RawValue::Flag(false) => "false",
+        RawValue::Absent | RawValue::Nested => "",
+    }
+}
+
+fn read_instant(value: &RawValue<'_>) -> Result<Instant, EventError> {
+    match value {
+        RawValue::Number(number) => Instant::parse_number(number),
+        other => Instant::of_source(&clip(plain_text(other))),
+    }
+    .map_err(EventError::BadInstant)
+}
+
+fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
+    let name = plain_text(value);
+    EventKind::from_name(name).ok_or_else(|| {
+        let slot = name.strip_prefix("event").and_then(|number| number.parse().ok());
+        if let Some(kind) = slot.and_then(EventKind::from_slot) {
+            return EventError::KindByNumber(name.to_owned(), kind.name());
+        }
+        let name = clip(name);
+        // Adobe's own labels, such as "AuthZ OK", are near to their kinds.
+        let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
+        let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
+        let nearest = EventKind::ALL
+            .into_iter()
+            .min_by_key(|kind| distance(kind.name()).min(distance(kind.label())))
+            .map_or("", EventKind::name);
+        EventError::UnknownKind(name, nearest)
+    })
+}
+
+fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
+    match value {
+        RawValue::Text(_) | RawValue::Number(_)
+            if plain_text(value).chars().count() <= EVENT_ID_CHARS_MAX =>
+        {
+            Ok(plain_text(value).into())
+        }
+        _ => Err(EventError::BadEventId),
+    }
+}
+
+fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
+    let refuse = || EventError::BadCount(clip(plain_text(value)));
+    let number = match value {
+        RawValue::Number(number) => number,
+        RawValue::Text(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => text.as_ref(),
+        _ => return Err(refuse()),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let count: u32 = whole.parse().map_err(|_| refuse())?;
+    let is_whole = fraction.bytes().all(|digit| digit == b'0');
+    if is_whole && (1..=COUNT_MAX).contains(&count) { Ok(count) } else { Err(refuse()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_in_any_case_of_its_letters() {
+        for property in Property::ALL {
+            assert!(property.name().len() <= KEY_BYTES_MAX);
+            assert_eq!(key_named(&property.name().to_uppercase()), Some(property.name()));
+        }
+        assert_eq!(key_named("Occurred_At"), Some("occurred_at"));
+        assert_eq!(key_named(&"A".repeat(40)), None);
+        assert_eq!(key_named("OCCURRED-AT"), None);
+        let mut draft = Draft::default();
+        draft.set("MVPD", RawValue::Text("a".into())).expect("a property");
+        let twice = draft.set("mvpd", RawValue::Text("b".into()));
+        assert_eq!(twice, Err(EventError::Twice("mvpd".to_owned())));
+    }
+    #[test]
+    fn an_unknown_kind_is_told_the_nearest_one_by_name_or_label() {
+        let told = |name: &str| read_kind(&RawValue::Text(name.into())).map_err(|error| error.to_string());
+        for kind in EventKind::ALL {
+            let label = kind.label();
+            let expected = format!("event {label:?} is unknown; the nearest is {:?}", kind.name());
+            assert_eq!(told(label), Err(expected));
+        }
+        for name in ["AUTHZ_OK", "authzok", "AuthZ_OK "] {
+            let expected = format!("event {name:?} is unknown; the nearest is \"authz_ok\"");
+            assert_eq!(told(name), Err(expected));
+        }
+    }
+}

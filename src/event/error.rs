@@ -1,0 +1,43 @@
+//! Why a line is no event.
+
+use super::Instant;
+
+/// Why a line is no event. The texts are lower-case fragments that name the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} is given twice")]
+    Twice(String),
+    #[error("{0} must be text, a number or a boolean, not an object or a list")]
+    Nested(String),
+    #[error("event {0:?} is unknown; the nearest is {1:?}")]
+    UnknownKind(String, &'static str),
+    #[error("event {0:?} is Analytics' number of an event: write {1:?}")]
+    KindByNumber(String, &'static str),
+    #[error("occurred_at {0}")]
+    BadInstant(String),
+    #[error("occurred_at {0} is before the year 2000; seconds and milliseconds may be mixed up")]
+    TooEarly(Instant),
+    #[error(
+        "occurred_at {at} is ahead of this host's clock ({now}) by more than ingest.future_skew_seconds; check the clock of the source and of this host"
+    )]
+    TooLate { at: Instant, now: Instant },
+    #[error(
+        "requestor_id {0:?} must be 1 to 255 bytes without control characters or white space at its ends"
+    )]
+    BadRequestor(String),
+    #[error("event_id must be text or a number of 1 to 128 characters")]
+    BadEventId,
+    #[error("count {0} must be a whole number from 1 to 1,000,000")]
+    BadCount(String),
+}
+
+/// The start of a hostile text, short enough for a message.
+pub(super) fn clip(text: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    if text.chars().nth(CHARS_MAX).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(CHARS_MAX).chain(['…']).collect()
+}
