@@ -6,37 +6,42 @@
 
 use std::fmt;
 
-macro_rules! event_kinds {
-    ($($variant:ident = $slot:literal, $name:literal, $label:literal;)*) => {
-        /// One of the eighteen kinds of Pass events.
+/// Declares an enum whose variants have a number, a name in canonical events, and Adobe's label.
+macro_rules! named {
+    ($(#[$about:meta])* $Type:ident, $count:literal; $($variant:ident = $number:literal, $name:literal, $label:literal;)*) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum EventKind {
-            $(#[doc = concat!("`", $name, "`, event", $slot, ": ", $label, ".")] $variant = $slot,)*
+        pub enum $Type {
+            $(#[doc = concat!("`", $name, "`: ", $label, ".")] $variant = $number,)*
         }
 
-        impl EventKind {
-            /// Every kind, in the order of its event slot.
-            pub const ALL: [EventKind; EventKind::COUNT] = [$(EventKind::$variant,)*];
+        impl $Type {
+            /// How many there are.
+            pub const COUNT: usize = $count;
+            /// All of them, by their number.
+            pub const ALL: [$Type; $count] = [$($Type::$variant,)*];
 
-            /// The name that a canonical event carries in `event`.
+            /// The name that a canonical event carries.
             pub fn name(self) -> &'static str {
-                match self { $(EventKind::$variant => $name,)* }
+                match self { $($Type::$variant => $name,)* }
             }
 
-            /// Adobe's label of the event, as the report suite names it.
+            /// Adobe's label, as the report suite names it.
             pub fn label(self) -> &'static str {
-                match self { $(EventKind::$variant => $label,)* }
+                match self { $($Type::$variant => $label,)* }
             }
 
-            /// The kind with this name, if there is one.
-            pub fn from_name(name: &str) -> Option<EventKind> {
-                match name { $($name => Some(EventKind::$variant),)* _ => None }
+            /// The one with this name.
+            pub fn from_name(name: &str) -> Option<$Type> {
+                match name { $($name => Some($Type::$variant),)* _ => None }
             }
         }
     };
 }
 
-event_kinds! {
+named! {
+    /// One of the eighteen kinds of Pass events, by its event slot.
+    EventKind, 18;
     AuthnRequested = 1, "authn_requested", "AuthN requested";
     AuthnPending = 2, "authn_pending", "AuthN pending";
     AuthnOk = 3, "authn_ok", "AuthN OK";
@@ -58,9 +63,6 @@ event_kinds! {
 }
 
 impl EventKind {
-    /// How many kinds there are.
-    pub const COUNT: usize = 18;
-
     /// The event slot: 7 is `event7`.
     pub fn slot(self) -> u8 {
         self as u8
@@ -85,37 +87,9 @@ pub enum DefaultValue {
     Clientless(&'static str, &'static str),
 }
 
-macro_rules! properties {
-    ($($variant:ident = $index:literal, $name:literal, $label:literal;)*) => {
-        /// A field of a Pass event that carries text. The first 34 are the eVars, in order.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Property {
-            $(#[doc = concat!("`", $name, "`: ", $label, ".")] $variant = $index,)*
-        }
-
-        impl Property {
-            /// Every property: the 34 that are reported as eVars, then those used for identity only.
-            pub const ALL: [Property; Property::COUNT] = [$(Property::$variant,)*];
-
-            /// The key that a canonical event carries it under.
-            pub fn name(self) -> &'static str {
-                match self { $(Property::$variant => $name,)* }
-            }
-
-            /// Adobe's label of the eVar, as the report suite names it.
-            pub fn label(self) -> &'static str {
-                match self { $(Property::$variant => $label,)* }
-            }
-
-            /// The property with this key, if there is one.
-            pub fn from_name(name: &str) -> Option<Property> {
-                match name { $($name => Some(Property::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-properties! {
+named! {
+    /// A field of a Pass event that carries text. The first 34 are the eVars, in order.
+    Property, 38;
     RequestorId = 0, "requestor_id", "Channel";
     Mvpd = 1, "mvpd", "MVPD";
     Proxy = 2, "proxy", "Proxy";
@@ -169,8 +143,6 @@ impl serde::Serialize for Property {
 }
 
 impl Property {
-    /// How many properties an event can carry.
-    pub const COUNT: usize = 38;
     /// How many of them are reported as eVars.
     pub const EVARS: usize = 34;
 

@@ -88,12 +88,12 @@ impl<'s> Statements<'s> {
             self.sources.of(one.requestor_id.as_str()).requestor == requestor
                 && mvpd.as_ref().is_none_or(|mvpd| one.has_mvpd() && folded(&one.mvpd) == *mvpd)
         };
-        let mut by_grouping: BTreeMap<usize, BTreeMap<Vec<&str>, Vec<u64>>> = BTreeMap::new();
+        let mut by_grouping: BTreeMap<(usize, Vec<&str>), Vec<u64>> = BTreeMap::new();
         for one in stated.iter().filter(is_asked) {
             let names: Vec<&str> = one.grouping().collect();
-            by_grouping.entry(names.len()).or_default().entry(names).or_default().push(one.accounts);
+            by_grouping.entry((names.len(), names)).or_default().push(one.accounts);
         }
-        by_grouping.values().flat_map(BTreeMap::values).find_map(|accounts| match accounts[..] {
+        by_grouping.values().find_map(|accounts| match accounts[..] {
             [one] => Some(one),
             _ => None,
         })
