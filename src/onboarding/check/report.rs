@@ -185,19 +185,8 @@ impl Check<'_> {
     }
 }
 
-/// What a source says of one setting.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
-    pub(super) text: &'a str,
-    pub(super) source: Source,
-}
-
-impl<'a> Reading<'a> {
-    /// What the API says, else the file; nothing where the text is empty.
-    pub(super) fn first(api: Option<&'a str>, file: Option<&'a str>) -> Option<Reading<'a>> {
-        let of = |text: Option<&'a str>, source| {
-            text.filter(|text| !text.is_empty()).map(|text| Reading { text, source })
-        };
-        of(api, Source::Api).or_else(|| of(file, Source::File))
-    }
+/// What the API says of a setting, else the file; nothing where the text is empty.
+pub(super) fn first<'a>(api: Option<&'a str>, file: Option<&'a str>) -> Option<(&'a str, Source)> {
+    let api = api.filter(|text| !text.is_empty()).map(|text| (text, Source::Api));
+    api.or_else(|| file.filter(|text| !text.is_empty()).map(|text| (text, Source::File)))
 }

@@ -1,6 +1,6 @@
 //! The settings of the suite itself, at Adobe (whether it is there, timestamps, characters, time zone) and here.
 
-use super::report::{Check, Finding, Reading, Severity, Source};
+use super::report::{Check, Finding, Severity, Source, first};
 use crate::confirmation::Item;
 use crate::onboarding::reading;
 use crate::onboarding::settings_file::Field;
@@ -82,9 +82,7 @@ impl Check<'_> {
 
     fn time_zone(&mut self) {
         let api = self.evidence.facts().map(|suite| suite.timezone.as_str());
-        let Some(Reading { text, source }) = Reading::first(api, self.evidence.row(Field::TimeZone)) else {
-            return;
-        };
+        let Some((text, source)) = first(api, self.evidence.row(Field::TimeZone)) else { return };
         let finding = Finding::of_suite(Item::TimeZone, ["US/Pacific", text], source);
         let is_confirmed = self.evidence.confirmations.iter().any(|word| word.item == Item::TimeZone);
         let fix = format!(

@@ -1,6 +1,6 @@
 //! The events and the eVars, setting by setting, from the fixed table.
 
-use super::report::{Check, Finding, Reading, Severity, Source};
+use super::report::{Check, Finding, Severity, Source, first};
 use crate::analytics::{EvarFacts, EventFacts};
 use crate::confirmation::Item;
 use crate::event::{EventKind, Property};
@@ -158,7 +158,7 @@ impl Check<'_> {
         file: Option<&str>,
     ) -> bool {
         let EvarSetting { name, expected, why, .. } = *setting;
-        let Some(Reading { text, source }) = Reading::first(api, file) else { return false };
+        let Some((text, source)) = first(api, file) else { return false };
         let fix = format!("set {name} to {expected} in {EVARS_PAGE}: {why}");
         let finding = slot.finding(name, [expected, text], source);
         self.findings.push(finding.unless(setting.is_right(text), Severity::Wrong, fix));
@@ -194,7 +194,7 @@ impl Check<'_> {
 
     /// Whether a source shows the name.
     fn name(&mut self, slot: &Slot, others: &[Slot], api: Option<&str>, file: Option<&str>) -> bool {
-        let Some(Reading { text, source }) = Reading::first(api, file) else { return false };
+        let Some((text, source)) = first(api, file) else { return false };
         let Slot { subject, label, page, .. } = slot;
         let finding = slot.finding("Name", [label, text], source);
         let other = others.iter().find(|other| reading::same_name(other.label, text));

@@ -10,7 +10,7 @@ use super::compare::{Comparison, ObservedRow, Progress, WAITED_FOR};
 use super::judge::Judge;
 use super::plan::{self, Plan};
 use super::report::{ProbeError, ProbeReport};
-use super::send::{self, Sent};
+use super::send;
 use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportRequest, SuiteFacts};
 use crate::buffer::{Buffer, NewProbe, ProbeRecord};
 use crate::collection::Collection;
@@ -53,11 +53,11 @@ impl Probe<'_> {
         let plan = Plan::new(self.buffer.probe(rsid, &id)?);
         tracing::info!(probe = id, hits = plan.hits.len(), "the probe sends its hits");
         let connection = &mut self.collection.host(&self.suite.collection_url).connection();
-        let sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
-        if sent == Sent::All {
+        let is_sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
+        if is_sent {
             self.buffer.probe_sent(&id)?;
         }
-        self.read(&plan, &facts, sent, options).await
+        self.read(&plan, &facts, is_sent, options).await
     }
 
     /// Reads an earlier probe back.
@@ -67,8 +67,8 @@ impl Probe<'_> {
         options: &ProbeOptions,
     ) -> Result<ProbeReport, ProbeError> {
         let facts = self.facts().await?;
-        let sent = if record.sent_at.is_some() { Sent::All } else { Sent::Some };
-        self.read(&Plan::new(record.clone()), &facts, sent, options).await
+        let is_sent = record.sent_at.is_some();
+        self.read(&Plan::new(record.clone()), &facts, is_sent, options).await
     }
 
     /// What the suite is; nothing is sent to one that cannot collect.
@@ -89,7 +89,7 @@ impl Probe<'_> {
         &self,
         plan: &Plan,
         facts: &SuiteFacts,
-        sent: Sent,
+        is_sent: bool,
         options: &ProbeOptions,
     ) -> Result<ProbeReport, ProbeError> {
         let mut reading = Reading {
@@ -107,7 +107,7 @@ impl Probe<'_> {
             requestors: self.requestors,
             plan,
             compared: &reading.seen,
-            is_sent: sent == Sent::All,
+            is_sent,
             deadline: options.deadline,
         };
         let report = judge.report(is_settled, self.buffer.now());

@@ -9,57 +9,46 @@ use super::plan::{Canary, Plan};
 use super::report::ProbeError;
 use crate::collection::Connection;
 use crate::delivery::Outcome;
-use crate::suite::EventIds;
 use crate::web::{Backoff, Patience};
 
-/// How much of a probe was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Each hit was answered with SUCCESS.
-    All,
-    /// It was interrupted, or an answer was lost.
-    Some,
-}
-
-/// Sends them no faster than the suite takes events.
+/// Sends them no faster than the suite takes events; gives whether each is known to have been answered with SUCCESS.
 pub(super) async fn all(
     connection: &mut Connection,
     plan: &Plan,
     hits_per_second: Option<NonZeroU32>,
-) -> Result<Sent, ProbeError> {
+) -> Result<bool, ProbeError> {
     let pause = hits_per_second.map(|rate| Duration::from_secs(1) / rate.get());
-    let mut sent = Sent::All;
+    let mut is_sent = true;
     for (index, hit) in plan.hits.iter().enumerate() {
         if let Some(pause) = pause.filter(|_| index > 0) {
             sleep(pause).await;
         }
         match one(connection, plan, hit).await {
-            Ok(Sent::All) => {}
-            Ok(Sent::Some) => sent = Sent::Some,
+            Ok(is_taken) => is_sent &= is_taken,
             Err(why) => {
                 let (id, of) = (plan.record.id.clone(), plan.hits.len());
                 return Err(ProbeError::NotSent { id, number: index + 1, of, why });
             }
         }
     }
-    Ok(sent)
+    Ok(is_sent)
 }
 
 /// Sends one hit. With a serial a doubtful one is sent again, as that is exact; without, once must do.
-async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<Sent, String> {
+async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<bool, String> {
     let mut backoff = Backoff::new(Patience::PROBE);
     loop {
         let mut asked = None;
         let why = match connection.send(hit.body.clone()).await {
-            Outcome::Delivered => return Ok(Sent::All),
+            Outcome::Delivered => return Ok(true),
             Outcome::Retry { cause, retry_after } => {
                 asked = retry_after;
                 cause.to_string()
             }
             Outcome::Ambiguous(doubt) => {
                 tracing::warn!(probe = plan.record.id, %doubt, "it is unknown whether a hit was received");
-                if plan.record.form.event_ids == EventIds::Off {
-                    return Ok(Sent::Some);
+                if !plan.has_ids() {
+                    return Ok(false);
                 }
                 doubt.to_string()
             }

@@ -92,21 +92,15 @@ fn write_overview(tab: &mut Worksheet, sheet: &Sheet, styles: &Styles) -> Result
     }
     for (row, topic) in (HEADER_ROW + 1..).zip(&sheet.topics) {
         let format = styles.of_row(row);
-        let count = |state: &str| {
-            let states = states_of(topic);
-            Formula::new(format!("=COUNTIF({states},\"{state}\")"))
-        };
         let link = Url::new(format!("internal:'{}'!A1", topic.name)).set_text(topic.name);
         tab.write_url_with_format(row, 0, link, &styles.link)?;
         tab.write_with_format(row, 1, topic.place, format)?;
         tab.write_with_format(row, 2, topic.rows.len() as u32, format)?;
-        tab.write_formula_with_format(row, 3, count(STATES[1]).set_result("0"), format)?;
-        tab.write_formula_with_format(
-            row,
-            4,
-            count(STATES[0]).set_result(topic.rows.len().to_string()),
-            format,
-        )?;
+        let settings = topic.rows.len().to_string();
+        for (column, state, result) in [(3, STATES[1], "0"), (4, STATES[0], &settings)] {
+            let count = Formula::new(format!("=COUNTIF({},\"{state}\")", states_of(topic)));
+            tab.write_formula_with_format(row, column, count.set_result(result), format)?;
+        }
     }
     finish(tab)
 }
