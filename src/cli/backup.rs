@@ -1,16 +1,10 @@
 //! `backup`: a copy of the live buffer.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::exit::Exit;
-use super::failure::CliError;
-use super::signals::{self, Hangup};
-use super::{Context, pass, runtime};
-use crate::buffer::BufferError;
-use crate::drain::Stop;
+use super::{Context, Exit, Failure, blocking, refused, until_stopped};
 
 /// Copies the live buffer to a new file.
 ///
@@ -24,41 +18,26 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
-struct BackupReport {
-    path: PathBuf,
+#[derive(Serialize)]
+struct BackupReport<'a> {
+    path: &'a Path,
     bytes: u64,
 }
 
-impl fmt::Display for BackupReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} ({} bytes)", self.path.display(), self.bytes)
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.file.exists() {
-        return Err(CliError::Refused {
-            what: format!("{:?} exists, and a backup overwrites nothing", args.file),
-            advice: "name another file".to_owned(),
-        });
+        return Err(refused(
+            format!("{:?} exists, and a backup overwrites nothing", args.file),
+            "name another file",
+        ));
     }
-    let (buffer, file) = (context.buffer()?, args.file.clone());
-    until_stopped(move |goes_on| buffer.backup(&file, goes_on))?;
-    let read = std::fs::metadata(&args.file);
-    let bytes =
-        read.map_err(|source| CliError::File { verb: "read", path: args.file.clone(), source })?.len();
-    context.form.report(&BackupReport { path: args.file.clone(), bytes })?;
-    Ok(Exit::Done)
-}
-
-/// Does long work on files that a signal ends early, so that it takes away what is half made.
-pub(super) fn until_stopped<T: Send + 'static>(
-    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, BufferError> + Send + 'static,
-) -> Result<T, CliError> {
-    runtime()?.block_on(async {
-        let stop = Stop::default();
-        signals::listen(stop.clone(), Hangup::Stops)?;
-        Ok(pass::blocking(move || work(&|| stop.requested().is_none())).await?)
-    })
+    let ((_, buffer), file) = (context.open()?, args.file.clone());
+    until_stopped(async |stop| {
+        Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await?)
+    })?;
+    let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();
+    context.answer(
+        &BackupReport { path: &args.file, bytes },
+        format_args!("{} ({bytes} bytes)", args.file.display()),
+    )
 }

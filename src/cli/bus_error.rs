@@ -8,7 +8,8 @@
 use std::mem;
 use std::sync::OnceLock;
 
-use super::failure::{CliError, Failure};
+use super::code::Code;
+use super::failure::Failure;
 use super::output::Form;
 
 /// What is written when it comes, with the file that it goes to: the handler may not even allocate.
@@ -19,8 +20,14 @@ static LAST_WORDS: OnceLock<Vec<(i32, String)>> = OnceLock::new();
     unsafe_code,
     reason = "the handlers of safe crates run behind that of the standard library, which has the signal kill the process"
 )]
-pub(super) fn watch(form: Form) -> Result<(), CliError> {
-    let failure = Failure::from(CliError::Unbacked);
+pub(super) fn watch(form: Form) -> Result<(), Failure> {
+    let failure = Failure::of(
+        "the -shm file beside the buffer has no room on its disk, or was truncated",
+        None,
+        Code::Unbacked.failed(
+            "free some disk, then run it again: what was reported is stored, and what was in flight is in doubt",
+        ),
+    );
     let mut words = vec![(libc::STDERR_FILENO, format!("{failure}\n"))];
     if form == Form::Json {
         let document = serde_json::to_string(&failure).expect("texts always serialise");
@@ -34,7 +41,7 @@ pub(super) fn watch(form: Form) -> Result<(), CliError> {
         action.sa_sigaction = end as *const () as usize;
         libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut())
     };
-    if installed == 0 { Ok(()) } else { Err(CliError::Start(std::io::Error::last_os_error())) }
+    if installed == 0 { Ok(()) } else { Err(Failure::starting(std::io::Error::last_os_error())) }
 }
 
 #[expect(unsafe_code, reason = "see `watch`")]

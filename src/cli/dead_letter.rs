@@ -1,22 +1,9 @@
 //! `dead-letter`: the events that Adobe rejected.
 
-use std::fmt;
-
-use serde::Serialize;
-
-use super::Context;
-use super::args::{ListArgs, Names, SelectionArgs};
-use super::exit::Exit;
-use super::failure::CliError;
-use super::held::{self, ChangedReport, RequeueReport};
-use super::table::Table;
-use crate::buffer::{Buffer, DeadLetter, Selection};
+use super::undecided::{self, ChangedReport, Found, ListArgs, Names, RequeueArgs, SelectionArgs, Undecided};
+use super::{Context, Exit, Failure, Table};
+use crate::buffer::{Buffer, BufferError, DeadLetter, Requeue, Requeued, Selection};
 use crate::delivery::Sequence;
-use crate::event::PassEvent;
-
-/// What dead letters are called.
-const NAMES: Names =
-    Names { none: "no dead letter", many: "dead letters", list: "passbridge dead-letter list" };
 
 /// Lists, requeues or discards the events that Adobe rejected.
 ///
@@ -41,89 +28,62 @@ pub(super) enum Command {
         seq: i64,
     },
     /// Sends them once more, in the next drain.
-    Requeue(held::RequeueArgs),
+    Requeue(RequeueArgs),
     /// Decides against them: they are never sent.
     Discard(SelectionArgs),
 }
 
-#[derive(Debug, Serialize)]
-struct ListReport {
-    dead_letters: Vec<DeadLetter>,
-}
+impl Undecided for DeadLetter {
+    const NAMES: Names = Names {
+        none: "no dead letter",
+        many: "dead letters",
+        list: "passbridge dead-letter list",
+        keys: ["dead_letter", "dead_letters"],
+    };
 
-impl fmt::Display for ListReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn list(buffer: &Buffer, selection: Selection, limit: usize) -> Result<Vec<DeadLetter>, BufferError> {
+        buffer.dead_letters(selection, limit)
+    }
+
+    fn requeue(buffer: &Buffer, selection: Selection, how: Requeue) -> Result<Requeued, BufferError> {
+        buffer.requeue_dead(selection, how)
+    }
+
+    fn seq(&self) -> Sequence {
+        self.seq
+    }
+
+    fn table(found: &[DeadLetter]) -> Table {
         let mut table =
             Table::new(&["seq", "requestor", "suite", "event", "occurred_at", "died_at", "reason"]);
-        for dead in &self.dead_letters {
-            let rsid = dead.rsid.as_deref().unwrap_or("-");
-            let reason = dead.reason.code();
-            table.row(&[
-                &dead.seq.0,
-                &dead.requestor_id,
-                &rsid,
-                &dead.event,
-                &dead.occurred_at,
-                &dead.died_at,
-                &reason,
-            ]);
+        for DeadLetter { seq, requestor_id, rsid, event, occurred_at, died_at, reason, .. } in found {
+            let rsid = rsid.as_deref().unwrap_or("-");
+            table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, died_at, &reason.code()]);
         }
-        if self.dead_letters.is_empty() { writeln!(out, "no dead letters") } else { table.fmt(out) }
+        table
     }
-}
 
-#[derive(Debug, Serialize)]
-struct ShowReport {
-    dead_letter: DeadLetter,
-    event: Option<PassEvent>,
-}
-
-impl fmt::Display for ShowReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dead = &self.dead_letter;
-        writeln!(out, "{} {} of {}, {}", dead.seq.0, dead.event, dead.requestor_id, dead.occurred_at)?;
-        writeln!(out, "  dead since  {}", dead.died_at)?;
-        writeln!(out, "  reason      {} ({})", dead.explanation, dead.reason.code())?;
-        held::write_event(out, self.event.as_ref())
-    }
-}
-
-pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
-    let buffer = context.buffer()?;
-    let find = |selection: &SelectionArgs| {
-        selection.find(
-            &NAMES,
-            |wanted, limit| buffer.dead_letters(wanted, limit),
-            |dead: &DeadLetter| dead.seq,
+    fn details(&self) -> String {
+        let DeadLetter { seq, requestor_id, event, occurred_at, died_at, reason, explanation, .. } = self;
+        format!(
+            "{} {event} of {requestor_id}, {occurred_at}\n  dead since  {died_at}\n  reason      {explanation} ({})\n",
+            seq.0,
+            reason.code()
         )
-    };
-    match command {
-        Command::List(args) => {
-            let dead_letters = buffer.dead_letters(args.selection(), args.limit)?;
-            context.form.report(&ListReport { dead_letters })?;
-        }
-        Command::Show { seq } => context.form.report(&show(&buffer, Sequence(*seq))?)?,
-        Command::Requeue(args) => {
-            let found = find(&args.selection)?;
-            let done = buffer.requeue_dead(found.selection, args.requeue())?;
-            return RequeueReport { done, missing: found.missing }.print(&NAMES, context);
-        }
-        Command::Discard(selection) => {
-            let found = find(selection)?;
-            let report = ChangedReport {
-                discarded: buffer.discard_dead(found.selection)?,
-                delivered: 0,
-                missing: found.missing,
-                verb: "discarded",
-            };
-            return report.print(&NAMES, context);
-        }
     }
-    Ok(Exit::Done)
 }
 
-fn show(buffer: &Buffer, seq: Sequence) -> Result<ShowReport, CliError> {
-    let found = buffer.dead_letters(Selection::Sequences(vec![seq]), 1)?;
-    let dead_letter = found.into_iter().next().ok_or_else(|| NAMES.refuse(&[seq.0], None))?;
-    Ok(ShowReport { dead_letter, event: buffer.event(seq)? })
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    let (_, buffer) = context.open()?;
+    match command {
+        Command::List(args) => undecided::list::<DeadLetter>(args, &buffer, context),
+        Command::Show { seq } => undecided::show::<DeadLetter>(*seq, &buffer, context),
+        Command::Requeue(args) => undecided::requeue::<DeadLetter>(args, &buffer, context),
+        Command::Discard(args) => {
+            let Found { selection, missing } = args.find::<DeadLetter>(&buffer)?;
+            let discarded = buffer.discard_dead(selection)?;
+            let report = ChangedReport { discarded, missing, verb: "discarded", ..ChangedReport::default() };
+            undecided::changed::<DeadLetter>(&report, context)
+        }
+    }
 }

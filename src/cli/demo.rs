@@ -6,20 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Context;
-use super::drain::DrainReport;
-use super::exit::Exit;
-use super::failure::CliError;
 use super::ingest::IngestReport;
-use super::pass::Pass;
-use super::settings::{self, Settings};
-use super::signals::{self, Hangup};
-use super::table::Table;
+use super::pass::{DrainReport, Pass};
+use super::{Context, Exit, Failure, Settings, Table, options, settings, until_stopped};
 use crate::buffer::{Buffer, RequestorStatus};
 use crate::config::{LogConfig, LogLevel};
-use crate::drain::Stop;
 use crate::event::RequestorId;
-use crate::ingest::{self, FormatChoice, InputPath};
+use crate::ingest::{self, Counts, FormatChoice, InputPath};
 use crate::sandbox::{Sandbox, SandboxOptions, Summary};
 use crate::suite::ReportSuite;
 
@@ -38,7 +31,6 @@ const SUITES: [(&str, &str); 2] = [("REF30", "demo.sports"), ("REF40", "demo.new
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
-/// What was shown.
 #[derive(Debug, Serialize)]
 struct DemoReport {
     ingest: IngestReport,
@@ -48,16 +40,13 @@ struct DemoReport {
     analytics: Summary,
 }
 
-/// A folder that goes when it is dropped.
 struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
-    fn create() -> Result<TemporaryFolder, CliError> {
+    fn create() -> Result<TemporaryFolder, Failure> {
         let path = std::env::temp_dir().join(format!("passbridge-demo-{}", std::process::id()));
-        match fs::create_dir(&path) {
-            Ok(()) => Ok(TemporaryFolder(path)),
-            Err(source) => Err(CliError::File { verb: "write", path, source }),
-        }
+        fs::create_dir(&path).map_err(Failure::writing(&path))?;
+        Ok(TemporaryFolder(path))
     }
 }
 
@@ -69,7 +58,7 @@ impl Drop for TemporaryFolder {
     }
 }
 
-pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     super::log::start(&LogConfig { level: LogLevel::Warn, ..LogConfig::default() });
     let folder = TemporaryFolder::create()?;
     // The environment's overrides are for the operator's own buffer.
@@ -87,7 +76,7 @@ fn show(
     url: &str,
     context: &Context,
     analytics: impl FnOnce() -> Summary,
-) -> Result<DemoReport, CliError> {
+) -> Result<DemoReport, Failure> {
     Buffer::create(&context.buffer_options(settings))?;
     let pass = Pass::open(settings, context)?;
     for (requestor_id, rsid) in SUITES {
@@ -96,122 +85,106 @@ fn show(
     }
     let ingest = load(&pass, settings, folder, context)?;
     let ingest_again = load(&pass, settings, folder, context)?;
-    let stop = Stop::default();
-    let drained = super::runtime()?.block_on(async {
-        signals::listen(stop.clone(), Hangup::Stops)?;
-        pass.run(&stop).await
-    })?;
+    let mut drain = until_stopped(async |stop| pass.run(&stop).await)?;
     let waiting = pass.buffer.status()?.requestors;
     let parked = waiting.into_iter().filter(|requestor| requestor.parked.is_some()).collect();
     let mut analytics = analytics();
     // In the order of their names: which of two lanes was first is chance.
     analytics.suites.sort_by(|one, other| one.rsid.cmp(&other.rsid));
-    drained.retained?;
-    let drain = DrainReport { run: drained.summary, inbox: drained.inbox, failure: None };
+    drain.failure.take().map_or(Ok(()), Err)?;
     Ok(DemoReport { ingest, ingest_again, drain, parked, analytics })
 }
 
-fn load(
-    pass: &Pass,
-    settings: &Settings,
-    folder: &Path,
-    context: &Context,
-) -> Result<IngestReport, CliError> {
+fn load(pass: &Pass, settings: &Settings, folder: &Path, context: &Context) -> Result<IngestReport, Failure> {
     let mut inputs = Vec::new();
     for (name, bytes) in FILES {
         let path = folder.join(name);
-        fs::write(&path, bytes).map_err(|source| CliError::File {
-            verb: "write",
-            path: path.clone(),
-            source,
-        })?;
+        fs::write(&path, bytes).map_err(Failure::writing(&path))?;
         inputs.push(InputPath::new(path));
     }
-    let options = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
+    let options = options::ingest(settings, FormatChoice::Auto, &context.clock);
     let summary = ingest::load(&pass.buffer, &inputs, &options, &mut ())?;
     Ok(IngestReport::new(summary, false))
 }
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "Adobe Pass events into Adobe Analytics, against a stand-in for Adobe on this host.")?;
-        writeln!(
+        let files = FILES.map(|(name, _)| format!("fixtures/demo/{name}")).join(" ");
+        let added = SUITES.map(|(requestor_id, rsid)| {
+            format!("   $ passbridge suite add --requestor {requestor_id} --rsid {rsid} --collection-url http://127.0.0.1:8080\n")
+        });
+        let (ingested, added, drain) = (self.ingested(), added.concat(), &self.drain);
+        let (analytics, parked) = (self.counted(), self.parked());
+        write!(
             out,
-            "By hand: the lines with $, after `passbridge sandbox` in another terminal and `passbridge init`."
-        )?;
-        self.write_ingest(out)?;
-        self.write_drain(out)?;
-        self.write_analytics(out)?;
-        self.write_parked(out)
+            "\
+Adobe Pass events into Adobe Analytics, against a stand-in for Adobe on this host.
+By hand: the lines with $, after `passbridge sandbox` in another terminal and `passbridge init`.
+
+1. Events of three requestors go into the buffer. A second time, nothing is stored twice.
+   $ passbridge ingest {files}
+
+{ingested}
+2. Two of the requestors have a report suite; their events are sent; one with a count of 3 takes three hits.
+{added}   $ passbridge drain
+
+{drain}
+3. What Analytics would count.
+   $ curl http://127.0.0.1:8080/sandbox/summary
+
+{analytics}
+4. The third has none yet: its events wait, and flow once it has one.
+
+{parked}
+   $ passbridge suite add --requestor REF50 --rsid demo.news && passbridge drain
+   $ passbridge status
+"
+        )
     }
 }
 
 impl DemoReport {
-    fn write_ingest(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "\n1. Events of three requestors go into the buffer. A second time, nothing is stored twice."
-        )?;
-        let files = FILES.map(|(name, _)| format!("fixtures/demo/{name}")).join(" ");
-        writeln!(out, "   $ passbridge ingest {files}\n")?;
+    fn ingested(&self) -> Table {
         let mut table = Table::new(&["", "read", "stored", "duplicates", "rejected"]);
         for (name, report) in [("first", &self.ingest), ("again", &self.ingest_again)] {
-            let total = &report.summary.total;
-            table.row(&[&name, &total.read, &total.stored, &total.duplicates, &total.rejected]);
+            let Counts { read, stored, duplicates, rejected, .. } = &report.summary.total;
+            table.row(&[&name, read, stored, duplicates, rejected]);
         }
-        write!(out, "{table}")
+        table
     }
 
-    fn write_drain(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "\n2. Two of the requestors have a report suite; their events are sent; one with a count of 3 takes three hits."
-        )?;
-        for (requestor_id, rsid) in SUITES {
-            writeln!(
-                out,
-                "   $ passbridge suite add --requestor {requestor_id} --rsid {rsid} --collection-url http://127.0.0.1:8080"
-            )?;
-        }
-        writeln!(out, "   $ passbridge drain\n")?;
-        write!(out, "{}", self.drain)
-    }
-
-    fn write_analytics(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "\n3. What Analytics would count.")?;
-        writeln!(out, "   $ curl http://127.0.0.1:8080/sandbox/summary\n")?;
+    fn counted(&self) -> String {
         let suites = &self.analytics.suites;
-        let mut headings = vec!["event", "label"];
-        headings.extend(suites.iter().map(|suite| suite.rsid.as_str()));
-        let mut table = Table::new(&headings);
-        let Some(first) = suites.first() else { return writeln!(out, "  nothing") };
+        let Some(first) = suites.first() else { return "  nothing\n".to_owned() };
+        let names = suites.iter().map(|suite| suite.rsid.as_str());
+        let mut table = Table::new(&["event", "label"].into_iter().chain(names).collect::<Vec<_>>());
         for (slot, event) in first.events.iter().enumerate() {
             let mut row: Vec<&dyn fmt::Display> = vec![&event.event, &event.label];
             row.extend(suites.iter().map(|suite| &suite.events[slot].tally.units as &dyn fmt::Display));
             table.row(&row);
         }
-        write!(out, "{table}")?;
+        let mut text = table.to_string();
         for suite in suites {
             let (hits, visitors, page_views) = (suite.occurrences, suite.unique_visitors, suite.page_views);
-            writeln!(out, "  {}: {hits} hits, {visitors} visitors, {page_views} page views", suite.rsid)?;
+            let rsid = &suite.rsid;
+            text.push_str(&format!("  {rsid}: {hits} hits, {visitors} visitors, {page_views} page views\n"));
         }
         match self.analytics.violations.len() {
-            0 => writeln!(out, "  every hit keeps the documented rules"),
+            0 => text.push_str("  every hit keeps the documented rules\n"),
             broken => {
-                writeln!(out, "  {broken} documented rules were broken: {:?}", self.analytics.violations)
+                let rules = &self.analytics.violations;
+                text.push_str(&format!("  {broken} documented rules were broken: {rules:?}\n"));
             }
         }
+        text
     }
 
-    fn write_parked(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "\n4. The third has none yet: its events wait, and flow once it has one.\n")?;
+    fn parked(&self) -> Table {
         let mut table = Table::new(&["requestor", "parked", "why"]);
         for requestor in &self.parked {
             let why = requestor.parked.unwrap_or_default();
             table.row(&[&requestor.requestor_id, &requestor.pending, &why]);
         }
-        write!(out, "{table}")?;
-        writeln!(out, "\n   $ passbridge suite add --requestor REF50 --rsid demo.news && passbridge drain")?;
-        writeln!(out, "   $ passbridge status")
+        table
     }
 }

@@ -5,17 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::{CliError, Failure};
-use super::hint;
-use super::output;
-use super::pass::{InboxReport, Pass, PassReport};
-use super::signals::{self, Hangup};
-use super::table::Table;
+use super::pass::{DrainReport, Pass};
+use super::{Context, Exit, Failure, Table, output, until_stopped};
 use crate::buffer::Buffer;
 use crate::config::duration;
-use crate::drain::{self, AfterRestore, Preview, RunSummary, Stop, StopReason};
+use crate::drain::{self, AfterRestore, Preview, RunSummary, StopReason};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
@@ -54,66 +48,6 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct DrainReport {
-    #[serde(flatten)]
-    pub(super) run: RunSummary,
-    /// What came out of the inbox before.
-    pub(super) inbox: InboxReport,
-    /// Why what is old could not be deleted, after a drain that is done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) failure: Option<Failure>,
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let run = &self.run;
-        writeln!(
-            out,
-            "run {}: {} events read, {} delivered in {} hits",
-            run.run_id.0, run.read, run.delivered, run.hits
-        )?;
-        self.inbox.fmt(out)?;
-        for (count, what) in [
-            (run.dead, "dead: passbridge dead-letter list"),
-            (run.held, "held: passbridge held list"),
-            (run.in_doubt, "in doubt: repeated by the next drain"),
-            (run.retries, "attempts repeated"),
-        ] {
-            if count > 0 {
-                writeln!(out, "  {count} {}", hint::complete(what))?;
-            }
-        }
-        if run.suites.len() > 1 {
-            let mut table = Table::new(&["suite", "delivered", "dead", "held"]);
-            for (rsid, suite) in &run.suites {
-                table.row(&[rsid, &suite.delivered, &suite.dead, &suite.held]);
-            }
-            table.fmt(out)?;
-        }
-        for trouble in &run.troubles {
-            writeln!(out, "  trouble: {trouble}")?;
-        }
-        writeln!(out, "  {} pending, of which {} parked", run.pending, run.parked)?;
-        match run.stopped {
-            Some(reason) => writeln!(out, "  stopped: {}", stopped(reason)),
-            None => Ok(()),
-        }
-    }
-}
-
-fn stopped(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::Signal => "by a signal",
-        StopReason::Deadline => "by its deadline",
-        StopReason::Limit => "at its limit",
-        StopReason::Host => "a collection host did not answer; see the log",
-        StopReason::GiveWay => "because it gave way",
-        StopReason::Suite => "a collection host refuses a suite; see the log",
-    }
-}
-
-/// What a drain would send.
-#[derive(Debug, Serialize)]
 struct PreviewReport {
     #[serde(flatten)]
     preview: Preview,
@@ -142,7 +76,7 @@ impl fmt::Display for PreviewReport {
     }
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
     if args.dry_run {
         let buffer = Buffer::open(&context.buffer_options(&settings))?;
@@ -155,19 +89,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     pass.options.limit = args.limit;
     pass.options.deadline = args.deadline;
     pass.options.after_restore = if args.accept_repeat { AfterRestore::Accept } else { AfterRestore::Ask };
-    let stop = Stop::default();
-    let report = super::runtime()?.block_on(async {
-        signals::listen(stop.clone(), Hangup::Stops)?;
-        pass.run(&stop).await
-    })?;
-    let PassReport { summary, inbox, retained } = report;
-    let failure = retained.as_ref().err().map(Failure::from);
-    let report = DrainReport { run: summary, inbox, failure };
+    let report = until_stopped(async |stop| pass.run(&stop).await)?;
     context.form.report(&report)?;
-    if retained.is_err() {
+    if report.failure.is_some() {
         output::warn("the drain is done, but what is old was not deleted");
     }
-    retained.map(|()| exit(&report))
+    let exit = exit(&report);
+    report.failure.map_or(Ok(exit), Err)
 }
 
 /// The status of a drain. Events left behind win over events that want a look, but not where a signal asked for just that, and

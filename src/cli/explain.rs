@@ -1,21 +1,15 @@
 //! `explain`: the hit that an event becomes.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::output;
-use super::settings::SettingsError;
-use crate::buffer::BufferError;
+use super::code::Code;
+use super::{Context, Exit, Failure, output, refused};
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
-use crate::explain::{Explanation, explain};
+use crate::explain::explain;
 use crate::readers::{Format, LINE_BYTES_MAX, ReaderOptions};
 use crate::suite::HitForm;
 
@@ -40,17 +34,7 @@ pub(super) struct Args {
     event: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Report(Explanation);
-
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let event = read_event(&args.event, context.clock.now())?;
     let explained = |form: &HitForm| explain(&event, event.identity().0, form);
     let explanation = match mapped_form(event.requestor_id(), context)? {
@@ -63,66 +47,55 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
             explained(&HitForm::with_defaults(UNMAPPED_RSID.parse()?)).without_suite()
         }
     };
-    context.form.report(&Report(explanation))?;
-    Ok(Exit::Done)
+    context.done(&explanation)
 }
 
 /// The form of the requestor's suite; without a configuration or a buffer there is none.
-fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<HitForm>, CliError> {
-    let buffer = match context.buffer() {
-        Ok(buffer) => buffer,
-        Err(CliError::Settings(SettingsError::NotFound(_)) | CliError::Buffer(BufferError::Missing(_))) => {
-            return Ok(None);
-        }
+fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<HitForm>, Failure> {
+    let buffer = match context.open() {
+        Ok((_, buffer)) => buffer,
+        Err(failure) if matches!(failure.code, Code::ConfigMissing | Code::BufferMissing) => return Ok(None),
         Err(error) => return Err(error),
     };
     Ok(buffer.suite_of(requestor_id)?.map(|suite| suite.form))
 }
 
-fn read_event(path: &Path, now: Instant) -> Result<PassEvent, CliError> {
-    let is_standard_input = path == Path::new("-");
-    let read = if is_standard_input {
-        read_start(io::stdin().lock())
+fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
+    let mut text = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        ("standard input".to_owned(), read_start(io::stdin().lock(), &mut text))
     } else {
-        fs::File::open(path).and_then(read_start)
+        (format!("{path:?}"), fs::File::open(path).and_then(|file| read_start(file, &mut text)))
     };
-    let path = if is_standard_input { Path::new("standard input") } else { path };
-    let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
-    let name = if is_standard_input { "standard input".to_owned() } else { format!("{path:?}") };
-    let refuse = |why: String| CliError::Refused {
-        what: format!("{name} holds no event: {why}"),
-        advice:
-            "schemas/pass-event.schema.json says what an event is; passbridge ingest --dry-run checks many"
-                .to_owned(),
+    let source = if path == Path::new("-") { Path::new("standard input") } else { path };
+    read.map_err(Failure::reading(source))?;
+    let refuse = |why: String| {
+        refused(
+            format!("{name} holds no event: {why}"),
+            "schemas/pass-event.schema.json says what an event is; passbridge ingest --dry-run checks many",
+        )
     };
     if text.len() > TEXT_BYTES_MAX {
-        return Err(CliError::Refused {
-            what: format!("{name} is longer than {TEXT_BYTES_MAX} bytes; explain reads one event"),
-            advice: "give it the event alone, as head -1 FILE | passbridge explain does".to_owned(),
-        });
+        return Err(refused(
+            format!("{name} is longer than {TEXT_BYTES_MAX} bytes; explain reads one event"),
+            "give it the event alone, as head -1 FILE | passbridge explain does",
+        ));
     }
     let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
     let line = on_one_line(&text);
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
-    let mut reader = Format::Ndjson
-        .open(line.as_bytes(), &ReaderOptions::unused())
-        .map_err(|error| refuse(error.to_string()))?;
-    match reader.next_line(bounds) {
-        Ok(Some(line)) => {
-            note_others(line.number, &text);
-            line.result.map_err(|reason| refuse(reason.to_string()))
-        }
-        Ok(None) => Err(refuse("it is empty".to_owned())),
-        Err(error) => Err(refuse(error.to_string())),
-    }
+    let opened = Format::Ndjson.open(line.as_bytes(), &ReaderOptions::unused());
+    let mut reader = opened.map_err(|error| refuse(error.to_string()))?;
+    let line = reader.next_line(bounds).map_err(|error| refuse(error.to_string()))?;
+    let line = line.ok_or_else(|| refuse("it is empty".to_owned()))?;
+    note_others(line.number, &text);
+    line.result.map_err(|reason| refuse(reason.to_string()))
 }
 
 /// As much as is read of any source, and a byte more where it is longer.
-fn read_start(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
-    Ok(text)
+fn read_start(source: impl Read, text: &mut Vec<u8>) -> io::Result<usize> {
+    source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(text)
 }
 
 /// Says which line is shown, where there are several and they are no single object.

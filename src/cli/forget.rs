@@ -1,14 +1,10 @@
 //! `forget`: erasure at a person's wish.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
+use super::{Context, Exit, Failure, refused};
 use crate::backfill;
-use crate::buffer::{Buffer, Forget, Forgotten};
+use crate::buffer::{Forget, Forgotten};
 use crate::ingest;
 
 /// Erases a person's events from the buffer, its inbox and the rejected lines, for privacy requests.
@@ -36,7 +32,7 @@ pub(super) struct Args {
     visitor_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct ForgetReport {
     events: u64,
     inbox_rows: u64,
@@ -49,53 +45,19 @@ struct ForgetReport {
     metric_digests: u64,
     /// Copies of the buffer beside it, from upgrades and restores, deleted whole.
     copies: u64,
-    /// What was looked for, for people.
-    #[serde(skip)]
-    whom: &'static str,
 }
 
-impl fmt::Display for ForgetReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, .. } = self;
-        let ForgetReport { metric_digests, copies, whom, .. } = self;
-        if *bulk_files > 0 {
-            writeln!(out, "deleted {bulk_files} files of backfills in bulk.dir")?;
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
+    let (forget, whom) = match (&args.mvpd, &args.mvpd_user_id, &args.visitor_id) {
+        (Some(mvpd), Some(mvpd_user_id), None) => (
+            Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() },
+            "this MVPD and user ID; both are case-sensitive",
+        ),
+        (_, _, Some(visitor_id)) => {
+            (Forget::Visitor { visitor_id: visitor_id.clone() }, "this visitor ID; it is case-sensitive")
         }
-        if *copies > 0 {
-            writeln!(out, "deleted {copies} copies of the buffer beside it, from upgrades and restores")?;
-        }
-        if events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0 {
-            return writeln!(out, "nobody found: no event, inbox row or rejected line has exactly {whom}");
-        }
-        write!(out, "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines")?;
-        if *memory_rows > 0 {
-            write!(out, ", and {memory_rows} rows of logins and profiles that sources remembered")?;
-        }
-        if *metric_digests > 0 {
-            write!(out, "; replaced {metric_digests} digests of theirs in the metrics by random ones")?;
-        }
-        writeln!(out)
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
-    let forget = match (&args.mvpd, &args.mvpd_user_id, &args.visitor_id) {
-        (Some(mvpd), Some(mvpd_user_id), None) => {
-            Forget::MvpdUser { mvpd: mvpd.clone(), mvpd_user_id: mvpd_user_id.clone() }
-        }
-        (_, _, Some(visitor_id)) => Forget::Visitor { visitor_id: visitor_id.clone() },
-        (_, _, None) => {
-            return Err(CliError::Refused {
-                what: "nobody to forget".to_owned(),
-                advice: "passbridge forget --help".to_owned(),
-            });
-        }
-    };
-    let whom = match &forget {
-        Forget::MvpdUser { .. } => "this MVPD and user ID; both are case-sensitive",
-        Forget::Visitor { .. } => "this visitor ID; it is case-sensitive",
+        (_, _, None) => return Err(refused("nobody to forget", "passbridge forget --help")),
     };
     let lock = buffer.lock_whole()?;
     let Forgotten { events, inbox_rows, memory_rows, metric_digests, copies } =
@@ -103,15 +65,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     // Nothing is in flight, so what lies there are copies: kept ones, and those that a crash left.
     let bulk_files = backfill::forget_files(&settings.config.bulk.dir)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
-    context.form.report(&ForgetReport {
-        events,
-        inbox_rows,
-        memory_rows,
-        rejected_lines,
-        bulk_files,
-        metric_digests,
-        copies,
-        whom,
-    })?;
-    Ok(Exit::Done)
+    let mut text = String::new();
+    for (count, what) in [
+        (bulk_files, "files of backfills in bulk.dir"),
+        (copies, "copies of the buffer beside it, from upgrades and restores"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("deleted {count} {what}\n"));
+        }
+    }
+    if events + inbox_rows + memory_rows + rejected_lines + metric_digests == 0 {
+        text.push_str(&format!("nobody found: no event, inbox row or rejected line has exactly {whom}"));
+    } else {
+        text.push_str(&format!(
+            "erased {events} events, {inbox_rows} inbox rows and {rejected_lines} rejected lines"
+        ));
+    }
+    if memory_rows > 0 {
+        text.push_str(&format!(", and {memory_rows} rows of logins and profiles that sources remembered"));
+    }
+    if metric_digests > 0 {
+        text.push_str(&format!(
+            "; replaced {metric_digests} digests of theirs in the metrics by random ones"
+        ));
+    }
+    let report =
+        ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, metric_digests, copies };
+    context.answer(&report, text)
 }

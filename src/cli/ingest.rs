@@ -4,25 +4,20 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::output::{self, Form};
 use super::progress::IngestProgress;
-use super::settings::Settings;
 use super::signals::{self, Hangup};
-use super::table::Table;
-use crate::buffer::{Buffer, JobKey};
-use crate::clock::Clock;
+use super::table::write_notes;
+use super::{Context, Exit, Failure, Form, Table, options, output};
+use crate::buffer::Buffer;
 use crate::drain::Stop;
 use crate::event::PassEvent;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
 use crate::readers::Format;
-use crate::readers::rest_v2::{ExchangeSummary, ServiceKeys, rule_name};
+use crate::readers::rest_v2::{ExchangeSummary, rule_name};
 
 /// Stores events from files or standard input, each exactly once.
 ///
@@ -42,8 +37,8 @@ Examples:
   passbridge ingest --dry-run --json events.ndjson")]
 pub(super) struct Args {
     /// The format of the inputs.
-    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
-    format: FormatArg,
+    #[arg(long, value_parser = format(), default_value = "auto")]
+    format: FormatChoice,
     /// Read and validate everything, store nothing, and print each event in its canonical form as NDJSON; the counts go to
     /// standard error. With --json print the counts alone, to standard output.
     #[arg(long)]
@@ -59,33 +54,24 @@ pub(super) struct Args {
     inputs: Vec<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum FormatArg {
-    /// By the name of each input, then by its content.
-    Auto,
-    /// One canonical event as a JSON object per line.
-    Ndjson,
-    /// A header row of property names, then one event per row.
-    Csv,
-    /// Exchanges with the Pass REST API V2, one per line; events follow from them.
-    RestV2,
-    /// The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them.
-    Har,
-    /// A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count.
-    Esm,
-}
-
-impl FormatArg {
-    pub(super) fn choice(self) -> FormatChoice {
-        match self {
-            FormatArg::Auto => FormatChoice::Auto,
-            FormatArg::Ndjson => FormatChoice::Is(Format::Ndjson),
-            FormatArg::Csv => FormatChoice::Is(Format::Csv),
-            FormatArg::Esm => FormatChoice::Is(Format::Esm),
-            FormatArg::Har => FormatChoice::Is(Format::Har),
-            FormatArg::RestV2 => FormatChoice::Is(Format::RestV2),
-        }
-    }
+/// Takes the word of a format, each listed with what it means.
+pub(super) fn format() -> impl TypedValueParser<Value = FormatChoice> {
+    let words = [
+        ("auto", "By the name of each input, then by its content"),
+        (Format::Ndjson.name(), "One canonical event as a JSON object per line"),
+        (Format::Csv.name(), "A header row of property names, then one event per row"),
+        (Format::RestV2.name(), "Exchanges with the Pass REST API V2, one per line; events follow from them"),
+        (
+            Format::Har.name(),
+            "The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them",
+        ),
+        (
+            Format::Esm.name(),
+            "A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count",
+        ),
+    ];
+    PossibleValuesParser::new(words.map(|(word, meaning)| PossibleValue::new(word).help(meaning)))
+        .map(|word| Format::of_name(&word).map_or(FormatChoice::Auto, FormatChoice::Is))
 }
 
 #[derive(Debug, Serialize)]
@@ -96,30 +82,22 @@ pub(super) struct IngestReport {
     dry_run: bool,
     /// The inputs that could not be read to their end, and why.
     failures: Vec<String>,
-    /// The file of the rejected lines.
     rejects: Option<PathBuf>,
     /// Whether the text shows what became of exchanges.
     #[serde(skip)]
-    shows_exchanges: bool,
+    pub(super) shows_exchanges: bool,
 }
 
 impl IngestReport {
     pub(super) fn new(summary: IngestSummary, dry_run: bool) -> IngestReport {
         let failures = summary.failures.iter().map(ToString::to_string).collect();
-        IngestReport {
-            rejects: summary.rejects_path.clone(),
-            failures,
-            summary,
-            dry_run,
-            shows_exchanges: false,
-        }
+        let rejects = summary.rejects_path.clone();
+        IngestReport { rejects, failures, summary, dry_run, shows_exchanges: false }
     }
 
     /// Tells what went wrong, beside the report.
     fn warn(&self) {
-        for warning in &self.summary.warnings {
-            output::warn(warning);
-        }
+        self.summary.warnings.iter().for_each(output::warn);
         for failure in &self.failures {
             output::error(failure, "mend the input and ingest it again; what is stored stays once");
         }
@@ -127,44 +105,45 @@ impl IngestReport {
 
     fn exit(&self) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
-        let unused = self.summary.inputs.iter().filter(|input| input.unused.is_some()).count() as u64;
-        match (self.failures.is_empty(), rejected + conflicts + unused) {
-            (false, _) => Exit::Failed,
-            (true, 0) => Exit::Done,
-            (true, _) => Exit::Unclean,
+        let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
+        if !self.failures.is_empty() {
+            Exit::Failed
+        } else if rejected + conflicts > 0 || is_unused {
+            Exit::Unclean
+        } else {
+            Exit::Done
         }
     }
-}
 
-impl IngestReport {
-    fn inputs(&self) -> impl Iterator<Item = (&str, &Counts)> {
-        self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts))
-    }
-
-    /// What there is to say where nothing was stored.
-    fn write_preview(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["input", "read", "events", "rejected"]);
+    /// A line for each input, and for all where they are several.
+    fn counts(&self) -> Table {
+        let headings: &[&str] = match self.dry_run {
+            true => &["input", "read", "events", "rejected"],
+            false => &["input", "read", "stored", "duplicates", "conflicts", "rejected"],
+        };
+        let mut table = Table::new(headings);
+        let inputs = self.summary.inputs.iter().map(|input| (input.path.as_str(), &input.counts));
         let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
-        for (name, counts) in self.inputs().chain(total) {
-            table.row(&[&name, &counts.read, &(counts.read - counts.rejected), &counts.rejected]);
+        for (name, Counts { read, stored, duplicates, conflicts, rejected }) in inputs.chain(total) {
+            if self.dry_run {
+                table.row(&[&name, read, &(read - rejected), rejected]);
+            } else {
+                table.row(&[&name, read, stored, duplicates, conflicts, rejected]);
+            }
         }
-        self.write_exchanges(out)?;
-        write!(out, "{table}  nothing was stored (--dry-run)")
+        table
     }
 
     fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(exchanges) = &self.summary.exchanges else { return Ok(()) };
         let ExchangeSummary { others, again, recovered, late, .. } = exchanges;
-        for (count, what) in [
-            (others, "of other paths than those of the API were passed over"),
-            (again, "are repeats of what was read before"),
-            (recovered, "were taken for repeats by an earlier release, and are counted now"),
-            (late, "are out of order by more than rest_v2.reorder_seconds"),
-        ] {
-            if *count > 0 {
-                writeln!(out, "  exchanges: {count} {what}")?;
-            }
-        }
+        let notes = [
+            (*others, "of other paths than those of the API were passed over"),
+            (*again, "are repeats of what was read before"),
+            (*recovered, "were taken for repeats by an earlier release, and are counted now"),
+            (*late, "are out of order by more than rest_v2.reorder_seconds"),
+        ];
+        write_notes(out, notes.map(|(count, what)| (count, format!("exchanges: {count} {what}"))))?;
         if !self.shows_exchanges {
             return Ok(());
         }
@@ -184,24 +163,10 @@ impl IngestReport {
 
 impl fmt::Display for IngestReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.dry_run {
-            return self.write_preview(out);
-        }
-        let mut table = Table::new(&["input", "read", "stored", "duplicates", "conflicts", "rejected"]);
-        let total = (self.summary.inputs.len() > 1).then_some(("total", &self.summary.total));
-        for (name, counts) in self.inputs().chain(total) {
-            table.row(&[
-                &name,
-                &counts.read,
-                &counts.stored,
-                &counts.duplicates,
-                &counts.conflicts,
-                &counts.rejected,
-            ]);
-        }
         self.write_exchanges(out)?;
-        table.fmt(out)?;
+        self.counts().fmt(out)?;
         match &self.rejects {
+            _ if self.dry_run => write!(out, "  nothing was stored (--dry-run)"),
             Some(path) => {
                 writeln!(out, "  rejected lines: {} (mend them there, and ingest that file)", path.display())
             }
@@ -210,11 +175,9 @@ impl fmt::Display for IngestReport {
     }
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    let mut options = options(&settings, args.format.choice(), &context.clock);
-    options.secret = settings.source_secret()?;
-    options.service_keys = settings.service_keys()?;
+    let mut options = options::keyed_ingest(&settings, args.format, &context.clock)?;
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
     if args.dry_run {
         // The same exchange gives the same event as it would if it were stored.
@@ -228,11 +191,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let stop = Stop::default();
     // Loading blocks this thread; signals are heard by another.
     let runtime =
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)?;
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::starting)?;
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;
     let mut progress = IngestProgress::new(stop);
     let loaded = ingest::load(&buffer, &inputs, &options, &mut progress);
-    progress.finish();
+    drop(progress);
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
     report.warn();
     if report.summary.esm.is_some() {
@@ -265,7 +228,7 @@ fn preview(
     options: &IngestOptions,
     args: &Args,
     context: &Context,
-) -> Result<Exit, CliError> {
+) -> Result<Exit, Failure> {
     let summary = match context.form {
         Form::Json => ingest::preview(inputs, options, &mut |_, _| ControlFlow::Continue(())),
         Form::Text => {
@@ -289,18 +252,4 @@ fn preview(
         Form::Text => output::note(&report),
     }
     Ok(report.exit())
-}
-
-/// How these settings say to ingest.
-pub(super) fn options(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
-    IngestOptions {
-        format,
-        config: settings.config.ingest.clone(),
-        rest_v2: settings.config.rest_v2.clone(),
-        esm: settings.config.esm.clone(),
-        secret: None,
-        service_keys: ServiceKeys::default(),
-        job: JobKey::LIVE,
-        clock: clock.clone(),
-    }
 }

@@ -1,16 +1,12 @@
 //! `init`: the configuration file and the buffer.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::hint;
 use super::settings::{self, SettingsError};
+use super::{Context, Exit, Failure, hint};
 use crate::buffer::{Buffer, BufferError};
 use crate::whole_file::{self, Readers};
 
@@ -26,8 +22,7 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
 pub(super) struct Args {}
 
-/// What was made.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct InitReport {
     config: PathBuf,
     config_written: bool,
@@ -35,22 +30,10 @@ struct InitReport {
     buffer_created: bool,
 }
 
-impl fmt::Display for InitReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = "kept as it was";
-        let verb = if self.config_written { "written" } else { kept };
-        writeln!(out, "configuration  {}  ({verb})", self.config.display())?;
-        let verb = if self.buffer_created { "created" } else { kept };
-        writeln!(out, "buffer         {}  ({verb})", self.buffer.display())?;
-        let next = "passbridge suite add --requestor ID --rsid RSID --collection-url URL";
-        writeln!(out, "\nnext: {}", hint::complete(next))
-    }
-}
-
-pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let file = match settings::find(context.config.as_deref()) {
         Ok(file) => file,
-        Err(SettingsError::NotFound(_)) => PathBuf::from(settings::LOCAL_FILE),
+        Err(SettingsError::NotFound) => PathBuf::from(settings::LOCAL_FILE),
         Err(error) => return Err(error.into()),
     };
     let (settings, has_file) = match settings::read(&file) {
@@ -72,16 +55,23 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         Buffer::create(&options)?;
     }
     let report = InitReport { config: settings.file, config_written, buffer: options.path, buffer_created };
-    context.form.report(&report)?;
-    Ok(Exit::Done)
+    let made = |is_made: bool, verb: &'static str| if is_made { verb } else { "kept as it was" };
+    let text = format!(
+        "configuration  {}  ({})\nbuffer         {}  ({})\n\nnext: {}",
+        report.config.display(),
+        made(config_written, "written"),
+        report.buffer.display(),
+        made(buffer_created, "created"),
+        hint::complete("passbridge suite add --requestor ID --rsid RSID --collection-url URL")
+    );
+    context.answer(&report, text)
 }
 
 /// Writes the file unless it exists; says whether it did.
-fn write_template(file: &Path) -> Result<bool, CliError> {
-    let failed = |source| CliError::File { verb: "write", path: file.to_owned(), source };
+fn write_template(file: &Path) -> Result<bool, Failure> {
     match whole_file::write_new(file, TEMPLATE.as_bytes(), Readers::Umask) {
         Ok(()) => Ok(true),
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(failed(source)),
+        Err(source) => Err(Failure::writing(file)(source)),
     }
 }

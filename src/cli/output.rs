@@ -14,7 +14,7 @@ use tracing::Level;
 
 use super::code::Code;
 use super::exit::Exit;
-use super::failure::{CliError, Failure};
+use super::failure::Failure;
 use super::log;
 use super::safe::{harmless, safe, without_passwords};
 use crate::whole_file::{Readers, WholeFile};
@@ -31,10 +31,18 @@ impl Form {
         if json { Form::Json } else { Form::Text }
     }
 
-    pub(super) fn report(self, report: &(impl Display + Serialize)) -> Result<(), CliError> {
+    pub(super) fn report(self, report: &(impl Display + Serialize)) -> Result<(), Failure> {
         match self {
             Form::Text => quiet(print(safe(&report.to_string()).as_bytes())),
             Form::Json => document(report),
+        }
+    }
+
+    /// Prints a text for people, without its last line break, or a document for programs.
+    pub(super) fn answer(self, answer: &impl Serialize, text: impl Display) -> Result<(), Failure> {
+        match self {
+            Form::Text => quiet(print(safe(&format!("{text}\n")).as_bytes())),
+            Form::Json => document(answer),
         }
     }
 
@@ -86,12 +94,12 @@ impl Form {
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints text that is a command's whole output as it is, such as a file that was asked for on standard output.
-pub(super) fn text(text: &str) -> Result<(), CliError> {
+pub(super) fn text(text: &str) -> Result<(), Failure> {
     bytes(text.as_bytes())
 }
 
 /// Prints a file that was asked for on standard output: as it is, but harmless where that is a terminal.
-pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     match str::from_utf8(bytes) {
         Ok(text) if is_terminal() => quiet(print(harmless(text).as_bytes())),
         Ok(_) | Err(_) => quiet(print(bytes)),
@@ -99,7 +107,7 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Prints what has no text of its own as one JSON document.
-pub(super) fn document(document: &impl Serialize) -> Result<(), CliError> {
+pub(super) fn document(document: &impl Serialize) -> Result<(), Failure> {
     IS_REPORTED.store(true, Ordering::Relaxed);
     quiet(json(document).and_then(|text| print(format!("{text}\n").as_bytes())))
 }
@@ -141,7 +149,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<(), CliError> {
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
         quiet(match self.broken.take() {
             Some(error) => Err(error),
             None => self.out.flush(),
@@ -163,28 +171,25 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Tells a person something beside the report.
 pub(super) fn note(text: impl Display) {
-    if log::is_json() {
-        tracing::info!("{text}");
-    } else {
-        line(Level::INFO, text);
-    }
+    tell(Level::INFO, "", text);
 }
 
 /// Tells a monitor of what is wrong, on a line of its own.
 pub(super) fn alarm(text: impl Display) {
-    if log::is_json() {
-        tracing::error!("{text}");
-    } else {
-        line(Level::ERROR, text);
-    }
+    tell(Level::ERROR, "", text);
 }
 
 /// Warns a person of something beside the report.
 pub(super) fn warn(text: impl Display) {
-    if log::is_json() {
-        tracing::warn!("{text}");
-    } else {
-        line(Level::WARN, format_args!("warning: {text}"));
+    tell(Level::WARN, "warning: ", text);
+}
+
+fn tell(level: Level, prefix: &str, text: impl Display) {
+    match level {
+        _ if !log::is_json() => line(level, format_args!("{prefix}{text}")),
+        Level::ERROR => tracing::error!("{text}"),
+        Level::WARN => tracing::warn!("{text}"),
+        _ => tracing::info!("{text}"),
     }
 }
 
@@ -203,9 +208,9 @@ pub(super) fn line(level: Level, text: impl Display) {
     log::write(level, &safe(&text.to_string())).unwrap_or_default();
 }
 
-fn quiet(written: io::Result<()>) -> Result<(), CliError> {
+fn quiet(written: io::Result<()>) -> Result<(), Failure> {
     match written {
-        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(CliError::Output(source)),
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(Failure::printing(source)),
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -12,14 +12,13 @@ use tokio::task::JoinHandle;
 use super::output::{self, Form};
 use super::safe::one_line;
 use crate::backfill;
-use crate::buffer::{Buffer, JobCounts, JobKey, Status};
+use crate::buffer::{Buffer, BufferError, JobCounts, JobKey, Status};
 use crate::drain::Stop;
 use crate::ingest::{self, Counts};
 use crate::reconcile;
 
-/// How often the log tells.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// How often a drain's bar moves; each look reads the buffer's counters.
+/// How often a bar moves that is looked up; each look reads the buffer's counters.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
@@ -38,60 +37,101 @@ fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
 }
 
+/// Long work as it goes. It is taken away when it is dropped, so that the report stands alone.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    told_at: Instant,
+}
+
+impl Progress {
+    fn new(length: Option<u64>, template: &str) -> Progress {
+        let mut progress = Progress { bar: None, told_at: Instant::now() };
+        progress.begin(length, template);
+        progress
+    }
+
+    /// Shows another bar from now on, on a terminal.
+    fn begin(&mut self, length: Option<u64>, template: &str) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+        self.bar = io::stderr().is_terminal().then(|| bar(length, template));
+    }
+
+    pub(super) fn of_plan() -> Progress {
+        Progress::new(None, READ)
+    }
+
+    pub(super) fn of_reconciliation() -> Progress {
+        Progress::new(Some(0), DAYS)
+    }
+
+    /// Moves the bar; without one, logs if it is time again.
+    fn show(&mut self, on_bar: impl FnOnce(&ProgressBar), log: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => on_bar(bar),
+            None if self.told_at.elapsed() >= LOG_EVERY => {
+                self.told_at = Instant::now();
+                log();
+            }
+            None => {}
+        }
+    }
+
+    /// Shows how many days of Analytics are read.
+    pub(super) fn show_days(&mut self, reconcile::Progress { days_read, days }: reconcile::Progress) {
+        let on_bar = |bar: &ProgressBar| {
+            bar.set_length(days as u64);
+            bar.set_position(days_read as u64);
+        };
+        self.show(on_bar, || tracing::info!(days_read, days, "reading Analytics"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+impl backfill::PlanObserver for Progress {
+    fn progress(&mut self, backfill::Progress { events_read, events_new }: backfill::Progress) {
+        let on_bar = |bar: &ProgressBar| {
+            bar.set_position(events_read);
+            bar.set_message(format!("{events_new} of them new"));
+        };
+        self.show(on_bar, || tracing::info!(events_read, events_new, "planning"));
+    }
+}
+
 /// Shows an ingest, and ends it at a stop.
 pub(super) struct IngestProgress {
     stop: Stop,
-    is_terminal: bool,
-    /// The bar of the input at work, with its name.
-    bar: Option<(String, ProgressBar)>,
-    told_at: Instant,
+    path: String,
+    shown: Progress,
 }
 
 impl IngestProgress {
     pub(super) fn new(stop: Stop) -> IngestProgress {
-        IngestProgress { stop, is_terminal: io::stderr().is_terminal(), bar: None, told_at: Instant::now() }
-    }
-
-    /// Takes the bar away, so that the report stands alone.
-    pub(super) fn finish(self) {
-        if let Some((_, bar)) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
-    fn show(&mut self, progress: &ingest::Progress<'_>) {
-        let is_same = self.bar.as_ref().is_some_and(|(path, _)| path == progress.path);
-        if !is_same {
-            let template = if progress.input_bytes.is_some() { BYTES } else { BYTES_OF_UNKNOWN };
-            let next = (progress.path.to_owned(), bar(progress.input_bytes, template));
-            if let Some((_, done)) = self.bar.replace(next) {
-                done.finish_and_clear();
-            }
-        }
-        if let Some((path, bar)) = &self.bar {
-            bar.set_position(progress.input_bytes_read);
-            let Counts { stored, rejected, .. } = progress.input;
-            bar.set_message(format!("{}: {stored} stored, {rejected} rejected", one_line(path)));
-        }
+        IngestProgress { stop, path: String::new(), shown: Progress { bar: None, told_at: Instant::now() } }
     }
 }
 
 impl ingest::Observer for IngestProgress {
     fn progress(&mut self, progress: &ingest::Progress<'_>) {
-        if self.is_terminal {
-            self.show(progress);
-        } else if self.told_at.elapsed() >= LOG_EVERY {
-            self.told_at = Instant::now();
-            tracing::info!(
-                path = progress.path,
-                input_bytes_read = progress.input_bytes_read,
-                input_bytes = progress.input_bytes,
-                stored = progress.total.stored,
-                duplicates = progress.total.duplicates,
-                rejected = progress.total.rejected,
-                "ingesting"
-            );
+        let ingest::Progress { path, input_bytes_read, input_bytes, .. } = *progress;
+        if self.path != path {
+            let template = if input_bytes.is_some() { BYTES } else { BYTES_OF_UNKNOWN };
+            self.shown.begin(input_bytes, template);
+            self.path = path.to_owned();
         }
+        let on_bar = |bar: &ProgressBar| {
+            let Counts { stored, rejected, .. } = progress.input;
+            bar.set_position(input_bytes_read);
+            bar.set_message(format!("{}: {stored} stored, {rejected} rejected", one_line(path)));
+        };
+        let Counts { stored, duplicates, rejected, .. } = progress.total;
+        self.shown.show(on_bar, || {
+            tracing::info!(path, input_bytes_read, input_bytes, stored, duplicates, rejected, "ingesting");
+        });
     }
 
     fn goes_on(&mut self) -> bool {
@@ -99,75 +139,130 @@ impl ingest::Observer for IngestProgress {
     }
 }
 
-/// Shows a plan being made.
-pub(super) struct PlanProgress {
-    bar: Option<ProgressBar>,
-    told_at: Instant,
+/// Shows work that goes on elsewhere, by looking at the buffer again and again until it is dropped.
+pub(super) struct Watch {
+    task: JoinHandle<()>,
+    /// Taken away with the watch.
+    _shown: Progress,
 }
 
-impl PlanProgress {
-    pub(super) fn new() -> PlanProgress {
-        PlanProgress { bar: io::stderr().is_terminal().then(|| bar(None, READ)), told_at: Instant::now() }
+impl Watch {
+    /// Gives what every look found to `tell`, with what the first one did. Must be called inside a runtime.
+    fn start<T: Send + Sync + 'static>(
+        buffer: &Arc<Buffer>,
+        look: impl Fn(&Buffer) -> Result<T, BufferError> + Copy + Send + 'static,
+        mut tell: impl FnMut(&T, &T, Option<&ProgressBar>) + Send + 'static,
+    ) -> Watch {
+        let shown = Progress::new(Some(0), EVENTS);
+        let (buffer, bar) = (Arc::clone(buffer), shown.bar.clone());
+        let task = tokio::spawn(async move {
+            let pause = if bar.is_some() { LOOK_EVERY } else { LOG_EVERY };
+            let mut first = None;
+            loop {
+                let buffer = Arc::clone(&buffer);
+                let found = tokio::task::spawn_blocking(move || look(&buffer)).await;
+                // A look that fails ends the watching; the work itself says what is wrong with its buffer.
+                let Ok(Ok(now)) = found else { return };
+                match &first {
+                    Some(first) => tell(first, &now, bar.as_ref()),
+                    None => first = Some(now),
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
+        Watch { task, _shown: shown }
     }
 
-    /// Takes the bar away, so that the report stands alone.
-    pub(super) fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
+    /// Watches a drain.
+    pub(super) fn drain(buffer: &Arc<Buffer>) -> Watch {
+        let mut told = None;
+        Watch::start(buffer, Buffer::status, move |first, now, bar| {
+            let done = (decided(now) - decided(first)).max(0);
+            match bar {
+                Some(bar) => {
+                    bar.set_length((first.pending - first.parked).max(done).unsigned_abs());
+                    bar.set_position(done.unsigned_abs());
+                    bar.set_message(format!(
+                        "{} dead, {} held",
+                        now.dead - first.dead,
+                        now.held - first.held
+                    ));
+                }
+                // A drain that makes no progress says so once.
+                None if told == Some((done, now.pending)) => {}
+                None => {
+                    told = Some((done, now.pending));
+                    tracing::info!(done, pending = now.pending, parked = now.parked, "draining");
+                }
+            }
+        })
+    }
+
+    /// Watches the sending of a backfill.
+    fn job(buffer: &Arc<Buffer>, job: JobKey, form: Form) -> Watch {
+        let (began, mut told) = (Instant::now(), None);
+        Watch::start(
+            buffer,
+            move |buffer| buffer.job_counts(job),
+            move |first: &JobCounts, now, bar| {
+                let JobCounts { pending, in_files, dead, .. } = *now;
+                let done = now.events - pending;
+                // What earlier runs have done is none of this one's rate.
+                let since = done.saturating_sub(first.events - first.pending);
+                let rate = since as f64 / began.elapsed().as_secs_f64();
+                let seconds_left = (rate > 0.0).then(|| (pending as f64 / rate) as u64);
+                match bar {
+                    Some(bar) => {
+                        if bar.position() == 0 {
+                            bar.set_position(done);
+                            bar.reset_eta();
+                        }
+                        bar.set_length(now.events);
+                        bar.set_position(done);
+                        bar.set_message(format!("{in_files} in files, {dead} dead"));
+                    }
+                    None if form == Form::Json => {
+                        let progress = JobProgress { progress: now, events_per_second: rate, seconds_left };
+                        let line = serde_json::to_string(&progress).expect("numbers always serialise");
+                        output::line(tracing::Level::INFO, line);
+                    }
+                    None if told == Some((done, in_files)) => {}
+                    None => {
+                        told = Some((done, in_files));
+                        let events_per_second = rate.round();
+                        tracing::info!(
+                            done,
+                            pending,
+                            in_files,
+                            dead,
+                            events_per_second,
+                            seconds_left,
+                            "backfilling"
+                        );
+                    }
+                }
+            },
+        )
     }
 }
 
-impl backfill::PlanObserver for PlanProgress {
-    fn progress(&mut self, progress: backfill::Progress) {
-        let backfill::Progress { events_read, events_new } = progress;
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(events_read);
-                bar.set_message(format!("{events_new} of them new"));
-            }
-            None if self.told_at.elapsed() >= LOG_EVERY => {
-                self.told_at = Instant::now();
-                tracing::info!(events_read, events_new, "planning");
-            }
-            None => {}
-        }
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
-pub(super) struct ReconcileProgress {
-    bar: Option<ProgressBar>,
-    told_at: Instant,
+/// Events that are no longer pending. Retention runs after the drain, so these only grow while it is watched.
+fn decided(status: &Status) -> i64 {
+    status.delivered + status.dead + status.held
 }
 
-impl ReconcileProgress {
-    pub(super) fn new() -> ReconcileProgress {
-        let bar = io::stderr().is_terminal().then(|| bar(Some(0), DAYS));
-        ReconcileProgress { bar, told_at: Instant::now() }
-    }
-
-    /// Shows how far it is.
-    pub(super) fn show(&mut self, progress: reconcile::Progress) {
-        let reconcile::Progress { days_read, days } = progress;
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(days as u64);
-                bar.set_position(days_read as u64);
-            }
-            None if self.told_at.elapsed() >= LOG_EVERY => {
-                self.told_at = Instant::now();
-                tracing::info!(days_read, days, "reading Analytics");
-            }
-            None => {}
-        }
-    }
-
-    /// Takes the bar away, so that the report stands alone.
-    pub(super) fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
+/// How a backfill goes, for machines.
+#[derive(Serialize)]
+struct JobProgress<'a> {
+    progress: &'a JobCounts,
+    events_per_second: f64,
+    seconds_left: Option<u64>,
 }
 
 /// Shows a backfill: the loading of each input, then what is left to send.
@@ -176,31 +271,14 @@ pub(super) struct BackfillProgress {
     job: JobKey,
     form: Form,
     loading: IngestProgress,
-    sending: Option<(JoinHandle<()>, Option<ProgressBar>)>,
+    sending: Option<Watch>,
     waits: Option<String>,
 }
 
 impl BackfillProgress {
     pub(super) fn new(buffer: &Arc<Buffer>, job: JobKey, form: Form) -> BackfillProgress {
-        BackfillProgress {
-            buffer: buffer.clone(),
-            job,
-            form,
-            loading: IngestProgress::new(Stop::default()),
-            sending: None,
-            waits: None,
-        }
-    }
-
-    /// Takes the bars away, so that the report stands alone.
-    pub(super) fn finish(self) {
-        self.loading.finish();
-        if let Some((watch, bar)) = self.sending {
-            watch.abort();
-            if let Some(bar) = bar {
-                bar.finish_and_clear();
-            }
-        }
+        let loading = IngestProgress::new(Stop::default());
+        BackfillProgress { buffer: Arc::clone(buffer), job, form, loading, sending: None, waits: None }
     }
 }
 
@@ -211,11 +289,9 @@ impl ingest::Observer for BackfillProgress {
 }
 
 impl backfill::Observer for BackfillProgress {
-    fn sending(&mut self, counts: &JobCounts) {
-        std::mem::replace(&mut self.loading, IngestProgress::new(Stop::default())).finish();
-        let bar = io::stderr().is_terminal().then(|| bar(Some(counts.events), EVENTS));
-        let watch = tokio::spawn(watch_job(self.buffer.clone(), self.job, self.form, bar.clone()));
-        self.sending = Some((watch, bar));
+    fn sending(&mut self, _: &JobCounts) {
+        self.loading = IngestProgress::new(Stop::default());
+        self.sending = Some(Watch::job(&self.buffer, self.job, self.form));
     }
 
     fn waiting(&mut self, why: &str) {
@@ -225,128 +301,4 @@ impl backfill::Observer for BackfillProgress {
             self.waits = Some(why.to_owned());
         }
     }
-}
-
-/// How a backfill goes, for machines.
-#[derive(Serialize)]
-struct JobProgress {
-    progress: JobCounts,
-    events_per_second: f64,
-    seconds_left: Option<u64>,
-}
-
-async fn watch_job(buffer: Arc<Buffer>, job: JobKey, form: Form, bar: Option<ProgressBar>) {
-    let began = Instant::now();
-    let pause = if bar.is_some() { LOOK_EVERY } else { LOG_EVERY };
-    // What earlier runs have done is none of this one's rate.
-    let mut first = None;
-    let mut told = None;
-    loop {
-        let look = {
-            let buffer = buffer.clone();
-            tokio::task::spawn_blocking(move || buffer.job_counts(job))
-        };
-        // A look that fails ends the watching; the backfill itself says what is wrong with its buffer.
-        let Ok(Ok(counts)) = look.await else { return };
-        let done = counts.events - counts.pending;
-        let Some(first) = first else {
-            first = Some(done);
-            if let Some(bar) = &bar {
-                bar.set_position(done);
-                bar.reset_eta();
-            }
-            tokio::time::sleep(pause).await;
-            continue;
-        };
-        let since = done.saturating_sub(first);
-        let rate = since as f64 / began.elapsed().as_secs_f64();
-        let seconds_left = (rate > 0.0).then(|| (counts.pending as f64 / rate) as u64);
-        match &bar {
-            Some(bar) => {
-                bar.set_length(counts.events);
-                bar.set_position(done);
-                bar.set_message(format!("{} in files, {} dead", counts.in_files, counts.dead));
-            }
-            None if form == Form::Json => {
-                let progress = JobProgress { progress: counts, events_per_second: rate, seconds_left };
-                output::line(
-                    tracing::Level::INFO,
-                    serde_json::to_string(&progress).expect("numbers always serialise"),
-                );
-            }
-            None if told == Some((done, counts.in_files)) => {}
-            None => {
-                told = Some((done, counts.in_files));
-                tracing::info!(
-                    done,
-                    pending = counts.pending,
-                    in_files = counts.in_files,
-                    dead = counts.dead,
-                    events_per_second = rate.round(),
-                    seconds_left,
-                    "backfilling"
-                );
-            }
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Shows a drain until it is dropped, from the counters of the buffer.
-pub(super) struct DrainProgress {
-    watch: JoinHandle<()>,
-    bar: Option<ProgressBar>,
-}
-
-impl DrainProgress {
-    /// Starts to look. Must be called inside a runtime.
-    pub(super) fn start(buffer: &Arc<Buffer>) -> DrainProgress {
-        let bar = io::stderr().is_terminal().then(|| bar(Some(0), EVENTS));
-        let watch = tokio::spawn(watch(buffer.clone(), bar.clone()));
-        DrainProgress { watch, bar }
-    }
-}
-
-impl Drop for DrainProgress {
-    fn drop(&mut self) {
-        self.watch.abort();
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-async fn watch(buffer: Arc<Buffer>, bar: Option<ProgressBar>) {
-    let Some(first) = look(&buffer).await else { return };
-    let length = first.pending - first.parked;
-    let mut told = None;
-    loop {
-        tokio::time::sleep(if bar.is_some() { LOOK_EVERY } else { LOG_EVERY }).await;
-        let Some(now) = look(&buffer).await else { return };
-        let done = (decided(&now) - decided(&first)).max(0);
-        match &bar {
-            Some(bar) => {
-                bar.set_length(length.max(done).unsigned_abs());
-                bar.set_position(done.unsigned_abs());
-                bar.set_message(format!("{} dead, {} held", now.dead - first.dead, now.held - first.held));
-            }
-            // A drain that makes no progress says so once.
-            None if told == Some((done, now.pending)) => {}
-            None => {
-                told = Some((done, now.pending));
-                tracing::info!(done, pending = now.pending, parked = now.parked, "draining");
-            }
-        }
-    }
-}
-
-/// Events that are no longer pending. Retention runs after the drain, so these only grow while it is watched.
-fn decided(status: &Status) -> i64 {
-    status.delivered + status.dead + status.held
-}
-
-/// A look that fails ends the watching; the drain itself says what is wrong with its buffer.
-async fn look(buffer: &Arc<Buffer>) -> Option<Status> {
-    let buffer = buffer.clone();
-    tokio::task::spawn_blocking(move || buffer.status()).await.ok()?.ok()
 }

@@ -1,22 +1,16 @@
 //! `pull`: fetches from Adobe what it counted.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 use serde::Serialize;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::{CliError, Failure};
-use super::hint;
-use super::output;
-use super::pass::proxy_settings;
-use super::table::Table;
+use super::advice::Judge;
+use super::{Context, Exit, Failure, Table, hint, options, output, refused, runtime};
 use crate::buffer::{Buffer, Feed};
-use crate::config::EsmConfig;
-use crate::esm::{EsmClient, EsmOptions};
+use crate::esm::EsmClient;
 use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
 use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
@@ -97,7 +91,7 @@ impl fmt::Display for PullReport {
     }
 }
 
-pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     let Command::Esm(args) = command;
     let settings = context.settings()?;
     let config = &settings.config.esm;
@@ -106,14 +100,14 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
     let to = args.to.unwrap_or(this_hour);
     let from = args.from.unwrap_or(to - TimeDelta::hours(HOURS_DEFAULT));
     if from >= to || to > this_hour + Days::new(1) {
-        return Err(CliError::Refused {
-            what: format!("from {from} to {to} is no span of hours that are over"),
-            advice: "give --from before --to, both on the clock of the reports".to_owned(),
-        });
+        return Err(refused(
+            format!("from {from} to {to} is no span of hours that are over"),
+            "give --from before --to, both on the clock of the reports",
+        ));
     }
     let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
-    let ingest = super::ingest::options(&settings, FormatChoice::Is(Format::Esm), &context.clock);
-    let mut client = EsmClient::new(options(config, &args.requestors))?;
+    let ingest = options::ingest(&settings, FormatChoice::Is(Format::Esm), &context.clock);
+    let mut client = EsmClient::new(options::esm(config, &args.requestors))?;
     let mut pull = Pull {
         intake: Intake::new(Arc::clone(&buffer), ingest)?,
         named: 0,
@@ -124,31 +118,16 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError
             ..PullReport::default()
         },
     };
-    let pulled = super::runtime()?
-        .block_on(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
+    let pulled =
+        runtime()?.block_on(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
     pull.tell();
-    pull.report.failure = pulled.as_ref().err().map(Failure::from);
+    pull.report.failure = pulled.as_ref().err().cloned();
     if pull.report.reports > 0 || pulled.is_ok() {
         context.form.report(&pull.report)?;
     }
     warn_of_large_counts(&buffer)?;
     pulled?;
     Ok(if pull.report.total.rejected + pull.report.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
-}
-
-/// How reports are fetched, by this configuration.
-pub(super) fn options(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
-    EsmOptions {
-        url: config.url.clone(),
-        dcr_url: config.dcr_url.clone(),
-        software_statement_file: config.software_statement_file.clone(),
-        credentials_file: config.credentials_file.clone(),
-        group_by: config.group_by.clone(),
-        rows: config.rows,
-        requestors: requestors.to_vec(),
-        request_timeout: Duration::from_secs(config.request_timeout_seconds),
-        proxy: proxy_settings(),
-    }
 }
 
 struct Pull {
@@ -159,9 +138,11 @@ struct Pull {
 }
 
 impl Pull {
-    /// Takes in a whole report.
-    fn take(&mut self, start: NaiveDateTime, end: NaiveDateTime, body: Vec<u8>) -> Result<(), CliError> {
-        self.store(body).map_err(|source| CliError::NotStored { from: start, to: end, source })?;
+    fn take(&mut self, start: NaiveDateTime, end: NaiveDateTime, body: Vec<u8>) -> Result<(), Failure> {
+        self.store(body).map_err(|error| {
+            let what = format!("the ESM report of {start} to {end} was not stored: it {error}");
+            Failure::of(&what, error.source(), error.judge())
+        })?;
         let stored = self.report.total.stored;
         tracing::info!(from = %start, to = %end, stored, "a report was pulled");
         Ok(())
@@ -209,7 +190,7 @@ impl Pull {
 }
 
 /// Names the suites that would make dead letters of the counts that reports have.
-pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), CliError> {
+pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), Failure> {
     let mut feeds = buffer.memory();
     for listing in buffer.suites()? {
         let form = &listing.suite.form;

@@ -1,13 +1,8 @@
 //! `restore`: a copy in the place of the buffer.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
-
-use super::exit::Exit;
-use super::failure::CliError;
-use super::{Context, backup, hint};
+use super::{Context, Exit, Failure, blocking, hint, until_stopped};
 use crate::buffer::{Buffer, Restored};
 
 /// Puts a copy, made with `backup` or by an upgrade, in the place of the buffer.
@@ -23,39 +18,25 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-/// What was restored, as people read it.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct RestoreReport(Restored);
-
-impl fmt::Display for RestoreReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Restored { path, from, schema, copied_at, kept } = &self.0;
-        writeln!(
-            out,
-            "{} is the copy of {copied_at} in {} (schema {schema})",
-            path.display(),
-            from.display()
-        )?;
-        if let Some(kept) = kept {
-            writeln!(
-                out,
-                "what was there before is kept as {}: remove it once it is not needed",
-                kept.display()
-            )?;
-        }
-        writeln!(
-            out,
-            "\nevents delivered after {copied_at} look pending in it, and those stored after it are to be ingested again"
-        )?;
-        writeln!(out, "next: {}", hint::complete("passbridge status --verify; then: passbridge drain"))
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let options = context.buffer_options(&context.settings()?);
     let file = args.file.clone();
-    let restored = backup::until_stopped(move |goes_on| Buffer::restore(&options, &file, goes_on))?;
-    context.form.report(&RestoreReport(restored))?;
-    Ok(Exit::Done)
+    let restored = until_stopped(async |stop| {
+        Ok(blocking(move || Buffer::restore(&options, &file, &|| stop.requested().is_none())).await?)
+    })?;
+    let Restored { path, from, schema, copied_at, kept } = &restored;
+    let kept = kept.as_ref().map_or_else(String::new, |kept| {
+        format!("what was there before is kept as {}: remove it once it is not needed\n", kept.display())
+    });
+    let text = format!(
+        "\
+{} is the copy of {copied_at} in {} (schema {schema})
+{kept}
+events delivered after {copied_at} look pending in it, and those stored after it are to be ingested again
+next: {}",
+        path.display(),
+        from.display(),
+        hint::complete("passbridge status --verify; then: passbridge drain")
+    );
+    context.answer(&restored, text)
 }

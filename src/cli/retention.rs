@@ -1,13 +1,9 @@
 //! `retention`: deletes what is old enough, now.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use crate::buffer::{Buffer, RetentionReport};
+use super::{Context, Exit, Failure, hint, options};
+use crate::buffer::RetentionReport;
 use crate::ingest::retain_rejects;
 
 /// Deletes delivered and discarded events whose retention has passed, now instead of at the end of a drain.
@@ -29,35 +25,28 @@ struct Report {
     expired_rejects_files: u64,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, clock_jumped } =
-            self.buffer;
-        if clock_jumped {
-            return writeln!(
-                out,
-                "nothing deleted: the clock has jumped by more than a week. If it is right now: {}",
-                super::hint::complete("passbridge retention --trust-clock")
-            );
-        }
-        writeln!(out, "deleted    {expired_delivered} delivered and {expired_discarded} discarded events")?;
-        writeln!(out, "forgotten  {forgotten_identities} identities of events deleted before")?;
-        writeln!(out, "rejects    {} files deleted", self.expired_rejects_files)
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
     let _lock = buffer.lock()?;
     if args.trust_clock {
         buffer.trust_clock()?;
     }
-    let report = buffer.retain(super::retention_policy(&settings))?;
+    let report = buffer.retain(options::retention(&settings))?;
     let expired_rejects_files = match report.clock_jumped {
         true => 0,
         false => retain_rejects(&buffer, &settings.config.ingest, context.clock.now())?,
     };
-    context.form.report(&Report { buffer: report, expired_rejects_files })?;
-    Ok(if report.clock_jumped { Exit::Failed } else { Exit::Done })
+    let RetentionReport { expired_delivered, expired_discarded, forgotten_identities, clock_jumped } = report;
+    let text = if clock_jumped {
+        let trust = hint::complete("passbridge retention --trust-clock");
+        format!("nothing deleted: the clock has jumped by more than a week. If it is right now: {trust}")
+    } else {
+        format!(
+            "deleted    {expired_delivered} delivered and {expired_discarded} discarded events\n\
+             forgotten  {forgotten_identities} identities of events deleted before\n\
+             rejects    {expired_rejects_files} files deleted"
+        )
+    };
+    context.answer(&Report { buffer: report, expired_rejects_files }, text)?;
+    Ok(if clock_jumped { Exit::Failed } else { Exit::Done })
 }

@@ -1,19 +1,15 @@
 //! `run`: drains on a schedule until it is told to stop.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::{CliError, Failure};
 use super::pass::Pass;
-use super::settings::{self, Settings};
 use super::signals::{self, Hangup};
+use super::{Context, Exit, Failure, Settings, options, refused, runtime, settings};
 use crate::buffer::{Buffer, BufferError};
 use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
@@ -40,20 +36,13 @@ const RUNS_LOOKED_AT: usize = 100;
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml run")]
 pub(super) struct Args {}
 
-/// What was done between start and stop.
 #[derive(Debug, Default, Serialize)]
 struct RunReport {
     drains: u64,
     failed: u64,
 }
 
-impl fmt::Display for RunReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "stopped after {} drains, {} of which failed", self.drains, self.failed)
-    }
-}
-
-pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let started = settings.config.clone();
     let mut pass = Pass::open(&settings, context)?;
@@ -62,7 +51,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let server = serve(&settings, &pass.buffer, context)?;
     let (stop, watched) = (Stop::default(), Arc::clone(&pass.buffer));
     let mut report = RunReport::default();
-    super::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let reload = Arc::new(Notify::new());
         signals::listen(stop.clone(), Hangup::Reloads(Arc::clone(&reload)))?;
         let closing = async {
@@ -76,7 +65,8 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
             let mut served = last_started.unwrap_or_else(|| context.clock.now());
             while stop.requested().is_none() {
                 let timetable = settings.timetable.clone();
-                tracing::info!(next_at = %Next(timetable.next_slot(served)), "waiting for the next slot");
+                let next = timetable.next_slot(served).map_or("never".to_owned(), |at| at.to_string());
+                tracing::info!(next_at = %next, "waiting for the next slot");
                 let interrupted = async {
                     tokio::select! {
                         _ = stop.wait() => {}
@@ -86,9 +76,11 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
                 schedule::run(&timetable, &context.clock, Some(served), interrupted, async || {
                     served = context.clock.now();
                     report.drains += 1;
-                    if let Err(error) = pass.run(&stop).await.and_then(|passed| passed.retained) {
+                    if let Err(error) =
+                        pass.run(&stop).await.and_then(|passed| passed.failure.map_or(Ok(()), Err))
+                    {
                         report.failed += 1;
-                        log_failure(&Failure::from(error));
+                        log_failure(&error);
                     }
                 })
                 .await;
@@ -107,16 +99,16 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
-            lost = buffer_lost(&watched) => Err(CliError::from(lost)),
+            lost = buffer_lost(&watched) => Err(Failure::from(lost)),
         }
     })?;
     drop(server);
-    context.form.report(&report)?;
-    Ok(Exit::Done)
+    let RunReport { drains, failed } = report;
+    context.answer(&report, format_args!("stopped after {drains} drains, {failed} of which failed"))
 }
 
 /// Says once what is going to be done, for whoever reads the log later.
-fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), CliError> {
+fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
     let Config { schedule, delivery, ingest, buffer: kept, .. } = &settings.config;
     let suites = buffer.suites()?;
     let paused = suites.iter().filter(|listing| listing.suite.state == SuiteState::Paused).count();
@@ -144,7 +136,7 @@ fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), CliError> {
 
 /// Takes the configuration as it stands in the file now. One that cannot be used changes nothing.
 fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, context: &Context) {
-    let read = settings::read(&settings.file).map_err(CliError::from);
+    let read = settings::read(&settings.file).map_err(Failure::from);
     let taken = read.and_then(|new| Ok((pass.with(&new, context)?, new)));
     match taken {
         Ok((new_pass, new)) => {
@@ -156,8 +148,7 @@ fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, contex
             tracing::info!(changed, needs_restart, "the configuration was read again");
             (*pass, *settings) = (new_pass, new);
         }
-        Err(error) => {
-            let failure = Failure::from(error);
+        Err(failure) => {
             let (why, advice) = (failure.on_one_line(), &failure.advice);
             tracing::error!(why, advice, "the configuration cannot be used; the old one stays");
         }
@@ -192,13 +183,13 @@ fn needs_restart(key: &str, started: &Config) -> bool {
 }
 
 /// Starts the HTTP collector, where the configuration asks for it.
-fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, CliError> {
+fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, Failure> {
     let ServeConfig { listen, ingest, ref tokens_file, .. } = settings.config.serve;
     let config = &settings.config.serve;
     let listen = match listen {
         Listen::At(address) => address,
         Listen::Off if ingest => {
-            return Err(refuse(
+            return Err(refused(
                 "serve.ingest is true, and serve.listen is off",
                 "set serve.listen to a port, such as \"8090\"",
             ));
@@ -206,15 +197,13 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
         Listen::Off => return Ok(None),
     };
     if ingest && tokens_file.as_os_str().is_empty() {
-        return Err(refuse(
+        return Err(refused(
             "serve.ingest is true without serve.tokens_file: anybody could post",
             "name a file of tokens there, one a line, such as: head -c 32 /dev/urandom | base64",
         ));
     }
     let intake = if ingest {
-        let mut options = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
-        options.secret = settings.source_secret()?;
-        options.service_keys = settings.service_keys()?;
+        let options = options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)?;
         let backlog_max_events = config.backlog_max_events;
         Some(IntakeOptions { ingest: options, tokens_file: tokens_file.clone(), backlog_max_events })
     } else {
@@ -230,10 +219,6 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
     let server = Server::start(buffer, options)?;
     tracing::info!(address = %server.address(), ingest, "listening");
     Ok(Some(server))
-}
-
-fn refuse(what: &str, advice: &str) -> CliError {
-    CliError::Refused { what: what.to_owned(), advice: advice.to_owned() }
 }
 
 /// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
@@ -257,18 +242,7 @@ async fn buffer_lost(buffer: &Buffer) -> BufferError {
 }
 
 /// When the last completed drain began: what was stored after that waits for the next one.
-fn last_started(buffer: &Buffer) -> Result<Option<Instant>, CliError> {
+fn last_started(buffer: &Buffer) -> Result<Option<Instant>, Failure> {
     let runs = buffer.runs(RUNS_LOOKED_AT)?;
     Ok(runs.into_iter().find(|run| run.finished_at.is_some()).map(|run| run.started_at))
-}
-
-struct Next(Option<Instant>);
-
-impl fmt::Display for Next {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(at) => at.fmt(out),
-            None => out.write_str("never"),
-        }
-    }
 }

@@ -1,15 +1,12 @@
 //! `sandbox`: a local stand-in for Adobe's endpoints.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
+use super::{Context, Exit, Failure, runtime};
 use crate::config::LogConfig;
 use crate::sandbox::{
     FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, UnknownSuites, WRONG_SYNTAX,
@@ -68,21 +65,12 @@ pub(super) struct Args {
     faults: Option<FaultPlan>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct SandboxReport {
     url: String,
 }
 
-impl fmt::Display for SandboxReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SandboxReport { url } = self;
-        writeln!(out, "listening at {url}")?;
-        writeln!(out, "  passbridge suite add --requestor ID --rsid RSID --collection-url {url}")?;
-        writeln!(out, "  curl {url}/sandbox/summary")
-    }
-}
-
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     super::log::start(&LogConfig::default());
     let mut wrong: BTreeMap<Rsid, Vec<WrongSetting>> = BTreeMap::new();
     for (rsid, setting) in &args.wrong {
@@ -98,11 +86,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         clock: context.clock.clone(),
         ..SandboxOptions::default()
     };
-    super::runtime()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Start)?;
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::starting)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::starting)?;
         let sandbox = Sandbox::start(options)?;
-        context.form.report(&SandboxReport { url: sandbox.url() })?;
+        let url = sandbox.url();
+        let text = format!(
+            "\
+listening at {url}
+  passbridge suite add --requestor ID --rsid RSID --collection-url {url}
+  curl {url}/sandbox/summary"
+        );
+        context.answer(&SandboxReport { url }, text)?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::exit::Exit;
-use super::failure::CliError;
+use super::failure::Failure;
 use crate::drain::{Stop, StopReason};
 
 pub(super) enum Hangup {
@@ -21,14 +21,14 @@ pub(super) enum Hangup {
 }
 
 /// Listens for the rest of the process's life. Must be called inside a runtime.
-pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), CliError> {
+pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), Failure> {
     let mut signals = Signals {
-        terminate: signal(SignalKind::terminate()).map_err(CliError::Start)?,
-        interrupt: signal(SignalKind::interrupt()).map_err(CliError::Start)?,
+        terminate: signal(SignalKind::terminate()).map_err(Failure::starting)?,
+        interrupt: signal(SignalKind::interrupt()).map_err(Failure::starting)?,
         hangup: match on_hangup {
             Hangup::Stops if ignores_hangup() => None,
             Hangup::Stops | Hangup::Reloads(_) => {
-                Some(signal(SignalKind::hangup()).map_err(CliError::Start)?)
+                Some(signal(SignalKind::hangup()).map_err(Failure::starting)?)
             }
         },
         on_hangup,

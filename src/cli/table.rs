@@ -1,23 +1,46 @@
-//! Rows of text in aligned columns.
+//! What reports are made of: rows of text in aligned columns, and notes below them.
 
 use std::fmt::{self, Display};
 
 use super::safe::one_line;
 
-/// A table for a report: numbers stand right, everything else left.
+/// A table for a report: numbers stand right, everything else left. Without a row it is empty.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
+    /// Whether every column but the first stands right.
+    is_of_figures: bool,
 }
 
 impl Table {
-    /// A table with these headings.
     pub(super) fn new(headings: &[&str]) -> Table {
-        Table { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
+        let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+        Table { rows: vec![headings], is_of_figures: false }
+    }
+
+    /// A table whose first column names what the others are figures of.
+    pub(super) fn of_figures(headings: &[&str]) -> Table {
+        Table { is_of_figures: true, ..Table::new(headings) }
     }
 
     pub(super) fn row(&mut self, cells: &[&dyn Display]) {
         self.rows.push(cells.iter().map(|cell| one_line(&cell.to_string()).into_owned()).collect());
+    }
+
+    /// The table without these columns.
+    pub(super) fn without(mut self, headings: &[&str]) -> Table {
+        let first = self.rows[0].iter();
+        let kept: Vec<bool> = first.map(|heading| !headings.contains(&heading.as_str())).collect();
+        for row in &mut self.rows {
+            let mut kept = kept.iter();
+            row.retain(|_| kept.next().is_some_and(|kept| *kept));
+        }
+        self
+    }
+
+    /// Writes it below an empty line; nothing where it has no rows.
+    pub(super) fn write_below(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.len() > 1 { write!(out, "\n{self}") } else { Ok(()) }
     }
 
     fn width(&self, column: usize) -> usize {
@@ -26,6 +49,9 @@ impl Table {
 
     /// Whether every cell below the heading is a number.
     fn is_numeric(&self, column: usize) -> bool {
+        if self.is_of_figures {
+            return column > 0;
+        }
         let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
         cells.all(|cell| cell.bytes().all(|byte| byte.is_ascii_digit()))
     }
@@ -33,6 +59,9 @@ impl Table {
 
 impl Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.len() == 1 {
+            return Ok(());
+        }
         let columns = self.rows.first().map_or(0, Vec::len);
         let shapes: Vec<_> =
             (0..columns).map(|column| (self.width(column), self.is_numeric(column))).collect();
@@ -47,6 +76,15 @@ impl Display for Table {
         }
         Ok(())
     }
+}
+
+/// Writes what there is to say of each count that is not 0, a line each below a report's first lines.
+pub(super) fn write_notes(
+    out: &mut fmt::Formatter<'_>,
+    notes: impl IntoIterator<Item = (u64, impl Display)>,
+) -> fmt::Result {
+    let mut said = notes.into_iter().filter(|(count, _)| *count > 0);
+    said.try_for_each(|(_, note)| writeln!(out, "  {note}"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! What `backfill` can be told.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::super::failure::CliError;
-use super::super::ingest::FormatArg;
 use crate::buffer::{JobSettings, JobSource};
+use crate::cli::ingest::format;
+use crate::cli::{Failure, refused};
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
 use crate::job::{Hours, JobError, JobName, JobRoute};
 
 /// Takes history in and sends it beside live traffic, which always goes first.
 #[derive(Debug, clap::Subcommand)]
-pub(in crate::cli) enum Command {
+pub(crate) enum Command {
     Plan(PlanArgs),
     Run(RunArgs),
     Status(StatusArgs),
@@ -44,7 +45,7 @@ Examples:
   passbridge backfill plan y2025 archive/2025-*.ndjson.gz
   passbridge backfill plan parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
   passbridge backfill run y2025")]
-pub(in crate::cli) struct PlanArgs {
+pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
 }
@@ -66,7 +67,7 @@ Examples:
   passbridge backfill run y2025 archive/2025-*.ndjson.gz
   passbridge backfill run y2025 --via bulk --rate 4000 --window 22:00-06:00 archive/*.csv
   passbridge backfill run parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z")]
-pub(in crate::cli) struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
     #[command(flatten)]
@@ -75,7 +76,7 @@ pub(in crate::cli) struct RunArgs {
 
 /// A backfill that there is none of yet.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct NewArgs {
+pub(crate) struct NewArgs {
     /// What it is called: up to 64 letters, digits and any of - _ . in between
     pub(super) name: JobName,
     #[command(flatten)]
@@ -87,7 +88,7 @@ pub(in crate::cli) struct NewArgs {
 /// Goes on with a backfill that was planned, stopped, paused or cancelled, or is done and has events that can go now; options
 /// replace those that it had.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct ResumeArgs {
+pub(crate) struct ResumeArgs {
     /// Which.
     pub(super) name: JobName,
     #[command(flatten)]
@@ -101,13 +102,13 @@ pub(in crate::cli) struct ResumeArgs {
 
 /// Where the events come from.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct InputArgs {
+pub(crate) struct InputArgs {
     /// Files of any format that `ingest` reads, plain or compressed.
     #[arg(value_name = "FILE")]
     pub(super) inputs: Vec<PathBuf>,
     /// The format of the files.
-    #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
-    pub(super) format: FormatArg,
+    #[arg(long, value_parser = format(), default_value = "auto")]
+    pub(super) format: FormatChoice,
     /// Take events that wait in the buffer and happened at or after this instant.
     #[arg(long, value_name = "INSTANT", requires = "to", value_parser = instant)]
     pub(super) from: Option<Instant>,
@@ -118,7 +119,7 @@ pub(in crate::cli) struct InputArgs {
 
 /// How it goes.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct WayArgs {
+pub(crate) struct WayArgs {
     /// One hit a request, or files of the Bulk Data Insertion API.
     #[arg(long, value_enum)]
     via: Option<RouteArg>,
@@ -132,7 +133,7 @@ pub(in crate::cli) struct WayArgs {
 
 /// What becomes of its files.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct FileArgs {
+pub(crate) struct FileArgs {
     /// Keep the files of the bulk route once their answers are recorded.
     #[arg(long)]
     pub(super) keep_files: bool,
@@ -163,21 +164,21 @@ fn instant(text: &str) -> Result<Instant, String> {
 
 /// Which backfill.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct NameArgs {
+pub(crate) struct NameArgs {
     /// Its name.
     pub(super) name: JobName,
 }
 
 /// Shows one backfill, or all of them.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Which; all of them without.
     pub(super) name: Option<JobName>,
 }
 
 /// Writes the files of the bulk route for what is left of a backfill, and sends nothing.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// Which.
     pub(super) name: JobName,
     /// The folder for the files.
@@ -201,40 +202,34 @@ impl WayArgs {
 }
 
 impl InputArgs {
-    pub(super) fn sources(&self) -> Result<Vec<JobSource>, CliError> {
-        let format = match self.format.choice() {
+    pub(super) fn sources(&self) -> Result<Vec<JobSource>, Failure> {
+        let (Some(from), Some(to)) = (self.from, self.to) else {
+            return self.inputs.iter().map(|path| self.file(path)).collect();
+        };
+        if !self.inputs.is_empty() {
+            return Err(refused(
+                "files and a span of the buffer are two backfills",
+                "name either files, or --from and --to",
+            ));
+        }
+        if from >= to {
+            return Err(refused(
+                "--from is not before --to, so no event is between them",
+                "give the earlier instant as --from",
+            ));
+        }
+        Ok(vec![JobSource::Buffered { from, to }])
+    }
+
+    fn file(&self, path: &Path) -> Result<JobSource, Failure> {
+        let format = match self.format {
             FormatChoice::Auto => None,
             FormatChoice::Is(format) => Some(format.name().to_owned()),
         };
-        let file = |path: &PathBuf| {
-            let path = std::path::absolute(path)
-                .and_then(std::fs::canonicalize)
-                .map_err(|source| CliError::File { verb: "read", path: path.clone(), source })?;
-            if path.to_str().is_none() {
-                return Err(CliError::Refused {
-                    what: format!("the path {path:?} is no text"),
-                    advice: "give the file a name in UTF-8".to_owned(),
-                });
-            }
-            Ok(JobSource::File { path, format: format.clone() })
-        };
-        let is_span = self.from.is_some();
-        if is_span && !self.inputs.is_empty() {
-            return Err(CliError::Refused {
-                what: "files and a span of the buffer are two backfills".to_owned(),
-                advice: "name either files, or --from and --to".to_owned(),
-            });
+        let path = std::path::absolute(path).and_then(fs::canonicalize).map_err(Failure::reading(path))?;
+        match path.to_str() {
+            Some(_) => Ok(JobSource::File { path, format }),
+            None => Err(refused(format!("the path {path:?} is no text"), "give the file a name in UTF-8")),
         }
-        if is_span && self.from >= self.to {
-            return Err(CliError::Refused {
-                what: "--from is not before --to, so no event is between them".to_owned(),
-                advice: "give the earlier instant as --from".to_owned(),
-            });
-        }
-        let mut sources: Vec<JobSource> = self.inputs.iter().map(file).collect::<Result<_, _>>()?;
-        if let (Some(from), Some(to)) = (self.from, self.to) {
-            sources.push(JobSource::Buffered { from, to });
-        }
-        Ok(sources)
     }
 }

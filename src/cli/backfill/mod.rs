@@ -5,277 +5,52 @@ mod plan;
 mod report;
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::runtime::Builder;
 
 pub(super) use args::Command;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::hint;
-use super::output::{self, Form};
-use super::pass;
-use super::progress::{BackfillProgress, PlanProgress};
-use super::settings::Settings;
+use super::progress::{BackfillProgress, Progress};
 use super::signals::{self, Hangup};
-use crate::backfill::{self, BackfillOptions, BulkLimits, BulkWay, Rates};
+use super::{Context, Exit, Failure, Form, Settings, hint, options, output, refused};
+use crate::backfill::{self, BackfillOptions, BulkWay, Rates};
 use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
 use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::Stop;
 use crate::ingest::{FormatChoice, InputPath};
 use crate::job::{JobName, JobState};
-use crate::web::{ApiOptions, BulkClient, ImsOptions};
-use args::{NewArgs, ResumeArgs, StatusArgs};
-use report::{CancelReport, PauseReport, RunReport, Shown, StatusReport};
+use args::{ExportArgs, NewArgs, ResumeArgs, StatusArgs};
+use report::{Shown, StatusReport};
 
-pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
-    let buffer = Arc::new(Buffer::open(&context.buffer_options(&settings))?);
+/// Longer than a request takes that is in flight.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
+    let backfills = Backfills { buffer: Arc::new(buffer), settings: &settings, context };
     match command {
-        Command::Plan(args) => plan(&args.new, &buffer, &settings, context),
+        Command::Plan(args) => backfills.plan(&args.new),
         Command::Run(args) => {
-            let lock = buffer.lock_backfill()?;
-            begin(&args.new, &buffer)?;
-            let bulk = bulk_way(&settings, args.files.keep_files, false)?;
-            go(&args.new.name, bulk, &lock, &buffer, &settings, context)
+            let lock = backfills.buffer.lock_backfill()?;
+            backfills.begin(&args.new)?;
+            let bulk = options::bulk(&settings, args.files.keep_files, false)?;
+            backfills.go(&args.new.name, bulk, &lock)
         }
         Command::Resume(args) => {
-            let lock = buffer.lock_backfill()?;
-            resume(args, &buffer)?;
-            let bulk = bulk_way(&settings, args.files.keep_files, args.accept_unnamed)?;
-            go(&args.name, bulk, &lock, &buffer, &settings, context)
+            let lock = backfills.buffer.lock_backfill()?;
+            backfills.resume(args)?;
+            let bulk = options::bulk(&settings, args.files.keep_files, args.accept_unnamed)?;
+            backfills.go(&args.name, bulk, &lock)
         }
-        Command::Status(args) => status(args, &buffer, context),
-        Command::Pause(args) => pause(&args.name, &buffer, context),
-        Command::Cancel(args) => cancel(&args.name, &buffer, &settings.config.bulk.dir, context),
-        Command::Export(args) => {
-            let job = buffer.job(&args.name)?;
-            if job.state == JobState::Planned {
-                return Err(CliError::Refused {
-                    what: format!(
-                        "backfill {} is only planned, so none of its events is in the buffer",
-                        args.name
-                    ),
-                    advice: format!("passbridge backfill run {}", args.name),
-                });
-            }
-            let way = bulk_way(&settings, false, false)?;
-            let report = backfill::export(&buffer, &job, &way, &args.folder)
-                .map_err(|source| CliError::Backfill { name: args.name.clone(), source })?;
-            context.form.report(&report)?;
-            Ok(Exit::Done)
-        }
+        Command::Status(args) => backfills.status(args),
+        Command::Pause(args) => backfills.pause(&args.name),
+        Command::Cancel(args) => backfills.cancel(&args.name),
+        Command::Export(args) => backfills.export(args),
     }
-}
-
-/// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
-fn plan(args: &NewArgs, buffer: &Buffer, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
-    let sources = args.inputs.sources()?;
-    if sources.is_empty() {
-        return Err(CliError::Refused {
-            what: "there is nothing to plan".to_owned(),
-            advice: format!("name files, or --from and --to: passbridge backfill plan {} FILE...", args.name),
-        });
-    }
-    match buffer.job(&args.name) {
-        Err(BufferError::UnknownJob(_)) => {}
-        Err(error) => return Err(error.into()),
-        Ok(job) if job.state == JobState::Planned => {}
-        Ok(job) => {
-            return Err(CliError::Refused {
-                what: format!("there is a backfill {} already, and it is {}", args.name, job.state.name()),
-                advice: "choose another name for the new one".to_owned(),
-            });
-        }
-    }
-    let job = args.way.over(JobSettings::default());
-    let rates =
-        Rates::of(&settings.config.delivery, &settings.config.bulk, job.rate.and_then(NonZeroU32::new));
-    let plan = match (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
-        (Some(from), Some(to), []) => backfill::plan_buffered(buffer, from, to, &rates)?,
-        (_, _, files) => {
-            let mut options = super::ingest::options(settings, args.inputs.format.choice(), &context.clock);
-            options.secret = settings.source_secret()?;
-            options.service_keys = settings.service_keys()?;
-            let inputs: Vec<InputPath> = files.iter().map(InputPath::new).collect();
-            let mut progress = PlanProgress::new();
-            let plan = backfill::plan(buffer, &inputs, &options, &rates, &mut progress);
-            progress.finish();
-            plan?
-        }
-    };
-    buffer.forget_empty_job(&args.name)?;
-    buffer.create_job(&args.name, job, sources)?;
-    context.form.report(&plan)?;
-    if context.form == Form::Text && plan.failures.is_empty() {
-        output::note(format_args!(
-            "to run it: {}",
-            hint::complete(&format!("passbridge backfill run {}", args.name))
-        ));
-    }
-    Ok(match (plan.failures.is_empty(), plan.rejected + plan.total.conflicts) {
-        (false, _) => Exit::Failed,
-        (true, 0) => Exit::Done,
-        (true, _) => Exit::Unclean,
-    })
-}
-
-/// Makes a planned or new job a running one.
-fn begin(args: &NewArgs, buffer: &Buffer) -> Result<(), CliError> {
-    let sources = args.inputs.sources()?;
-    let job = match buffer.job(&args.name) {
-        Ok(job) => job,
-        Err(BufferError::UnknownJob(_)) if sources.is_empty() => {
-            return Err(CliError::Refused {
-                what: format!("there is no plan of {}, and no input is named", args.name),
-                advice: format!("passbridge backfill run {} FILE...", args.name),
-            });
-        }
-        Err(BufferError::UnknownJob(_)) => {
-            buffer.create_job(&args.name, args.way.over(JobSettings::default()), sources)?;
-            let job = buffer.job(&args.name)?;
-            return Ok(buffer.set_job_state(job.key, JobState::Running)?);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    match job.state {
-        JobState::Planned if sources.is_empty() => {
-            buffer.set_job_settings(job.key, args.way.over(job.settings))?;
-            Ok(buffer.set_job_state(job.key, JobState::Running)?)
-        }
-        JobState::Planned => Err(CliError::Refused {
-            what: format!("backfill {} is planned with its inputs already", args.name),
-            advice: format!(
-                "run it without inputs, or plan it anew: passbridge backfill plan {} FILE...",
-                args.name
-            ),
-        }),
-        // The caller holds the lock, so no process runs it.
-        _ => Err(CliError::Refused {
-            what: format!(
-                "there is a backfill {} already, and it is {}",
-                args.name,
-                seen(&job, false).name()
-            ),
-            advice: format!("passbridge backfill resume {0}; or choose another name", args.name),
-        }),
-    }
-}
-
-/// Makes a planned, stopped, paused, cancelled or finished job a running one.
-fn resume(args: &ResumeArgs, buffer: &Buffer) -> Result<(), CliError> {
-    let job = buffer.job(&args.name)?;
-    if job.state == JobState::Cancelled {
-        buffer.restore_job(job.key)?;
-    }
-    buffer.set_job_settings(job.key, args.way.over(job.settings))?;
-    Ok(buffer.set_job_state(job.key, JobState::Running)?)
-}
-
-fn go(
-    name: &JobName,
-    bulk: BulkWay,
-    lock: &BackfillLock,
-    buffer: &Arc<Buffer>,
-    settings: &Settings,
-    context: &Context,
-) -> Result<Exit, CliError> {
-    let job = buffer.job(name)?;
-    let mut ingest = super::ingest::options(settings, FormatChoice::Auto, &context.clock);
-    ingest.secret = settings.source_secret()?;
-    ingest.service_keys = settings.service_keys()?;
-    let mut collection = pass::collection_options(&settings.config.delivery);
-    let rate = job.settings.rate.and_then(NonZeroU32::new);
-    // The slower of both.
-    collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
-    if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(&job)) {
-        tracing::warn!(
-            visitor_groups = fixed,
-            "the rate is more than the visitor groups of this backfill carry, whose number is fixed"
-        );
-    }
-    let options = BackfillOptions {
-        ingest,
-        drain: pass::drain_options(&settings.config.delivery, context),
-        collection: Collection::new(collection)?,
-        bulk,
-        zone: zone(settings),
-    };
-    let stop = Stop::default();
-    let mut progress = BackfillProgress::new(buffer, job.key, context.form);
-    // Loading blocks its thread; signals are heard by another.
-    let runtime =
-        Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CliError::Start)?;
-    let report = runtime.block_on(async {
-        signals::listen(stop.clone(), Hangup::Stops)?;
-        let report = backfill::run(buffer, name, lock, &options, stop, &mut progress).await;
-        progress.finish();
-        report.map_err(|source| CliError::Backfill { name: name.clone(), source })
-    });
-    // A thread that still reads standard input or a slow disk is not waited for.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    let report = RunReport { report: report? };
-    context.form.report(&report)?;
-    Ok(report.exit())
-}
-
-fn zone(settings: &Settings) -> Zone {
-    // The timetable was made of the same name.
-    settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC))
-}
-
-fn bulk_way(settings: &Settings, keeps_files: bool, accepts_unnamed: bool) -> Result<BulkWay, CliError> {
-    let config = &settings.config.bulk;
-    let client = match (config.client_id.as_str(), settings.bulk_secret()?) {
-        ("", _) | (_, None) => None,
-        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(ApiOptions {
-            url: config.url.clone(),
-            ims: ImsOptions {
-                url: config.ims_url.clone(),
-                client_id: client_id.to_owned(),
-                client_secret,
-                scopes: config.scopes.clone(),
-            },
-            request_timeout: Duration::from_secs(config.request_timeout_seconds),
-            proxy: pass::proxy_settings(),
-        })?)),
-    };
-    Ok(BulkWay {
-        client,
-        limits: BulkLimits::of(config),
-        rate: NonZeroU32::new(config.rate).unwrap_or(NonZeroU32::MIN),
-        dir: config.dir.clone(),
-        company: config.company.clone(),
-        user_agent: config.user_agent.clone(),
-        keeps_files,
-        accepts_unnamed,
-    })
-}
-
-fn status(args: &StatusArgs, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
-    let jobs = match &args.name {
-        Some(name) => vec![buffer.job(name)?],
-        None => buffer.jobs()?,
-    };
-    let is_running = is_running(buffer);
-    let show = |job: JobRecord| -> Result<Shown, BufferError> {
-        let state = seen(&job, is_running);
-        Ok(Shown {
-            counts: buffer.job_counts(job.key)?,
-            inputs: buffer.job_input_counts(job.key)?,
-            looked_up_files: buffer.looked_up_files(job.key)?,
-            is_at_work: state == JobState::Running,
-            job: JobRecord { state, ..job },
-        })
-    };
-    let backfills = jobs.into_iter().map(show).collect::<Result<_, _>>()?;
-    context.form.report(&StatusReport { backfills })?;
-    Ok(Exit::Done)
 }
 
 /// Whether a process runs a backfill of this buffer.
@@ -288,52 +63,254 @@ pub(super) fn seen(job: &JobRecord, is_running: bool) -> JobState {
     if job.state == JobState::Running && !is_running { JobState::Stopped } else { job.state }
 }
 
-fn pause(name: &JobName, buffer: &Buffer, context: &Context) -> Result<Exit, CliError> {
-    let job = buffer.job(name)?;
-    if job.state != JobState::Running {
-        return Err(CliError::Refused {
-            what: format!("backfill {name} is {}, so there is nothing to pause", job.state.name()),
-            advice: "see all of them: passbridge backfill status".to_owned(),
-        });
-    }
-    buffer.set_job_state(job.key, JobState::Paused)?;
-    context.form.report(&PauseReport { name: name.clone(), state: JobState::Paused })?;
-    Ok(Exit::Done)
+#[derive(Serialize)]
+struct PauseReport<'a> {
+    name: &'a JobName,
+    state: JobState,
 }
 
-fn cancel(name: &JobName, buffer: &Buffer, dir: &Path, context: &Context) -> Result<Exit, CliError> {
-    let job = buffer.job(name)?;
-    if job.state == JobState::Done && buffer.job_counts(job.key)?.pending == 0 {
-        return Err(CliError::Refused {
-            what: format!("backfill {name} is done, so there is nothing to cancel"),
-            advice: format!("see what became of its events: passbridge backfill status {name}"),
-        });
-    }
-    buffer.set_job_state(job.key, JobState::Cancelled)?;
-    let _lock = lock_once_free(buffer)?;
-    // Whoever waited for the lock as well may have made it a running one.
-    buffer.set_job_state(job.key, JobState::Cancelled)?;
-    let in_files = backfill::withdraw_unsent(buffer, &job, dir)
-        .map_err(|source| CliError::Backfill { name: name.clone(), source })?;
-    let discarded = buffer.discard_job(job.key)?;
-    let pending = buffer.job_counts(job.key)?.pending;
-    buffer.forget_empty_job(name)?;
-    let is_forgotten = matches!(buffer.job(name), Err(BufferError::UnknownJob(_)));
-    context.form.report(&CancelReport { name: name.clone(), discarded, pending, in_files, is_forgotten })?;
-    Ok(Exit::Done)
+#[derive(Serialize)]
+struct CancelReport<'a> {
+    name: &'a JobName,
+    /// Events that are discarded now.
+    discarded: u64,
+    /// Events that may have been counted, and go on waiting.
+    pending: u64,
+    /// Those of them that are in files whose answers are not recorded.
+    in_files: u64,
+    /// Whether it had brought no event, and its name is free again.
+    is_forgotten: bool,
 }
 
-/// The lock of backfills, once the process that runs the job has seen that it is cancelled.
-fn lock_once_free(buffer: &Buffer) -> Result<BackfillLock, CliError> {
-    /// Longer than a request takes that is in flight.
-    const PATIENCE: Duration = Duration::from_secs(60);
-    let since = std::time::Instant::now();
-    loop {
-        match buffer.lock_backfill() {
-            Err(BufferError::Backfilling(_)) if since.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            other => return Ok(other?),
+struct Backfills<'a> {
+    buffer: Arc<Buffer>,
+    settings: &'a Settings,
+    context: &'a Context,
+}
+
+impl Backfills<'_> {
+    /// The backfill of this name, where there is one.
+    fn known(&self, name: &JobName) -> Result<Option<JobRecord>, Failure> {
+        match self.buffer.job(name) {
+            Ok(job) => Ok(Some(job)),
+            Err(BufferError::UnknownJob(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
+    fn plan(&self, args: &NewArgs) -> Result<Exit, Failure> {
+        let (name, sources) = (&args.name, args.inputs.sources()?);
+        if sources.is_empty() {
+            let advice = format!("name files, or --from and --to: passbridge backfill plan {name} FILE...");
+            return Err(refused("there is nothing to plan", advice));
+        }
+        if let Some(job) = self.known(name)?.filter(|job| job.state != JobState::Planned) {
+            return Err(refused(
+                format!("there is a backfill {name} already, and it is {}", job.state.name()),
+                "choose another name for the new one",
+            ));
+        }
+        let job = args.way.over(JobSettings::default());
+        let plan = self.make_plan(args, job.rate.and_then(NonZeroU32::new))?;
+        self.buffer.forget_empty_job(name)?;
+        self.buffer.create_job(name, job, sources)?;
+        self.context.form.report(&plan)?;
+        if !plan.failures.is_empty() {
+            return Ok(Exit::Failed);
+        }
+        if self.context.form == Form::Text {
+            let run = format!("passbridge backfill run {name}");
+            output::note(format_args!("to run it: {}", hint::complete(&run)));
+        }
+        Ok(if plan.rejected + plan.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
+    }
+
+    fn make_plan(&self, args: &NewArgs, rate: Option<NonZeroU32>) -> Result<backfill::Plan, Failure> {
+        let config = &self.settings.config;
+        let rates = Rates::of(&config.delivery, &config.bulk, rate);
+        if let (Some(from), Some(to), []) = (args.inputs.from, args.inputs.to, &args.inputs.inputs[..]) {
+            return Ok(backfill::plan_buffered(&self.buffer, from, to, &rates)?);
+        }
+        let format = args.inputs.format;
+        let options = options::keyed_ingest(self.settings, format, &self.context.clock)?;
+        let inputs: Vec<InputPath> = args.inputs.inputs.iter().map(InputPath::new).collect();
+        let mut progress = Progress::of_plan();
+        Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut progress)?)
+    }
+
+    /// Makes a planned or new job a running one.
+    fn begin(&self, args: &NewArgs) -> Result<(), Failure> {
+        let (name, sources) = (&args.name, args.inputs.sources()?);
+        let Some(job) = self.known(name)? else {
+            if sources.is_empty() {
+                return Err(refused(
+                    format!("there is no plan of {name}, and no input is named"),
+                    format!("passbridge backfill run {name} FILE..."),
+                ));
+            }
+            self.buffer.create_job(name, args.way.over(JobSettings::default()), sources)?;
+            return Ok(self.buffer.set_job_state(self.buffer.job(name)?.key, JobState::Running)?);
+        };
+        if job.state != JobState::Planned {
+            // The caller holds the lock, so no process runs it.
+            return Err(refused(
+                format!("there is a backfill {name} already, and it is {}", seen(&job, false).name()),
+                format!("passbridge backfill resume {name}; or choose another name"),
+            ));
+        }
+        if !sources.is_empty() {
+            return Err(refused(
+                format!("backfill {name} is planned with its inputs already"),
+                format!("run it without inputs, or plan it anew: passbridge backfill plan {name} FILE..."),
+            ));
+        }
+        self.buffer.set_job_settings(job.key, args.way.over(job.settings))?;
+        Ok(self.buffer.set_job_state(job.key, JobState::Running)?)
+    }
+
+    /// Makes a planned, stopped, paused, cancelled or finished job a running one.
+    fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
+        let job = self.buffer.job(&args.name)?;
+        if job.state == JobState::Cancelled {
+            self.buffer.restore_job(job.key)?;
+        }
+        self.buffer.set_job_settings(job.key, args.way.over(job.settings))?;
+        Ok(self.buffer.set_job_state(job.key, JobState::Running)?)
+    }
+
+    fn go(&self, name: &JobName, bulk: BulkWay, lock: &BackfillLock) -> Result<Exit, Failure> {
+        let Backfills { buffer, settings, context } = self;
+        let job = buffer.job(name)?;
+        let mut collection = options::collection(&settings.config.delivery);
+        let rate = job.settings.rate.and_then(NonZeroU32::new);
+        // The slower of both.
+        collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
+        if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(&job)) {
+            tracing::warn!(
+                visitor_groups = fixed,
+                "the rate is more than the visitor groups of this backfill carry, whose number is fixed"
+            );
+        }
+        let options = BackfillOptions {
+            ingest: options::keyed_ingest(settings, FormatChoice::Auto, &context.clock)?,
+            drain: options::drain(&settings.config.delivery, context),
+            collection: Collection::new(collection)?,
+            bulk,
+            // The timetable was made of the same name.
+            zone: settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC)),
+        };
+        let mut progress = BackfillProgress::new(buffer, job.key, context.form);
+        // Loading blocks its thread; signals are heard by another.
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::starting)?;
+        let report = runtime.block_on(async {
+            let stop = Stop::default();
+            signals::listen(stop.clone(), Hangup::Stops)?;
+            let report = backfill::run(buffer, name, lock, &options, stop, &mut progress).await;
+            drop(progress);
+            report.map_err(Failure::of_backfill(name))
+        });
+        // A thread that still reads standard input or a slow disk is not waited for.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        let report = report?;
+        context.form.report(&report)?;
+        Ok(report::exit(&report))
+    }
+
+    fn status(&self, args: &StatusArgs) -> Result<Exit, Failure> {
+        let buffer = &self.buffer;
+        let jobs = match &args.name {
+            Some(name) => vec![buffer.job(name)?],
+            None => buffer.jobs()?,
+        };
+        let is_running = is_running(buffer);
+        let show = |job: JobRecord| -> Result<Shown, BufferError> {
+            let state = seen(&job, is_running);
+            Ok(Shown {
+                counts: buffer.job_counts(job.key)?,
+                inputs: buffer.job_input_counts(job.key)?,
+                looked_up_files: buffer.looked_up_files(job.key)?,
+                is_at_work: state == JobState::Running,
+                job: JobRecord { state, ..job },
+            })
+        };
+        self.context.done(&StatusReport { backfills: jobs.into_iter().map(show).collect::<Result<_, _>>()? })
+    }
+
+    fn pause(&self, name: &JobName) -> Result<Exit, Failure> {
+        let job = self.buffer.job(name)?;
+        if job.state != JobState::Running {
+            return Err(refused(
+                format!("backfill {name} is {}, so there is nothing to pause", job.state.name()),
+                "see all of them: passbridge backfill status",
+            ));
+        }
+        self.buffer.set_job_state(job.key, JobState::Paused)?;
+        let report = PauseReport { name, state: JobState::Paused };
+        self.context.answer(&report, format_args!("backfill {name} is {}", report.state.name()))
+    }
+
+    fn cancel(&self, name: &JobName) -> Result<Exit, Failure> {
+        let buffer = &self.buffer;
+        let job = buffer.job(name)?;
+        if job.state == JobState::Done && buffer.job_counts(job.key)?.pending == 0 {
+            return Err(refused(
+                format!("backfill {name} is done, so there is nothing to cancel"),
+                format!("see what became of its events: passbridge backfill status {name}"),
+            ));
+        }
+        buffer.set_job_state(job.key, JobState::Cancelled)?;
+        let _lock = self.lock_once_free()?;
+        // Whoever waited for the lock as well may have made it a running one.
+        buffer.set_job_state(job.key, JobState::Cancelled)?;
+        let in_files = backfill::withdraw_unsent(buffer, &job, &self.settings.config.bulk.dir)
+            .map_err(Failure::of_backfill(name))?;
+        let discarded = buffer.discard_job(job.key)?;
+        let pending = buffer.job_counts(job.key)?.pending;
+        buffer.forget_empty_job(name)?;
+        let is_forgotten = self.known(name).is_ok_and(|job| job.is_none());
+        let mut text = format!("backfill {name} is cancelled: ");
+        if is_forgotten {
+            text.push_str("it had brought no event, and its name is free again");
+        } else {
+            text.push_str(&format!(
+                "{discarded} events are discarded; backfill resume {name} brings them back"
+            ));
+            if pending > 0 {
+                text.push_str(&format!(
+                    "\n  {pending} events may have been counted and go on waiting, {in_files} of them in files without an answer"
+                ));
+            }
+        }
+        self.context.answer(&CancelReport { name, discarded, pending, in_files, is_forgotten }, text)
+    }
+
+    /// The lock of backfills, once the process that runs the job has seen that it is cancelled.
+    fn lock_once_free(&self) -> Result<BackfillLock, Failure> {
+        let since = Instant::now();
+        loop {
+            match self.buffer.lock_backfill() {
+                Err(BufferError::Backfilling(_)) if since.elapsed() < CANCEL_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn export(&self, args: &ExportArgs) -> Result<Exit, Failure> {
+        let ExportArgs { name, folder } = args;
+        let job = self.buffer.job(name)?;
+        if job.state == JobState::Planned {
+            return Err(refused(
+                format!("backfill {name} is only planned, so none of its events is in the buffer"),
+                format!("passbridge backfill run {name}"),
+            ));
+        }
+        let way = options::bulk(self.settings, false, false)?;
+        let report =
+            backfill::export(&self.buffer, &job, &way, folder).map_err(Failure::of_backfill(name))?;
+        self.context.done(&report)
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::super::table::Table;
-use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan};
+use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan, SuitePlan};
+use crate::cli::Table;
 use crate::suite::SuiteState;
 
 /// The rows of days up to which each has its own; above, months do, and `--json` has the days.
@@ -12,10 +12,13 @@ const DAY_ROWS_MAX: usize = 62;
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_inputs(out)?;
+        if let Some(window) = self.window {
+            writeln!(out, "events in the buffer from {} until before {}", window.from, window.to)?;
+        }
+        self.inputs().fmt(out)?;
         self.write_total(out)?;
-        self.write_suites(out)?;
-        self.write_days(out)?;
+        self.suites().write_below(out)?;
+        self.days().write_below(out)?;
         write_dia(&self.by_dia, out)?;
         write_bulk(&self.by_bulk, out)?;
         self.write_warnings(out)
@@ -23,13 +26,7 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    fn write_inputs(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(window) = self.window {
-            writeln!(out, "events in the buffer from {} until before {}", window.from, window.to)?;
-        }
-        if self.inputs.is_empty() {
-            return Ok(());
-        }
+    fn inputs(&self) -> Table {
         let mut table = Table::new(&["input", "read", "events", "rejected"]);
         for input in &self.inputs {
             table.row(&[&input.path, &input.read, &input.events, &input.rejected]);
@@ -38,18 +35,16 @@ impl Plan {
             let read: u64 = self.inputs.iter().map(|input| input.read).sum();
             table.row(&[&"total", &read, &(read - self.rejected), &self.rejected]);
         }
-        write!(out, "{table}")
+        table
     }
 
     fn write_total(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            events, units, hits, duplicates_in_buffer, duplicates_in_inputs, conflicts, dead, ..
-        } = self.total;
+        let Counts { events, units, hits, conflicts, dead, .. } = self.total;
+        let Counts { duplicates_in_buffer: stored, duplicates_in_inputs: twice, .. } = self.total;
         writeln!(out, "\nnew          {events} events, {units} units; {hits} hits (server calls)")?;
         writeln!(
             out,
-            "left out     {duplicates_in_buffer} duplicates of the buffer, {duplicates_in_inputs} among the inputs, \
-             {conflicts} conflicts, {} rejected lines",
+            "left out     {stored} duplicates of the buffer, {twice} among the inputs, {conflicts} conflicts, {} rejected lines",
             self.rejected
         )?;
         if dead > 0 {
@@ -58,101 +53,72 @@ impl Plan {
         Ok(())
     }
 
-    fn write_suites(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&[
-            "suite",
-            "state",
-            "requestors",
-            "first day",
-            "last day",
-            "events",
-            "hits",
-            "visitors",
-            "duplicates",
-            "dead",
-        ]);
-        for suite in &self.suites {
-            let state = match suite.state {
+    fn suites(&self) -> Table {
+        let names = ["suite", "state", "requestors", "first day", "last day"];
+        let counts = ["events", "hits", "visitors", "duplicates", "dead"];
+        let mut table = Table::new(&[names, counts].concat());
+        let mut add = |rsid: &str, state: &str, requestors: &str, days: &[DayPlan], total: &Counts| {
+            let day = |day: Option<&DayPlan>| day.map_or(String::new(), |day| day.day.to_string());
+            let (first, last, duplicates) = (day(days.first()), day(days.last()), duplicates(total));
+            let Counts { events, hits, visitors, dead, .. } = total;
+            table.row(&[
+                &rsid,
+                &state,
+                &requestors,
+                &first,
+                &last,
+                events,
+                hits,
+                visitors,
+                &duplicates,
+                dead,
+            ]);
+        };
+        for SuitePlan { rsid, state, requestors, days, total, .. } in &self.suites {
+            let state = match state {
                 SuiteState::Active => "active",
                 SuiteState::Paused => "PAUSED",
                 SuiteState::Blocked => "BLOCKED",
             };
-            let requestors: Vec<&str> = suite.requestors.iter().map(|id| id.as_str()).collect();
-            let (rsid, requestors) = (suite.rsid.as_str(), requestors.join(" "));
-            suite_row(&mut table, [rsid, state, &requestors], &suite.days, &suite.total);
+            let requestors: Vec<&str> = requestors.iter().map(|id| id.as_str()).collect();
+            add(rsid.as_str(), state, &requestors.join(" "), days, total);
         }
         for unmapped in &self.unmapped {
-            let requestor = unmapped.requestor_id.as_str();
-            suite_row(&mut table, ["-", "NO SUITE", requestor], &unmapped.days, &unmapped.total);
+            add("-", "NO SUITE", unmapped.requestor_id.as_str(), &unmapped.days, &unmapped.total);
         }
-        if self.suites.is_empty() && self.unmapped.is_empty() {
-            return Ok(());
-        }
-        write!(out, "\n{table}")
+        table
     }
 
-    fn write_days(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn days(&self) -> Table {
         let of_suites = self.suites.iter().map(|suite| (suite.rsid.as_str(), &suite.days));
         let of_none = self.unmapped.iter().map(|unmapped| (unmapped.requestor_id.as_str(), &unmapped.days));
         let parts: Vec<(&str, &Vec<DayPlan>)> = of_suites.chain(of_none).collect();
         let is_by_day = parts.iter().map(|(_, days)| days.len()).sum::<usize>() <= DAY_ROWS_MAX;
         let period = if is_by_day { "day (UTC)" } else { "month (UTC)" };
-        let mut table = Table::new(&[
-            "suite or requestor",
-            period,
-            "events",
-            "units",
-            "hits",
-            "visitors",
-            "duplicates",
-            "conflicts",
-            "dead",
-        ]);
+        let counts = ["events", "units", "hits", "visitors", "duplicates", "conflicts", "dead"];
+        let mut table = Table::new(&[&["suite or requestor", period], &counts[..]].concat());
         for (name, days) in &parts {
             for (period, counts) in periods(days, is_by_day) {
+                let Counts { events, units, hits, conflicts, dead, .. } = &counts;
                 let visitors = if is_by_day { counts.visitors.to_string() } else { "-".to_owned() };
-                table.row(&[
-                    name,
-                    &period,
-                    &counts.events,
-                    &counts.units,
-                    &counts.hits,
-                    &visitors,
-                    &duplicates(&counts),
-                    &counts.conflicts,
-                    &counts.dead,
-                ]);
+                let twice = duplicates(&counts);
+                table.row(&[name, &period, events, units, hits, &visitors, &twice, conflicts, dead]);
             }
         }
-        if parts.is_empty() { Ok(()) } else { write!(out, "\n{table}") }
+        table
     }
 
     fn write_warnings(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let warnings = self.warnings.iter().map(|warning| ("warning", warning.to_string()));
         let of_inputs = self.input_warnings.iter().map(|warning| ("input", warning.to_string()));
         let failures = self.failures.iter().map(|failure| ("error", failure.to_string()));
-        let all: Vec<_> = of_inputs.chain(failures).chain(warnings).collect();
-        if !all.is_empty() {
-            writeln!(out)?;
+        let warnings = self.warnings.iter().map(|warning| ("warning", warning.to_string()));
+        let mut gap = "\n";
+        for (kind, text) in of_inputs.chain(failures).chain(warnings) {
+            writeln!(out, "{gap}{kind}: {text}")?;
+            gap = "";
         }
-        all.iter().try_for_each(|(kind, text)| writeln!(out, "{kind}: {text}"))
+        Ok(())
     }
-}
-
-fn suite_row(table: &mut Table, names: [&str; 3], days: &[DayPlan], total: &Counts) {
-    let day = |day: Option<&DayPlan>| day.map_or(String::new(), |day| day.day.to_string());
-    table.row(&[
-        &names[0],
-        &names[1],
-        &names[2],
-        &day(days.first()),
-        &day(days.last()),
-        &total.events,
-        &total.hits,
-        &total.visitors,
-        &duplicates(total),
-        &total.dead,
-    ]);
 }
 
 fn duplicates(counts: &Counts) -> u64 {
@@ -176,9 +142,6 @@ fn write_dia(route: &DiaRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let DiaRoute { requests, bytes, seconds, hosts } = route;
     let (bytes, time) = (size(*bytes), duration(*seconds));
     writeln!(out, "\nby DIA       {requests} requests, {bytes} of documents, {time}")?;
-    if hosts.is_empty() {
-        return Ok(());
-    }
     let mut table = Table::new(&["host", "requests", "documents", "hits/s", "time", "limited by"]);
     for host in hosts {
         let limit = match &host.limited_by {

@@ -4,21 +4,14 @@ mod report;
 
 use chrono::{Days, NaiveDate, TimeDelta};
 
-use super::Context;
-use super::analytics;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::progress::ReconcileProgress;
-use super::pull;
-use super::settings::Settings;
-use crate::buffer::Buffer;
+use super::progress::Progress;
+use super::{Context, Exit, Failure, Settings, options, refused, runtime};
 use crate::config::Zone;
 use crate::esm::EsmClient;
 use crate::ingest::{InputPath, read_whole};
 use crate::readers::esm::REPORT_BYTES_MAX;
 use crate::reconcile::{DAYS_MAX, EsmSource, ReconcileOptions, Tolerance, Verdict, reconcile};
 use crate::suite::Rsid;
-use report::ReconcileReport;
 
 /// What stands for Adobe in place of files.
 const LIVE: &str = "live";
@@ -68,11 +61,10 @@ pub(super) struct Args {
     timezone: Option<Zone>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     check(args)?;
-    let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
-    let analytics = if args.no_analytics { None } else { Some(analytics::client_of(&settings)?) };
+    let (settings, buffer) = context.open()?;
+    let analytics = if args.no_analytics { None } else { Some(options::analytics(&settings)?) };
     let requestors = buffer.suite(&args.suite)?.requestors;
     let esm = esm_source(args, &settings, &requestors)?;
     let options = ReconcileOptions {
@@ -83,15 +75,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         esm: settings.config.esm.clone(),
         proof_age: settings.config.analytics.proof_age(),
     };
-    let mut shown = ReconcileProgress::new();
+    let mut shown = Progress::of_reconciliation();
     let compared =
-        super::runtime()?.block_on(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
-            shown.show(progress)
+        runtime()?.block_on(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
+            shown.show_days(progress)
         }));
-    shown.finish();
+    drop(shown);
     let compared = compared?;
     let verdict = compared.verdict;
-    context.form.report(&ReconcileReport(compared))?;
+    context.form.report(&compared)?;
     Ok(match verdict {
         Verdict::Agrees | Verdict::Explained => Exit::Done,
         Verdict::Unknown | Verdict::Differs => Exit::Unclean,
@@ -99,53 +91,49 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 /// Refuses what cannot be compared.
-fn check(args: &Args) -> Result<(), CliError> {
-    let refuse = |what: String, advice: &str| Err(CliError::Refused { what, advice: advice.to_owned() });
-    if args.from > args.to {
-        return refuse(
-            format!("from {} to {} is no span of days", args.from, args.to),
+fn check(args: &Args) -> Result<(), Failure> {
+    let Args { from, to, esm, no_analytics, .. } = args;
+    let (what, advice) = if from > to {
+        (
+            format!("from {from} to {to} is no span of days"),
             "give the first day as --from and the last one as --to",
-        );
-    }
-    if args.to - args.from >= TimeDelta::days(DAYS_MAX) {
-        return refuse(
-            format!("from {} to {} are more than {DAYS_MAX} days", args.from, args.to),
+        )
+    } else if *to - *from >= TimeDelta::days(DAYS_MAX) {
+        (
+            format!("from {from} to {to} are more than {DAYS_MAX} days"),
             "compare it in parts, such as month by month",
-        );
-    }
-    if args.no_analytics && args.esm.is_empty() {
-        return refuse(
+        )
+    } else if *no_analytics && esm.is_empty() {
+        (
             "with --no-analytics and without --esm there is nothing to compare the buffer with".to_owned(),
             "name reports of ESM with --esm, or leave --no-analytics out",
-        );
-    }
-    if args.esm.len() > 1 && args.esm.iter().any(|source| source == LIVE) {
-        return refuse(
-            "--esm live and files cannot be taken together: both count the same".to_owned(),
-            "name one of them",
-        );
-    }
-    Ok(())
+        )
+    } else if esm.len() > 1 && esm.iter().any(|source| source == LIVE) {
+        ("--esm live and files cannot be taken together: both count the same".to_owned(), "name one of them")
+    } else {
+        return Ok(());
+    };
+    Err(refused(what, advice))
 }
 
-fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result<EsmSource, CliError> {
+fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result<EsmSource, Failure> {
     match &args.esm[..] {
         [] => Ok(EsmSource::None),
         [source] if source == LIVE => {
-            let client = EsmClient::new(pull::options(&settings.config.esm, requestors))?;
+            let client = EsmClient::new(options::esm(&settings.config.esm, requestors))?;
             Ok(EsmSource::Live(Box::new(client)))
         }
         files => {
             let read = |path: &String| {
                 let document = read_whole(&InputPath::new(path), REPORT_BYTES_MAX).map_err(|source| {
-                    CliError::Refused {
-                        what: format!("the ESM report {path:?} {source}"),
-                        advice: "check that the path exists and this user may read it".to_owned(),
-                    }
+                    refused(
+                        format!("the ESM report {path:?} {source}"),
+                        "check that the path exists and this user may read it",
+                    )
                 })?;
                 Ok((path.clone(), document))
             };
-            Ok(EsmSource::Reports(files.iter().map(read).collect::<Result<_, CliError>>()?))
+            Ok(EsmSource::Reports(files.iter().map(read).collect::<Result<_, Failure>>()?))
         }
     }
 }

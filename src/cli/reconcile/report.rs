@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
-use super::super::hint;
-use super::super::table::Table;
+use crate::cli::table::write_notes;
+use crate::cli::{Table, hint};
 use crate::reconcile::{Cause, Cell, Line, Part, Reconciliation, Sums, Verdict};
 
 /// Cells that the text shows of each verdict. `--json` has all.
@@ -14,23 +12,15 @@ const CELLS_SHOWN: usize = 40;
 /// Days that the text shows one by one; more are summed up by requestor alone.
 const DAYS_SHOWN: usize = 31;
 
-pub(super) struct ReconcileReport(pub(super) Reconciliation);
-
-impl Serialize for ReconcileReport {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl fmt::Display for ReconcileReport {
+impl fmt::Display for Reconciliation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = &self.0;
-        writeln!(out, "report suite {}, {} to {} in {}", found.rsid, found.from, found.to, found.timezone)?;
-        self.write_lines(out, "requestor", &found.requestors)?;
+        let Reconciliation { rsid, from, to, timezone, .. } = self;
+        writeln!(out, "report suite {rsid}, {from} to {to} in {timezone}")?;
+        self.lines("requestor", &self.requestors).fmt(out)?;
         let is_worse = |line: &&Line| line.sums.verdict() > Verdict::Agrees;
-        let days: Vec<Line> = found.days.iter().filter(is_worse).take(DAYS_SHOWN).cloned().collect();
-        if found.days.len() > 1 && !days.is_empty() {
-            self.write_lines(out, "day", &days)?;
+        let days: Vec<Line> = self.days.iter().filter(is_worse).take(DAYS_SHOWN).cloned().collect();
+        if self.days.len() > 1 {
+            self.lines("day", &days).fmt(out)?;
         }
         for (verdict, title) in [
             (Verdict::Differs, "cells that differ, and nothing explains it"),
@@ -40,81 +30,52 @@ impl fmt::Display for ReconcileReport {
             self.write_cells(out, verdict, title)?;
         }
         self.write_strangers(out)?;
-        for remark in &found.remarks {
+        for remark in &self.remarks {
             writeln!(out, "note: {remark}")?;
         }
         writeln!(out, "{}", self.conclusion())
     }
 }
 
-impl ReconcileReport {
-    fn write_lines(&self, out: &mut fmt::Formatter<'_>, heading: &str, lines: &[Line]) -> fmt::Result {
-        let found = &self.0;
-        let mut headings = vec![heading];
-        if found.with_esm {
-            headings.extend(["ESM", "counted beside"]);
-        }
-        headings.extend(["counted", "delivered"]);
-        if found.with_analytics {
-            headings.push("Analytics");
-        }
-        headings.push("result");
-        let mut table = Table::new(&headings);
+impl Reconciliation {
+    /// The table without the columns of what was not compared.
+    fn compared(&self, table: Table) -> Table {
+        let table = if self.with_esm { table } else { table.without(&["ESM", "counted beside"]) };
+        if self.with_analytics { table } else { table.without(&["Analytics"]) }
+    }
+
+    fn lines(&self, heading: &str, lines: &[Line]) -> Table {
+        let mut table =
+            Table::new(&[heading, "ESM", "counted beside", "counted", "delivered", "Analytics", "result"]);
         for Line { name, sums } in lines {
-            let mut cells: Vec<String> = vec![name.clone()];
-            if found.with_esm {
-                cells.extend([sums.esm.to_string(), sums.counted_beside_esm.to_string()]);
-            }
-            cells.extend([sums.counted.to_string(), sums.delivered.to_string()]);
-            if found.with_analytics {
-                cells.push(sums.analytics.to_string());
-            }
-            cells.push(result(sums));
-            let cells: Vec<&dyn fmt::Display> = cells.iter().map(|cell| cell as &dyn fmt::Display).collect();
-            table.row(&cells);
+            let Sums { esm, counted_beside_esm, counted, delivered, analytics, .. } = sums;
+            table.row(&[name, esm, counted_beside_esm, counted, delivered, analytics, &result(sums)]);
         }
-        write!(out, "{table}")
+        self.compared(table)
     }
 
     fn write_cells(&self, out: &mut fmt::Formatter<'_>, verdict: Verdict, title: &str) -> fmt::Result {
-        let found = &self.0;
-        let cells: Vec<&Cell> = found.cells.iter().filter(|cell| cell.verdict == verdict).collect();
+        let cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.verdict == verdict).collect();
         if cells.is_empty() {
             return Ok(());
         }
-        writeln!(out, "{title}:")?;
-        let mut headings = vec!["day", "requestor", "MVPD", "event"];
-        headings.extend(found.with_esm.then_some("ESM"));
-        headings.extend(["counted", "delivered"]);
-        headings.extend(found.with_analytics.then_some("Analytics"));
-        headings.push("why");
+        let units =
+            |units: Option<u64>, unknown: &str| units.map_or(unknown.to_owned(), |units| units.to_string());
+        let headings =
+            ["day", "requestor", "MVPD", "event", "ESM", "counted", "delivered", "Analytics", "why"];
         let mut table = Table::new(&headings);
         for cell in cells.iter().take(CELLS_SHOWN) {
-            let esm = cell.esm.map_or_else(String::new, |units| units.to_string());
-            let analytics = cell.analytics.map_or_else(|| "?".to_owned(), |units| units.to_string());
-            let why = why(cell);
-            let mut row: Vec<&dyn fmt::Display> =
-                vec![&cell.day, &cell.requestor_id, &cell.mvpd, &cell.event];
-            if found.with_esm {
-                row.push(&esm);
-            }
-            row.extend([&cell.counted as &dyn fmt::Display, &cell.delivered]);
-            if found.with_analytics {
-                row.push(&analytics);
-            }
-            row.push(&why);
-            table.row(&row);
+            let Cell { day, requestor_id, mvpd, event, esm, counted, delivered, analytics, .. } = cell;
+            let (esm, analytics) = (units(*esm, ""), units(*analytics, "?"));
+            table.row(&[day, requestor_id, mvpd, event, &esm, counted, delivered, &analytics, &why(cell)]);
         }
-        write!(out, "{table}")?;
-        let more = cells.len().saturating_sub(CELLS_SHOWN);
-        if more > 0 {
-            writeln!(out, "  and {more} more; --json has every cell")?;
-        }
-        Ok(())
+        write!(out, "{title}:\n{}", self.compared(table))?;
+        let more = cells.len().saturating_sub(CELLS_SHOWN) as u64;
+        write_notes(out, [(more, format!("and {more} more; --json has every cell"))])
     }
 
     fn write_strangers(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for stranger in &self.0.strangers {
+        for stranger in &self.strangers {
             let name = match stranger.requestor_id.as_str() {
                 "" => "hits without a requestor".to_owned(),
                 name => format!("requestor {name}"),
@@ -130,16 +91,15 @@ impl ReconcileReport {
     }
 
     fn conclusion(&self) -> String {
-        let Sums { differs, unknown, .. } = self.0.total;
+        let Sums { differs, unknown, .. } = self.total;
         let silent: Vec<&str> = self
-            .0
             .requestors
             .iter()
             .filter(|line| line.sums == Sums::default())
             .map(|line| line.name.as_str())
             .collect();
-        let mut text = match self.0.verdict {
-            Verdict::Agrees if self.0.cells.is_empty() => "nobody has anything of these days".to_owned(),
+        let mut text = match self.verdict {
+            Verdict::Agrees if self.cells.is_empty() => "nobody has anything of these days".to_owned(),
             Verdict::Agrees => "they agree".to_owned(),
             Verdict::Explained => format!("they agree, but for what is explained: {}", self.causes()),
             Verdict::Unknown => {
@@ -150,7 +110,7 @@ impl ReconcileReport {
         if !silent.is_empty() {
             text.push_str(&format!("; without traffic: {}", silent.join(", ")));
         }
-        if self.0.verdict == Verdict::Differs {
+        if self.verdict == Verdict::Differs {
             text.push_str(&hint::complete("\n  try: passbridge status; the same command a day later"));
         }
         text
@@ -159,7 +119,7 @@ impl ReconcileReport {
     /// The causes of all parts, with their sums.
     fn causes(&self) -> String {
         let mut sums: BTreeMap<Cause, i64> = BTreeMap::new();
-        let explained = self.0.cells.iter().filter(|cell| cell.verdict == Verdict::Explained);
+        let explained = self.cells.iter().filter(|cell| cell.verdict == Verdict::Explained);
         for part in explained.flat_map(|cell| cell.analytics_parts.iter().chain(&cell.esm_parts)) {
             *sums.entry(part.cause).or_default() += part.units;
         }

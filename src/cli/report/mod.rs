@@ -4,16 +4,10 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-use chrono_tz::Tz;
-use serde::Serialize;
-
-use super::Context;
-use super::exit::Exit;
-use super::failure::CliError;
-use super::output;
-use crate::buffer::Buffer;
+use super::{Context, Exit, Failure, output};
 use crate::event::{EventKind, Instant, Property};
-use crate::report::{Dimension, Period, PeriodError, Report, ReportError, ReportOptions, csv, page, report};
+use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
+use chrono_tz::Tz;
 
 /// Shows the server-side metrics of a period, as Adobe Pass defines them: per MVPD and in total.
 ///
@@ -65,11 +59,10 @@ pub(super) struct Args {
     html: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
-    let buffer = Buffer::open(&context.buffer_options(&settings))?;
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let (settings, buffer) = context.open()?;
     let zone = args.timezone.unwrap_or(settings.config.esm.timezone.0);
-    let period = period(args, zone, context.clock.now()).map_err(refuse_period)?;
+    let period = period(args, zone, context.clock.now())?;
     let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
     let report = report(&buffer, &options)?;
     if let Some(path) = &args.html {
@@ -79,32 +72,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         output::text(&csv(&report))?;
         report.remarks.iter().for_each(output::note);
     } else {
-        context.form.report(&Shown(report))?;
+        context.form.report(&report)?;
     }
     Ok(Exit::Done)
 }
 
-fn write_page(report: &Report, path: &Path) -> Result<(), CliError> {
-    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
-    output::replace_file(path, page(report).as_bytes()).map_err(failed)?;
+fn write_page(report: &Report, path: &Path) -> Result<(), Failure> {
+    output::replace_file(path, page(report).as_bytes()).map_err(Failure::writing(path))?;
     output::note(format_args!("the page is in {}", path.display()));
     Ok(())
 }
-
-/// A report, as text or as it is.
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Shown(Report);
 
 fn period(args: &Args, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
     match &args.from {
         Some(from) => Period::from_to(from, args.to.as_deref(), zone, now),
         None => Period::named(args.period.as_deref().unwrap_or("last-month"), zone, now),
     }
-}
-
-fn refuse_period(error: PeriodError) -> CliError {
-    CliError::Refused { what: error.to_string(), advice: "passbridge report --help".to_owned() }
 }
 
 fn zone(name: &str) -> Result<Tz, String> {
@@ -129,21 +112,4 @@ fn dimension(name: &str) -> Result<Dimension, String> {
 fn once_each(by: &[Dimension]) -> Vec<Dimension> {
     let is_first = |(index, each): &(usize, &Dimension)| !by[..*index].contains(each);
     by.iter().enumerate().filter(is_first).map(|(_, each)| *each).collect()
-}
-
-impl From<ReportError> for CliError {
-    fn from(error: ReportError) -> CliError {
-        let what = error.to_string();
-        let advice = match error {
-            ReportError::Buffer(error) => return CliError::Buffer(error),
-            ReportError::UnknownRequestor { known, .. } if known.is_empty() => {
-                "passbridge ingest FILE: no event was ever stored here".to_owned()
-            }
-            ReportError::UnknownRequestor { known, .. } => {
-                format!("name one of which events were: {}", known.join(", "))
-            }
-            ReportError::TooManyRows { .. } => "group by less, or ask for a shorter period".to_owned(),
-        };
-        CliError::Refused { what, advice }
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Shown;
-use crate::cli::table::Table;
+use crate::cli::Table;
+use crate::cli::table::write_notes;
 use crate::event::EventKind;
 use crate::report::{Figures, Report, Row};
 
@@ -14,7 +14,6 @@ const HEADING_CHARS_MAX: usize = 13;
 /// The most failures that are listed; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
-/// A line of the table.
 struct Metric {
     name: &'static str,
     value: fn(&Figures) -> String,
@@ -71,20 +70,20 @@ fn ratio(rate: Option<f64>) -> String {
     rate.map_or("-".to_owned(), |rate| format!("{rate:.2}"))
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { from, to, timezone, requestors, notes, remarks, .. } = &self.0;
+        let Report { from, to, timezone, requestors, notes, remarks, .. } = self;
         writeln!(out, "server-side metrics on the clock of {timezone}")?;
         writeln!(out, "from {from} until before {to}")?;
         if !requestors.is_empty() {
             writeln!(out, "of {} only", requestors.join(", "))?;
         }
-        if self.0.by.is_empty() {
-            write_columns(out, &self.0)?;
+        if self.by.is_empty() {
+            write_columns(out, self)?;
         } else {
-            write_rows(out, &self.0)?;
+            write_rows(out, self)?;
         }
-        write_failures(out, &self.0)?;
+        write_failures(out, self)?;
         for note in notes {
             let of = match note.mvpds.as_slice() {
                 [] => "total".to_owned(),
@@ -122,31 +121,19 @@ fn write_columns(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 }
 
 fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total: &Figures) -> fmt::Result {
+    let names = block.iter().map(|(heading, _)| heading.as_str());
+    let headings: Vec<&str> = ["Metric"].into_iter().chain(names).chain(["Total"]).collect();
     let figures: Vec<&Figures> = block.iter().map(|(_, figures)| *figures).chain([total]).collect();
-    let mut lines =
-        vec![("Metric".to_owned(), block.iter().map(|(heading, _)| heading.clone()).collect::<Vec<_>>())];
-    lines[0].1.push("Total".to_owned());
+    let mut table = Table::of_figures(&headings);
     for (index, Metric { name, value }) in METRICS.iter().enumerate() {
         let cells: Vec<String> = figures.iter().map(|figures| value(figures)).collect();
         // Of the events that Adobe's table does not have, those are left out that did not happen.
-        let says_something = |cell: &String| cell != "0" && cell != "-";
-        if index <= PUBLISHED || cells.iter().any(says_something) {
-            lines.push(((*name).to_owned(), cells));
+        if index <= PUBLISHED || cells.iter().any(|cell| cell != "0" && cell != "-") {
+            let cells = cells.iter().map(|cell| cell as &dyn fmt::Display);
+            table.row(&[name as &dyn fmt::Display].into_iter().chain(cells).collect::<Vec<_>>());
         }
     }
-    let name_width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let width =
-        |column: usize| lines.iter().map(|(_, cells)| cells[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..figures.len()).map(width).collect();
-    writeln!(out)?;
-    for (name, cells) in &lines {
-        let mut line = format!("  {name:<name_width$}");
-        for (cell, width) in cells.iter().zip(&widths) {
-            line.push_str(&format!("  {cell:>width$}"));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    table.write_below(out)
 }
 
 fn heading(mvpd: &str) -> String {
@@ -196,15 +183,12 @@ fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 }
 
 fn write_failures(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    if report.failures.is_empty() {
-        return Ok(());
-    }
     let mut table = Table::new(&["failures", "event", "reason", "meaning"]);
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         let reason = if failure.reason.is_empty() { "(none given)" } else { &failure.reason };
         table.row(&[&failure.count, &failure.label, &reason, &failure.meaning]);
     }
-    write!(out, "\n{table}")?;
-    let more = report.failures.len().saturating_sub(FAILURES_SHOWN);
-    if more > 0 { writeln!(out, "  and {more} more kinds: --json has all") } else { Ok(()) }
+    table.write_below(out)?;
+    let more = report.failures.len().saturating_sub(FAILURES_SHOWN) as u64;
+    write_notes(out, [(more, format!("and {more} more kinds: --json has all"))])
 }

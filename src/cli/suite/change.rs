@@ -1,16 +1,85 @@
 //! `suite add`, `set`, `pause`, `resume` and `remove`.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::listing::{self, SuiteReport};
-use super::{AddArgs, RemoveArgs, ResumeArgs, SetArgs, Suites};
+use super::settings::SettingArgs;
+use super::suites::Suites;
 use crate::buffer::{BufferError, SuiteListing};
-use crate::cli::failure::CliError;
-use crate::suite::{HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
+use crate::cli::{Context, Exit, Failure, refused};
+use crate::event::{EventError, RequestorId};
+use crate::suite::{CollectionUrl, HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
 
-pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+/// Maps requestors to a suite, whose events flow from then on, or with --paused from `suite resume` on.
+///
+/// A suite that is known already gets the requestors added; settings that differ from its own are refused, because `suite
+/// set` is where they change.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// The requestor IDs whose events go there.
+    #[arg(long = "requestor", required = true, num_args = 1.., value_name = "ID", value_parser = requestor)]
+    requestors: Vec<RequestorId>,
+    /// The report suite ID, 1 to 40 letters, digits or periods.
+    #[arg(long)]
+    rsid: Rsid,
+    /// The collection host, such as https://example.sc.omtrdc.net; plain http for a collector on this host only. Required
+    /// for a new suite.
+    #[arg(long, value_name = "URL")]
+    collection_url: Option<CollectionUrl>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Let nothing flow yet, until `suite resume`: first the suite is checked, and probed.
+    #[arg(long)]
+    paused: bool,
+}
+
+/// Lets the events of a suite flow again that was paused, or whose hits are known to be lost.
+///
+/// Where the last check or probe found that the suite loses its hits, nothing is sent to it until a check finds it mended:
+/// this is refused without --anyway.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// Send all the same to a suite that is known to lose its hits, until another reason for that is found.
+    #[arg(long)]
+    anyway: bool,
+}
+
+/// Changes settings of a suite; what is not named stays.
+///
+/// Events with an attempt of unknown outcome are repeated exactly as they were first sent, whatever changes here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// The collection host.
+    #[arg(long, value_name = "URL")]
+    collection_url: Option<CollectionUrl>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Accept that a change of identity makes every known visitor of the suite a new one.
+    #[arg(long)]
+    split_visitors: bool,
+}
+
+/// Retires a suite, or frees single requestors from it. Their events are parked until they are mapped again.
+///
+/// Refused while events there are held or in doubt: they belong to this suite, and would stay undecided for ever.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoveArgs {
+    /// The report suite ID.
+    rsid: Rsid,
+    /// Free only these requestors, and keep the suite.
+    #[arg(long = "requestor", num_args = 1.., value_name = "ID", value_parser = requestor)]
+    requestors: Vec<RequestorId>,
+}
+
+fn requestor(text: &str) -> Result<RequestorId, EventError> {
+    RequestorId::new(text)
+}
+
+pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     // Only what is named is compared with a known suite: a requestor is added without repeating every setting.
     let base = match (buffer.suite(&args.rsid), &args.collection_url) {
@@ -20,11 +89,10 @@ pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliErr
             ReportSuite::with_defaults(args.rsid.clone(), url.clone())
         }
         (Err(BufferError::UnknownSuite(rsid)), None) => {
-            return Err(CliError::Refused {
-                what: format!("report suite {rsid} is new: it needs a collection host"),
-                advice: "add --collection-url https://HOST, the tracking server of the programmer's site"
-                    .to_owned(),
-            });
+            return Err(refused(
+                format!("report suite {rsid} is new: it needs a collection host"),
+                "add --collection-url https://HOST, the tracking server of the programmer's site",
+            ));
         }
         (Err(error), _) => return Err(error.into()),
     };
@@ -32,10 +100,10 @@ pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliErr
     let mut suite = args.settings.apply(base);
     args.settings.refuse_unknown_organisation(&suite)?;
     if args.paused && is_known && suite.state != SuiteState::Paused {
-        return Err(CliError::Refused {
-            what: format!("report suite {} is known, and is not paused", args.rsid),
-            advice: format!("pause it first, if that is meant: passbridge suite pause {}", args.rsid),
-        });
+        return Err(refused(
+            format!("report suite {} is known, and is not paused", args.rsid),
+            format!("pause it first, if that is meant: passbridge suite pause {}", args.rsid),
+        ));
     }
     if args.paused {
         suite.state = SuiteState::Paused;
@@ -45,7 +113,7 @@ pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, CliErr
     listing::one(suites, &args.rsid)
 }
 
-pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     let mut changed = args.settings.apply(known.suite.clone());
@@ -53,10 +121,7 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, CliErr
         changed.collection_url = url.clone();
     }
     if splits_visitors(&known.suite.form, &changed.form) && !args.split_visitors {
-        return Err(CliError::Refused {
-            what: split(&known, &changed),
-            advice: "repeat it with --split-visitors if that is meant".to_owned(),
-        });
+        return Err(refused(split(&known, &changed), "repeat it with --split-visitors if that is meant"));
     }
     args.settings.refuse_unknown_organisation(&changed)?;
     buffer.set_suite(changed)?;
@@ -80,26 +145,24 @@ fn split(known: &SuiteListing, changed: &ReportSuite) -> String {
     )
 }
 
-pub(super) fn pause(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, CliError> {
+pub(super) fn pause(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, Failure> {
     let known = suites.buffer.suite(rsid)?.suite;
     suites.buffer.set_suite(ReportSuite { state: SuiteState::Paused, ..known })?;
     listing::one(suites, rsid)
 }
 
-pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let (rsid, buffer) = (&args.rsid, &suites.buffer);
     let SuiteListing { suite, verdict, .. } = buffer.suite(rsid)?;
     match verdict.and_then(|verdict| verdict.blocks) {
         Some(reason) if !args.anyway => {
-            return Err(CliError::Refused {
-                what: format!(
-                    "report suite {rsid} would lose every hit ({reason}), so its events stay parked"
-                ),
-                advice: format!(
+            return Err(refused(
+                format!("report suite {rsid} would lose every hit ({reason}), so its events stay parked"),
+                format!(
                     "mend it, and see that it is: passbridge suite check {rsid}; or lose them knowingly: passbridge suite \
                      resume {rsid} --anyway"
                 ),
-            });
+            ));
         }
         Some(_) => buffer.overrule(rsid)?,
         None => {}
@@ -108,33 +171,28 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, 
     listing::one(suites, rsid)
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct RemoveReport {
-    rsid: Rsid,
+#[derive(Serialize)]
+struct RemoveReport<'a> {
+    rsid: &'a Rsid,
     retired: bool,
     freed_requestors: Vec<String>,
 }
 
-impl fmt::Display for RemoveReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.retired {
-            writeln!(out, "report suite {} is retired", self.rsid)?;
+pub(super) fn remove(args: &RemoveArgs, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
+    let (rsid, buffer) = (&args.rsid, &suites.buffer);
+    let retired = args.requestors.is_empty();
+    let freed_requestors = if retired {
+        let freed = buffer.suite(rsid)?.requestors;
+        buffer.remove_suite(rsid)?;
+        freed
+    } else {
+        for requestor_id in &args.requestors {
+            buffer.unmap_requestor(rsid, requestor_id)?;
         }
-        writeln!(out, "without a suite now: {}", listing::names(&self.freed_requestors))
-    }
-}
-
-pub(super) fn remove(args: &RemoveArgs, suites: &Suites) -> Result<RemoveReport, CliError> {
-    let (rsid, buffer) = (args.rsid.clone(), &suites.buffer);
-    if args.requestors.is_empty() {
-        let freed_requestors = buffer.suite(&rsid)?.requestors;
-        buffer.remove_suite(&rsid)?;
-        return Ok(RemoveReport { rsid, retired: true, freed_requestors });
-    }
-    for requestor_id in &args.requestors {
-        buffer.unmap_requestor(&rsid, requestor_id)?;
-    }
-    suites.renew(&rsid)?;
-    let freed_requestors = args.requestors.iter().map(ToString::to_string).collect();
-    Ok(RemoveReport { rsid, retired: false, freed_requestors })
+        suites.renew(rsid)?;
+        args.requestors.iter().map(ToString::to_string).collect()
+    };
+    let first = if retired { format!("report suite {rsid} is retired\n") } else { String::new() };
+    let text = format!("{first}without a suite now: {}", listing::names(&freed_requestors));
+    context.answer(&RemoveReport { rsid, retired, freed_requestors }, text)
 }

@@ -8,22 +8,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Suites, listing};
+use super::listing;
+use super::suites::Suites;
 use crate::analytics::AnalyticsClient;
-use crate::cli::Context;
-use crate::cli::analytics::client_of;
-use crate::cli::exit::Exit;
-use crate::cli::failure::CliError;
-use crate::cli::hint;
-use crate::cli::settings::Settings;
-use crate::cli::table::Table;
-use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemReport, ItemState, Severity};
+use crate::cli::code::Code;
+use crate::cli::{Context, Exit, Failure, Settings, Table, hint, options, refused, runtime};
+use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Severity};
 use crate::onboarding::settings_file::{self, SettingsFile};
 use crate::onboarding::verdict;
 use crate::suite::{Readiness, Rsid};
 use crate::web::ApiError;
 
-/// How many rows of the settings file that nobody knows are named.
 const ROWS_NAMED_MAX: usize = 5;
 
 /// Compares a report suite with what the integration needs, field by field.
@@ -45,7 +40,7 @@ Examples:
   passbridge suite check examplersid --settings 'Report Suite Data.tab'
   passbridge suite check examplersid --strict --json
   passbridge suite check --all")]
-pub(in crate::cli) struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// The report suite ID.
     #[arg(required_unless_present = "all")]
     rsid: Option<Rsid>,
@@ -60,15 +55,12 @@ pub(in crate::cli) struct CheckArgs {
     strict: bool,
 }
 
-/// What a check found, and from what.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     #[serde(flatten)]
     check: CheckReport,
     readiness: Readiness,
-    /// Whether the API was read.
     api: bool,
-    /// What the settings file says.
     settings_file: Option<SettingsFile>,
 }
 
@@ -80,13 +72,13 @@ struct AllReport {
     unread: BTreeMap<Rsid, String>,
 }
 
-pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
+pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
     let suites = Suites::open(context, &settings)?;
     let Some(rsid) = &args.rsid else { return all(args, &settings, &suites, context) };
     suites.buffer.suite(rsid)?;
     let api = match client(&settings, args.settings.is_some())? {
-        Some(client) => Some(crate::cli::runtime()?.block_on(read(&client, rsid))?),
+        Some(client) => Some(runtime()?.block_on(read(&client, rsid))?),
         None => None,
     };
     let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
@@ -98,9 +90,9 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError>
 }
 
 /// Checks every suite at the pace of one client. Only what is about one suite lets the walk go on.
-fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, CliError> {
-    let client = client_of(settings)?;
-    let runtime = crate::cli::runtime()?;
+fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
+    let client = options::analytics(settings)?;
+    let runtime = runtime()?;
     let mut report = AllReport { suites: Vec::new(), unread: BTreeMap::new() };
     for listing in suites.buffer.suites()? {
         let rsid = listing.suite.form.rsid;
@@ -129,7 +121,7 @@ pub(super) fn judge(
     rsid: &Rsid,
     api: Option<ApiSettings>,
     file: Option<SettingsFile>,
-) -> Result<Report, CliError> {
+) -> Result<Report, Failure> {
     let Suites { buffer, proof_age } = suites;
     let (mut seen, now, is_api) = (verdict::seen(buffer, rsid)?, buffer.now(), api.is_some());
     api.into_iter().for_each(|api| seen.add_api(api, now));
@@ -140,20 +132,19 @@ pub(super) fn judge(
 }
 
 /// The client of the API; none where there are no credentials and a file will do.
-fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>, CliError> {
+fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>, Failure> {
     if has_file && settings.config.analytics.client_id.is_empty() {
         return Ok(None);
     }
-    match client_of(settings) {
-        Ok(client) => Ok(Some(client)),
-        Err(CliError::Refused { what, advice }) => Err(CliError::Refused {
-            what,
-            advice: format!(
-                "{advice}; or give the file of Admin > Report Suites > Download with --settings FILE"
-            ),
-        }),
-        Err(error) => Err(error),
-    }
+    let refuse = |mut failure: Failure| {
+        if failure.code == Code::Refused {
+            failure
+                .advice
+                .push_str("; or give the file of Admin > Report Suites > Download with --settings FILE");
+        }
+        failure
+    };
+    options::analytics(settings).map(Some).map_err(refuse)
 }
 
 pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, ApiError> {
@@ -166,15 +157,16 @@ pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSet
     Ok(ApiSettings { suite, evars, events })
 }
 
-fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, CliError> {
-    let failed = |source| CliError::File { verb: "read", path: path.to_owned(), source };
+fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, Failure> {
+    let failed = Failure::reading(path);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(settings_file::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let refuse = |why: String| CliError::Refused {
-        what: format!("{path:?} is no settings file for this suite: {why}"),
-        advice: "in Admin > Report Suites select the suite, then Download, and give that file as it is"
-            .to_owned(),
+    let file = File::open(path).map_err(&failed)?;
+    file.take(settings_file::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(&failed)?;
+    let refuse = |why: String| {
+        refused(
+            format!("{path:?} is no settings file for this suite: {why}"),
+            "in Admin > Report Suites select the suite, then Download, and give that file as it is",
+        )
     };
     if bytes.len() as u64 > settings_file::BYTES_MAX {
         return Err(refuse(format!("it is longer than {} bytes", settings_file::BYTES_MAX)));
@@ -188,21 +180,22 @@ impl fmt::Display for Report {
         let CheckReport { rsid, name, requestors, items, findings, hints, .. } = &self.check;
         let name = name.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
         writeln!(out, "report suite {rsid}{name} of {}: {}", listing::names(requestors), self.summary())?;
-        for group in groups(findings) {
-            group.fmt(out)?;
+        let unlike = |finding: &Finding| Finding { subject: String::new(), ..finding.clone() };
+        let open = findings.iter().filter(|finding| finding.severity < Severity::Ok);
+        for (finding, subjects) in grouped(open.map(|finding| (unlike(finding), finding.subject.as_str()))) {
+            write_finding(out, &finding, &ranges(&subjects))?;
         }
         if self.readiness == Readiness::Blocks {
-            writeln!(
-                out,
-                "  parked    nothing is sent to it until a check finds it mended, or: {}",
-                hint::complete(&format!("passbridge suite resume {rsid} --anyway"))
-            )?;
+            let anyway = format!("passbridge suite resume {rsid} --anyway");
+            let anyway = hint::complete(&anyway);
+            writeln!(out, "  parked    nothing is sent to it until a check finds it mended, or: {anyway}")?;
         }
         let is_warned =
             |item| findings.iter().any(|one| one.item == item && one.severity == Severity::Warning);
         let (warned, right): (Vec<_>, Vec<_>) = items.iter().partition(|report| is_warned(report.item));
         for (what, items) in [("right", right), ("accepted", warned)] {
-            for (because, names) in known(&items) {
+            let settled = items.into_iter().filter(|report| is_settled(report.state));
+            for (because, names) in grouped(settled.map(|report| (&report.because, report.item.name()))) {
                 writeln!(out, "  {what:<10}{}: {because}", names.join(", "))?;
             }
         }
@@ -219,6 +212,9 @@ impl fmt::Display for Report {
 
 impl fmt::Display for AllReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.suites.is_empty() && self.unread.is_empty() {
+            return listing::write_none(out);
+        }
         let mut table = Table::new(&["rsid", "readiness", "found"]);
         for report in &self.suites {
             table.row(&[&report.check.rsid, &report.readiness, &report.summary()]);
@@ -271,21 +267,23 @@ impl Report {
     }
 }
 
-/// The items that are settled, by what settles them.
-fn known<'a>(items: &[&'a ItemReport]) -> Vec<(&'a str, Vec<&'static str>)> {
-    let mut known: Vec<(&str, Vec<&'static str>)> = Vec::new();
-    for ItemReport { item, state, because } in items {
-        match state {
-            ItemState::Wrong | ItemState::Open | ItemState::Warned => {}
-            ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => {
-                match known.iter_mut().find(|(one, _)| one == because) {
-                    Some((_, names)) => names.push(item.name()),
-                    None => known.push((because, vec![item.name()])),
-                }
-            }
+fn is_settled(state: ItemState) -> bool {
+    match state {
+        ItemState::Wrong | ItemState::Open | ItemState::Warned => false,
+        ItemState::Shown | ItemState::Proved | ItemState::Confirmed | ItemState::NotNeeded => true,
+    }
+}
+
+/// The values of each key, both in the order in which they come.
+fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, value) in pairs {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
         }
     }
-    known
+    groups
 }
 
 /// A name that is right but for its letters; `None` for everything else.
@@ -295,39 +293,15 @@ fn spelled(finding: &Finding) -> Option<String> {
     differs.then(|| format!("{subject} {found:?} for {expected:?}"))
 }
 
-/// Findings that differ in their subject only.
-struct Group<'a> {
-    subjects: Vec<&'a str>,
-    finding: &'a Finding,
-}
-
-fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for finding in findings.iter().filter(|finding| finding.severity < Severity::Ok) {
-        let like = |group: &&mut Group<'_>| {
-            let Finding { subject, .. } = group.finding;
-            *group.finding == Finding { subject: subject.clone(), ..finding.clone() }
-        };
-        match groups.iter_mut().find(like) {
-            Some(group) => group.subjects.push(&finding.subject),
-            None => groups.push(Group { subjects: vec![&finding.subject], finding }),
-        }
+fn write_finding(out: &mut fmt::Formatter<'_>, finding: &Finding, subjects: &str) -> fmt::Result {
+    let Finding { item, severity, setting, expected, found, fix, .. } = finding;
+    if *severity == Severity::Confirm {
+        writeln!(out, "  {severity:<10}{item}: {found}")?;
+    } else {
+        writeln!(out, "  {severity:<10}{subjects}: {setting}: {found}")?;
+        writeln!(out, "            expected: {expected}")?;
     }
-    groups
-}
-
-impl fmt::Display for Group<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding { item, severity, setting, expected, found, fix, .. } = self.finding;
-        if *severity == Severity::Confirm {
-            writeln!(out, "  {severity:<10}{item}: {found}")?;
-        } else {
-            let subjects = ranges(&self.subjects);
-            writeln!(out, "  {severity:<10}{subjects}: {setting}: {found}")?;
-            writeln!(out, "            expected: {expected}")?;
-        }
-        writeln!(out, "            fix: {}", hint::complete(fix))
-    }
+    writeln!(out, "            fix: {}", hint::complete(fix))
 }
 
 /// `event1-event3, event7` of those four.

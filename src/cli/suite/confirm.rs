@@ -1,8 +1,8 @@
 //! `suite confirm`.
 
-use super::Suites;
 use super::listing::{self, SuiteReport};
-use crate::cli::failure::CliError;
+use super::suites::Suites;
+use crate::cli::{Failure, refused};
 use crate::confirmation::{Confirmation, Item};
 use crate::suite::Rsid;
 
@@ -33,7 +33,7 @@ Examples:
 /// event IDs, the requestors; of `suite` the collection host), it is void, and `suite check` asks again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ITEMS)]
-pub(in crate::cli) struct ConfirmArgs {
+pub(crate) struct ConfirmArgs {
     /// The report suite ID.
     rsid: Rsid,
     /// What is right: see below.
@@ -58,7 +58,7 @@ fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, CliError> {
+pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     let known = buffer.suite(&args.rsid)?;
     match &args.by {
@@ -76,14 +76,10 @@ pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Cl
             let withdrawn = buffer.withdraw(&args.rsid, args.items.clone())?;
             if withdrawn.is_empty() {
                 let names: Vec<&str> = args.items.iter().map(|item| item.name()).collect();
-                return Err(CliError::Refused {
-                    what: format!(
-                        "nobody has confirmed {} of report suite {}",
-                        names.join(" or "),
-                        args.rsid
-                    ),
-                    advice: format!("see what is: passbridge suite show {}", args.rsid),
-                });
+                return Err(refused(
+                    format!("nobody has confirmed {} of report suite {}", names.join(" or "), args.rsid),
+                    format!("see what is: passbridge suite show {}", args.rsid),
+                ));
             }
         }
     }

@@ -4,20 +4,18 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Suites;
+use super::suites::Suites;
 use crate::buffer::{ProbeRecord, SuiteListing};
-use crate::cli::failure::CliError;
-use crate::cli::table::Table;
+use crate::cli::{Failure, Table, hint};
 use crate::confirmation::Confirmation;
 use crate::event::Instant;
-use crate::suite::{CountForm, Readiness, ReportSuite, Rsid, Verdict};
+use crate::suite::{CountForm, HitForm, Readiness, ReportSuite, Rsid, Verdict};
 
 #[derive(Debug, Serialize)]
 pub(super) struct SuitesReport {
     suites: Vec<ListedSuite>,
 }
 
-/// A suite, and how ready it is.
 #[derive(Debug, Serialize)]
 struct ListedSuite {
     #[serde(flatten)]
@@ -28,36 +26,15 @@ struct ListedSuite {
 impl fmt::Display for SuitesReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.suites.is_empty() {
-            return writeln!(
-                out,
-                "no report suites yet: {}",
-                crate::cli::hint::complete("passbridge suite add --help")
-            );
+            return write_none(out);
         }
-        let mut table = Table::new(&[
-            "rsid",
-            "state",
-            "readiness",
-            "stage",
-            "identity",
-            "event ids",
-            "in doubt",
-            "collection host",
-            "requestors",
-        ]);
+        let policies = ["rsid", "state", "readiness", "stage", "identity", "event ids", "in doubt"];
+        let mut table = Table::new(&[&policies[..], &["collection host", "requestors"]].concat());
         for ListedSuite { listing: SuiteListing { suite, requestors, .. }, readiness } in &self.suites {
-            let form = &suite.form;
-            table.row(&[
-                &form.rsid,
-                &suite.state,
-                readiness,
-                &suite.stage,
-                &form.identity,
-                &form.event_ids,
-                &suite.on_ambiguous,
-                &suite.collection_url,
-                &names(requestors),
-            ]);
+            let ReportSuite { form, collection_url: url, on_ambiguous, state, stage, .. } = suite;
+            let HitForm { rsid, identity, event_ids, .. } = form;
+            let requestors = names(requestors);
+            table.row(&[rsid, state, readiness, stage, identity, event_ids, on_ambiguous, url, &requestors]);
         }
         table.fmt(out)
     }
@@ -116,31 +93,28 @@ impl fmt::Display for ProbeLine {
 
 impl fmt::Display for SuiteReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SuiteReport { suite, requestors, .. } = self;
-        let rate =
-            suite.hits_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} hits per second"));
-        let org_id = suite.form.org_id.as_ref().map_or("none", |org_id| org_id.as_str());
-        writeln!(out, "report suite     {} ({})", suite.form.rsid, suite.state)?;
+        let SuiteReport { suite, requestors, readiness, .. } = self;
+        let ReportSuite { form, collection_url, on_ambiguous, hits_per_second, state, stage } = suite;
+        let rate = hits_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} hits per second"));
+        writeln!(out, "report suite     {} ({state})", form.rsid)?;
         writeln!(out, "requestors       {}", names(requestors))?;
-        writeln!(out, "stage            {}", suite.stage)?;
-        writeln!(out, "collection host  {}", suite.collection_url)?;
-        writeln!(out, "identity         {}", suite.form.identity)?;
-        writeln!(out, "organisation     {org_id}")?;
-        writeln!(out, "event ids        {}", suite.form.event_ids)?;
-        writeln!(out, "counts above 1   {}", count_form(suite.form.count_form))?;
-        writeln!(out, "in doubt         {}", suite.on_ambiguous)?;
+        writeln!(out, "stage            {stage}")?;
+        writeln!(out, "collection host  {collection_url}")?;
+        writeln!(out, "identity         {}", form.identity)?;
+        writeln!(out, "organisation     {}", form.org_id.as_ref().map_or("none", |org_id| org_id.as_str()))?;
+        writeln!(out, "event ids        {}", form.event_ids)?;
+        writeln!(out, "counts above 1   {}", count_form(form.count_form))?;
+        writeln!(out, "in doubt         {on_ambiguous}")?;
         writeln!(out, "rate             {rate}")?;
-        writeln!(out, "readiness        {}", self.readiness)?;
+        writeln!(out, "readiness        {readiness}")?;
         let verdict = self.verdict.iter();
         for (what, why) in verdict.flat_map(|verdict| {
             [("blocks", &verdict.blocks), ("overruled", &verdict.overruled), ("void proof", &verdict.void)]
         }) {
             why.iter().try_for_each(|why| writeln!(out, "{what:<17}{why}"))?;
         }
-        match &self.last_probe {
-            Some(probe) => writeln!(out, "last probe       {probe}")?,
-            None => writeln!(out, "last probe       none")?,
-        }
+        let probe = self.last_probe.as_ref().map_or("none".to_owned(), ToString::to_string);
+        writeln!(out, "last probe       {probe}")?;
         if self.confirmations.is_empty() {
             return writeln!(out, "confirmed        nothing");
         }
@@ -164,12 +138,11 @@ impl SuiteReport {
     }
 }
 
-/// The day of an instant, in UTC.
 pub(super) fn day(at: Instant) -> String {
     chrono::DateTime::from(at).format("%Y-%m-%d").to_string()
 }
 
-pub(super) fn all(known: &Suites) -> Result<SuitesReport, CliError> {
+pub(super) fn all(known: &Suites) -> Result<SuitesReport, Failure> {
     let now = known.buffer.now();
     let listed = |listing: SuiteListing| ListedSuite {
         readiness: Readiness::of(listing.verdict.as_ref(), now, known.proof_age),
@@ -178,7 +151,7 @@ pub(super) fn all(known: &Suites) -> Result<SuitesReport, CliError> {
     Ok(SuitesReport { suites: known.buffer.suites()?.into_iter().map(listed).collect() })
 }
 
-pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, CliError> {
+pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, Failure> {
     let SuiteListing { suite, requestors, confirmations, verdict } = suites.buffer.suite(rsid)?;
     let words = confirmations
         .into_iter()
@@ -187,6 +160,10 @@ pub(super) fn one(suites: &Suites, rsid: &Rsid) -> Result<SuiteReport, CliError>
     let last_probe = suites.buffer.last_probe(rsid)?.map(ProbeLine::from);
     let readiness = Readiness::of(verdict.as_ref(), suites.buffer.now(), suites.proof_age);
     Ok(SuiteReport { suite, requestors, readiness, verdict, confirmations, last_probe })
+}
+
+pub(super) fn write_none(out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(out, "no report suites yet: {}", hint::complete("passbridge suite add --help"))
 }
 
 /// Names in a row, or that there are none.

@@ -3,23 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::Suites;
 use super::check::{self, ranges};
-use crate::buffer::Buffer;
-use crate::cli::Context;
-use crate::cli::analytics::client_of;
-use crate::cli::exit::Exit;
-use crate::cli::failure::CliError;
-use crate::cli::hint;
-use crate::cli::output;
-use crate::cli::pass::collection_options;
-use crate::cli::signals::{self, Hangup};
-use crate::cli::table::Table;
+use super::suites::Suites;
+use crate::cli::{Context, Exit, Failure, Table, hint, options, output, refused, until_stopped};
 use crate::collection::Collection;
 use crate::config::duration;
-use crate::drain::Stop;
 use crate::event::Instant;
 use crate::onboarding::probe::{
     EvarSeen, EvarState, Probe, ProbeFinding, ProbeOptions, ProbeReport, Verdict,
@@ -45,7 +33,7 @@ Examples:
   passbridge suite probe devrsid
   passbridge suite probe examplersid --production --deadline 3h
   passbridge suite probe devrsid --read-back probe0a1b2c3d4e")]
-pub(in crate::cli) struct ProbeArgs {
+pub(crate) struct ProbeArgs {
     /// The report suite ID.
     rsid: Rsid,
     /// Send into a suite whose stage is not development: its reports count the canary hits for ever.
@@ -62,26 +50,24 @@ pub(in crate::cli) struct ProbeArgs {
     read_back: Option<String>,
 }
 
-pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
+pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> {
+    let (rsid, settings) = (&args.rsid, context.settings()?);
     let suites = Suites::open(context, &settings)?;
     let buffer = &suites.buffer;
-    let known = buffer.suite(&args.rsid)?;
+    let known = buffer.suite(rsid)?;
     if known.suite.stage != Stage::Development && !args.production && args.read_back.is_none() {
-        return Err(CliError::Refused {
-            what: format!(
-                "report suite {} is no development suite, and its reports would count the canary hits for ever",
-                args.rsid
+        return Err(refused(
+            format!(
+                "report suite {rsid} is no development suite, and its reports would count the canary hits for ever"
             ),
-            advice: format!(
-                "probe a development suite that is set alike; or say that it is one: passbridge suite set {0} --stage \
-                 development; or mean it: passbridge suite probe {0} --production",
-                args.rsid
+            format!(
+                "probe a development suite that is set alike; or say that it is one: passbridge suite set {rsid} --stage \
+                 development; or mean it: passbridge suite probe {rsid} --production"
             ),
-        });
+        ));
     }
-    let analytics = client_of(&settings)?;
-    let collection = Collection::new(collection_options(&settings.config.delivery))?;
+    let analytics = options::analytics(&settings)?;
+    let collection = Collection::new(options::collection(&settings.config.delivery))?;
     let probe = Probe {
         buffer,
         collection: &collection,
@@ -89,45 +75,43 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, CliError>
         suite: &known.suite,
         requestors: &known.requestors,
     };
-    let earlier = args.read_back.as_ref().map(|id| buffer.probe(&args.rsid, id)).transpose()?;
+    let earlier = args.read_back.as_ref().map(|id| buffer.probe(rsid, id)).transpose()?;
     let options = ProbeOptions { deadline: args.deadline, every: args.every };
-    let last_before = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
-    let stop = Stop::default();
-    let probed = crate::cli::runtime()?.block_on(async {
-        signals::listen(stop.clone(), Hangup::Stops)?;
+    let last = || buffer.last_probe(rsid).map(|probe| probe.map(|probe| probe.id));
+    let last_before = last()?;
+    let probed = until_stopped(async |stop| {
         let work = async {
             // What the suite is set to now is what the probe proves: a later change makes its proofs void.
-            let api = check::read(&analytics, &args.rsid).await?;
-            check::judge(&suites, &args.rsid, Some(api), None)?;
-            Ok::<_, CliError>(match &earlier {
+            let api = check::read(&analytics, rsid).await?;
+            check::judge(&suites, rsid, Some(api), None)?;
+            Ok::<_, Failure>(match &earlier {
                 Some(record) => probe.read_back(record, &options).await?,
                 None => probe.run(&options).await?,
             })
         };
         tokio::select! {
-            report = work => Ok::<_, CliError>(Some(report)),
+            report = work => report.map(Some),
             _ = stop.wait() => Ok(None),
         }
-    })?;
-    let probed = match probed {
-        Some(Err(error)) => {
-            // Who sends again leaves more hits that reports cannot forget.
-            let last = buffer.last_probe(&args.rsid)?.map(|probe| probe.id);
-            if let Some(id) = last.filter(|id| Some(id) != last_before.as_ref()) {
-                tell_read_back(&args.rsid, &id, "hits of this probe may be out");
-            }
-            return Err(error);
-        }
-        Some(Ok(report)) => Some(report),
-        None => None,
-    };
+    });
+    let begun = last()?.filter(|id| Some(id) != last_before.as_ref());
     match probed {
-        Some(report) => {
-            suites.renew(&args.rsid)?;
-            context.form.report(&Report(&report))?;
+        Ok(Some(report)) => {
+            suites.renew(rsid)?;
+            context.form.report(&report)?;
             Ok(exit(report.verdict))
         }
-        None => interrupted(args, buffer, last_before),
+        Ok(None) => {
+            if let Some(id) = args.read_back.clone().or(begun) {
+                tell_read_back(rsid, &id, "stopped before the probe was read back");
+            }
+            Ok(Exit::Pending)
+        }
+        Err(failure) => {
+            // Who sends again leaves more hits that reports cannot forget.
+            begun.iter().for_each(|id| tell_read_back(rsid, id, "hits of this probe may be out"));
+            Err(failure)
+        }
     }
 }
 
@@ -139,27 +123,14 @@ fn exit(verdict: Verdict) -> Exit {
     }
 }
 
-/// Says how to go on.
-fn interrupted(args: &ProbeArgs, buffer: &Buffer, before: Option<String>) -> Result<Exit, CliError> {
-    let last = buffer.last_probe(&args.rsid)?.map(|probe| probe.id).filter(|id| Some(id) != before.as_ref());
-    if let Some(id) = args.read_back.clone().or(last) {
-        tell_read_back(&args.rsid, &id, "stopped before the probe was read back");
-    }
-    Ok(Exit::Pending)
-}
-
 fn tell_read_back(rsid: &Rsid, id: &str, why: &str) {
     let go_on = format!("passbridge suite probe {rsid} --read-back {id}");
     output::note(format_args!("{why}; later: {}", hint::complete(&go_on)));
 }
 
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Report<'a>(&'a ProbeReport);
-
-impl fmt::Display for Report<'_> {
+impl fmt::Display for ProbeReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ProbeReport { id, rsid, verdict, events, evars, findings, hits, is_sent, .. } = self.0;
+        let ProbeReport { id, rsid, verdict, events, evars, findings, hits, is_sent, .. } = self;
         let verdict = match verdict {
             Verdict::Right => "everything was seen as it was sent",
             Verdict::Wrong => "something is wrong",
@@ -195,7 +166,7 @@ impl fmt::Display for Report<'_> {
                 writeln!(out, "  {words}: {}", ranges(&of))?;
             }
         }
-        if self.0.verdict == Verdict::Right {
+        if self.verdict == Verdict::Right {
             writeln!(
                 out,
                 "  not shown by a probe: bot rules and IP exclusions that match viewers, allocations, types of events (suite check)"
@@ -209,7 +180,6 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// An instant to the minute, in UTC.
 fn minute(at: Instant) -> String {
     chrono::DateTime::from(at).format("%Y-%m-%d %H:%MZ").to_string()
 }

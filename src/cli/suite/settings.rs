@@ -1,12 +1,11 @@
 //! The settings of a suite, as `suite add` and `suite set` take them.
 
-use std::fmt::Debug;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::cli::failure::CliError;
+use crate::cli::words::{explained, words};
+use crate::cli::{Failure, refused};
 use crate::suite::{CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, ReportSuite, Stage};
 
 #[derive(Debug, clap::Args)]
@@ -53,38 +52,21 @@ const POLICIES: [(OnAmbiguous, &str); 2] =
 const STAGES: [(Stage, &str); 2] =
     [(Stage::Development, "For trying things"), (Stage::Production, "People read its numbers")];
 
-/// Takes the words of a policy, each listed with what it means.
-fn explained<T, const N: usize>(values: [(T, &'static str); N]) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + FromStr<Err: Debug> + Into<&'static str> + Send + Sync + 'static,
-{
-    words(values.map(|(value, meaning)| PossibleValue::new(value.into()).help(meaning)))
-}
-
-/// Takes one of some words for the value that is written so.
-fn words<T>(words: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
-where
-    T: FromStr<Err: Debug> + Clone + Send + Sync + 'static,
-{
-    words.into().map(|word| word.parse().expect("only the words of the values are possible"))
-}
-
 fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
     if text == "none" { Ok(Unset::None) } else { text.parse().map(Unset::Set) }
 }
 
 impl SettingArgs {
     /// Refuses ECIDs of nobody knows which organisation: Adobe may not tell whose they are. `none` has to be said.
-    pub(super) fn refuse_unknown_organisation(&self, suite: &ReportSuite) -> Result<(), CliError> {
+    pub(super) fn refuse_unknown_organisation(&self, suite: &ReportSuite) -> Result<(), Failure> {
         if self.identity.is_none() || self.org_id.is_some() {
             return Ok(());
         }
         match (suite.form.identity, &suite.form.org_id) {
-            (IdentityKind::Ecid, None) => Err(CliError::Refused {
-                what: "--identity ecid needs the organisation that the Experience Cloud IDs belong to"
-                    .to_owned(),
-                advice: "add --org-id ID@AdobeOrg, with the ID of Admin > Company Settings".to_owned(),
-            }),
+            (IdentityKind::Ecid, None) => Err(refused(
+                "--identity ecid needs the organisation that the Experience Cloud IDs belong to",
+                "add --org-id ID@AdobeOrg, with the ID of Admin > Company Settings",
+            )),
             (IdentityKind::Ecid | IdentityKind::MvpdUserId, _) => Ok(()),
         }
     }

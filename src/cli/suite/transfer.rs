@@ -1,18 +1,15 @@
 //! `suite export` and `suite import`.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Suites;
+use super::suites::Suites;
 use crate::buffer::{Buffer, SuiteListing};
-use crate::cli::Context;
-use crate::cli::failure::CliError;
-use crate::cli::output;
+use crate::cli::{Context, Exit, Failure, output, refused};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
 use crate::suite::{
@@ -27,7 +24,6 @@ struct Export {
     suites: Vec<ExportedSuite>,
 }
 
-/// A suite in an export.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExportedSuite {
@@ -91,51 +87,40 @@ impl From<ExportedSuite> for ReportSuite {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct ExportReport {
-    path: PathBuf,
+#[derive(Serialize)]
+struct ExportReport<'a> {
+    path: &'a Path,
     suites: usize,
 }
 
-impl fmt::Display for ExportReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} suites written to {}", self.suites, self.path.display())
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct ImportReport {
+#[derive(Serialize)]
+struct ImportReport {
     suites: usize,
     requestors: usize,
 }
 
-impl fmt::Display for ImportReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} suites with {} requestors are in place", self.suites, self.requestors)
-    }
-}
-
-pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) -> Result<(), CliError> {
+pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
     let suites: Vec<ExportedSuite> = buffer.suites()?.into_iter().map(ExportedSuite::from).collect();
     let count = suites.len();
     let mut text =
         serde_json::to_string_pretty(&Export { suites }).expect("texts and numbers always serialise");
     text.push('\n');
-    let Some(path) = file else { return output::text(&text) };
-    let failed = |source| CliError::File { verb: "write", path: path.to_owned(), source };
+    let Some(path) = file else { return output::text(&text).map(|()| Exit::Done) };
     // Confirmations name the people who gave them.
-    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(failed)?;
-    context.form.report(&ExportReport { path: path.to_owned(), suites: count })
+    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(Failure::writing(path))?;
+    context.answer(
+        &ExportReport { path, suites: count },
+        format_args!("{count} suites written to {}", path.display()),
+    )
 }
 
-pub(super) fn import(path: &Path, known: &Suites) -> Result<ImportReport, CliError> {
+pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<Exit, Failure> {
     let buffer = &known.buffer;
     let read =
         if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
-    let text = read.map_err(|source| CliError::File { verb: "read", path: path.to_owned(), source })?;
-    let refuse = |why: String| CliError::Refused {
-        what: format!("{path:?} is no export of suites: {why}"),
-        advice: "write one with: passbridge suite export".to_owned(),
+    let text = read.map_err(Failure::reading(path))?;
+    let refuse = |why: String| {
+        refused(format!("{path:?} is no export of suites: {why}"), "write one with: passbridge suite export")
     };
     let Export { suites } = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
     let mut report = ImportReport { suites: suites.len(), requestors: 0 };
@@ -158,11 +143,12 @@ pub(super) fn import(path: &Path, known: &Suites) -> Result<ImportReport, CliErr
         confirm(buffer, &rsid, confirmations)?;
         known.renew(&rsid)?;
     }
-    Ok(report)
+    let ImportReport { suites, requestors } = report;
+    context.answer(&report, format_args!("{suites} suites with {requestors} requestors are in place"))
 }
 
 /// Takes over the words of an export. The later word on an item stays.
-fn confirm(buffer: &Buffer, rsid: &Rsid, mut confirmations: Vec<Confirmation>) -> Result<(), CliError> {
+fn confirm(buffer: &Buffer, rsid: &Rsid, mut confirmations: Vec<Confirmation>) -> Result<(), Failure> {
     let known = buffer.suite(rsid)?.confirmations;
     confirmations.retain(|word| !known.iter().any(|own| own.item == word.item && own.at >= word.at));
     Ok(buffer.confirm(rsid, confirmations)?)

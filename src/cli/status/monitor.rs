@@ -8,10 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::failure::CliError;
-use super::hint;
-use super::status::{StatusReport, age, ago};
+use super::look::StatusReport;
 use crate::buffer::Buffer;
+use crate::cli::ages::{age, ago, passed};
+use crate::cli::{Failure, hint};
 use crate::config::{MonitorConfig, Span};
 use crate::event::Instant;
 
@@ -23,14 +23,12 @@ const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Check {
     /// The key of `[monitor]`, or `blocked` and `balanced`, which always count.
     pub(super) check: &'static str,
-    /// Whose: a requestor, a report suite; `None` where it is about the whole buffer.
+    /// A requestor or a report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
-    /// Whether the limit is broken.
     pub(super) broken: bool,
-    /// What was found, in seconds or events.
-    pub(super) found: Option<u64>,
-    /// The most that is allowed, in seconds or events.
-    pub(super) limit: Option<u64>,
+    /// In seconds or events, as `limit`.
+    found: Option<u64>,
+    limit: Option<u64>,
     pub(super) says: String,
 }
 
@@ -40,18 +38,15 @@ pub(super) fn checks(
     buffer: &Buffer,
     limits: &MonitorConfig,
     rejects_dir: &Path,
-) -> Result<Vec<Check>, CliError> {
+) -> Result<Vec<Check>, Failure> {
+    let status = &report.status;
+    let nanos = i64::try_from(COUNTED_FOR.as_nanos()).unwrap_or(i64::MAX);
+    let dead = buffer.dead_since(Instant::from_nanos(report.at.nanos().saturating_sub(nanos)))?;
+    let rejects = rejects(rejects_dir, report.at)?;
     let mut checks = ages(report, limits.max_age);
     checks.extend(silences(report, limits));
-    let status = &report.status;
-    let from = Instant::from_nanos(report.at.nanos().saturating_sub(nanos(COUNTED_FOR)));
     for (check, found, limit, what) in [
-        (
-            "max_dead",
-            buffer.dead_since(from)?,
-            limits.max_dead,
-            "events died within 24 hours: passbridge dead-letter list",
-        ),
+        ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
         ("max_held", status.held.unsigned_abs(), limits.max_held, "events are held: passbridge held list"),
         (
             "max_parked",
@@ -61,20 +56,14 @@ pub(super) fn checks(
         ),
         (
             "max_rejects",
-            rejects(rejects_dir, report.at)?,
+            rejects,
             limits.max_rejects,
             "lines were rejected within 24 hours: see ingest.rejects_dir",
         ),
     ] {
         let says = format!("{found} {}; {limit} are allowed", hint::complete(what));
-        checks.push(Check {
-            check,
-            of: None,
-            broken: found > limit,
-            found: Some(found),
-            limit: Some(limit),
-            says,
-        });
+        let (found, limit, broken) = (Some(found), Some(limit), found > limit);
+        checks.push(Check { check, of: None, broken, found, limit, says });
     }
     checks.extend(blocked(report));
     let broken = !status.accounting.balanced;
@@ -84,36 +73,32 @@ pub(super) fn checks(
     Ok(checks)
 }
 
-/// How long events wait that could go, and how long ago the last drain was completed. A drain that never was is older than any.
+/// How long events wait that could go, and how long ago the last drain was completed.
 pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
-    let Some(limit) = limit.0 else { return Vec::new() };
-    let waits = report.status.oldest_stored_at.map(|at| {
-        let happened = report
-            .status
-            .oldest_sendable_at
-            .map_or_else(String::new, |at| format!("; the oldest happened {}", ago(at, report.at)));
-        let stopped = report.troubles.iter().find(|trouble| trouble.stopped);
-        let why = stopped
-            .map_or_else(String::new, |trouble| format!("; {} is stopped: {}", trouble.host, trouble.cause));
-        (at, format!("events wait since {}{happened}{why}", ago(at, report.at)))
-    });
-    let (since, says) = waits.unzip();
-    let waits = aged(
-        "max_age",
-        None,
-        since,
-        limit,
-        report.at,
-        says.unwrap_or_else(|| "nothing waits that could go".to_owned()),
-    );
+    let (Some(limit), now) = (limit.0, report.at) else { return Vec::new() };
+    let oldest = report.status.oldest_stored_at;
+    let waits = match oldest {
+        None => "nothing waits that could go".to_owned(),
+        Some(at) => {
+            let happened =
+                report.status.oldest_sendable_at.map(|at| format!("; the oldest happened {}", ago(at, now)));
+            let stopped = report.troubles.iter().find(|trouble| trouble.stopped);
+            let why = stopped.map(|trouble| format!("; {} is stopped: {}", trouble.host, trouble.cause));
+            let more = [happened, why].into_iter().flatten().collect::<String>();
+            format!("events wait since {}{more}", ago(at, now))
+        }
+    };
     let last = report.last_completed_at;
-    let says = match last {
-        Some(at) => format!("the last drain was completed {}", ago(at, report.at)),
+    let run = match last {
+        Some(at) => format!("the last drain was completed {}", ago(at, now)),
         None => "no drain was ever completed".to_owned(),
     };
-    let mut run = aged("max_age", Some("last_run".to_owned()), last, limit, report.at, says);
-    run.broken |= last.is_none();
-    vec![waits, run]
+    let mut checks = vec![
+        aged("max_age", None, oldest, limit, now, waits),
+        aged("max_age", Some("last_run".to_owned()), last, limit, now, run),
+    ];
+    checks[1].broken |= last.is_none();
+    checks
 }
 
 /// How long ago the last event came in: of all, and of each requestor that has a limit of its own.
@@ -146,16 +131,15 @@ fn aged(
     now: Instant,
     says: String,
 ) -> Check {
-    let found =
-        since.map(|since| now.nanos().saturating_sub(since.nanos()).max(0).unsigned_abs() / 1_000_000_000);
+    let found = since.map(|since| passed(since, now).as_secs());
     let broken = found.is_some_and(|found| found > limit.as_secs());
     let says = format!("{says}; {} are allowed", age(limit));
     Check { check, of, broken, found, limit: Some(limit.as_secs()), says }
 }
 
 /// Suites whose hits are known to be lost; no limit turns them off.
-fn blocked(report: &StatusReport) -> Vec<Check> {
-    let blocked = report.status.requestors.iter().filter_map(|requestor| {
+fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
+    report.status.requestors.iter().filter_map(|requestor| {
         let (rsid, why) = (requestor.rsid.clone()?, requestor.parked_because.as_ref()?);
         let says = format!(
             "nothing is sent to report suite {rsid}, which would lose it ({why}); {} events of {} wait: {}",
@@ -165,32 +149,25 @@ fn blocked(report: &StatusReport) -> Vec<Check> {
         );
         let found = Some(requestor.pending.unsigned_abs());
         Some(Check { check: "blocked", of: Some(rsid), broken: true, found, limit: None, says })
-    });
-    blocked.collect()
+    })
 }
 
 /// Lines in the rejects files that were written within a day. A file that was mended, ingested and removed counts no more.
-fn rejects(folder: &Path, now: Instant) -> Result<u64, CliError> {
-    let failed = |source| CliError::File { verb: "read", path: folder.to_owned(), source };
+fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
+    let failed = Failure::reading(folder);
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(&failed)?,
     };
     let mut lines = 0;
     for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let metadata = entry.metadata().map_err(failed)?;
-        let written_at = metadata.modified().map_err(failed)?;
-        let written_at = Instant::from(DateTime::<Utc>::from(written_at));
-        let is_old = now.nanos().saturating_sub(written_at.nanos()) > nanos(COUNTED_FOR);
-        if metadata.is_file() && !is_old {
-            let file = fs::File::open(entry.path()).map_err(failed)?;
+        let entry = entry.map_err(&failed)?;
+        let metadata = entry.metadata().map_err(&failed)?;
+        let written_at = Instant::from(DateTime::<Utc>::from(metadata.modified().map_err(&failed)?));
+        if metadata.is_file() && passed(written_at, now) <= COUNTED_FOR {
+            let file = fs::File::open(entry.path()).map_err(&failed)?;
             lines += BufReader::new(file).split(b'\n').count() as u64;
         }
     }
     Ok(lines)
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,436 @@
+//! What each error means for whoever ran the command: its stable word, the exit status, and what to do about it. One exhaustive
+//! match for each type of error; what wraps another error is judged as that one.
+
+use std::borrow::Cow;
+
+use super::code::Code;
+use super::exit::Exit;
+use super::settings::SettingsError;
+use crate::backfill::{BackfillError, PlanError};
+use crate::buffer::BufferError;
+use crate::clock::ClockError;
+use crate::collection::CollectionError;
+use crate::drain::DrainError;
+use crate::ingest::{IngestError, SubmissionError};
+use crate::job::JobName;
+use crate::onboarding::probe::ProbeError;
+use crate::reconcile::ReconcileError;
+use crate::report::{PeriodError, ReportError};
+use crate::sandbox::SandboxError;
+use crate::serve::ServeError;
+use crate::suite::SuiteError;
+use crate::web::{ApiError, Cause, SetupError};
+
+const CERTIFICATES: &str = "check the certificates of this host";
+const THREADS: &str = "check the limits of this host on threads";
+
+pub(super) struct Judgement {
+    pub(super) code: Code,
+    pub(super) exit: Exit,
+    pub(super) advice: Cow<'static, str>,
+}
+
+impl Code {
+    /// What was asked for cannot be: nothing was changed.
+    pub(super) fn usage(self, advice: impl Into<Cow<'static, str>>) -> Judgement {
+        Judgement { code: self, exit: Exit::Usage, advice: advice.into() }
+    }
+
+    pub(super) fn failed(self, advice: impl Into<Cow<'static, str>>) -> Judgement {
+        Judgement { code: self, exit: Exit::Failed, advice: advice.into() }
+    }
+
+    /// Another process has what this one needs.
+    fn locked(self, advice: &'static str) -> Judgement {
+        Judgement { code: self, exit: Exit::LockHeld, advice: advice.into() }
+    }
+}
+
+/// An error that can end a command.
+pub(super) trait Judge {
+    fn judge(&self) -> Judgement;
+}
+
+impl Judge for SettingsError {
+    fn judge(&self) -> Judgement {
+        match self {
+            SettingsError::NotFound => {
+                Code::ConfigMissing.usage("name one with --config FILE, or write one with: passbridge init")
+            }
+            SettingsError::Unreadable { .. } => {
+                Code::ConfigUnreadable.usage("check that the file exists and that this user may read it")
+            }
+            SettingsError::Secret { key, .. } if key.ends_with("client_secret_file") => Code::SecretUnusable.usage(
+                "write the client secret of the credential into it, as Adobe's Developer Console shows it",
+            ),
+            SettingsError::Secret { .. } => Code::SecretUnusable.usage(
+                "write at least 16 random bytes into it, such as: head -c 32 /dev/urandom | base64",
+            ),
+            SettingsError::ServiceKey { .. } => Code::SecretUnusable.usage(
+                "write the public key of the identity service there, as PEM: openssl x509 -pubkey -noout -in its-certificate.pem",
+            ),
+            SettingsError::Invalid(_) => Code::ConfigInvalid.usage(
+                "correct it there; deploy/passbridge.full.toml lists every key with its unit, range and default",
+            ),
+        }
+    }
+}
+
+impl Judge for IngestError {
+    fn judge(&self) -> Judgement {
+        match self {
+            IngestError::DiskFloor { .. } | IngestError::RejectsDiskFloor { .. } => Code::DiskFloor.failed(
+                "free some disk, drain, or lower ingest.min_free_bytes; then ingest the same inputs again",
+            ),
+            IngestError::Buffer(error) => error.judge(),
+            IngestError::Rejects { .. } => Code::RejectsUnwritable.failed(
+                "make ingest.rejects_dir a folder that this user alone may write to; then run it again",
+            ),
+        }
+    }
+}
+
+impl Judge for SubmissionError {
+    fn judge(&self) -> Judgement {
+        const SEE_LOG: &str = "see the log above, and run it again: what is stored stays once";
+        match self {
+            SubmissionError::TooLong => {
+                Code::AnswerTooLong.failed("lower esm.rows, so that reports are fetched in shorter parts")
+            }
+            SubmissionError::Unreadable(_) => {
+                Code::AnswerUnreadable.failed("see whether esm.url is Adobe's; run it again later")
+            }
+            SubmissionError::DiskFull => Code::DiskFloor.failed(SEE_LOG),
+            SubmissionError::Failed => Code::Database.failed(SEE_LOG),
+        }
+    }
+}
+
+impl Judge for DrainError {
+    fn judge(&self) -> Judgement {
+        match self {
+            DrainError::Buffer(error) => error.judge(),
+            DrainError::Restored { .. } => Code::Restored.usage(
+                "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
+            ),
+            DrainError::Thread(_) => Code::Host.failed(THREADS),
+        }
+    }
+}
+
+impl Judge for SandboxError {
+    fn judge(&self) -> Judgement {
+        match self {
+            SandboxError::NotLoopback(_) => {
+                Code::Listen.usage("--listen 127.0.0.1:0 takes any free port of this host")
+            }
+            SandboxError::Listen { .. } => {
+                Code::Listen.failed("choose another port, or 127.0.0.1:0 for any free one")
+            }
+            SandboxError::Thread(_) => Code::Host.failed(THREADS),
+        }
+    }
+}
+
+/// A fault of a server is never one of usage.
+impl Judge for ApiError {
+    fn judge(&self) -> Judgement {
+        match self.cause {
+            Cause::NotReached(_) | Cause::Proxy(_) | Cause::NoAnswer(_) => {
+                Code::Unreachable.failed(api_advice(self))
+            }
+            Cause::NotSendable(_) => Code::ClientSetup.failed(api_advice(self)),
+            Cause::Refused { .. } if self.is_for_the_moment() => Code::Busy.failed(api_advice(self)),
+            Cause::Refused { .. } => Code::ServerRefused.failed(api_advice(self)),
+            Cause::TooLong(_) => Code::AnswerTooLong.failed(api_advice(self)),
+            Cause::Unreadable(_) => Code::AnswerUnreadable.failed(api_advice(self)),
+            Cause::NoCompany => Code::Company.failed(api_advice(self)),
+            Cause::SeveralCompanies(_) => Code::Company.usage(api_advice(self)),
+            Cause::File { .. } => Code::SourceFile.usage(api_advice(self)),
+            Cause::Full { .. } => Code::AnswerTooLong.usage(api_advice(self)),
+        }
+    }
+}
+
+/// What to do about an interface of Adobe: which one it is, and the key that leads there, decide.
+fn api_advice(error: &ApiError) -> String {
+    let (key, section) = (error.endpoint.key, error.endpoint.section());
+    let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
+        (Cause::File { .. }, ..) => "correct it, or the key that names it",
+        (Cause::Full { .. }, ..) => {
+            "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID"
+        }
+        (Cause::NoCompany, ..) => {
+            "add the credential to a product profile of Adobe Analytics in Adobe's Admin Console"
+        }
+        (Cause::SeveralCompanies(_), ..) => "set analytics.company to the one that has the report suite",
+        (Cause::Proxy(_), ..) => {
+            "check HTTPS_PROXY, ALL_PROXY and NO_PROXY, and that proxy; then run it again: nothing is counted twice"
+        }
+        (Cause::NotReached(_) | Cause::NoAnswer(_), ..) => {
+            "check {key} and the way to that host, and run it again: nothing is counted twice"
+        }
+        (Cause::NotSendable(_), ..) => "check {section}.client_id: it has signs that no request can carry",
+        (Cause::Refused { status: 429, .. }, "analytics", false) => {
+            "run it again later, or lower analytics.calls_per_window: another program may use the same credential"
+        }
+        (Cause::Refused { status: 408 | 429 | 500.., .. }, ..) => {
+            "run it again later: nothing is counted twice; if it lasts, check {key}"
+        }
+        (Cause::Refused { status: 401 | 403, .. }, "esm", false)
+        | (Cause::Refused { status: 400..=403, .. }, "esm", true) => {
+            "ask Adobe whether these credentials may read ESM; to register anew, remove the file of esm.credentials_file"
+        }
+        (Cause::Refused { status: 400..=403, .. }, _, true) => {
+            "check {section}.client_id, its secret and {section}.scopes against the project in Adobe's Developer Console"
+        }
+        (Cause::Refused { status: 401 | 403, .. }, "analytics", false) => {
+            "give the credential's product profile the suite, its metrics and its dimensions in Adobe's Admin Console, and check \
+             analytics.company"
+        }
+        (Cause::Refused { status: 404, .. }, "analytics", false) => {
+            "check analytics.company, analytics.url and the report suite ID"
+        }
+        (Cause::Refused { status: 404, .. }, "esm", false) => {
+            "correct esm.url or esm.group_by: it must be a path of the published drill-down tree"
+        }
+        (Cause::Refused { status: 401 | 403, .. }, "bulk", false) => {
+            "check bulk.client_id, its secret, its scopes and its product profile in Adobe's Developer Console"
+        }
+        (Cause::TooLong(_), "esm", false) => {
+            "take fewer dimensions into esm.group_by, or fewer requestors at once with --requestor"
+        }
+        (Cause::Refused { .. } | Cause::TooLong(_) | Cause::Unreadable(_), ..) => {
+            "see what the answer says, check {key}, and run it again later: nothing is counted twice"
+        }
+    };
+    advice.replace("{key}", key).replace("{section}", section)
+}
+
+impl Judge for SetupError {
+    fn judge(&self) -> Judgement {
+        match self {
+            SetupError::BadUrl { .. } => Code::ClientSetup.usage("correct the key"),
+            SetupError::Proxy { .. } => Code::ClientSetup
+                .usage("correct that variable, unset it, or name the host in NO_PROXY to go there directly"),
+            SetupError::Client(_) => Code::Host.failed(CERTIFICATES),
+        }
+    }
+}
+
+impl Judge for ReconcileError {
+    fn judge(&self) -> Judgement {
+        match self {
+            ReconcileError::Buffer(error) => error.judge(),
+            ReconcileError::Api(error) => error.judge(),
+            ReconcileError::Report { .. } => Code::SourceFile.usage(
+                "fetch it again, by hour or in the days of --timezone, grouped by mvpd and requestor-id, such as \
+                 /esm/v3/year/month/day/hour/media-company/proxy/mvpd/requestor-id",
+            ),
+            ReconcileError::NoSuite(_) => Code::SuiteUnknown.usage(
+                "check the suite ID, analytics.company and the product profile of the credential; --no-analytics compares without it",
+            ),
+            ReconcileError::VirtualSuite { .. } => {
+                Code::NotComparable.usage("compare the suite that collects")
+            }
+            ReconcileError::Zone { .. } => Code::NotComparable.failed(
+                "correct the time zone of the suite (Admin > Report Suites), or compare without Analytics: --no-analytics",
+            ),
+            ReconcileError::NoMvpd(_) => Code::NotComparable.usage(
+                "leave esm.group_by out, or set it to a path with mvpd and requestor-id, such as media-company/proxy/mvpd/requestor-id",
+            ),
+        }
+    }
+}
+
+/// A backfill goes on where it was, once its cause is mended.
+pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement {
+    let resume = format!("passbridge backfill resume {name}");
+    let judged = match error {
+        BackfillError::Buffer(error) => return error.judge(),
+        BackfillError::Ingest(error) => return error.judge(),
+        BackfillError::Drain(error) => return error.judge(),
+        BackfillError::State { .. } => return Code::BackfillState.usage(resume),
+        BackfillError::Unnamed { .. } => {
+            let advice = format!("to go on and count them as delivered: {resume} --accept-unnamed");
+            return Code::BackfillUndecided.failed(advice);
+        }
+        BackfillError::Api(error) => error.judge(),
+        BackfillError::Input(_) => Code::BackfillInput.failed("mend the file; what is stored stays once"),
+        BackfillError::File { .. } => Code::BackfillFile.failed("check the folder of bulk.dir and its disk"),
+        BackfillError::NotConfigured => {
+            Code::NotConfigured.usage("set bulk.client_id and bulk.client_secret_file, or add --via dia")
+        }
+        BackfillError::Rejected { .. } | BackfillError::NotValid(_) => Code::BackfillRejected.failed(
+            "nothing of it is in; see what Adobe says, mend the suite or the events that it names, or go on with --via dia",
+        ),
+        BackfillError::Unanswered { .. } => {
+            Code::BackfillUndecided.failed("check bulk.url and the way to that host")
+        }
+        BackfillError::TooLarge(_) => Code::BackfillFile.failed("go on with --via dia"),
+        BackfillError::Thread(_) => Code::Host.failed(THREADS),
+    };
+    Judgement { advice: format!("{}; then: {resume}", judged.advice).into(), ..judged }
+}
+
+impl Judge for ProbeError {
+    fn judge(&self) -> Judgement {
+        match self {
+            ProbeError::Api(error) => error.judge(),
+            ProbeError::Buffer(error) => error.judge(),
+            ProbeError::NoSuite { rsid, .. } => {
+                Code::SuiteUnknown.usage(format!("see what it is: passbridge suite check {rsid}"))
+            }
+            ProbeError::NoRequestor(rsid) => Code::Mapping
+                .usage(format!("map one to it: passbridge suite add --rsid {rsid} --requestor ID")),
+            ProbeError::NotSent { .. } => Code::ProbeNotSent
+                .failed("check the collection URL of the suite and the way to that host, then probe again"),
+        }
+    }
+}
+
+impl Judge for ServeError {
+    fn judge(&self) -> Judgement {
+        match self {
+            ServeError::Listen { .. } => Code::Listen
+                .failed("see who else listens there, or set serve.listen to another address of this host"),
+            ServeError::Tokens(_) => Code::SecretUnusable
+                .usage("write one token a line into it, such as: head -c 32 /dev/urandom | base64"),
+            ServeError::Ingest(error) => error.judge(),
+            ServeError::Thread(_) => Code::Host.failed(THREADS),
+        }
+    }
+}
+
+impl Judge for PlanError {
+    fn judge(&self) -> Judgement {
+        match self {
+            PlanError::Buffer(error) => error.judge(),
+        }
+    }
+}
+
+impl Judge for CollectionError {
+    fn judge(&self) -> Judgement {
+        match self {
+            CollectionError::BadRoots(_) => Code::Host.usage(CERTIFICATES),
+        }
+    }
+}
+
+impl Judge for SuiteError {
+    fn judge(&self) -> Judgement {
+        Code::SuiteSetting.usage("passbridge suite add --help")
+    }
+}
+
+impl Judge for ClockError {
+    fn judge(&self) -> Judgement {
+        Code::Clock.failed("set it, and run it again: nothing was done")
+    }
+}
+
+impl Judge for PeriodError {
+    fn judge(&self) -> Judgement {
+        Code::Refused.usage("passbridge report --help")
+    }
+}
+
+impl Judge for ReportError {
+    fn judge(&self) -> Judgement {
+        match self {
+            ReportError::Buffer(error) => error.judge(),
+            ReportError::UnknownRequestor { known, .. } if known.is_empty() => {
+                Code::Refused.usage("passbridge ingest FILE: no event was ever stored here")
+            }
+            ReportError::UnknownRequestor { known, .. } => {
+                Code::Refused.usage(format!("name one of which events were: {}", known.join(", ")))
+            }
+            ReportError::TooManyRows { .. } => {
+                Code::Refused.usage("group by less, or ask for a shorter period")
+            }
+        }
+    }
+}
+
+impl Judge for BufferError {
+    fn judge(&self) -> Judgement {
+        match self {
+            BufferError::Missing(_) => {
+                Code::BufferMissing.usage("create it with: passbridge init; or correct buffer.path")
+            }
+            BufferError::Exists(_) => Code::BufferExists.usage("nothing to do: it was left as it is"),
+            BufferError::File { .. } => Code::BufferUnusable.failed(
+                "check that the folder exists and that this user may write there",
+            ),
+            BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(
+                "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem",
+            ),
+            BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
+            BufferError::Newer { .. } => {
+                Code::BufferNewer.usage("use the release that wrote it, or a later one")
+            }
+            BufferError::Replaced(_) => Code::BufferLost.failed(
+                "see who did it, and start again; what was in flight is in doubt where the old file still is",
+            ),
+            BufferError::Overwritten(_) => Code::BufferLost.failed(
+                "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again",
+            ),
+            BufferError::InUse(_) => Code::BufferInUse.locked(
+                "stop what uses the buffer, such as `passbridge run`, then run it again",
+            ),
+            BufferError::DamagedCopy { .. } => {
+                Code::CopyDamaged.failed("restore an earlier copy; nothing was changed")
+            }
+            BufferError::Stopped => Code::Stopped.failed("run it again"),
+            BufferError::Locked(_) => {
+                Code::Locked.locked("wait for it to end; the lock frees itself when its holder ends")
+            }
+            BufferError::Backfilling(_) => Code::BackfillRunning.locked(
+                "one backfill runs at a time; see which: passbridge backfill status",
+            ),
+            BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(format!(
+                "let it settle them: passbridge backfill resume {name}; then run this again"
+            )),
+            BufferError::JobExists(name) => Code::BackfillExists.usage(format!(
+                "passbridge backfill resume {name}; or choose another name"
+            )),
+            BufferError::UnknownJob(_) => {
+                Code::BackfillState.usage("see which there are: passbridge backfill status")
+            }
+            BufferError::Sqlite(_) => Code::Database.failed(
+                "check free disk and permissions, then run it again; what was reported before is stored. \
+                 If it persists: passbridge status --verify",
+            ),
+            BufferError::Damaged(_, _) => {
+                Code::BufferDamaged.failed("check the disk, and restore the latest backup")
+            }
+            BufferError::MappedElsewhere { rsid, .. } => {
+                Code::Mapping.usage(format!("free it first: passbridge suite remove {rsid} --requestor ID"))
+            }
+            BufferError::UnknownSuite(rsid) => Code::SuiteUnknown.usage(format!(
+                "no requestor is mapped to it here; to map one: passbridge suite add --requestor ID --rsid {rsid} \
+                 --collection-url URL; to see all that are: passbridge suite list"
+            )),
+            BufferError::OtherSettings { rsid, .. } => Code::SuiteSetting.usage(format!(
+                "leave the setting out, or change it with: passbridge suite set {rsid}"
+            )),
+            BufferError::UnknownProbe(_) => {
+                Code::ProbeUnknown.usage("see the latest one of a suite: passbridge suite show RSID")
+            }
+            BufferError::NotMapped { .. } => {
+                Code::Mapping.usage("see who is mapped where: passbridge suite list")
+            }
+            BufferError::Undecided { .. } => Code::SuiteUndecided.usage(
+                "settle them first: passbridge held list; those in doubt are settled by the next drain",
+            ),
+            BufferError::CountedMeanwhile => Code::CountedMeanwhile.failed(
+                "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice",
+            ),
+            BufferError::MixedFeeds(_) => Code::MixedFeeds.usage(
+                "take one of the two sources for a requestor; nothing of this portion of the input was stored",
+            ),
+            BufferError::ThreadEnded => Code::Internal.failed("see the log above, and run it again"),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How long ago something was, as people say it.
+
+use std::time::Duration;
+
+use crate::event::Instant;
+
+/// How long ago an instant was; nothing for one that is still to come.
+pub(super) fn passed(at: Instant, now: Instant) -> Duration {
+    Duration::from_nanos(now.nanos().saturating_sub(at.nanos()).max(0).unsigned_abs())
+}
+
+/// How long something lasts, in its two largest units.
+pub(super) fn age(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// An instant with how long ago it was.
+pub(super) fn ago(at: Instant, now: Instant) -> String {
+    format!("{} ({} ago)", at.to_the_second(), age(passed(at, now)))
+}

@@ -1,0 +1,142 @@
+//! The tree of commands: reads the arguments, and hands over to the command that they name.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{
+    Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, forget,
+    held, hint, ingest, init, pull, reconcile, report, restore, retention, run, sandbox, status, suite,
+};
+use crate::buffer::name_command;
+use crate::clock::Clock;
+
+/// Where to look for help on what a status means; shown below every command's own help.
+const EXIT_CODES: &str = "\
+Exit status:
+    0  done
+    1  failed; the message says what holds now
+    2  wrong arguments or configuration, or no buffer yet: nothing was changed
+    3  done, but events became dead or held, or lines were rejected or in conflict,
+       or the inbox was left; suite check, suite probe: something is wrong
+    4  stopped with events pending that could have gone; status --max-age: older than allowed;
+       suite probe: not everything was seen in time
+   75  another drain holds the lock of this buffer: try again later
+  130  ended at once by a second SIGINT; 143 by a second SIGTERM; 129 by a second SIGHUP
+  The whole list, with what to do: docs/operating.md, \"Exit status\".
+
+Configuration: --config, else PASSBRIDGE_CONFIG, else ./passbridge.toml,
+else /etc/passbridge/passbridge.toml.
+Any key can be overridden: PASSBRIDGE_DELIVERY__LANES=16 stands for lanes = 16 in [delivery].";
+
+const FIRST_STEPS: &str = "\
+First steps:
+  passbridge demo                                    see it work; needs nothing
+  passbridge init                                    write passbridge.toml, create the buffer
+  passbridge suite add --requestor REF30 --rsid examplersid \\
+                       --collection-url https://example.sc.omtrdc.net
+  passbridge ingest events.ndjson                    store events, each once
+  passbridge drain                                   send what is pending
+  passbridge status                                  see where every event is";
+
+/// Carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "passbridge", version, max_term_width = 120)]
+#[command(after_help = FIRST_STEPS, after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"))]
+struct Cli {
+    /// The configuration file. Paths in it are relative to it, never to the working directory.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
+    config: Option<PathBuf>,
+    /// Report as one JSON document on standard output, also of a failure; logs and errors stay on standard error.
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them. Each is described where its arguments are.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Init(init::Args),
+    #[command(subcommand)]
+    Suite(suite::Command),
+    Ingest(ingest::Args),
+    #[command(subcommand)]
+    Pull(pull::Command),
+    Drain(drain::Args),
+    Run(run::Args),
+    #[command(subcommand)]
+    Backfill(backfill::Command),
+    Report(report::Args),
+    Reconcile(reconcile::Args),
+    Explain(explain::Args),
+    Status(status::Args),
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    #[command(subcommand)]
+    Held(held::Command),
+    Forget(forget::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Retention(retention::Args),
+    Sandbox(sandbox::Args),
+}
+
+pub(super) fn run(args: Vec<OsString>) -> Exit {
+    match Cli::try_parse_from(&args) {
+        Ok(cli) => {
+            let form = Form::of(cli.json);
+            dispatch(cli).unwrap_or_else(|failure| form.failure(&failure))
+        }
+        Err(error) => {
+            // Arguments that cannot be parsed may still say how the answer is read.
+            let mut words = args.iter().take_while(|word| *word != "--");
+            Form::of(words.any(|word| word == "--json")).usage(&error)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    hint::note_config(cli.config.as_deref());
+    let command = env::args().find(|word| Cli::command().find_subcommand(word).is_some());
+    name_command(&command.unwrap_or_default());
+    let context = Context { config: cli.config, form: Form::of(cli.json), clock: Clock::system() };
+    context.clock.check()?;
+    bus_error::watch(context.form)?;
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, &context),
+        Command::Init(args) => init::run(args, &context),
+        Command::Suite(command) => suite::run(command, &context),
+        Command::Ingest(args) => ingest::run(args, &context),
+        Command::Drain(args) => drain::run(args, &context),
+        Command::Run(args) => run::run(args, &context),
+        Command::Backfill(command) => backfill::run(command, &context),
+        Command::Pull(command) => pull::run(command, &context),
+        Command::Report(args) => report::run(args, &context),
+        Command::Reconcile(args) => reconcile::run(args, &context),
+        Command::Explain(args) => explain::run(args, &context),
+        Command::Status(args) => status::run(args, &context),
+        Command::DeadLetter(command) => dead_letter::run(command, &context),
+        Command::Held(command) => held::run(command, &context),
+        Command::Forget(args) => forget::run(args, &context),
+        Command::Backup(args) => backup::run(args, &context),
+        Command::Restore(args) => restore::run(args, &context),
+        Command::Retention(args) => retention::run(args, &context),
+        Command::Sandbox(args) => sandbox::run(args, &context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,89 @@
+//! What every command is given.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::log;
+use super::output::Form;
+use super::settings::{self, Settings};
+use super::signals::{self, Hangup};
+use crate::buffer::{Buffer, BufferOptions};
+use crate::clock::Clock;
+use crate::config::{LogConfig, LogFormat};
+use crate::drain::Stop;
+
+pub(super) struct Context {
+    pub(super) config: Option<PathBuf>,
+    pub(super) form: Form,
+    pub(super) clock: Clock,
+}
+
+impl Context {
+    /// Finds and reads the configuration, and starts logging as it says.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        let path = settings::find(self.config.as_deref())?;
+        let settings = settings::read(&path).inspect_err(|_| {
+            // Who reads the log as JSON also reads so what is wrong elsewhere in the file.
+            let format = settings::log_format(&path).unwrap_or(LogFormat::Text);
+            log::start(&LogConfig { format, ..LogConfig::default() });
+        })?;
+        log::start(&settings.config.log);
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn buffer_options(&self, settings: &Settings) -> BufferOptions {
+        BufferOptions {
+            path: settings.config.buffer.path.clone(),
+            allow_network_filesystem: settings.config.buffer.allow_network_filesystem,
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// The configuration, and its buffer, open.
+    pub(super) fn open(&self) -> Result<(Settings, Buffer), Failure> {
+        let settings = self.settings()?;
+        let buffer = Buffer::open(&self.buffer_options(&settings))?;
+        Ok((settings, buffer))
+    }
+
+    /// Prints the report of a command that is done.
+    pub(super) fn done(&self, report: &(impl Display + Serialize)) -> Result<Exit, Failure> {
+        self.form.report(report)?;
+        Ok(Exit::Done)
+    }
+
+    /// Prints a short answer of a command that is done: its text for people, its document for programs.
+    pub(super) fn answer(&self, document: &impl Serialize, text: impl Display) -> Result<Exit, Failure> {
+        self.form.answer(document, text)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The runtime of a command that sends. One thread: sending a hit takes microseconds, and the buffer has a thread of its
+/// own; a second one for the lanes costs more in hand-overs than it gives.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
+}
+
+/// Does work that ends at the stop that the first signal asks for.
+pub(super) fn until_stopped<T>(work: impl AsyncFnOnce(Stop) -> Result<T, Failure>) -> Result<T, Failure> {
+    runtime()?.block_on(async {
+        let stop = Stop::default();
+        signals::listen(stop.clone(), Hangup::Stops)?;
+        work(stop).await
+    })
+}
+
+/// Does blocking work beside the runtime, so that signals are heard meanwhile.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}

@@ -1,0 +1,274 @@
+//! The values of the configuration: those of the file, and over them those of the environment. Each is checked by itself, so that
+//! a message names the line or the variable that it came from.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::readers::esm::is_dimension_name;
+use crate::schedule::JITTER_SECONDS_MAX;
+
+pub(super) const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
+
+/// What a number may be. A key that is not here takes whatever its type can hold.
+const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
+    ("buffer", "retention_days", 0..=3650),
+    ("buffer", "dedup_days", 0..=3650),
+    ("schedule", "jitter_seconds", 0..=JITTER_SECONDS_MAX as i64),
+    ("delivery", "lanes", 1..=1024),
+    ("delivery", "request_timeout_seconds", 1..=600),
+    ("delivery", "max_attempts", 1..=100),
+    ("delivery", "give_up_seconds", 1..=86_400),
+    ("delivery", "stop_grace_seconds", 0..=3600),
+    ("delivery", "backoff_base_ms", 1..=60_000),
+    ("delivery", "backoff_max_seconds", 1..=3600),
+    ("ingest", "rejects_max", 0..=10_000_000),
+    ("ingest", "rejects_days", 1..=3_650),
+    ("ingest", "future_skew_seconds", 0..=86_400),
+    ("esm", "dedup_days", 1..=3650),
+    ("esm", "rows", 1..=1_000_000),
+    ("esm", "request_timeout_seconds", 1..=3600),
+    ("bulk", "rate", 1..=1_000_000),
+    ("bulk", "file_rows", 1..=1_000_000),
+    ("bulk", "file_bytes", 65_536..=100_000_000),
+    ("bulk", "file_bytes_unpacked", 65_536..=1_000_000_000),
+    ("bulk", "call_spacing_ms", 1..=3_600_000),
+    ("bulk", "group_spacing_ms", 1..=3_600_000),
+    ("bulk", "group_rows_per_second", 1..=1_000_000),
+    ("bulk", "backoff_base_ms", 1..=3_600_000),
+    ("bulk", "backoff_max_ms", 1..=3_600_000),
+    ("bulk", "request_timeout_seconds", 1..=3600),
+    ("analytics", "request_timeout_seconds", 1..=3600),
+    ("analytics", "calls_per_window", 1..=1000),
+    ("analytics", "window_ms", 1..=3_600_000),
+    ("analytics", "proof_days", 1..=36_500),
+    ("serve", "request_timeout_seconds", 1..=3600),
+    ("serve", "idle_timeout_seconds", 1..=3600),
+];
+
+/// A name or value that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {why}")]
+pub(super) struct Mistake {
+    /// File and line, or the variable.
+    pub(super) place: String,
+    pub(super) why: String,
+}
+
+fn mistake(place: impl Into<String>, why: String) -> Mistake {
+    Mistake { place: place.into(), why }
+}
+
+/// One value and where it was given.
+struct Given {
+    section: String,
+    key: String,
+    value: Value,
+    place: String,
+}
+
+/// The configuration of a file's text and of these variables, its paths as they are written; and warnings of variables that look
+/// meant for us and are not read.
+pub(super) fn read(
+    text: &str,
+    file: &Path,
+    variables: &[(OsString, OsString)],
+) -> Result<(Config, Vec<String>), Mistake> {
+    let known =
+        Table::try_from(Config::default()).expect("a struct of structs of numbers and texts is a table");
+    let warnings = variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
+    let mut table = Table::new();
+    for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {
+        check(&given, &known[&given.section][&given.key])?;
+        let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(section) = section {
+            section.insert(given.key, given.value);
+        }
+    }
+    let config = Config::deserialize(table);
+    Ok((config.map_err(|error| mistake(file.display().to_string(), error.message().to_owned()))?, warnings))
+}
+
+/// Every key that exists, with its section.
+fn keys(known: &Table) -> impl Iterator<Item = (&str, &str)> {
+    known.iter().flat_map(|(section, keys)| {
+        keys.as_table().into_iter().flat_map(Table::keys).map(move |key| (section.as_str(), key.as_str()))
+    })
+}
+
+fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake> {
+    let place = |at: usize| {
+        let before = &text.as_bytes()[..at.min(text.len())];
+        format!("{}:{}", file.display(), before.iter().filter(|byte| **byte == b'\n').count() + 1)
+    };
+    let syntax = |error: toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        let name = text.get(span.clone()).unwrap_or_default();
+        let is_twice = error.message() == "duplicate key";
+        let why = match is_twice.then(|| last_given(&text[..span.start], name)).flatten() {
+            Some(line) => format!("{name} is given twice; the first is in line {line}"),
+            None => error.message().to_owned(),
+        };
+        mistake(place(span.start), why)
+    };
+    let spans = DeTable::parse(text).map_err(syntax)?;
+    let mut values: Table = text.parse().map_err(syntax)?;
+    let mut found = Vec::new();
+    for (section, keys) in spans.get_ref() {
+        let (name, section_place) = (section.get_ref().as_ref(), place(section.span().start));
+        let Some(known_keys) = known.get(name).and_then(Value::as_table) else {
+            return Err(unknown_section(section_place, name, known));
+        };
+        let (Some(spans), Some(Value::Table(values))) = (keys.get_ref().as_table(), values.remove(name))
+        else {
+            return Err(mistake(section_place, format!("{name}: it is a section: write [{name}]")));
+        };
+        for (key, value) in values {
+            let span = spans.keys().find(|span| *span.get_ref() == key.as_str());
+            let place = place(span.map_or(0, |span| span.span().start));
+            if !known_keys.contains_key(&key) {
+                return Err(unknown_key(place, &key, known));
+            }
+            found.push(Given { section: name.to_owned(), key, value, place });
+        }
+    }
+    Ok(found)
+}
+
+/// The last line, from 1, that gives this table or key.
+fn last_given(text: &str, name: &str) -> Option<usize> {
+    let gives = |line: &str| {
+        let path = line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t']);
+        path.rsplit('.').next() == Some(name)
+    };
+    (1..).zip(text.lines()).filter(|(_, line)| gives(line)).map(|(number, _)| number).last()
+}
+
+fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<Vec<Given>, Mistake> {
+    let mut found = Vec::new();
+    for (name, text) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+        let Some((section, key)) = keys(known).find(|(section, key)| variable(section, key) == name) else {
+            // Container platforms set variables such as PASSBRIDGE_PORT for a service of our name, none of them with
+            // two underscores in a row.
+            let is_near_miss =
+                keys(known).any(|(section, key)| variable(section, key).replace("__", "_") == name);
+            if name.contains("__") || is_near_miss {
+                let nearest = nearest(name, keys(known).map(|(section, key)| variable(section, key)));
+                return Err(unknown("environment", "variable", name, &nearest));
+            }
+            continue;
+        };
+        let text = text.to_str().ok_or_else(|| mistake(name, format!("{section}.{key}: it is not UTF-8")))?;
+        // A text that is no such value stays text, and is refused with the rest.
+        let typed = match &known[section][key] {
+            Value::Integer(_) => text.parse().ok().map(Value::Integer),
+            Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            _ => None,
+        };
+        let value = typed.unwrap_or_else(|| Value::String(text.to_owned()));
+        found.push(Given { section: section.to_owned(), key: key.to_owned(), value, place: name.to_owned() });
+    }
+    Ok(found)
+}
+
+/// Checks one value by itself: its type, its range, and that a path or text is not empty.
+fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
+    let Given { section, key, value, place } = given;
+    let refuse = |why: String| Err(mistake(place, format!("{section}.{key}: {why}")));
+    if let Some(wanted) = wanted(section, key, value, default) {
+        return refuse(format!("{value} must be {wanted}"));
+    }
+    let alone = Table::from_iter([(key.clone(), value.clone())]);
+    if let Err(error) = Config::deserialize(Table::from_iter([(section.clone(), Value::Table(alone))])) {
+        return refuse(error.message().to_owned());
+    }
+    if value.as_str() == Some("") {
+        return refuse("it is empty".to_owned());
+    }
+    grouping_mistake(section, key, value).map_or(Ok(()), refuse)
+}
+
+/// What a number, a switch or a name has to be, where it is not.
+fn wanted(section: &str, key: &str, value: &Value, default: &Value) -> Option<String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let range = RANGES.iter().find(|(of_section, of_key, _)| *of_section == section && *of_key == key);
+    let (fits, wanted) = match (default, range) {
+        (Value::Boolean(_), _) => (value.is_bool(), "true or false".to_owned()),
+        (Value::Integer(_), Some((.., range))) => (
+            value.as_integer().is_some_and(|number| range.contains(&number)),
+            format!("a whole number from {} to {}", range.start(), range.end()),
+        ),
+        (Value::Integer(_), None) => {
+            (value.as_integer().is_some_and(|number| number >= 0), "a whole number, 0 or more".to_owned())
+        }
+        _ if (section, key) == ("bulk", "company") => (
+            value.as_str().is_some_and(|name| name.chars().all(is_plain)),
+            "letters, digits and any of - _ .".to_owned(),
+        ),
+        _ => return None,
+    };
+    (!fits).then_some(wanted)
+}
+
+/// Why reports cannot be grouped as a value says.
+fn grouping_mistake(section: &str, key: &str, value: &Value) -> Option<String> {
+    match (section, key) {
+        ("esm", "dimensions") => {
+            let mut names = value.as_array()?.iter().filter_map(Value::as_str);
+            let name = names.find(|name| !is_dimension_name(name))?;
+            Some(format!(
+                "{name:?} is no dimension: write it as reports do, and name no metric or part of the time"
+            ))
+        }
+        ("esm", "group_by") => {
+            let path = value.as_str()?;
+            let names: Vec<&str> = path.strip_prefix("minute/").unwrap_or(path).split('/').collect();
+            if let Some(name) = names.iter().find(|name| !is_dimension_name(name)) {
+                return Some(format!("{name:?} in {path:?} is no dimension"));
+            }
+            let why = "has no requestor-id, and every event needs one";
+            (!names.contains(&"requestor-id")).then(|| format!("{path:?} {why}"))
+        }
+        _ => None,
+    }
+}
+
+/// What to say of a variable that names a key without its section.
+fn without_section(name: &str, known: &Table) -> Option<String> {
+    let rest = name.strip_prefix(VARIABLE_PREFIX)?;
+    let (section, key) = keys(known).find(|(_, key)| key.to_ascii_uppercase() == rest)?;
+    Some(format!("the variable {name} is not read; did you mean {}?", variable(section, key)))
+}
+
+fn variable(section: &str, key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())
+}
+
+fn unknown_section(place: String, name: &str, known: &Table) -> Mistake {
+    match keys(known).find(|(_, key)| *key == name) {
+        Some((section, key)) => {
+            mistake(place, format!("{name}: it stands in no section; did you mean {section}.{key}?"))
+        }
+        None => unknown(place, "section", name, &nearest(name, known.keys().cloned())),
+    }
+}
+
+fn unknown_key(place: String, name: &str, known: &Table) -> Mistake {
+    let key = nearest(name, keys(known).map(|(_, key)| key.to_owned()));
+    let section = keys(known).find(|(_, known)| *known == key).map_or("", |(section, _)| section);
+    unknown(place, "key", name, &format!("{section}.{key}"))
+}
+
+fn unknown(place: impl Into<String>, what: &str, name: &str, nearest: &str) -> Mistake {
+    mistake(place, format!("unknown {what} {name:?}; the nearest is {nearest:?}"))
+}
+
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> String {
+    candidates.min_by_key(|candidate| strsim::damerau_levenshtein(candidate, name)).unwrap_or_default()
+}

@@ -1,0 +1,194 @@
+//! What each room is given to work by, made of the settings.
+
+use std::env;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Context, Failure, Settings, refused};
+use crate::analytics::{AnalyticsClient, AnalyticsOptions};
+use crate::backfill::{BulkLimits, BulkWay};
+use crate::buffer::{JobKey, RetentionPolicy};
+use crate::clock::Clock;
+use crate::collection::{BreakerOptions, CollectionOptions};
+use crate::config::{BufferConfig, DeliveryConfig, EsmConfig};
+use crate::drain::{AfterRestore, DrainOptions, RetryLimits};
+use crate::esm::EsmOptions;
+use crate::ingest::{FormatChoice, IngestOptions};
+use crate::readers::rest_v2::ServiceKeys;
+use crate::web::{ApiOptions, BulkClient, ImsOptions, ProxySettings};
+
+/// How to ingest what has no exchanges in it.
+pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
+    IngestOptions {
+        format,
+        config: settings.config.ingest.clone(),
+        rest_v2: settings.config.rest_v2.clone(),
+        esm: settings.config.esm.clone(),
+        secret: None,
+        service_keys: ServiceKeys::default(),
+        job: JobKey::LIVE,
+        clock: clock.clone(),
+    }
+}
+
+/// How to ingest, with the secret and the keys that exchanges need.
+pub(super) fn keyed_ingest(
+    settings: &Settings,
+    format: FormatChoice,
+    clock: &Clock,
+) -> Result<IngestOptions, Failure> {
+    let (secret, service_keys) = (settings.source_secret()?, settings.service_keys()?);
+    Ok(IngestOptions { secret, service_keys, ..ingest(settings, format, clock) })
+}
+
+pub(super) fn retention(settings: &Settings) -> RetentionPolicy {
+    let BufferConfig { retention_days, dedup_days, .. } = settings.config.buffer;
+    RetentionPolicy { retention_days, dedup_days }
+}
+
+pub(super) fn collection(config: &DeliveryConfig) -> CollectionOptions {
+    CollectionOptions {
+        rate_per_host: NonZeroU32::new(config.rate_per_host),
+        breaker: BreakerOptions {
+            backoff_base: Duration::from_millis(config.backoff_base_ms),
+            backoff_max: Duration::from_secs(config.backoff_max_seconds),
+            give_up: Duration::from_secs(config.give_up_seconds),
+            ..BreakerOptions::default()
+        },
+        proxy: proxy(),
+        ..CollectionOptions::new(Duration::from_secs(config.request_timeout_seconds))
+    }
+}
+
+pub(super) fn drain(config: &DeliveryConfig, context: &Context) -> DrainOptions {
+    DrainOptions {
+        lanes: config.lanes as usize,
+        retry: RetryLimits {
+            max_attempts: config.max_attempts,
+            backoff_base: Duration::from_millis(config.backoff_base_ms),
+            backoff_max: Duration::from_secs(config.backoff_max_seconds),
+        },
+        stop_grace: Duration::from_secs(config.stop_grace_seconds),
+        limit: None,
+        deadline: None,
+        after_restore: AfterRestore::Ask,
+        clock: context.clock.clone(),
+    }
+}
+
+pub(super) fn esm(config: &EsmConfig, requestors: &[String]) -> EsmOptions {
+    EsmOptions {
+        url: config.url.clone(),
+        dcr_url: config.dcr_url.clone(),
+        software_statement_file: config.software_statement_file.clone(),
+        credentials_file: config.credentials_file.clone(),
+        group_by: config.group_by.clone(),
+        rows: config.rows,
+        requestors: requestors.to_vec(),
+        request_timeout: Duration::from_secs(config.request_timeout_seconds),
+        proxy: proxy(),
+    }
+}
+
+pub(super) fn bulk(
+    settings: &Settings,
+    keeps_files: bool,
+    accepts_unnamed: bool,
+) -> Result<BulkWay, Failure> {
+    let config = &settings.config.bulk;
+    let client = match (config.client_id.as_str(), settings.bulk_secret()?) {
+        ("", _) | (_, None) => None,
+        (client_id, Some(client_secret)) => Some(Arc::new(BulkClient::new(ApiOptions {
+            url: config.url.clone(),
+            ims: ImsOptions {
+                url: config.ims_url.clone(),
+                client_id: client_id.to_owned(),
+                client_secret,
+                scopes: config.scopes.clone(),
+            },
+            request_timeout: Duration::from_secs(config.request_timeout_seconds),
+            proxy: proxy(),
+        })?)),
+    };
+    Ok(BulkWay {
+        client,
+        limits: BulkLimits::of(config),
+        rate: NonZeroU32::new(config.rate).unwrap_or(NonZeroU32::MIN),
+        dir: config.dir.clone(),
+        company: config.company.clone(),
+        user_agent: config.user_agent.clone(),
+        keeps_files,
+        accepts_unnamed,
+    })
+}
+
+/// The proxy variables of the environment. One that is not UTF-8 is given on, and refused as no proxy.
+fn proxy() -> ProxySettings {
+    ProxySettings::from_variables(|name| env::var_os(name).map(|text| text.to_string_lossy().into_owned()))
+}
+
+/// The client of Adobe Analytics; refused where its credentials are not set.
+pub(super) fn analytics(settings: &Settings) -> Result<AnalyticsClient, Failure> {
+    let config = &settings.config.analytics;
+    let missing = |key: &str, advice: &str| {
+        refused(
+            format!("{key} is not set, so Adobe Analytics cannot be read"),
+            format!("{advice} in {}", settings.file.display()),
+        )
+    };
+    if config.client_id.is_empty() {
+        return Err(missing(
+            "analytics.client_id",
+            "write the client ID of an OAuth server-to-server credential, as Adobe's Developer Console shows it, into [analytics]",
+        ));
+    }
+    let client_secret = settings.analytics_secret()?.ok_or_else(|| {
+        missing("analytics.client_secret_file", "name the file of the client secret in [analytics]")
+    })?;
+    let client = AnalyticsClient::new(AnalyticsOptions {
+        api: ApiOptions {
+            url: config.url.clone(),
+            ims: ImsOptions {
+                url: config.ims_url.clone(),
+                client_id: config.client_id.clone(),
+                client_secret,
+                scopes: config.scopes.clone(),
+            },
+            request_timeout: Duration::from_secs(config.request_timeout_seconds),
+            proxy: proxy(),
+        },
+        company: config.company.clone(),
+        calls_per_window: config.calls_per_window,
+        window: Duration::from_millis(config.window_ms),
+    })?;
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::settings;
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_do() {
+        let file = Path::new("/etc/passbridge/passbridge.toml");
+        let client = |keys: &str| {
+            let settings = settings::parse(&format!("[analytics]\n{keys}"), file, []).expect("settings");
+            analytics(&settings).map(|_| ()).map_err(|failure| (failure.what, failure.advice))
+        };
+        let (what, advice) = client("").expect_err("no client ID");
+        assert_eq!(what, "analytics.client_id is not set, so Adobe Analytics cannot be read");
+        assert!(advice.ends_with("into [analytics] in /etc/passbridge/passbridge.toml"), "{advice}");
+        let (what, advice) = client("client_id = \"a\"").expect_err("no secret");
+        assert_eq!(what, "analytics.client_secret_file is not set, so Adobe Analytics cannot be read");
+        assert!(advice.starts_with("name the file of the client secret"), "{advice}");
+        assert_eq!(client("client_id = \"a\"\nclient_secret = \"b\""), Ok(()));
+        let clear = "client_id = \"a\"\nclient_secret = \"b\"\nurl = \"http://analytics.adobe.io\"";
+        let (what, advice) = client(clear).expect_err("no secret in clear");
+        assert!(what.starts_with("analytics.url \"http://analytics.adobe.io\" is no address"), "{what}");
+        assert_eq!(advice, "correct the key");
+    }
+}

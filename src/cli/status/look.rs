@@ -1,0 +1,143 @@
+//! What `status` looks at: everything that costs little.
+
+use std::fs;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::buffer::{Buffer, BufferError, Holder, JobCounts, RunId, Status, SuiteListing};
+use crate::cli::{Context, Failure, backfill};
+use crate::delivery::Trouble;
+use crate::event::Instant;
+use crate::job::{JobName, JobState};
+use crate::suite::{Readiness, Rsid};
+
+#[derive(Debug, Serialize)]
+pub(super) struct StatusReport {
+    pub(super) version: &'static str,
+    pub(super) at: Instant,
+    pub(super) buffer: BufferFile,
+    pub(super) drain: DrainStatus,
+    /// What stood in the way of the last run.
+    pub(super) troubles: Vec<Trouble>,
+    #[serde(flatten)]
+    pub(super) status: Status,
+    /// The suites whose verdict has a word to say: blocked, overruled, or proved by what is too old or void.
+    pub(super) verdicts: Vec<SuiteVerdict>,
+    /// The backfills that have events waiting: no drain sends those.
+    pub(super) backfills: Vec<BackfillStatus>,
+    /// When the last drain ended that was not cut off.
+    pub(super) last_completed_at: Option<Instant>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SuiteVerdict {
+    pub(super) rsid: Rsid,
+    pub(super) readiness: Readiness,
+    pub(super) why: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct BufferFile {
+    pub(super) path: String,
+    /// With what is not yet folded in.
+    pub(super) bytes: u64,
+    pub(super) free_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DrainStatus {
+    pub(super) state: DrainState,
+    pub(super) holder: Option<Holder>,
+    /// The run that goes on, or was cut off.
+    run_id: Option<RunId>,
+    pub(super) began_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DrainState {
+    /// Nobody drains, and the last run came to its end.
+    Idle,
+    Running,
+    /// Nobody drains, and the last run never came to its end.
+    CutOff,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct BackfillStatus {
+    pub(super) name: JobName,
+    pub(super) state: JobState,
+    pub(super) pending: u64,
+    /// Those of them that are in bulk files: they may have been counted where a file has no answer.
+    pub(super) in_files: u64,
+}
+
+fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
+    let mut found = Vec::new();
+    let is_running = backfill::is_running(buffer);
+    for job in buffer.jobs()? {
+        let JobCounts { pending, in_files, .. } = buffer.job_counts(job.key)?;
+        if pending > 0 {
+            let state = backfill::seen(&job, is_running);
+            found.push(BackfillStatus { name: job.name, state, pending, in_files });
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> Result<StatusReport, Failure> {
+    let status = buffer.status_with_ages()?;
+    let beside = |ending: &str| {
+        let mut path = buffer.path().as_os_str().to_owned();
+        path.push(ending);
+        fs::metadata(path).map_or(0, |metadata| metadata.len())
+    };
+    let last = status.runs.first();
+    let open = last.filter(|run| run.finished_at.is_none());
+    let holder = buffer.drain_holder()?;
+    let state = match (&holder, open) {
+        (Some(_), _) => DrainState::Running,
+        (None, Some(_)) => DrainState::CutOff,
+        (None, None) => DrainState::Idle,
+    };
+    let finished = status.runs.iter().find_map(|run| run.summary.as_ref());
+    let troubles = finished.and_then(|summary| summary.get("troubles").cloned());
+    Ok(StatusReport {
+        version: env!("CARGO_PKG_VERSION"),
+        at: context.clock.now(),
+        buffer: BufferFile {
+            path: buffer.path().display().to_string(),
+            bytes: beside("") + beside("-wal"),
+            free_bytes: buffer.free_bytes()?,
+        },
+        drain: DrainStatus {
+            state,
+            holder,
+            run_id: open.map(|run| run.run_id),
+            began_at: open.map(|run| run.started_at),
+        },
+        // Runs of earlier releases have none.
+        troubles: troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default(),
+        verdicts: verdicts(buffer, proof_age)?,
+        backfills: backfills(buffer)?,
+        last_completed_at: buffer.last_finished_run()?,
+        status,
+    })
+}
+
+fn verdicts(buffer: &Buffer, proof_age: Duration) -> Result<Vec<SuiteVerdict>, Failure> {
+    let told = |SuiteListing { suite, verdict, .. }: SuiteListing| {
+        let verdict = verdict?;
+        let readiness = Readiness::of(Some(&verdict), buffer.now(), proof_age);
+        let aged = match readiness {
+            Readiness::ProofAged { proved_at } => Some(format!("proved at {}", proved_at.to_the_second())),
+            Readiness::Unchecked | Readiness::Open { .. } | Readiness::Blocks | Readiness::Ready => None,
+        };
+        let overruled = verdict.overruled.map(|reason| format!("overruled: {reason}"));
+        let void = verdict.void.map(|void| format!("void: {void}"));
+        let why: Vec<String> = [verdict.blocks, overruled, aged, void].into_iter().flatten().collect();
+        (!why.is_empty()).then(|| SuiteVerdict { rsid: suite.form.rsid, readiness, why: why.join("; ") })
+    };
+    Ok(buffer.suites()?.into_iter().filter_map(told).collect())
+}
