@@ -57,6 +57,11 @@ pub enum NotReceived {
 }
 
 impl Outcome {
+    /// Why the hit may have been counted, where nobody knows.
+    pub fn doubt(&self) -> Option<&Doubt> {
+        if let Outcome::Ambiguous(doubt) = self { Some(doubt) } else { None }
+    }
+
     /// What an outcome says of the host, where it is about the host: the kind of its trouble, and its cause.
     pub fn trouble(&self) -> Option<(TroubleKind, String)> {
         match self {

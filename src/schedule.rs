@@ -47,29 +47,13 @@ pub struct Timetable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     #[error("schedule.cron {expression:?} is no cron expression of five or six fields: {why}")]
-    BadCron {
-        expression: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    BadCron { expression: String, why: String },
     #[error("schedule.cron {0:?} never comes due")]
     NeverDue(String),
     #[error("schedule.timezone {name:?} is no IANA time zone; the nearest is {nearest:?}")]
-    UnknownTimezone {
-        name: String,
-        /// What it may have meant.
-        nearest: &'static str,
-    },
+    UnknownTimezone { name: String, nearest: &'static str },
     #[error("schedule.jitter_seconds {0} must be 0 to {JITTER_SECONDS_MAX}")]
     JitterTooLong(u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// A slot is due; `at` is the first that was not served.
-    Start { at: Instant },
-    /// Nothing is due before this long.
-    Wait(Duration),
 }
 
 impl Timetable {
@@ -162,21 +146,6 @@ impl Timetable {
             _ => served,
         }
     }
-
-    fn step(&self, served: Instant, now: Instant) -> Step {
-        match self.next_slot(served) {
-            Some(at) if at <= now => Step::Start { at },
-            Some(at) => {
-                let wait_nanos = at.nanos().saturating_sub(now.nanos());
-                Step::Wait(Duration::from_nanos(wait_nanos.unsigned_abs()).min(LOOK_EVERY))
-            }
-            None => Step::Wait(LOOK_EVERY),
-        }
-    }
-
-    fn jitter(&self) -> Duration {
-        self.jitter.mul_f64(fastrand::f64())
-    }
 }
 
 /// Calls `tick` at every slot until `stopped` resolves.
@@ -196,20 +165,22 @@ pub async fn run(
     loop {
         let now = clock.now();
         served = timetable.served(served, now);
-        match timetable.step(served, now) {
-            Step::Start { at } => {
+        let wait = match timetable.next_slot(served) {
+            Some(at) if at <= now => {
                 log_start(at, now);
-                if stops_within(timetable.jitter(), stopped.as_mut()).await {
+                let jitter = timetable.jitter.mul_f64(fastrand::f64());
+                if stops_within(jitter, stopped.as_mut()).await {
                     return;
                 }
                 served = now;
                 tick().await;
+                continue;
             }
-            Step::Wait(wait) => {
-                if stops_within(wait, stopped.as_mut()).await {
-                    return;
-                }
-            }
+            Some(at) => Duration::from_nanos(at.nanos().saturating_sub(now.nanos()).unsigned_abs()),
+            None => LOOK_EVERY,
+        };
+        if stops_within(wait.min(LOOK_EVERY), stopped.as_mut()).await {
+            return;
         }
     }
 }

@@ -14,7 +14,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
@@ -28,6 +28,7 @@ pub use report::{Breakdown, Fractions, ReportAnswer, ReportRequest, ReportRow};
 
 /// The key of the address, for messages.
 const KEY: &str = "analytics.url";
+const JSON: &str = "application/json";
 /// The longest answer, in bytes. A suite's 250 eVars with all that is asked of them are some 300 KB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// By how much a window is taken to be longer, as a part of it: the way to Adobe is not always equally long.
@@ -56,22 +57,9 @@ pub struct AnalyticsClient {
     company: OnceCell<String>,
 }
 
-/// What is asked: by GET, or by POST where it has a body of JSON.
-struct Ask<'a> {
-    what: &'static str,
-    url: &'a Url,
-    body: Option<String>,
-    bytes_max: usize,
-}
-
-impl Ask<'_> {
-    fn get<'a>(what: &'static str, url: &'a Url) -> Ask<'a> {
-        Ask { what, url, body: None, bytes_max: ANSWER_BYTES_MAX }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        Endpoint::new(self.what, KEY, self.url)
-    }
+/// What an address of the API gives.
+fn endpoint(what: &'static str, url: &Url) -> Endpoint {
+    Endpoint::new(what, KEY, url)
 }
 
 impl AnalyticsClient {
@@ -89,8 +77,8 @@ impl AnalyticsClient {
         let suites = ["reportsuites", "collections", "suites"];
         let mut url = self.beneath(&[&suites[..], &[rsid.as_str()]].concat()).await?;
         url.query_pairs_mut().append_pair("expansion", SUITE_EXPANSION);
-        let ask = Ask::get("the report suite", &url);
-        let (endpoint, answer) = (ask.endpoint(), self.call(&ask).await?);
+        let endpoint = endpoint("the report suite", &url);
+        let answer = self.get(&endpoint, &url).await?;
         if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
             return Ok(Some(answer.json::<Suite>(&endpoint)?.facts(&endpoint)?));
         }
@@ -101,7 +89,7 @@ impl AnalyticsClient {
             .append_pair("expansion", SUITE_EXPANSION)
             .append_pair("limit", "10")
             .append_pair("page", "0");
-        let listed: Vec<Suite> = self.ask(&Ask::get("the list of report suites", &url)).await?;
+        let listed: Vec<Suite> = self.get_json("the list of report suites", &url).await?;
         let found = listed.into_iter().find(|suite| suite.is(rsid));
         found.map(|suite| suite.facts(&endpoint)).transpose()
     }
@@ -132,10 +120,9 @@ impl AnalyticsClient {
             .append_pair("rsid", rsid.as_str())
             .append_pair("locale", "en_US")
             .append_pair("expansion", expansion);
-        self.ask(&Ask::get(what, &url)).await
+        self.get_json(what, &url).await
     }
 
-    /// An address of the company.
     async fn beneath(&self, names: &[&str]) -> Result<Url, ApiError> {
         let company = self.company.get_or_try_init(|| self.discover()).await?;
         Ok(web::beneath(&self.ims.url, [&["api", company][..], names].concat()))
@@ -144,33 +131,25 @@ impl AnalyticsClient {
     /// The only company of these credentials.
     async fn discover(&self) -> Result<String, ApiError> {
         let url = web::beneath(&self.ims.url, ["discovery", "me"]);
-        let ask = Ask::get("the companies of these credentials", &url);
-        let found: Discovery = self.ask(&ask).await?;
+        let what = "the companies of these credentials";
+        let found: Discovery = self.get_json(what, &url).await?;
         // A company may stand under several organisations.
         let companies: BTreeSet<String> = found.companies().collect();
-        match Vec::from_iter(companies).as_slice() {
-            [company] => Ok(company.clone()),
-            [] => Err(ask.endpoint().error(Cause::NoCompany)),
-            several => Err(ask.endpoint().error(Cause::SeveralCompanies(several.to_vec()))),
-        }
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, ask: &Ask<'_>) -> Result<T, ApiError> {
-        self.call(ask).await?.json(&ask.endpoint())
-    }
-
-    async fn call(&self, ask: &Ask<'_>) -> Result<Answer, ApiError> {
-        let http = &self.ims.http;
-        let request = || {
-            let request = match &ask.body {
-                Some(body) => http
-                    .request(Method::POST, ask.url)
-                    .header(CONTENT_TYPE, "application/json")
-                    .body(body.clone()),
-                None => http.request(Method::GET, ask.url),
-            };
-            request.header(ACCEPT, "application/json")
+        let cause = match Vec::from_iter(companies).as_slice() {
+            [company] => return Ok(company.clone()),
+            [] => Cause::NoCompany,
+            several => Cause::SeveralCompanies(several.to_vec()),
         };
-        self.ims.ask(&ask.endpoint(), ask.bytes_max, request).await
+        Err(endpoint(what, &url).error(cause))
+    }
+
+    async fn get(&self, endpoint: &Endpoint, url: &Url) -> Result<Answer, ApiError> {
+        let request = || self.ims.http.request(Method::GET, url).header(ACCEPT, JSON);
+        self.ims.ask(endpoint, ANSWER_BYTES_MAX, request).await
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, what: &'static str, url: &Url) -> Result<T, ApiError> {
+        let endpoint = endpoint(what, url);
+        self.get(&endpoint, url).await?.json(&endpoint)
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDateTime;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AnalyticsClient, Ask};
+use super::{AnalyticsClient, JSON, endpoint};
 use crate::suite::Rsid;
 use crate::web::{self, ApiError};
 
@@ -79,7 +81,6 @@ pub struct ReportAnswer {
 /// A row of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRow {
-    /// Adobe's ID of the value.
     pub item_id: String,
     /// The value, as it was first seen.
     pub value: String,
@@ -136,16 +137,17 @@ impl AnalyticsClient {
     /// number of rows changes in between is read again from its beginning.
     pub async fn report(&self, request: &ReportRequest) -> Result<ReportAnswer, ApiError> {
         let url = self.beneath(&["reports"]).await?;
-        let ask = |page| {
-            let body = Some(request.body(page).to_string());
-            Ask { what: "a report", url: &url, body, bytes_max: PAGE_BYTES_MAX }
-        };
-        let unreadable = |why: String| ask(0).endpoint().unreadable(why);
+        let endpoint = endpoint("a report", &url);
         for _ in 0..READINGS_MAX {
             let mut reading = Reading::new(request);
             loop {
-                let page: Page = self.ask(&ask(reading.pages)).await?;
-                match reading.take(page).map_err(unreadable)? {
+                let body = request.body(reading.pages).to_string();
+                let post = || {
+                    let post = self.ims.http.request(Method::POST, &url).header(ACCEPT, JSON);
+                    post.header(CONTENT_TYPE, JSON).body(body.clone())
+                };
+                let page: Page = self.ims.ask(&endpoint, PAGE_BYTES_MAX, post).await?.json(&endpoint)?;
+                match reading.take(page).map_err(|why| endpoint.unreadable(why))? {
                     Progress::Done => return Ok(reading.answer),
                     Progress::More => {}
                     Progress::Changed => break,
@@ -153,12 +155,11 @@ impl AnalyticsClient {
             }
             tracing::debug!(rsid = request.rsid.as_str(), "a report has changed while it was read");
         }
-        Err(unreadable("it changed with every page".to_owned()))
+        Err(endpoint.unreadable("it changed with every page"))
     }
 }
 
 impl ReportRequest {
-    /// What Adobe is asked for.
     fn body(&self, page: u32) -> Value {
         let iso = |at: NaiveDateTime| at.format("%Y-%m-%dT%H:%M:00.000").to_string();
         let filter_of = |slot: &u16| format!("within{slot}");
@@ -239,95 +240,77 @@ impl Reading<'_> {
         }
         self.pages += 1;
         if self.request.by == Breakdown::Nothing {
-            let counts = match page.summary_data {
-                Some(summary) => self.counts(&page.columns, &summary.totals)?,
-                // Where every column is refused there is nothing to sum up.
-                None => self.counts(&page.columns, &[])?,
-            };
+            // Where every column is refused there is nothing to sum up.
+            let totals = page.summary_data.map_or_else(Vec::new, |summary| summary.totals);
+            let counts = self.counts(&page.columns, &totals)?;
             self.answer.rows.push(ReportRow { item_id: String::new(), value: String::new(), counts });
             return Ok(Progress::Done);
         }
-        let (is_empty, total_pages) = (page.rows.is_empty(), page.total_pages);
-        if page.rows.len() > ROWS_PER_PAGE as usize {
-            return Err(format!("a page has {} rows, and {ROWS_PER_PAGE} were asked for", page.rows.len()));
+        let (rows_in_page, total_pages) = (page.rows.len(), page.total_pages);
+        if rows_in_page > ROWS_PER_PAGE as usize {
+            return Err(format!("a page has {rows_in_page} rows, and {ROWS_PER_PAGE} were asked for"));
         }
-        if let Some(changed) = self.add(page.rows, &page.columns)? {
-            return Ok(changed);
+        for row in page.rows {
+            if !self.add(row, &page.columns)? {
+                return Ok(Progress::Changed);
+            }
+        }
+        let (rows, total_rows) = (self.answer.rows.len() as u64, self.total_elements);
+        if let Some(total) = total_rows.filter(|total| rows > *total) {
+            return Err(format!("it has more than the {total} rows that it announces"));
+        }
+        if self.bytes > REPORT_BYTES_MAX {
+            return Err(format!("it is longer than {REPORT_BYTES_MAX} bytes after {rows} rows"));
         }
         let is_last = match (page.last_page, total_pages) {
             (Some(is_last), _) => is_last,
             (None, Some(pages)) => self.pages >= pages,
             (None, None) => return Err("it has neither lastPage nor totalPages".to_owned()),
         };
-        match (is_last || page.total_elements == Some(0), is_empty) {
-            (true, _) => self.complete(),
-            (false, true) => Err("a page before the last one has no rows".to_owned()),
-            (false, false) if total_pages.is_some_and(|pages| self.pages >= pages) => {
-                Err(format!("it has more than the {} pages that it announces", self.pages))
-            }
-            (false, false) if self.pages >= PAGES_MAX => Err("it has no last page".to_owned()),
-            (false, false) => Ok(Progress::More),
+        if is_last || total_rows == Some(0) {
+            // All rows that were announced must have come.
+            let is_whole = total_rows.is_none_or(|total| total == rows);
+            return Ok(if is_whole { Progress::Done } else { Progress::Changed });
         }
+        if rows_in_page == 0 {
+            return Err("a page before the last one has no rows".to_owned());
+        }
+        if total_pages.is_some_and(|pages| self.pages >= pages) {
+            return Err(format!("it has more than the {} pages that it announces", self.pages));
+        }
+        if self.pages >= PAGES_MAX { Err("it has no last page".to_owned()) } else { Ok(Progress::More) }
     }
 
-    /// Adds the rows of a page; says so where the report has changed meanwhile.
-    fn add(&mut self, rows: Vec<Row>, columns: &Columns) -> Result<Option<Progress>, String> {
-        for row in rows {
-            let counts = self.counts(columns, &row.data)?;
-            if !self.seen.insert(row.item_id.clone()) {
-                return Ok(Some(Progress::Changed));
-            }
-            let value = row.value.chars().take(VALUE_CHARS_MAX);
-            let value: String = value
-                .map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter })
-                .collect();
-            self.bytes += 2 * row.item_id.len() + value.len() + size_of_val(&*counts);
-            self.answer.rows.push(ReportRow { item_id: row.item_id, value, counts });
+    /// Adds a row; false where it came before, because the report has changed meanwhile.
+    fn add(&mut self, row: Row, columns: &Columns) -> Result<bool, String> {
+        let counts = self.counts(columns, &row.data)?;
+        if !self.seen.insert(row.item_id.clone()) {
+            return Ok(false);
         }
-        let rows = self.answer.rows.len() as u64;
-        match self.total_elements {
-            Some(total) if rows > total => {
-                Err(format!("it has more than the {total} rows that it announces"))
-            }
-            _ if self.bytes > REPORT_BYTES_MAX => {
-                Err(format!("it is longer than {REPORT_BYTES_MAX} bytes after {rows} rows"))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// All rows that were announced must have come.
-    fn complete(&self) -> Result<Progress, String> {
-        let rows = self.answer.rows.len() as u64;
-        Ok(if self.total_elements.is_none_or(|total| total == rows) {
-            Progress::Done
-        } else {
-            Progress::Changed
-        })
+        let harmless = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+        let value: String = row.value.chars().take(VALUE_CHARS_MAX).map(harmless).collect();
+        self.bytes += 2 * row.item_id.len() + value.len() + size_of_val(&*counts);
+        self.answer.rows.push(ReportRow { item_id: row.item_id, value, counts });
+        Ok(true)
     }
 
     /// The counts of a row, in the order in which they were asked for.
     fn counts(&self, columns: &Columns, data: &[Value]) -> Result<Vec<f64>, String> {
-        let place = |index: usize, slot: u16| {
-            // Without the list the columns are as they were asked for.
-            if columns.column_ids.is_empty() {
-                return Some(index);
-            }
-            columns.column_ids.iter().position(|id| *id == slot.to_string())
-        };
+        let ids = &columns.column_ids;
         let count = |(index, slot): (usize, &u16)| {
             if self.answer.refused.iter().any(|(refused, _)| refused == slot) {
                 return Ok(f64::NAN);
             }
-            let value = place(index, *slot).and_then(|place| data.get(place)).and_then(Value::as_f64);
+            // Without the list the columns are as they were asked for.
+            let place =
+                if ids.is_empty() { Some(index) } else { ids.iter().position(|id| *id == slot.to_string()) };
+            let value = place.and_then(|place| data.get(place)).and_then(Value::as_f64);
             let count = value.ok_or_else(|| format!("a row has no number for event{slot}"))?;
             let is_whole = count.fract() == 0.0 || self.request.fractions == Fractions::Kept;
-            let is_count = (0.0..=COUNT_MAX).contains(&count) && is_whole;
-            if is_count {
-                Ok(count)
-            } else {
-                Err(format!("a row has {count:e} for event{slot}, which is no count"))
+            if !(0.0..=COUNT_MAX).contains(&count) || !is_whole {
+                return Err(format!("a row has {count:e} for event{slot}, which is no count"));
             }
+            Ok(count)
         };
         self.request.metrics.iter().enumerate().map(count).collect()
     }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::{Doubt, Outcome};
+use crate::delivery::Outcome;
+use crate::web::doubled;
 
 /// How long the others wait before they ask again while one probes.
 const PROBE_POLL: Duration = Duration::from_millis(50);
@@ -49,42 +50,9 @@ impl Default for BreakerOptions {
 pub enum Permit {
     /// It may; what becomes of it must be recorded.
     Go,
-    /// Ask again after this long.
     Wait(Duration),
     /// The host has shown no sign of life for too long: leave it for this run.
     GivenUp,
-}
-
-/// What an attempt says about the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// It answered, be it with a refusal.
-    Alive,
-    /// No connection, no complete reply, or a reply that says "not now": 408, 429, 5xx.
-    Down,
-}
-
-impl Health {
-    /// Reads an outcome for what it says about the host.
-    pub fn of(outcome: &Outcome) -> Health {
-        match outcome {
-            Outcome::Delivered
-            | Outcome::Rejected(_)
-            | Outcome::BareFailure
-            | Outcome::Refused { .. }
-            | Outcome::SuiteFault(_)
-            | Outcome::Ambiguous(Doubt::Unreadable(_)) => Health::Alive,
-            Outcome::Ambiguous(Doubt::Status(status)) if *status < 500 => Health::Alive,
-            Outcome::Ambiguous(
-                Doubt::Status(_)
-                | Doubt::Broken(_)
-                | Doubt::TimedOut
-                | Doubt::SomeCounted { .. }
-                | Doubt::RunEnded,
-            )
-            | Outcome::Retry { .. } => Health::Down,
-        }
-    }
 }
 
 /// The breaker of one host, shared by its lanes. It never sleeps: the caller passes the time and does the waiting.
@@ -97,7 +65,7 @@ pub struct Breaker {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     phase: Phase,
     failures: u32,
@@ -106,28 +74,25 @@ struct State {
     told_rest: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Phase {
+    #[default]
     Closed,
-    Open { until: Instant, probes: u32 },
-    Probing { since: Instant, probes: u32 },
+    Open {
+        until: Instant,
+        probes: u32,
+    },
+    Probing {
+        since: Instant,
+        probes: u32,
+    },
     GivenUp,
 }
 
 impl Breaker {
     /// A closed breaker. `host` names it in the log; a probe without a verdict is forgotten after `request_timeout`.
     pub fn new(host: &str, options: BreakerOptions, request_timeout: Duration) -> Breaker {
-        Breaker {
-            host: host.into(),
-            options,
-            probe_time_max: request_timeout,
-            state: Mutex::new(State {
-                phase: Phase::Closed,
-                failures: 0,
-                first_failure_at: None,
-                told_rest: false,
-            }),
-        }
+        Breaker { host: host.into(), options, probe_time_max: request_timeout, state: Mutex::default() }
     }
 
     /// Whether the host is up as far as anybody knows: every request may go.
@@ -159,9 +124,9 @@ impl Breaker {
     /// Takes note of what an attempt that ended at `now` says about the host.
     pub fn record(&self, now: Instant, outcome: &Outcome) {
         let mut state = self.state();
-        match Health::of(outcome) {
-            Health::Alive => self.close(&mut state),
-            Health::Down => self.fail(&mut state, now, outcome),
+        match outcome.trouble() {
+            None => self.close(&mut state),
+            Some((_, cause)) => self.fail(&mut state, now, &cause),
         }
     }
 
@@ -195,11 +160,10 @@ impl Breaker {
         if !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open {
             tracing::info!(host = %self.host, "the collection host answers again");
         }
-        *state =
-            State { phase: Phase::Closed, failures: 0, first_failure_at: None, told_rest: state.told_rest };
+        *state = State { told_rest: state.told_rest, ..State::default() };
     }
 
-    fn fail(&self, state: &mut State, now: Instant, outcome: &Outcome) {
+    fn fail(&self, state: &mut State, now: Instant, cause: &str) {
         state.failures = state.failures.saturating_add(1);
         state.first_failure_at.get_or_insert(now);
         let probes = match state.phase {
@@ -207,7 +171,6 @@ impl Breaker {
                 return;
             }
             Phase::Closed => {
-                let cause = outcome.trouble().map(|(_, cause)| cause);
                 tracing::warn!(host = %self.host, failures = state.failures, cause, "the collection host is down: probing it");
                 0
             }
@@ -218,7 +181,9 @@ impl Breaker {
         if self.is_over(state, now) {
             self.give_up(state);
         } else {
-            let until = now + self.backoff(probes);
+            // Full jitter: lanes of several processes that lost the same host must not come back together.
+            let longest = doubled(self.options.backoff_base, probes, self.options.backoff_max);
+            let until = now + longest.mul_f64(fastrand::f64());
             let last = state.first_failure_at.unwrap_or(now) + self.options.give_up;
             state.phase = Phase::Open { until: until.min(last), probes };
         }
@@ -234,13 +199,6 @@ impl Breaker {
         state.first_failure_at.is_some_and(|at| now.saturating_duration_since(at) >= self.options.give_up)
     }
 
-    /// Full jitter: lanes of several processes that lost the same host must not come back together.
-    fn backoff(&self, probes: u32) -> Duration {
-        let longest =
-            self.options.backoff_base.saturating_mul(1 << probes.min(20)).min(self.options.backoff_max);
-        longest.mul_f64(fastrand::f64())
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,7 +207,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{DeadReason, NotReceived, SuiteFault};
+    use crate::delivery::{DeadReason, Doubt, NotReceived, SuiteFault};
 
     fn down() -> Outcome {
         Outcome::Ambiguous(Doubt::TimedOut)
@@ -385,23 +343,23 @@ mod tests {
     #[test]
     fn any_complete_reply_but_5xx_429_and_408_is_a_sign_of_life() {
         let retry = |cause| Outcome::Retry { cause, retry_after: None };
-        for (outcome, health) in [
-            (Outcome::Delivered, Health::Alive),
-            (Outcome::Rejected(DeadReason::Adobe("Syntax Error".to_owned())), Health::Alive),
-            (Outcome::BareFailure, Health::Alive),
-            (Outcome::Refused { status: 403 }, Health::Alive),
-            (Outcome::SuiteFault(SuiteFault::NoAccount), Health::Alive),
-            (Outcome::Ambiguous(Doubt::Unreadable(200)), Health::Alive),
-            (Outcome::Ambiguous(Doubt::Status(302)), Health::Alive),
-            (Outcome::Ambiguous(Doubt::Status(502)), Health::Down),
-            (Outcome::Ambiguous(Doubt::Broken("reset".to_owned())), Health::Down),
-            (Outcome::Ambiguous(Doubt::TimedOut), Health::Down),
-            (retry(NotReceived::Status(429)), Health::Down),
-            (retry(NotReceived::Status(503)), Health::Down),
-            (retry(NotReceived::Connect("refused".to_owned())), Health::Down),
-            (retry(NotReceived::BeforeFirstByte), Health::Down),
+        for (outcome, is_alive) in [
+            (Outcome::Delivered, true),
+            (Outcome::Rejected(DeadReason::Adobe("Syntax Error".to_owned())), true),
+            (Outcome::BareFailure, true),
+            (Outcome::Refused { status: 403 }, true),
+            (Outcome::SuiteFault(SuiteFault::NoAccount), true),
+            (Outcome::Ambiguous(Doubt::Unreadable(200)), true),
+            (Outcome::Ambiguous(Doubt::Status(302)), true),
+            (Outcome::Ambiguous(Doubt::Status(502)), false),
+            (Outcome::Ambiguous(Doubt::Broken("reset".to_owned())), false),
+            (Outcome::Ambiguous(Doubt::TimedOut), false),
+            (retry(NotReceived::Status(429)), false),
+            (retry(NotReceived::Status(503)), false),
+            (retry(NotReceived::Connect("refused".to_owned())), false),
+            (retry(NotReceived::BeforeFirstByte), false),
         ] {
-            assert_eq!(Health::of(&outcome), health, "{outcome:?}");
+            assert_eq!(outcome.trouble().is_none(), is_alive, "{outcome:?}");
         }
     }
 }

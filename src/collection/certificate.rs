@@ -1,6 +1,5 @@
 //! Checks a host's certificate as rustls does, and names the certificate where it is refused.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -12,30 +11,6 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, Signatu
 const NAME_CHARS_MAX: usize = 100;
 /// The attributes of a name that are shown, the first that is there: common name and organization (X.520), as DER.
 const SHOWN: [&[u8]; 2] = [&[0x55, 4, 3], &[0x55, 4, 10]];
-
-/// A certificate that was refused, whose, and why.
-#[derive(Debug)]
-struct Refused {
-    subject: String,
-    issuer: String,
-    why: CertificateError,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refused { subject, issuer, why } = self;
-        write!(out, "the certificate of {subject:?}, issued by {issuer:?}: ")?;
-        match why {
-            CertificateError::UnknownIssuer => write!(
-                out,
-                "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)"
-            ),
-            why => write!(out, "{why}"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The verifier of rustls, with names in its refusals.
 #[derive(Debug)]
@@ -53,9 +28,8 @@ impl ServerCertVerifier for Verifier {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
             Error::InvalidCertificate(why) => {
-                let (issuer, subject) = names(end_entity).unwrap_or_default();
-                let refused = OtherError(Arc::new(Refused { subject, issuer, why }));
-                Error::InvalidCertificate(CertificateError::Other(refused))
+                let said: Box<dyn std::error::Error + Send + Sync> = refusal(end_entity, &why).into();
+                Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::from(said))))
             }
             error => error,
         })
@@ -84,19 +58,24 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The issuer and the subject of a certificate (RFC 5280: version, serial, algorithm, issuer, validity, subject).
+/// Whose certificate was refused, and why.
+fn refusal(certificate: &[u8], why: &CertificateError) -> String {
+    let (issuer, subject) = names(certificate).unwrap_or_default();
+    let why = match why {
+        CertificateError::UnknownIssuer => "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)".to_owned(),
+        why => why.to_string(),
+    };
+    format!("the certificate of {subject:?}, issued by {issuer:?}: {why}")
+}
+
+/// The issuer and the subject of a certificate (RFC 5280: version, serial, algorithm, issuer, validity, subject). The version may be
+/// missing.
 fn names(certificate: &[u8]) -> Option<(String, String)> {
     let (_, whole, _) = element(certificate)?;
-    let (_, mut rest, _) = element(whole)?;
-    if rest.first() == Some(&0xA0) {
-        rest = element(rest)?.2;
-    }
-    let (_, _, rest) = element(rest)?;
-    let (_, _, rest) = element(rest)?;
-    let (_, issuer, rest) = element(rest)?;
-    let (_, _, rest) = element(rest)?;
-    let (_, subject, _) = element(rest)?;
-    Some((shown(issuer), shown(subject)))
+    let (_, fields, _) = element(whole)?;
+    let fields = std::iter::successors(element(fields), |(_, _, rest)| element(rest));
+    let mut names = fields.skip_while(|(tag, ..)| *tag == 0xA0).map(|(_, name, _)| shown(name)).skip(2);
+    Some((names.next()?, names.nth(1)?))
 }
 
 fn shown(name: &[u8]) -> String {

@@ -12,7 +12,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::CollectionError;
 use super::certificate::Verifier;
 use super::socket::{Socket, Stream};
 use crate::delivery::NotReceived;
@@ -27,6 +26,13 @@ pub enum Roots {
     System,
     /// The operating system's and these, in PEM.
     Extra(Vec<u8>),
+}
+
+/// Why nothing can be sent at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CollectionError {
+    #[error("cannot use the extra root certificates: {0}")]
+    BadRoots(String),
 }
 
 /// The certificates that were given beside the system's.
@@ -89,10 +95,10 @@ impl Address {
                     .map_err(|_| NotReceived::Proxy("no answer in time".to_owned()))??;
                 tcp
             }
-            Route::Unusable(why) => return Err(NotReceived::Proxy((*why).to_owned())),
+            Route::Unusable(why) => return Err(NotReceived::Proxy(why.clone())),
         };
         match &self.tls {
-            None => Ok(Stream::Plain(Socket::new(tcp))),
+            None => Ok(Stream::plain(Socket::new(tcp))),
             Some(config) => self.secure(Arc::clone(config), tcp, deadline).await,
         }
     }
@@ -107,7 +113,7 @@ impl Address {
             .map_err(|_| NotReceived::Tls(format!("{:?} is no name for a certificate", self.url.host())))?;
         let handshake = TlsConnector::from(config).connect(name, Socket::new(tcp));
         match timeout_at(deadline, handshake).await {
-            Ok(Ok(tls)) => Ok(Stream::Tls(Box::new(tls))),
+            Ok(Ok(tls)) => Ok(Stream::tls(tls)),
             Ok(Err(error)) => Err(NotReceived::Tls(describe_tls(&error))),
             Err(_) => Err(NotReceived::Tls("the handshake timed out".to_owned())),
         }

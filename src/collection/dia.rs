@@ -12,18 +12,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, Method, Request, Uri};
-use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Host;
 use super::reply::classify;
-use super::socket::{Meter, Stream};
+use super::socket::{Meter, Stream, Transport};
 use crate::delivery::{Doubt, NotReceived, Outcome};
 
 /// Where DIA reads XML: at response type 6, with the report suite named in the body alone ("Request" of the DIA guide).
@@ -36,7 +36,7 @@ const REPLY_BYTES_MAX: usize = 64 << 10;
 /// The most that hyper buffers of a reply's head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Box<dyn Transport>>, Full<Bytes>>;
 
 /// One keep-alive connection with at most one request in flight; replaced when the server or a fault has closed it.
 pub struct Connection {
@@ -46,10 +46,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(host: Arc<Host>) -> Connection {
-        Connection { host, live: None, timer: Timer::default() }
-    }
-
     /// Sends one hit and tells what became of it. Connects when it must; needs a tokio runtime with I/O and time. Dropping
     /// the future closes the connection, and whether the hit was received is then unknown.
     pub async fn send(&mut self, body: Bytes) -> Outcome {
@@ -97,6 +93,11 @@ impl Connection {
 }
 
 impl Host {
+    /// A connection of its own for a lane. It connects with its first hit.
+    pub fn connection(self: &Arc<Self>) -> Connection {
+        Connection { host: Arc::clone(self), live: None, timer: Timer::default() }
+    }
+
     fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -159,11 +160,10 @@ struct Live {
 }
 
 impl Live {
-    async fn start(stream: Stream) -> Result<Live, NotReceived> {
-        let meter = stream.meter();
+    async fn start(Stream { io, meter }: Stream) -> Result<Live, NotReceived> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|_| NotReceived::BeforeFirstByte)?;
         Ok(Live { sender, driver: Some(driver), meter, idle_since: Instant::now(), idle_max: IDLE_MAX })
@@ -183,54 +183,33 @@ impl Live {
     /// Sends a request and reads its reply, as long as `timer` allows.
     async fn exchange(&mut self, request: Request<Full<Bytes>>, timer: &mut Timer) -> Result<Reply, Failure> {
         self.meter.begin_request();
-        let mut response = pin!(self.sender.send_request(request));
+        let sending = self.sender.send_request(request);
+        let mut reply = pin!(async {
+            let (head, body) = sending.await.map_err(|error| Failure::of(&error))?.into_parts();
+            Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: whole(body).await? })
+        });
         let driver = &mut self.driver;
-        let response = poll_fn(|cx| {
+        poll_fn(|cx| {
             let is_open = drive(driver, cx);
             // Only the driver completes it, so nobody else needs to be woken for it.
-            match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of(&error))),
+            match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(reply) => Poll::Ready(reply),
                 Poll::Pending if !is_open => Poll::Ready(Err(Failure::closed())),
                 Poll::Pending => timer.poll(cx).map(|()| Err(Failure::TimedOut)),
             }
-        });
-        let (head, body) = response.await?.into_parts();
-        let body = read_body(driver, body, timer).await?;
-        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+        })
+        .await
     }
 }
 
-/// Reads the whole body; what is longer than [`REPLY_BYTES_MAX`] counts as empty.
-async fn read_body(
-    driver: &mut Option<Driver>,
-    mut body: Incoming,
-    timer: &mut Timer,
-) -> Result<Bytes, Failure> {
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    loop {
-        let frame = poll_fn(|cx| {
-            let is_open = drive(driver, cx);
-            match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(frame) => Poll::Ready(frame.transpose().map_err(|error| Failure::of(&error))),
-                Poll::Pending if !is_open => Poll::Ready(Err(Failure::closed())),
-                Poll::Pending => timer.poll(cx).map(|()| Err(Failure::TimedOut)),
-            }
-        });
-        let Some(frame) = frame.await? else { break };
-        let Ok(data) = frame.into_data() else { continue };
-        if first.len() + whole.len() + data.len() > REPLY_BYTES_MAX {
-            return Ok(Bytes::new());
-        }
-        // Nearly every reply is one piece, which needs no copy.
-        if first.is_empty() && whole.is_empty() {
-            first = data;
-        } else {
-            whole.extend_from_slice(&std::mem::take(&mut first));
-            whole.extend_from_slice(&data);
+/// The whole body; what is longer than [`REPLY_BYTES_MAX`] counts as empty.
+async fn whole(body: Incoming) -> Result<Bytes, Failure> {
+    match Limited::new(body, REPLY_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) => {
+            error.downcast::<hyper::Error>().map_or(Ok(Bytes::new()), |error| Err(Failure::of(&error)))
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 /// Lets the connection read and write. False once it has ended: then what it read is all there will be.

@@ -7,20 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most that may go out at once after a pause, as a part of a second's hits.
-const BURSTS_PER_SECOND: u64 = 10;
-/// One hit, in the unit of [`Pace`]: nanoseconds times hits per second. At whole numbers no rate drifts, 3 a second included.
+const BURSTS_PER_SECOND: u128 = 10;
+/// One hit, in the unit of [`Limiter`]: nanoseconds times hits per second. At whole numbers no rate drifts, 3 a second included.
 const HIT: u128 = 1_000_000_000;
 
 /// Keeps a rate over all lanes that share it. Exact over the long run; after a pause at most a tenth of a second's hits, and
 /// at least one, go out at once.
 #[derive(Debug)]
 pub struct Limiter {
-    pace: Option<Pace>,
-}
-
-#[derive(Debug)]
-struct Pace {
-    hits_per_second: u128,
+    /// `None` never waits.
+    hits_per_second: Option<u128>,
     /// How far behind the clock the next hit may be, in nanoseconds times hits per second.
     slack: u128,
     started_at: Instant,
@@ -29,35 +25,22 @@ struct Pace {
 }
 
 impl Limiter {
-    /// A limiter at `hits_per_second`, which begins now; `None` never waits.
+    /// A limiter that begins now.
     pub fn new(hits_per_second: Option<NonZeroU32>, now: Instant) -> Limiter {
-        let pace = hits_per_second.map(|rate| {
-            let rate = u64::from(rate.get());
-            let burst = (rate / BURSTS_PER_SECOND).max(1);
-            Pace {
-                hits_per_second: u128::from(rate),
-                slack: u128::from(burst - 1) * HIT,
-                started_at: now,
-                next: Mutex::new(0),
-            }
-        });
-        Limiter { pace }
+        let hits_per_second = hits_per_second.map(|rate| u128::from(rate.get()));
+        let burst = (hits_per_second.unwrap_or(0) / BURSTS_PER_SECOND).max(1);
+        Limiter { hits_per_second, slack: (burst - 1) * HIT, started_at: now, next: Mutex::new(0) }
     }
 
     /// Takes the next place in line and tells how long to wait for it. A place cannot be given back: who does not send after
     /// all leaves a gap of one hit.
     pub fn reserve(&self, now: Instant) -> Duration {
-        self.pace.as_ref().map_or(Duration::ZERO, |pace| pace.reserve(now))
-    }
-}
-
-impl Pace {
-    fn reserve(&self, now: Instant) -> Duration {
-        let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * self.hits_per_second;
+        let Some(rate) = self.hits_per_second else { return Duration::ZERO };
+        let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * rate;
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let due = (*next).max(elapsed.saturating_sub(self.slack));
         *next = due + HIT;
-        let wait = due.saturating_sub(elapsed).div_ceil(self.hits_per_second);
+        let wait = due.saturating_sub(elapsed).div_ceil(rate);
         Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }

@@ -20,7 +20,6 @@ mod reply;
 mod socket;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -30,8 +29,8 @@ use http::{HeaderMap, HeaderValue};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
-pub use breaker::{Breaker, BreakerOptions, Health, Permit};
-pub use connect::Roots;
+pub use breaker::{Breaker, BreakerOptions, Permit};
+pub use connect::{CollectionError, Roots};
 pub use dia::Connection;
 pub use limiter::Limiter;
 pub use reply::classify;
@@ -56,11 +55,8 @@ pub struct CollectionOptions {
     pub connect_timeout: Duration,
     /// Hits per second and host, over all lanes. Default no limit.
     pub rate_per_host: Option<NonZeroU32>,
-    /// When a host is left alone.
     pub breaker: BreakerOptions,
-    /// Which certificates vouch for a host.
     pub roots: Roots,
-    /// The proxies of the environment. Default none.
     pub proxy: ProxySettings,
     /// What a date in `Retry-After` is compared with. Default the system's clock.
     pub clock: Clock,
@@ -87,14 +83,8 @@ impl Default for CollectionOptions {
     }
 }
 
-/// Why nothing can be sent at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CollectionError {
-    #[error("cannot use the extra root certificates: {0}")]
-    BadRoots(String),
-}
-
 /// Every collection host that hits are sent to.
+#[derive(Debug)]
 pub struct Collection {
     options: CollectionOptions,
     extra_roots: RootCertStore,
@@ -168,39 +158,9 @@ pub struct Host {
     headers: HeaderMap,
     request_timeout: Duration,
     connect_timeout: Duration,
-    breaker: Breaker,
-    limiter: Limiter,
-    clock: Clock,
-}
-
-impl Host {
-    /// A connection of its own for a lane. It connects with its first hit.
-    pub fn connection(self: &Arc<Self>) -> Connection {
-        Connection::new(Arc::clone(self))
-    }
-
     /// Whether the host is up, as far as its lanes know.
-    pub fn breaker(&self) -> &Breaker {
-        &self.breaker
-    }
-
+    pub breaker: Breaker,
     /// The pace of all lanes together.
-    pub fn limiter(&self) -> &Limiter {
-        &self.limiter
-    }
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Host")
-            .field("url", &self.address.url)
-            .field("breaker", &self.breaker)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Collection {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Collection").field("options", &self.options).finish_non_exhaustive()
-    }
+    pub limiter: Limiter,
+    clock: Clock,
 }

@@ -131,66 +131,25 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What HTTP is spoken over.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+/// What HTTP is spoken over: a socket, or TLS over one.
+pub(super) struct Stream {
+    pub(super) io: Box<dyn Transport>,
+    pub(super) meter: Arc<Meter>,
 }
+
+/// Bytes both ways.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 impl Stream {
-    pub(super) fn meter(&self) -> Arc<Meter> {
-        match self {
-            Stream::Plain(socket) => Arc::clone(&socket.meter),
-            Stream::Tls(tls) => Arc::clone(&tls.get_ref().0.meter),
-        }
-    }
-}
-
-macro_rules! either {
-    ($stream:expr, $method:ident($($argument:expr),*)) => {
-        match &mut *$stream {
-            Stream::Plain(socket) => Pin::new(socket).$method($($argument),*),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, poll_write(cx, buf))
+    pub(super) fn plain(socket: Socket) -> Stream {
+        let meter = Arc::clone(&socket.meter);
+        Stream { io: Box::new(socket), meter }
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(socket) => socket.is_write_vectored(),
-            Stream::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown(cx))
+    pub(super) fn tls(tls: TlsStream<Socket>) -> Stream {
+        let meter = Arc::clone(&tls.get_ref().0.meter);
+        Stream { io: Box::new(tls), meter }
     }
 }

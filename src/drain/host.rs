@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::parcel::Parcel;
 use super::suite_run::SuiteRun;
 use super::{Stop, StopReason};
 use crate::buffer::Route;
-use crate::collection::{Health, Host};
+use crate::collection::Host;
 use crate::delivery::{Outcome, Trouble, TroubleKind};
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, Rsid};
@@ -21,8 +23,7 @@ const REFUSING_SUITES: usize = 2;
 pub(super) struct HostRun {
     /// Its breaker, pace and address.
     pub(super) host: Arc<Host>,
-    /// The suites that are collected there.
-    pub(super) suites: Vec<Arc<SuiteRun>>,
+    pub(super) suites: Vec<SuiteRun>,
     pub(super) lanes: usize,
     url: CollectionUrl,
     ended: Stop,
@@ -51,7 +52,7 @@ impl HostRun {
         earlier: &[Trouble],
     ) -> HostRun {
         let changes = Arc::new(watch::Sender::new(0));
-        let suite = |route| Arc::new(SuiteRun::new(route, lanes, changes.clone(), earlier));
+        let suite = |route| SuiteRun::new(route, lanes, changes.clone(), earlier);
         HostRun {
             host,
             suites: routes.into_iter().map(suite).collect(),
@@ -65,12 +66,20 @@ impl HostRun {
         }
     }
 
+    pub(super) fn suite(&self, parcel: &Parcel) -> &SuiteRun {
+        &self.suites[parcel.suite]
+    }
+
+    /// Reserves the next hit of an event in the paces of host and suite, and tells how long to wait for it.
+    pub(super) fn reserve(&self, parcel: &Parcel, now: tokio::time::Instant) -> Duration {
+        self.host.limiter.reserve(now).max(self.suite(parcel).limiter.reserve(now))
+    }
+
     /// Told whenever a suite gives something back to a lane, or wants something of its feed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Leaves the host for this run.
     pub(super) fn give_up(&self) {
         self.ended.request(StopReason::Host);
     }
@@ -79,7 +88,6 @@ impl HostRun {
         self.ended.requested().is_some()
     }
 
-    /// Waits until the host is left.
     pub(super) async fn given_up(&self) {
         self.ended.wait().await;
     }
@@ -112,9 +120,7 @@ impl HostRun {
                 let met = met.entry(kind).or_insert(Met { cause: String::new(), attempts: 0, stands: true });
                 (met.cause, met.attempts, met.stands) = (cause, met.attempts + 1, true);
             }
-            None if Health::of(outcome) == Health::Alive
-                && self.is_troubled.swap(false, Ordering::Relaxed) =>
-            {
+            None if self.is_troubled.swap(false, Ordering::Relaxed) => {
                 self.met().values_mut().for_each(|met| met.stands = false);
             }
             None => {}
@@ -147,7 +153,7 @@ impl HostRun {
             .map(|(kind, met)| trouble(None, *kind, met.cause.clone(), met.attempts, is_left && met.stands))
             .collect();
         for suite in &self.suites {
-            if let Some((fault, events, stopped)) = suite.trouble() {
+            if let Some((fault, events, stopped)) = suite.ward(|ward| ward.trouble()) {
                 let rsid = (!refuses_all).then(|| suite.rsid());
                 troubles.push(trouble(rsid, TroubleKind::Refused, fault.to_string(), events, stopped));
             }

@@ -12,6 +12,7 @@ mod aside;
 mod feed;
 mod host;
 mod lanes;
+mod parcel;
 mod preview;
 mod recorder;
 mod retry;
@@ -19,6 +20,7 @@ mod stop;
 mod suite_run;
 mod summary;
 mod verdict;
+mod ward;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,11 +46,13 @@ use crate::collection::Collection;
 use crate::delivery::Trouble;
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, EventIds};
-use feed::{Parcel, Scope};
+use feed::Scope;
 use host::HostRun;
 use lanes::{Lane, LaneContext};
-use recorder::{Recorder, RecorderGone};
+use parcel::Parcel;
+use recorder::RecorderGone;
 use summary::{Counts, Tally};
+use ward::Ward;
 
 /// How often a drain looks for suites that were paused: the kill switch works within this time.
 const PAUSE_POLL: Duration = Duration::from_secs(1);
@@ -59,7 +63,6 @@ const BATCHES_AHEAD: usize = 2;
 #[derive(Debug, Clone)]
 pub struct DrainOptions {
     pub lanes: usize,
-    /// When a failed attempt is repeated.
     pub retry: RetryLimits,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
@@ -92,12 +95,7 @@ pub enum DrainError {
     #[error(
         "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
     )]
-    Restored {
-        /// When the copy was made.
-        copied_at: Instant,
-        /// The first such suite.
-        rsid: String,
-    },
+    Restored { copied_at: Instant, rsid: String },
     #[error("cannot start a thread to read the backlog")]
     Thread(#[source] std::io::Error),
 }
@@ -107,7 +105,6 @@ pub enum DrainError {
 pub enum Locked<'a> {
     /// Live events, their inbox moved.
     Live(&'a DrainLock),
-    /// The events of this backfill.
     Backfill(&'a BackfillLock, JobKey),
 }
 
@@ -146,21 +143,19 @@ pub async fn drain(
     .await?;
     tell_blocked(buffer, job).await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
-    let tally = Arc::new(Tally::default());
-    let hosts = hosts(out, routes, options.lanes, &earlier);
+    let (hosts, tally) = (hosts(out, routes, options.lanes, &earlier), Arc::default());
+    let pass = Pass { buffer, hosts, job, start, options, stop, tally };
     let mut ground = Ground { lock: lock.watch(), place };
-    let damage = send_all(buffer, &hosts, job, &start, options, &stop, (&tally, ground.clone())).await?;
-    let (run, recorded) = (start.run, tally.counts().clone());
+    let damage = pass.send_all(ground.clone()).await?;
+    let (run, recorded) = (pass.start.run, pass.tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
             .await?;
-    let stopped = stop_reason(&stop, &hosts, &recorded);
-    let finished_at = options.clock.now();
-    recorded.dead.tell_rest("dead");
-    recorded.held.tell_rest("held");
-    let troubles = hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
-    let times = (started_at, finished_at);
-    let summary = RunSummary::new(&start, times, recorded, &status, cut_off, stopped, troubles);
+    recorded.tell_rest();
+    let stopped = pass.stop_reason(&recorded);
+    let times = (started_at, options.clock.now());
+    let troubles = pass.hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
+    let summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
     let to_record = summary.clone();
     blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
     tracing::info!(
@@ -232,151 +227,137 @@ fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]
     by_host.into_iter().map(host).collect()
 }
 
-type Feed = JoinHandle<Result<(), BufferError>>;
-
-async fn send_all(
-    buffer: &Arc<Buffer>,
-    hosts: &[Arc<HostRun>],
+/// What the parts of a run share.
+struct Pass<'a> {
+    buffer: &'a Arc<Buffer>,
+    hosts: Vec<Arc<HostRun>>,
     job: JobKey,
-    start: &RunStart,
-    options: &DrainOptions,
-    stop: &Stop,
-    (tally, ground): (&Arc<Tally>, Ground),
-) -> Result<Option<BufferError>, DrainError> {
-    let lanes_in_all = hosts.iter().map(|host| host.lanes).sum();
-    let (recorder, recording) = recorder::recorder(buffer.clone(), start.run, lanes_in_all);
-    let recording = tokio::spawn(recording);
-    let watch = watch_over(buffer.clone(), hosts.to_vec(), ground);
-    let deadline = tokio::spawn(keep_deadline(options.deadline, stop.clone()));
-    let allowance = Arc::new(AtomicU64::new(options.limit.unwrap_or(u64::MAX)));
-    let mut lanes = JoinSet::new();
-    let mut feeds: Vec<Feed> = Vec::new();
-    for host in hosts {
-        let scope = Scope {
-            cover: start.cover,
-            allowance: allowance.clone(),
-            stop: stop.clone(),
-            tally: tally.clone(),
-        };
-        let inbounds = start_lanes(&mut lanes, host, &recorder, options, stop, tally);
-        feeds.push(start_feed(buffer, host, job, scope, inbounds)?);
+    start: RunStart,
+    options: &'a DrainOptions,
+    stop: Stop,
+    tally: Arc<Tally>,
+}
+
+impl Pass<'_> {
+    /// Starts lanes and feeds and waits for them. What a feed could not read ends its host's part, and is given back: what was sent
+    /// is recorded and reported all the same.
+    async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
+        let lanes_in_all = self.hosts.iter().map(|host| host.lanes).sum();
+        let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
+        let recording = tokio::spawn(recording);
+        let deadline = tokio::spawn(keep_deadline(self.options.deadline, self.stop.clone()));
+        let allowance = Arc::new(AtomicU64::new(self.options.limit.unwrap_or(u64::MAX)));
+        let (mut lanes, mut feeds) = (JoinSet::new(), Vec::new());
+        for host in &self.hosts {
+            let start_lane = |number| {
+                let (sender, inbound) = mpsc::channel(BATCHES_AHEAD);
+                let context = LaneContext {
+                    host: host.clone(),
+                    recorder: recorder.clone(),
+                    limits: self.options.retry.clone(),
+                    stop: self.stop.clone(),
+                    tally: self.tally.clone(),
+                    clock: self.options.clock.clone(),
+                };
+                lanes.spawn(Lane::new(number, context, inbound).run());
+                sender
+            };
+            let inbounds: Vec<_> = (0..host.lanes).map(start_lane).collect();
+            feeds.push(self.start_feed(host, allowance.clone(), inbounds)?);
+        }
+        drop(recorder);
+        let finished = self.finish(&mut lanes, ground).await;
+        let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        deadline.abort();
+        let mut damage = None;
+        for feed in feeds {
+            let fed = feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            damage = fed.err().or(damage);
+        }
+        finished?;
+        recorded?;
+        Ok(damage)
     }
-    drop(recorder);
-    let lost = finish_lanes(&mut lanes, stop, options.stop_grace, tally, watch).await;
-    let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    deadline.abort();
-    // What a feed could not read ends its host's part; what was sent is recorded and reported all the same.
-    let failed = feeds
-        .into_iter()
-        .filter_map(|feed| feed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err());
-    let damage = failed.last();
-    if let Some(lost) = lost {
-        return Err(lost.into());
+
+    fn start_feed(
+        &self,
+        host: &Arc<HostRun>,
+        allowance: Arc<AtomicU64>,
+        lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
+    ) -> Result<JoinHandle<Result<(), BufferError>>, DrainError> {
+        let (cover, stop, tally) = (self.start.cover, self.stop.clone(), self.tally.clone());
+        let scope = Scope { cover, allowance, stop, tally };
+        let (backlog, host, runtime) = (self.buffer.backlog(self.job)?, host.clone(), Handle::current());
+        std::thread::Builder::new()
+            .name("feed".to_owned())
+            .spawn(move || feed::feed(backlog, &host, &scope, &lanes, &runtime))
+            .map_err(DrainError::Thread)
     }
-    recorded?;
-    Ok(damage)
-}
 
-fn start_lanes(
-    lanes: &mut JoinSet<Result<(), RecorderGone>>,
-    host: &Arc<HostRun>,
-    recorder: &Recorder,
-    options: &DrainOptions,
-    stop: &Stop,
-    tally: &Arc<Tally>,
-) -> Vec<mpsc::Sender<Vec<Parcel>>> {
-    let start = |number| {
-        let (sender, inbound) = mpsc::channel(BATCHES_AHEAD);
-        let context = LaneContext {
-            host: host.clone(),
-            recorder: recorder.clone(),
-            limits: options.retry.clone(),
-            stop: stop.clone(),
-            tally: tally.clone(),
-            clock: options.clock.clone(),
+    /// Waits for the lanes; after a stop at most the grace period, and no longer where the ground is lost. What is cut off keeps
+    /// its claim, and is in doubt.
+    async fn finish(
+        &self,
+        lanes: &mut JoinSet<Result<(), RecorderGone>>,
+        ground: Ground,
+    ) -> Result<(), BufferError> {
+        let grace_is_over = async {
+            self.stop.wait().await;
+            sleep(self.options.stop_grace).await;
         };
-        lanes.spawn(Lane::new(number, context, inbound).run());
-        sender
-    };
-    (0..host.lanes).map(start).collect()
-}
-
-fn start_feed(
-    buffer: &Buffer,
-    host: &Arc<HostRun>,
-    job: JobKey,
-    scope: Scope,
-    lanes: Vec<mpsc::Sender<Vec<Parcel>>>,
-) -> Result<Feed, DrainError> {
-    let backlog = buffer.backlog(job)?;
-    let (host, runtime) = (host.clone(), Handle::current());
-    std::thread::Builder::new()
-        .name("feed".to_owned())
-        .spawn(move || feed::feed(backlog, &host, &scope, &lanes, &runtime))
-        .map_err(DrainError::Thread)
-}
-
-/// Waits for the lanes; after a stop at most the grace period, and no longer where the ground is lost. What is cut off keeps
-/// its claim, and is in doubt.
-async fn finish_lanes(
-    lanes: &mut JoinSet<Result<(), RecorderGone>>,
-    stop: &Stop,
-    grace: Duration,
-    tally: &Tally,
-    watch: impl Future<Output = BufferError>,
-) -> Option<BufferError> {
-    let grace_is_over = async {
-        stop.wait().await;
-        sleep(grace).await;
-    };
-    tokio::pin!(grace_is_over, watch);
-    loop {
-        tokio::select! {
-            joined = lanes.join_next() => match joined {
-                None => return None,
-                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // A lane that lost its recorder ends; the recorder itself says why.
-                Some(_) => {}
-            },
-            () = &mut grace_is_over, if !lanes.is_empty() => {
-                tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
-                lanes.shutdown().await;
-                tally.counts().left = true;
-                return None;
-            }
-            lost = &mut watch => {
-                lanes.shutdown().await;
-                return Some(lost);
+        let lost = self.watch(ground);
+        tokio::pin!(grace_is_over, lost);
+        loop {
+            tokio::select! {
+                joined = lanes.join_next() => match joined {
+                    None => return Ok(()),
+                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    // A lane that lost its recorder ends; the recorder itself says why.
+                    Some(_) => {}
+                },
+                () = &mut grace_is_over, if !lanes.is_empty() => {
+                    tracing::warn!(lanes = lanes.len(), "requests still in flight after the grace period: their events are in doubt");
+                    lanes.shutdown().await;
+                    self.tally.counts().left = true;
+                    return Ok(());
+                }
+                lost = &mut lost => {
+                    lanes.shutdown().await;
+                    return Err(lost);
+                }
             }
         }
     }
-}
 
-/// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
-async fn watch_over(buffer: Arc<Buffer>, hosts: Vec<Arc<HostRun>>, mut ground: Ground) -> BufferError {
-    loop {
-        sleep(PAUSE_POLL).await;
+    /// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
+    async fn watch(&self, mut ground: Ground) -> BufferError {
+        loop {
+            sleep(PAUSE_POLL).await;
+            if let Err(error) = self.look(&mut ground).await {
+                return error;
+            }
+        }
+    }
+
+    async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
         let mut looking = ground.clone();
-        let looked = blocking(&buffer, move |buffer| looking.check(buffer).map(|()| looking)).await;
-        let routes = match looked {
-            Ok(looked) => {
-                ground = looked;
-                buffer.routes_now().await
-            }
-            Err(error) => Err(error),
-        };
-        let routes = match routes {
-            Ok(routes) => routes,
-            Err(error) => return error,
-        };
-        for suite in hosts.iter().flat_map(|host| &host.suites) {
+        *ground = blocking(self.buffer, move |buffer| looking.check(buffer).map(|()| looking)).await?;
+        let routes = self.buffer.routes_now().await?;
+        for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
-            let still_maps =
-                |route: &Route| suite.requestors.iter().all(|requestor| route.requestors.contains(requestor));
-            if !route.is_some_and(still_maps) {
-                suite.pause();
+            let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));
+            if !route.is_some_and(maps) {
+                suite.ward(Ward::pause);
             }
         }
+        Ok(())
+    }
+
+    /// Why the run ended early, if it did; the reason that says most where there are several.
+    fn stop_reason(&self, counts: &Counts) -> Option<StopReason> {
+        let limit = counts.is_limited.then_some(StopReason::Limit);
+        let of_hosts = self.hosts.iter().flat_map(|host| host.stop_reasons());
+        self.stop.requested().into_iter().chain(limit).chain(of_hosts).min()
     }
 }
 
@@ -385,12 +366,6 @@ async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
         sleep(deadline).await;
         stop.request(StopReason::Deadline);
     }
-}
-
-/// Why the run ended early, if it did; the reason that says most where there are several.
-fn stop_reason(stop: &Stop, hosts: &[Arc<HostRun>], counts: &Counts) -> Option<StopReason> {
-    let limit = counts.is_limited.then_some(StopReason::Limit);
-    stop.requested().into_iter().chain(limit).chain(hosts.iter().flat_map(|host| host.stop_reasons())).min()
 }
 
 /// Does a verb of the buffer beside the runtime, so that a second signal is heard while another process holds the database.

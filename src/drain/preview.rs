@@ -5,21 +5,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::DrainError;
-use crate::buffer::{Buffer, Cursor, JobKey};
+use crate::buffer::{Buffer, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
 use crate::mapping;
-
-/// Events read at a time.
-const ROWS: usize = 1_024;
 
 /// What waits and could go.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Preview {
-    /// Events that would be sent.
     pub events: u64,
     /// Requests that they would take: what Adobe bills as server calls.
     pub hits: u64,
-    /// Events that would be dead before they are sent.
     pub dead: u64,
     pub suites: BTreeMap<String, SuitePreview>,
 }
@@ -27,11 +22,8 @@ pub struct Preview {
 /// One suite's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SuitePreview {
-    /// Events that would be sent.
     pub events: u64,
-    /// Requests that they would take.
     pub hits: u64,
-    /// Events that would be dead before they are sent.
     pub dead: u64,
 }
 
@@ -42,24 +34,18 @@ pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, DrainErro
     let mut left = limit.unwrap_or(u64::MAX);
     for route in buffer.routes()? {
         let mut part = SuitePreview::default();
-        for requestor in &route.requestors {
-            let mut cursor = Cursor::START;
-            loop {
-                let rows = ROWS.min(usize::try_from(left).unwrap_or(ROWS));
-                let events = backlog.next(*requestor, cursor, Sequence(i64::MAX), rows)?;
-                let Some(last) = events.last() else { break };
-                cursor = Cursor::after(&last.reference);
-                left -= events.len() as u64;
-                for pending in &events {
-                    let form = pending.doubted.as_ref().map_or(&route.suite.form, |doubted| &doubted.form);
-                    match mapping::map(&pending.event, pending.id, form) {
-                        Ok(mapped) => {
-                            part.events += 1;
-                            part.hits += mapped.hits.len() as u64;
-                        }
-                        Err(_) => part.dead += 1,
-                    }
+        let mut merge = Merge::new(route.requestors);
+        while left > 0
+            && let Some((_, pending)) = merge.next(&mut backlog, Sequence(i64::MAX), |_| Flow::Flows)?
+        {
+            left -= 1;
+            let form = pending.doubted.as_ref().map_or(&route.suite.form, |doubted| &doubted.form);
+            match mapping::map(&pending.event, pending.id, form) {
+                Ok(mapped) => {
+                    part.events += 1;
+                    part.hits += mapped.hits.len() as u64;
                 }
+                Err(_) => part.dead += 1,
             }
         }
         preview.events += part.events;

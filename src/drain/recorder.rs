@@ -54,7 +54,6 @@ impl Recorder {
 }
 
 impl ClaimTicket {
-    /// Waits until the claim is durable.
     pub(super) async fn granted(mut self) -> Result<(), RecorderGone> {
         match self.granted.try_recv() {
             Ok(()) => Ok(()),

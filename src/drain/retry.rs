@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::delivery::{DeadReason, Doubt, Outcome, SuiteFault};
 use crate::suite::OnAmbiguous;
+use crate::web::doubled;
 
 /// FAILURE without a reason is general: worth this many tries in a run before the event is dead.
 const BARE_FAILURES_MAX: u32 = 3;
@@ -68,13 +69,9 @@ fn again(retry_after: Option<Duration>, now: &Situation, limits: &RetryLimits) -
         return Next::LeavePending;
     }
     let asked = retry_after.unwrap_or(Duration::ZERO).min(limits.backoff_max);
-    Next::Again(backoff(now.attempts, now.jitter, limits).max(asked))
-}
-
-/// Exponential backoff with full jitter: a random part of base * 2^(attempts - 1), never above the cap.
-fn backoff(attempts: u32, jitter: f64, limits: &RetryLimits) -> Duration {
-    let doubled = limits.backoff_base.saturating_mul(1 << attempts.saturating_sub(1).min(20));
-    doubled.min(limits.backoff_max).mul_f64(jitter)
+    // Full jitter: events that failed together do not come back together.
+    let longest = doubled(limits.backoff_base, now.attempts.saturating_sub(1), limits.backoff_max);
+    Next::Again(longest.mul_f64(now.jitter).max(asked))
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use tokio::sync::watch;
 #[serde(rename_all = "lowercase")]
 pub enum StopReason {
     Signal,
-    /// The run's time was over.
     Deadline,
-    /// The run's number of events was reached.
     Limit,
     /// A collection host answered nothing for too long.
     Host,
@@ -59,12 +57,10 @@ impl Stop {
         });
     }
 
-    /// The reason, once it was asked for.
     pub fn requested(&self) -> Option<StopReason> {
         *self.sender.borrow()
     }
 
-    /// Waits until it is asked for.
     pub async fn wait(&self) -> StopReason {
         let mut receiver = self.sender.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail; the fallback ends the drain.

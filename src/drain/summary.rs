@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::StopReason;
 use crate::buffer::{RunId, RunStart, Status};
-use crate::delivery::Trouble;
+use crate::delivery::{DeadReason, Doubt, Sequence, Trouble};
 use crate::event::Instant;
 use crate::suite::Rsid;
 
@@ -18,16 +18,12 @@ const LINES_MAX: u64 = 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     pub run_id: RunId,
-    /// When it began.
     pub started_at: Instant,
-    /// When it ended.
     pub finished_at: Instant,
     /// Events taken from the buffer.
     pub read: u64,
     pub hits: u64,
-    /// Events that Analytics has now.
     pub delivered: u64,
-    /// Events that a reply condemned.
     pub dead: u64,
     /// Events that may have been counted, and are not repeated.
     pub held: u64,
@@ -47,7 +43,6 @@ pub struct RunSummary {
     pub left: bool,
     /// What stood in the way, of which host and suite, and since when.
     pub troubles: Vec<Trouble>,
-    #[serde(serialize_with = "by_rsid")]
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
@@ -88,16 +83,10 @@ impl RunSummary {
 /// One suite's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SuiteSummary {
-    /// Events that Analytics has now.
     pub delivered: u64,
-    /// Events that a reply condemned.
     pub dead: u64,
     /// Events that may have been counted, and are not repeated.
     pub held: u64,
-}
-
-fn by_rsid<S: Serializer>(suites: &BTreeMap<Rsid, SuiteSummary>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(suites.iter().map(|(rsid, summary)| (rsid.as_str(), summary)))
 }
 
 /// What the lanes of a run have counted so far.
@@ -117,30 +106,18 @@ pub(super) struct Counts {
     pub(super) left: bool,
     /// The run's number of events was reached, and there are more.
     pub(super) is_limited: bool,
-    pub(super) dead: Told,
-    pub(super) held: Told,
+    dead: u64,
+    held: u64,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
-/// Events of one kind of trouble, the first of which are told one by one.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Told {
-    events: u64,
-}
-
-impl Told {
-    /// Counts one more, and says whether the log may have a line of it.
-    pub(super) fn may_tell(&mut self) -> bool {
-        self.events += 1;
-        self.events <= LINES_MAX
-    }
-
-    /// Tells at the end how many had no line.
-    pub(super) fn tell_rest(self, what: &str) {
-        if let Some(events @ 1..) = self.events.checked_sub(LINES_MAX) {
-            tracing::warn!(events, "more events are {what}, not told one by one");
-        }
-    }
+/// What becomes of an event for good.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Delivered,
+    Dead(DeadReason),
+    /// It may have been counted, and its suite does not repeat.
+    Held(Doubt),
 }
 
 impl Tally {
@@ -148,13 +125,49 @@ impl Tally {
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Counts an event that is settled. The first that are dead or held get a line of the log each.
+    pub(super) fn settle(&self, rsid: &Rsid, sequence: Sequence, fate: &Fate) {
+        let mut counts = self.counts();
+        counts.read += 1;
+        if !counts.suites.contains_key(rsid) {
+            counts.suites.insert(rsid.clone(), SuiteSummary::default());
+        }
+        let Counts { suites, dead, held, .. } = &mut *counts;
+        let suite = suites.get_mut(rsid).expect("it was inserted above where it was absent");
+        match fate {
+            Fate::Delivered => suite.delivered += 1,
+            Fate::Dead(reason) => {
+                (suite.dead, *dead) = (suite.dead + 1, *dead + 1);
+                if *dead <= LINES_MAX {
+                    tracing::warn!(seq = sequence.0, %rsid, %reason, "event is dead");
+                }
+            }
+            Fate::Held(doubt) => {
+                (suite.held, *held) = (suite.held + 1, *held + 1);
+                if *held <= LINES_MAX {
+                    tracing::warn!(seq = sequence.0, %rsid, %doubt, "event is held");
+                }
+            }
+        }
+    }
+
+    /// Counts an event that the run leaves pending; `is_left` where it could have gone.
+    pub(super) fn leave(&self, is_doubted: bool, is_left: bool) {
+        let mut counts = self.counts();
+        counts.read += 1;
+        counts.in_doubt += u64::from(is_doubted);
+        counts.left |= is_left;
+    }
 }
 
 impl Counts {
-    pub(super) fn suite(&mut self, rsid: &Rsid) -> &mut SuiteSummary {
-        if !self.suites.contains_key(rsid) {
-            self.suites.insert(rsid.clone(), SuiteSummary::default());
+    /// Tells at the end how many events had no line of the log.
+    pub(super) fn tell_rest(&self) {
+        for (events, what) in [(self.dead, "dead"), (self.held, "held")] {
+            if let Some(events @ 1..) = events.checked_sub(LINES_MAX) {
+                tracing::warn!(events, "more events are {what}, not told one by one");
+            }
         }
-        self.suites.get_mut(rsid).expect("it was inserted above where it was absent")
     }
 }

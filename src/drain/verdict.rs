@@ -7,7 +7,7 @@
 //!     +---------- a success: the refusals were the events' own ----------------------+
 //! ```
 
-use crate::delivery::{Doubt, Outcome, SuiteFault};
+use crate::delivery::{Outcome, SuiteFault};
 
 /// Events refused in a row, without a success of their suite in between, that put the suite on trial.
 const REFUSALS_IN_A_ROW: u32 = 3;
@@ -38,18 +38,10 @@ impl Refusal {
             Outcome::Rejected(reason) => (reason.to_string(), false),
             Outcome::BareFailure => ("Adobe says FAILURE without a reason".to_owned(), false),
             Outcome::Refused { status } => (format!("HTTP {status}"), false),
-            Outcome::Ambiguous(doubt @ Doubt::Unreadable(_)) => (doubt.to_string(), true),
-            Outcome::Ambiguous(doubt @ Doubt::Status(status)) if *status < 500 => (doubt.to_string(), true),
-            Outcome::Delivered
-            | Outcome::Retry { .. }
-            | Outcome::SuiteFault(_)
-            | Outcome::Ambiguous(
-                Doubt::Status(_)
-                | Doubt::Broken(_)
-                | Doubt::TimedOut
-                | Doubt::SomeCounted { .. }
-                | Doubt::RunEnded,
-            ) => return None,
+            Outcome::Ambiguous(doubt) if outcome.trouble().is_none() => (doubt.to_string(), true),
+            Outcome::Delivered | Outcome::Retry { .. } | Outcome::SuiteFault(_) | Outcome::Ambiguous(_) => {
+                return None;
+            }
         };
         Some(Refusal { cause, is_doubtful })
     }
@@ -88,8 +80,9 @@ impl Verdict {
         Verdict { in_a_row: before, in_a_row_max: REFUSALS_IN_A_ROW, latest: None, trial }
     }
 
-    pub(super) fn is_on_trial(&self) -> bool {
-        self.trial.is_some()
+    /// Whether no refusal came after the latest success.
+    pub(super) fn is_clear(&self) -> bool {
+        self.latest.is_none()
     }
 
     /// The latest refusal and how many there were in a row, where no success came after.
@@ -151,9 +144,9 @@ impl Verdict {
         has_room
     }
 
-    /// Nobody is left to try: the suite's fault after a trial in which somebody was refused.
-    pub(super) fn conclude(&self) -> Option<SuiteFault> {
-        let (refusal, events) = self.standing().filter(|_| self.is_on_trial())?;
+    /// The suite's fault, should nobody be left to try; `None` where nobody was refused since the latest success.
+    pub(super) fn fault(&self) -> Option<SuiteFault> {
+        let (refusal, events) = self.standing()?;
         Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events })
     }
 }
@@ -161,10 +154,14 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{DeadReason, NotReceived};
+    use crate::delivery::{DeadReason, Doubt, NotReceived};
 
     fn refusal(is_doubtful: bool) -> Refusal {
         Refusal { cause: "no".to_owned(), is_doubtful }
+    }
+
+    fn is_on_trial(verdict: &Verdict) -> bool {
+        verdict.trial.is_some()
     }
 
     fn refused(times: u32, is_doubtful: bool) -> Verdict {
@@ -177,24 +174,24 @@ mod tests {
 
     #[test]
     fn three_in_a_row_begin_a_trial_and_two_do_not() {
-        assert!(!refused(2, false).is_on_trial());
-        assert!(refused(3, false).is_on_trial());
+        assert!(!is_on_trial(&refused(2, false)));
+        assert!(is_on_trial(&refused(3, false)));
         let mut verdict = refused(2, false);
         verdict.succeed();
         verdict.refuse(refusal(false));
-        assert!(!verdict.is_on_trial() && verdict.standing().is_some_and(|(_, events)| events == 1));
+        assert!(!is_on_trial(&verdict) && verdict.standing().is_some_and(|(_, events)| events == 1));
     }
 
     #[test]
     fn what_the_run_before_left_counts_until_a_success() {
         for (before, was_stopped, refusals) in [(1, false, 2), (2, false, 1), (9, false, 1), (60, true, 0)] {
             let mut verdict = Verdict::new(before, was_stopped);
-            assert_eq!(verdict.conclude(), None, "nobody was refused in this run");
+            assert_eq!(verdict.fault(), None, "nobody was refused in this run");
             (0..refusals).for_each(|_| {
-                assert!(!verdict.is_on_trial());
+                assert!(!is_on_trial(&verdict));
                 verdict.refuse(refusal(false));
             });
-            assert!(verdict.is_on_trial(), "{before} {was_stopped}");
+            assert!(is_on_trial(&verdict), "{before} {was_stopped}");
         }
     }
 
@@ -206,7 +203,7 @@ mod tests {
                 |verdict: &mut Verdict, candidate| (0..9_999).filter(|_| verdict.admit(candidate)).count();
             assert_eq!(admitted(&mut verdict, Candidate::Other), others);
             assert_eq!(admitted(&mut verdict, Candidate::Follower), followers);
-            assert!(matches!(verdict.conclude(), Some(SuiteFault::RefusesAll { events: 3, .. })));
+            assert!(matches!(verdict.fault(), Some(SuiteFault::RefusesAll { events: 3, .. })));
         }
         assert_eq!(refused(3, false).room(Candidate::Follower), FOLLOWERS_OF_FEW_MAX);
         assert_eq!(refused(2, false).room(Candidate::Other), 0, "there is no trial");
@@ -220,7 +217,7 @@ mod tests {
                 let begins = (1..).find(|_| verdict.refuse(refusal(is_doubtful)));
                 assert_eq!(begins, Some(row));
                 verdict.succeed();
-                assert!(!verdict.is_on_trial() && verdict.standing().is_none());
+                assert!(!is_on_trial(&verdict) && verdict.standing().is_none());
             }
         }
     }

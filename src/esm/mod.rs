@@ -42,9 +42,7 @@ pub struct EsmOptions {
     pub url: String,
     /// Where credentials and tokens are had, such as `https://sp.auth.adobe.com`.
     pub dcr_url: String,
-    /// The file of the software statement.
     pub software_statement_file: PathBuf,
-    /// The file that keeps the client credentials.
     pub credentials_file: PathBuf,
     /// What reports group by beneath the hour.
     pub group_by: String,
@@ -52,9 +50,7 @@ pub struct EsmOptions {
     pub rows: u32,
     /// Of whom; empty: of everybody the credentials may see.
     pub requestors: Vec<String>,
-    /// How long a request may take.
     pub request_timeout: Duration,
-    /// The proxies of the environment.
     pub proxy: ProxySettings,
 }
 

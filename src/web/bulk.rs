@@ -39,7 +39,6 @@ pub struct Upload {
     pub key: String,
     /// Its name for the form.
     pub name: String,
-    /// How many rows it has.
     pub rows: u64,
     /// Gzip of its rows.
     pub bytes: Bytes,
@@ -75,12 +74,10 @@ pub enum Uploaded {
 /// What Adobe finds of a file that it was only to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Validated {
-    /// Nothing is wrong with it.
     Valid,
     /// Rows of it would be refused, in Adobe's words; the answer to its upload says which.
     SomeRows(String),
     TooLarge,
-    /// It would be refused, and why.
     Invalid(String),
 }
 

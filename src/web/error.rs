@@ -47,7 +47,6 @@ impl Endpoint {
         self.key.split('.').next().unwrap_or(self.key)
     }
 
-    /// An error with this cause.
     pub fn error(&self, cause: Cause) -> ApiError {
         ApiError { endpoint: Box::new(self.clone()), cause }
     }
@@ -87,7 +86,6 @@ pub enum Cause {
         status: u16,
         /// What the answer says; about credentials only the published error code.
         why: String,
-        /// The pause that the server asks for.
         retry_after: Option<Duration>,
     },
     /// An answer is longer than this many bytes, which is all that is taken in.
@@ -120,12 +118,10 @@ impl ApiError {
         }
     }
 
-    /// The pause that the server asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Cause::Refused { retry_after, .. } = &self.cause { *retry_after } else { None }
     }
 
-    /// The status of a refusal.
     pub fn status(&self) -> Option<u16> {
         if let Cause::Refused { status, .. } = &self.cause { Some(*status) } else { None }
     }

@@ -16,7 +16,6 @@ use crate::clock::Clock;
 pub enum SetupError {
     #[error("{key} {text:?} is no address: {why}")]
     BadUrl {
-        /// The key that holds it.
         key: &'static str,
         /// What it holds, without a password.
         text: String,
@@ -24,11 +23,7 @@ pub enum SetupError {
     },
     /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
     #[error("no way to {host}: {why}")]
-    Proxy {
-        /// The host that it is for.
-        host: String,
-        why: &'static str,
-    },
+    Proxy { host: String, why: String },
     #[error("cannot set up HTTP")]
     Client(#[source] reqwest::Error),
 }
@@ -106,7 +101,6 @@ impl Http {
         Ok(Http { client, proxy: proxy.clone() })
     }
 
-    /// A request to an address.
     pub fn request(&self, method: Method, url: &Url) -> RequestBuilder {
         self.client.request(method, url.clone())
     }
@@ -182,14 +176,13 @@ fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
         [Some((*secret).to_owned()), escaped].into_iter().flatten()
     };
     for secret in secrets.iter().filter(|secret| !secret.is_empty()).flat_map(forms) {
-        let mut places = memchr::memmem::find_iter(&body, secret.as_bytes()).peekable();
-        if places.peek().is_some() {
-            let (mut clean, mut rest) = (Vec::with_capacity(body.len()), 0);
-            for at in places {
-                clean.extend_from_slice(&body[rest..at]);
-                clean.extend_from_slice(b"...");
-                rest = at + secret.len();
-            }
+        let (mut clean, mut rest) = (Vec::new(), 0);
+        for at in memchr::memmem::find_iter(&body, secret.as_bytes()) {
+            clean.extend_from_slice(&body[rest..at]);
+            clean.extend_from_slice(b"...");
+            rest = at + secret.len();
+        }
+        if rest > 0 {
             clean.extend_from_slice(&body[rest..]);
             body = clean;
         }
@@ -233,7 +226,6 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(broken)
     }
 
-    /// What it says as a refusal.
     pub fn refusal(&self, endpoint: &Endpoint) -> ApiError {
         endpoint.refused(self.status, self.retry_after, &self.body)
     }
@@ -249,33 +241,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
+mod tests {
+    use super::super::tests::{answer, server};
     use super::*;
-
-    /// A server that answers each request with the next of these texts, on a connection of its own.
-    pub(in crate::web) async fn server(answers: Vec<String>) -> Url {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/token", listener.local_addr().expect("an address"));
-        tokio::spawn(async move {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().await.expect("a client");
-                let mut request = [0; 4096];
-                assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
-                // A client that has heard enough leaves.
-                drop(stream.write_all(answer.as_bytes()).await);
-            }
-        });
-        Url::parse(&url).expect("an address")
-    }
-
-    /// An answer with this status and body.
-    pub(in crate::web) fn answer(status: &str, body: &str) -> String {
-        let length = body.len();
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-    }
 
     #[tokio::test]
     async fn no_redirect_is_followed_and_no_answer_read_beyond_its_limit() {

@@ -33,7 +33,6 @@ pub struct ApiOptions {
     pub ims: ImsOptions,
     /// How long a request may take. Adobe's own limit is 60 s.
     pub request_timeout: Duration,
-    /// The proxies of the environment.
     pub proxy: ProxySettings,
 }
 
@@ -52,7 +51,6 @@ pub struct ImsOptions {
 /// A client of one interface that takes tokens.
 pub struct Ims {
     pub http: Http,
-    /// Where the interface is.
     pub url: Url,
     options: ImsOptions,
     token_url: Url,
@@ -203,7 +201,7 @@ pub fn check_token(endpoint: &Endpoint, token: &str) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http::tests::{answer, server};
+    use super::super::tests::{answer, server};
     use super::*;
 
     async fn ims(answers: &[&str]) -> Ims {

@@ -24,3 +24,32 @@ pub use pace::{Pace, Turn};
 pub use proxy::{Proxy, ProxySettings, Route};
 pub use retry::{Backoff, Patience, doubled, retry_after};
 pub use secret::{read_secret, read_secret_text};
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server that answers each request with the next of these texts, on a connection of its own.
+    pub(super) async fn server(answers: Vec<String>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/token", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let mut request = [0; 4096];
+                assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
+                // A client that has heard enough leaves.
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        Url::parse(&url).expect("an address")
+    }
+
+    /// An answer with this status and body.
+    pub(super) fn answer(status: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+}

@@ -44,18 +44,15 @@ impl fmt::Debug for ProxySettings {
 /// How a host is reached.
 #[derive(Clone)]
 pub enum Route {
-    /// Without a proxy.
     Direct,
-    /// Through a tunnel that this proxy opens.
     Proxy(Proxy),
     /// A proxy is asked for that cannot be used: going past it would be worse than not going.
-    Unusable(&'static str),
+    Unusable(String),
 }
 
 /// An HTTP proxy.
 #[derive(Clone)]
 pub struct Proxy {
-    /// Without brackets.
     pub host: String,
     /// 80 where the variable has none.
     pub port: u16,
@@ -66,47 +63,36 @@ pub struct Proxy {
 /// Without its user and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_bare_v6 = self.host.contains(':');
-        if is_bare_v6 {
-            write!(out, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(out, "{}:{}", self.host, self.port)
-        }
+        let Proxy { host, port, .. } = self;
+        if host.contains(':') { write!(out, "[{host}]:{port}") } else { write!(out, "{host}:{port}") }
     }
 }
 
 impl Route {
     /// Chooses the way to an https host, its name without brackets. Plain http is loopback by definition: nobody asks for it.
     pub fn to(host: &str, port: u16, settings: &ProxySettings) -> Route {
-        let given = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
-        let chosen = given(&settings.https).map(|text| ("HTTPS_PROXY", text));
-        let Some((variable, text)) = chosen.or_else(|| given(&settings.all).map(|text| ("ALL_PROXY", text)))
-        else {
-            return Route::Direct;
+        let given = |name, value: &Option<String>| {
+            value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))
         };
+        let chosen = given("HTTPS_PROXY", &settings.https).or_else(|| given("ALL_PROXY", &settings.all));
+        let Some((variable, text)) = chosen else { return Route::Direct };
         if settings.no.as_deref().is_some_and(|no| is_exempt(host, port, no)) {
             return Route::Direct;
         }
-        let unusable = |https, all| Route::Unusable(if variable == "HTTPS_PROXY" { https } else { all });
+        let unusable = |why| Route::Unusable(format!("{variable} {why}"));
         let names_user = text.contains('@');
         let intercept =
             Matcher::builder().all(text).build().intercept(&Uri::from_static("https://any.example"));
         let host = intercept.as_ref().and_then(|found| found.uri().host()).filter(|host| !host.is_empty());
         let (Some(intercept), Some(host)) = (&intercept, host) else {
-            return unusable("HTTPS_PROXY is no proxy URL", "ALL_PROXY is no proxy URL");
+            return unusable("is no proxy URL");
         };
         if intercept.uri().scheme_str() != Some("http") {
-            return unusable(
-                "HTTPS_PROXY must begin with http://: other kinds of proxy are not supported",
-                "ALL_PROXY must begin with http://: other kinds of proxy are not supported",
-            );
+            return unusable("must begin with http://: other kinds of proxy are not supported");
         }
         // A bare # / or ? in a password ends the authority early: what is left would name another host.
         if names_user && intercept.basic_auth().is_none() {
-            return unusable(
-                "HTTPS_PROXY is no proxy URL: percent-encode the signs in its password",
-                "ALL_PROXY is no proxy URL: percent-encode the signs in its password",
-            );
+            return unusable("is no proxy URL: percent-encode the signs in its password");
         }
         Route::Proxy(Proxy {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -173,7 +159,7 @@ mod tests {
                 let auth = proxy.authorization.as_ref().map(|value| value.to_str().expect("text"));
                 format!("{proxy} {}", auth.unwrap_or("-"))
             }
-            Route::Unusable(why) => why.to_owned(),
+            Route::Unusable(why) => why,
         }
     }
 

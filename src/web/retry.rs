@@ -14,9 +14,7 @@ pub struct Patience {
     pub backoff: Duration,
     /// The longest pause of our own.
     pub backoff_max: Duration,
-    /// The shortest pause that a server is taken to ask for.
-    pub asked_min: Duration,
-    /// The longest pause that a server gets.
+    /// The longest pause that a server gets; the shortest is `backoff`.
     pub asked_max: Duration,
 }
 
@@ -27,7 +25,6 @@ impl Patience {
         attempts_max: 5,
         backoff: Duration::from_secs(1),
         backoff_max: Duration::from_secs(60),
-        asked_min: Duration::from_secs(1),
         asked_max: Duration::from_secs(60),
     };
     /// One attempt: whoever asks repeats by itself.
@@ -37,31 +34,18 @@ impl Patience {
         attempts_max: 6,
         backoff: Duration::from_millis(500),
         backoff_max: Duration::from_secs(60),
-        asked_min: Duration::from_millis(500),
         asked_max: Duration::from_secs(60),
     };
 
     /// Analytics counts calls in windows (Adobe's are of 6 s): the first pause is a sixth of one, the longest ten.
     pub fn analytics(window: Duration) -> Patience {
-        Patience {
-            attempts_max: 5,
-            backoff: window / 6,
-            backoff_max: window * 10,
-            asked_min: Duration::ZERO,
-            asked_max: window * 10,
-        }
+        Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 10 }
     }
 
     /// Uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes. After that a person has
     /// to look, because what never worked would be tried for ever. Adobe may close a contract's uploads for an hour.
     pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {
-        Patience {
-            attempts_max: 30,
-            backoff,
-            backoff_max,
-            asked_min: backoff,
-            asked_max: Duration::from_secs(3600),
-        }
+        Patience { attempts_max: 30, backoff, backoff_max, asked_max: Duration::from_secs(3600) }
     }
 
     /// Retries until the answer is conclusive or `attempts_max` is reached; returns the last result.
@@ -84,7 +68,6 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Before the first attempt.
     pub fn new(patience: Patience) -> Backoff {
         Backoff { patience, attempts: 0 }
     }
@@ -104,13 +87,13 @@ impl Backoff {
     /// How long to wait after an attempt that failed: what the server asks for, within bounds, else twice the pause before. `None`
     /// once there were enough.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
-        let Patience { attempts_max, backoff, backoff_max, asked_min, asked_max } = self.patience;
+        let Patience { attempts_max, backoff, backoff_max, asked_max } = self.patience;
         self.attempts += 1;
         if self.attempts >= attempts_max {
             return None;
         }
         let own = doubled(backoff, self.attempts - 1, backoff_max);
-        Some(asked.map_or(own, |asked| asked.max(asked_min).min(asked_max)))
+        Some(asked.map_or(own, |asked| asked.max(backoff).min(asked_max)))
     }
 }
 
@@ -139,13 +122,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pauses_double_and_the_server_is_obeyed_within_bounds() {
         let second = Duration::from_secs(1);
-        let patience = Patience {
-            attempts_max: 5,
-            backoff: second,
-            backoff_max: 10 * second,
-            asked_min: second,
-            asked_max: 20 * second,
-        };
+        let patience =
+            Patience { attempts_max: 5, backoff: second, backoff_max: 10 * second, asked_max: 20 * second };
         let url = Url::parse("https://a.example/").expect("a URL");
         let endpoint = Endpoint::new("a thing", "esm.url", &url);
         for (asked, seconds) in

@@ -133,6 +133,18 @@ fn few_events_of_a_suite_are_taken_at_their_word_until_three_in_a_row_were_refus
 }
 
 #[test]
+fn an_event_refused_after_a_backoff_leaves_nothing_of_its_visitor_behind_it() {
+    // The first one is put off, so that the second one waits behind it; then both are refused.
+    let sandbox = sandbox("status=503 first=1; failure=\"NO timestamp\"");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(crowd(2, 1, |_| false));
+    let summary = house.drain_with(|options| options.deadline = Some(std::time::Duration::from_secs(60)));
+    let summary = summary.expect("a drain");
+    assert_eq!((summary.dead, summary.pending, summary.stopped), (2, 0, None));
+}
+
+#[test]
 fn a_host_that_refuses_every_suite_is_left_and_another_suite_on_it_that_works_is_not() {
     for works in [false, true] {
         let faults =

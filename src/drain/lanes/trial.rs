@@ -1,36 +1,38 @@
 //! A lane's part in the trial of a suite: what may go meanwhile, and what becomes of refused events.
 
-use super::super::feed::Parcel;
+use super::super::parcel::Parcel;
 use super::super::recorder::RecorderGone;
-use super::super::suite_run::{Refused, Returned};
+use super::super::summary::Fate;
 use super::super::verdict::Refusal;
-use super::{Lane, has_begun};
+use super::super::ward::Refused;
+use super::Lane;
 use crate::delivery::Outcome;
 use crate::suite::OnAmbiguous;
 
 impl Lane {
+    /// An event of the lane that the trial of a suite may try.
     pub(super) fn candidate(&self) -> Option<Parcel> {
-        self.context.host.suites.iter().find_map(|suite| suite.take_candidate(self.number))
+        let on_trial = self.context.host.suites.iter().filter(|suite| suite.is_on_trial());
+        on_trial.filter_map(|suite| suite.ward(|ward| ward.take_candidate(self.number))).next()
     }
 
     /// Lets an event of the queue go, or puts it where it belongs.
     pub(super) fn gate(&mut self, mut parcel: Parcel) -> Option<Parcel> {
-        let suite = parcel.suite.clone();
         let is_ended = self.ended.contains(&parcel.visitor);
+        let suite = self.context.host.suite(&parcel);
         if parcel.scout.is_some() {
             let is_of_visitor = |other: &Parcel| other.visitor == parcel.visitor && other.scout.is_none();
             let is_known = is_ended
                 || self.aside.knows(parcel.visitor)
-                || self.queue.iter().any(is_of_visitor)
-                || self.claimed.iter().any(|(claimed, _)| is_of_visitor(claimed));
-            return suite.admit_scout(&mut parcel, is_known).then_some(parcel);
+                || self.queue.iter().chain(self.claims.parcels()).any(is_of_visitor);
+            return suite.admits_scout(&mut parcel, is_known).then_some(parcel);
         }
         if suite.is_over() || is_ended {
             self.leave(&parcel);
             return None;
         }
-        if !suite.lets_go(&parcel) {
-            suite.wait(self.number, parcel);
+        if !suite.lets_go(&parcel) || suite.blocks(parcel.visitor) {
+            suite.ward(|ward| ward.wait(self.number, parcel));
             return None;
         }
         Some(parcel)
@@ -46,17 +48,18 @@ impl Lane {
     ) -> Result<(), RecorderGone> {
         let is_bare = matches!(outcome, Outcome::BareFailure);
         parcel.bare_failures += u32::from(is_bare);
-        let keeps_claim = refusal.is_doubtful || has_begun(&parcel);
+        let keeps_claim = refusal.is_doubtful || parcel.some_counted().is_some();
         let is_blocking = keeps_claim || is_bare;
-        if is_blocking {
-            self.follow(parcel.visitor).await?;
-            parcel.suite.keep(self.aside.block(parcel.visitor));
-        }
         if !keeps_claim {
             self.release(&parcel).await?;
         }
-        let suite = parcel.suite.clone();
-        suite.refuse(Refused { lane: self.number, parcel, outcome, is_blocking }, refusal);
+        // They pass the gate again, which knows whether they may go before this one is decided.
+        let claimed = self.claims.take_back_of(parcel.visitor).await?;
+        let aside = self.aside.release(parcel.visitor);
+        claimed.into_iter().chain(aside).rev().for_each(|parcel| self.queue.push_front(parcel));
+        let suite = self.context.host.suite(&parcel);
+        let refused = Refused { lane: self.number, parcel, outcome, is_blocking, is_decided: false };
+        suite.ward(|ward| ward.refuse(refused, refusal));
         Ok(())
     }
 
@@ -64,21 +67,20 @@ impl Lane {
     pub(super) async fn take_back(&mut self, is_last: bool) -> Result<(), RecorderGone> {
         let host = self.context.host.clone();
         host.leave_where_all_refuse();
-        if self.claimed.iter().any(|(parcel, _)| !parcel.suite.lets_go(parcel)) {
+        if self.claims.parcels().any(|parcel| !host.suite(parcel).lets_go(parcel)) {
             self.give_back().await?;
         }
         for suite in &host.suites {
-            let Returned { decided, undecided, waiting } = suite.take_back(self.number, is_last);
+            let (refused, waiting) = suite.ward(|ward| ward.take_back(self.number, is_last));
             waiting.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
-            for refused in decided.iter().chain(&undecided).filter(|refused| refused.is_blocking) {
-                suite.keep_no_more(self.aside.unblock(refused.parcel.visitor));
-            }
-            for Refused { parcel, outcome, .. } in decided {
-                let step = self.next(&parcel, &outcome);
-                self.take_step(parcel, outcome, step).await?;
-            }
-            for refused in undecided {
-                self.leave_refused(refused).await?;
+            // The later first: what of a visitor goes again stands in its order then, and what is left takes the later ones with it.
+            for refused in refused.into_iter().rev() {
+                if refused.is_decided {
+                    let step = self.next(&refused.parcel, &refused.outcome);
+                    self.take_step(refused.parcel, refused.outcome, step).await?;
+                } else {
+                    self.leave_refused(refused).await?;
+                }
             }
         }
         Ok(())
@@ -87,10 +89,15 @@ impl Lane {
     /// Leaves a refused event to the next run; holds it where it may have been counted and its suite does not repeat.
     async fn leave_refused(&mut self, refused: Refused) -> Result<(), RecorderGone> {
         let Refused { mut parcel, outcome, .. } = refused;
-        if let (Outcome::Ambiguous(doubt), OnAmbiguous::Hold) = (&outcome, parcel.suite.suite.on_ambiguous) {
-            return self.hold(parcel, doubt.clone()).await;
+        let policy = self.context.host.suite(&parcel).suite.on_ambiguous;
+        match outcome {
+            Outcome::Ambiguous(doubt) if policy == OnAmbiguous::Hold => {
+                self.settle(parcel, Fate::Held(doubt)).await
+            }
+            outcome => {
+                self.end_attempt(&mut parcel, outcome.doubt()).await?;
+                self.end_visitor(parcel).await
+            }
         }
-        self.settle_attempt(&mut parcel, &outcome).await?;
-        self.end_visitor(parcel).await
     }
 }

@@ -1,0 +1,104 @@
+//! An event with its hits, on its way through a lane.
+
+use bytes::Bytes;
+
+use crate::buffer::{EventRef, FormKey, PendingEvent};
+use crate::delivery::{DeadReason, Doubt};
+use crate::hit::VisitorKey;
+use crate::suite::HitForm;
+use crate::{encode, mapping};
+
+/// What a hit takes at most in most cases; longer ones grow.
+const BODY_BYTES: usize = 2_048;
+
+/// An event with its hits.
+pub(super) struct Parcel {
+    pub(super) event: EventRef,
+    /// The place of its suite among those of its host.
+    pub(super) suite: usize,
+    /// The form of its hits: the suite's, or that of earlier attempts of unknown outcome.
+    pub(super) form: FormKey,
+    pub(super) visitor: VisitorKey,
+    pub(super) work: Work,
+    /// Whether an earlier attempt may have been counted.
+    pub(super) is_doubted: bool,
+    pub(super) attempts: u32,
+    /// Bare FAILUREs in this run.
+    pub(super) bare_failures: u32,
+    /// Whether the pace of its next hit was reserved and waited for.
+    pub(super) is_paid: bool,
+    pub(super) was_refused: bool,
+    /// Whether it goes for the trial of its suite.
+    pub(super) is_candidate: bool,
+    /// The trial for which it is sent ahead of what its feed has dealt.
+    pub(super) scout: Option<u64>,
+}
+
+/// What there is to do with a parcel.
+pub(super) enum Work {
+    /// Send these documents in their order; those before `next` have succeeded.
+    Send {
+        hits: Vec<Bytes>,
+        next: usize,
+    },
+    Bury(DeadReason),
+}
+
+impl Parcel {
+    /// Maps and encodes an event, in the form of its suite unless earlier attempts had another.
+    pub(super) fn new(suite: usize, suite_form: (&HitForm, FormKey), pending: PendingEvent) -> Parcel {
+        let (form, form_key) = match &pending.doubted {
+            Some(doubted) => (&*doubted.form, doubted.form_key),
+            None => suite_form,
+        };
+        let (work, visitor) = match mapping::map(&pending.event, pending.id, form) {
+            Ok(mapped) => {
+                let hits = mapped.hits.iter().map(|hit| {
+                    let mut body = Vec::with_capacity(BODY_BYTES);
+                    encode::dia(hit, &mut body);
+                    Bytes::from(body)
+                });
+                (Work::Send { hits: hits.collect(), next: 0 }, mapped.visitor)
+            }
+            // Nothing of it is sent, so it has no order to keep.
+            Err(reason) => (Work::Bury(reason), VisitorKey(0)),
+        };
+        Parcel {
+            event: pending.reference,
+            suite,
+            form: form_key,
+            visitor,
+            work,
+            is_doubted: pending.doubted.is_some(),
+            attempts: 0,
+            bare_failures: 0,
+            is_paid: false,
+            was_refused: false,
+            is_candidate: false,
+            scout: None,
+        }
+    }
+
+    pub(super) fn body(&self) -> Option<Bytes> {
+        match &self.work {
+            Work::Send { hits, next } => hits.get(*next).cloned(),
+            Work::Bury(_) => None,
+        }
+    }
+
+    pub(super) fn advance(&mut self) {
+        if let Work::Send { next, .. } = &mut self.work {
+            *next += 1;
+        }
+    }
+
+    /// The doubt about an event of several hits, some of which succeeded: it is sent again whole and in the same form.
+    pub(super) fn some_counted(&self) -> Option<Doubt> {
+        match &self.work {
+            Work::Send { hits, next: counted @ 1.. } => {
+                Some(Doubt::SomeCounted { counted: *counted, of: hits.len() })
+            }
+            Work::Send { .. } | Work::Bury(_) => None,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The events of a suite whose refusals are not explained yet, and what its trial tries next. It neither waits nor sends.
+//!
+//! A refused event stays undecided until a hit of its suite succeeds (the refusal was its own) or nobody is left to try (it was
+//! the suite's). While the suite is on trial, what its lanes have of it waits here, and goes only as a candidate.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::parcel::Parcel;
+use super::verdict::{Candidate, Refusal, Verdict};
+use crate::delivery::{Outcome, Sequence, SuiteFault};
+use crate::hit::VisitorKey;
+
+/// Events of a suite on trial that wait for its verdict, over all lanes: about 10 MiB of hits.
+const WAITING_MAX: usize = 4_096;
+
+/// Whether a suite's events go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// They go, and a success or a settled event may decide something.
+    Watched,
+    /// They go, a hit has succeeded, and no refused event is left to settle.
+    Flows,
+    /// Only candidates go.
+    OnTrial,
+    /// Nothing more of it goes in this run; its events could have gone.
+    Stopped,
+    /// The same, because it was paused or removed meanwhile: its events are parked.
+    Paused,
+}
+
+impl Phase {
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, Phase::Stopped | Phase::Paused)
+    }
+}
+
+/// What lanes and feed share of a suite.
+pub(super) struct Ward {
+    pub(super) phase: Phase,
+    verdict: Verdict,
+    /// Why it was stopped.
+    pub(super) fault: Option<SuiteFault>,
+    refused: Vec<Refused>,
+    /// By lane, in their order.
+    waiting: Vec<VecDeque<Parcel>>,
+    /// Candidates whose reply has not come.
+    in_trial: usize,
+    /// The number of the trial; its scouts carry it.
+    trial: u64,
+    is_scouting: bool,
+    /// Scouts on their way to their lanes.
+    scouts: u32,
+    /// Events that went as scouts: the feed passes over them.
+    ahead: HashSet<Sequence>,
+    /// Whether its feed shall deal some more for its trial.
+    pub(super) is_feeding: bool,
+    is_fed_out: bool,
+    pub(super) has_succeeded: bool,
+    /// Events dealt to lanes that are not settled.
+    pub(super) outstanding: usize,
+    /// Whether something changed that lanes or feed may wait for.
+    pub(super) has_news: bool,
+}
+
+/// An event that was refused, and its lane, which settles it once that is decided.
+pub(super) struct Refused {
+    pub(super) lane: usize,
+    pub(super) parcel: Parcel,
+    pub(super) outcome: Outcome,
+    /// Whether its visitor's later events must wait for the decision.
+    pub(super) is_blocking: bool,
+    /// Whether the refusal was its own. Else it is left to the next run, once its suite or the run is over.
+    pub(super) is_decided: bool,
+}
+
+impl Ward {
+    /// Of a suite of which so many events in a row were refused when the run before ended; one that was stopped then is on trial from
+    /// the start.
+    pub(super) fn new(lanes: usize, (refused_before, was_stopped): (u64, bool)) -> Ward {
+        Ward {
+            phase: if was_stopped { Phase::OnTrial } else { Phase::Watched },
+            verdict: Verdict::new(refused_before, was_stopped),
+            fault: None,
+            refused: Vec::new(),
+            waiting: (0..lanes).map(|_| VecDeque::new()).collect(),
+            in_trial: 0,
+            trial: 0,
+            is_scouting: was_stopped,
+            scouts: 0,
+            ahead: HashSet::new(),
+            is_feeding: false,
+            is_fed_out: false,
+            has_succeeded: false,
+            outstanding: 0,
+            has_news: false,
+        }
+    }
+
+    /// What stands in its way, the events that met it, and whether it is stopped for that.
+    pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
+        let events = self.verdict.standing().map_or(1, |(_, events)| u64::from(events));
+        let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
+        Some((fault, events, self.fault.is_some()))
+    }
+
+    /// Sends nothing more to it in this run; its events could have gone.
+    pub(super) fn stop(&mut self, fault: SuiteFault) {
+        if !self.phase.is_over() {
+            (self.phase, self.fault) = (Phase::Stopped, Some(fault));
+        }
+        self.has_news = true;
+    }
+
+    /// Sends nothing more to it in this run, because it was paused or removed meanwhile.
+    pub(super) fn pause(&mut self) {
+        (self.phase, self.has_news) = (Phase::Paused, true);
+    }
+
+    /// A hit succeeded: what was refused before was refused for its own sake, and a trial ends.
+    pub(super) fn succeed(&mut self) {
+        self.has_succeeded = true;
+        self.verdict.succeed();
+        if self.phase == Phase::OnTrial || self.undecided().count() > 0 {
+            self.decide();
+        }
+        if !self.phase.is_over() {
+            (self.phase, self.is_feeding) = (Phase::Watched, false);
+            self.flow_freely();
+        }
+    }
+
+    /// Nobody needs to look any more, once every refused event is back with its lane.
+    fn flow_freely(&mut self) {
+        if self.phase == Phase::Watched
+            && self.refused.is_empty()
+            && self.verdict.is_clear()
+            && self.has_succeeded
+        {
+            self.phase = Phase::Flows;
+        }
+    }
+
+    /// Takes a refused event until it is decided whose fault that is.
+    pub(super) fn refuse(&mut self, mut refused: Refused, refusal: Refusal) {
+        self.in_trial -= usize::from(std::mem::take(&mut refused.parcel.is_candidate));
+        let is_first = !std::mem::replace(&mut refused.parcel.was_refused, true);
+        if self.phase == Phase::Flows {
+            self.phase = Phase::Watched;
+        }
+        if is_first && self.verdict.refuse(refusal) {
+            self.trial += 1;
+            self.is_scouting = !self.is_fed_out;
+            if self.phase == Phase::Watched {
+                (self.phase, self.has_news) = (Phase::OnTrial, true);
+            }
+        }
+        self.refused.push(refused);
+        self.consider();
+    }
+
+    /// Everything refused so far was refused for its own sake.
+    fn decide(&mut self) {
+        self.refused.iter_mut().for_each(|refused| refused.is_decided = true);
+        (self.is_scouting, self.scouts, self.has_news) = (false, 0, true);
+        self.trial += 1;
+    }
+
+    /// Takes an event that may not go: while its suite is on trial, or before one of its visitor is decided.
+    pub(super) fn wait(&mut self, lane: usize, parcel: Parcel) {
+        self.waiting[lane].push_back(parcel);
+        self.consider();
+    }
+
+    /// An event was settled, or waits for another attempt; a candidate is none any more.
+    pub(super) fn end_try(&mut self, was_candidate: bool) {
+        self.in_trial -= usize::from(was_candidate);
+        self.consider();
+    }
+
+    /// An event of a lane that the trial may try.
+    pub(super) fn take_candidate(&mut self, lane: usize) -> Option<Parcel> {
+        let (at_lane, place, candidate) = self.candidate(Some(lane))?;
+        if at_lane != lane || !self.verdict.admit(candidate) {
+            return None;
+        }
+        let mut parcel = self.waiting[lane].remove(place)?;
+        parcel.is_candidate = true;
+        self.in_trial += 1;
+        Some(parcel)
+    }
+
+    /// Lets a scout go as a candidate, unless its trial is over or earlier events of its visitor are about.
+    pub(super) fn admit_scout(&mut self, parcel: &mut Parcel, is_known: bool) -> bool {
+        if parcel.scout != Some(self.trial) || self.phase != Phase::OnTrial {
+            return false;
+        }
+        self.scouts -= 1;
+        let is_known = is_known
+            // It went for an earlier trial, and its feed has not come to it yet.
+            || self.ahead.contains(&parcel.event.sequence)
+            || self.undecided().any(|refused| refused.parcel.visitor == parcel.visitor)
+            || self.waiting.iter().flatten().any(|waiting| waiting.visitor == parcel.visitor);
+        if is_known || !self.verdict.admit(Candidate::Other) {
+            return false;
+        }
+        (parcel.scout, parcel.is_candidate) = (None, true);
+        self.in_trial += 1;
+        self.ahead.insert(parcel.event.sequence);
+        true
+    }
+
+    /// What a lane gets back: what was decided, and where its suite flows what waited; at the end everything.
+    pub(super) fn take_back(&mut self, lane: usize, is_last: bool) -> (Vec<Refused>, VecDeque<Parcel>) {
+        let takes_all = is_last || self.phase.is_over();
+        let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.is_decided);
+        let refused = self.refused.extract_if(.., is_due).collect();
+        self.flow_freely();
+        let takes_waiting = is_last || self.phase != Phase::OnTrial;
+        (refused, if takes_waiting { std::mem::take(&mut self.waiting[lane]) } else { VecDeque::new() })
+    }
+
+    pub(super) fn blocks(&self, visitor: VisitorKey) -> bool {
+        self.refused.iter().any(|refused| refused.is_blocking && refused.parcel.visitor == visitor)
+    }
+
+    pub(super) fn has_some_of(&self, lane: usize) -> bool {
+        !self.waiting[lane].is_empty() || self.refused.iter().any(|refused| refused.lane == lane)
+    }
+
+    /// The trial for which its feed shall find other visitors.
+    pub(super) fn wants_scouts(&self) -> Option<u64> {
+        (self.phase == Phase::OnTrial && self.is_scouting).then_some(self.trial)
+    }
+
+    /// The feed has looked, and deals so many.
+    pub(super) fn scouted(&mut self, trial: u64, scouts: usize) {
+        if self.trial == trial {
+            (self.is_scouting, self.scouts) = (false, u32::try_from(scouts).unwrap_or(u32::MAX));
+        }
+        self.has_news = true;
+        self.consider();
+    }
+
+    /// Whether this event went as a scout.
+    pub(super) fn went_ahead(&mut self, sequence: Sequence) -> bool {
+        self.ahead.remove(&sequence)
+    }
+
+    /// The feed has nothing more of it.
+    pub(super) fn fed_out(&mut self) {
+        (self.is_fed_out, self.is_scouting, self.has_news) = (true, false, true);
+        self.consider();
+    }
+
+    /// Concludes where nothing is under way that could still decide.
+    fn consider(&mut self) {
+        let (undecided, waiting) = (self.undecided().count(), self.waiting());
+        let is_under_way = self.outstanding > undecided + waiting
+            || self.in_trial > 0
+            || self.scouts > 0
+            || self.is_scouting;
+        if self.phase == Phase::Watched {
+            // Fewer than make a row, and nobody else to try, or no room for those behind them: each is taken at its word.
+            if undecided > 0 && (waiting >= WAITING_MAX || (self.is_fed_out && !is_under_way)) {
+                self.decide();
+            }
+            return;
+        }
+        if is_under_way || self.phase != Phase::OnTrial {
+            return;
+        }
+        let has_room = self.verdict.room(Candidate::Other) > 0 || self.verdict.room(Candidate::Follower) > 0;
+        if self.candidate(None).is_some() {
+            // The lane that has it is told.
+            self.has_news = true;
+        } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
+            (self.is_feeding, self.has_news) = (true, true);
+        } else if let Some(fault) = self.verdict.fault() {
+            self.stop(fault);
+        } else if waiting > 0 {
+            // Nobody was refused: they met another trouble, and so may the rest.
+            self.verdict.acquit();
+            (self.phase, self.has_news) = (Phase::Watched, true);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.iter().map(VecDeque::len).sum()
+    }
+
+    fn undecided(&self) -> impl Iterator<Item = &Refused> {
+        self.refused.iter().filter(|refused| !refused.is_decided)
+    }
+
+    /// The next event to try, of this lane where it has one of another visitor: its lane, its place, and what it is. Followers go
+    /// one at a time, those of the visitor first that was refused most often.
+    fn candidate(&self, lane: Option<usize>) -> Option<(usize, usize, Candidate)> {
+        let takes_others = !self.is_scouting && self.verdict.room(Candidate::Other) > self.scouts;
+        let takes_followers =
+            self.in_trial == 0 && self.scouts == 0 && self.verdict.room(Candidate::Follower) > 0;
+        if self.phase != Phase::OnTrial || (!takes_others && !takes_followers) {
+            return None;
+        }
+        let mut refused: HashMap<VisitorKey, (u32, bool)> = HashMap::new();
+        for Refused { parcel, is_blocking, is_decided, .. } in &self.refused {
+            let (times, is_blocked) = refused.entry(parcel.visitor).or_default();
+            (*times, *is_blocked) = (*times + u32::from(!is_decided), *is_blocked || *is_blocking);
+        }
+        let open = refused.values().filter(|(_, is_blocked)| !is_blocked);
+        let most = open.map(|(times, _)| *times).max().unwrap_or(0);
+        // One visitor's events lead past its bad ones; everybody's second may be as bad as the first.
+        let least = if self.is_fed_out || self.waiting() >= WAITING_MAX { 0 } else { most };
+        let mut best: Option<(u32, usize, usize)> = None;
+        for (number, parcels) in self.waiting.iter().enumerate() {
+            let mut seen = HashSet::new();
+            let firsts = parcels.iter().enumerate().filter(|(_, parcel)| seen.insert(parcel.visitor));
+            for (place, parcel) in firsts {
+                match refused.get(&parcel.visitor) {
+                    None | Some((0, false)) if takes_others && lane.is_none_or(|lane| lane == number) => {
+                        return Some((number, place, Candidate::Other));
+                    }
+                    Some((times @ 1.., false))
+                        if takes_followers
+                            && *times >= least
+                            && best.is_none_or(|(most, ..)| *times > most) =>
+                    {
+                        best = Some((*times, number, place));
+                    }
+                    None | Some(_) => {}
+                }
+            }
+        }
+        best.map(|(_, lane, place)| (lane, place, Candidate::Follower))
+    }
+}
