@@ -57,7 +57,7 @@ pub enum NotReceived {
 }
 
 impl Outcome {
-    /// Why the hit may have been counted, where nobody knows.
+    /// Why it is unknown whether the hit was counted, where it is.
     pub fn doubt(&self) -> Option<&Doubt> {
         if let Outcome::Ambiguous(doubt) = self { Some(doubt) } else { None }
     }

@@ -14,7 +14,7 @@ use crate::web::{self, ApiError};
 
 /// Rows of a page, as in Adobe's samples.
 const ROWS_PER_PAGE: u32 = 400;
-/// Pages of a report, beyond which something goes round in circles.
+/// Pages of a report; a report with more is taken to repeat itself.
 const PAGES_MAX: u32 = 10_000;
 /// The longest page, in bytes: 400 rows of the longest value and 18 counts are 200 KB.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -84,7 +84,7 @@ pub struct ReportRow {
     pub item_id: String,
     /// The value, as it was first seen.
     pub value: String,
-    /// A count for each column, in their order. That of a refused column is no number (NaN): nobody knows it.
+    /// A count for each column, in their order; NaN for a refused column.
     pub counts: Vec<f64>,
 }
 
@@ -230,7 +230,7 @@ impl Reading<'_> {
         Reading { request, pages: 0, bytes: 0, total_elements: None, seen: BTreeSet::new(), answer }
     }
 
-    /// Takes a page in; an error says why it is none.
+    /// Adds a page. An error says why the page is not as documented.
     fn take(&mut self, page: Page) -> Result<Progress, String> {
         let refused = refused(&self.request.metrics, &page.columns);
         if self.pages == 0 {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::delivery::Outcome;
 use crate::web::doubled;
 
-/// How long the others wait before they ask again while one probes.
+/// How long the other lanes wait before they ask again while one probes.
 const PROBE_POLL: Duration = Duration::from_millis(50);
 
 /// When a host counts as down, and for how long it is tried.
@@ -70,7 +70,7 @@ struct State {
     phase: Phase,
     failures: u32,
     first_failure_at: Option<Instant>,
-    /// Whether a person was told that the host throttles.
+    /// Whether the log already says that the host throttles.
     told_rest: bool,
 }
 

@@ -51,7 +51,7 @@ pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionErro
     Ok(store)
 }
 
-/// Adds the system's certificates to `store`. That there are none at all is each connection's error: a collector on loopback
+/// Adds the system's certificates to `store`. Where there are none, each connection fails and says so: a collector on loopback
 /// needs none.
 pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let system = rustls_native_certs::load_native_certs();

@@ -37,7 +37,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
 struct Said<'a> {
     is_success: bool,
     is_failure: bool,
-    /// Whether a status stands there that is neither, or is cut off.
+    /// Whether a status is neither SUCCESS nor FAILURE, or is cut off.
     is_garbled: bool,
     reason: Option<&'a [u8]>,
 }
@@ -46,7 +46,7 @@ impl<'a> Said<'a> {
     fn read(body: &'a [u8]) -> Said<'a> {
         let mut said = Said::default();
         let mut rest = body;
-        // Elements that are open around what is read: the two that count stand in none.
+        // Open elements around this place: `status` and `reason` count at the top level only.
         let mut depth = 0_usize;
         while let Some(at) = memchr(b'<', rest) {
             rest = &rest[at + 1..];
@@ -128,7 +128,7 @@ fn content<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     if inside.ends_with(b"/") { Some(&[]) } else { Some(&tail[inside.len() + 1..]) }
 }
 
-/// What is left of a tag before its `>`. One within quotes belongs to an attribute's value.
+/// The rest of a tag up to its `>`. A `>` within quotes belongs to an attribute's value.
 fn tag(rest: &[u8]) -> Option<&[u8]> {
     let mut quote = None;
     let end = rest.iter().position(|byte| {

@@ -18,7 +18,7 @@ const LOOK_BYTES: usize = 256;
 /// itself, such as 1xx replies without end, would outrun every timer.
 const READ_BYTES_MAX: usize = 256 << 10;
 
-/// What a socket tells its connection, and is told by it.
+/// What a socket and its connection share.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     written_bytes: AtomicUsize,

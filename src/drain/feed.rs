@@ -126,7 +126,7 @@ impl<'a> Feed<'a> {
         self.scope.stop.requested().is_some() || self.host.is_given_up()
     }
 
-    /// Takes one event of what the run may still take; false where there is none.
+    /// Takes one from the limit of the run; false where the limit is reached.
     fn take_one(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
         self.scope.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
@@ -137,7 +137,7 @@ impl<'a> Feed<'a> {
         Parcel::new(suite, (&settings.form, *form), pending)
     }
 
-    /// Whether suites on trial have more to read. Those that have not are told so.
+    /// Whether a suite on trial has more to read. Suites that have no more are marked as fed out.
     fn has_waiting(&self) -> bool {
         let mut waits = false;
         for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| suite.is_on_trial()) {

@@ -75,7 +75,7 @@ impl HostRun {
         self.host.limiter.reserve(now).max(self.suite(parcel).limiter.reserve(now))
     }
 
-    /// Told whenever a suite gives something back to a lane, or wants something of its feed.
+    /// Changes whenever a suite gives something back to a lane, or wants something of its feed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

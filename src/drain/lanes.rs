@@ -272,7 +272,7 @@ impl Lane {
             if let Some(refusal) = Refusal::of(&outcome) {
                 return self.refuse(parcel, outcome, refusal).await;
             }
-            // A host that nobody reaches is the breaker's matter: it costs no event an attempt.
+            // An unreachable host is the matter of the breaker: such an attempt does not count against the event.
             if !host_was_up && matches!(&outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
                 parcel.attempts -= 1;
             }

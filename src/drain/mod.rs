@@ -100,7 +100,7 @@ pub enum DrainError {
     Thread(#[source] std::io::Error),
 }
 
-/// The right to drain: what is sent is sent by nobody else.
+/// The lock that a drain holds: no other process sends these events meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub enum Locked<'a> {
     /// Live events, their inbox moved.
@@ -204,7 +204,7 @@ pub fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(
     }
 }
 
-/// What a drain stands on: nobody else drains, and what it records goes into the buffer that it read.
+/// What must hold during a drain: it has the lock, and the buffer was not replaced.
 #[derive(Debug, Clone)]
 struct Ground {
     lock: LockWatch,

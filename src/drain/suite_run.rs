@@ -26,7 +26,7 @@ pub(super) struct SuiteRun {
     /// Events dealt to lanes that are not settled.
     outstanding: AtomicUsize,
     ward: Mutex<Ward>,
-    /// Told of whatever lanes and feed may wait for.
+    /// Changes whenever lanes or feed have to look at the ward again.
     changes: Arc<watch::Sender<u64>>,
 }
 
@@ -62,7 +62,7 @@ impl SuiteRun {
         &self.suite.form.rsid
     }
 
-    /// Looks at or changes its ward. Publishes a new phase, and wakes whoever waits for what changed.
+    /// Reads or changes the ward under its lock, publishes its phase, and wakes lanes and feed where it has news.
     pub(super) fn ward<T>(&self, change: impl FnOnce(&mut Ward) -> T) -> T {
         let mut ward = self.ward.lock().unwrap_or_else(PoisonError::into_inner);
         ward.outstanding = self.outstanding.load(Ordering::Relaxed);

@@ -118,7 +118,7 @@ impl Verdict {
     /// How many candidates of a kind the trial may still try.
     pub(super) fn room(&self, candidate: Candidate) -> u32 {
         let Some(tried) = &self.trial else { return 0 };
-        // Before the first reply nobody knows how much a try costs.
+        // Before the first reply it is unknown whether a try leaves a doubt: the lower limit holds.
         let is_doubtful = self.latest.as_ref().is_none_or(|refusal| refusal.is_doubtful);
         let others_max = if is_doubtful { OTHERS_DOUBTED_MAX } else { OTHERS_MAX };
         let followers_max = match tried.others < OTHERS_MAX {
@@ -132,7 +132,7 @@ impl Verdict {
         }
     }
 
-    /// Takes one of that room; false where there is none.
+    /// Counts one more candidate; false where there is no room.
     pub(super) fn admit(&mut self, candidate: Candidate) -> bool {
         let has_room = self.room(candidate) > 0;
         if let Some(tried) = self.trial.as_mut().filter(|_| has_room) {
@@ -144,7 +144,7 @@ impl Verdict {
         has_room
     }
 
-    /// The suite's fault, should nobody be left to try; `None` where nobody was refused since the latest success.
+    /// The fault of the suite if no candidate is left; `None` where no event was refused since the latest success.
     pub(super) fn fault(&self) -> Option<SuiteFault> {
         let (refusal, events) = self.standing()?;
         Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events })

@@ -97,7 +97,7 @@ impl Ward {
         }
     }
 
-    /// What stands in its way, the events that met it, and whether it is stopped for that.
+    /// Its fault, the events that met it, and whether it is stopped for that.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
         let events = self.verdict.standing().map_or(1, |(_, events)| u64::from(events));
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
@@ -130,7 +130,7 @@ impl Ward {
         }
     }
 
-    /// Nobody needs to look any more, once every refused event is back with its lane.
+    /// Stops watching once a hit has succeeded and every refused event is back with its lane.
     fn flow_freely(&mut self) {
         if self.phase == Phase::Watched
             && self.refused.is_empty()
@@ -261,7 +261,7 @@ impl Ward {
             || self.scouts > 0
             || self.is_scouting;
         if self.phase == Phase::Watched {
-            // Fewer than make a row, and nobody else to try, or no room for those behind them: each is taken at its word.
+            // Too few refusals for a trial, and no other event left or no more room: each refusal counts as the event's own.
             if undecided > 0 && (waiting >= WAITING_MAX || (self.is_fed_out && !is_under_way)) {
                 self.decide();
             }
@@ -272,14 +272,14 @@ impl Ward {
         }
         let has_room = self.verdict.room(Candidate::Other) > 0 || self.verdict.room(Candidate::Follower) > 0;
         if self.candidate(None).is_some() {
-            // The lane that has it is told.
+            // The lane that has the candidate is woken.
             self.has_news = true;
         } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
             (self.is_feeding, self.has_news) = (true, true);
         } else if let Some(fault) = self.verdict.fault() {
             self.stop(fault);
         } else if waiting > 0 {
-            // Nobody was refused: they met another trouble, and so may the rest.
+            // No candidate was refused: they failed for another reason, which does not stop the suite.
             self.verdict.acquit();
             (self.phase, self.has_news) = (Phase::Watched, true);
         }

@@ -28,7 +28,7 @@ use credentials::{Credentials, Place};
 /// The keys of the addresses, for messages.
 const KEY: &str = "esm.url";
 const DCR_KEY: &str = "esm.dcr_url";
-/// The longest report, in bytes once it is unpacked: what is longer would not be taken in.
+/// The longest report, in bytes once it is unpacked: the reader of reports takes no longer one.
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
@@ -159,7 +159,7 @@ impl EsmClient {
         Ok(credentials)
     }
 
-    /// Asks about credentials. What was sent needs no concealing: of a refusal only its published code is told.
+    /// Asks for credentials or a token. The request is not concealed in the answer: a refusal shows only its published code.
     async fn dcr<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,

@@ -61,13 +61,13 @@ pub enum Uploaded {
     Rejected(String),
     /// Nothing of it is in: it is too large.
     TooLarge,
-    /// Nothing of it is in: its token is good no more. The next attempt has a new one.
+    /// Nothing of it is in: its access token was refused. The next attempt gets a new one.
     TokenRefused(ApiError),
-    /// Nothing of it is in, for the moment.
+    /// Nothing of it is in; the same upload may succeed later.
     NotReceived(ApiError),
     /// It may be in: its key is to be looked up.
     Unknown(String),
-    /// Nothing of it is in, and nothing else will go in either until somebody mends the settings.
+    /// Nothing of it is in, and every upload is refused until the settings are corrected.
     Refused(ApiError),
 }
 
@@ -135,7 +135,7 @@ impl BulkClient {
         }
     }
 
-    /// Uploads a file, in one request: what is to be repeated is another upload, which has to wait for its turn.
+    /// Uploads a file in one request and repeats nothing: the caller waits for its turn before each attempt.
     pub async fn upload(&self, upload: &Upload) -> Uploaded {
         let endpoint = Endpoint::new("an upload", KEY, &self.ims.url);
         let token = match self.ims.token().await {
@@ -293,7 +293,7 @@ fn named_rows(log: &str) -> Vec<(u64, String)> {
     for part in log.split(ROW_MARK).skip(1) {
         let number =
             part.split(|letter: char| !letter.is_ascii_digit() && letter != ',').next().unwrap_or("");
-        // A comma before a blank ends the number, another one stands in it.
+        // A comma at the end is no part of the number; one within it separates thousands.
         let number = number.trim_end_matches(',');
         let Ok(row) = number.replace(',', "").parse::<u64>() else { continue };
         let why = part[number.len()..].lines().next().unwrap_or("").trim_start_matches([',', ' ']);

@@ -77,9 +77,9 @@ pub enum Cause {
     NotReached(String),
     /// There was no way through the proxy, which this text names: nothing of the request arrived.
     Proxy(String),
-    /// Nobody answered, or not to the end.
+    /// No answer came, or it broke off.
     NoAnswer(String),
-    /// The request cannot be made of what is configured, or of the token.
+    /// A configured value or the token cannot stand in a request.
     NotSendable(String),
     /// It was refused: for good, or for the moment (408, 429 and from 500 on).
     Refused {
@@ -92,7 +92,7 @@ pub enum Cause {
     TooLong(usize),
     /// An answer is not what is documented.
     Unreadable(String),
-    /// A file of a secret cannot be used. The text says nothing of what stands in it.
+    /// A file that holds a secret cannot be used. The text quotes nothing of its content.
     File { path: PathBuf, why: String },
     /// The report of an hour or a minute has as many rows as it may have, so others are missing.
     Full { start: NaiveDateTime, limit: u64 },

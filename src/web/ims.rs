@@ -72,7 +72,7 @@ struct TokenAnswer {
     expires_in: Option<Duration>,
 }
 
-/// Seconds as a number, perhaps with a fraction, or as a text of one. What is neither is said, and left at the default.
+/// Seconds as a number or as text. Anything else is logged, and the default is used.
 fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let seconds = match Value::deserialize(value)? {
         Value::Null => return Ok(None),

@@ -69,7 +69,7 @@ impl fmt::Display for Proxy {
 }
 
 impl Route {
-    /// Chooses the way to an https host, its name without brackets. Plain http is loopback by definition: nobody asks for it.
+    /// Chooses the way to an https host, its name without brackets. Plain http goes to this host only, and never through a proxy.
     pub fn to(host: &str, port: u16, settings: &ProxySettings) -> Route {
         let given = |name, value: &Option<String>| {
             value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))
@@ -90,7 +90,7 @@ impl Route {
         if intercept.uri().scheme_str() != Some("http") {
             return unusable("must begin with http://: other kinds of proxy are not supported");
         }
-        // A bare # / or ? in a password ends the authority early: what is left would name another host.
+        // A bare #, / or ? in a password ends the authority early, and the text before it would be taken for the host.
         if names_user && intercept.basic_auth().is_none() {
             return unusable("is no proxy URL: percent-encode the signs in its password");
         }

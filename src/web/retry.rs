@@ -27,7 +27,7 @@ impl Patience {
         backoff_max: Duration::from_secs(60),
         asked_max: Duration::from_secs(60),
     };
-    /// One attempt: whoever asks repeats by itself.
+    /// One attempt: the caller repeats, at its own pace.
     pub const ONCE: Patience = Patience { attempts_max: 1, ..Patience::PROBE };
     /// The hits of a probe, which a person waits for.
     pub const PROBE: Patience = Patience {

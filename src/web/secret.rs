@@ -12,7 +12,7 @@ const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads a file of a secret. A pipe or a device is refused: it may block for ever, never end, or give its secret to one reader only.
 pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
-    // Without waiting: a pipe that nobody writes to would keep us at opening it.
+    // NONBLOCK: opening a pipe without a writer would wait for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {

@@ -73,7 +73,8 @@ impl Lane {
         for suite in &host.suites {
             let (refused, waiting) = suite.ward(|ward| ward.take_back(self.number, is_last));
             waiting.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
-            // The later first: what of a visitor goes again stands in its order then, and what is left takes the later ones with it.
+            // The latest first: the events of a visitor that go again stand in their order then, and one that is left pending takes the later
+            // ones with it.
             for refused in refused.into_iter().rev() {
                 if refused.is_decided {
                     let step = self.next(&refused.parcel, &refused.outcome);
