@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-use super::{IngestError, rejects};
+use super::error::IngestError;
+use super::rejects;
 use crate::buffer::Forget;
 use crate::readers::RejectedLine;
 use crate::whole_file::{self, Readers, WholeFile};

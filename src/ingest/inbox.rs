@@ -1,12 +1,13 @@
 //! Moves the rows of `inbox(body)`, the one table that is open to other programs, through the same validation as a file.
 
-use super::portions::Reject;
+use super::error::IngestError;
+use super::load::{Observer, Progress, check_free_disk};
+use super::options::IngestOptions;
+use super::portion::{Portion, SourceSummary};
 use super::rejects::{Kept, Rejects};
-use super::summary::{FirstLine, Tally, conflict_reason};
-use super::{IngestError, IngestOptions, IngestSummary, Observer, Progress, check_free_disk};
-use crate::buffer::{Batch, Buffer, Feed, InboxRow, InputId, JobKey, NewEvent, StoreReport};
+use super::summary::{IngestSummary, InputEnd};
+use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
 use crate::readers::ndjson::LineParser;
-use crate::readers::{Excerpt, RejectReason};
 
 /// How the inbox is named where a file has its path.
 const INBOX: &str = "inbox";
@@ -25,9 +26,8 @@ pub fn take_inbox(
     let mut take = Take {
         buffer,
         options,
-        tally: Tally::new([INBOX.to_owned()].into_iter()),
+        summary: IngestSummary::of([INBOX.to_owned()].into_iter()),
         rejects: Rejects::new(options),
-        kept: Kept::default(),
         parser: LineParser::new(),
         input: None,
     };
@@ -45,17 +45,19 @@ pub fn take_inbox(
             ) => break Some(error),
         }
     };
-    take.tally.unknown(take.parser.unknown_keys());
-    let path = take.rejects.path().map(|path| path.to_owned());
-    Ok(IngestSummary { left, ..take.tally.finish(path) })
+    let Take { mut summary, rejects, parser, .. } = take;
+    let of_source = SourceSummary { unknown: parser.unknown_keys().clone(), ..SourceSummary::default() };
+    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, summary: Box::new(of_source) });
+    summary.finish(rejects.path());
+    summary.left = left;
+    Ok(summary)
 }
 
 struct Take<'a> {
     buffer: &'a Buffer,
     options: &'a IngestOptions,
-    tally: Tally,
+    summary: IngestSummary,
     rejects: Rejects,
-    kept: Kept,
     parser: LineParser,
     /// The inbox as the buffer knows it, once it had a row.
     input: Option<InputId>,
@@ -68,89 +70,43 @@ impl Take<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        check_free_disk(self.buffer, self.options, &self.tally)?;
-        let (events, rejects) = self.sort(&rows);
-        self.rejects.write(&mut self.kept, rejects.iter())?;
-        self.rejects.sync()?;
+        check_free_disk(self.buffer, self.options, &self.summary)?;
+        let mut portion = self.read(&rows);
+        // The rows are gone after this, so the limit of rejects is one of each page.
+        let mut kept = Kept::default();
+        self.rejects.keep(&mut kept, &portion.rejects, self.buffer)?;
         let input = match self.input {
             Some(input) => input,
             None => *self.input.insert(self.buffer.open_input(INBOX)?),
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
-        let report = self.buffer.store_inbox(
-            &rowids,
-            Batch {
-                input,
-                feed: Feed::Events,
-                job: JobKey::LIVE,
-                events: events.clone(),
-                memory: Vec::new(),
-                stated: Vec::new(),
-            },
-        )?;
-        self.tally.stored(0, &report);
-        for Reject { line, reason, .. } in rejects {
-            self.tally.rejected(0, line, reason);
+        let report = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
+        // A file stays where it is; a row that is left out would be gone with all that it says.
+        let body = |event: &NewEvent| {
+            let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
+            row.map(|row| row.body.clone()).unwrap_or_default()
+        };
+        let left_out = portion.left_out(&report, &body);
+        for rejects in &left_out {
+            self.rejects.keep(&mut kept, rejects, self.buffer)?;
         }
-        self.keep_mixed(&rows, &events, &report)?;
-        self.keep_conflicts(&rows, &report)?;
-        // The rows are gone after this, so the limit is one of each page: it is larger, unless somebody chose a smaller one.
-        self.tally.kept(0, &std::mem::take(&mut self.kept));
-        observer.progress(&Progress {
-            path: INBOX,
-            input_bytes_read: 0,
-            input_bytes: None,
-            input: self.tally.counts(0),
-            total: self.tally.total(),
-        });
+        self.summary.stored(0, &portion, &report, &left_out);
+        self.summary.kept(0, kept);
+        let (input, total) = (&self.summary.inputs[0].counts, &self.summary.total);
+        observer.progress(&Progress { path: INBOX, input_bytes_read: 0, input_bytes: None, input, total });
         Ok(rows.len())
     }
 
-    fn keep_mixed(
-        &mut self,
-        rows: &[InboxRow],
-        events: &[NewEvent],
-        report: &StoreReport,
-    ) -> Result<(), IngestError> {
-        for event in report.mixed.iter().map(|index| &events[*index]) {
-            let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
-            let body = row.map_or(&b""[..], |row| &row.body);
-            let reason = RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string();
-            let reject = Reject::new(INBOX, event.line, &Excerpt::of(body), reason);
-            self.rejects.write(&mut self.kept, std::iter::once(&reject))?;
-            self.tally.rejected(0, reject.line, reject.reason);
-        }
-        self.rejects.sync()
-    }
-
-    /// A file stays where it is; a row that lost against another event would be gone with what it says.
-    fn keep_conflicts(&mut self, rows: &[InboxRow], report: &StoreReport) -> Result<(), IngestError> {
-        for conflict in &report.conflicts {
-            let reason = conflict_reason(&FirstLine::of(conflict));
-            let row = rows.iter().find(|row| row.rowid.cast_unsigned() == conflict.line);
-            let body = row.map_or(&b""[..], |row| &row.body);
-            let reject = Reject::new(INBOX, conflict.line, &Excerpt::of(body), reason);
-            self.rejects.write(&mut self.kept, std::iter::once(&reject))?;
-        }
-        self.rejects.sync()
-    }
-
-    fn sort(&mut self, rows: &[InboxRow]) -> (Vec<NewEvent>, Vec<Reject>) {
-        let mut events = Vec::with_capacity(rows.len());
-        let mut rejects = Vec::new();
+    fn read(&mut self, rows: &[InboxRow]) -> Portion {
+        let mut portion = Portion::new(INBOX);
         for row in rows {
             let mut rest = Some(&row.body[..]);
             while let Some(body) = rest {
-                let line = self.parser.parse_alone(row.rowid.cast_unsigned(), body, self.options.bounds());
-                match &line.result {
-                    Ok(event) => events.push(NewEvent::new(line.number, event)),
-                    Err(reason) => {
-                        rejects.push(Reject::new(INBOX, line.number, &line.excerpt, reason.to_string()))
-                    }
-                }
+                let number = row.rowid.cast_unsigned();
+                portion.take(&self.parser.parse_alone(number, body, self.options.bounds()));
                 rest = self.parser.rest().map(|start| &body[start..]);
             }
         }
-        (events, rejects)
+        portion
     }
 }

@@ -8,8 +8,9 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::error::InputError;
+use super::options::FormatChoice;
 use super::unpack::{Packing, Unpacked, skip_zeros};
-use super::{FormatChoice, InputError};
 use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess};
 
 /// How much is read from a file, and unpacked, at a time, in bytes.

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant as Timer};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::memory::{self, Source};
-use super::portions::{Reject, new_event};
+use super::error::IngestError;
+use super::memory::Source;
+use super::options::IngestOptions;
+use super::portion::{Portion, Reject, SourceSummary, canonical_text};
 use super::rejects::{Kept, Rejects};
-use super::summary::{Counts, FirstLine, conflict_reason, is_zero, unused};
+use super::summary::{Counts, is_zero, unused};
 use super::unpack::{Packing, Unpacked};
-use super::{IngestError, IngestOptions, canonical_text};
-use crate::buffer::{Batch, Buffer, BufferError, Feed, InputId, JobKey, MemoryRow, NewEvent, StoreReport};
-use crate::event::TimeBounds;
-use crate::readers::esm::{EsmSummary, StatedAccounts};
+use crate::buffer::{Buffer, InputId, JobKey, StoreReport};
+use crate::readers::esm::EsmSummary;
 use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Excerpt, Format, Line, ReadError, ReaderOptions, RejectReason, UnknownKeys};
+use crate::readers::{Format, ReadError, ReaderOptions};
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -119,18 +119,10 @@ pub struct Intake {
 
 /// A submission that was read.
 struct Sorted {
-    path: String,
-    events: Vec<NewEvent>,
-    rejects: Vec<Reject>,
-    /// What became of the rejects.
+    portion: Portion,
+    of_source: SourceSummary,
+    /// What became of its rejects.
     kept: Kept,
-    /// Rejected lines beyond [`REJECTS_HELD_MAX`].
-    rejects_not_held: u64,
-    memory: Vec<MemoryRow>,
-    stated: Vec<StatedAccounts>,
-    unknown: UnknownKeys,
-    exchanges: Option<ExchangeSummary>,
-    esm: Option<EsmSummary>,
 }
 
 impl Intake {
@@ -143,13 +135,13 @@ impl Intake {
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
     /// receipt counts as stored is durable; where there is an error, nothing of that submission was stored.
     pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
-        match self.has_room() {
-            Ok(true) => {}
-            Ok(false) => return vec![Err(SubmissionError::DiskFull); group.len()],
-            Err(error) => return vec![Err(refusal_of(&error.into())); group.len()],
+        let count = group.len();
+        match self.buffer.free_bytes() {
+            Ok(free_bytes) if free_bytes >= self.options.config.min_free_bytes => {}
+            Ok(_) => return vec![Err(SubmissionError::DiskFull); count],
+            Err(error) => return vec![Err(refusal_of(&error.into())); count],
         }
         let sorted: Vec<_> = group.into_iter().map(|submission| self.read(submission)).collect();
-        let count = sorted.len();
         let taken = if sorted.iter().any(|sorted| matches!(sorted, Err(SubmissionError::Failed))) {
             Err(SubmissionError::Failed)
         } else {
@@ -168,8 +160,8 @@ impl Intake {
         let sorted = submission.unpack().and_then(|submission| self.read(submission));
         self.forget_changes();
         sorted.map(|sorted| {
-            let stored = sorted.events.len() as u64;
-            sorted.receipt(StoreReport { stored, ..StoreReport::default() })
+            let stored = sorted.portion.events.len() as u64;
+            sorted.receipt(&StoreReport { stored, ..StoreReport::default() }, Default::default())
         })
     }
 
@@ -178,10 +170,6 @@ impl Intake {
         if self.rejects.as_ref().is_some_and(|(_, opened_at)| opened_at.elapsed() >= REJECTS_OPEN) {
             self.rejects = None;
         }
-    }
-
-    fn has_room(&self) -> Result<bool, BufferError> {
-        Ok(self.buffer.free_bytes()? >= self.options.config.min_free_bytes)
     }
 
     fn forget_changes(&mut self) {
@@ -194,43 +182,31 @@ impl Intake {
 
     fn read(&self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
-        let bounds = self.options.bounds();
-        match (format, body.trim_ascii_start().first()) {
-            (Format::Ndjson, Some(b'[')) => read_array(path, &body, bounds),
-            _ => self.read_lines(path, format, body, bounds),
-        }
+        let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX), ..Portion::new(&path) };
+        let of_source = match (format, body.trim_ascii_start().first()) {
+            (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, &body)?,
+            _ => {
+                let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
+                while portion.fill(&mut *reader, &|| self.options.bounds()).map_err(refusal)? {}
+                SourceSummary::of(&*reader)
+            }
+        };
+        Ok(Sorted { portion, of_source, kept: Kept::default() })
     }
 
-    fn read_lines(
-        &self,
-        path: String,
-        format: Format,
-        body: Vec<u8>,
-        bounds: TimeBounds,
-    ) -> Result<Sorted, SubmissionError> {
-        let mut sorted = Sorted::new(path);
-        let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
-        loop {
-            let is_line = match reader.next_line(bounds).map_err(refusal)? {
-                Some(line) => {
-                    sorted.take(&line);
-                    true
-                }
-                None => false,
-            };
-            if reader.is_paused() {
-                sorted.memory.append(&mut memory::rows(&reader.take_changes()));
-                sorted.stated.append(&mut reader.take_stated());
-            } else if !is_line {
-                break;
-            }
+    /// Reads the elements of a JSON array, each as a line that stands alone.
+    fn read_array(&self, portion: &mut Portion, body: &[u8]) -> Result<SourceSummary, SubmissionError> {
+        let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            SubmissionError::Unreadable(format!(
+                "is no JSON array: it breaks at line {line}, column {column}"
+            ))
+        })?;
+        let mut parser = LineParser::new();
+        for (number, element) in (1..).zip(elements) {
+            portion.take(&parser.parse_alone(number, element.get().as_bytes(), self.options.bounds()));
         }
-        sorted.memory.append(&mut memory::rows(&reader.take_changes()));
-        sorted.stated.append(&mut reader.take_stated());
-        sorted.unknown = reader.unknown_keys().clone();
-        sorted.exchanges = reader.exchanges().cloned();
-        sorted.esm = reader.esm().cloned();
-        Ok(sorted)
+        Ok(SourceSummary { unknown: parser.unknown_keys().clone(), ..SourceSummary::default() })
     }
 
     fn store(
@@ -238,72 +214,42 @@ impl Intake {
         mut sorted: Vec<Result<Sorted, SubmissionError>>,
     ) -> Result<Vec<Result<Receipt, SubmissionError>>, IngestError> {
         let mut batches = Vec::new();
-        for sorted in sorted.iter_mut().flatten() {
-            let input = self.input(&sorted.path)?;
-            self.keep(&mut sorted.kept, sorted.rejects.iter())?;
-            batches.push(Batch {
-                job: JobKey::LIVE,
-                input,
-                feed: if sorted.esm.is_some() { Feed::Esm } else { Feed::Events },
-                events: sorted.events.clone(),
-                memory: sorted.memory.clone(),
-                stated: sorted.stated.clone(),
-            });
+        for Sorted { portion, kept, .. } in sorted.iter_mut().flatten() {
+            let input = self.input(&portion.path)?;
+            self.keep(kept, &portion.rejects)?;
+            batches.push(portion.batch(input, JobKey::LIVE));
         }
-        let reports = self.buffer.store_together(batches)?;
+        let mut reports = self.buffer.store_together(batches)?.into_iter();
         self.readers.rest_v2.memory.borrow_mut().let_go(0);
-        let mut reports = reports.into_iter();
         let mut receipts = Vec::with_capacity(sorted.len());
         for sorted in sorted {
             receipts.push(match sorted {
                 Err(error) => Err(error),
                 Ok(mut sorted) => {
                     let report = reports.next().expect("a report for each batch");
-                    self.keep_mixed(&mut sorted, &report)?;
-                    self.keep_conflicts(&mut sorted, &report)?;
-                    Ok(sorted.receipt(report))
+                    let left_out = sorted.portion.left_out(&report, &canonical_text);
+                    for rejects in &left_out {
+                        self.keep(&mut sorted.kept, rejects)?;
+                    }
+                    Ok(sorted.receipt(&report, left_out))
                 }
             });
         }
         Ok(receipts)
     }
 
-    fn keep<'a>(
-        &mut self,
-        of_input: &mut Kept,
-        lines: impl Iterator<Item = &'a Reject>,
-    ) -> Result<(), IngestError> {
-        let mut lines = lines.peekable();
-        if lines.peek().is_none() {
+    fn keep(&mut self, of_input: &mut Kept, lines: &[Reject]) -> Result<(), IngestError> {
+        if lines.is_empty() {
             return Ok(());
         }
         let options = &self.options;
         let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(options), Timer::now()));
-        let kept = rejects.write(of_input, lines).and_then(|()| rejects.sync());
+        let kept = rejects.keep(of_input, lines, &self.buffer);
         if kept.is_err() {
             // A file that failed once is not written to again.
             self.rejects = None;
         }
         kept
-    }
-
-    fn keep_mixed(&mut self, sorted: &mut Sorted, report: &StoreReport) -> Result<(), IngestError> {
-        for event in report.mixed.iter().map(|index| &sorted.events[*index]) {
-            let reason = RejectReason::MixedFeeds(event.requestor_id.as_str().to_owned()).to_string();
-            let text = canonical_text(event);
-            sorted.rejects.push(Reject::new(&sorted.path, event.line, &Excerpt::of(text.as_bytes()), reason));
-        }
-        self.keep(&mut sorted.kept, sorted.rejects.iter().rev().take(report.mixed.len()))
-    }
-
-    fn keep_conflicts(&mut self, sorted: &mut Sorted, report: &StoreReport) -> Result<(), IngestError> {
-        let mut kept = Vec::new();
-        for conflict in &report.conflicts {
-            let event = &sorted.events[conflict.index];
-            let (reason, text) = (conflict_reason(&FirstLine::of(conflict)), canonical_text(event));
-            kept.push(Reject::new(&sorted.path, conflict.line, &Excerpt::of(text.as_bytes()), reason));
-        }
-        self.keep(&mut sorted.kept, kept.iter())
     }
 
     /// The input that submissions of this path are one of, made once.
@@ -318,71 +264,23 @@ impl Intake {
 }
 
 impl Sorted {
-    fn new(path: String) -> Sorted {
-        Sorted {
-            path,
-            events: Vec::new(),
-            rejects: Vec::new(),
-            kept: Kept::default(),
-            rejects_not_held: 0,
-            memory: Vec::new(),
-            stated: Vec::new(),
-            unknown: UnknownKeys::default(),
-            exchanges: None,
-            esm: None,
-        }
-    }
-
-    fn take(&mut self, line: &Line<'_>) {
-        match &line.result {
-            Ok(event) => self.events.push(new_event(line, event)),
-            Err(_) if self.rejects.len() >= REJECTS_HELD_MAX => self.rejects_not_held += 1,
-            Err(reason) => {
-                let reason = reason.to_string();
-                self.rejects.push(Reject::new(&self.path, line.number, &line.excerpt, reason));
-            }
-        }
-    }
-
-    fn receipt(self, report: StoreReport) -> Receipt {
-        let rejected = self.rejects.len() as u64 + self.rejects_not_held;
-        let conflicts = report.conflicts.len() as u64;
-        let StoreReport { stored, duplicates, .. } = report;
-        let read = stored + duplicates + conflicts + rejected;
-        let rejects = self.rejects.into_iter().map(|Reject { line, reason, .. }| LineError { line, reason });
-        let conflicting = report.conflicts.iter().map(|conflict| LineError {
-            line: conflict.line,
-            reason: conflict_reason(&FirstLine::of(conflict)),
-        });
-        let counts = Counts { read, stored, duplicates, conflicts, rejected };
+    fn receipt(self, report: &StoreReport, [mixed, lost]: [Vec<Reject>; 2]) -> Receipt {
+        let Sorted { portion, of_source, kept } = self;
+        let rejected = (portion.rejects.len() + mixed.len()) as u64 + portion.rejects_not_held;
+        let counts = Counts::of(report, rejected);
+        let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
+        let errors = lines.map(|Reject { line, reason, .. }| LineError { line, reason });
+        let SourceSummary { unknown, exchanges, esm } = of_source;
         Receipt {
-            unused: unused(&counts, self.exchanges.as_ref()),
+            unused: unused(&counts, exchanges.as_ref()),
             counts,
-            errors: rejects.chain(conflicting).take(ERRORS_NAMED_MAX).collect(),
-            rejects_not_kept: self.kept.left_out + self.rejects_not_held,
-            exchanges: self.exchanges,
-            esm: self.esm,
-            unknown_keys: if self.unknown.is_empty() { String::new() } else { self.unknown.to_string() },
+            errors: errors.take(ERRORS_NAMED_MAX).collect(),
+            rejects_not_kept: kept.left_out + portion.rejects_not_held,
+            exchanges,
+            esm,
+            unknown_keys: if unknown.is_empty() { String::new() } else { unknown.to_string() },
         }
     }
-}
-
-/// The elements of a JSON array, each as a line that stands alone.
-fn read_array(path: String, body: &[u8], bounds: TimeBounds) -> Result<Sorted, SubmissionError> {
-    let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
-        SubmissionError::Unreadable(format!(
-            "is no JSON array: it breaks at line {}, column {}",
-            error.line(),
-            error.column()
-        ))
-    })?;
-    let mut sorted = Sorted::new(path);
-    let mut parser = LineParser::new();
-    for (number, element) in (1..).zip(elements) {
-        sorted.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
-    }
-    sorted.unknown = parser.unknown_keys().clone();
-    Ok(sorted)
 }
 
 /// Unpacks what begins as gzip does.

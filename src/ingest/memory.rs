@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::rc::Rc;
 
-use super::{IngestError, IngestOptions};
+use super::error::IngestError;
+use super::options::IngestOptions;
 use crate::buffer::{Buffer, BufferError, Feed, MemoryReader, MemoryRow};
 use crate::readers::ReaderOptions;
 use crate::readers::memory::{FeedKind, Keyring, Memory, MemoryChange, MemoryKey, Recollection};

@@ -10,7 +10,6 @@
 //! The file is made by the first reject, for its owner's eyes only (mode 0600): its lines name viewers. What a line holds is
 //! described at [`RejectedLine`](crate::readers::RejectedLine).
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -19,8 +18,9 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
-use super::portions::Reject;
-use super::{IngestError, IngestOptions};
+use super::error::IngestError;
+use super::options::IngestOptions;
+use super::portion::Reject;
 use crate::buffer::{Buffer, RejectDigest};
 use crate::config::IngestConfig;
 use crate::event::Instant;
@@ -47,6 +47,8 @@ struct RejectsFile {
 /// What became of the rejected lines of one input.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
+    /// Whether the input is a file, which may be read again.
+    is_file: bool,
     /// Lines that are in a file of rejects, of this run or an earlier one.
     kept: u64,
     /// Lines that an earlier run kept, and where the last of them is.
@@ -58,70 +60,73 @@ pub(super) struct Kept {
     unknown: Vec<RejectDigest>,
 }
 
+impl Kept {
+    pub(super) fn of(is_file: bool) -> Kept {
+        Kept { is_file, ..Kept::default() }
+    }
+}
+
 impl Rejects {
     pub(super) fn new(options: &IngestOptions) -> Rejects {
         Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
     }
 
-    /// Adds the lines of a source that is gone once it is read, as far as the limit of one input goes.
-    pub(super) fn write<'a>(
-        &mut self,
-        of_input: &mut Kept,
-        rejects: impl Iterator<Item = &'a Reject>,
-    ) -> Result<(), IngestError> {
-        let mut is_first = true;
-        for reject in rejects {
-            if of_input.kept >= u64::from(self.config.rejects_max) {
-                of_input.left_out += 1;
-                continue;
-            }
-            let dir = &self.config.rejects_dir;
-            if std::mem::take(&mut is_first) {
-                let made = make_folder(dir).and_then(|()| refuse_open_folder(dir));
-                made.map_err(|source| refuse(dir, source))?;
-                check_free_disk(dir, self.config.min_free_bytes)?;
-            }
-            if self.file.is_none() {
-                self.file = Some(create(dir, self.began_at).map_err(|source| refuse(dir, source))?);
-            }
-            let Some(file) = &mut self.file else { continue };
-            writeln!(file.writer, "{}", reject.kept).map_err(|source| refuse(&file.path, source))?;
-            of_input.kept += 1;
-        }
-        Ok(())
-    }
-
-    /// Adds the lines of a file, but for those that an earlier run kept.
-    pub(super) fn write_once(
+    /// Adds rejected lines, as far as the limit of one input goes. Those of a source that is gone once it is read are durable
+    /// when this returns; of a file, those that an earlier run kept are left out.
+    pub(super) fn keep(
         &mut self,
         of_input: &mut Kept,
         rejects: &[Reject],
         buffer: &Buffer,
-        keyring: &Keyring,
     ) -> Result<(), IngestError> {
         if rejects.is_empty() {
             return Ok(());
         }
-        let digests: Vec<RejectDigest> =
-            rejects.iter().map(|reject| keyring.derived("reject", &[&reject.digest]).0).collect();
-        let known = buffer.kept_rejects(digests.clone())?;
-        let mut is_there: HashMap<&str, bool> = HashMap::new();
-        for (reject, digest) in rejects.iter().zip(digests) {
-            let file = known.get(&digest).map(String::as_str).filter(|file| {
-                *is_there.entry(file).or_insert_with(|| self.config.rejects_dir.join(file).is_file())
-            });
-            if let Some(file) = file {
-                (of_input.kept, of_input.before) = (of_input.kept + 1, of_input.before + 1);
-                of_input.before_in = self.config.rejects_dir.join(file);
-                continue;
-            }
-            let kept = of_input.kept;
-            self.write(of_input, std::iter::once(reject))?;
-            if of_input.kept > kept {
-                of_input.unknown.push(digest);
-            }
+        if !of_input.is_file {
+            self.write(of_input, rejects.iter())?;
+            return self.sync();
         }
+        let keyring = Keyring::new(&buffer.source_secret()?);
+        let digests = rejects.iter().map(|reject| keyring.derived("reject", &[&reject.digest]).0);
+        let digests: Vec<RejectDigest> = digests.collect();
+        let mut known = buffer.kept_rejects(digests.clone())?;
+        known.retain(|_, file| self.config.rejects_dir.join(file).is_file());
+        let (before, new): (Vec<_>, Vec<_>) =
+            rejects.iter().zip(digests).partition(|(_, digest)| known.contains_key(digest));
+        if let Some(file) = before.last().and_then(|(_, digest)| known.get(digest)) {
+            of_input.before_in = self.config.rejects_dir.join(file);
+        }
+        of_input.before += before.len() as u64;
+        of_input.kept += before.len() as u64;
+        let written = self.write(of_input, new.iter().map(|(reject, _)| *reject))?;
+        of_input.unknown.extend(new.into_iter().take(written).map(|(_, digest)| digest));
         Ok(())
+    }
+
+    /// Writes lines until the limit of their input, and gives how many.
+    fn write<'a>(
+        &mut self,
+        of_input: &mut Kept,
+        rejects: impl ExactSizeIterator<Item = &'a Reject>,
+    ) -> Result<usize, IngestError> {
+        let room = u64::from(self.config.rejects_max).saturating_sub(of_input.kept) as usize;
+        let (count, dir) = (rejects.len().min(room), &self.config.rejects_dir);
+        of_input.left_out += (rejects.len() - count) as u64;
+        if count == 0 {
+            return Ok(0);
+        }
+        let failed = |source| refuse(dir, source);
+        make_folder(dir).and_then(|()| refuse_open_folder(dir)).map_err(failed)?;
+        check_free_disk(dir, self.config.min_free_bytes)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(create(dir, self.began_at).map_err(failed)?),
+        };
+        for reject in rejects.take(count) {
+            writeln!(file.writer, "{}", reject.kept).map_err(|source| refuse(&file.path, source))?;
+            of_input.kept += 1;
+        }
+        Ok(count)
     }
 
     /// Ends an input: what was kept of it is durable, and known to be kept.

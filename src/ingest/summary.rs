@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::error::{IngestError, InputError};
+use super::portion::{Portion, Reject, SourceSummary};
 use super::rejects::Kept;
-use super::{IngestError, InputError};
-use crate::buffer::{Conflict, StoreReport};
+use crate::buffer::StoreReport;
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, UnknownKeys};
@@ -31,6 +32,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What became of the lines of a portion; those that the buffer left out are among its rejects.
+    pub(super) fn of(report: &StoreReport, rejected: u64) -> Counts {
+        let StoreReport { stored, duplicates, .. } = *report;
+        let conflicts = report.conflicts.len() as u64;
+        Counts { read: stored + duplicates + conflicts + rejected, stored, duplicates, conflicts, rejected }
+    }
+
     /// Adds those of another part.
     pub fn add(&mut self, other: &Counts) {
         self.read += other.read;
@@ -42,7 +50,7 @@ impl Counts {
 }
 
 /// The counts of one input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct InputSummary {
     /// The input as it was named; `inbox` for the table.
     pub path: String,
@@ -78,13 +86,8 @@ pub enum Warning {
     Empty { path: String },
     #[error("{path}:{line}: {reason}")]
     Rejected { path: String, line: u64, reason: String },
-    #[error("{path}:{line}: {}", conflict_reason(.first))]
-    Conflict {
-        /// The input of the line that was left out.
-        path: String,
-        line: u64,
-        first: FirstLine,
-    },
+    #[error("{path}:{line}: {reason}")]
+    Conflict { path: String, line: u64, reason: String },
     /// Lines were rejected of an input whose format nobody said.
     #[error("{path}: was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
     Guessed {
@@ -154,29 +157,6 @@ pub enum Warning {
     UnknownKeys(UnknownKeys),
 }
 
-/// The line that an event was first read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstLine {
-    /// Its input; empty where the event has expired from the buffer.
-    pub path: String,
-    pub line: u64,
-}
-
-impl FirstLine {
-    pub(super) fn of(conflict: &Conflict) -> FirstLine {
-        FirstLine { path: conflict.first_path.clone(), line: conflict.first_line }
-    }
-}
-
-/// What a conflict is, for people.
-pub(super) fn conflict_reason(first: &FirstLine) -> String {
-    let which = match first.path.as_str() {
-        "" => "an event that has expired from the buffer".to_owned(),
-        path => format!("{path}:{}", first.line),
-    };
-    format!("has the event_id of {which} and other content; the first one stays")
-}
-
 /// An input that could not be read to its end; the whole lines before the break are stored.
 #[derive(Debug)]
 pub struct InputFailure {
@@ -199,7 +179,7 @@ impl fmt::Display for InputFailure {
 }
 
 /// What an ingest did. Serialises as `ingest --json` prints it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct IngestSummary {
     /// Every input, in the order given.
     pub inputs: Vec<InputSummary>,
@@ -229,47 +209,33 @@ pub struct IngestSummary {
     /// Why rows were left in the inbox, where they were; always `None` of files.
     #[serde(skip)]
     pub left: Option<IngestError>,
+    /// Keys that no event has, of all inputs.
+    #[serde(skip)]
+    unknown: UnknownKeys,
 }
 
 pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// A summary in the making.
-pub(super) struct Tally {
-    summary: IngestSummary,
-    unknown: UnknownKeys,
+/// How an input ended.
+pub(super) enum InputEnd {
+    Empty,
+    Unopened(InputError),
+    /// It was read as far as it goes.
+    Read {
+        result: Result<(), InputError>,
+        /// What its format was taken to be and why, where nobody said it.
+        guess: Option<Guess>,
+        summary: Box<SourceSummary>,
+    },
 }
 
-impl Tally {
-    pub(super) fn new(paths: impl Iterator<Item = String>) -> Tally {
-        let inputs =
-            paths.map(|path| InputSummary { path, counts: Counts::default(), unused: None }).collect();
-        let summary = IngestSummary {
-            inputs,
-            total: Counts::default(),
-            rejects_kept_before: 0,
-            rejects_not_kept: 0,
-            exchanges: None,
-            esm: None,
-            failures: Vec::new(),
-            warnings: Vec::new(),
-            rejects_path: None,
-            left: None,
-        };
-        Tally { summary, unknown: UnknownKeys::default() }
-    }
-
-    pub(super) fn path(&self, input: usize) -> &str {
-        &self.summary.inputs[input].path
-    }
-
-    pub(super) fn counts(&self, input: usize) -> &Counts {
-        &self.summary.inputs[input].counts
-    }
-
-    pub(super) fn total(&self) -> &Counts {
-        &self.summary.total
+impl IngestSummary {
+    /// The summary of inputs of which nothing was read yet.
+    pub(super) fn of(paths: impl Iterator<Item = String>) -> IngestSummary {
+        let inputs = paths.map(|path| InputSummary { path, ..InputSummary::default() }).collect();
+        IngestSummary { inputs, ..IngestSummary::default() }
     }
 
     /// Counts an event that is not offered to the buffer.
@@ -277,131 +243,126 @@ impl Tally {
         self.add(input, &Counts { read: 1, ..Counts::default() });
     }
 
-    pub(super) fn stored(&mut self, input: usize, report: &StoreReport) {
-        let conflicts = report.conflicts.len() as u64;
-        for (conflict, named) in report.conflicts.iter().zip(self.summary.total.conflicts..) {
-            self.name_conflict(input, conflict, named);
-        }
-        let (stored, duplicates) = (report.stored, report.duplicates);
-        let read = stored + duplicates + conflicts;
-        self.add(input, &Counts { read, stored, duplicates, conflicts, rejected: 0 });
+    /// Counts a portion: what the buffer made of its events, and the lines that it left out.
+    pub(super) fn stored(
+        &mut self,
+        input: usize,
+        portion: &Portion,
+        report: &StoreReport,
+        [mixed, lost]: &[Vec<Reject>; 2],
+    ) {
+        mixed.iter().for_each(|reject| self.rejected(input, reject));
+        let path = &self.inputs[input].path;
+        let unnamed = NAMED_MAX.saturating_sub(self.total.conflicts) as usize;
+        self.warnings.extend(lost.iter().take(unnamed).map(|Reject { line, reason, .. }| {
+            Warning::Conflict { path: path.clone(), line: *line, reason: reason.clone() }
+        }));
+        self.add(input, &Counts::of(report, 0));
+        portion.rejects.iter().for_each(|reject| self.rejected(input, reject));
     }
 
-    pub(super) fn rejected(&mut self, input: usize, line: u64, reason: String) {
-        if self.summary.total.rejected < NAMED_MAX {
-            let path = self.path(input).to_owned();
-            self.summary.warnings.push(Warning::Rejected { path, line, reason });
+    pub(super) fn rejected(&mut self, input: usize, Reject { line, reason, .. }: &Reject) {
+        if self.total.rejected < NAMED_MAX {
+            let path = self.inputs[input].path.clone();
+            self.warnings.push(Warning::Rejected { path, line: *line, reason: reason.clone() });
         }
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
     }
 
-    /// Tells what an input was taken for, where lines of it were rejected.
-    pub(super) fn guessed(&mut self, input: usize, guess: Option<&Guess>) {
-        if let (Some(guess), 1..) = (guess, self.counts(input).rejected) {
-            let path = self.path(input).to_owned();
-            self.summary.warnings.push(Warning::Guessed { path, guess: guess.clone() });
-        }
-    }
-
     /// Tells which rejects of an input are not in this run's file.
-    pub(super) fn kept(&mut self, input: usize, kept: &Kept) {
-        let path = || self.summary.inputs[input].path.clone();
-        let mut warnings = Vec::new();
-        if kept.before > 0 {
-            let file = kept.before_in.display().to_string();
-            warnings.push(Warning::KeptBefore { path: path(), count: kept.before, file });
-            self.summary.rejects_path = Some(kept.before_in.clone());
+    pub(super) fn kept(&mut self, input: usize, kept: Kept) {
+        let path = &self.inputs[input].path;
+        let Kept { before: count, left_out, before_in, .. } = kept;
+        if count > 0 {
+            let file = before_in.display().to_string();
+            self.warnings.push(Warning::KeptBefore { path: path.clone(), count, file });
+            self.rejects_path = Some(before_in);
         }
-        if kept.left_out > 0 {
-            warnings.push(Warning::NotKept { path: path(), count: kept.left_out });
+        if left_out > 0 {
+            self.warnings.push(Warning::NotKept { path: path.clone(), count: left_out });
         }
-        self.summary.warnings.append(&mut warnings);
-        self.summary.rejects_kept_before += kept.before;
-        self.summary.rejects_not_kept += kept.left_out;
-    }
-
-    pub(super) fn empty(&mut self, input: usize) {
-        let path = self.path(input).to_owned();
-        self.summary.warnings.push(Warning::Empty { path });
+        self.rejects_kept_before += count;
+        self.rejects_not_kept += left_out;
     }
 
     pub(super) fn failed(&mut self, input: usize, error: InputError) {
-        let path = self.path(input).to_owned();
-        self.summary.failures.push(InputFailure { path, error });
+        self.failures.push(InputFailure { path: self.inputs[input].path.clone(), error });
     }
 
-    pub(super) fn exchanges(&mut self, input: usize, exchanges: &ExchangeSummary) {
-        let all = self.summary.exchanges.get_or_insert_default();
+    /// Tells how an input ended, and what its reader has to say of it.
+    pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
+        let path = self.inputs[input].path.clone();
+        let (result, guess, summary) = match end {
+            InputEnd::Empty => return self.warnings.push(Warning::Empty { path }),
+            InputEnd::Unopened(error) => return self.failed(input, error),
+            InputEnd::Read { result, guess, summary } => (result, guess, summary),
+        };
+        self.unknown.absorb(&summary.unknown);
+        let Counts { rejected, .. } = self.inputs[input].counts;
+        if let Some(guess) = guess.filter(|_| rejected > 0) {
+            self.warnings.push(Warning::Guessed { path: path.clone(), guess });
+        }
+        if let Some(exchanges) = &summary.exchanges {
+            self.add_exchanges(&path, exchanges);
+        }
+        if let Some(esm) = &summary.esm {
+            self.add_esm(&path, esm);
+        }
+        if let Some(why) = unused(&self.inputs[input].counts, summary.exchanges.as_ref()) {
+            self.warnings.push(Warning::Unused { path, why: why.clone() });
+            self.inputs[input].unused = Some(why);
+        }
+        result.unwrap_or_else(|error| self.failed(input, error));
+    }
+
+    fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
+        let all = self.exchanges.get_or_insert_default();
         if let (None, Some(line)) = (all.first_broken_device_info, exchanges.first_broken_device_info) {
-            let (path, count) = (self.path(input).to_owned(), exchanges.broken_device_infos);
-            self.summary.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
+            let (path, count) = (path.to_owned(), exchanges.broken_device_infos);
+            self.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
         }
         if let Some((line, why)) = exchanges.first_unread_body {
-            let (path, count) = (self.path(input).to_owned(), exchanges.unread_bodies);
-            self.summary.warnings.push(Warning::UnreadBody { path, line, why, count });
+            let (path, count) = (path.to_owned(), exchanges.unread_bodies);
+            self.warnings.push(Warning::UnreadBody { path, line, why, count });
         }
-        self.summary.exchanges.get_or_insert_default().add(exchanges);
+        all.add(exchanges);
     }
 
-    /// Tells of an input that was read, and of which nothing was used.
-    pub(super) fn ended(&mut self, input: usize, exchanges: Option<&ExchangeSummary>) {
-        if let Some(why) = unused(self.counts(input), exchanges) {
-            let path = self.path(input).to_owned();
-            self.summary.warnings.push(Warning::Unused { path, why: why.clone() });
-            self.summary.inputs[input].unused = Some(why);
-        }
-    }
-
-    pub(super) fn esm(&mut self, input: usize, esm: &EsmSummary) {
-        let path = || self.summary.inputs[input].path.clone();
-        let mut warnings = Vec::new();
+    fn add_esm(&mut self, path: &str, esm: &EsmSummary) {
         if !esm.skipped_metrics.is_empty() {
             let metrics: Vec<_> = esm.skipped_metrics.keys().map(String::as_str).collect();
-            warnings.push(Warning::SkippedMetrics { path: path(), metrics: metrics.join(", ") });
+            self.warnings
+                .push(Warning::SkippedMetrics { path: path.to_owned(), metrics: metrics.join(", ") });
         }
         if let Some(record) = esm.first_decrease {
-            let (count, units) = (esm.decreases, esm.decreased_units);
-            warnings.push(Warning::Decreased { path: path(), record, count, units });
+            let (path, count, units) = (path.to_owned(), esm.decreases, esm.decreased_units);
+            self.warnings.push(Warning::Decreased { path, record, count, units });
         }
         if let Some(limit) = esm.truncated_at {
-            warnings.push(Warning::TruncatedReport { path: path(), limit });
+            self.warnings.push(Warning::TruncatedReport { path: path.to_owned(), limit });
         }
-        self.summary.warnings.append(&mut warnings);
-        self.summary.esm.get_or_insert_default().add(esm);
+        self.esm.get_or_insert_default().add(esm);
     }
 
-    pub(super) fn unknown(&mut self, unknown: &UnknownKeys) {
-        self.unknown.absorb(unknown);
-    }
-
-    pub(super) fn finish(mut self, rejects_path: Option<PathBuf>) -> IngestSummary {
-        let warnings = &mut self.summary.warnings;
-        let Counts { rejected, conflicts, .. } = self.summary.total;
+    /// Ends the summary: tells what was not named, and where the rejects are.
+    pub(super) fn finish(&mut self, rejects_path: Option<&Path>) {
+        let Counts { rejected, conflicts, .. } = self.total;
         if rejected > NAMED_MAX {
-            warnings.push(Warning::MoreRejected(rejected - NAMED_MAX));
+            self.warnings.push(Warning::MoreRejected(rejected - NAMED_MAX));
         }
         if conflicts > NAMED_MAX {
-            warnings.push(Warning::MoreConflicts(conflicts - NAMED_MAX));
+            self.warnings.push(Warning::MoreConflicts(conflicts - NAMED_MAX));
         }
         if !self.unknown.is_empty() {
-            warnings.push(Warning::UnknownKeys(self.unknown));
+            self.warnings.push(Warning::UnknownKeys(std::mem::take(&mut self.unknown)));
         }
-        self.summary.rejects_path = rejects_path.or(self.summary.rejects_path);
-        self.summary
-    }
-
-    fn name_conflict(&mut self, input: usize, conflict: &Conflict, named: u64) {
-        if named < NAMED_MAX {
-            self.summary.warnings.push(Warning::Conflict {
-                path: self.path(input).to_owned(),
-                line: conflict.line,
-                first: FirstLine::of(conflict),
-            });
+        if let Some(path) = rejects_path {
+            self.rejects_path = Some(path.to_owned());
         }
     }
 
     fn add(&mut self, input: usize, counts: &Counts) {
-        self.summary.inputs[input].counts.add(counts);
-        self.summary.total.add(counts);
+        self.inputs[input].counts.add(counts);
+        self.total.add(counts);
     }
 }

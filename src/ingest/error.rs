@@ -1,0 +1,73 @@
+//! Why an input, or a whole ingest, cannot go on.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::buffer::BufferError;
+use crate::readers::{Guess, ReadError};
+
+/// Why one input could not be read to its end. The texts continue a sentence that begins with its name.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    #[error("cannot be opened")]
+    Open(#[source] io::Error),
+    #[error("is a directory; name the files in it")]
+    Directory,
+    #[error("has no byte, so it is no whole {0} file")]
+    NoFrame(&'static str),
+    /// It is compressed in a way that is not read here.
+    #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
+    Compression(&'static str),
+    #[error(
+        "is packed twice: what is inside is {0} again; unpack it once, as gzip -dc FILE | passbridge ingest - does"
+    )]
+    PackedTwice(&'static str),
+    #[error("is UTF-16; save it as UTF-8")]
+    Utf16,
+    #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
+    JsonList,
+    #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.name())]
+    Misnamed {
+        /// The format of the name.
+        named: &'static str,
+        guess: Guess,
+    },
+    #[error("was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
+    Guessed {
+        /// What it was taken for.
+        guess: Guess,
+        source: ReadError,
+    },
+    #[error("was not read to its end, because the ingest was stopped")]
+    Stopped,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why an ingest stopped. What was stored before stays stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(
+        "the disk of the buffer has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes} for the drain; {stored} events were stored before"
+    )]
+    DiskFloor {
+        free_bytes: u64,
+        min_free_bytes: u64,
+        /// What this ingest had stored.
+        stored: u64,
+    },
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The disk of the rejects is too full to keep more.
+    #[error(
+        "the disk of {path:?} has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes}; no more rejected lines can be kept"
+    )]
+    RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64 },
+    #[error("cannot keep rejected lines in {path:?}")]
+    Rejects {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,235 @@
+//! Stores the events of files and of standard input, portion by portion; or reads them only.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use super::error::{IngestError, InputError};
+use super::input::{self, InputPath};
+use super::memory::{self, Source};
+use super::options::IngestOptions;
+use super::portion::{Reject, SourceSummary, canonical_text};
+use super::reading::{self, Read};
+use super::rejects::{Kept, Rejects};
+use super::summary::{Counts, IngestSummary, InputEnd};
+use crate::buffer::{Buffer, InputId, StoreReport};
+use crate::event::PassEvent;
+use crate::readers::ReaderOptions;
+
+/// How often a stop is looked for while an input gives nothing: a person who stops it waits no longer.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How far an ingest has come.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    pub path: &'a str,
+    /// How far it was read, in bytes as it lies on disk.
+    pub input_bytes_read: u64,
+    /// How long it is on disk; `None` where nobody knows, as of standard input.
+    pub input_bytes: Option<u64>,
+    pub input: &'a Counts,
+    /// The counts of all inputs so far.
+    pub total: &'a Counts,
+}
+
+/// Watches long work.
+pub trait Observer {
+    /// A portion of lines was taken in, and is durable.
+    fn progress(&mut self, progress: &Progress<'_>);
+
+    /// Whether the next portion is taken in. May wait before it says so.
+    fn goes_on(&mut self) -> bool {
+        true
+    }
+}
+
+impl Observer for () {
+    fn progress(&mut self, _: &Progress<'_>) {}
+}
+
+/// Stores the events of the inputs. An input that fails is in the summary's failures; the others go in. Ends early where the
+/// observer says so: every portion before is stored.
+pub fn load(
+    buffer: &Buffer,
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    observer: &mut dyn Observer,
+) -> Result<IngestSummary, IngestError> {
+    let mut load = Load {
+        buffer,
+        inputs,
+        options,
+        summary: summary_of(inputs),
+        rejects: Rejects::new(options),
+        kept: inputs.iter().map(|input| Kept::of(matches!(input, InputPath::File(_)))).collect(),
+        open: None,
+    };
+    let (portions, reading) = reading::start(inputs, options, Source::of(buffer, options)?);
+    // The first input that is not at its end.
+    let mut open = 0;
+    let taken = loop {
+        let read = match portions.recv_timeout(LOOK_EVERY) {
+            Ok(read) => Some(read),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                break Ok(());
+            }
+        };
+        // Who stops does not wait for a reader that waits for its source.
+        if !observer.goes_on() {
+            (open..inputs.len()).for_each(|input| load.summary.failed(input, InputError::Stopped));
+            break Ok(());
+        }
+        let Some(read) = read else { continue };
+        open = read.input + usize::from(read.end.is_some());
+        if let Err(error) = load.take(read, observer) {
+            break Err(error);
+        }
+    };
+    load.rejects.sync()?;
+    taken?;
+    load.summary.finish(load.rejects.path());
+    Ok(load.summary)
+}
+
+/// Reads the inputs as [`load`] would into an empty buffer, and stores nothing: hands each event over, with where it comes
+/// from, until told to stop. Rejected lines are counted and named in the warnings only; nothing is written.
+pub fn preview(
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
+) -> IngestSummary {
+    let mut summary = summary_of(inputs);
+    let readers = memory::passing(options);
+    for (number, path) in inputs.iter().enumerate() {
+        let (end, flow) = preview_input(number, path, options, &readers, &mut summary, on_event);
+        summary.ended(number, end);
+        if flow.is_break() {
+            break;
+        }
+    }
+    summary.finish(None);
+    summary
+}
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The line of its input, from 1.
+    pub line: u64,
+    /// The row of the derivation table that made it, where the line is an exchange.
+    pub rule: Option<u8>,
+}
+
+fn preview_input(
+    number: usize,
+    path: &InputPath,
+    options: &IngestOptions,
+    readers: &ReaderOptions,
+    summary: &mut IngestSummary,
+    on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
+) -> (InputEnd, ControlFlow<()>) {
+    let mut open = match input::open(path, options.format, readers) {
+        Ok(Some(open)) => open,
+        Ok(None) => return (InputEnd::Empty, ControlFlow::Continue(())),
+        Err(error) => return (InputEnd::Unopened(error), ControlFlow::Continue(())),
+    };
+    let mut flow = ControlFlow::Continue(());
+    let mut result = Ok(());
+    while flow.is_continue() {
+        let line = match open.reader.next_line(options.bounds()) {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(error) => {
+                result = Err(error.into());
+                break;
+            }
+        };
+        match line.result {
+            Ok(event) => {
+                summary.seen(number);
+                flow =
+                    on_event(&event, Origin { line: line.number, rule: line.rule.map(|rule| rule.number) });
+            }
+            Err(reason) => {
+                let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());
+                summary.rejected(number, &reject);
+            }
+        }
+    }
+    let summary = Box::new(SourceSummary::of(&*open.reader));
+    (InputEnd::Read { result, guess: open.guess, summary }, flow)
+}
+
+fn summary_of(inputs: &[InputPath]) -> IngestSummary {
+    IngestSummary::of(inputs.iter().map(|input| input.name().into_owned()))
+}
+
+struct Load<'a> {
+    buffer: &'a Buffer,
+    inputs: &'a [InputPath],
+    options: &'a IngestOptions,
+    summary: IngestSummary,
+    rejects: Rejects,
+    /// What became of the rejects of each input.
+    kept: Vec<Kept>,
+    /// The input at work, as the buffer knows it, once it had an event.
+    open: Option<(usize, InputId)>,
+}
+
+impl Load<'_> {
+    /// Stores a portion, keeps what is rejected of it, and counts both.
+    fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
+        let Read { input, mut portion, input_bytes_read, input_bytes, end } = read;
+        if portion.has_rows() || !portion.rejects.is_empty() {
+            check_free_disk(self.buffer, self.options, &self.summary)?;
+        }
+        self.rejects.keep(&mut self.kept[input], &portion.rejects, self.buffer)?;
+        let report = if portion.has_rows() {
+            let batch = portion.batch(self.input_id(input)?, self.options.job);
+            self.buffer.store(batch)?
+        } else {
+            StoreReport::default()
+        };
+        let left_out = portion.left_out(&report, &canonical_text);
+        for rejects in &left_out {
+            self.rejects.keep(&mut self.kept[input], rejects, self.buffer)?;
+        }
+        self.summary.stored(input, &portion, &report, &left_out);
+        if let Some(end) = end {
+            self.rejects.end_input(&mut self.kept[input], self.buffer)?;
+            self.summary.kept(input, std::mem::take(&mut self.kept[input]));
+            self.summary.ended(input, end);
+        }
+        let (of_input, total) = (&self.summary.inputs[input], &self.summary.total);
+        let (path, input) = (of_input.path.as_str(), &of_input.counts);
+        observer.progress(&Progress { path, input_bytes_read, input_bytes, input, total });
+        Ok(())
+    }
+
+    fn input_id(&mut self, input: usize) -> Result<InputId, IngestError> {
+        match self.open {
+            Some((number, id)) if number == input => Ok(id),
+            _ => {
+                let id = self.buffer.open_input(&self.inputs[input].name())?;
+                self.open = Some((input, id));
+                Ok(id)
+            }
+        }
+    }
+}
+
+/// Refuses to store more where that would leave the drain too little room.
+pub(super) fn check_free_disk(
+    buffer: &Buffer,
+    options: &IngestOptions,
+    summary: &IngestSummary,
+) -> Result<(), IngestError> {
+    let free_bytes = buffer.free_bytes()?;
+    let min_free_bytes = options.config.min_free_bytes;
+    if free_bytes < min_free_bytes {
+        return Err(IngestError::DiskFloor { free_bytes, min_free_bytes, stored: summary.total.stored });
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Some lines of one input, read and judged: what the buffer is to store, and the lines that are no event.
+//!
+//! Files, the inbox and HTTP make portions of their lines, keep the rejects, hand the rest to the buffer, and keep what that
+//! leaves out. Each of them does so by the functions of this file.
+
+use sha2::{Digest, Sha256};
+
+use super::memory;
+use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
+use crate::event::{PassEvent, StoredColumns, TimeBounds};
+use crate::readers::esm::{EsmSummary, StatedAccounts};
+use crate::readers::memory::MemoryChange;
+use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
+use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys};
+
+/// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
+const PORTION_LINES_MAX: usize = 10_000;
+/// The size of a portion, in bytes of event bodies and rejected lines: bounds memory where events are large.
+const PORTION_BYTES_MAX: usize = 8 << 20;
+/// Why a line is rejected that looks like an exchange, in a source of another format.
+const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
+     ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
+
+/// Some lines of one input.
+#[derive(Default)]
+pub(super) struct Portion {
+    /// The input as it was named.
+    pub(super) path: String,
+    pub(super) events: Vec<NewEvent>,
+    pub(super) rejects: Vec<Reject>,
+    /// Whether they are sums of ESM.
+    pub(super) feed: Feed,
+    /// What later runs must know of the lines of these events.
+    pub(super) changes: Vec<MemoryChange>,
+    /// What ESM stated beside them.
+    pub(super) stated: Vec<StatedAccounts>,
+    /// How many rejected lines are held, where that is limited.
+    pub(super) rejects_max: Option<usize>,
+    /// Rejected lines beyond that: they are counted alone.
+    pub(super) rejects_not_held: u64,
+}
+
+/// What a reader says of its whole source.
+#[derive(Default)]
+pub(super) struct SourceSummary {
+    /// Its keys that belong to no event.
+    pub(super) unknown: UnknownKeys,
+    /// What became of its exchanges, where it holds them.
+    pub(super) exchanges: Option<ExchangeSummary>,
+    /// What it held beside its events, where it is a report.
+    pub(super) esm: Option<EsmSummary>,
+}
+
+impl SourceSummary {
+    pub(super) fn of(reader: &dyn Reader) -> SourceSummary {
+        SourceSummary {
+            unknown: reader.unknown_keys().clone(),
+            exchanges: reader.exchanges().cloned(),
+            esm: reader.esm().cloned(),
+        }
+    }
+}
+
+impl Portion {
+    pub(super) fn new(path: &str) -> Portion {
+        Portion { path: path.to_owned(), ..Portion::default() }
+    }
+
+    /// Whether it has anything for the buffer.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
+    }
+
+    /// Reads lines until there are enough, the reader waits for its changes to be stored, or nothing is left. True where there
+    /// may be more to read.
+    pub(super) fn fill(
+        &mut self,
+        reader: &mut dyn Reader,
+        bounds: &dyn Fn() -> TimeBounds,
+    ) -> Result<bool, ReadError> {
+        let (mut lines, mut bytes) = (0, 0);
+        let has_more = loop {
+            let is_end = match reader.next_line(bounds()) {
+                Ok(Some(line)) => {
+                    lines += 1;
+                    bytes += self.take(&line);
+                    false
+                }
+                Ok(None) => true,
+                Err(error) => break Err(error),
+            };
+            let is_full = lines >= PORTION_LINES_MAX || bytes >= PORTION_BYTES_MAX;
+            if reader.is_paused() || (is_full && !reader.is_inside_line()) {
+                break Ok(true);
+            }
+            if is_end {
+                break Ok(false);
+            }
+        };
+        self.changes.append(&mut reader.take_changes());
+        self.stated.append(&mut reader.take_stated());
+        self.feed = if reader.esm().is_some() { Feed::Esm } else { Feed::Events };
+        has_more
+    }
+
+    /// Adds a line; gives how many bytes are kept of it.
+    pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
+        match &line.result {
+            Ok(event) => {
+                let former_id = line.rule.and_then(|rule| rule.former_id);
+                let event = NewEvent { former_id, ..NewEvent::new(line.number, event) };
+                let bytes = event.body.len();
+                self.events.push(event);
+                bytes
+            }
+            Err(_) if self.rejects_max.is_some_and(|max| self.rejects.len() >= max) => {
+                self.rejects_not_held += 1;
+                0
+            }
+            Err(reason) => {
+                let reject = Reject::new(&self.path, line.number, &line.excerpt, reason.to_string());
+                let bytes = reject.kept.len();
+                self.rejects.push(reject);
+                bytes
+            }
+        }
+    }
+
+    /// What the buffer is to store. The events stay here as well: only the buffer finds those that it leaves out.
+    pub(super) fn batch(&mut self, input: InputId, job: JobKey) -> Batch {
+        Batch {
+            input,
+            feed: self.feed,
+            job,
+            events: self.events.clone(),
+            memory: memory::rows(&self.changes),
+            stated: std::mem::take(&mut self.stated),
+        }
+    }
+
+    /// The events that the buffer left out, as rejects: first those whose requestor has the other kind of feed, then those that
+    /// lost against another event of their `event_id`. `text` is what to keep of an event.
+    pub(super) fn left_out(
+        &self,
+        report: &StoreReport,
+        text: &dyn Fn(&NewEvent) -> Vec<u8>,
+    ) -> [Vec<Reject>; 2] {
+        let reject = |index: usize, reason: String| {
+            let event = &self.events[index];
+            Reject::new(&self.path, event.line, &Excerpt::of(&text(event)), reason)
+        };
+        let mixed = report.mixed.iter().map(|index| {
+            let requestor_id = self.events[*index].requestor_id.as_str().to_owned();
+            reject(*index, RejectReason::MixedFeeds(requestor_id).to_string())
+        });
+        let lost = report.conflicts.iter().map(|conflict| reject(conflict.index, conflict_reason(conflict)));
+        [mixed.collect(), lost.collect()]
+    }
+}
+
+/// A line that is not stored.
+pub(super) struct Reject {
+    pub(super) line: u64,
+    pub(super) reason: String,
+    /// The line of the rejects file.
+    pub(super) kept: String,
+    /// What tells it from every other rejected line: path, line and text.
+    pub(super) digest: [u8; 32],
+}
+
+impl Reject {
+    /// The one way by which a rejected line comes to be kept or told. What looks like an exchange is not kept, in whatever it
+    /// stands, and nothing of it is quoted: any byte of it may be a secret.
+    pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
+        let nothing = Excerpt { line_bytes: excerpt.line_bytes, ..Excerpt::of(b"") };
+        let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
+            true => (&nothing, EXCHANGE_AMONG_OTHERS.to_owned()),
+            false => (excerpt, reason),
+        };
+        let kept = RejectedLine::new(path, line, &reason, excerpt);
+        let kept = serde_json::to_string(&kept).expect("text and numbers always serialise");
+        let mut digest = Sha256::new();
+        for part in [path.as_bytes(), &line.to_be_bytes(), &excerpt.line_bytes.to_be_bytes(), &excerpt.bytes]
+        {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Reject { line, reason, kept, digest: digest.finalize().into() }
+    }
+}
+
+/// The event as a line of NDJSON: what is kept of one that came in any other form.
+pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
+    let columns = StoredColumns {
+        occurred_at: event.occurred_at,
+        kind: event.kind,
+        requestor_id: event.requestor_id.clone(),
+        count: event.count,
+    };
+    let event = PassEvent::from_stored(columns, &event.body).expect("the body was made of an event");
+    serde_json::to_vec(&event).expect("text and numbers always serialise")
+}
+
+/// What a conflict is, for people.
+fn conflict_reason(conflict: &Conflict) -> String {
+    let first = match conflict.first_path.as_str() {
+        "" => "an event that has expired from the buffer".to_owned(),
+        path => format!("{path}:{}", conflict.first_line),
+    };
+    format!("has the event_id of {first} and other content; the first one stays")
+}

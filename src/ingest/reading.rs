@@ -1,0 +1,96 @@
+//! Reads inputs on a thread of its own and hands their lines over in portions, while the buffer makes the last one durable.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use super::error::InputError;
+use super::input::{self, InputPath};
+use super::memory::Source;
+use super::options::IngestOptions;
+use super::portion::{Portion, SourceSummary};
+use super::summary::InputEnd;
+use crate::readers::ReaderOptions;
+
+/// Portions that wait between the threads, besides the one being read and the one being stored.
+const PORTIONS_WAITING_MAX: usize = 1;
+/// After how many more portions one is surely stored: one may be stored just now, one waits, and one was just sent.
+const STORED_AFTER: u32 = 3;
+
+/// A portion of one of several inputs.
+pub(super) struct Read {
+    /// The number of the input, in the order given.
+    pub(super) input: usize,
+    pub(super) portion: Portion,
+    /// How far its input was read, and how long it is where that is known, in bytes as it lies on disk.
+    pub(super) input_bytes_read: u64,
+    pub(super) input_bytes: Option<u64>,
+    /// How its input ended, in its last portion.
+    pub(super) end: Option<InputEnd>,
+}
+
+/// Starts to read. The thread ends with the last input, or when nobody receives any more; one that waits for standard input
+/// then ends with the program.
+pub(super) fn start(
+    inputs: &[InputPath],
+    options: &IngestOptions,
+    source: Source,
+) -> (Receiver<Read>, JoinHandle<()>) {
+    let (sender, receiver) = sync_channel(PORTIONS_WAITING_MAX);
+    let inputs = inputs.to_vec();
+    let options = options.clone();
+    let reading = thread::spawn(move || {
+        let readers = source.into_options();
+        for (number, input) in inputs.iter().enumerate() {
+            if read_input(number, input, &options, &readers, &sender).is_none() {
+                return;
+            }
+        }
+    });
+    (receiver, reading)
+}
+
+/// Reads one input; `None` where nobody receives its portions any more.
+fn read_input(
+    input: usize,
+    path: &InputPath,
+    options: &IngestOptions,
+    readers: &ReaderOptions,
+    sender: &SyncSender<Read>,
+) -> Option<()> {
+    let send = |read| sender.send(read).ok();
+    let unread = |end| {
+        send(Read {
+            input,
+            portion: Portion::default(),
+            input_bytes_read: 0,
+            input_bytes: None,
+            end: Some(end),
+        })
+    };
+    let mut open = match input::open(path, options.format, readers) {
+        Ok(Some(open)) => open,
+        Ok(None) => return unread(InputEnd::Empty),
+        Err(error) => return unread(InputEnd::Unopened(error)),
+    };
+    loop {
+        let mut portion = Portion::new(&path.name());
+        let filled = portion.fill(&mut *open.reader, &|| options.bounds());
+        let end = match filled {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(InputError::from(error))),
+        };
+        let end = end.map(|result| InputEnd::Read {
+            result,
+            guess: open.guess.clone(),
+            summary: Box::new(SourceSummary::of(&*open.reader)),
+        });
+        let is_end = end.is_some();
+        let (input_bytes_read, input_bytes) = (open.position.get(), open.bytes);
+        send(Read { input, portion, input_bytes_read, input_bytes, end })?;
+        readers.rest_v2.memory.borrow_mut().let_go(STORED_AFTER);
+        if is_end {
+            return Some(());
+        }
+    }
+}
