@@ -3,7 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Timelike};
 use serde::{Deserialize, Serialize};
+
+use crate::config::Zone;
+use crate::event::Instant;
 
 /// The longest name: it becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
@@ -118,8 +122,15 @@ pub struct Hours {
 }
 
 impl Hours {
+    /// Minutes from an instant to the next beginning, on the clock of a zone; `None` within the hours.
+    pub fn minutes_to_wait(self, at: Instant, zone: Zone) -> Option<u16> {
+        let local = DateTime::from_timestamp_nanos(at.nanos()).with_timezone(&zone.0);
+        let minute = (local.hour() * 60 + local.minute()) as u16;
+        (!self.contains(minute)).then(|| self.minutes_until(minute))
+    }
+
     /// Whether a minute of the day lies within.
-    pub fn contains(self, minute: u16) -> bool {
+    fn contains(self, minute: u16) -> bool {
         if self.from < self.to {
             (self.from..self.to).contains(&minute)
         } else {
@@ -128,7 +139,7 @@ impl Hours {
     }
 
     /// Minutes from this one to the next beginning.
-    pub fn minutes_until(self, minute: u16) -> u16 {
+    fn minutes_until(self, minute: u16) -> u16 {
         (self.from + DAY_MINUTES - minute % DAY_MINUTES) % DAY_MINUTES
     }
 }

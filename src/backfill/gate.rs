@@ -1,17 +1,15 @@
-//! Whether a backfill may send now: its hours, a person's wish, and live traffic, which goes first.
+//! Whether a backfill may go on now: its hours, a person's wish, and live traffic, which goes first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Timelike;
+use serde::Serialize;
 use tokio::time::sleep;
 
-use super::{BackfillError, Ending};
-use crate::buffer::{Buffer, RequestorKey};
+use crate::buffer::{Buffer, BufferError, RequestorKey};
 use crate::clock::Clock;
 use crate::config::Zone;
 use crate::drain::{Stop, StopReason};
-use crate::event::Instant;
 use crate::job::{Hours, JobName, JobState};
 use crate::suite::Rsid;
 
@@ -19,9 +17,33 @@ use crate::suite::Rsid;
 pub(super) const POLL: Duration = Duration::from_millis(25);
 /// Why it waits for a live drain.
 pub(super) const LIVE_FIRST: &str = "a live drain goes first";
-
-/// Polls until the suites are looked at: the kill switch works within a second.
+/// Polls until the job and the suites are read from the buffer: a pause, and the kill switch, work within a second.
 const POLLS_A_LOOK: u32 = 40;
+
+/// Why a run of a backfill ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Everything that can go is gone.
+    Done,
+    Paused,
+    Cancelled,
+    Stopped,
+    /// A collection host refuses a suite.
+    Suite,
+}
+
+/// How a leg of sending ended.
+pub(super) enum Leg {
+    /// Nothing is left that could go.
+    Done,
+    /// It gave way or was stopped.
+    Over,
+    /// The rest may go in a while.
+    Later(&'static str),
+    /// A collection host refuses a suite.
+    Suite,
+}
 
 pub(super) enum Passage {
     Open,
@@ -35,35 +57,55 @@ pub(super) enum Passage {
 pub(super) struct Gate {
     pub(super) buffer: Arc<Buffer>,
     pub(super) name: JobName,
+    /// When the job may send; `None` is always. They change only while no process runs it.
+    pub(super) hours: Option<Hours>,
     pub(super) zone: Zone,
     pub(super) clock: Clock,
+    pub(super) stop: Stop,
 }
 
 impl Gate {
-    pub(super) fn passage(&self) -> Result<Passage, BackfillError> {
-        let job = self.buffer.job(&self.name)?;
-        Ok(match job.state {
+    /// Whether inputs may be loaded now, whatever the hour.
+    pub(super) fn loading(&self) -> Result<Passage, BufferError> {
+        if self.stop.requested().is_some() {
+            return Ok(Passage::Ended(Ending::Stopped));
+        }
+        Ok(match self.buffer.job(&self.name)?.state {
             JobState::Paused => Passage::Ended(Ending::Paused),
             JobState::Cancelled => Passage::Ended(Ending::Cancelled),
-            _ => match job.settings.hours.filter(|hours| !hours.contains(self.minute())) {
-                Some(hours) => Passage::Waits(self.outside(hours)),
-                None if self.buffer.is_draining()? => Passage::Waits(LIVE_FIRST.to_owned()),
-                None => Passage::Open,
-            },
+            JobState::Planned | JobState::Running | JobState::Stopped | JobState::Done => {
+                match self.buffer.is_draining()? {
+                    true => Passage::Waits(LIVE_FIRST.to_owned()),
+                    false => Passage::Open,
+                }
+            }
+        })
+    }
+
+    /// Whether events may be sent now.
+    pub(super) fn sending(&self) -> Result<Passage, BufferError> {
+        Ok(match (self.loading()?, self.outside_hours()) {
+            (Passage::Open | Passage::Waits(_), Some(why)) => Passage::Waits(why),
+            (passage, _) => passage,
         })
     }
 
     /// Ends a leg once the gate closes, a suite is paused or mapped anew, or a stop was asked for.
-    pub(super) async fn watch(self, leg: Stop, stop: Stop) {
+    pub(super) async fn watch(self, leg: Stop) {
         let routes = self.routes().await;
-        for look in 1_u32.. {
+        for poll in 1_u32.. {
             tokio::select! {
-                reason = stop.wait() => return leg.request(reason),
+                reason = self.stop.wait() => return leg.request(reason),
                 () = sleep(POLL) => {}
             }
-            // A buffer that cannot be read fails the leg too, which reports it.
-            let is_mapped_anew = look.is_multiple_of(POLLS_A_LOOK) && self.routes().await != routes;
-            if is_mapped_anew || !matches!(self.passage(), Ok(Passage::Open)) {
+            // The lock of drains is a file, which is looked at for nothing. A buffer that cannot be read fails the leg too,
+            // which reports it.
+            let gives_way = self.outside_hours().is_some() || !matches!(self.buffer.is_draining(), Ok(false));
+            let is_look = poll.is_multiple_of(POLLS_A_LOOK);
+            if gives_way
+                || (is_look
+                    && (self.routes().await != routes || !matches!(self.sending(), Ok(Passage::Open))))
+            {
                 return leg.request(StopReason::GiveWay);
             }
         }
@@ -74,20 +116,11 @@ impl Gate {
         Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())
     }
 
-    /// The minute of the day on the clock of the schedule.
-    fn minute(&self) -> u16 {
-        let now: Instant = self.clock.now();
-        let local = chrono::DateTime::from_timestamp_nanos(now.nanos()).with_timezone(&self.zone.0);
-        (local.hour() * 60 + local.minute()) as u16
-    }
-
-    fn outside(&self, hours: Hours) -> String {
-        let minutes = hours.minutes_until(self.minute());
-        format!(
-            "its hours are {hours} ({}): {} h {:02} min to go",
-            self.zone.0.name(),
-            minutes / 60,
-            minutes % 60
-        )
+    /// Why it is not within the hours of the job.
+    fn outside_hours(&self) -> Option<String> {
+        let hours = self.hours?;
+        let minutes = hours.minutes_to_wait(self.clock.now(), self.zone)?;
+        let (zone, hours_left) = (self.zone.0.name(), minutes / 60);
+        Some(format!("its hours are {hours} ({zone}): {hours_left} h {:02} min to go", minutes % 60))
     }
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use super::reply::Refusal;
 
 /// The longest body as it is sent, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -20,37 +23,30 @@ pub(super) struct Received {
     pub(super) share: Option<OwnedSemaphorePermit>,
 }
 
-/// Why a body is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyError {
-    /// It is longer than [`BODY_BYTES_MAX`].
-    TooLong,
-    NoRoom,
-    TooSlow,
-    Broken,
-}
-
 pub(super) async fn receive(
     body: Incoming,
     room: &Arc<Semaphore>,
     within: Duration,
-) -> Result<Received, BodyError> {
+) -> Result<Received, Refusal> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(BodyError::TooLong);
+        return Err(too_long());
     }
-    timeout(within, collect(body, room)).await.unwrap_or(Err(BodyError::TooSlow))
+    let too_slow = || Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long");
+    timeout(within, collect(body, room)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-async fn collect(mut body: Incoming, room: &Arc<Semaphore>) -> Result<Received, BodyError> {
+async fn collect(mut body: Incoming, room: &Arc<Semaphore>) -> Result<Received, Refusal> {
     let mut received = Received { bytes: Vec::new(), share: None };
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
         if received.bytes.len() + data.len() > BODY_BYTES_MAX {
-            return Err(BodyError::TooLong);
+            return Err(too_long());
         }
         // A body is at most BODY_BYTES_MAX, which is far below what a u32 holds.
-        let share =
-            Arc::clone(room).try_acquire_many_owned(data.len() as u32).map_err(|_| BodyError::NoRoom)?;
+        let share = Arc::clone(room)
+            .try_acquire_many_owned(data.len() as u32)
+            .map_err(|_| Refusal::busy("too many bodies wait already"))?;
         match &mut received.share {
             Some(all) => all.merge(share),
             none => *none = Some(share),
@@ -58,4 +54,11 @@ async fn collect(mut body: Incoming, room: &Arc<Semaphore>) -> Result<Received, 
         received.bytes.extend_from_slice(&data);
     }
     Ok(received)
+}
+
+fn too_long() -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("a body has at most {BODY_BYTES_MAX} bytes as it is sent; send it in parts"),
+    )
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::ServeError;
-use crate::buffer::Buffer;
-use crate::ingest::{
-    Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission, SubmissionError,
-};
+use super::error::ServeError;
+use super::reply::Refusal;
+use super::thread::Thread;
+use crate::buffer::{Buffer, BufferError};
+use crate::ingest::{Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
 
 /// Bytes of unpacked bodies that make a group full; the last one may be far longer, and there is only one of it.
 const GROUP_BYTES_MAX: usize = 2 << 20;
@@ -25,32 +24,32 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What a sender waits for.
-pub(super) type Outcome = Result<Receipt, CounterError>;
-
-/// Why a submission was not taken.
-#[derive(Debug, Clone)]
-pub(super) enum CounterError {
-    Refused(SubmissionError),
-    /// More events wait in the buffer than may.
-    BacklogFull,
-    /// More submissions wait than may.
-    Busy,
-    /// It was not stored in time; it may be stored yet.
-    Slow,
-    Closed,
-}
+pub(super) type Outcome = Result<Receipt, Refusal>;
 
 /// Where submissions are handed in.
 pub(super) struct Counter {
-    waiting: Option<SyncSender<Waiting>>,
-    thread: Option<JoinHandle<()>>,
+    waiting: SyncSender<Waiting>,
+    _thread: Thread,
 }
 
 struct Waiting {
     submission: Submission,
+    sender: Sender,
+}
+
+/// Who waits for a receipt.
+struct Sender {
     /// Kept until the submission is stored.
     share: Option<OwnedSemaphorePermit>,
     reply: oneshot::Sender<Outcome>,
+}
+
+impl Sender {
+    /// A sender that has gone hears nothing: what it sent is stored all the same, and a duplicate when it sends it again.
+    fn answer(self, outcome: Outcome) {
+        drop(self.share);
+        drop(self.reply.send(outcome));
+    }
 }
 
 impl Counter {
@@ -62,25 +61,25 @@ impl Counter {
         let (waiting, submissions) = mpsc::sync_channel(WAITING_MAX);
         let (ready, is_ready) = mpsc::sync_channel(1);
         let buffer = Arc::clone(buffer);
-        let thread = std::thread::Builder::new()
-            .name("intake".to_owned())
-            .spawn(move || {
-                let backlog = Backlog::new(Arc::clone(&buffer), backlog_max_events);
-                match Intake::new(buffer, options) {
-                    Ok(intake) => {
-                        // The one who opened this has gone only if it panicked; then nobody hands anything in.
-                        if ready.send(Ok(())).is_ok() {
-                            Worker { intake, backlog, total: Counts::default(), told_at: Instant::now() }
-                                .work(&submissions);
-                        }
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
-            })
-            .map_err(ServeError::Thread)?;
-        let ended = || IngestError::Buffer(crate::buffer::BufferError::ThreadEnded);
-        is_ready.recv().unwrap_or_else(|_| Err(ended()))?;
-        Ok(Counter { waiting: Some(waiting), thread: Some(thread) })
+        let thread = Thread::start("intake", move || {
+            let worker = Intake::new(Arc::clone(&buffer), options).map(|intake| Worker {
+                intake,
+                buffer,
+                backlog_max_events,
+                is_backlog_full: false,
+                counted_at: None,
+                total: Counts::default(),
+                told_at: Instant::now(),
+            });
+            // The one who opened this has gone only if it panicked; then nobody hands anything in.
+            match worker {
+                Ok(mut worker) if ready.send(Ok(())).is_ok() => worker.work(&submissions),
+                Ok(_) => {}
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?;
+        is_ready.recv().unwrap_or_else(|_| Err(IngestError::from(BufferError::ThreadEnded)))?;
+        Ok(Counter { waiting, _thread: thread })
     }
 
     /// Hands a submission in and waits for its receipt.
@@ -89,29 +88,26 @@ impl Counter {
         submission: Submission,
         share: Option<OwnedSemaphorePermit>,
     ) -> Outcome {
+        let stopping = || Refusal::failed("passbridge is stopping");
         let (reply, outcome) = oneshot::channel();
-        let waiting = self.waiting.as_ref().ok_or(CounterError::Closed)?;
-        waiting.try_send(Waiting { submission, share, reply }).map_err(|error| match error {
-            TrySendError::Full(_) => CounterError::Busy,
-            TrySendError::Disconnected(_) => CounterError::Closed,
+        self.waiting.try_send(Waiting { submission, sender: Sender { share, reply } }).map_err(|error| {
+            match error {
+                TrySendError::Full(_) => Refusal::busy("too many requests wait already"),
+                TrySendError::Disconnected(_) => stopping(),
+            }
         })?;
-        outcome.await.unwrap_or(Err(CounterError::Closed))
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        self.waiting = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
-            drop(thread.join());
-        }
+        outcome.await.unwrap_or_else(|_| Err(stopping()))
     }
 }
 
 struct Worker {
     intake: Intake,
-    backlog: Backlog,
+    buffer: Arc<Buffer>,
+    /// How many events may wait in the buffer. 0: no limit.
+    backlog_max_events: u64,
+    /// Whether as many wait, as of a few seconds ago.
+    is_backlog_full: bool,
+    counted_at: Option<Instant>,
     /// What came in since the log told of it.
     total: Counts,
     told_at: Instant,
@@ -134,18 +130,30 @@ impl Worker {
     }
 
     fn serve(&mut self, first: Waiting, submissions: &Receiver<Waiting>) {
-        if self.backlog.is_full() {
-            answer(first.reply, Err(CounterError::BacklogFull));
-            return;
+        if self.is_backlog_full() {
+            let why = "as many events wait as serve.backlog_max_events allows";
+            return first.sender.answer(Err(Refusal::full(why)));
         }
-        let (group, replies) = group(first, submissions);
-        for (outcome, (reply, share)) in self.intake.take(group).into_iter().zip(replies) {
+        let (group, senders) = group(first, submissions);
+        for (outcome, sender) in self.intake.take(group).into_iter().zip(senders) {
             if let Ok(receipt) = &outcome {
                 self.total.add(&receipt.counts);
             }
-            drop(share);
-            answer(reply, outcome.map_err(CounterError::Refused));
+            sender.answer(outcome.map_err(Refusal::from));
         }
+    }
+
+    fn is_backlog_full(&mut self) -> bool {
+        let is_recent = self.counted_at.is_some_and(|at| at.elapsed() < COUNT_EVERY);
+        if self.backlog_max_events > 0 && !is_recent {
+            self.counted_at = Some(Instant::now());
+            match self.buffer.pending() {
+                Ok(pending) => self.is_backlog_full = pending >= self.backlog_max_events,
+                // The store that follows fails for the same reason, and says so.
+                Err(error) => tracing::warn!(%error, "the backlog cannot be counted"),
+            }
+        }
+        self.is_backlog_full
     }
 
     fn tell(&mut self) {
@@ -157,57 +165,21 @@ impl Worker {
     }
 }
 
-/// A sender that has gone hears nothing: what it sent is stored all the same, and a duplicate when it sends it again.
-fn answer(reply: oneshot::Sender<Outcome>, outcome: Outcome) {
-    drop(reply.send(outcome));
-}
-
-type Reply = (oneshot::Sender<Outcome>, Option<OwnedSemaphorePermit>);
-
 /// The first submission with those that wait behind it, and who waits for them.
-fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmission>, Vec<Reply>) {
-    let (mut group, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
+fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmission>, Vec<Sender>) {
+    let (mut group, mut senders, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
-    while let Some(Waiting { submission, share, reply }) = next {
+    while let Some(Waiting { submission, sender }) = next {
         match submission.unpack() {
             Ok(unpacked) => {
                 bytes += unpacked.bytes();
                 group.push(unpacked);
-                replies.push((reply, share));
+                senders.push(sender);
             }
-            Err(error) => answer(reply, Err(CounterError::Refused(error))),
+            Err(error) => sender.answer(Err(error.into())),
         }
         let is_full = group.len() >= GROUP_MAX || bytes >= GROUP_BYTES_MAX;
         next = if is_full { None } else { submissions.try_recv().ok() };
     }
-    (group, replies)
-}
-
-/// How many events wait, as of a few seconds ago.
-struct Backlog {
-    buffer: Arc<Buffer>,
-    /// 0: no limit.
-    max_events: u64,
-    is_full: bool,
-    counted_at: Option<Instant>,
-}
-
-impl Backlog {
-    fn new(buffer: Arc<Buffer>, max_events: u64) -> Backlog {
-        Backlog { buffer, max_events, is_full: false, counted_at: None }
-    }
-
-    fn is_full(&mut self) -> bool {
-        let is_recent = self.counted_at.is_some_and(|at| at.elapsed() < COUNT_EVERY);
-        if self.max_events == 0 || is_recent {
-            return self.is_full;
-        }
-        self.counted_at = Some(Instant::now());
-        match self.buffer.pending() {
-            Ok(pending) => self.is_full = pending >= self.max_events,
-            // The store that follows fails for the same reason, and says so.
-            Err(error) => tracing::warn!(%error, "the backlog cannot be counted"),
-        }
-        self.is_full
-    }
+    (group, senders)
 }

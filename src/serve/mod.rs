@@ -13,15 +13,17 @@
 mod answer;
 mod body;
 mod counter;
+mod error;
+mod health;
 mod patience;
+mod reply;
+mod thread;
 mod tokens;
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -30,16 +32,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use crate::buffer::Buffer;
-use crate::ingest::{IngestError, IngestOptions};
+use crate::ingest::IngestOptions;
 use answer::{Desk, Guest};
 use counter::Counter;
+use health::Health;
 use patience::PatientSocket;
+use thread::Thread;
 use tokens::Tokens;
 
+pub use error::ServeError;
 pub use tokens::TokensError;
 
 /// Connections that are served at once. Some 20 KiB each.
@@ -82,26 +87,13 @@ pub struct IntakeOptions {
     pub backlog_max_events: u64,
 }
 
-/// Why nothing is served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    #[error("cannot listen on {address}")]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Tokens(#[from] TokensError),
-    #[error(transparent)]
-    Ingest(#[from] IngestError),
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
-}
-
 /// A server that is up. Dropping it stops it.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     tokens: Option<Arc<Tokens>>,
     stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Thread,
 }
 
 impl Server {
@@ -119,23 +111,23 @@ impl Server {
             None => None,
         };
         let tokens = intake.as_ref().map(|(tokens, _)| Arc::clone(tokens));
-        let desk = Arc::new(Desk::new(Arc::clone(buffer), intake, options.request_timeout));
+        let (stop, stopped) = watch::channel(false);
+        let serving = Arc::new(Serving {
+            desk: Desk::new(Health::start(buffer)?, intake, options.request_timeout),
+            stopped,
+            idle_timeout: options.idle_timeout,
+            write_timeout: options.request_timeout,
+        });
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Thread)?;
-        let (stop, stopped) = watch::channel(false);
-        let limits = Limits { idle: options.idle_timeout, write: options.request_timeout };
-        let stop_grace = options.stop_grace;
-        let serving = async move {
+        let served = async move {
             match TcpListener::from_std(listener) {
-                Ok(listener) => accept(listener, &desk, stopped, limits, stop_grace).await,
+                Ok(listener) => serving.accept(listener, options.stop_grace).await,
                 Err(error) => tracing::error!(%error, "cannot serve"),
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("serve".to_owned())
-            .spawn(move || runtime.block_on(serving))
-            .map_err(ServeError::Thread)?;
-        Ok(Server { address, tokens, stop, thread: Some(thread) })
+        let thread = Thread::start("serve", move || runtime.block_on(served))?;
+        Ok(Server { address, tokens, stop, _thread: thread })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -156,127 +148,107 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
-            drop(thread.join());
-        }
     }
 }
 
-/// How long a connection may wait.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// For the head of a request.
-    idle: Duration,
-    /// For a byte of a reply to be read.
-    write: Duration,
-}
-
-/// Lets connections in until the stop, then waits for the requests under way.
-async fn accept(
-    listener: TcpListener,
-    desk: &Arc<Desk>,
+/// What the connections share.
+struct Serving {
+    desk: Desk,
     stopped: watch::Receiver<bool>,
-    limits: Limits,
-    stop_grace: Duration,
-) {
-    let mut standing = VecDeque::new();
-    let places = Arc::new(Semaphore::new(connections_max()));
-    let mut connections = JoinSet::new();
-    let mut is_stopped = stopped.clone();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop_asked(&mut is_stopped) => break,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended
-                    && !error.is_cancelled()
-                {
-                    tracing::error!(%error, "a connection's task failed");
-                }
-            }
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => {
-                    let (desk, stopped) = (Arc::clone(desk), stopped.clone());
-                    match Arc::clone(&places).try_acquire_owned() {
-                        Ok(place) => {
-                            let guest = Guest::Seated(peer.ip());
-                            connections.spawn(async move {
-                                converse(desk, socket, stopped, limits, guest).await;
-                                drop(place);
-                            });
-                        }
-                        Err(_) => {
-                            let answered = converse(desk, socket, stopped, limits, Guest::Standing);
-                            let answered = async move { timeout(STANDING_TIME, answered).await.unwrap_or(()) };
-                            standing.push_back(connections.spawn(answered));
-                        }
-                    }
-                    if standing.len() > STANDING_MAX
-                        && let Some(oldest) = standing.pop_front()
-                    {
-                        oldest.abort();
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(RETRY_PAUSE).await;
-                }
-            },
-        }
-    }
-    // Who comes now is refused at once, not left waiting.
-    drop(listener);
-    let ended = timeout(stop_grace, async { while connections.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!(connections = connections.len(), "requests are left unanswered: they took too long");
-    }
+    /// How long a connection may wait for the head of a request.
+    idle_timeout: Duration,
+    /// How long a connection may wait for a byte of a reply to be read.
+    write_timeout: Duration,
 }
 
-/// Answers the requests of one connection until either side ends it.
-async fn converse(
-    desk: Arc<Desk>,
-    socket: TcpStream,
-    mut stopped: watch::Receiver<bool>,
-    limits: Limits,
-    guest: Guest,
-) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot send small packets at once");
-    }
-    let service = service_fn(|request| {
-        let desk = Arc::clone(&desk);
-        async move { Ok::<_, std::convert::Infallible>(desk.answer(request, guest).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Between requests too: what is silent for so long is gone.
-        .header_read_timeout(limits.idle)
-        .keep_alive(matches!(guest, Guest::Seated(_)))
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(PatientSocket::new(socket, limits.write)), service);
-    let mut connection = std::pin::pin!(connection);
-    let mut is_leaving = false;
-    loop {
-        tokio::select! {
-            biased;
-            outcome = connection.as_mut() => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "a connection broke");
+impl Serving {
+    /// Lets connections in until the stop, then waits for the requests under way.
+    async fn accept(self: Arc<Serving>, listener: TcpListener, stop_grace: Duration) {
+        let mut standing = VecDeque::new();
+        let places = Arc::new(Semaphore::new(connections_max()));
+        let mut connections = JoinSet::new();
+        loop {
+            let (socket, peer) = tokio::select! {
+                biased;
+                () = self.stop() => break,
+                Some(ended) = connections.join_next() => {
+                    if let Some(error) = ended.err().filter(|error| !error.is_cancelled()) {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                    continue;
                 }
-                return;
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(RETRY_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let serving = Arc::clone(&self);
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                connections.spawn(async move {
+                    serving.converse(socket, Guest::Seated(peer.ip())).await;
+                    drop(place);
+                });
+                continue;
             }
-            () = stop_asked(&mut stopped), if !is_leaving => {
-                is_leaving = true;
+            standing.push_back(connections.spawn(async move {
+                timeout(STANDING_TIME, serving.converse(socket, Guest::Standing)).await.unwrap_or(());
+            }));
+            if standing.len() > STANDING_MAX
+                && let Some(oldest) = standing.pop_front()
+            {
+                oldest.abort();
+                // It closes its socket when it is polled next. Until then no connection takes another file.
+                yield_now().await;
+            }
+        }
+        // Who comes now is refused at once, not left waiting.
+        drop(listener);
+        let ended = timeout(stop_grace, async { while connections.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "requests are left unanswered: they took too long"
+            );
+        }
+    }
+
+    /// Answers the requests of one connection until either side ends it.
+    async fn converse(&self, socket: TcpStream, guest: Guest) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "cannot send small packets at once");
+        }
+        let service = service_fn(async |request| {
+            Ok::<_, std::convert::Infallible>(self.desk.answer(request, guest).await)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Between requests too: what is silent for so long is gone.
+            .header_read_timeout(self.idle_timeout)
+            .keep_alive(matches!(guest, Guest::Seated(_)))
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(PatientSocket::new(socket, self.write_timeout)), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.stop() => {
                 connection.as_mut().graceful_shutdown();
+                connection.await
             }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
         }
     }
-}
 
-/// Waits for the stop. The sender is the server, which waits for the connections to end.
-async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
-    drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+    /// Waits for the stop. Its sender is the server, which waits for the connections to end.
+    async fn stop(&self) {
+        drop(self.stopped.clone().wait_for(|is_stopped| *is_stopped).await);
+    }
 }
 
 /// How many connections this process can have, once it has asked for as many files as it may.
@@ -292,6 +264,5 @@ fn connections_max() -> usize {
         }
     }
     // Half of what there is, where that is not enough for both: the drain must not want for sockets.
-    let connections = if files >= wanted { CONNECTIONS_MAX as u64 } else { (files / 2).max(1) };
-    usize::try_from(connections).unwrap_or(CONNECTIONS_MAX)
+    if files >= wanted { CONNECTIONS_MAX } else { (files / 2).max(1) as usize }
 }

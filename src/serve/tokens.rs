@@ -49,13 +49,8 @@ struct State {
     looked_at: Instant,
 }
 
-/// What changes with a file.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    changed_at: (i64, i64),
-}
+/// What changes with a file: its inode, its length and when it was changed. All 0 of one that lets nobody in.
+type Stamp = [i64; 4];
 
 impl Tokens {
     pub(super) fn read(path: &Path) -> Result<Tokens, TokensError> {
@@ -68,7 +63,9 @@ impl Tokens {
     pub(super) fn has(&self, token: &[u8]) -> bool {
         let presented: [u8; 32] = Sha256::digest(token).into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look(&mut state);
+        if state.looked_at.elapsed() >= LOOK_EVERY {
+            self.look(&mut state);
+        }
         let found =
             state.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
         found.into()
@@ -76,22 +73,14 @@ impl Tokens {
 
     /// Reads the file again where it has changed, without waiting for the next look.
     pub(super) fn look_now(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(long_ago) = state.looked_at.checked_sub(LOOK_EVERY) {
-            state.looked_at = long_ago;
-        }
-        self.look(&mut state);
+        self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Reads the file again where it has changed. One that is gone, empty or wrong lets nobody in: a token that was taken back
     /// must not stay good because of a slip.
     fn look(&self, state: &mut State) {
-        if state.looked_at.elapsed() < LOOK_EVERY {
-            return;
-        }
         state.looked_at = Instant::now();
-        let is_same = fs::metadata(&self.path).is_ok_and(|metadata| Stamp::of(&metadata) == state.stamp);
-        if is_same {
+        if fs::metadata(&self.path).is_ok_and(|metadata| stamp(&metadata) == state.stamp) {
             return;
         }
         match read(&self.path) {
@@ -111,14 +100,9 @@ impl Tokens {
     }
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            changed_at: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
+fn stamp(metadata: &Metadata) -> Stamp {
+    let (inode, bytes) = (metadata.ino().cast_signed(), metadata.len().cast_signed());
+    [inode, bytes, metadata.ctime(), metadata.ctime_nsec()]
 }
 
 fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
@@ -139,11 +123,7 @@ fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
         }
         digests.push(Sha256::digest(token).into());
     }
-    if digests.is_empty() {
-        Err(TokensError::None(path.to_owned()))
-    } else {
-        Ok((digests, Stamp::of(&metadata)))
-    }
+    if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok((digests, stamp(&metadata))) }
 }
 
 /// The characters of RFC 6750, section 2.1.

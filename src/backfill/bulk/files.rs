@@ -1,6 +1,7 @@
 //! Writes files: gzip of a header and rows, on disk before anybody counts on it.
 
 use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,9 +11,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::backfill::BackfillError;
+use super::way::{BulkLimits, BulkWay};
+use crate::backfill::error::BackfillError;
 use crate::buffer::{BufferError, FiledEvent};
 use crate::encode;
+use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
 
 /// Faster than the default and hardly larger: limits.md.
@@ -97,6 +100,8 @@ fn unusable(path: &Path, source: io::Error) -> BufferError {
 /// A file that is whole and on disk.
 #[derive(Debug)]
 pub(super) struct Written {
+    /// The name of its visitor group.
+    pub(super) group: String,
     pub(super) path: PathBuf,
     pub(super) key: String,
     pub(super) rows: u64,
@@ -104,8 +109,55 @@ pub(super) struct Written {
     pub(super) events: Vec<FiledEvent>,
 }
 
+/// The open file of each visitor group.
+pub(super) struct Files<'a> {
+    way: &'a BulkWay,
+    groups: u32,
+    folder: &'a Folder,
+    open: BTreeMap<(Rsid, u32), OpenFile>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(way: &'a BulkWay, groups: u32, folder: &'a Folder) -> Files<'a> {
+        Files { way, groups, folder, open: BTreeMap::new() }
+    }
+
+    /// Adds the rows of an event to the file of its group; gives the file before where that is full.
+    pub(super) fn add(
+        &mut self,
+        rsid: &Rsid,
+        event: FiledEvent,
+        rows: &[u8],
+        file_rows: u64,
+    ) -> Result<Option<Written>, BackfillError> {
+        let index = (event.visitor.0 % u64::from(self.groups)) as u32;
+        let key = (rsid.clone(), index);
+        let is_full = match self.open.get_mut(&key) {
+            Some(open) => open.is_full(event.rows, rows.len() as u64, file_rows, &self.way.limits)?,
+            None => false,
+        };
+        let full = if is_full { self.open.remove(&key) } else { None };
+        let written = full.map(|open| open.close(self.folder)).transpose()?;
+        let open = match self.open.entry(key) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                // The same for every job with as many groups: a visitor stays in its group.
+                let group = format!("{}_{rsid}_{}of{}", self.way.company, index + 1, self.groups);
+                place.insert(OpenFile::create(self.folder, group)?)
+            }
+        };
+        open.add(rows, event)?;
+        Ok(written)
+    }
+
+    /// Closes what is open.
+    pub(super) fn finish(self) -> Result<Vec<Written>, BackfillError> {
+        self.open.into_values().map(|open| open.close(self.folder)).collect()
+    }
+}
+
 /// A file that takes rows.
-pub(super) struct OpenFile {
+struct OpenFile {
     group: String,
     path: PathBuf,
     encoder: GzEncoder<Counting>,
@@ -118,7 +170,7 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    pub(super) fn create(folder: &Folder, group: &str) -> Result<OpenFile, BackfillError> {
+    fn create(folder: &Folder, group: String) -> Result<OpenFile, BackfillError> {
         let path = folder.0.join(format!("{group}{PART}"));
         // One of this name was left by a crash.
         let file = match fs::remove_file(&path) {
@@ -128,7 +180,7 @@ impl OpenFile {
         let file = file.map_err(|source| failed(&path, source))?;
         let sink = Counting { file: BufWriter::new(file), bytes: 0 };
         let mut open = OpenFile {
-            group: group.to_owned(),
+            group,
             path,
             encoder: GzEncoder::new(sink, Compression::new(LEVEL)),
             digest: Sha256::new(),
@@ -144,33 +196,32 @@ impl OpenFile {
     }
 
     /// Whether rows of so many bytes belong into the next file.
-    pub(super) fn is_full(
+    fn is_full(
         &mut self,
         rows: u32,
         bytes: u64,
         file_rows: u64,
-        file_bytes: u64,
-        file_bytes_unpacked: u64,
+        limits: &BulkLimits,
     ) -> Result<bool, BackfillError> {
         if self.rows + u64::from(rows) > file_rows.max(u64::from(rows))
-            || self.unpacked + bytes > file_bytes_unpacked
+            || self.unpacked + bytes > limits.file_bytes_unpacked
         {
             return Ok(true);
         }
-        if self.packed_at_most() + bytes + MARGIN <= file_bytes {
+        if self.packed_at_most() + bytes + MARGIN <= limits.file_bytes {
             return Ok(false);
         }
         // What lies in the encoder is smaller than what went in; only a flush says how much.
         self.encoder.flush().map_err(|source| failed(&self.path, source))?;
         self.unflushed = 0;
-        Ok(self.packed_at_most() + bytes + MARGIN > file_bytes)
+        Ok(self.packed_at_most() + bytes + MARGIN > limits.file_bytes)
     }
 
     fn packed_at_most(&self) -> u64 {
         self.encoder.get_ref().bytes + self.unflushed
     }
 
-    pub(super) fn add(&mut self, rows: &[u8], event: FiledEvent) -> Result<(), BackfillError> {
+    fn add(&mut self, rows: &[u8], event: FiledEvent) -> Result<(), BackfillError> {
         self.write(rows)?;
         // Events of which all that is sent is alike are two events all the same.
         self.digest.update(event.sequence.0.to_be_bytes());
@@ -187,7 +238,7 @@ impl OpenFile {
     }
 
     /// Makes it whole and durable. Its name is its group's and its key's, so that the same rows are the same file.
-    pub(super) fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
+    fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
         let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
         // The same rows in two groups would be two files.
         digest.update(group.as_bytes());
@@ -202,7 +253,7 @@ impl OpenFile {
             Ok(sink.bytes)
         };
         let bytes = finish().map_err(|source| failed(&to, source))?;
-        Ok(Written { path: to, key, rows, bytes, events })
+        Ok(Written { group, path: to, key, rows, bytes, events })
     }
 }
 

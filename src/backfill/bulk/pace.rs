@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
-use super::BulkLimits;
+use super::way::BulkLimits;
 
 /// What the spacing of calls is stretched by, in percent: a call may be quicker on its way than the one before, which had to
 /// connect first.

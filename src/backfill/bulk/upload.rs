@@ -1,19 +1,21 @@
 //! One group's uploads: a file at a time, until it is known what became of it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::files::{failed, sweep};
 use super::pace::Pace;
-use super::{BulkLimits, BulkWay, Sizes, Tally};
-use crate::backfill::BackfillError;
+use super::way::BulkWay;
+use crate::backfill::error::BackfillError;
 use crate::buffer::{
     Buffer, BufferError, BulkFile, BulkFileState, JobKey, JobRecord, Received, RefusedRow, RunId,
 };
@@ -31,21 +33,35 @@ pub(super) struct Uploading {
     pub(super) buffer: Arc<Buffer>,
     pub(super) client: Arc<BulkClient>,
     pub(super) pace: Pace,
-    pub(super) limits: BulkLimits,
+    pub(super) way: BulkWay,
     pub(super) job: JobKey,
     pub(super) run: RunId,
     /// Rows of a file; halved where one is too large.
-    pub(super) sizes: Arc<AtomicU64>,
+    pub(super) file_rows: Arc<AtomicU64>,
     pub(super) stop: Stop,
-    pub(super) keeps_files: bool,
-    pub(super) accepts_unnamed: bool,
+}
+
+/// What a leg has done.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Tally {
+    pub(super) files: u64,
+    pub(super) delivered: u64,
+    pub(super) dead: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Tally) {
+        self.files += other.files;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+    }
 }
 
 /// A visitor group in a leg.
 pub(super) struct Group {
     shared: Arc<Uploading>,
     last: Option<Last>,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 /// An upload that the next one of its group keeps its distance from.
@@ -55,30 +71,46 @@ struct Last {
     rows: u64,
 }
 
-/// Whether a group goes on with its next file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Goes,
-    Ends,
+/// Where a file is on its way.
+pub(super) enum State {
+    /// It was never sent.
+    New,
+    /// It was sent, and is not in.
+    NotReceived,
+    /// It was sent, and may be in: why nobody knows.
+    Unknown(String),
 }
+
+/// What an attempt to upload came to.
+enum Attempt {
+    Answer(Uploaded),
+    /// The leg ends before the upload, or before its answer.
+    Ends,
+    /// The file is gone from its folder, or is not what was written.
+    Damaged,
+}
+
+/// Whether a group goes on with its next file.
+type Next = Result<ControlFlow<()>, BackfillError>;
 
 impl Group {
     /// A group whose last upload may have been by another process, and have arrived later than that process noted.
-    pub(super) fn new(shared: Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
+    pub(super) fn new(shared: &Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
         let last = shared.buffer.group_sent_at(name)?.and_then(|(sent_at, rows)| {
-            let since = duration_between(sent_at, shared.buffer.now());
-            let spacing = shared.pace.gap(0);
+            // A clock that was set back has gone no time.
+            let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
+            let since = Duration::from_nanos(since);
             // At least one spacing from now, unless that is long over.
-            let at_least = if since < 2 * spacing { Duration::ZERO } else { since };
+            let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
         });
-        Ok(Group { shared, last, tally: Tally::default() })
+        Ok(Group { shared: shared.clone(), last, tally: Tally::default() })
     }
 
     /// Uploads its files in their order, until there are no more or the leg ends.
     pub(super) async fn run(mut self, mut files: mpsc::Receiver<BulkFile>) -> Result<Tally, BackfillError> {
         while let Some(file) = files.recv().await {
-            if self.file(&file, Known::Nothing).await? == Next::Ends {
+            if self.file(&file, State::New).await?.is_break() {
                 break;
             }
         }
@@ -86,83 +118,84 @@ impl Group {
     }
 
     /// Takes one file to its end. Once it is sent, only its answer or a look-up ends that, or the end of the leg.
-    async fn file(&mut self, file: &BulkFile, mut known: Known) -> Result<Next, BackfillError> {
+    pub(super) async fn file(&mut self, file: &BulkFile, mut state: State) -> Next {
         // Once nobody knew of an upload, a refusal of the next one says nothing of that.
-        let mut was_unknown = known == Known::Sent;
+        let mut was_unknown = false;
         let mut has_new_token = false;
         let mut backoff = self.shared.backoff();
         loop {
-            let answer = match known {
-                Known::Nothing | Known::NotReceived => self.attempt(file, known).await?,
-                Known::Sent => Attempt::Answer(Uploaded::Unknown(
-                    "the process before ended without its answer".to_owned(),
-                )),
-            };
-            let answer = match answer {
+            if let State::Unknown(why) = state {
+                was_unknown = true;
+                match self.look_up(file, why, &mut backoff).await? {
+                    ControlFlow::Break(next) => return Ok(next),
+                    ControlFlow::Continue(()) => state = State::NotReceived,
+                }
+            }
+            let answer = match self.attempt(file, matches!(state, State::New)).await? {
                 Attempt::Answer(answer) => answer,
-                Attempt::Ends => return Ok(Next::Ends),
+                Attempt::Ends => return Ok(ControlFlow::Break(())),
                 Attempt::Damaged => return self.write_anew(file),
             };
-            match answer {
+            state = match answer {
                 Uploaded::Received { rows, invalid_rows, named, log } => {
-                    let answer = Answer { rows, invalid_rows, named, log, is_looked_up: false };
-                    return self.received(file, answer);
+                    return self.received(file, Answer { rows, invalid_rows, named, log }, false);
                 }
-                Uploaded::Unknown(why) => {
-                    let key = &file.file.key;
-                    tracing::warn!(key, why, "nobody knows whether a file is in; its key is looked up");
-                    was_unknown = true;
-                    match self.shared.looked_up(key, file.file.rows).await? {
-                        Some(LookedUp::Arrived(Uploaded::Received { rows, invalid_rows, named, log })) => {
-                            let is_looked_up = invalid_rows.is_none();
-                            let answer = Answer { rows, invalid_rows, named, log, is_looked_up };
-                            return self.received(file, answer);
-                        }
-                        // Nothing of it is in, whatever went before.
-                        Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)?),
-                        Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
-                            // Its suite was paused or retired meanwhile.
-                            return self.write_anew(file);
-                        }
-                        Some(LookedUp::NotFound) if backoff.next(None).is_none() => {
-                            let path = file.file.path.clone();
-                            return Err(BackfillError::Unanswered { path, why });
-                        }
-                        Some(LookedUp::NotFound) => known = Known::NotReceived,
-                        None => return Ok(Next::Ends),
-                    }
-                }
+                Uploaded::Unknown(why) => State::Unknown(why),
                 Uploaded::NotReceived(error) => {
                     if self.shared.waits_for(error, &mut backoff, "a file was not received").await? {
-                        return Ok(Next::Ends);
+                        return Ok(ControlFlow::Break(()));
                     }
-                    known = Known::NotReceived;
+                    State::NotReceived
                 }
                 Uploaded::TokenRefused(_) if !has_new_token => {
                     tracing::debug!("the access token is refused, and is had anew");
                     has_new_token = true;
-                    known = Known::NotReceived;
+                    State::NotReceived
                 }
                 Uploaded::TooLarge => return self.too_large(file),
                 Uploaded::TokenRefused(_) | Uploaded::Rejected(_) | Uploaded::Refused(_) => {
                     return Err(self.refused(file, answer, was_unknown)?);
                 }
-            }
+            };
         }
     }
 
+    /// Looks up a file that may be in. Goes on where it is not, and is to be sent again.
+    async fn look_up(
+        &mut self,
+        file: &BulkFile,
+        why: String,
+        backoff: &mut Backoff,
+    ) -> Result<ControlFlow<ControlFlow<()>>, BackfillError> {
+        let key = &file.file.key;
+        tracing::warn!(key, why, "nobody knows whether a file is in; its key is looked up");
+        Ok(ControlFlow::Break(match self.shared.looked_up(key, file.file.rows).await? {
+            None => ControlFlow::Break(()),
+            Some(LookedUp::Arrived(Uploaded::Received { rows, invalid_rows, named, log })) => {
+                let is_looked_up = invalid_rows.is_none();
+                self.received(file, Answer { rows, invalid_rows, named, log }, is_looked_up)?
+            }
+            // Nothing of it is in, whatever went before.
+            Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)?),
+            // Its suite was paused or retired meanwhile.
+            Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
+                self.write_anew(file)?
+            }
+            Some(LookedUp::NotFound) if backoff.next(None).is_none() => {
+                return Err(BackfillError::Unanswered { path: file.file.path.clone(), why });
+            }
+            Some(LookedUp::NotFound) => return Ok(ControlFlow::Continue(())),
+        }))
+    }
+
     /// Uploads a file once it is its turn.
-    async fn attempt(&mut self, file: &BulkFile, known: Known) -> Result<Attempt, BackfillError> {
+    async fn attempt(&mut self, file: &BulkFile, is_new: bool) -> Result<Attempt, BackfillError> {
         if self.shared.waits_until(self.next_at(file.file.rows)).await {
             return Ok(Attempt::Ends);
         }
         let Some(upload) = read(file)? else { return Ok(Attempt::Damaged) };
-        if known == Known::Nothing {
-            match self.shared.validated(&upload).await? {
-                First::Goes => {}
-                First::TooLarge => return Ok(Attempt::Answer(Uploaded::TooLarge)),
-                First::Ends => return Ok(Attempt::Ends),
-            }
+        if is_new && let Some(ended) = self.shared.validate(&upload).await? {
+            return Ok(ended);
         }
         let turn = self.shared.pace.turn().await;
         if self.shared.stop.requested().is_some() {
@@ -187,10 +220,11 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that is in, and settles its rows.
-    fn received(&mut self, file: &BulkFile, answer: Answer) -> Result<Next, BackfillError> {
+    /// Records the answer to a file that is in, and settles its rows. Where only a look-up says that it is in, whether rows were
+    /// refused is unknown for good.
+    fn received(&mut self, file: &BulkFile, answer: Answer, is_looked_up: bool) -> Next {
         let shared = &self.shared;
-        let Answer { rows, invalid_rows, named, log, is_looked_up } = answer;
+        let Answer { rows, invalid_rows, named, log } = answer;
         let written = file.file.rows;
         if rows != written {
             tracing::warn!(key = file.file.key, rows, written, "Adobe counts other rows than were written");
@@ -199,21 +233,19 @@ impl Group {
         let refused = refused_rows(named, invalid_rows, written);
         // Both are known to make sense: no more rows than were written, none more invalid than there are.
         let unnamed = invalid_rows - refused.len() as u64 + (written - rows);
-        let is_stuck = unnamed > 0 && !shared.accepts_unnamed;
+        let is_stuck = unnamed > 0 && !shared.way.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
         block_in_place(|| shared.buffer.file_received(file.id, received))?;
         if is_stuck {
             return Err(unnamed_rows(file, unnamed, log));
         }
         let (delivered, dead) = settle(shared, file)?;
-        self.tally.files += 1;
-        self.tally.delivered += delivered;
-        self.tally.dead += dead;
-        Ok(Next::Goes)
+        self.tally.add(Tally { files: 1, delivered, dead });
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Has everything written anew in smaller files: later files of the group hold later events.
-    fn too_large(&self, file: &BulkFile) -> Result<Next, BackfillError> {
+    fn too_large(&self, file: &BulkFile) -> Next {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
             // Nothing of it is in, so that the other route may take its event.
@@ -222,15 +254,15 @@ impl Group {
         }
         let rows = (file.file.rows / 2).max(1);
         tracing::warn!(rows, "Adobe finds a file too large; files are written anew with so many rows");
-        self.shared.sizes.fetch_min(rows, Ordering::Relaxed);
+        self.shared.file_rows.fetch_min(rows, Ordering::Relaxed);
         self.write_anew(file)
     }
 
     /// Takes a file back of which nothing is in. Ends the leg, because later files of the group hold later events.
-    fn write_anew(&self, file: &BulkFile) -> Result<Next, BackfillError> {
+    fn write_anew(&self, file: &BulkFile) -> Next {
         withdraw(&self.shared.buffer, file)?;
         self.shared.stop.request(StopReason::GiveWay);
-        Ok(Next::Ends)
+        Ok(ControlFlow::Break(()))
     }
 
     /// Why a job ends at a file that is refused. Nothing of the file is in, unless an upload before had no answer.
@@ -257,40 +289,12 @@ impl Group {
     }
 }
 
-/// What an attempt came to.
-enum Attempt {
-    Answer(Uploaded),
-    /// The leg ends before the upload, or before its answer.
-    Ends,
-    /// The file is gone from its folder, or is not what was written.
-    Damaged,
-}
-
 /// What is known of a file that is in.
 struct Answer {
     rows: u64,
     invalid_rows: Option<u64>,
     named: Vec<(u64, String)>,
     log: String,
-    /// Whether only a look-up says so: whether rows were refused is then unknown for good.
-    is_looked_up: bool,
-}
-
-/// What is known of a file before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    /// It was sent, and is not in.
-    NotReceived,
-    /// It was sent, and may be in.
-    Sent,
-}
-
-/// What becomes of a file that may be the first of its job.
-enum First {
-    Goes,
-    TooLarge,
-    Ends,
 }
 
 impl Uploading {
@@ -309,7 +313,7 @@ impl Uploading {
     }
 
     fn backoff(&self) -> Backoff {
-        Backoff::new(Patience::bulk(self.limits.backoff_base, self.limits.backoff_max))
+        Backoff::new(Patience::bulk(self.way.limits.backoff_base, self.way.limits.backoff_max))
     }
 
     /// Waits before something is tried again; true where the leg ends meanwhile. The error comes back once it was tried too often.
@@ -328,45 +332,41 @@ impl Uploading {
         Ok(self.waits_until(Instant::now() + wait).await)
     }
 
-    /// Has the first file of a job validated.
-    async fn validated(&self, upload: &Upload) -> Result<First, BackfillError> {
+    /// Has the first file of a job validated; `Some` where it cannot go.
+    async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
         let _turn = self.pace.validation.lock().await;
         let mut backoff = self.backoff();
         while !self.pace.is_valid() {
             self.pace.turn().await.begins();
             let verdict = tokio::select! {
                 verdict = self.client.validate(upload) => verdict,
-                _ = self.stop.wait() => return Ok(First::Ends),
+                _ = self.stop.wait() => return Ok(Some(Attempt::Ends)),
             };
             match verdict {
-                Ok(Validated::TooLarge) => return Ok(First::TooLarge),
-                Ok(Validated::Valid) => self.is_valid()?,
-                Ok(Validated::SomeRows(why)) => {
-                    // They become dead letters once the answer to the file names them.
-                    tracing::warn!(why, "Adobe will refuse rows of the first file");
-                    self.is_valid()?;
-                }
+                Ok(Validated::TooLarge) => return Ok(Some(Attempt::Answer(Uploaded::TooLarge))),
                 Ok(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
+                Ok(valid @ (Validated::Valid | Validated::SomeRows(_))) => {
+                    if let Validated::SomeRows(why) = valid {
+                        // They become dead letters once the answer to the file names them.
+                        tracing::warn!(why, "Adobe will refuse rows of the first file");
+                    }
+                    self.buffer.job_is_valid(self.job)?;
+                    self.pace.set_valid();
+                }
                 Err(error) if error.is_for_the_moment() => {
                     if self.waits_for(error, &mut backoff, "a file could not be validated").await? {
-                        return Ok(First::Ends);
+                        return Ok(Some(Attempt::Ends));
                     }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(if self.stop.requested().is_none() { First::Goes } else { First::Ends })
-    }
-
-    fn is_valid(&self) -> Result<(), BufferError> {
-        self.buffer.job_is_valid(self.job)?;
-        self.pace.set_valid();
-        Ok(())
+        Ok(self.stop.requested().map(|_| Attempt::Ends))
     }
 
     /// Looks a key up until it is found, or was not for long enough; `None` where the leg ends meanwhile.
     async fn looked_up(&self, key: &str, rows: u64) -> Result<Option<LookedUp>, BackfillError> {
-        let pause = self.limits.lookup / LOOK_UPS;
+        let pause = self.way.limits.lookup / LOOK_UPS;
         let (mut missed, mut backoff) = (0, self.backoff());
         loop {
             let looked_up = tokio::select! {
@@ -391,61 +391,6 @@ impl Uploading {
     }
 }
 
-/// Deals with what legs before left, of whatever job: settles what is received, looks up what was sent, takes back what was not.
-/// False where it had to end before that.
-pub(in crate::backfill) async fn settle_open(
-    buffer: &Arc<Buffer>,
-    job: &JobRecord,
-    way: &BulkWay,
-    sizes: &Sizes,
-    stop: &Stop,
-) -> Result<bool, BackfillError> {
-    let open = buffer.open_files()?;
-    if open.is_empty() {
-        return Ok(true);
-    }
-    let run = buffer.begin_run(job.key)?.run;
-    let shared = Arc::new(Uploading {
-        buffer: buffer.clone(),
-        client: way.client()?.clone(),
-        pace: Pace::new(&way.limits, way.rate(job), job.groups.unwrap_or(1)),
-        limits: way.limits.clone(),
-        job: job.key,
-        run,
-        sizes: sizes.rows.clone(),
-        stop: stop.clone(),
-        keeps_files: way.keeps_files,
-        accepts_unnamed: way.accepts_unnamed,
-    });
-    let mut tally = Tally::default();
-    for (file, state) in open {
-        let is_ours = file.file.job == job.key;
-        match state {
-            BulkFileState::Written => withdraw(buffer, &file)?,
-            BulkFileState::Received => {
-                settle(&shared, &file)?;
-            }
-            // Another job's is for whoever resumes that one.
-            BulkFileState::Stuck { .. } if !is_ours => {}
-            BulkFileState::Stuck { unnamed } if !way.accepts_unnamed => {
-                return Err(unnamed_rows(&file, unnamed, String::new()));
-            }
-            BulkFileState::Stuck { .. } => {
-                settle(&shared, &file)?;
-            }
-            BulkFileState::Sent => {
-                let mut group = Group::new(shared.clone(), &file.file.visitor_group)?;
-                if group.file(&file, Known::Sent).await? == Next::Ends {
-                    return Ok(false);
-                }
-                tally.add(group.tally);
-            }
-        }
-    }
-    buffer.finish_run(run, &tally)?;
-    Ok(true)
-}
-
 /// Takes the files of a job back that were never sent, and deletes what killed processes left in its folder; gives how many events
 /// are in files that were sent.
 pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u64, BackfillError> {
@@ -458,17 +403,17 @@ pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u
     Ok(buffer.job_counts(job.key)?.in_files)
 }
 
-fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
+pub(super) fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillError> {
     buffer.release_file(file.id)?;
     remove(&file.file.path)
 }
 
 /// Settles the events of a file, removes it, and only then closes it: one that is left, by a kill or for its folder's sake, is
 /// removed by whoever comes next.
-fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
+pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
     block_in_place(|| {
         let settled = shared.buffer.settle_file(shared.run, file.id)?;
-        if !shared.keeps_files
+        if !shared.way.keeps_files
             && let Err(error) = remove(&file.file.path)
         {
             tracing::warn!(%error, "a file that is done with cannot be removed; the next backfill tries again");
@@ -489,13 +434,8 @@ fn refused_rows(named: Vec<(u64, String)>, invalid_rows: u64, written: u64) -> V
     if refused.len() as u64 > invalid_rows { Vec::new() } else { refused }
 }
 
-fn unnamed_rows(file: &BulkFile, rows: u64, log: String) -> BackfillError {
+pub(super) fn unnamed_rows(file: &BulkFile, rows: u64, log: String) -> BackfillError {
     BackfillError::Unnamed { path: file.file.path.clone(), rows, log }
-}
-
-/// A clock that was set back has gone no time.
-fn duration_between(earlier: crate::event::Instant, later: crate::event::Instant) -> Duration {
-    Duration::from_nanos(later.nanos().saturating_sub(earlier.nanos()).max(0).unsigned_abs())
 }
 
 /// A file as it lies on disk; `None` where it is gone, or has another length than was written.

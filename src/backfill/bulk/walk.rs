@@ -1,6 +1,6 @@
 //! The events of a job in the order in which they go: suite after suite, its requestors merged by time.
 
-use crate::backfill::BackfillError;
+use crate::backfill::error::BackfillError;
 use crate::buffer::{
     Backlog, Buffer, EventRef, FiledEvent, Flow, FormKey, JobRecord, Merge, PendingEvent, Route,
 };

@@ -3,33 +3,28 @@
 //! It stores nothing. It counts each event as an ingest and a drain would: with the identity, the mapping and the documents that
 //! they use. Memory is bounded whatever an input holds; `tally` says by how much. Rules: BDIA-19 to BDIA-23 and BDIA-39.
 
-mod digest;
+mod counts;
 mod routes;
 mod sample;
 mod tally;
 mod warning;
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::ops::{AddAssign, ControlFlow};
+use std::ops::ControlFlow;
 
-use chrono::DateTime;
 use serde::{Serialize, Serializer};
 
 use crate::buffer::{Buffer, BufferError, Cursor, JobKey};
 use crate::delivery::Sequence;
-use crate::event::{Instant, RequestorId};
-use crate::ingest::{self, IngestOptions, IngestSummary, InputFailure, InputPath};
-use crate::suite::{EventIds, Rsid, SuiteState};
+use crate::event::Instant;
+use crate::ingest::{self, IngestOptions, InputFailure, InputPath};
 use routes::{by_bulk, by_dia};
 use tally::{Tallied, Tally};
 
+pub use counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
 pub use routes::{BulkRoute, DiaRoute, HostRoute, Limit, Rates};
-pub use tally::REMEMBERED_MAX;
-pub use warning::Warning;
+pub use warning::{REMEMBERED_MAX, Warning};
 
-/// Seconds of a day.
-const DAY_SECONDS: i64 = 86_400;
 /// Waiting events read at a time.
 const WAITING_ROWS: usize = 1_024;
 
@@ -84,128 +79,6 @@ pub struct Window {
     pub to: Instant,
 }
 
-/// What becomes of events. An event is counted once: in `events`, or in one of the next three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Counts {
-    /// New events, which a backfill would store; the dead among them.
-    pub events: u64,
-    /// The sum of their counts: what the metrics of Analytics would grow by, the dead not among it.
-    pub units: u64,
-    /// Hits, the server calls of Adobe's bill. 0 without a suite.
-    pub hits: u64,
-    /// Distinct visitors of these hits. 0 without a suite; of several suites the sum, since they share none.
-    pub visitors: u64,
-    /// Events that the buffer knows.
-    pub duplicates_in_buffer: u64,
-    /// Events that stand in the inputs before.
-    pub duplicates_in_inputs: u64,
-    /// Events with the `event_id` of one before and other content.
-    pub conflicts: u64,
-    /// New events that would be dead before they are sent.
-    pub dead: u64,
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        self.events += other.events;
-        self.units += other.units;
-        self.hits += other.hits;
-        self.visitors += other.visitors;
-        self.duplicates_in_buffer += other.duplicates_in_buffer;
-        self.duplicates_in_inputs += other.duplicates_in_inputs;
-        self.conflicts += other.conflicts;
-        self.dead += other.dead;
-    }
-}
-
-/// A suite's part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SuitePlan {
-    pub rsid: Rsid,
-    /// Its requestors that have events, by name.
-    pub requestors: Vec<RequestorId>,
-    pub state: SuiteState,
-    /// Whether its hits carry event IDs.
-    pub event_ids: EventIds,
-    pub host: String,
-    pub hits_per_second: Option<NonZeroU32>,
-    /// All its days; `visitors` are distinct over them, so fewer than the sum of the days.
-    pub total: Counts,
-    /// The most hits of one visitor, which go one after the other.
-    pub busiest_visitor_hits: u64,
-    /// The XML documents of its hits.
-    pub document_bytes: u64,
-    /// The rows of its hits, without headers and before gzip.
-    pub row_bytes: u64,
-    /// Each day that has events, in order.
-    pub days: Vec<DayPlan>,
-}
-
-/// What a requestor without a suite has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnmappedPlan {
-    pub requestor_id: RequestorId,
-    /// All its days.
-    pub total: Counts,
-    /// Each day that has events, in order.
-    pub days: Vec<DayPlan>,
-}
-
-/// A day's part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct DayPlan {
-    /// The day.
-    pub day: Day,
-    /// What becomes of its events.
-    #[serde(flatten)]
-    pub counts: Counts,
-}
-
-/// A day in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Day(i64);
-
-impl Day {
-    /// The day of this number, counted from the Unix epoch.
-    pub fn from_number(number: i64) -> Day {
-        Day(number)
-    }
-
-    /// The day of an instant.
-    pub fn of(instant: Instant) -> Day {
-        Day(instant.unix_seconds().div_euclid(DAY_SECONDS))
-    }
-
-    /// Its number, counted from the Unix epoch.
-    pub fn number(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Day {
-    /// As in 2026-11-20.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An instant holds 64 bits of nanoseconds, so its day is within what a date holds.
-        let at = DateTime::from_timestamp(self.0.saturating_mul(DAY_SECONDS), 0).unwrap_or_default();
-        at.date_naive().fmt(out)
-    }
-}
-
-impl Serialize for Day {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// How far a plan has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Events read, duplicates among them.
-    pub events_read: u64,
-    /// The new ones among them.
-    pub events_new: u64,
-}
-
 /// Watches a plan being made.
 pub trait Observer {
     /// Some thousand events more were counted.
@@ -238,25 +111,23 @@ pub fn plan(
         // The identity of an exchange depends on it.
         options.secret = Some(buffer.source_secret()?.to_vec());
     }
-    let mut tally = Tally::new(buffer, options.clock.now())?;
-    let mut broken = None;
-    let summary = ingest::preview(inputs, &options, &mut |event, _| match tally
-        .take(event, None)
-        .and_then(|is_full| if is_full { tally.settle() } else { Ok(None) })
-    {
-        Ok(progress) => {
-            progress.into_iter().for_each(|progress| observer.progress(progress));
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            broken = Some(error);
-            ControlFlow::Break(())
+    let mut tally = Tally::new(buffer, options.clock.now(), false)?;
+    let mut taken = Ok(false);
+    let summary = ingest::preview(inputs, &options, &mut |event, _| {
+        taken = tally.take(event, None);
+        match taken {
+            Ok(is_settled) => {
+                if is_settled {
+                    observer.progress(tally.progress);
+                }
+                ControlFlow::Continue(())
+            }
+            Err(_) => ControlFlow::Break(()),
         }
     });
-    if let Some(error) = broken {
-        return Err(error.into());
-    }
-    tally.settle()?.into_iter().for_each(|progress| observer.progress(progress));
+    taken?;
+    tally.settle()?;
+    observer.progress(tally.progress);
     let inputs = summary.inputs.iter().map(|input| InputPlan {
         path: input.path.clone(),
         read: input.counts.read,
@@ -264,23 +135,25 @@ pub fn plan(
         rejected: input.counts.rejected,
     });
     let inputs: Vec<InputPlan> = inputs.collect();
+    let plan = assemble(tally, rates)?;
     let rejected = inputs.iter().filter(|input| input.rejected > 0);
-    let warnings =
-        rejected.map(|input| Warning::Rejected { path: input.path.clone(), lines: input.rejected }).collect();
-    let mut plan = assemble(tally, warnings, rates)?;
-    let IngestSummary { total, warnings, failures, .. } = summary;
-    plan.inputs = inputs;
-    plan.rejected = total.rejected;
-    plan.input_warnings = warnings;
-    plan.failures = failures;
-    Ok(plan)
+    let rejected =
+        rejected.map(|input| Warning::Rejected { path: input.path.clone(), lines: input.rejected });
+    Ok(Plan {
+        warnings: rejected.chain(plan.warnings).collect(),
+        rejected: summary.total.rejected,
+        input_warnings: summary.warnings,
+        failures: summary.failures,
+        inputs,
+        ..plan
+    })
 }
 
 /// Plans the live events that wait in the buffer and happened from `from` until before `to`, by the buffer's clock. An event in
 /// doubt counts in the form of its attempts.
 pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates) -> Result<Plan, PlanError> {
     let reader = buffer.planning()?;
-    let mut tally = Tally::of_stored(buffer, reader.now())?;
+    let mut tally = Tally::new(buffer, reader.now(), true)?;
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     for requestor in reader.waiting(from, to)? {
         let mut cursor = Cursor::at(from);
@@ -292,21 +165,18 @@ pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates)
             for pending in events.iter().take_while(|pending| pending.reference.occurred_at < to) {
                 tally.take(&pending.event, pending.doubted.as_ref().map(|doubted| &*doubted.form))?;
             }
-            tally.settle()?;
             if is_past {
                 break;
             }
         }
     }
-    let mut plan = assemble(tally, Vec::new(), rates)?;
-    plan.window = Some(Window { from, to });
-    Ok(plan)
+    tally.settle()?;
+    Ok(Plan { window: Some(Window { from, to }), ..assemble(tally, rates)? })
 }
 
-fn assemble(tally: Tally, mut warnings: Vec<Warning>, rates: &Rates) -> Result<Plan, PlanError> {
+fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, PlanError> {
     let planned_at = tally.now();
-    let Tallied { suites, unmapped, sample, warnings: mut found } = tally.finish()?;
-    warnings.append(&mut found);
+    let Tallied { suites, unmapped, sample, warnings } = tally.finish()?;
     let mut total = Counts::default();
     suites.iter().for_each(|suite| total += suite.total);
     unmapped.iter().for_each(|requestor| total += requestor.total);

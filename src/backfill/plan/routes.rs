@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::SuitePlan;
+use super::counts::SuitePlan;
 use super::sample::Sample;
 use crate::config::{BulkConfig, DeliveryConfig};
 use crate::suite::Rsid;

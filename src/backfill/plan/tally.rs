@@ -14,12 +14,11 @@
 //! grows. Measured: a plan of 2 million events of 200,000 visitors on 30 days peaks at 110 MB. In a full table, two digests of
 //! 64 bits meet by chance in one of 40,000 plans: an event or a visitor too few in a plan, never in a backfill.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::digest::{Digest, DigestMap, DigestSet};
+use super::counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
 use super::sample::Sample;
-use super::warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, RETAINED_DAYS, Warning};
-use super::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
+use super::warning::{GIANT_HITS, GIANT_SHARE, OLD_DAYS, REMEMBERED_MAX, RETAINED_DAYS, Warning};
 use crate::buffer::{Buffer, BufferError, PlanningReader, Recognition, SuiteListing};
 use crate::config::STAND_IN_AGENT;
 use crate::delivery::DeadReason;
@@ -29,11 +28,12 @@ use crate::hit::VisitorKey;
 use crate::mapping;
 use crate::suite::{EventIds, HitForm, SuiteState};
 
-/// What a plan remembers of each kind: 7/8 of 2^25, so that the last table is full.
-pub const REMEMBERED_MAX: usize = 29_360_128;
 /// Events that are compared with the buffer together, in the order of its index.
 const BATCH_EVENTS: usize = 4_096;
 const DAY_NANOS: i64 = 86_400_000_000_000;
+
+/// Half of a digest. As bytes, so that the entries of a table are not padded.
+type Digest = [u8; 8];
 
 /// A visitor of a suite.
 struct Visitor {
@@ -78,12 +78,10 @@ impl Aged {
 
 struct SuiteTally {
     listing: SuiteListing,
+    /// Its part of the plan; requestors, days and the sums over them follow at the end.
+    plan: SuitePlan,
     /// Distinct visitors of each day.
     day_visitors: BTreeMap<Day, u64>,
-    visitors: u64,
-    busiest_visitor_hits: u64,
-    document_bytes: u64,
-    row_bytes: u64,
     dead: Option<DeadReason>,
     beyond_retention: Aged,
     old: Aged,
@@ -94,6 +92,15 @@ struct RequestorTally {
     id: RequestorId,
     suite: Option<usize>,
     days: BTreeMap<Day, Counts>,
+}
+
+impl RequestorTally {
+    /// Its first and its last day with a new event.
+    fn span(&self) -> Option<(Day, Day)> {
+        let mut days = self.days.iter().filter(|(_, counts)| counts.events > 0).map(|(day, _)| *day);
+        let first = days.next()?;
+        Some((first, days.next_back().unwrap_or(first)))
+    }
 }
 
 pub(super) struct Tallied {
@@ -111,46 +118,36 @@ pub(super) struct Tally {
     suites: Vec<SuiteTally>,
     requestors: Vec<RequestorTally>,
     numbers: HashMap<RequestorId, usize>,
-    seen: DigestMap<[u8; 4]>,
-    visitors: DigestMap<Visitor>,
-    day_visitors: DigestSet,
+    seen: HashMap<Digest, [u8; 4]>,
+    visitors: HashMap<Digest, Visitor>,
+    day_visitors: HashSet<Digest>,
     /// New events since the tables of events, and of visitors, were full.
     unremembered: [u64; 2],
-    conflicts: [u64; 2],
+    conflicts_in_buffer: u64,
+    conflicts_in_inputs: u64,
     earliest: Option<Instant>,
     batch: Vec<Row>,
     sample: Sample,
     document: Vec<u8>,
-    progress: Progress,
+    pub(super) progress: Progress,
 }
 
 impl Tally {
-    /// Of events on their way in.
-    pub(super) fn new(buffer: &Buffer, now: Instant) -> Result<Tally, BufferError> {
-        let suite = |listing| SuiteTally {
-            listing,
-            day_visitors: BTreeMap::new(),
-            visitors: 0,
-            busiest_visitor_hits: 0,
-            document_bytes: 0,
-            row_bytes: 0,
-            dead: None,
-            beyond_retention: Aged::default(),
-            old: Aged::default(),
-            future: Aged::default(),
-        };
+    /// Of events on their way in, or of events that the buffer has, each of which is there once.
+    pub(super) fn new(buffer: &Buffer, now: Instant, is_stored: bool) -> Result<Tally, BufferError> {
         Ok(Tally {
             now,
             reader: buffer.planning()?,
-            is_stored: false,
-            suites: buffer.suites()?.into_iter().map(suite).collect(),
+            is_stored,
+            suites: buffer.suites()?.into_iter().map(SuiteTally::new).collect(),
             requestors: Vec::new(),
             numbers: HashMap::new(),
-            seen: DigestMap::default(),
-            visitors: DigestMap::default(),
-            day_visitors: DigestSet::default(),
+            seen: HashMap::new(),
+            visitors: HashMap::new(),
+            day_visitors: HashSet::new(),
             unremembered: [0; 2],
-            conflicts: [0; 2],
+            conflicts_in_buffer: 0,
+            conflicts_in_inputs: 0,
             earliest: None,
             batch: Vec::with_capacity(BATCH_EVENTS),
             sample: Sample::new(),
@@ -159,45 +156,29 @@ impl Tally {
         })
     }
 
-    /// Of events that the buffer has, each of which is there once.
-    pub(super) fn of_stored(buffer: &Buffer, now: Instant) -> Result<Tally, BufferError> {
-        Ok(Tally { is_stored: true, ..Tally::new(buffer, now)? })
-    }
-
     /// By what time things are old or ahead.
     pub(super) fn now(&self) -> Instant {
         self.now
     }
 
-    /// Takes an event; whether enough of them wait to be settled. `frozen` is the form of its attempts, where it has any.
+    /// Takes an event; true where that made a batch full, and it was settled. `frozen` is the form of its attempts, where it has
+    /// any.
     pub(super) fn take(&mut self, event: &PassEvent, frozen: Option<&HitForm>) -> Result<bool, BufferError> {
         self.progress.events_read += 1;
         let requestor = self.requestor(event.requestor_id());
         let (id, content) = event.identity();
-        let day = Day::of(event.occurred_at());
+        let (occurred_at, count) = (event.occurred_at(), event.count());
+        let day = Day::of(occurred_at);
         if !self.is_stored && !self.is_first(id, content, requestor, day) {
             return Ok(false);
         }
-        let form = self.requestors[requestor].suite.map(|suite| &self.suites[suite].listing.suite.form);
-        let fate = match form.map(|form| mapping::map(event, id, frozen.unwrap_or(form))) {
-            None => Fate::Unmapped,
-            Some(Err(reason)) => Fate::Dead(reason),
-            Some(Ok(mapped)) => {
-                // The hits of one event differ in their serials, which are all of one length.
-                let (hit, hits) = (&mapped.hits[0], mapped.hits.len() as u64);
-                self.document.clear();
-                dia(hit, &mut self.document);
-                let document_bytes = self.document.len() as u64 * hits;
-                self.document.clear();
-                mapped.hits.iter().for_each(|hit| bulk_row(hit, STAND_IN_AGENT, &mut self.document));
-                self.sample.take(&self.document, hits);
-                let row_bytes = self.document.len() as u64;
-                Fate::Sent { visitor: mapped.visitor, hits, document_bytes, row_bytes }
-            }
-        };
-        let (occurred_at, count) = (event.occurred_at(), event.count());
+        let fate = self.fate(event, id, requestor, frozen);
         self.batch.push(Row { id, content, requestor, day, occurred_at, count, fate });
-        Ok(self.batch.len() >= BATCH_EVENTS)
+        let is_full = self.batch.len() >= BATCH_EVENTS;
+        if is_full {
+            self.settle()?;
+        }
+        Ok(is_full)
     }
 
     fn requestor(&mut self, id: &RequestorId) -> usize {
@@ -215,7 +196,7 @@ impl Tally {
     fn is_first(&mut self, id: EventId, content: ContentDigest, requestor: usize, day: Day) -> bool {
         // The second half of an identity is a digest; the first may begin with the time.
         let [.., a, b, c, d, e, f, g, h] = *id.bytes();
-        let digest = Digest([a, b, c, d, e, f, g, h]);
+        let digest = [a, b, c, d, e, f, g, h];
         let [.., w, x, y, z] = content.0.to_be_bytes();
         let content = [w, x, y, z];
         if let Some(known) = self.seen.get(&digest) {
@@ -224,7 +205,7 @@ impl Tally {
                 counts.duplicates_in_inputs += 1;
             } else {
                 counts.conflicts += 1;
-                self.conflicts[1] += 1;
+                self.conflicts_in_inputs += 1;
             }
             return false;
         }
@@ -236,32 +217,48 @@ impl Tally {
         true
     }
 
-    /// Asks the buffer about the events that wait, and counts them. `None` where none did.
-    pub(super) fn settle(&mut self) -> Result<Option<Progress>, BufferError> {
-        if self.batch.is_empty() {
-            return Ok(None);
-        }
+    fn fate(&mut self, event: &PassEvent, id: EventId, requestor: usize, frozen: Option<&HitForm>) -> Fate {
+        let Some(suite) = self.requestors[requestor].suite else { return Fate::Unmapped };
+        let form = frozen.unwrap_or(&self.suites[suite].listing.suite.form);
+        let mapped = match mapping::map(event, id, form) {
+            Ok(mapped) => mapped,
+            Err(reason) => return Fate::Dead(reason),
+        };
+        // The hits of one event differ in their serials, which are all of one length.
+        let (hit, hits) = (&mapped.hits[0], mapped.hits.len() as u64);
+        self.document.clear();
+        dia(hit, &mut self.document);
+        let document_bytes = self.document.len() as u64 * hits;
+        self.document.clear();
+        mapped.hits.iter().for_each(|hit| bulk_row(hit, STAND_IN_AGENT, &mut self.document));
+        self.sample.take(&self.document, hits);
+        let row_bytes = self.document.len() as u64;
+        Fate::Sent { visitor: mapped.visitor, hits, document_bytes, row_bytes }
+    }
+
+    /// Asks the buffer about the events that wait, and counts them.
+    pub(super) fn settle(&mut self) -> Result<(), BufferError> {
         let mut batch = std::mem::take(&mut self.batch);
-        if self.is_stored {
-            batch.iter().for_each(|row| self.count_new(row));
+        let recognised = if self.is_stored {
+            vec![Recognition::New; batch.len()]
         } else {
             batch.sort_unstable_by_key(|row| row.id);
-            let recognised = self.reader.recognise(batch.iter().map(|row| (row.id, row.content)))?;
-            for (row, recognition) in batch.iter().zip(recognised) {
-                let counts = self.requestors[row.requestor].days.entry(row.day).or_default();
-                match recognition {
-                    Recognition::New => self.count_new(row),
-                    Recognition::Duplicate => counts.duplicates_in_buffer += 1,
-                    Recognition::Conflict => {
-                        counts.conflicts += 1;
-                        self.conflicts[0] += 1;
-                    }
+            self.reader.recognise(batch.iter().map(|row| (row.id, row.content)))?
+        };
+        for (row, recognition) in batch.iter().zip(recognised) {
+            let counts = self.requestors[row.requestor].days.entry(row.day).or_default();
+            match recognition {
+                Recognition::New => self.count_new(row),
+                Recognition::Duplicate => counts.duplicates_in_buffer += 1,
+                Recognition::Conflict => {
+                    counts.conflicts += 1;
+                    self.conflicts_in_buffer += 1;
                 }
             }
         }
         batch.clear();
         self.batch = batch;
-        Ok(Some(self.progress))
+        Ok(())
     }
 
     fn count_new(&mut self, row: &Row) {
@@ -284,8 +281,8 @@ impl Tally {
             Fate::Sent { visitor, hits, document_bytes, row_bytes } => {
                 counts.units += u64::from(row.count);
                 counts.hits += hits;
-                suite.document_bytes += document_bytes;
-                suite.row_bytes += row_bytes;
+                suite.plan.document_bytes += document_bytes;
+                suite.plan.row_bytes += row_bytes;
                 self.earliest = Some(self.earliest.map_or(row.occurred_at, |at| at.min(row.occurred_at)));
                 self.count_visitor(number, *visitor, *hits, row);
             }
@@ -299,134 +296,71 @@ impl Tally {
         let hits = u32::try_from(hits).unwrap_or(u32::MAX);
         let full = [self.visitors.len(), self.day_visitors.len()].map(|len| len >= REMEMBERED_MAX);
         self.unremembered[1] += u64::from(full.contains(&true));
-        match self.visitors.get_mut(&Digest::of(visitor.0)) {
+        match self.visitors.get_mut(&visitor.0.to_ne_bytes()) {
             Some(known) => {
                 known.earliest_second = known.earliest_second.min(second);
                 known.hits = known.hits.saturating_add(hits);
             }
             None if full[0] => {}
             None => {
-                suite.visitors += 1;
+                suite.plan.total.visitors += 1;
                 let known = Visitor { earliest_second: second, hits, suite: number as u32 };
-                self.visitors.insert(Digest::of(visitor.0), known);
+                self.visitors.insert(visitor.0.to_ne_bytes(), known);
             }
         }
         // An odd multiplier spreads the days over all bits, so that no two pairs meet but by chance.
         let of_day = visitor.0 ^ (row.day.number() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        if !full[1] && self.day_visitors.insert(Digest::of(of_day)) {
+        if !full[1] && self.day_visitors.insert(of_day.to_ne_bytes()) {
             *suite.day_visitors.entry(row.day).or_default() += 1;
         }
     }
-}
 
-impl SuiteTally {
-    fn count_age(&mut self, at: Instant, now: Instant) {
-        let age_nanos = now.nanos().saturating_sub(at.nanos());
-        if age_nanos < 0 {
-            self.future.take(at, Instant::gt);
-        } else if age_nanos > RETAINED_DAYS * DAY_NANOS {
-            self.beyond_retention.take(at, Instant::lt);
-        } else if age_nanos > OLD_DAYS * DAY_NANOS {
-            self.old.take(at, Instant::lt);
-        }
-    }
-}
-
-impl Tally {
     /// The counts, with what the buffer has to say about them.
     pub(super) fn finish(mut self) -> Result<Tallied, BufferError> {
         self.requestors.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         for visitor in self.visitors.values() {
-            let busiest = &mut self.suites[visitor.suite as usize].busiest_visitor_hits;
+            let busiest = &mut self.suites[visitor.suite as usize].plan.busiest_visitor_hits;
             *busiest = u64::from(visitor.hits).max(*busiest);
         }
+        for (number, suite) in self.suites.iter_mut().enumerate() {
+            suite.add_up(self.requestors.iter().filter(|requestor| requestor.suite == Some(number)));
+        }
         let mut warnings = Vec::new();
-        let [in_buffer, in_inputs] = self.conflicts;
+        let (in_buffer, in_inputs) = (self.conflicts_in_buffer, self.conflicts_in_inputs);
         if in_buffer + in_inputs > 0 {
             warnings.push(Warning::Conflicts { in_buffer, in_inputs });
         }
-        self.warn_of_unmapped(&mut warnings);
-        self.suites.iter().enumerate().for_each(|(number, suite)| {
-            suite.warn(&self.total_of(number), &mut warnings);
-        });
+        let unmapped = self.requestors.iter().filter(|requestor| requestor.suite.is_none());
+        let unmapped: Vec<UnmappedPlan> = unmapped
+            .inspect(|requestor| warnings.extend(requestor.span().map(|span| no_suite(requestor, span))))
+            .map(|requestor| UnmappedPlan {
+                requestor_id: requestor.id.clone(),
+                total: sum(requestor.days.values()),
+                days: day_plans(&requestor.days),
+            })
+            .collect();
+        self.suites.iter().for_each(|suite| suite.warn(&mut warnings));
         self.warn_of_delivered_days(&mut warnings)?;
         self.warn_of_order(&mut warnings)?;
         let events = self.unremembered.into_iter().max().unwrap_or(0);
         if events > 0 {
             warnings.push(Warning::Unremembered { events });
         }
-        let suites = (0..self.suites.len()).filter_map(|number| self.suite_plan(number)).collect();
-        let unmapped = self.requestors.iter().filter(|requestor| requestor.suite.is_none());
-        let unmapped = unmapped.map(|requestor| UnmappedPlan {
-            requestor_id: requestor.id.clone(),
-            total: sum(requestor.days.values()),
-            days: requestor.days.iter().map(|(day, counts)| DayPlan { day: *day, counts: *counts }).collect(),
-        });
-        let unmapped = unmapped.collect();
+        let suites = self.suites.into_iter().map(|suite| suite.plan);
+        let suites = suites.filter(|plan| !plan.requestors.is_empty()).collect();
         Ok(Tallied { suites, unmapped, sample: self.sample, warnings })
-    }
-
-    fn of_suite(&self, number: usize) -> impl Iterator<Item = &RequestorTally> {
-        self.requestors.iter().filter(move |requestor| requestor.suite == Some(number))
-    }
-
-    fn total_of(&self, number: usize) -> Counts {
-        let days = self.of_suite(number).flat_map(|requestor| requestor.days.values());
-        Counts { visitors: self.suites[number].visitors, ..sum(days) }
-    }
-
-    fn suite_plan(&self, number: usize) -> Option<SuitePlan> {
-        let (tally, suite) = (&self.suites[number], &self.suites[number].listing.suite);
-        let requestors: Vec<_> = self.of_suite(number).map(|requestor| requestor.id.clone()).collect();
-        let mut days: BTreeMap<Day, Counts> = BTreeMap::new();
-        for (day, counts) in self.of_suite(number).flat_map(|requestor| &requestor.days) {
-            *days.entry(*day).or_default() += *counts;
-        }
-        let visitors = |day| tally.day_visitors.get(&day).copied().unwrap_or(0);
-        let days = days
-            .into_iter()
-            .map(|(day, counts)| DayPlan { day, counts: Counts { visitors: visitors(day), ..counts } });
-        (!requestors.is_empty()).then(|| SuitePlan {
-            rsid: suite.form.rsid.clone(),
-            requestors,
-            state: suite.state,
-            event_ids: suite.form.event_ids,
-            host: suite.collection_url.authority(),
-            hits_per_second: suite.hits_per_second,
-            total: self.total_of(number),
-            busiest_visitor_hits: tally.busiest_visitor_hits,
-            document_bytes: tally.document_bytes,
-            row_bytes: tally.row_bytes,
-            days: days.collect(),
-        })
-    }
-
-    fn warn_of_unmapped(&self, warnings: &mut Vec<Warning>) {
-        for requestor in self.requestors.iter().filter(|requestor| requestor.suite.is_none()) {
-            let mut days = requestor.days.iter().filter(|(_, counts)| counts.events > 0).map(|(day, _)| *day);
-            let Some(first_day) = days.next() else { continue };
-            warnings.push(Warning::NoSuite {
-                requestor_id: requestor.id.clone(),
-                events: sum(requestor.days.values()).events,
-                first_day,
-                last_day: days.next_back().unwrap_or(first_day),
-            });
-        }
     }
 
     fn warn_of_delivered_days(&self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
         for requestor in &self.requestors {
-            let Some(suite) = requestor.suite else { continue };
-            let mut days = requestor.days.iter().filter(|(_, counts)| counts.events > 0);
-            let Some((first, _)) = days.next() else { continue };
-            let last = days.next_back().map_or(first, |(last, _)| last);
+            let (Some(suite), Some((first, last))) = (requestor.suite, requestor.span()) else { continue };
             let mut delivered = self.reader.delivered_days(&requestor.id, first.number(), last.number())?;
             let added =
                 |day: i64| requestor.days.get(&Day::from_number(day)).map_or(0, |counts| counts.events);
             delivered.retain(|delivered| added(delivered.day) > 0);
             let (Some(first), Some(last)) = (delivered.first(), delivered.last()) else { continue };
             warnings.push(Warning::DeliveredDays {
-                rsid: self.suites[suite].listing.suite.form.rsid.clone(),
+                rsid: self.suites[suite].plan.rsid.clone(),
                 requestor_id: requestor.id.clone(),
                 days: delivered.len() as u64,
                 first_day: Day::from_number(first.day),
@@ -447,7 +381,7 @@ impl Tally {
             found[visitor.suite as usize][1] += u64::from(visitor.hits);
         };
         self.reader.each_sent(earliest, |visitor, at| {
-            let Some(known) = self.visitors.get_mut(&Digest::of(visitor.0)) else { return };
+            let Some(known) = self.visitors.get_mut(&visitor.0.to_ne_bytes()) else { return };
             if at.unix_seconds() > i64::from(known.earliest_second) {
                 count(known);
                 // Shown once more, it is counted already.
@@ -456,7 +390,7 @@ impl Tally {
         })?;
         for (suite, [visitors, hits_at_most]) in self.suites.iter().zip(found) {
             if visitors > 0 {
-                let rsid = suite.listing.suite.form.rsid.clone();
+                let rsid = suite.plan.rsid.clone();
                 warnings.push(Warning::OutOfOrder { rsid, visitors, hits_at_most });
             }
         }
@@ -465,10 +399,62 @@ impl Tally {
 }
 
 impl SuiteTally {
-    fn warn(&self, total: &Counts, warnings: &mut Vec<Warning>) {
-        let suite = &self.listing.suite;
-        let rsid = || suite.form.rsid.clone();
-        match suite.state {
+    fn new(listing: SuiteListing) -> SuiteTally {
+        let suite = &listing.suite;
+        let plan = SuitePlan {
+            rsid: suite.form.rsid.clone(),
+            requestors: Vec::new(),
+            state: suite.state,
+            event_ids: suite.form.event_ids,
+            host: suite.collection_url.authority(),
+            hits_per_second: suite.hits_per_second,
+            total: Counts::default(),
+            busiest_visitor_hits: 0,
+            document_bytes: 0,
+            row_bytes: 0,
+            days: Vec::new(),
+        };
+        SuiteTally {
+            listing,
+            plan,
+            day_visitors: BTreeMap::new(),
+            dead: None,
+            beyond_retention: Aged::default(),
+            old: Aged::default(),
+            future: Aged::default(),
+        }
+    }
+
+    fn count_age(&mut self, at: Instant, now: Instant) {
+        let age_nanos = now.nanos().saturating_sub(at.nanos());
+        if age_nanos < 0 {
+            self.future.take(at, Instant::gt);
+        } else if age_nanos > RETAINED_DAYS * DAY_NANOS {
+            self.beyond_retention.take(at, Instant::lt);
+        } else if age_nanos > OLD_DAYS * DAY_NANOS {
+            self.old.take(at, Instant::lt);
+        }
+    }
+
+    /// Adds its requestors up, day by day and all together.
+    fn add_up<'a>(&mut self, requestors: impl Iterator<Item = &'a RequestorTally>) {
+        let mut days: BTreeMap<Day, Counts> = BTreeMap::new();
+        for requestor in requestors {
+            self.plan.requestors.push(requestor.id.clone());
+            requestor.days.iter().for_each(|(day, counts)| *days.entry(*day).or_default() += *counts);
+        }
+        // Distinct over the days, so fewer than their sum.
+        self.plan.total = Counts { visitors: self.plan.total.visitors, ..sum(days.values()) };
+        self.day_visitors
+            .iter()
+            .for_each(|(day, visitors)| days.entry(*day).or_default().visitors = *visitors);
+        self.plan.days = day_plans(&days);
+    }
+
+    fn warn(&self, warnings: &mut Vec<Warning>) {
+        let SuitePlan { rsid, state, event_ids, total, busiest_visitor_hits: hits, .. } = &self.plan;
+        let rsid = || rsid.clone();
+        match state {
             SuiteState::Paused if total.events > 0 => {
                 warnings.push(Warning::SuitePaused { rsid: rsid(), events: total.events });
             }
@@ -479,15 +465,14 @@ impl SuiteTally {
             }
             SuiteState::Active | SuiteState::Paused | SuiteState::Blocked => {}
         }
-        if suite.form.event_ids == EventIds::Off && total.hits > 0 {
+        if *event_ids == EventIds::Off && total.hits > 0 {
             warnings.push(Warning::EventIdsOff { rsid: rsid(), hits: total.hits });
         }
         if let Some(reason) = &self.dead {
             warnings.push(Warning::Dead { rsid: rsid(), events: total.dead, reason: reason.clone() });
         }
-        let hits = self.busiest_visitor_hits;
-        if hits > GIANT_HITS && hits * GIANT_SHARE > total.hits {
-            warnings.push(Warning::GiantVisitor { rsid: rsid(), hits, of_hits: total.hits });
+        if *hits > GIANT_HITS && hits * GIANT_SHARE > total.hits {
+            warnings.push(Warning::GiantVisitor { rsid: rsid(), hits: *hits, of_hits: total.hits });
         }
         if let Aged { events, furthest: Some(oldest_at) } = self.beyond_retention {
             warnings.push(Warning::BeyondRetention { rsid: rsid(), events, oldest_at });
@@ -499,6 +484,15 @@ impl SuiteTally {
             warnings.push(Warning::Future { rsid: rsid(), events, latest_at });
         }
     }
+}
+
+fn no_suite(requestor: &RequestorTally, (first_day, last_day): (Day, Day)) -> Warning {
+    let events = sum(requestor.days.values()).events;
+    Warning::NoSuite { requestor_id: requestor.id.clone(), events, first_day, last_day }
+}
+
+fn day_plans(days: &BTreeMap<Day, Counts>) -> Vec<DayPlan> {
+    days.iter().map(|(day, counts)| DayPlan { day: *day, counts: *counts }).collect()
 }
 
 fn sum<'a>(counts: impl Iterator<Item = &'a Counts>) -> Counts {

@@ -1,15 +1,14 @@
 //! What somebody should know before a backfill is run.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use super::Day;
-use super::tally::REMEMBERED_MAX;
+use super::counts::Day;
 use crate::delivery::DeadReason;
 use crate::event::{Instant, RequestorId};
 use crate::suite::Rsid;
 
+/// What a plan remembers of each kind of thing: 7/8 of 2^25, so that the last table of `tally` is full.
+pub const REMEMBERED_MAX: usize = 29_360_128;
 /// Older than this, in days, a hit finds the visits of its time closed: a visit stays open to late hits for 92 days (Admin,
 /// "Timestamp configuration").
 pub(super) const OLD_DAYS: i64 = 92;
@@ -24,15 +23,16 @@ pub(super) const GIANT_HITS: u64 = 2_500;
 pub(super) const GIANT_SHARE: u64 = 100;
 
 /// Something that a plan found, with counts. The texts say what, where, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
     /// Lines of an input are no events.
-    Rejected {
-        path: String,
-        lines: u64,
-    },
+    #[error(
+        "{path}: {lines} lines are no events and stay out; mend them in the file, or later in the rejects file that the run names"
+    )]
+    Rejected { path: String, lines: u64 },
     /// Events have the identity of others and other content: they stay out.
+    #[error("{} events have the event_id of another event and other content ({in_buffer} against the buffer, {in_inputs} among the inputs); the first one stays: give each its own event_id", .in_buffer + .in_inputs)]
     Conflicts {
         /// Against events of the buffer.
         in_buffer: u64,
@@ -40,6 +40,9 @@ pub enum Warning {
         in_inputs: u64,
     },
     /// A requestor is mapped to no suite.
+    #[error(
+        "requestor {requestor_id} has no report suite: its {events} events ({first_day} to {last_day}) would wait in the buffer; map it first: passbridge suite add --requestor {requestor_id} --rsid RSID --collection-url URL"
+    )]
     NoSuite {
         requestor_id: RequestorId,
         events: u64,
@@ -48,22 +51,24 @@ pub enum Warning {
         /// The last day with one.
         last_day: Day,
     },
-    SuitePaused {
-        rsid: Rsid,
-        events: u64,
-    },
+    #[error(
+        "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
+    )]
+    SuitePaused { rsid: Rsid, events: u64 },
     /// The hits of a suite are known to be lost.
-    SuiteBlocked {
-        rsid: Rsid,
-        events: u64,
-        reason: String,
-    },
+    #[error(
+        "report suite {rsid} loses its hits ({reason}): its {events} events would wait until it is mended and `passbridge suite check {rsid}` finds it so"
+    )]
+    SuiteBlocked { rsid: Rsid, events: u64, reason: String },
     /// The hits of a suite carry no event IDs.
-    EventIdsOff {
-        rsid: Rsid,
-        hits: u64,
-    },
+    #[error(
+        "report suite {rsid} is not on event IDs: of its {hits} hits, each that is repeated after a lost reply counts twice, for good; set its events to \"Use Event ID\", then passbridge suite set {rsid} --event-ids on"
+    )]
+    EventIdsOff { rsid: Rsid, hits: u64 },
     /// Events can never be sent as they are.
+    #[error(
+        "{events} events for report suite {rsid} would be dead before they are sent; the first of them: {reason}"
+    )]
     Dead {
         rsid: Rsid,
         events: u64,
@@ -71,6 +76,9 @@ pub enum Warning {
         reason: DeadReason,
     },
     /// One visitor has so many hits that it is hardly one person.
+    #[error(
+        "one visitor has {hits} of the {of_hits} hits for report suite {rsid}: Analytics cuts such visits and takes long over them, and its hits go one after the other; look for an mvpd_user_id or device_id that the source gives to everybody"
+    )]
     GiantVisitor {
         rsid: Rsid,
         hits: u64,
@@ -78,6 +86,9 @@ pub enum Warning {
         of_hits: u64,
     },
     /// Analytics may delete the events as soon as it has them.
+    #[error(
+        "{events} events for report suite {rsid} are older than {RETAINED_DAYS} days (the oldest: {oldest_at}): Analytics keeps 25 months by default and may delete them at once; ask Adobe for the suite's retention, or leave them out"
+    )]
     BeyondRetention {
         rsid: Rsid,
         events: u64,
@@ -85,6 +96,9 @@ pub enum Warning {
         oldest_at: Instant,
     },
     /// The visits of that time are closed.
+    #[error(
+        "{events} events for report suite {rsid} are older than {OLD_DAYS} days (the oldest: {oldest_at}): visits of that time are closed, and reports take up to a day; counts of events hold, read visits and time spent with care"
+    )]
     Old {
         rsid: Rsid,
         /// How many; those beyond the retention are not among them.
@@ -93,6 +107,9 @@ pub enum Warning {
         oldest_at: Instant,
     },
     /// Events are ahead of the clock.
+    #[error(
+        "{events} events for report suite {rsid} are ahead of this host's clock (the latest: {latest_at}): Analytics would show hours that have not been; check the clock of the source and of this host"
+    )]
     Future {
         rsid: Rsid,
         events: u64,
@@ -100,6 +117,9 @@ pub enum Warning {
         latest_at: Instant,
     },
     /// Analytics has events of the same requestor and days.
+    #[error(
+        "report suite {rsid} has {delivered_events} events of requestor {requestor_id} on {days} of these days already ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, leave these days out: Analytics cannot take a count back"
+    )]
     DeliveredDays {
         rsid: Rsid,
         requestor_id: RequestorId,
@@ -115,6 +135,9 @@ pub enum Warning {
         events: u64,
     },
     /// Visitors were already sent something that happened later (BDIA-39).
+    #[error(
+        "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill before going live, or into a suite of its own"
+    )]
     OutOfOrder {
         rsid: Rsid,
         visitors: u64,
@@ -122,115 +145,8 @@ pub enum Warning {
         hits_at_most: u64,
     },
     /// There was more than a plan remembers.
-    Unremembered {
-        events: u64,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::Rejected { path, lines } => write!(
-                out,
-                "{path}: {lines} lines are no events and stay out; mend them in the file, or later in the rejects file that the run names"
-            ),
-            Warning::Conflicts { in_buffer, in_inputs } => write!(
-                out,
-                "{} events have the event_id of another event and other content ({in_buffer} against the buffer, {in_inputs} \
-                 among the inputs); the first one stays: give each its own event_id",
-                in_buffer + in_inputs
-            ),
-            Warning::NoSuite { requestor_id, events, first_day, last_day } => write!(
-                out,
-                "requestor {requestor_id} has no report suite: its {events} events ({first_day} to {last_day}) would wait in the \
-                 buffer; map it first: passbridge suite add --requestor {requestor_id} --rsid RSID --collection-url URL"
-            ),
-            Warning::SuitePaused { rsid, events } => write!(
-                out,
-                "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
-            ),
-            Warning::SuiteBlocked { rsid, events, reason } => write!(
-                out,
-                "report suite {rsid} loses its hits ({reason}): its {events} events would wait until it is mended and `passbridge \
-                 suite check {rsid}` finds it so"
-            ),
-            Warning::EventIdsOff { rsid, hits } => write!(
-                out,
-                "report suite {rsid} is not on event IDs: of its {hits} hits, each that is repeated after a lost reply counts \
-                 twice, for good; set its events to \"Use Event ID\", then passbridge suite set {rsid} --event-ids on"
-            ),
-            Warning::Dead { rsid, events, reason } => write!(
-                out,
-                "{events} events for report suite {rsid} would be dead before they are sent; the first of them: {reason}"
-            ),
-            Warning::GiantVisitor { rsid, hits, of_hits } => write!(
-                out,
-                "one visitor has {hits} of the {of_hits} hits for report suite {rsid}: Analytics cuts such visits and takes long \
-                 over them, and its hits go one after the other; look for an mvpd_user_id or device_id that the source gives to \
-                 everybody"
-            ),
-            Warning::BeyondRetention { .. }
-            | Warning::Old { .. }
-            | Warning::Future { .. }
-            | Warning::DeliveredDays { .. }
-            | Warning::OutOfOrder { .. }
-            | Warning::Unremembered { .. } => self.write_of_history(out),
-        }
-    }
-}
-
-impl Warning {
-    /// Of when events happened, and what went before them.
-    fn write_of_history(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::BeyondRetention { rsid, events, oldest_at } => write!(
-                out,
-                "{events} events for report suite {rsid} are older than {RETAINED_DAYS} days (the oldest: {oldest_at}): Analytics \
-                 keeps 25 months by default and may delete them at once; ask Adobe for the suite's retention, or leave them out"
-            ),
-            Warning::Old { rsid, events, oldest_at } => write!(
-                out,
-                "{events} events for report suite {rsid} are older than {OLD_DAYS} days (the oldest: {oldest_at}): visits of that \
-                 time are closed, and reports take up to a day; counts of events hold, read visits and time spent with care"
-            ),
-            Warning::Future { rsid, events, latest_at } => write!(
-                out,
-                "{events} events for report suite {rsid} are ahead of this host's clock (the latest: {latest_at}): Analytics would \
-                 show hours that have not been; check the clock of the source and of this host"
-            ),
-            Warning::DeliveredDays {
-                rsid,
-                requestor_id,
-                days,
-                first_day,
-                last_day,
-                delivered_events,
-                events,
-            } => write!(
-                out,
-                "report suite {rsid} has {delivered_events} events of requestor {requestor_id} on {days} of these days already \
-                 ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, \
-                 leave these days out: Analytics cannot take a count back"
-            ),
-            Warning::OutOfOrder { rsid, visitors, hits_at_most } => write!(
-                out,
-                "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of \
-                 theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill \
-                 before going live, or into a suite of its own"
-            ),
-            Warning::Unremembered { events } => write!(
-                out,
-                "a plan remembers {REMEMBERED_MAX} events and visitors: of {events} events more, duplicates among the inputs \
-                 count as new, and new visitors are not counted; plan in parts, by month for instance"
-            ),
-            Warning::Rejected { .. }
-            | Warning::Conflicts { .. }
-            | Warning::NoSuite { .. }
-            | Warning::SuitePaused { .. }
-            | Warning::SuiteBlocked { .. }
-            | Warning::EventIdsOff { .. }
-            | Warning::Dead { .. }
-            | Warning::GiantVisitor { .. } => Ok(()),
-        }
-    }
+    #[error(
+        "a plan remembers {REMEMBERED_MAX} events and visitors: of {events} events more, duplicates among the inputs count as new, and new visitors are not counted; plan in parts, by month for instance"
+    )]
+    Unremembered { events: u64 },
 }

@@ -139,6 +139,10 @@ fn a_line_above_four_mebibytes_is_rejected_by_its_start() {
     );
 }
 
+fn files_of_rejects(intake: &Intake) -> usize {
+    std::fs::read_dir(&intake.options.config.rejects_dir).expect("a folder").count()
+}
+
 #[test]
 fn a_flood_of_rejects_is_kept_up_to_a_limit_and_the_rest_is_counted_and_said() {
     let intake = Intake::new();
@@ -162,7 +166,8 @@ fn a_flood_of_rejects_is_kept_up_to_a_limit_and_the_rest_is_counted_and_said() {
     );
     let again = intake.load(&[&path, &small]);
     assert_eq!((again.rejects_kept_before, again.rejects_not_kept), (10_001, 20_000));
-    assert_eq!(again.rejects_path, None, "a daily reading of the same file fills no disk");
+    assert_eq!(again.rejects_path, summary.rejects_path, "it names where the earlier run kept them");
+    assert_eq!(files_of_rejects(&intake), 1, "a daily reading of the same file fills no disk");
 }
 
 #[test]
@@ -171,7 +176,8 @@ fn a_reject_that_is_read_again_is_kept_once_while_its_file_is_there() {
     let path = intake.file("daily.ndjson", b"bad\nworse\n");
     let first = intake.load(&[&path]).rejects_path.expect("rejects");
     let again = intake.load(&[&path]);
-    assert_eq!((again.total, again.rejects_path.as_ref()), (counts(2, 0, 0, 0, 2), None));
+    assert_eq!((again.total, again.rejects_path.as_ref()), (counts(2, 0, 0, 0, 2), Some(&first)));
+    assert_eq!(files_of_rejects(&intake), 1);
     let told = again.warnings.last().map(ToString::to_string);
     let before = format!("{}: 2 rejected lines were kept before, in {}", path.display(), first.display());
     assert_eq!(told, Some(before));
@@ -185,7 +191,9 @@ fn a_reject_that_is_read_again_is_kept_once_while_its_file_is_there() {
     // Conflicts and standard sources go the same way; a file of rejects that somebody removed is no place to look at.
     std::fs::remove_file(first).expect("the rejects");
     assert_eq!(reasons(&intake.load(&[&path])).len(), 1);
-    assert_eq!(intake.load(&[&path]).rejects_path, None);
+    let files = files_of_rejects(&intake);
+    assert_eq!(intake.load(&[&path]).rejects_kept_before, 3);
+    assert_eq!(files_of_rejects(&intake), files);
 }
 
 #[test]
@@ -220,7 +228,7 @@ fn rejects_expire_by_a_retention_of_their_own_and_are_kept_again_after_it() {
         retain_rejects(&intake.house.buffer, &intake.options.config, now()).expect("a folder")
     };
     assert_eq!(retain(90), 0);
-    assert_eq!(intake.load(&[&path]).rejects_path, None);
+    assert_eq!(intake.load(&[&path]).rejects_path.as_ref(), Some(&kept));
     assert_eq!(retain(91), 1);
     assert!(!kept.exists() && other.exists());
     assert!(intake.load(&[&path]).rejects_path.is_some());

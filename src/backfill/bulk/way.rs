@@ -1,0 +1,92 @@
+//! How files go: Adobe's limits, and what the configuration says.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backfill::error::BackfillError;
+use crate::buffer::JobRecord;
+use crate::web::BulkClient;
+use crate::config::BulkConfig;
+
+/// A slow job sends a file at least as often as this.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// Adobe's limits, or those of a contract.
+#[derive(Debug, Clone)]
+pub struct BulkLimits {
+    pub file_rows: u64,
+    /// Bytes of a file.
+    pub file_bytes: u64,
+    /// Bytes of a file before it is compressed.
+    pub file_bytes_unpacked: u64,
+    pub call_spacing: Duration,
+    /// Between two uploads of a group.
+    pub group_spacing: Duration,
+    /// Rows a second of a group.
+    pub group_rows_per_second: NonZeroU32,
+    /// How long a key must stay unknown until its file goes again.
+    pub lookup: Duration,
+    /// The first pause before an upload is tried again.
+    pub backoff_base: Duration,
+    pub backoff_max: Duration,
+}
+
+impl BulkLimits {
+    pub fn of(config: &BulkConfig) -> BulkLimits {
+        BulkLimits {
+            file_rows: u64::from(config.file_rows),
+            file_bytes: config.file_bytes,
+            file_bytes_unpacked: config.file_bytes_unpacked,
+            call_spacing: Duration::from_millis(config.call_spacing_ms),
+            group_spacing: Duration::from_millis(config.group_spacing_ms),
+            group_rows_per_second: NonZeroU32::new(config.group_rows_per_second).unwrap_or(NonZeroU32::MIN),
+            lookup: Duration::from_millis(config.lookup_ms),
+            backoff_base: Duration::from_millis(config.backoff_base_ms),
+            backoff_max: Duration::from_millis(config.backoff_max_ms),
+        }
+    }
+}
+
+/// How files go.
+#[derive(Clone)]
+pub struct BulkWay {
+    /// Whom they are sent to; `None` where nothing is configured, for jobs of the other route.
+    pub client: Option<Arc<BulkClient>>,
+    /// What must not be exceeded.
+    pub limits: BulkLimits,
+    /// Rows a second where a job says nothing else.
+    pub rate: NonZeroU32,
+    pub dir: PathBuf,
+    /// What names of groups begin with.
+    pub company: String,
+    /// What stands for an agent that is not known.
+    pub user_agent: String,
+    /// Whether files are kept once their answers are recorded.
+    pub keeps_files: bool,
+    /// Whether rows that Adobe refused without naming them are left at that.
+    pub accepts_unnamed: bool,
+}
+
+impl BulkWay {
+    pub(in crate::backfill) fn client(&self) -> Result<&Arc<BulkClient>, BackfillError> {
+        self.client.as_ref().ok_or(BackfillError::NotConfigured)
+    }
+
+    pub(super) fn rate(&self, job: &JobRecord) -> u32 {
+        job.settings.rate.unwrap_or(self.rate.get())
+    }
+
+    /// Rows of a file: no more than the rate allows in a minute or three spacings, so that a slow job is slow all the time.
+    pub(super) fn file_rows(&self, job: &JobRecord, groups: u32, rows_max: u64) -> u64 {
+        let seconds = (self.limits.group_spacing * 3).max(STEADY).as_secs_f64();
+        let share = f64::from(self.rate(job)) / f64::from(groups.max(1));
+        rows_max.min((share * seconds).ceil() as u64).max(1)
+    }
+
+    /// As few groups as take the job's rate.
+    pub fn groups(&self, job: &JobRecord) -> u32 {
+        self.rate(job).div_ceil(self.limits.group_rows_per_second.get()).max(1)
+    }
+}

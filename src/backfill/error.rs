@@ -1,0 +1,68 @@
+//! Why a backfill cannot go on.
+
+use std::path::PathBuf;
+
+use crate::buffer::BufferError;
+use crate::drain::DrainError;
+use crate::ingest::IngestError;
+use crate::job::{JobName, JobState};
+use crate::web::ApiError;
+
+/// Why a backfill stopped. It goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error("{0}")]
+    Input(String),
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// Adobe takes no uploads from us, or does not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("cannot use {path:?}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bulk route is wanted, and nothing says whose credentials it has.
+    #[error("the bulk route needs an OAuth server-to-server credential")]
+    NotConfigured,
+    /// Nothing of a file is in, and Adobe will not take it as it is.
+    #[error("Adobe rejects the file {path:?}: {why}")]
+    Rejected {
+        path: PathBuf,
+        /// In Adobe's words.
+        why: String,
+    },
+    #[error("Adobe does not find the first file valid: {0}")]
+    NotValid(String),
+    /// Each upload of a file was left without an answer, and each look-up knew nothing of it.
+    #[error("no upload of the file {path:?} was answered: {why}")]
+    Unanswered {
+        path: PathBuf,
+        /// What the last one came to.
+        why: String,
+    },
+    #[error("Adobe finds the file {0:?} of one event too large")]
+    TooLarge(PathBuf),
+    /// A file is in, and it is not known which of its rows are not.
+    #[error("Adobe has taken the file {path:?} but for {rows} rows that it does not name{}", said(log))]
+    Unnamed {
+        path: PathBuf,
+        rows: u64,
+        /// In Adobe's words.
+        log: String,
+    },
+    #[error("backfill {name} is {}", state.name())]
+    State { name: JobName, state: JobState },
+    #[error("cannot start a thread to write files")]
+    Thread(#[source] std::io::Error),
+}
+
+fn said(log: &str) -> String {
+    if log.is_empty() { String::new() } else { format!(" ({log})") }
+}

@@ -1,0 +1,290 @@
+//! Runs a backfill: loads its inputs, then sends in legs, each as long as nothing goes first.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::bulk::{BulkWay, FileRoute, withdraw_unsent};
+use super::error::BackfillError;
+use super::gate::{self, Ending, Gate, Leg, Passage};
+use crate::buffer::{BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobKey, JobRecord, JobSource};
+use crate::collection::Collection;
+use crate::config::Zone;
+use crate::drain::{self, DrainOptions, Locked, Stop, StopReason};
+use crate::event::Instant;
+use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
+use crate::job::{JobName, JobRoute, JobState};
+use crate::readers::Format;
+
+/// The pause before a host that did not answer, or events that were refused for the moment, are tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How often a job that waits for the drain lock looks again.
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// How backfills go about it.
+pub struct BackfillOptions {
+    pub ingest: IngestOptions,
+    /// How the DIA route drains.
+    pub drain: DrainOptions,
+    /// The connections of the DIA route, at the rate of the job.
+    pub collection: Collection,
+    pub bulk: BulkWay,
+    /// The clock of a job's hours.
+    pub zone: Zone,
+}
+
+/// What a run of a backfill has come to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackfillReport {
+    #[serde(flatten)]
+    pub job: JobRecord,
+    #[serde(flatten)]
+    pub counts: JobCounts,
+    /// What its inputs held, those that are in the buffer.
+    pub inputs: Vec<serde_json::Value>,
+    pub ending: Ending,
+    /// Pending events whose requestor has no suite, or whose suite is paused.
+    pub parked: u64,
+}
+
+/// Watches a backfill.
+pub trait Observer: ingest::Observer {
+    /// All inputs are in; sending begins.
+    fn sending(&mut self, counts: &JobCounts);
+    /// Nothing is sent for now, and why.
+    fn waiting(&mut self, why: &str);
+}
+
+/// Runs a job until it is done, paused or stopped.
+pub async fn run(
+    buffer: &Arc<Buffer>,
+    name: &JobName,
+    lock: &BackfillLock,
+    options: &BackfillOptions,
+    stop: Stop,
+    observer: &mut (dyn Observer + Send),
+) -> Result<BackfillReport, BackfillError> {
+    let job = buffer.job(name)?;
+    if job.state != JobState::Running {
+        return Err(BackfillError::State { name: name.clone(), state: job.state });
+    }
+    if job.settings.route == JobRoute::Bulk {
+        // Before hours of loading, not behind them.
+        options.bulk.client()?;
+    }
+    drain::accept_restored(buffer, options.drain.after_restore)?;
+    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
+    let gate = Gate {
+        buffer: buffer.clone(),
+        name: name.clone(),
+        hours: job.settings.hours,
+        zone: options.zone,
+        clock: options.ingest.clock.clone(),
+        stop,
+    };
+    let mut run = Run { buffer, key: job.key, lock, options, gate, observer };
+    let ending = match run.load().await? {
+        Some(ending) => ending,
+        None => run.send().await?,
+    };
+    // By whatever route it went, nothing of it is left that nobody knows.
+    withdraw_unsent(buffer, &job, &options.bulk.dir)?;
+    if ending == Ending::Done {
+        buffer.job_is_done(job.key)?;
+    }
+    let counts = buffer.job_counts(job.key)?;
+    Ok(BackfillReport {
+        inputs: buffer.job_input_counts(job.key)?,
+        job: buffer.job(name)?,
+        ending,
+        parked: counts.pending.saturating_sub(counts.in_files + buffer.job_sendable(job.key)?),
+        counts,
+    })
+}
+
+struct Run<'a> {
+    buffer: &'a Arc<Buffer>,
+    key: JobKey,
+    lock: &'a BackfillLock,
+    options: &'a BackfillOptions,
+    gate: Gate,
+    observer: &'a mut (dyn Observer + Send),
+}
+
+impl Run<'_> {
+    /// Brings the inputs that are not in yet into the buffer; `Some` where it ended before that.
+    async fn load(&mut self) -> Result<Option<Ending>, BackfillError> {
+        for JobInput { number, source, is_loaded } in self.buffer.job_inputs(self.key)? {
+            if let Passage::Ended(ending) = self.gate.loading()? {
+                return Ok(Some(ending));
+            }
+            if is_loaded {
+                continue;
+            }
+            let loaded = match source {
+                JobSource::File { path, format } => self.load_file(&path, format.as_deref())?,
+                JobSource::Buffered { from, to } => self.adopt(from, to).await?,
+            };
+            match loaded {
+                ControlFlow::Continue(counts) => self.buffer.job_input_loaded(self.key, number, &counts)?,
+                ControlFlow::Break(ending) => return Ok(Some(ending)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Loads a file, and gives what it held.
+    fn load_file(
+        &mut self,
+        path: &Path,
+        format: Option<&str>,
+    ) -> Result<ControlFlow<Ending, serde_json::Value>, BackfillError> {
+        let format = format.and_then(Format::of_name).map_or(FormatChoice::Auto, FormatChoice::Is);
+        let ingest = IngestOptions { format, job: self.key, ..self.options.ingest.clone() };
+        let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
+        // Storing blocks, and nothing else is to be done meanwhile.
+        let summary = tokio::task::block_in_place(|| {
+            ingest::load(self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
+        })?;
+        if let Some(ending) = yielding.ended? {
+            return Ok(ControlFlow::Break(ending));
+        }
+        if let Some(failure) = summary.failures.first() {
+            return Err(BackfillError::Input(failure.to_string()));
+        }
+        summary.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(ControlFlow::Continue(serde_json::json!({
+            "path": path, "counts": summary.total, "rejects": summary.rejects_path,
+        })))
+    }
+
+    /// Makes live events that wait in the buffer the job's, once no drain is at them.
+    async fn adopt(
+        &mut self,
+        from: Instant,
+        to: Instant,
+    ) -> Result<ControlFlow<Ending, serde_json::Value>, BackfillError> {
+        let lock = loop {
+            match self.buffer.lock() {
+                Ok(lock) => break lock,
+                Err(BufferError::Locked(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Passage::Ended(ending) = self.gate.loading()? {
+                return Ok(ControlFlow::Break(ending));
+            }
+            self.observer.waiting(gate::LIVE_FIRST);
+            sleep(LOCK_POLL).await;
+        };
+        let adopted = self.buffer.adopt(self.key, from, to, &lock)?;
+        Ok(ControlFlow::Continue(serde_json::json!({ "from": from, "to": to, "adopted": adopted })))
+    }
+
+    /// Sends in legs until nothing is left that could go.
+    async fn send(&mut self) -> Result<Ending, BackfillError> {
+        self.observer.sending(&self.buffer.job_counts(self.key)?);
+        let files = FileRoute::new(self.buffer, &self.options.bulk);
+        let mut left_before = None;
+        loop {
+            match self.gate.sending()? {
+                Passage::Open => {}
+                Passage::Ended(ending) => return Ok(ending),
+                Passage::Waits(why) => {
+                    self.pause(&why, gate::POLL).await;
+                    continue;
+                }
+            }
+            let job = self.buffer.job(&self.gate.name)?;
+            let is_open = self.buffer.open_files()?.iter().any(|(file, _)| file.file.job == job.key);
+            if !is_open && self.buffer.job_counts(job.key)?.pending == 0 {
+                return Ok(Ending::Done);
+            }
+            let leg_stop = Stop::default();
+            let watch = tokio::spawn(self.gate.clone().watch(leg_stop.clone()));
+            let leg = self.leg(&job, &files, leg_stop).await;
+            watch.abort();
+            match leg? {
+                Leg::Done => {
+                    // What was requeued behind the leg goes in another one, as long as legs get anywhere.
+                    let left = self.buffer.job_sendable(job.key)?;
+                    if left == 0 || left_before == Some(left) {
+                        return Ok(Ending::Done);
+                    }
+                    left_before = Some(left);
+                }
+                Leg::Suite => return Ok(Ending::Suite),
+                Leg::Over => {}
+                Leg::Later(why) => self.pause(why, TRY_AGAIN_AFTER).await,
+            }
+        }
+    }
+
+    async fn leg(&self, job: &JobRecord, files: &FileRoute<'_>, stop: Stop) -> Result<Leg, BackfillError> {
+        // What was in files stays the files' until their answers are known, by whatever route the rest goes.
+        if !files.settle_open(job, &stop).await? {
+            return Ok(Leg::Over);
+        }
+        match job.settings.route {
+            JobRoute::Bulk => files.leg(job, stop).await,
+            JobRoute::Dia => self.dia_leg(job, stop).await,
+        }
+    }
+
+    async fn dia_leg(&self, job: &JobRecord, stop: Stop) -> Result<Leg, BackfillError> {
+        let BackfillOptions { collection, drain: options, .. } = self.options;
+        let locked = Locked::Backfill(self.lock, job.key);
+        let summary = drain::drain(self.buffer, collection, options, stop, locked).await?;
+        Ok(match summary.stopped {
+            None if !summary.left => Leg::Done,
+            None => Leg::Later("some events were not received; they are tried again"),
+            Some(StopReason::Host) => Leg::Later("a collection host does not answer; it is tried again"),
+            Some(StopReason::Suite) => Leg::Suite,
+            Some(StopReason::Signal | StopReason::Deadline | StopReason::Limit | StopReason::GiveWay) => {
+                Leg::Over
+            }
+        })
+    }
+
+    /// Waits, and says why; not beyond a stop.
+    async fn pause(&mut self, why: &str, time: Duration) {
+        self.observer.waiting(why);
+        tokio::select! {
+            () = sleep(time) => {}
+            _ = self.gate.stop.wait() => {}
+        }
+    }
+}
+
+/// An observer that holds the loading while a live drain runs, and ends it for a stop or a person. Both would write to the
+/// buffer all the time: beside a load that goes on, a drain has a third of its rate.
+struct Yielding<'a> {
+    observer: &'a mut (dyn Observer + Send),
+    gate: &'a Gate,
+    /// Why it ended before the input did.
+    ended: Result<Option<Ending>, BufferError>,
+}
+
+impl ingest::Observer for Yielding<'_> {
+    fn progress(&mut self, progress: &ingest::Progress<'_>) {
+        self.observer.progress(progress);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        loop {
+            match self.gate.loading() {
+                Ok(Passage::Open) => return true,
+                Ok(Passage::Waits(why)) => self.observer.waiting(&why),
+                Ok(Passage::Ended(ending)) => self.ended = Ok(Some(ending)),
+                Err(error) => self.ended = Err(error),
+            }
+            if !matches!(self.ended, Ok(None)) {
+                return false;
+            }
+            std::thread::sleep(gate::POLL);
+        }
+    }
+}

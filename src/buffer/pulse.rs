@@ -1,0 +1,36 @@
+//! Whether the buffer answers, for a monitor.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+use super::connection::open_reader;
+use super::{Buffer, BufferError};
+
+/// A view that tells whether the buffer answers. Its connection stays open, so that a look needs no file: others may have used
+/// them up.
+#[derive(Debug)]
+pub struct Pulse {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Buffer {
+    /// Opens a view that tells whether the buffer answers.
+    pub fn pulse(&self) -> Result<Pulse, BufferError> {
+        let pulse = Pulse { connection: open_reader(self.path())?, path: self.path().to_owned() };
+        // SQLite opens its side files at the first look.
+        pulse.look()?;
+        Ok(pulse)
+    }
+}
+
+impl Pulse {
+    /// Reads from the buffer, and fails where it is gone from its path or cannot be read.
+    pub fn look(&self) -> Result<(), BufferError> {
+        fs::metadata(&self.path).map_err(|source| BufferError::File { path: self.path.clone(), source })?;
+        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM ledger")?;
+        Ok(statement.query_row([], |_| Ok(()))?)
+    }
+}

@@ -1,0 +1,27 @@
+//! Why nothing is served.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::tokens::TokensError;
+use crate::buffer::BufferError;
+use crate::ingest::IngestError;
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl From<BufferError> for ServeError {
+    fn from(error: BufferError) -> ServeError {
+        ServeError::Ingest(error.into())
+    }
+}

@@ -1,0 +1,89 @@
+//! Replies: JSON documents, and refusals that say why and when to come again.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::ingest::SubmissionError;
+
+/// When to come again where a disk or a backlog is full, in seconds: a drain or a person has to come first.
+const WHEN_FULL_SECONDS: u16 = 60;
+/// When to come again where the moment is crowded, in seconds.
+pub(super) const WHEN_BUSY_SECONDS: u16 = 1;
+/// When to come again where the buffer failed, in seconds.
+pub(super) const WHEN_FAILED_SECONDS: u16 = 10;
+
+pub(super) type Reply = Response<Full<Bytes>>;
+
+/// Why a request is refused. Serialises as the sender reads it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Refusal {
+    #[serde(skip)]
+    status: StatusCode,
+    error: Cow<'static, str>,
+    /// What else its reply says.
+    #[serde(skip)]
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, why: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { status, error: why.into(), header: None }
+    }
+
+    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Refusal {
+        Refusal { header: Some((name, HeaderValue::from_static(value))), ..self }
+    }
+
+    /// Refuses for now, because the disk or the backlog is full.
+    pub(super) fn full(why: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).again(WHEN_FULL_SECONDS)
+    }
+
+    /// Refuses for now, because too much waits at this moment.
+    pub(super) fn busy(why: &'static str) -> Refusal {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).again(WHEN_BUSY_SECONDS)
+    }
+
+    /// Refuses for now, because the buffer failed or is about to be closed.
+    pub(super) fn failed(why: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).again(WHEN_FAILED_SECONDS)
+    }
+
+    pub(super) fn again(self, after_seconds: u16) -> Refusal {
+        Refusal { header: Some((RETRY_AFTER, HeaderValue::from(after_seconds))), ..self }
+    }
+
+    pub(super) fn reply(self) -> Reply {
+        let mut reply = json(self.status, &self);
+        reply.headers_mut().extend(self.header);
+        reply
+    }
+}
+
+impl From<SubmissionError> for Refusal {
+    fn from(error: SubmissionError) -> Refusal {
+        match error {
+            SubmissionError::Unreadable(why) => {
+                Refusal::new(StatusCode::BAD_REQUEST, format!("the body {why}"))
+            }
+            SubmissionError::TooLong => {
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body {error}"))
+            }
+            SubmissionError::DiskFull => Refusal::full(error.to_string()),
+            SubmissionError::Failed => Refusal::failed(error.to_string()),
+        }
+    }
+}
+
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
+    let text = serde_json::to_string(document).expect("text and numbers always serialise");
+    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
