@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Timelike};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::Zone;
 use crate::event::Instant;
+use crate::word::{serde_as_text, words};
 
 /// The longest name: it becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
@@ -44,7 +45,7 @@ impl FromStr for JobName {
     }
 }
 
-/// Why a text of a backfill is none.
+/// Why a backfill's name or hours are rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
     #[error(
@@ -55,66 +56,36 @@ pub enum JobError {
     Hours(String),
 }
 
-/// How the events of a backfill reach Adobe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobRoute {
-    /// One hit a request, as live events go.
-    #[default]
-    Dia,
-    /// Files of the Bulk Data Insertion API.
-    Bulk,
-}
-
-impl JobRoute {
-    /// The word that commands and the buffer have for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            JobRoute::Dia => "dia",
-            JobRoute::Bulk => "bulk",
-        }
+words! {
+    /// How the events of a backfill reach Adobe.
+    #[derive(Default)]
+    pub enum JobRoute {
+        /// One hit a request, as live events go.
+        #[default]
+        Dia = "dia",
+        /// Files of the Bulk Data Insertion API.
+        Bulk = "bulk",
     }
-}
 
-/// How far a backfill is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// Its inputs are known, and nothing was done.
-    Planned,
-    /// It goes on as long as a process runs it.
-    Running,
-    /// It would go on, and no process runs it. Seen, never stored.
-    Stopped,
-    /// A person stopped it for now.
-    Paused,
-    /// Everything that could go is gone.
-    Done,
-    /// A person decided against the rest.
-    Cancelled,
-}
-
-impl JobState {
-    /// Every state that is stored.
-    pub const ALL: [JobState; 5] =
-        [JobState::Planned, JobState::Running, JobState::Paused, JobState::Done, JobState::Cancelled];
-
-    /// The word that reports and the buffer have for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            JobState::Planned => "planned",
-            JobState::Running => "running",
-            JobState::Stopped => "stopped",
-            JobState::Paused => "paused",
-            JobState::Done => "done",
-            JobState::Cancelled => "cancelled",
-        }
+    /// How far a backfill is.
+    pub enum JobState {
+        /// Its inputs are known, and nothing was done.
+        Planned = "planned",
+        /// It goes on as long as a process runs it.
+        Running = "running",
+        /// It would go on, and no process runs it. Seen, never stored.
+        Stopped = "stopped",
+        /// A person stopped it for now.
+        Paused = "paused",
+        /// Everything that could go is gone.
+        Done = "done",
+        /// A person decided against the rest.
+        Cancelled = "cancelled",
     }
 }
 
 /// The hours of each day at which a backfill may send, on the clock of the schedule: `22:00-06:00` goes over midnight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
     /// Minutes since midnight.
     from: u16,
@@ -163,19 +134,7 @@ impl FromStr for Hours {
     }
 }
 
-impl TryFrom<String> for Hours {
-    type Error = JobError;
-
-    fn try_from(text: String) -> Result<Hours, JobError> {
-        text.parse()
-    }
-}
-
-impl From<Hours> for String {
-    fn from(hours: Hours) -> String {
-        hours.to_string()
-    }
-}
+serde_as_text!(Hours);
 
 /// A time of the day as minutes since midnight; 24:00 is the midnight that ends it.
 fn minute(text: &str) -> Option<u16> {

@@ -57,7 +57,7 @@ pub enum BackfillError {
         /// In Adobe's words.
         log: String,
     },
-    #[error("backfill {name} is {}", state.name())]
+    #[error("backfill {name} is {}", state)]
     State { name: JobName, state: JobState },
     #[error("cannot start a thread to write files")]
     Thread(#[source] std::io::Error),

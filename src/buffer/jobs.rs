@@ -112,7 +112,7 @@ impl Buffer {
             }
             transaction.execute(
                 "INSERT INTO jobs (name, state, route, rate, hours, created_at) VALUES (?1, 'planned', ?2, ?3, ?4, ?5)",
-                (name.as_str(), settings.route.name(), settings.rate, settings.hours.map(String::from), now.nanos()),
+                (name.as_str(), settings.route.as_str(), settings.rate, settings.hours.map(|hours| hours.to_string()), now.nanos()),
             )?;
             let job = transaction.last_insert_rowid();
             for (number, source) in sources.iter().enumerate() {
@@ -211,7 +211,7 @@ impl Buffer {
             let finished_at = matches!(state, JobState::Done | JobState::Cancelled).then_some(now.nanos());
             connection.execute(
                 "UPDATE jobs SET state = ?2, finished_at = ?3 WHERE job = ?1",
-                (job.number(), state.name(), finished_at),
+                (job.number(), state.as_str(), finished_at),
             )?;
             Ok(())
         })
@@ -246,7 +246,12 @@ impl Buffer {
         self.call(move |connection| {
             connection.execute(
                 "UPDATE jobs SET route = ?2, rate = ?3, hours = ?4 WHERE job = ?1",
-                (job.number(), settings.route.name(), settings.rate, settings.hours.map(String::from)),
+                (
+                    job.number(),
+                    settings.route.as_str(),
+                    settings.rate,
+                    settings.hours.map(|hours| hours.to_string()),
+                ),
             )?;
             Ok(())
         })
@@ -475,13 +480,12 @@ fn find(connection: &Connection, name: &JobName) -> Result<Option<JobRecord>, Bu
 fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     let (name, state, route): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
     let hours: Option<String> = row.get(5)?;
-    let known = JobState::ALL.into_iter().find(|known| known.name() == state);
     Ok(JobRecord {
         key: JobKey(row.get(0)?),
         name: parsed(1, name.parse())?,
-        state: parsed(2, known.ok_or(rusqlite::Error::InvalidQuery))?,
+        state: parsed(2, state.parse())?,
         settings: JobSettings {
-            route: if route == JobRoute::Bulk.name() { JobRoute::Bulk } else { JobRoute::Dia },
+            route: parsed(3, route.parse())?,
             rate: row.get(4)?,
             hours: parsed(5, hours.as_deref().map(str::parse).transpose())?,
         },

@@ -1,7 +1,7 @@
 //! Erases a person from the rejects: the lines that were no event may name them all the same.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use super::error::IngestError;
@@ -15,13 +15,11 @@ use crate::whole_file::{self, Readers, WholeFile};
 /// file that is left with no line is deleted.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
-    let entries = match std::fs::read_dir(rejects_dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(refuse(error)),
-    };
+    let entries = whole_file::entries(rejects_dir).map_err(refuse)?;
+    if entries.is_empty() {
+        return Ok(0);
+    }
     rejects::refuse_open_folder(rejects_dir).map_err(refuse)?;
-    let entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(refuse)?;
     let ends_with = |path: &Path, ends: &[&str]| {
         path.extension().and_then(|extension| extension.to_str()).is_some_and(|it| ends.contains(&it))
     };

@@ -41,13 +41,6 @@ impl InputPath {
             InputPath::File(path) => path.to_string_lossy(),
         }
     }
-
-    fn file(&self) -> Option<&Path> {
-        match self {
-            InputPath::StandardInput => None,
-            InputPath::File(path) => Some(path),
-        }
-    }
 }
 
 /// An input that has at least one line.
@@ -67,19 +60,11 @@ pub(super) fn open(
     format: FormatChoice,
     options: &ReaderOptions,
 ) -> Result<Option<OpenInput>, InputError> {
-    let (source, bytes) = source(path)?;
-    let position = Rc::new(Cell::new(0));
-    let mut source =
-        BufReader::with_capacity(CHUNK_BYTES, Counted { source, position: Rc::clone(&position) });
-    let magic = peek(&mut source, Packing::MAGIC_BYTES, |magic| magic.len() == Packing::MAGIC_BYTES)
-        .map_err(broken)?;
-    if magic.is_empty() {
-        return match extensions(path).compression {
-            Some(name) => Err(InputError::NoFrame(name)),
-            None => Ok(None),
-        };
+    let Source { content, is_empty, position, bytes } = source(path)?;
+    if is_empty {
+        return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
-    let mut source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
+    let mut source = content;
     // A log that was cut under its writer begins with a hole.
     skip_zeros(&mut source).map_err(broken)?;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
@@ -98,13 +83,8 @@ pub(super) fn open(
 
 /// Reads an input whole, unpacked, whatever its format: for a document that is compared and not stored.
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
-    let (source, _) = source(path)?;
-    let mut source = BufReader::with_capacity(CHUNK_BYTES, source);
-    let magic = peek(&mut source, Packing::MAGIC_BYTES, |magic| magic.len() == Packing::MAGIC_BYTES)
-        .map_err(broken)?;
-    let source = unpacked(&magic, Cursor::new(magic.clone()).chain(source))?;
     let mut document = Vec::new();
-    source.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
+    source(path)?.content.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
     if document.len() as u64 > bytes_max {
         return Err(broken(io::Error::other(format!(
             "it is longer than {bytes_max} bytes: fetch it in parts"
@@ -113,26 +93,41 @@ pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputErro
     Ok(document)
 }
 
-fn source(path: &InputPath) -> Result<(Box<dyn Read>, Option<u64>), InputError> {
-    let Some(path) = path.file() else { return Ok((Box::new(io::stdin().lock()), None)) };
-    let file = File::open(path).map_err(InputError::Open)?;
-    let metadata = file.metadata().map_err(InputError::Open)?;
-    if metadata.is_dir() {
-        return Err(InputError::Directory);
-    }
-    let bytes = metadata.is_file().then_some(metadata.len());
-    Ok((Box::new(file), bytes))
+/// What an input holds, unpacked by what the content is, whatever the name says.
+struct Source {
+    content: Box<dyn BufRead>,
+    is_empty: bool,
+    position: Rc<Cell<u64>>,
+    bytes: Option<u64>,
 }
 
-/// Unpacks by what the content is, whatever the name says.
-fn unpacked(magic: &[u8], source: impl BufRead + 'static) -> Result<Box<dyn BufRead>, InputError> {
-    Ok(match Packing::of(magic) {
+fn source(path: &InputPath) -> Result<Source, InputError> {
+    let (source, bytes): (Box<dyn Read>, Option<u64>) = match path {
+        InputPath::StandardInput => (Box::new(io::stdin().lock()), None),
+        InputPath::File(path) => {
+            let file = File::open(path).map_err(InputError::Open)?;
+            let metadata = file.metadata().map_err(InputError::Open)?;
+            if metadata.is_dir() {
+                return Err(InputError::Directory);
+            }
+            let bytes = metadata.is_file().then_some(metadata.len());
+            (Box::new(file), bytes)
+        }
+    };
+    let position = Rc::new(Cell::new(0));
+    let counted = Counted { source, position: Rc::clone(&position) };
+    let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
+    let magic = peek(&mut source, Packing::MAGIC_BYTES, |_| false).map_err(broken)?;
+    let (is_empty, packing) = (magic.is_empty(), Packing::of(&magic));
+    let source = Cursor::new(magic).chain(source);
+    let content: Box<dyn BufRead> = match packing {
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
             Box::new(BufReader::with_capacity(CHUNK_BYTES, Unpacked::new(source)))
         }
-    })
+    };
+    Ok(Source { content, is_empty, position, bytes })
 }
 
 /// The format of an input that starts so, with the guess where it is one; `None` when the input is empty. What was said wins,
@@ -153,7 +148,7 @@ fn format_of(
         return Ok(Some((format, None)));
     }
     let guess = guess(start, start.len() < PEEK_BYTES_MAX);
-    let Some(named) = extensions(path).format else {
+    let Some(named) = extensions(path).0 else {
         if guess.is_none() && letter == Some(b'[') {
             return Err(InputError::JsonList);
         }
@@ -184,13 +179,8 @@ fn first_guess(letter: Option<u8>) -> Guess {
     Guess { format, because: because.to_owned() }
 }
 
-/// What the extensions of a name say.
-struct Extensions {
-    format: Option<Format>,
-    compression: Option<&'static str>,
-}
-
-fn extensions(path: &InputPath) -> Extensions {
+/// The format and the compression that the extensions of a name say.
+fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
     let name = path.name().to_ascii_lowercase();
     let (stem, compression) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
         (Some(stem), _) => (stem, Some("gzip")),
@@ -203,7 +193,7 @@ fn extensions(path: &InputPath) -> Extensions {
         Some("har") => Some(Format::Har),
         _ => None,
     };
-    Extensions { format, compression }
+    (format, compression)
 }
 
 /// Whether a start tells every format apart already.

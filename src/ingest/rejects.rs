@@ -161,19 +161,13 @@ pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> R
     let age = Duration::from_secs(u64::from(config.rejects_days) * 86_400);
     let oldest = SystemTime::from(DateTime::<Utc>::from(now)).checked_sub(age);
     let failed = |source| refuse(dir, source);
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => Some(entries),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-        Err(error) => return Err(failed(error)),
-    };
     let mut expired = 0;
-    for entry in entries.into_iter().flatten() {
-        let entry = entry.map_err(failed)?;
-        let (name, metadata) = (entry.file_name(), entry.metadata().map_err(failed)?);
-        let name = name.to_string_lossy();
+    for file in whole_file::entries(dir).map_err(failed)? {
+        let metadata = fs::symlink_metadata(&file).map_err(failed)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
         let is_ours = name.starts_with(FILE_NAME.0) && name.ends_with(FILE_NAME.1) && metadata.is_file();
         if is_ours && Some(metadata.modified().map_err(failed)?) < oldest {
-            std::fs::remove_file(entry.path()).map_err(failed)?;
+            fs::remove_file(&file).map_err(failed)?;
             expired += 1;
         }
     }

@@ -252,7 +252,8 @@ fn bytes_are_those_of_the_documents_and_of_the_files() {
     let suite = desk.house.suite(NOWHERE);
     let mut events = plays(50);
     events.push(event(json!({"mvpd_user_id": "counted", "count": 4, "user_agent": "Agent, \"quoted\""})));
-    let rates = Rates { rows_per_file: 20.try_into().expect("20"), ..Rates::default() };
+    let mut rates = Rates::default();
+    rates.limits.file_rows = 20;
     let plan = desk.plan_at(&[&desk.events("a.ndjson", &events)], &rates);
 
     let (mut documents, mut rows, mut header) = (Vec::new(), Vec::new(), Vec::new());

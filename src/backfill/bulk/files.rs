@@ -51,46 +51,23 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 
 /// Deletes every file of backfills beneath a folder; gives how many.
 pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
-    let mut deleted = 0;
-    for folder in entries(dir)? {
-        for file in entries(&folder)? {
-            if is_ours(&file) {
-                fs::remove_file(&file).map_err(|source| unusable(&file, source))?;
-                deleted += 1;
-            }
-        }
-    }
-    Ok(deleted)
+    let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
+    folders.iter().map(|folder| sweep(folder, &HashSet::new())).sum()
 }
 
 /// Deletes what processes that were killed left in a job's folder: files that are not whole, and whole ones that never came on
 /// record. Nobody would read them any more, and they name viewers.
-pub(super) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<(), BufferError> {
+pub(super) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<u64, BufferError> {
     let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
-    for file in entries(&folder)? {
-        if is_ours(&file) && !on_record.contains(&file) {
+    let mut deleted = 0;
+    for file in whole_file::entries(&folder).map_err(|source| unusable(&folder, source))? {
+        let is_ours = file.extension().is_some_and(|end| end == "gz" || end == &PART[1..]);
+        if is_ours && !on_record.contains(&file) {
             fs::remove_file(&file).map_err(|source| unusable(&file, source))?;
+            deleted += 1;
         }
     }
-    Ok(())
-}
-
-fn is_ours(file: &Path) -> bool {
-    file.extension().is_some_and(|end| end == "gz" || end == &PART[1..])
-}
-
-/// What lies in a folder; nothing in one that is not there, or is none.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, BufferError> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<io::Result<_>>()
-            .map_err(|source| unusable(folder, source)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        Err(source) => Err(unusable(folder, source)),
-    }
+    Ok(deleted)
 }
 
 fn unusable(path: &Path, source: io::Error) -> BufferError {

@@ -197,7 +197,7 @@ impl Group {
         if is_new && let Some(ended) = self.shared.validate(&upload).await? {
             return Ok(ended);
         }
-        let turn = self.shared.pace.turn().await;
+        let turn = self.shared.pace.calls.turn().await;
         if self.shared.stop.requested().is_some() {
             return Ok(Attempt::Ends);
         }
@@ -337,7 +337,7 @@ impl Uploading {
         let _turn = self.pace.validation.lock().await;
         let mut backoff = self.backoff();
         while !self.pace.is_valid() {
-            self.pace.turn().await.begins();
+            self.pace.calls.turn().await.begins();
             let verdict = tokio::select! {
                 verdict = self.client.validate(upload) => verdict,
                 _ = self.stop.wait() => return Ok(Some(Attempt::Ends)),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::backfill::error::BackfillError;
 use crate::buffer::JobRecord;
-use crate::web::BulkClient;
 use crate::config::BulkConfig;
+use crate::web::BulkClient;
 
 /// A slow job sends a file at least as often as this.
 const STEADY: Duration = Duration::from_secs(60);

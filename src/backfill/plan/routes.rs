@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::counts::SuitePlan;
 use super::sample::Sample;
+use crate::backfill::bulk::BulkLimits;
 use crate::config::{BulkConfig, DeliveryConfig};
 use crate::suite::Rsid;
 
@@ -17,7 +18,7 @@ pub(super) const REQUEST_LATENCY: Duration = Duration::from_millis(100);
 /// No request is quicker than this, in seconds: a latency of 0 would divide by it.
 const LATENCY_SECONDS_MIN: f64 = 0.001;
 /// What a backfill may take, on either way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rates {
     /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes carry. A suite's own
     /// limit holds besides. Default `None`.
@@ -27,17 +28,8 @@ pub struct Rates {
     pub request_latency: Duration,
     /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are.
     pub rows_per_second: NonZeroU32,
-    /// Rows per second of a visitor group.
-    pub group_rows_per_second: NonZeroU32,
-    pub rows_per_file: NonZeroU32,
-    /// The least time between the files of a group.
-    pub file_interval: Duration,
-    /// The least time between calls.
-    pub call_interval: Duration,
-    /// The longest file as gzip, in bytes.
-    pub file_bytes: u64,
-    /// The longest file before gzip, in bytes.
-    pub file_bytes_unpacked: u64,
+    /// Of files and of calls.
+    pub limits: BulkLimits,
 }
 
 impl Default for Rates {
@@ -55,12 +47,7 @@ impl Rates {
             lanes: at_least_1(delivery.lanes),
             request_latency: REQUEST_LATENCY,
             rows_per_second: rate.unwrap_or(at_least_1(bulk.rate)),
-            group_rows_per_second: at_least_1(bulk.group_rows_per_second),
-            rows_per_file: at_least_1(bulk.file_rows),
-            file_interval: Duration::from_millis(bulk.group_spacing_ms),
-            call_interval: Duration::from_millis(bulk.call_spacing_ms),
-            file_bytes: bulk.file_bytes,
-            file_bytes_unpacked: bulk.file_bytes_unpacked,
+            limits: BulkLimits::of(bulk),
         }
     }
 }
@@ -189,7 +176,7 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
         return route;
     }
     let rows_per_file = rows_per_file(row_bytes.div_ceil(rows), header_bytes, compression_ratio, rates);
-    let group_rate = u64::from(rates.group_rows_per_second.get());
+    let group_rate = u64::from(rates.limits.group_rows_per_second.get());
     let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
     let files_of = |rows: u64| rows.div_ceil(rows_per_file);
     // Every suite has groups of its own, and goes behind the one before.
@@ -209,15 +196,15 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
     // Files of more rows than a group gets in the interval take longer.
     let rows_seconds = rows_of_a_group.min(rows_per_file) as f64 / group_rate as f64;
-    let of_a_group = files_of_a_group as f64 * rates.file_interval.as_secs_f64().max(rows_seconds);
-    let of_calls = route.files as f64 * rates.call_interval.as_secs_f64();
+    let of_a_group = files_of_a_group as f64 * rates.limits.group_spacing.as_secs_f64().max(rows_seconds);
+    let of_calls = route.files as f64 * rates.limits.call_spacing.as_secs_f64();
     route.seconds = f64::max(of_a_group, of_calls).ceil() as u64;
     route
 }
 
 /// As configured, or fewer where rows are so long that a file would break a limit of Adobe's.
 fn rows_per_file(row_bytes: u64, header_bytes: u64, compression_ratio: f64, rates: &Rates) -> u64 {
-    let raw = rates.file_bytes_unpacked.saturating_sub(header_bytes) / row_bytes.max(1);
-    let packed = (rates.file_bytes as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;
-    u64::from(rates.rows_per_file.get()).min(raw).min(packed).max(1)
+    let raw = rates.limits.file_bytes_unpacked.saturating_sub(header_bytes) / row_bytes.max(1);
+    let packed = (rates.limits.file_bytes as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;
+    rates.limits.file_rows.min(raw).min(packed).max(1)
 }

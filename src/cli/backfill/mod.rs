@@ -107,7 +107,7 @@ impl Backfills<'_> {
         }
         if let Some(job) = self.known(name)?.filter(|job| job.state != JobState::Planned) {
             return Err(refused(
-                format!("there is a backfill {name} already, and it is {}", job.state.name()),
+                format!("there is a backfill {name} already, and it is {}", job.state.as_str()),
                 "choose another name for the new one",
             ));
         }
@@ -242,13 +242,13 @@ impl Backfills<'_> {
         let job = self.buffer.job(name)?;
         if job.state != JobState::Running {
             return Err(refused(
-                format!("backfill {name} is {}, so there is nothing to pause", job.state.name()),
+                format!("backfill {name} is {}, so there is nothing to pause", job.state.as_str()),
                 "see all of them: passbridge backfill status",
             ));
         }
         self.buffer.set_job_state(job.key, JobState::Paused)?;
         let report = PauseReport { name, state: JobState::Paused };
-        self.context.answer(&report, format_args!("backfill {name} is {}", report.state.name()))
+        self.context.answer(&report, format_args!("backfill {name} is {}", report.state.as_str()))
     }
 
     fn cancel(&self, name: &JobName) -> Result<Exit, Failure> {

@@ -37,7 +37,7 @@ impl fmt::Display for StatusReport {
         let counted = ["events", "pending", "in files", "delivered", "dead", "held", "discarded"];
         let mut table = Table::new(&[&["backfill", "state", "via"], &counted[..]].concat());
         for Shown { job, counts, .. } in &self.backfills {
-            let (state, via) = (job.state.name(), job.settings.route.name());
+            let (state, via) = (job.state.as_str(), job.settings.route.as_str());
             let JobCounts { events, pending, in_files, delivered, dead, held, discarded, .. } = counts;
             table
                 .row(&[&job.name, &state, &via, events, pending, in_files, delivered, dead, held, discarded]);

@@ -94,7 +94,7 @@ impl StatusReport {
             writeln!(
                 out,
                 "backfill     {pending} of the pending ones{files} are those of {name}, which is {}: no drain sends them",
-                state.name()
+                state.as_str()
             )?;
         }
         if *inbox > 0 {

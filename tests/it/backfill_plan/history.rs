@@ -199,12 +199,9 @@ fn groups_intervals_and_calls_decide_how_long_bulk_files_take() {
         // More groups than rows.
         (400_000, 10, 1, 200, 100, 100),
     ] {
-        let rates = Rates {
-            rows_per_second: number(rows_per_second),
-            rows_per_file: number(rows_per_file),
-            call_interval: Duration::from_secs(call_seconds),
-            ..Rates::default()
-        };
+        let mut rates = Rates { rows_per_second: number(rows_per_second), ..Rates::default() };
+        rates.limits.file_rows = rows_per_file;
+        rates.limits.call_spacing = Duration::from_secs(call_seconds);
         let bulk = desk.plan_at(&[&input], &rates).by_bulk;
         assert_eq!((bulk.visitor_groups, bulk.files, bulk.seconds), (groups, files, seconds), "{rates:?}");
     }
@@ -223,11 +220,8 @@ fn one_visitor_for_everybody_is_told_and_slows_everything() {
     // One request of 100 ms after the other.
     assert_eq!((plan.by_dia.seconds, &plan.by_dia.hosts[0].limited_by), (251, &Limit::Visitor(rsid())));
     assert!(desk.plan(&[&desk.events("b.ndjson", &everybody(2_500))]).warnings.is_empty());
-    let rates = Rates {
-        rows_per_second: 20_000.try_into().expect("10 groups"),
-        rows_per_file: 500.try_into().expect("500"),
-        ..Rates::default()
-    };
+    let mut rates = Rates { rows_per_second: 20_000.try_into().expect("10 groups"), ..Rates::default() };
+    rates.limits.file_rows = 500;
     // Six files of its group, 20 s each; nine others share ten rows.
     let bulk = desk.plan_at(&[&desk.events("c.ndjson", &everybody(2_501))], &rates).by_bulk;
     assert_eq!((bulk.visitor_groups, bulk.files, bulk.seconds), (10, 15, 120));
