@@ -82,79 +82,15 @@ pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Op
 /// Something that its caller should be told, though the work is done. The texts name the input and the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    #[error("{path}: is empty")]
-    Empty { path: String },
+    /// A line is no event.
     #[error("{path}:{line}: {reason}")]
     Rejected { path: String, line: u64, reason: String },
+    /// A line lost against another of its `event_id`.
     #[error("{path}:{line}: {reason}")]
     Conflict { path: String, line: u64, reason: String },
-    /// Lines were rejected of an input whose format nobody said.
-    #[error("{path}: was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
-    Guessed {
-        path: String,
-        /// What it was taken for.
-        guess: Guess,
-    },
-    #[error("{path}: {count} rejected lines were kept before, in {file}")]
-    KeptBefore {
-        path: String,
-        count: u64,
-        /// Where the last of them is.
-        file: String,
-    },
-    #[error("{path}: {count} more rejected lines are counted and not kept; ingest.rejects_max limits them")]
-    NotKept { path: String, count: u64 },
-    #[error("{0} more rejected lines are not named here")]
-    MoreRejected(u64),
-    #[error("{0} more conflicts are not named here")]
-    MoreConflicts(u64),
-    /// `X-Device-Info` headers did not decode: their events have no device.
-    #[error(
-        "{path}:{line}: X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
-    )]
-    BrokenDeviceInfo {
-        path: String,
-        /// The first line with one.
-        line: u64,
-        count: u64,
-    },
-    /// Bodies of requests could not be read: their events lack what these say.
-    #[error(
-        "{path}:{line}: {why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
-    )]
-    UnreadBody {
-        path: String,
-        /// The first line with one.
-        line: u64,
-        /// Its member, and what is wrong with it.
-        why: &'static str,
-        count: u64,
-    },
-    #[error("{path}: {why}")]
-    Unused { path: String, why: String },
-    #[error("{path}: no event stands for {metrics}; these were passed over")]
-    SkippedMetrics { path: String, metrics: String },
-    #[error(
-        "{path}:{record}: {count} counts are lower than when they were read before, by {units} units together; what was counted stays"
-    )]
-    Decreased {
-        path: String,
-        /// The first record with one.
-        record: u64,
-        count: u64,
-        units: u64,
-    },
-    /// A report has as many rows as it may have.
-    #[error(
-        "{path}: has all {limit} rows that it may have, so others are missing; fetch it in shorter parts"
-    )]
-    TruncatedReport {
-        path: String,
-        /// The limit that it names.
-        limit: u64,
-    },
-    #[error("keys that no event has were kept out: {0}")]
-    UnknownKeys(UnknownKeys),
+    /// Something about an input as a whole.
+    #[error("{0}")]
+    Noted(String),
 }
 
 /// An input that could not be read to its end; the whole lines before the break are stored.
@@ -271,17 +207,19 @@ impl IngestSummary {
 
     /// Tells which rejects of an input are not in this run's file.
     pub(super) fn kept(&mut self, input: usize, kept: Kept) {
-        let path = &self.inputs[input].path;
-        let Kept { before: count, left_out, before_in, .. } = kept;
-        if count > 0 {
-            let file = before_in.display().to_string();
-            self.warnings.push(Warning::KeptBefore { path: path.clone(), count, file });
+        let Kept { before, left_out, before_in, .. } = kept;
+        let path = self.inputs[input].path.clone();
+        if before > 0 {
+            let file = before_in.display();
+            self.note(format!("{path}: {before} rejected lines were kept before, in {file}"));
             self.rejects_path = Some(before_in);
         }
         if left_out > 0 {
-            self.warnings.push(Warning::NotKept { path: path.clone(), count: left_out });
+            self.note(format!(
+                "{path}: {left_out} more rejected lines are counted and not kept; ingest.rejects_max limits them"
+            ));
         }
-        self.rejects_kept_before += count;
+        self.rejects_kept_before += before;
         self.rejects_not_kept += left_out;
     }
 
@@ -293,14 +231,17 @@ impl IngestSummary {
     pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
         let path = self.inputs[input].path.clone();
         let (result, guess, summary) = match end {
-            InputEnd::Empty => return self.warnings.push(Warning::Empty { path }),
+            InputEnd::Empty => return self.note(format!("{path}: is empty")),
             InputEnd::Unopened(error) => return self.failed(input, error),
             InputEnd::Read { result, guess, summary } => (result, guess, summary),
         };
         self.unknown.absorb(&summary.unknown);
         let Counts { rejected, .. } = self.inputs[input].counts;
-        if let Some(guess) = guess.filter(|_| rejected > 0) {
-            self.warnings.push(Warning::Guessed { path: path.clone(), guess });
+        if let Some(Guess { format, because }) = guess.filter(|_| rejected > 0) {
+            let format = format.name();
+            self.note(format!(
+                "{path}: was taken for {format}, because {because}; if it is none, say --format"
+            ));
         }
         if let Some(exchanges) = &summary.exchanges {
             self.add_exchanges(&path, exchanges);
@@ -309,37 +250,45 @@ impl IngestSummary {
             self.add_esm(&path, esm);
         }
         if let Some(why) = unused(&self.inputs[input].counts, summary.exchanges.as_ref()) {
-            self.warnings.push(Warning::Unused { path, why: why.clone() });
+            self.note(format!("{path}: {why}"));
             self.inputs[input].unused = Some(why);
         }
         result.unwrap_or_else(|error| self.failed(input, error));
     }
 
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
-        let all = self.exchanges.get_or_insert_default();
-        if let (None, Some(line)) = (all.first_broken_device_info, exchanges.first_broken_device_info) {
-            let (path, count) = (path.to_owned(), exchanges.broken_device_infos);
-            self.warnings.push(Warning::BrokenDeviceInfo { path, line, count });
+        let known = self.exchanges.as_ref().and_then(|all| all.first_broken_device_info);
+        if let (None, Some(line)) = (known, exchanges.first_broken_device_info) {
+            let count = exchanges.broken_device_infos;
+            self.note(format!(
+                "{path}:{line}: X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
+            ));
         }
         if let Some((line, why)) = exchanges.first_unread_body {
-            let (path, count) = (path.to_owned(), exchanges.unread_bodies);
-            self.warnings.push(Warning::UnreadBody { path, line, why, count });
+            let count = exchanges.unread_bodies;
+            self.note(format!(
+                "{path}:{line}: {why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
+            ));
         }
-        all.add(exchanges);
+        self.exchanges.get_or_insert_default().add(exchanges);
     }
 
     fn add_esm(&mut self, path: &str, esm: &EsmSummary) {
         if !esm.skipped_metrics.is_empty() {
             let metrics: Vec<_> = esm.skipped_metrics.keys().map(String::as_str).collect();
-            self.warnings
-                .push(Warning::SkippedMetrics { path: path.to_owned(), metrics: metrics.join(", ") });
+            let metrics = metrics.join(", ");
+            self.note(format!("{path}: no event stands for {metrics}; these were passed over"));
         }
         if let Some(record) = esm.first_decrease {
-            let (path, count, units) = (path.to_owned(), esm.decreases, esm.decreased_units);
-            self.warnings.push(Warning::Decreased { path, record, count, units });
+            let EsmSummary { decreases, decreased_units, .. } = esm;
+            self.note(format!(
+                "{path}:{record}: {decreases} counts are lower than when they were read before, by {decreased_units} units together; what was counted stays"
+            ));
         }
         if let Some(limit) = esm.truncated_at {
-            self.warnings.push(Warning::TruncatedReport { path: path.to_owned(), limit });
+            self.note(format!(
+                "{path}: has all {limit} rows that it may have, so others are missing; fetch it in shorter parts"
+            ));
         }
         self.esm.get_or_insert_default().add(esm);
     }
@@ -347,18 +296,21 @@ impl IngestSummary {
     /// Ends the summary: tells what was not named, and where the rejects are.
     pub(super) fn finish(&mut self, rejects_path: Option<&Path>) {
         let Counts { rejected, conflicts, .. } = self.total;
-        if rejected > NAMED_MAX {
-            self.warnings.push(Warning::MoreRejected(rejected - NAMED_MAX));
-        }
-        if conflicts > NAMED_MAX {
-            self.warnings.push(Warning::MoreConflicts(conflicts - NAMED_MAX));
+        for (count, what) in [(rejected, "rejected lines"), (conflicts, "conflicts")] {
+            if count > NAMED_MAX {
+                self.note(format!("{} more {what} are not named here", count - NAMED_MAX));
+            }
         }
         if !self.unknown.is_empty() {
-            self.warnings.push(Warning::UnknownKeys(std::mem::take(&mut self.unknown)));
+            self.note(format!("keys that no event has were kept out: {}", self.unknown));
         }
         if let Some(path) = rejects_path {
             self.rejects_path = Some(path.to_owned());
         }
+    }
+
+    fn note(&mut self, text: String) {
+        self.warnings.push(Warning::Noted(text));
     }
 
     fn add(&mut self, input: usize, counts: &Counts) {

@@ -154,7 +154,7 @@ impl Group {
                 }
                 Uploaded::TooLarge => return self.too_large(file),
                 Uploaded::TokenRefused(_) | Uploaded::Rejected(_) | Uploaded::Refused(_) => {
-                    return Err(self.refused(file, answer, was_unknown)?);
+                    return Err(self.refused(file, answer, was_unknown));
                 }
             };
         }
@@ -176,7 +176,7 @@ impl Group {
                 self.received(file, Answer { rows, invalid_rows, named, log }, is_looked_up)?
             }
             // Nothing of it is in, whatever went before.
-            Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)?),
+            Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)),
             // Its suite was paused or retired meanwhile.
             Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
                 self.write_anew(file)?
@@ -266,17 +266,12 @@ impl Group {
     }
 
     /// Why a job ends at a file that is refused. Nothing of the file is in, unless an upload before had no answer.
-    fn refused(
-        &self,
-        file: &BulkFile,
-        answer: Uploaded,
-        was_unknown: bool,
-    ) -> Result<BackfillError, BackfillError> {
-        if !was_unknown {
-            withdraw(&self.shared.buffer, file)?;
+    fn refused(&self, file: &BulkFile, answer: Uploaded, was_unknown: bool) -> BackfillError {
+        if !was_unknown && let Err(error) = withdraw(&self.shared.buffer, file) {
+            return error;
         }
         let path = file.file.path.clone();
-        Ok(match answer {
+        match answer {
             Uploaded::Rejected(why) => BackfillError::Rejected { path, why },
             Uploaded::Refused(error) | Uploaded::TokenRefused(error) | Uploaded::NotReceived(error) => {
                 error.into()
@@ -285,7 +280,7 @@ impl Group {
                 BackfillError::Unanswered { path, why }
             }
             Uploaded::TooLarge => BackfillError::TooLarge(path),
-        })
+        }
     }
 }
 
@@ -332,34 +327,50 @@ impl Uploading {
         Ok(self.waits_until(Instant::now() + wait).await)
     }
 
-    /// Has the first file of a job validated; `Some` where it cannot go.
-    async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
-        let _turn = self.pace.validation.lock().await;
+    /// Calls until an answer is conclusive; `None` where the leg ends meanwhile.
+    async fn conclusive<T, F: Future<Output = Result<T, ApiError>>>(
+        &self,
+        what: &str,
+        call: impl Fn() -> F,
+    ) -> Result<Option<T>, BackfillError> {
         let mut backoff = self.backoff();
-        while !self.pace.is_valid() {
-            self.pace.calls.turn().await.begins();
-            let verdict = tokio::select! {
-                verdict = self.client.validate(upload) => verdict,
-                _ = self.stop.wait() => return Ok(Some(Attempt::Ends)),
+        loop {
+            let answered = tokio::select! {
+                answered = call() => answered,
+                _ = self.stop.wait() => return Ok(None),
             };
-            match verdict {
-                Ok(Validated::TooLarge) => return Ok(Some(Attempt::Answer(Uploaded::TooLarge))),
-                Ok(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
-                Ok(valid @ (Validated::Valid | Validated::SomeRows(_))) => {
-                    if let Validated::SomeRows(why) = valid {
-                        // They become dead letters once the answer to the file names them.
-                        tracing::warn!(why, "Adobe will refuse rows of the first file");
-                    }
-                    self.buffer.job_is_valid(self.job)?;
-                    self.pace.set_valid();
-                }
+            match answered {
+                Ok(answer) => return Ok(Some(answer)),
                 Err(error) if error.is_for_the_moment() => {
-                    if self.waits_for(error, &mut backoff, "a file could not be validated").await? {
-                        return Ok(Some(Attempt::Ends));
+                    if self.waits_for(error, &mut backoff, what).await? {
+                        return Ok(None);
                     }
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Has the first file of a job validated; `Some` where it cannot go.
+    async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
+        let _turn = self.pace.validation.lock().await;
+        if !self.pace.is_valid() {
+            let call = || async {
+                self.pace.calls.turn().await.begins();
+                self.client.validate(upload).await
+            };
+            match self.conclusive("a file could not be validated", call).await? {
+                None => return Ok(Some(Attempt::Ends)),
+                Some(Validated::TooLarge) => return Ok(Some(Attempt::Answer(Uploaded::TooLarge))),
+                Some(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
+                Some(Validated::Valid) => {}
+                // They become dead letters once the answer to the file names them.
+                Some(Validated::SomeRows(why)) => {
+                    tracing::warn!(why, "Adobe will refuse rows of the first file");
+                }
+            }
+            self.buffer.job_is_valid(self.job)?;
+            self.pace.set_valid();
         }
         Ok(self.stop.requested().map(|_| Attempt::Ends))
     }
@@ -367,22 +378,12 @@ impl Uploading {
     /// Looks a key up until it is found, or was not for long enough; `None` where the leg ends meanwhile.
     async fn looked_up(&self, key: &str, rows: u64) -> Result<Option<LookedUp>, BackfillError> {
         let pause = self.way.limits.lookup / LOOK_UPS;
-        let (mut missed, mut backoff) = (0, self.backoff());
+        let mut missed = 0;
         loop {
-            let looked_up = tokio::select! {
-                looked_up = self.client.look_up(key, rows) => looked_up,
-                _ = self.stop.wait() => return Ok(None),
-            };
-            match looked_up {
-                Ok(LookedUp::NotFound) if missed < LOOK_UPS => missed += 1,
-                Ok(conclusive) => return Ok(Some(conclusive)),
-                Err(error) if error.is_for_the_moment() => {
-                    if self.waits_for(error, &mut backoff, "a key could not be looked up").await? {
-                        return Ok(None);
-                    }
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+            let call = || self.client.look_up(key, rows);
+            match self.conclusive("a key could not be looked up", call).await? {
+                Some(LookedUp::NotFound) if missed < LOOK_UPS => missed += 1,
+                looked_up => return Ok(looked_up),
             }
             if self.waits_until(Instant::now() + pause).await {
                 return Ok(None);

@@ -175,7 +175,7 @@ pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates)
 }
 
 fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, PlanError> {
-    let planned_at = tally.now();
+    let planned_at = tally.now;
     let Tallied { suites, unmapped, sample, warnings } = tally.finish()?;
     let mut total = Counts::default();
     suites.iter().for_each(|suite| total += suite.total);

@@ -111,7 +111,8 @@ pub(super) struct Tallied {
 }
 
 pub(super) struct Tally {
-    now: Instant,
+    /// By what time things are old or ahead.
+    pub(super) now: Instant,
     reader: PlanningReader,
     /// Whether the events are new to the buffer, or lie in it.
     is_stored: bool,
@@ -154,11 +155,6 @@ impl Tally {
             document: Vec::new(),
             progress: Progress { events_read: 0, events_new: 0 },
         })
-    }
-
-    /// By what time things are old or ahead.
-    pub(super) fn now(&self) -> Instant {
-        self.now
     }
 
     /// Takes an event; true where that made a batch full, and it was settled. `frozen` is the form of its attempts, where it has
