@@ -124,7 +124,7 @@ fn source(path: &InputPath) -> Result<Source, InputError> {
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
-            Box::new(BufReader::with_capacity(CHUNK_BYTES, Unpacked::new(source)))
+            Box::new(BufReader::with_capacity(CHUNK_BYTES, Unpacked::Between(source)))
         }
     };
     Ok(Source { content, is_empty, position, bytes })

@@ -289,7 +289,7 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
         return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
     }
     let mut plain = Vec::new();
-    let mut decoder = Unpacked::new(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
+    let mut decoder = Unpacked::Between(body.as_slice()).take(UNPACKED_BYTES_MAX + 1);
     decoder.read_to_end(&mut plain).map_err(|error: io::Error| {
         SubmissionError::Unreadable(format!("breaks off as gzip after {} bytes: {error}", plain.len()))
     })?;

@@ -42,12 +42,8 @@ impl Packing {
     }
 }
 
-/// Reads the content of packed bytes.
-pub(super) struct Unpacked<R: BufRead> {
-    member: Member<R>,
-}
-
-enum Member<R: BufRead> {
+/// Reads the content of packed bytes, member after member.
+pub(super) enum Unpacked<R: BufRead> {
     Gzip(Box<GzDecoder<R>>),
     Zstandard(Box<ZstdDecoder<'static, R>>),
     /// Between two members, or at the end.
@@ -55,43 +51,37 @@ enum Member<R: BufRead> {
     Ended,
 }
 
-impl<R: BufRead> Unpacked<R> {
-    pub(super) fn new(source: R) -> Unpacked<R> {
-        Unpacked { member: Member::Between(source) }
-    }
-}
-
 impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let read = match &mut self.member {
-                Member::Gzip(decoder) => decoder.read(buffer)?,
-                Member::Zstandard(decoder) => decoder.read(buffer)?,
-                Member::Between(_) => 0,
-                Member::Ended => return Ok(0),
+            let read = match self {
+                Unpacked::Gzip(decoder) => decoder.read(buffer)?,
+                Unpacked::Zstandard(decoder) => decoder.read(buffer)?,
+                Unpacked::Between(_) => 0,
+                Unpacked::Ended => return Ok(0),
             };
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            self.member = match std::mem::replace(&mut self.member, Member::Ended) {
-                Member::Gzip(decoder) => Member::Between(decoder.into_inner()),
-                Member::Zstandard(decoder) => Member::Between(decoder.finish()),
-                Member::Between(source) => next_member(source)?,
-                Member::Ended => Member::Ended,
+            *self = match std::mem::replace(self, Unpacked::Ended) {
+                Unpacked::Gzip(decoder) => Unpacked::Between(decoder.into_inner()),
+                Unpacked::Zstandard(decoder) => Unpacked::Between(decoder.finish()),
+                Unpacked::Between(source) => next_member(source)?,
+                Unpacked::Ended => Unpacked::Ended,
             };
         }
     }
 }
 
-fn next_member<R: BufRead>(mut source: R) -> io::Result<Member<R>> {
+fn next_member<R: BufRead>(mut source: R) -> io::Result<Unpacked<R>> {
     skip_zeros(&mut source)?;
     Ok(match source.fill_buf()?.first() {
-        None => Member::Ended,
+        None => Unpacked::Ended,
         Some(0x28 | 0x50..=0x5F) => {
-            Member::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
+            Unpacked::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
         }
         // What is none says so itself.
-        Some(_) => Member::Gzip(Box::new(GzDecoder::new(source))),
+        Some(_) => Unpacked::Gzip(Box::new(GzDecoder::new(source))),
     })
 }
 
@@ -135,7 +125,7 @@ mod tests {
         ] {
             for capacity in [1, 7, 4096] {
                 let mut text = String::new();
-                let mut source = Unpacked::new(BufReader::with_capacity(capacity, packed.as_slice()));
+                let mut source = Unpacked::Between(BufReader::with_capacity(capacity, packed.as_slice()));
                 source.read_to_string(&mut text).expect("whole members");
                 assert_eq!(text, expected);
             }
@@ -143,7 +133,7 @@ mod tests {
         for broken in
             [[gzip(b"a"), b"junk".to_vec()].concat(), gzip(b"abc")[..12].to_vec(), zstd(b"abc")[..8].to_vec()]
         {
-            assert!(Unpacked::new(broken.as_slice()).read_to_end(&mut Vec::new()).is_err());
+            assert!(Unpacked::Between(broken.as_slice()).read_to_end(&mut Vec::new()).is_err());
         }
     }
 }

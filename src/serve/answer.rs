@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
-use serde::Serialize;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::body::{self, WAITING_BYTES_MAX};
 use super::counter::Counter;
 use super::health::Health;
-use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, json};
+use super::reply::{Refusal, Reply, WHEN_BUSY_SECONDS, WHEN_FAILED_SECONDS, document};
 use super::tokens::Tokens;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
@@ -53,11 +53,6 @@ struct Refused {
     told_at: Option<Instant>,
 }
 
-#[derive(Serialize)]
-struct State {
-    status: &'static str,
-}
-
 impl Desk {
     pub(super) fn new(
         health: Health,
@@ -86,10 +81,10 @@ impl Desk {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "takes GET").with(ALLOW, "GET, HEAD"));
         }
         if self.health.is_good().await {
-            return Ok(json(StatusCode::OK, &State { status: "ok" }));
+            return Ok(document(StatusCode::OK, &json!({ "status": "ok" })));
         }
-        let state = State { status: "the buffer does not answer" };
-        let mut reply = json(StatusCode::SERVICE_UNAVAILABLE, &state);
+        let state = json!({ "status": "the buffer does not answer" });
+        let mut reply = document(StatusCode::SERVICE_UNAVAILABLE, &state);
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WHEN_FAILED_SECONDS));
         Ok(reply)
     }
@@ -163,5 +158,5 @@ fn is_packed(request: &Request<Incoming>) -> Option<bool> {
 fn acknowledge(receipt: &Receipt) -> Reply {
     let is_all_rejected = receipt.counts.rejected > 0 && receipt.counts.rejected == receipt.counts.read;
     let is_unused = is_all_rejected || receipt.unused.is_some();
-    json(if is_unused { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED }, receipt)
+    document(if is_unused { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED }, receipt)
 }

@@ -59,7 +59,7 @@ impl Refusal {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let mut reply = json(self.status, &self);
+        let mut reply = document(self.status, &self);
         reply.headers_mut().extend(self.header);
         reply
     }
@@ -80,8 +80,8 @@ impl From<SubmissionError> for Refusal {
     }
 }
 
-pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
-    let text = serde_json::to_string(document).expect("text and numbers always serialise");
+pub(super) fn document(status: StatusCode, value: &impl Serialize) -> Reply {
+    let text = serde_json::to_string(value).expect("text and numbers always serialise");
     let mut reply = Response::new(Full::new(Bytes::from(text)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -18,8 +18,8 @@ use crate::encode;
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
 
-/// Faster than the default and hardly larger: limits.md.
-const LEVEL: u32 = 3;
+/// The level that files are packed with. Faster than the default and hardly larger: limits.md.
+pub(in crate::backfill) const LEVEL: u32 = 3;
 /// Where compressing could still grow a file, in bytes: what is kept free below the limit.
 const MARGIN: u64 = 16 << 10;
 /// What the name of a file that is not whole ends with.

@@ -32,6 +32,7 @@ use pace::Pace;
 use upload::{Group, State, Tally, Uploading, settle, unnamed_rows, withdraw};
 use walk::{Step, Walk};
 
+pub(super) use files::LEVEL;
 pub use files::forget_files;
 pub use upload::withdraw_unsent;
 pub use way::{BulkLimits, BulkWay};

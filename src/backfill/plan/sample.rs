@@ -5,12 +5,11 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::backfill::bulk::LEVEL;
 use crate::encode::bulk_header;
 
 /// The rows that are packed: the first file as it would be.
 pub(super) const SAMPLE_ROWS: u64 = 40_000;
-/// The level that bulk files are packed with: the next ones cost more time than they save bytes.
-const SAMPLE_LEVEL: u32 = 3;
 
 /// The first rows as a bulk file, to see how they pack.
 pub(super) struct Sample {
@@ -25,7 +24,7 @@ impl Sample {
         let mut header = Vec::new();
         bulk_header(&mut header);
         let mut sample = Sample {
-            packed: GzEncoder::new(Vec::new(), Compression::new(SAMPLE_LEVEL)),
+            packed: GzEncoder::new(Vec::new(), Compression::new(LEVEL)),
             rows: 0,
             raw_bytes: 0,
             header_bytes: header.len() as u64,
