@@ -25,6 +25,7 @@ use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::{EventKind, TimeBounds};
 use passbridge::ingest::{FormatChoice, IngestOptions, InputPath, load};
 use passbridge::readers::ReaderOptions;
+use passbridge::readers::memory::Recollection;
 use passbridge::readers::{Format, Reader};
 
 const EVENTS: u64 = 1_000_000;
@@ -176,9 +177,10 @@ impl Inputs {
         let now = Clock::system().now();
         let bounds = TimeBounds { latest: now, now };
         let mut csv = BufWriter::new(File::create(&self.csv)?);
+        let mut memory = Recollection::new(None);
         let mut reader: Box<dyn Reader> =
             Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?), &ReaderOptions::unused())?;
-        while let Some(line) = reader.next_line(bounds)? {
+        while let Some(line) = reader.next_line(bounds, &mut memory)? {
             let event = NewEvent::new(line.number, &line.result?);
             writeln!(
                 csv,

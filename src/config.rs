@@ -125,20 +125,12 @@ sections! {
         /// Where an AuthN request is counted: at the session that sends the viewer to the MVPD (`session`), or at the redirect
         /// that a browser gets (`user_agent`), which a gateway seldom sees.
         pub authn_requested_at: AuthnRequestedAt = AuthnRequestedAt::Session;
-        /// Whether Apple's single sign-on counts AuthN events.
-        pub count_partner_authn: bool = true;
-        /// Whether a poll of profiles completes the login of its device.
+        /// Which events are counted of those that Adobe's documentation leaves open.
+        pub counting: Counting = Counting::Complete;
+        /// Events that are not counted besides.
+        pub leave_out: Vec<OpenEvent> = Vec::new();
+        /// Whether a poll of profiles completes the login of its device, as the first answer to its code does.
         pub profiles_complete_login: bool = true;
-        /// Whether the first answer to a code counts AuthN pending too.
-        pub count_authn_pending: bool = true;
-        /// Whether event9 and event10 are counted: they come from the older clientless API.
-        pub count_clientless_tokens: bool = true;
-        /// Whether a permission without a media token counts as event11, play request failed.
-        pub count_play_failed: bool = true;
-        /// Whether decisions of a degradation rule count AuthZ requested and OK.
-        pub count_degraded_authz: bool = true;
-        /// Whether decisions of temporary access count AuthZ requested and OK.
-        pub count_temporary_authz: bool = true;
         /// Whether a preflight counts granted and denied once a resource, or once with all resources joined.
         pub preflight_per_resource: bool = true;
         /// From which distance between a decision and its media token a permission came from Adobe's cache, in milliseconds.
@@ -326,6 +318,32 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect()
 }
 
+impl RestV2Config {
+    /// Whether an event that the documentation leaves open is counted.
+    pub fn counts(&self, event: OpenEvent) -> bool {
+        !self.counting.leaves_out().contains(&event) && !self.leave_out.contains(&event)
+    }
+}
+
+impl Counting {
+    fn leaves_out(self) -> &'static [OpenEvent] {
+        match self {
+            Counting::Complete => &[],
+            Counting::CurrentApi => &[OpenEvent::ClientlessTokens, OpenEvent::PlayFailed],
+            Counting::MvpdAnswers => {
+                &[OpenEvent::PartnerAuthn, OpenEvent::DegradedAuthz, OpenEvent::TemporaryAuthz]
+            }
+        }
+    }
+}
+
+impl OpenEvent {
+    /// The event of a key that earlier releases had for it, `count_` and its word.
+    pub fn of_former_key(key: &str) -> Option<OpenEvent> {
+        OpenEvent::ALL.into_iter().find(|event| key.strip_prefix("count_") == Some(event.as_str()))
+    }
+}
+
 words! {
     /// Which exchange counts AuthN requested.
     pub enum AuthnRequestedAt {
@@ -333,5 +351,31 @@ words! {
         Session = "session",
         /// The redirect that a browser gets.
         UserAgent = "user_agent",
+    }
+
+    /// Which events of exchanges are counted.
+    pub enum Counting {
+        /// Every event that an exchange may stand for.
+        Complete = "complete",
+        /// Without event9, event10 and event11, which only older APIs report.
+        CurrentApi = "current_api",
+        /// Without what no MVPD answered: AuthN events of partner single sign-on, AuthZ events of degradation and temporary access.
+        MvpdAnswers = "mvpd_answers",
+    }
+
+    /// An event of which Adobe's documentation leaves open whether it counts.
+    pub enum OpenEvent {
+        /// AuthN requested, pending, OK and failed of Apple's single sign-on.
+        PartnerAuthn = "partner_authn",
+        /// AuthN pending, at the first answer to a code.
+        AuthnPending = "authn_pending",
+        /// event9 and event10: they come from the older clientless API.
+        ClientlessTokens = "clientless_tokens",
+        /// event11, of a permission without a media token.
+        PlayFailed = "play_failed",
+        /// AuthZ requested and OK of decisions of a degradation rule.
+        DegradedAuthz = "degraded_authz",
+        /// AuthZ requested and OK of decisions of temporary access.
+        TemporaryAuthz = "temporary_authz",
     }
 }

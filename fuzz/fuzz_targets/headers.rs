@@ -9,8 +9,11 @@
 
 #![no_main]
 
+use std::io::Cursor;
+
 use libfuzzer_sys::fuzz_target;
 use passbridge::event::{Instant, TimeBounds};
+use passbridge::readers::memory::Recollection;
 use passbridge::readers::{Format, ReaderOptions};
 use serde_json::json;
 
@@ -46,10 +49,11 @@ fuzz_target!(|input: &[u8]| {
     );
     let now = Instant::from_nanos(NOW_NANOS);
     let mut options = ReaderOptions::unused();
-    options.rest_v2.service_keys.add("key-1", KEY).expect("a key");
-    let mut reader = Format::RestV2.open(log.as_bytes(), &options).expect("a log");
+    options.service_keys.add("key-1", KEY).expect("a key");
+    let mut reader = Format::RestV2.open(Cursor::new(log), &options).expect("a log");
     let mut events = 0;
-    while let Some(line) = reader.next_line(TimeBounds { latest: now, now }).expect("memory") {
+    let mut memory = Recollection::new(None);
+    while let Some(line) = reader.next_line(TimeBounds { latest: now, now }, &mut memory).expect("memory") {
         let event = line.result.expect("headers never cost an event");
         let written = serde_json::to_string(&event).expect("an event serialises");
         assert!(!written.contains(SECRET), "{written}");

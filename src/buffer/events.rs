@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::ledger::Postings;
-use super::memory::{self, MemoryRow};
+use super::memory;
 use super::metrics::{self, Measure, Tally};
 use super::suites::{FormKey, RequestorKey, form_of};
 use super::{Buffer, BufferError, arrivals, connection, jobs, runs, suites};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 use crate::readers::esm::StatedAccounts;
+use crate::readers::memory::{Feed, MemoryRow};
 use crate::suite::HitForm;
 
 /// The fact that holds the next sequence number.
@@ -84,15 +85,7 @@ impl NewEvent {
     }
 }
 
-/// How a requestor's events come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Feed {
-    #[default]
-    Events,
-    /// As the sums of ESM.
-    Esm,
-}
-
+/// The words that stand for it in SQL.
 impl Feed {
     fn name(self) -> &'static str {
         match self {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::connection::open_reader;
-use super::{Buffer, BufferError, Feed, Forget};
+use super::{Buffer, BufferError, Forget};
 use crate::event::Instant;
+use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
 /// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
 /// every row of theirs is long past.
@@ -16,16 +17,6 @@ const COUNTED: &str = "esm ";
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: i64 = 10_000;
 
-/// A row, or that it is forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryRow {
-    pub key: [u8; 16],
-    /// From when on nobody asks for it.
-    pub drops_at: Instant,
-    /// What it holds; `None`: forgotten.
-    pub body: Option<String>,
-}
-
 /// Looks rows up, on a connection of its own that is opened at the first look: most sources remember nothing.
 #[derive(Debug)]
 pub struct MemoryReader {
@@ -33,12 +24,15 @@ pub struct MemoryReader {
     connection: Option<Connection>,
 }
 
-impl MemoryReader {
-    /// The body of a row.
-    pub fn body(&mut self, key: &[u8; 16]) -> Result<Option<String>, BufferError> {
+impl Memory for MemoryReader {
+    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError> {
         let mut statement =
             self.connection()?.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
-        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+        Ok(statement.query_row([key.0], |row| row.get(0)).optional()?)
+    }
+
+    fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError> {
+        Ok(MemoryReader::feed(self, requestor_id)?)
     }
 }
 
@@ -113,11 +107,11 @@ pub(super) fn store(
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
         if let Some(counted) = row.body.as_deref().and_then(|body| body.strip_prefix(COUNTED)) {
-            refuse_counted_meanwhile(transaction, &row.key, counted)?;
+            refuse_counted_meanwhile(transaction, &row.key.0, counted)?;
         }
         match &row.body {
-            Some(body) => set.execute((row.key, row.drops_at.nanos().max(earliest), body))?,
-            None => forget.execute([row.key])?,
+            Some(body) => set.execute((row.key.0, row.drops_at.nanos().max(earliest), body))?,
+            None => forget.execute([row.key.0])?,
         };
     }
     Ok(())

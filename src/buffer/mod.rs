@@ -51,18 +51,19 @@ use crate::job::JobName;
 use crate::suite::Rsid;
 use place::Place;
 
+pub use crate::readers::memory::{Feed, MemoryRow};
 pub use bulk_files::{BulkFile, BulkFileId, BulkFileState, FiledEvent, NewBulkFile, Received, RefusedRow};
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};
 pub use erasure::{Forget, Forgotten};
 pub use events::{
-    Backlog, Batch, Conflict, Cursor, Doubted, EventRef, Feed, InboxRow, InputId, JobKey, NewEvent,
-    PendingEvent, StoreReport,
+    Backlog, Batch, Conflict, Cursor, Doubted, EventRef, InboxRow, InputId, JobKey, NewEvent, PendingEvent,
+    StoreReport,
 };
 pub use jobs::{JobCounts, JobInput, JobRecord, JobSettings, JobSource};
 pub use kept_rejects::RejectDigest;
 pub use ledger::{Accounting, Amount, Discrepancy};
 pub use lock::{BackfillLock, DrainLock, Holder, LockWatch, WholeLock, name_command};
-pub use memory::{MemoryReader, MemoryRow};
+pub use memory::MemoryReader;
 pub use merge::{Flow, Merge};
 pub use metrics::{
     CountedHour, Measure, MetricGroup, MetricsReader, SeenUser, TRANSIENT_IDS, TransientIds, UserMark,

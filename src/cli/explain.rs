@@ -10,7 +10,9 @@ use super::code::Code;
 use super::{Context, Exit, Failure, output, refused};
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
 use crate::explain::explain;
-use crate::readers::{Format, LINE_BYTES_MAX, ReaderOptions};
+use crate::readers::memory::Recollection;
+use crate::readers::ndjson::NdjsonReader;
+use crate::readers::{LINE_BYTES_MAX, Reader};
 use crate::suite::HitForm;
 
 /// The longest text that is read, in bytes: an event of the longest line, written over several with white space. It is in memory
@@ -85,9 +87,8 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
     let line = on_one_line(&text);
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
-    let opened = Format::Ndjson.open(line.as_bytes(), &ReaderOptions::unused());
-    let mut reader = opened.map_err(|error| refuse(error.to_string()))?;
-    let line = reader.next_line(bounds).map_err(|error| refuse(error.to_string()))?;
+    let (mut reader, mut memory) = (NdjsonReader::new(line.as_bytes()), Recollection::new(None));
+    let line = reader.next_line(bounds, &mut memory).map_err(|error| refuse(error.to_string()))?;
     let line = line.ok_or_else(|| refuse("it is empty".to_owned()))?;
     note_others(line.number, &text);
     line.result.map_err(|reason| refuse(reason.to_string()))

@@ -17,7 +17,7 @@ use crate::drain::Stop;
 use crate::event::PassEvent;
 use crate::ingest::{self, Counts, FormatChoice, IngestOptions, IngestSummary, InputPath, Origin};
 use crate::readers::Format;
-use crate::readers::rest_v2::{ExchangeSummary, rule_name};
+use crate::readers::rest_v2::{ExchangeSummary, Rule};
 
 /// Stores events from files or standard input, each exactly once.
 ///
@@ -149,7 +149,7 @@ impl IngestReport {
         }
         let mut table = Table::new(&["endpoint", "rule", "what it is", "exchanges", "events"]);
         for ((endpoint, rule), (count, events)) in &exchanges.rules {
-            table.row(&[endpoint, rule, &rule_name(*rule), count, events]);
+            table.row(&[endpoint, &rule.number, &rule.about, count, events]);
         }
         writeln!(out, "{table}")?;
         if !exchanges.service_tokens.is_empty() {
@@ -217,7 +217,7 @@ struct Explained<'a> {
 struct Why {
     line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<u8>,
+    rule: Option<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule_name: Option<&'static str>,
 }
@@ -235,7 +235,7 @@ fn preview(
             let mut lines = output::Lines::new();
             let summary = ingest::preview(inputs, options, &mut |event, Origin { line, rule }| {
                 if args.why {
-                    let why = Why { line, rule, rule_name: rule.map(rule_name) };
+                    let why = Why { line, rule, rule_name: rule.map(|rule| rule.about) };
                     lines.json(&Explained { event, why })
                 } else {
                     lines.json(event)

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use crate::config::Config;
+use crate::config::{Config, OpenEvent};
 use crate::readers::esm::is_dimension_name;
 use crate::schedule::JITTER_SECONDS_MAX;
 
@@ -79,11 +79,19 @@ pub(super) fn read(
     file: &Path,
     variables: &[(OsString, OsString)],
 ) -> Result<(Config, Vec<String>), Mistake> {
-    let known =
+    let mut known =
         Table::try_from(Config::default()).expect("a struct of structs of numbers and texts is a table");
-    let warnings = variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
+    if let Some(Value::Table(keys)) = known.get_mut("rest_v2") {
+        keys.extend(OpenEvent::ALL.map(|event| (format!("count_{}", event.as_str()), Value::Boolean(true))));
+    }
+    let mut warnings: Vec<String> = variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
     let mut table = Table::new();
+    let mut left_out: Vec<OpenEvent> = Vec::new();
     for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {
+        if let Some(event) = OpenEvent::of_former_key(&given.key).filter(|_| given.section == "rest_v2") {
+            warnings.push(take_former_key(&given, event, &mut left_out)?);
+            continue;
+        }
         check(&given, &known[&given.section][&given.key])?;
         let section = table.entry(given.section).or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(section) = section {
@@ -91,7 +99,30 @@ pub(super) fn read(
         }
     }
     let config = Config::deserialize(table);
-    Ok((config.map_err(|error| mistake(file.display().to_string(), error.message().to_owned()))?, warnings))
+    let mut config =
+        config.map_err(|error| mistake(file.display().to_string(), error.message().to_owned()))?;
+    config.rest_v2.leave_out.extend(left_out);
+    Ok((config, warnings))
+}
+
+/// Takes the key of an earlier release that said whether an event counts; gives what to write instead.
+fn take_former_key(
+    given: &Given,
+    event: OpenEvent,
+    left_out: &mut Vec<OpenEvent>,
+) -> Result<String, Mistake> {
+    let Given { key, value, place, .. } = given;
+    let Some(is_counted) = value.as_bool() else {
+        return Err(mistake(place, format!("rest_v2.{key}: {value} must be true or false")));
+    };
+    left_out.retain(|left_out| *left_out != event);
+    let now = if is_counted {
+        "leave it out: that is the default".to_owned()
+    } else {
+        left_out.push(event);
+        format!("put {:?} into rest_v2.leave_out instead", event.as_str())
+    };
+    Ok(format!("{place}: rest_v2.{key} is a key of an earlier release and still holds; {now}"))
 }
 
 /// Every key that exists, with its section.

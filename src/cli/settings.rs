@@ -180,6 +180,7 @@ pub(super) fn parse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OpenEvent;
 
     fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -273,6 +274,29 @@ mod tests {
             let refused = with(text, &[]).expect_err(text);
             assert!(refused.starts_with(file), "{refused}");
         }
+    }
+
+    #[test]
+    fn the_switches_of_the_release_before_count_what_they_counted() {
+        for switches in 0..1 << OpenEvent::ALL.len() {
+            let events = || OpenEvent::ALL.into_iter().enumerate();
+            let is_on = |index: usize| switches & (1 << index) != 0;
+            let lines = events().map(|(index, event)| format!("count_{} = {}\n", event.as_str(), is_on(index)));
+            let text = format!("[rest_v2]\n{}", lines.collect::<String>());
+            let settings = with(&text, &[]).expect("a file of the release before");
+            for (index, event) in events() {
+                assert_eq!(settings.config.rest_v2.counts(event), is_on(index), "{event:?} in {text}");
+            }
+            assert_eq!(settings.warnings.len(), 6);
+        }
+        let variable = [("PASSBRIDGE_REST_V2__COUNT_PLAY_FAILED", "true")];
+        let settings = with("[rest_v2]\ncount_play_failed = false\n", &variable).expect("a variable");
+        assert!(settings.config.rest_v2.counts(OpenEvent::PlayFailed), "the environment wins");
+        assert_eq!(
+            settings.warnings[0],
+            "/etc/passbridge/passbridge.toml:2: rest_v2.count_play_failed is a key of an earlier release and still holds; put \"play_failed\" into rest_v2.leave_out instead"
+        );
+        assert!(with("[rest_v2]\ncount_play_failed = 1\n", &[]).is_err());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Opens an input: a file or standard input, its compression and its format found out.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::InputError;
 use super::options::FormatChoice;
@@ -49,7 +49,7 @@ pub(super) struct OpenInput {
     /// What its format is taken to be and why, where nobody said it.
     pub(super) guess: Option<Guess>,
     /// How far it was read, in bytes as it lies on disk.
-    pub(super) position: Rc<Cell<u64>>,
+    pub(super) position: Arc<AtomicU64>,
     /// How long it is on disk, where that is known.
     pub(super) bytes: Option<u64>,
 }
@@ -95,15 +95,15 @@ pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputErro
 
 /// What an input holds, unpacked by what the content is, whatever the name says.
 struct Source {
-    content: Box<dyn BufRead>,
+    content: Box<dyn BufRead + Send>,
     is_empty: bool,
-    position: Rc<Cell<u64>>,
+    position: Arc<AtomicU64>,
     bytes: Option<u64>,
 }
 
 fn source(path: &InputPath) -> Result<Source, InputError> {
-    let (source, bytes): (Box<dyn Read>, Option<u64>) = match path {
-        InputPath::StandardInput => (Box::new(io::stdin().lock()), None),
+    let (source, bytes): (Box<dyn Read + Send>, Option<u64>) = match path {
+        InputPath::StandardInput => (Box::new(io::stdin()), None),
         InputPath::File(path) => {
             let file = File::open(path).map_err(InputError::Open)?;
             let metadata = file.metadata().map_err(InputError::Open)?;
@@ -114,13 +114,13 @@ fn source(path: &InputPath) -> Result<Source, InputError> {
             (Box::new(file), bytes)
         }
     };
-    let position = Rc::new(Cell::new(0));
-    let counted = Counted { source, position: Rc::clone(&position) };
+    let position = Arc::new(AtomicU64::new(0));
+    let counted = Counted { source, position: Arc::clone(&position) };
     let mut source = BufReader::with_capacity(CHUNK_BYTES, counted);
     let magic = peek(&mut source, Packing::MAGIC_BYTES, |_| false).map_err(broken)?;
     let (is_empty, packing) = (magic.is_empty(), Packing::of(&magic));
     let source = Cursor::new(magic).chain(source);
-    let content: Box<dyn BufRead> = match packing {
+    let content: Box<dyn BufRead + Send> = match packing {
         None => Box::new(source),
         Some(Packing::Other(name)) => return Err(InputError::Compression(name)),
         Some(Packing::Gzip | Packing::Zstandard) => {
@@ -239,13 +239,13 @@ fn broken(source: io::Error) -> InputError {
 /// Counts what is read, for the progress of long work.
 struct Counted<R> {
     source: R,
-    position: Rc<Cell<u64>>,
+    position: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.position.set(self.position.get() + read as u64);
+        self.position.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::error::IngestError;
-use super::memory::Source;
+use super::memory;
 use super::options::IngestOptions;
 use super::portion::{Portion, Reject, SourceSummary, canonical_text};
 use super::rejects::{Kept, Rejects};
@@ -17,6 +17,7 @@ use super::unpack::{Packing, Unpacked};
 use crate::buffer::{Buffer, InputId, JobKey, StoreReport};
 use crate::readers::esm::EsmSummary;
 use crate::readers::ndjson::LineParser;
+use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Format, ReadError, ReaderOptions};
 
@@ -113,6 +114,7 @@ pub struct Intake {
     buffer: Arc<Buffer>,
     options: IngestOptions,
     readers: ReaderOptions,
+    memory: Recollection,
     inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
 }
@@ -128,8 +130,8 @@ struct Sorted {
 impl Intake {
     /// Over this buffer. Stays on its thread: what readers remember is not shared.
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
-        let readers = Source::of(&buffer, &options)?.into_options();
-        Ok(Intake { buffer, options, readers, inputs: Vec::new(), rejects: None })
+        let (readers, memory) = memory::stored(&buffer, &options)?;
+        Ok(Intake { buffer, options, readers, memory, inputs: Vec::new(), rejects: None })
     }
 
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
@@ -173,21 +175,22 @@ impl Intake {
     }
 
     fn forget_changes(&mut self) {
-        match Source::of(&self.buffer, &self.options) {
-            Ok(source) => self.readers = source.into_options(),
+        match memory::stored(&self.buffer, &self.options) {
+            Ok((readers, memory)) => (self.readers, self.memory) = (readers, memory),
             // The secret was read before, so it is in memory or configured; a buffer that fails now fails the next group too.
             Err(error) => tracing::error!(%error, "what sources remember cannot be read again"),
         }
     }
 
-    fn read(&self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
+    fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
         let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX), ..Portion::new(&path) };
         let of_source = match (format, body.trim_ascii_start().first()) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, &body)?,
             _ => {
                 let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
-                while portion.fill(&mut *reader, &|| self.options.bounds()).map_err(refusal)? {}
+                let Intake { options, memory, .. } = self;
+                while portion.fill(&mut *reader, memory, &|| options.bounds()).map_err(refusal)? {}
                 SourceSummary::of(&*reader)
             }
         };
@@ -220,7 +223,7 @@ impl Intake {
             batches.push(portion.batch(input, JobKey::LIVE));
         }
         let mut reports = self.buffer.store_together(batches)?.into_iter();
-        self.readers.rest_v2.memory.borrow_mut().let_go(0);
+        self.memory.let_go(0);
         let mut receipts = Vec::with_capacity(sorted.len());
         for sorted in sorted {
             receipts.push(match sorted {

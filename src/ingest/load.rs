@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::{IngestError, InputError};
 use super::input::{self, InputPath};
-use super::memory::{self, Source};
+use super::memory;
 use super::options::IngestOptions;
 use super::portion::{Reject, SourceSummary, canonical_text};
 use super::reading::{self, Read};
@@ -15,6 +15,8 @@ use super::summary::{Counts, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InputId, StoreReport};
 use crate::event::PassEvent;
 use crate::readers::ReaderOptions;
+use crate::readers::memory::Recollection;
+use crate::readers::rest_v2::Rule;
 
 /// How often a stop is looked for while an input gives nothing: a person who stops it waits no longer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -64,7 +66,8 @@ pub fn load(
         kept: inputs.iter().map(|input| Kept::of(matches!(input, InputPath::File(_)))).collect(),
         open: None,
     };
-    let (portions, reading) = reading::start(inputs, options, Source::of(buffer, options)?);
+    let (readers, memory) = memory::stored(buffer, options)?;
+    let (portions, reading) = reading::start(inputs, options, readers, memory);
     // The first input that is not at its end.
     let mut open = 0;
     let taken = loop {
@@ -101,9 +104,9 @@ pub fn preview(
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> IngestSummary {
     let mut summary = summary_of(inputs);
-    let readers = memory::passing(options);
+    let (readers, mut memory) = memory::passing(options);
     for (number, path) in inputs.iter().enumerate() {
-        let (end, flow) = preview_input(number, path, options, &readers, &mut summary, on_event);
+        let (end, flow) = preview_input(number, path, options, (&readers, &mut memory), &mut summary, on_event);
         summary.ended(number, end);
         if flow.is_break() {
             break;
@@ -119,14 +122,14 @@ pub struct Origin {
     /// The line of its input, from 1.
     pub line: u64,
     /// The row of the derivation table that made it, where the line is an exchange.
-    pub rule: Option<u8>,
+    pub rule: Option<Rule>,
 }
 
 fn preview_input(
     number: usize,
     path: &InputPath,
     options: &IngestOptions,
-    readers: &ReaderOptions,
+    (readers, memory): (&ReaderOptions, &mut Recollection),
     summary: &mut IngestSummary,
     on_event: &mut dyn FnMut(&PassEvent, Origin) -> ControlFlow<()>,
 ) -> (InputEnd, ControlFlow<()>) {
@@ -138,7 +141,7 @@ fn preview_input(
     let mut flow = ControlFlow::Continue(());
     let mut result = Ok(());
     while flow.is_continue() {
-        let line = match open.reader.next_line(options.bounds()) {
+        let line = match open.reader.next_line(options.bounds(), memory) {
             Ok(Some(line)) => line,
             Ok(None) => break,
             Err(error) => {
@@ -150,7 +153,7 @@ fn preview_input(
             Ok(event) => {
                 summary.seen(number);
                 flow =
-                    on_event(&event, Origin { line: line.number, rule: line.rule.map(|rule| rule.number) });
+                    on_event(&event, Origin { line: line.number, rule: line.rule.map(|applied| applied.rule) });
             }
             Err(reason) => {
                 let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());

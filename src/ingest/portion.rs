@@ -5,11 +5,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::memory;
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::readers::esm::{EsmSummary, StatedAccounts};
-use crate::readers::memory::MemoryChange;
+use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys};
 
@@ -31,7 +30,7 @@ pub(super) struct Portion {
     /// Whether they are sums of ESM.
     pub(super) feed: Feed,
     /// What later runs must know of the lines of these events.
-    pub(super) changes: Vec<MemoryChange>,
+    pub(super) changes: Vec<MemoryRow>,
     /// What ESM stated beside them.
     pub(super) stated: Vec<StatedAccounts>,
     /// How many rejected lines are held, where that is limited.
@@ -54,9 +53,9 @@ pub(super) struct SourceSummary {
 impl SourceSummary {
     pub(super) fn of(reader: &dyn Reader) -> SourceSummary {
         SourceSummary {
-            unknown: reader.unknown_keys().clone(),
-            exchanges: reader.exchanges().cloned(),
-            esm: reader.esm().cloned(),
+            unknown: reader.held().unknown_keys(),
+            exchanges: reader.held().exchanges().cloned(),
+            esm: reader.held().esm().cloned(),
         }
     }
 }
@@ -76,11 +75,12 @@ impl Portion {
     pub(super) fn fill(
         &mut self,
         reader: &mut dyn Reader,
+        memory: &mut Recollection,
         bounds: &dyn Fn() -> TimeBounds,
     ) -> Result<bool, ReadError> {
         let (mut lines, mut bytes) = (0, 0);
         let has_more = loop {
-            let is_end = match reader.next_line(bounds()) {
+            let is_end = match reader.next_line(bounds(), memory) {
                 Ok(Some(line)) => {
                     lines += 1;
                     bytes += self.take(&line);
@@ -89,17 +89,17 @@ impl Portion {
                 Ok(None) => true,
                 Err(error) => break Err(error),
             };
-            let is_full = lines >= PORTION_LINES_MAX || bytes >= PORTION_BYTES_MAX;
-            if reader.is_paused() || (is_full && !reader.is_inside_line()) {
+            let is_full = lines >= PORTION_LINES_MAX || bytes >= PORTION_BYTES_MAX || memory.is_full();
+            if is_full && !reader.is_inside_line() {
                 break Ok(true);
             }
             if is_end {
                 break Ok(false);
             }
         };
-        self.changes.append(&mut reader.take_changes());
-        self.stated.append(&mut reader.take_stated());
-        self.feed = if reader.esm().is_some() { Feed::Esm } else { Feed::Events };
+        self.changes.append(&mut memory.take_changes());
+        self.stated.append(&mut memory.take_stated());
+        self.feed = reader.held().feed();
         has_more
     }
 
@@ -107,7 +107,7 @@ impl Portion {
     pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
         match &line.result {
             Ok(event) => {
-                let former_id = line.rule.and_then(|rule| rule.former_id);
+                let former_id = line.rule.and_then(|applied| applied.former_id);
                 let event = NewEvent { former_id, ..NewEvent::new(line.number, event) };
                 let bytes = event.body.len();
                 self.events.push(event);
@@ -133,7 +133,7 @@ impl Portion {
             feed: self.feed,
             job,
             events: self.events.clone(),
-            memory: memory::rows(&self.changes),
+            memory: std::mem::take(&mut self.changes),
             stated: std::mem::take(&mut self.stated),
         }
     }

@@ -1,15 +1,16 @@
 //! Reads inputs on a thread of its own and hands their lines over in portions, while the buffer makes the last one durable.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::error::InputError;
 use super::input::{self, InputPath};
-use super::memory::Source;
 use super::options::IngestOptions;
 use super::portion::{Portion, SourceSummary};
 use super::summary::InputEnd;
 use crate::readers::ReaderOptions;
+use crate::readers::memory::Recollection;
 
 /// Portions that wait between the threads, besides the one being read and the one being stored.
 const PORTIONS_WAITING_MAX: usize = 1;
@@ -33,15 +34,15 @@ pub(super) struct Read {
 pub(super) fn start(
     inputs: &[InputPath],
     options: &IngestOptions,
-    source: Source,
+    readers: ReaderOptions,
+    mut memory: Recollection,
 ) -> (Receiver<Read>, JoinHandle<()>) {
     let (sender, receiver) = sync_channel(PORTIONS_WAITING_MAX);
     let inputs = inputs.to_vec();
     let options = options.clone();
     let reading = thread::spawn(move || {
-        let readers = source.into_options();
         for (number, input) in inputs.iter().enumerate() {
-            if read_input(number, input, &options, &readers, &sender).is_none() {
+            if read_input(number, input, &options, &readers, &mut memory, &sender).is_none() {
                 return;
             }
         }
@@ -55,6 +56,7 @@ fn read_input(
     path: &InputPath,
     options: &IngestOptions,
     readers: &ReaderOptions,
+    memory: &mut Recollection,
     sender: &SyncSender<Read>,
 ) -> Option<()> {
     let send = |read| sender.send(read).ok();
@@ -74,7 +76,7 @@ fn read_input(
     };
     loop {
         let mut portion = Portion::new(&path.name());
-        let filled = portion.fill(&mut *open.reader, &|| options.bounds());
+        let filled = portion.fill(&mut *open.reader, memory, &|| options.bounds());
         let end = match filled {
             Ok(true) => None,
             Ok(false) => Some(Ok(())),
@@ -86,9 +88,9 @@ fn read_input(
             summary: Box::new(SourceSummary::of(&*open.reader)),
         });
         let is_end = end.is_some();
-        let (input_bytes_read, input_bytes) = (open.position.get(), open.bytes);
+        let (input_bytes_read, input_bytes) = (open.position.load(Ordering::Relaxed), open.bytes);
         send(Read { input, portion, input_bytes_read, input_bytes, end })?;
-        readers.rest_v2.memory.borrow_mut().let_go(STORED_AFTER);
+        memory.let_go(STORED_AFTER);
         if is_end {
             return Some(());
         }

@@ -8,19 +8,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::BufRead;
 
-use csv_core::ReadRecordResult;
-use memchr::memchr_iter;
-
-use super::lines::{BYTE_ORDER_MARK, fill, zeros_at_start};
-use super::rest_v2::is_like_exchange;
-use super::{
-    EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason,
-    UnknownKeys,
+use super::line::{
+    COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason,
 };
+use super::lines::BYTE_ORDER_MARK;
+use super::memory::Recollection;
+use super::records::Records;
+use super::rest_v2::is_like_exchange;
+use super::unknown::UnknownKeys;
 use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
-/// The most columns of a header. A wide export has some hundred; the cells of a row above this are counted, not kept.
-pub const COLUMNS_MAX: usize = 1024;
 /// What every event needs, so every header.
 const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
 
@@ -41,13 +38,17 @@ impl<R: BufRead> CsvReader<R> {
             records.advance()?;
         }
         let columns = records.header().map_err(ReadError::Header)?;
-        let header = String::from_utf8_lossy(&records.raw).trim_start_matches('\u{feff}').to_owned();
+        let header = String::from_utf8_lossy(&records.raw.bytes).trim_start_matches('\u{feff}').to_owned();
         Ok(CsvReader { records, header, columns, unknown: UnknownKeys::default() })
     }
 }
 
 impl<R: BufRead> Reader for CsvReader<R> {
-    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(
+        &mut self,
+        bounds: TimeBounds,
+        _memory: &mut Recollection,
+    ) -> Result<Option<Line<'_>>, ReadError> {
         loop {
             if !self.records.advance()? {
                 return Ok(None);
@@ -58,16 +59,16 @@ impl<R: BufRead> Reader for CsvReader<R> {
         }
         let result = self.records.event(&self.columns, bounds, &mut self.unknown);
         let excerpt = Excerpt {
-            bytes: Cow::Borrowed(&self.records.raw),
-            line_bytes: self.records.raw_bytes,
+            bytes: Cow::Borrowed(&self.records.raw.bytes),
+            line_bytes: self.records.raw.whole_bytes,
             header: Some(Cow::Borrowed(&self.header)),
             is_lossy: false,
         };
         Ok(Some(Line { number: self.records.start_line, excerpt, result, rule: None }))
     }
 
-    fn unknown_keys(&self) -> &UnknownKeys {
-        &self.unknown
+    fn held(&self) -> Held<'_> {
+        Held::UnknownKeys(&self.unknown)
     }
 }
 
@@ -97,127 +98,12 @@ pub(super) fn parse_row(
     result
 }
 
-/// The records of a source, one at a time, with memory bounded: what lies above a limit is counted and dropped.
-struct Records<R> {
-    source: R,
-    machine: csv_core::Reader,
-    /// The cells of the current record one behind the other, quotes resolved.
-    cells: Vec<u8>,
-    /// Where each cell ends in `cells`.
-    ends: Vec<usize>,
-    /// How many cells the current record has, also above [`COLUMNS_MAX`].
-    found: usize,
-    /// The current record as the source wrote it, without its line ending.
-    raw: Vec<u8>,
-    raw_bytes: u64,
-    /// Line feeds in front of what is read next.
-    lines_passed: u64,
-    /// The line that the current record starts in, from 1.
-    start_line: u64,
-    /// Whether the source ended inside a quote of the current record.
-    is_open: bool,
-}
-
 impl<R: BufRead> Records<R> {
-    fn new(source: R) -> Records<R> {
-        Records {
-            source,
-            machine: csv_core::Reader::new(),
-            cells: vec![0; 4096],
-            ends: vec![0; COLUMNS_MAX],
-            found: 0,
-            raw: Vec::new(),
-            raw_bytes: 0,
-            lines_passed: 0,
-            start_line: 1,
-            is_open: false,
-        }
-    }
-
-    /// Moves to the next record; false at the end of the source.
-    fn advance(&mut self) -> Result<bool, ReadError> {
-        self.raw.clear();
-        self.raw_bytes = 0;
-        self.found = 0;
-        let mut written = 0;
-        let mut tail: &[u8] = b"\n";
-        loop {
-            let chunk = fill(&mut self.source, self.lines_passed + 1)?;
-            let zeros = if self.raw_bytes == 0 { zeros_at_start(chunk) } else { 0 };
-            // A chunk that is a byte order mark and nothing else would look like the end to the machine.
-            let is_mark = self.raw_bytes == 0 && self.lines_passed == 0 && chunk == BYTE_ORDER_MARK;
-            let passed = if is_mark { chunk.len() } else { zeros };
-            if passed > 0 {
-                self.source.consume(passed);
-                continue;
-            }
-            // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.
-            let at_end = chunk.is_empty();
-            let input = if at_end { tail } else { chunk };
-            let mut overflow = [0; 64];
-            let ends =
-                if self.found < COLUMNS_MAX { &mut self.ends[self.found..] } else { &mut overflow[..] };
-            let (state, read, cell_bytes, cell_count) =
-                self.machine.read_record(input, &mut self.cells[written..], ends);
-            self.found += cell_count;
-            written += cell_bytes;
-            if at_end {
-                tail = &tail[read..];
-                self.is_open = input.is_empty() && state == ReadRecordResult::Record;
-            } else {
-                let chunk = &chunk[..read];
-                keep(&mut self.raw, &mut self.raw_bytes, &mut self.lines_passed, &mut self.start_line, chunk);
-                self.source.consume(read);
-            }
-            match state {
-                ReadRecordResult::Record => break,
-                ReadRecordResult::End => return Ok(false),
-                ReadRecordResult::OutputFull if written >= LINE_BYTES_MAX => written = 0,
-                ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
-                ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
-            }
-        }
-        if self.raw_bytes <= LINE_BYTES_MAX as u64 {
-            let kept = self.raw.len() - self.raw.iter().rev().take_while(|byte| is_line_end(**byte)).count();
-            self.raw.truncate(kept);
-            self.raw_bytes = kept as u64;
-        }
-        Ok(true)
-    }
-
-    /// Whether no cell of the current record has a value.
-    fn is_blank(&self) -> bool {
-        let bytes = self.ends[..self.found.min(COLUMNS_MAX)].last().copied().unwrap_or(0);
-        let is_whole = !self.is_open && self.raw_bytes <= LINE_BYTES_MAX as u64;
-        is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
-    }
-
     /// Whether the current record only tells a spreadsheet what separates the columns.
     fn is_separator_line(&self) -> bool {
-        let raw = self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.raw).trim_ascii();
+        let raw = &self.raw.bytes;
+        let raw = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw).trim_ascii();
         raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
-    }
-
-    /// The cells of the current record; fewer than `found` where there are too many.
-    fn cells(&self) -> Result<Vec<&str>, RejectReason> {
-        if self.raw_bytes > LINE_BYTES_MAX as u64 {
-            return Err(RejectReason::TooLong(self.raw_bytes));
-        }
-        if self.is_open {
-            return Err(RejectReason::OpenQuote);
-        }
-        let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
-        let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
-        // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
-        let refuse = || RejectReason::NotUtf8(valid_bytes(&self.raw) + 1);
-        let text = std::str::from_utf8(bytes).map_err(|_| refuse())?;
-        let mut start = 0;
-        let mut cells = Vec::with_capacity(ends.len());
-        for end in ends {
-            cells.push(text.get(start..*end).ok_or_else(refuse)?);
-            start = *end;
-        }
-        Ok(cells)
     }
 
     fn header(&self) -> Result<Vec<String>, HeaderError> {
@@ -229,7 +115,7 @@ impl<R: BufRead> Records<R> {
         if self.found > COLUMNS_MAX {
             return Err(HeaderError::TooManyColumns);
         }
-        if is_like_exchange(&self.raw) {
+        if is_like_exchange(&self.raw.bytes) {
             let found = "(what looks like an exchange: say --format rest-v2)".to_owned();
             return Err(HeaderError::Missing { missing: REQUIRED[0], found });
         }
@@ -243,11 +129,11 @@ impl<R: BufRead> Records<R> {
         if let [name] = &names[..] {
             let separators = [('\t', "tabs"), (';', "semicolons")];
             if let Some((_, separator)) = separators.into_iter().find(|(letter, _)| name.contains(*letter)) {
-                return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw) });
+                return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw.bytes) });
             }
         }
         match REQUIRED.into_iter().find(|name| !met.contains_key(name)) {
-            Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw) }),
+            Some(missing) => Err(HeaderError::Missing { missing, found: start_of(&self.raw.bytes) }),
             None => Ok(names),
         }
     }
@@ -272,33 +158,6 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// Adds a part of a record to what is kept of it. Blank lines in front of the record are passed, not kept.
-fn keep(raw: &mut Vec<u8>, raw_bytes: &mut u64, lines_passed: &mut u64, start_line: &mut u64, part: &[u8]) {
-    let blank = if *raw_bytes == 0 { part.iter().take_while(|byte| is_line_end(**byte)).count() } else { 0 };
-    let (blank, part) = part.split_at(blank);
-    *lines_passed += memchr_iter(b'\n', blank).count() as u64;
-    if *raw_bytes == 0 {
-        *start_line = *lines_passed + 1;
-    }
-    *lines_passed += memchr_iter(b'\n', part).count() as u64;
-    *raw_bytes += part.len() as u64;
-    if *raw_bytes <= LINE_BYTES_MAX as u64 {
-        raw.extend_from_slice(part);
-    } else {
-        raw.extend_from_slice(&part[..part.len().min(EXCERPT_BYTES_MAX)]);
-        raw.truncate(EXCERPT_BYTES_MAX);
-    }
-}
-
-/// How many bytes at the start are whole characters.
-fn valid_bytes(raw: &[u8]) -> usize {
-    std::str::from_utf8(raw).map_or_else(|error| error.valid_up_to(), str::len)
-}
-
-fn is_line_end(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n')
-}
-
 /// The first characters of a header, for a message.
 fn start_of(raw: &[u8]) -> String {
     const CHARS_MAX: usize = 60;
@@ -310,6 +169,7 @@ fn start_of(raw: &[u8]) -> String {
 mod tests {
     use std::io::{BufReader, Read};
 
+    use super::super::line::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX};
     use super::*;
     use crate::event::{Instant, Property};
 
@@ -327,7 +187,7 @@ mod tests {
             let mut reader =
                 CsvReader::new(BufReader::with_capacity(capacity, source.as_bytes())).expect("a header");
             let mut found = Vec::new();
-            while let Some(line) = reader.next_line(bounds()).expect("memory") {
+            while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
                 let text = match line.result {
                     Ok(event) => event.property(Property::Mvpd).unwrap_or("-").to_owned(),
                     Err(reason) => reason.to_string(),
@@ -377,16 +237,21 @@ mod tests {
                       z,Cablevision,authn_ok,1790000000000,REF30,3,\r\n\
                       z,,authn_ok,1790000000000,REF30,,\r\n";
         let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
-        let event = reader.next_line(bounds()).expect("memory").expect("a row").result.expect("an event");
+        let event = reader
+            .next_line(bounds(), &mut Recollection::new(None))
+            .expect("memory")
+            .expect("a row")
+            .result
+            .expect("an event");
         assert_eq!((event.count(), event.property(Property::Mvpd)), (3, Some("Cablevision")));
-        let line = reader.next_line(bounds()).expect("memory").expect("a row");
+        let line = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
         assert_eq!(line.result.expect("an event").count(), 1);
         assert_eq!(
             line.excerpt.header.as_deref(),
             Some("zone, mvpd ,event,\"occurred_at\",requestor_id,count,")
         );
         assert_eq!(line.excerpt.bytes.as_ref(), b"z,,authn_ok,1790000000000,REF30,,");
-        assert_eq!(reader.unknown_keys().to_string(), "\"\" (2 times), \"zone\" (2 times)");
+        assert_eq!(reader.held().unknown_keys().to_string(), "\"\" (2 times), \"zone\" (2 times)");
     }
 
     #[test]
@@ -441,7 +306,8 @@ mod tests {
         source.extend(b"\nREF30,authn_ok,\xC3,\xA9\nREF30,authn_ok,\xFF,a\n");
         let mut reader = CsvReader::new(source.as_slice()).expect("a header");
         for _ in 0..2 {
-            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            let line =
+                reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
             assert!(matches!(line.result, Err(RejectReason::NotUtf8(_))), "{:?}", line.result);
         }
     }
@@ -455,10 +321,12 @@ mod tests {
             let tail = "\"\nREF30,authn_ok,2026-11-10T08:00:00Z,next\n";
             let source = head.as_bytes().chain(filler_bytes.as_bytes()).chain(tail.as_bytes());
             let mut reader = CsvReader::new(source).expect("a header");
-            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            let line =
+                reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
             assert!(matches!(line.result, Err(RejectReason::TooLong(_))), "{filler:?}: {:?}", line.result);
             assert_eq!(line.excerpt.bytes.len(), EXCERPT_BYTES_MAX);
-            let line = reader.next_line(bounds()).expect("memory").expect("a row");
+            let line =
+                reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory").expect("a row");
             assert_eq!(line.result.expect("an event").property(Property::Mvpd), Some("next"));
             assert!(reader.records.cells.capacity() <= 4 * LINE_BYTES_MAX);
         }

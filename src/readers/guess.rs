@@ -9,7 +9,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::lines::{BYTE_ORDER_MARK, fillers_at_start};
-use super::{Format, RejectedLine, esm};
+use super::rejected::RejectedLine;
+use super::{esm, format::Format};
 
 const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
 /// What an archive has in its `log`, before its entries (HAR 1.2).

@@ -4,83 +4,99 @@ use std::io::{BufRead, ErrorKind};
 
 use memchr::memchr;
 
-use super::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
+use super::line::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
 
 /// What some editors put before the first line, and no parser wants to see.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// A line or a record as far as it is kept: the whole of it, or the start of one above the limit.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) bytes: Vec<u8>,
+    /// The length of the whole of it, also where it is above the limit.
+    pub(super) whole_bytes: u64,
+}
+
+impl Kept {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.whole_bytes = 0;
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole_bytes <= LINE_BYTES_MAX as u64
+    }
+
+    pub(super) fn push(&mut self, part: &[u8]) {
+        self.whole_bytes += part.len() as u64;
+        if self.is_whole() {
+            self.bytes.extend_from_slice(part);
+        } else {
+            self.bytes.extend_from_slice(&part[..part.len().min(EXCERPT_BYTES_MAX)]);
+            self.bytes.truncate(EXCERPT_BYTES_MAX);
+        }
+    }
+
+    /// Takes off the last byte of what is whole.
+    pub(super) fn pop(&mut self) {
+        self.bytes.pop();
+        self.whole_bytes = self.bytes.len() as u64;
+    }
+}
+
 /// The lines of a source, one at a time.
 pub(super) struct Lines<R> {
     source: R,
-    /// The current line without its ending; only the start of one above the limit.
-    line: Vec<u8>,
-    /// The length of the current line, also where it is above the limit.
-    line_bytes: u64,
+    /// The current line without its ending.
+    line: Kept,
     number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Lines<R> {
-        Lines { source, line: Vec::new(), line_bytes: 0, number: 0 }
+        Lines { source, line: Kept::default(), number: 0 }
     }
 
     /// Moves to the next line; false at the end of the source.
     pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
         self.line.clear();
-        self.line_bytes = 0;
         self.number += 1;
         loop {
             let chunk = fill(&mut self.source, self.number)?;
-            if chunk.is_empty() {
-                break;
-            }
-            let filler = if self.line_bytes == 0 { fillers_at_start(chunk) } else { 0 };
+            let filler = if self.line.whole_bytes == 0 { fillers_at_start(chunk) } else { 0 };
             if filler > 0 {
                 self.source.consume(filler);
                 continue;
             }
             let end = memchr(b'\n', chunk);
-            let part = &chunk[..end.unwrap_or(chunk.len())];
-            self.line_bytes += part.len() as u64;
-            if self.line_bytes <= LINE_BYTES_MAX as u64 {
-                self.line.extend_from_slice(part);
-            } else {
-                self.line.extend_from_slice(&part[..part.len().min(EXCERPT_BYTES_MAX)]);
-                self.line.truncate(EXCERPT_BYTES_MAX);
-            }
+            let is_last = end.is_some() || chunk.is_empty();
+            let is_line = end.is_some() || self.line.whole_bytes > 0;
+            self.line.push(&chunk[..end.unwrap_or(chunk.len())]);
             let taken = end.map_or(chunk.len(), |end| end + 1);
             self.source.consume(taken);
-            if end.is_some() {
-                self.trim();
-                return Ok(true);
+            if is_last {
+                if self.line.is_whole() && self.line.bytes.last() == Some(&b'\r') {
+                    self.line.pop();
+                }
+                return Ok(is_line);
             }
         }
-        let is_line = self.line_bytes > 0;
-        self.trim();
-        Ok(is_line)
     }
 
     /// The current line without its ending and, in the first, without a byte order mark.
     pub(super) fn bytes(&self) -> &[u8] {
-        let is_marked = self.number == 1 && self.line.starts_with(BYTE_ORDER_MARK);
-        &self.line[if is_marked { BYTE_ORDER_MARK.len() } else { 0 }..]
+        let line = &self.line.bytes;
+        if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line }
     }
 
     /// The length of the whole line in bytes.
     pub(super) fn line_bytes(&self) -> u64 {
-        self.line_bytes
+        self.line.whole_bytes
     }
 
     /// The number of the current line, from 1.
     pub(super) fn number(&self) -> u64 {
         self.number
-    }
-
-    fn trim(&mut self) {
-        if self.line_bytes <= LINE_BYTES_MAX as u64 && self.line.last() == Some(&b'\r') {
-            self.line.pop();
-            self.line_bytes -= 1;
-        }
     }
 }
 
@@ -151,7 +167,7 @@ mod tests {
             let mut lines = Lines::new(BufReader::with_capacity(1000, source));
             assert!(lines.advance().expect("memory"));
             assert_eq!((lines.bytes().len(), lines.line_bytes()), (kept, length));
-            assert!(lines.line.capacity() <= 2 * LINE_BYTES_MAX);
+            assert!(lines.line.bytes.capacity() <= 2 * LINE_BYTES_MAX);
             assert!(lines.advance().expect("memory"));
             assert_eq!(lines.bytes(), b"next");
         }

@@ -9,10 +9,14 @@ use std::error::Error;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use super::esm::StatedAccounts;
 use crate::event::Instant;
 
 /// Rows kept in memory alone before those whose time is over are looked for.
 const SWEEP_ROWS: usize = 100_000;
+
+/// Changes after which they must be stored, though no event came: bounds memory in a log of polls.
+const CHANGES_MAX: usize = 20_000;
 
 /// Marks of one half; with a new half the older one is forgotten. As many as fit into 2^20 places of a set, so that both halves
 /// take 20 MiB at the most, whatever is read.
@@ -26,29 +30,39 @@ impl MemoryKey {
     pub fn hex(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }
+
+    fn start_of(digest: &[u8]) -> MemoryKey {
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        MemoryKey(key)
+    }
 }
 
 /// A row that is to be set or, without a body, forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryChange {
+pub struct MemoryRow {
     pub key: MemoryKey,
     /// From when on nobody asks for it.
     pub drops_at: Instant,
     pub body: Option<String>,
 }
 
-/// What is stored of earlier runs.
-pub trait Memory {
+/// Why what is stored cannot be read.
+pub type MemoryError = Box<dyn Error + Send + Sync>;
+
+/// What is stored of earlier runs; the buffer keeps it, on a floor above.
+pub trait Memory: Send {
     /// The body of a row.
-    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>>;
+    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError>;
 
     /// How a requestor's events come in, once any did; that never changes.
-    fn feed(&mut self, requestor_id: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>>;
+    fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError>;
 }
 
 /// How a requestor's events come in. The two count the same things, so a requestor has one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeedKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Feed {
+    #[default]
     Events,
     /// As the sums of ESM.
     Esm,
@@ -67,28 +81,24 @@ impl Keyring {
     /// The digest of parts that hold a keyed digest already, so that nothing is gained by keying it again: a third of the work.
     pub fn derived(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut hash = Sha256::new();
-        hash.update(name.as_bytes());
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let mut short = [0; 16];
-        short.copy_from_slice(&hash.finalize()[..16]);
-        MemoryKey(short)
+        feed_parts(name, parts, |bytes| hash.update(bytes));
+        MemoryKey::start_of(&hash.finalize())
     }
 
     /// The keyed digest of some parts under a name; parts cannot run into each other.
     pub fn digest(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut mac = self.0.clone();
-        mac.update(name.as_bytes());
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        let whole = mac.finalize().into_bytes();
-        let mut short = [0; 16];
-        short.copy_from_slice(&whole[..16]);
-        MemoryKey(short)
+        feed_parts(name, parts, |bytes| mac.update(bytes));
+        MemoryKey::start_of(&mac.finalize().into_bytes())
+    }
+}
+
+/// The length of each part goes before it.
+fn feed_parts(name: &str, parts: &[&[u8]], mut update: impl FnMut(&[u8])) {
+    update(name.as_bytes());
+    for part in parts {
+        update(&(part.len() as u64).to_be_bytes());
+        update(part);
     }
 }
 
@@ -107,9 +117,11 @@ pub struct Recollection {
     /// newer ones.
     marks: [HashSet<u64>; 2],
     /// The feeds that are known.
-    feeds: HashMap<String, FeedKind>,
+    feeds: HashMap<String, Feed>,
     /// What changed since it was last taken, in order of the first change.
     changed: Vec<MemoryKey>,
+    /// What ESM stated since it was last taken.
+    stated: Vec<StatedAccounts>,
     generation: u32,
     latest: Instant,
     sweep_at: usize,
@@ -138,13 +150,14 @@ impl Recollection {
             marks: Default::default(),
             feeds: HashMap::new(),
             changed: Vec::new(),
+            stated: Vec::new(),
             generation: 0,
             latest,
             sweep_at: SWEEP_ROWS,
         }
     }
 
-    pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+    pub fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError> {
         match (self.rows.get(&key), &mut self.stored) {
             (Some(row), _) => Ok(row.body.clone()),
             (None, Some(stored)) => stored.recall(key),
@@ -156,7 +169,7 @@ impl Recollection {
     }
 
     /// How a requestor's events come in, once any did.
-    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>> {
+    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError> {
         if let Some(feed) = self.feeds.get(requestor_id) {
             return Ok(Some(*feed));
         }
@@ -192,24 +205,30 @@ impl Recollection {
         self.latest
     }
 
-    /// Whether anything is ever stored.
-    pub fn is_stored(&self) -> bool {
-        self.stored.is_some()
+    /// Whether the changes must be taken before more is read.
+    pub fn is_full(&self) -> bool {
+        self.changed.len().max(self.stated.len()) >= CHANGES_MAX
     }
 
-    /// How many changes wait to be taken.
-    pub fn changes_waiting(&self) -> usize {
-        self.changed.len()
+    /// Keeps what ESM stated. Where nothing is ever stored, nobody takes it.
+    pub fn state(&mut self, accounts: StatedAccounts) {
+        if self.stored.is_some() {
+            self.stated.push(accounts);
+        }
+    }
+
+    /// What ESM stated since the last call.
+    pub fn take_stated(&mut self) -> Vec<StatedAccounts> {
+        std::mem::take(&mut self.stated)
     }
 
     /// The changes since the last call, to be stored with the events since then.
-    pub fn take_changes(&mut self) -> Vec<MemoryChange> {
-        let changed = std::mem::take(&mut self.changed);
-        let mut changes = Vec::with_capacity(changed.len());
-        for key in changed {
+    pub fn take_changes(&mut self) -> Vec<MemoryRow> {
+        let mut changes = Vec::with_capacity(self.changed.len());
+        for key in self.changed.drain(..) {
             let Some(row) = self.rows.get_mut(&key) else { continue };
             row.taken = Some(self.generation);
-            changes.push(MemoryChange { key, drops_at: row.drops_at, body: row.body.clone() });
+            changes.push(MemoryRow { key, drops_at: row.drops_at, body: row.body.clone() });
         }
         self.generation += 1;
         changes
@@ -285,18 +304,18 @@ mod tests {
         let (key, drops_at) = (MemoryKey([1; 16]), Instant::from_nanos(9));
         struct Empty;
         impl Memory for Empty {
-            fn recall(&mut self, _: MemoryKey) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+            fn recall(&mut self, _: MemoryKey) -> Result<Option<String>, MemoryError> {
                 Ok(None)
             }
 
-            fn feed(&mut self, _: &str) -> Result<Option<FeedKind>, Box<dyn Error + Send + Sync>> {
+            fn feed(&mut self, _: &str) -> Result<Option<Feed>, MemoryError> {
                 Ok(None)
             }
         }
         let mut memory = Recollection::new(Some(Box::new(Empty)));
         memory.remember(key, drops_at, Some("a".to_owned()));
         memory.remember(key, drops_at, Some("b".to_owned()));
-        assert_eq!(memory.take_changes(), [MemoryChange { key, drops_at, body: Some("b".to_owned()) }]);
+        assert_eq!(memory.take_changes(), [MemoryRow { key, drops_at, body: Some("b".to_owned()) }]);
         assert_eq!(memory.take_changes(), []);
         memory.let_go(2);
         assert_eq!(memory.recall(key).expect("no store"), Some("b".to_owned()));

@@ -8,11 +8,12 @@ use memchr::memmem::Finder;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
+use super::line::{Excerpt, Held, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason};
 use super::lines::{Lines, fillers_at_start};
-use super::{
-    Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys, csv,
-    surrogates,
-};
+use super::memory::Recollection;
+use super::rejected::RejectedLine;
+use super::unknown::UnknownKeys;
+use super::{csv, surrogates};
 use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
@@ -36,7 +37,11 @@ impl<R: BufRead> NdjsonReader<R> {
 }
 
 impl<R: BufRead> Reader for NdjsonReader<R> {
-    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
+    fn next_line(
+        &mut self,
+        bounds: TimeBounds,
+        _memory: &mut Recollection,
+    ) -> Result<Option<Line<'_>>, ReadError> {
         self.next = self.parser.rest.map_or(0, |rest| self.next + rest);
         if self.next == 0 {
             loop {
@@ -57,8 +62,8 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
         Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)))
     }
 
-    fn unknown_keys(&self) -> &UnknownKeys {
-        &self.parser.unknown
+    fn held(&self) -> Held<'_> {
+        Held::UnknownKeys(&self.parser.unknown)
     }
 }
 
@@ -135,12 +140,10 @@ impl LineParser {
         } else {
             parse_object(&rejected.text, bounds, &mut self.unknown)
         };
-        let text = rejected.text.into_owned();
         let excerpt = Excerpt {
-            line_bytes: text.len() as u64,
-            bytes: Cow::Owned(text.into_bytes()),
             header: rejected.header.map(|header| Cow::Owned(header.into_owned())),
             is_lossy: rejected.is_lossy,
+            ..Excerpt::of_text(rejected.text.into_owned())
         };
         Line { number, excerpt, result, rule: None }
     }
@@ -399,7 +402,7 @@ mod tests {
         let source = source.join("\n");
         let mut reader = NdjsonReader::new(source.as_bytes());
         let mut found = Vec::new();
-        while let Some(line) = reader.next_line(bounds()).expect("memory") {
+        while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
             let told = match line.result {
                 Ok(event) => event.property(Property::Mvpd).unwrap_or("-").to_owned(),
                 Err(reason) => format!("{reason}: {}", String::from_utf8_lossy(&line.excerpt.bytes)),
@@ -437,11 +440,11 @@ mod tests {
     fn unknown_keys_are_counted_and_kept_out() {
         let mut reader = NdjsonReader::new("{\"zone\":1}\n\n{\"zone\":[],\"z\\u006fne\":{}}".as_bytes());
         let mut numbers = Vec::new();
-        while let Some(line) = reader.next_line(bounds()).expect("memory") {
+        while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("memory") {
             numbers.push(line.number);
         }
         assert_eq!(numbers, [1, 3]);
-        assert_eq!(reader.unknown_keys().to_string(), "\"zone\" (3 times)");
+        assert_eq!(reader.held().unknown_keys().to_string(), "\"zone\" (3 times)");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Excerpt;
+use super::line::Excerpt;
 
 /// One rejected line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

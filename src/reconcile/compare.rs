@@ -7,6 +7,7 @@ use super::hint::{self, Hint, Likeness, Rest, Side};
 use super::key::{CellKey, Name, Spellings};
 use super::tolerance::Tolerance;
 use crate::event::EventKind;
+use crate::readers::esm::has_metric;
 
 /// A day that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +49,6 @@ pub struct Sides {
     pub is_unproven: bool,
 }
 
-/// Whether ESM has a metric for this event (section 8.4 of the reference).
-pub fn has_esm_metric(kind: EventKind) -> bool {
-    kind.slot() <= EventKind::ClientlessTokenFailed.slot()
-}
-
 impl Sides {
     /// Judges every cell in which anybody has something, in their order.
     pub fn compare(&self, tolerance: Tolerance) -> Vec<Cell> {
@@ -84,7 +80,7 @@ impl Sides {
     /// What is known of a cell.
     fn counts(&self, key: &CellKey) -> Counts {
         let place = (key.requestor.clone(), key.day);
-        let esm = self.esm.as_ref().filter(|_| has_esm_metric(key.kind));
+        let esm = self.esm.as_ref().filter(|_| has_metric(key.kind));
         Counts {
             esm: esm.and_then(|esm| {
                 let stated = esm.units.get(key).copied();
@@ -220,7 +216,7 @@ mod tests {
             if shown != stored.counted {
                 explained.insert(key.clone());
             }
-            if has_esm_metric(key.kind) {
+            if has_metric(key.kind) {
                 esm.units.insert(key.clone(), Stated { units: stored.counted, rejected: 0 });
                 esm.covered.insert((key.requestor.clone(), key.day));
             }

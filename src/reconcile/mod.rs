@@ -40,7 +40,7 @@ use crate::event::Instant;
 use crate::suite::{Readiness, Rsid};
 
 pub use cell::{Cause, Cell, Part, Stated, Stored, Verdict};
-pub use compare::{AnalyticsSide, Day, EsmSide, Sides, has_esm_metric};
+pub use compare::{AnalyticsSide, Day, EsmSide, Sides};
 pub use days::{Calendar, DAYS_MAX, Span};
 pub use error::ReconcileError;
 pub use hint::{Hint, Likeness, Side};

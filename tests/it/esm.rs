@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use passbridge::buffer::{Batch, BufferError, Feed, JobKey, MemoryRow};
+use passbridge::readers::memory::MemoryKey;
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
@@ -527,7 +528,7 @@ fn of_two_that_count_the_same_hour_at_once_the_second_is_refused() {
     let house = House::new();
     let input = house.buffer.open_input("two at once").expect("an input");
     let row = |key: u8, body: &str| MemoryRow {
-        key: [key; 16],
+        key: MemoryKey([key; 16]),
         drops_at: passbridge::event::Instant::from_nanos(i64::MAX),
         body: Some(body.to_owned()),
     };

@@ -13,8 +13,9 @@ use std::collections::HashMap;
 
 use chrono::{LocalResult, NaiveDateTime, NaiveTime, TimeZone};
 
-use super::record::{Grouping, Pass, day_alone, local_time};
+use super::record::Grouping;
 use super::report::Record;
+use super::time::{Pass, day_alone, local_time};
 use crate::config::EsmConfig;
 use crate::readers::memory::Keyring;
 

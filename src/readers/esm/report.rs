@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use csv_core::{ReadRecordResult, Reader as CsvSplitter};
 use quick_xml::events::Event;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::readers::csv::COLUMNS_MAX;
+use crate::readers::line::COLUMNS_MAX;
+use crate::readers::lines::BYTE_ORDER_MARK;
+use crate::readers::records::Records;
 
 /// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
 const RECORD_BYTES_MAX: usize = u16::MAX as usize;
@@ -115,36 +115,43 @@ pub(super) struct Report {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Json,
     Xml,
     Csv,
 }
 
 #[derive(Deserialize)]
-struct JsonReport {
+struct JsonReport<T> {
     #[serde(rename = "_links", default)]
-    links: Option<Links>,
-    report: Records,
+    links: Value,
+    report: T,
 }
 
-/// The records of a report in JSON, numbered from 1.
-struct Records(Vec<Record>);
-
-impl<'de> Deserialize<'de> for Records {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Records, D::Error> {
-        deserializer.deserialize_seq(Records(Vec::new()))
+impl<T> JsonReport<T> {
+    /// The most rows that it may have, as its own link tells it.
+    fn limit(&self) -> Option<u64> {
+        limit_of(self.links["self"]["href"].as_str()?)
     }
 }
 
-impl<'de> Visitor<'de> for Records {
-    type Value = Records;
+/// The records of a report in JSON, numbered from 1.
+struct JsonRecords(Vec<Record>);
+
+impl<'de> Deserialize<'de> for JsonRecords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonRecords, D::Error> {
+        deserializer.deserialize_seq(JsonRecords(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for JsonRecords {
+    type Value = JsonRecords;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a list of records")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Records, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<JsonRecords, A::Error> {
         let mut shapes = Shapes::default();
         while let Some(record) = list.next_element_seed(OneRecord(self.0.len() as u64 + 1, &mut shapes))? {
             self.0.push(record);
@@ -183,20 +190,13 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
     }
 }
 
-#[derive(Deserialize)]
-struct Links {
-    #[serde(rename = "self", default)]
-    own: Option<Link>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    href: String,
+/// Whether a source that begins so is a report.
+pub fn starts_like_esm(start: &[u8]) -> bool {
+    kind_of(start).is_some()
 }
 
 /// What a source is that begins so; `None`: no report.
-pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
+fn kind_of(start: &[u8]) -> Option<Kind> {
     let start = without_marks(start).trim_ascii_start();
     let has = |text: &[u8]| memchr::memmem::find(start, text).is_some();
     match start.first()? {
@@ -218,7 +218,7 @@ pub(super) fn kind_of(start: &[u8]) -> Option<Kind> {
 
 /// Without a byte order mark, and without the line by which a spreadsheet names its separator.
 fn without_marks(document: &[u8]) -> &[u8] {
-    let document = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document);
+    let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
     let rest = document
         .strip_prefix(b"sep=,")
         .and_then(|rest| rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n"));
@@ -246,14 +246,14 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
 }
 
 /// One report, or several behind each other as pages are saved. A page that was saved twice says nothing new.
-fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
+pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut whole = Report::default();
     let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
-    for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport>() {
-        let JsonReport { links, report: Records(records) } =
-            report.map_err(|error| (error.line() as u64, error.to_string()))?;
-        let href = links.and_then(|links| links.own).map(|link| link.href).unwrap_or_default();
-        let limit = limit_of(&href).filter(|limit| records.len() as u64 >= *limit);
+    for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport<JsonRecords>>() {
+        let report = report.map_err(|error| (error.line() as u64, error.to_string()))?;
+        let limit = report.limit();
+        let JsonRecords(records) = report.report;
+        let limit = limit.filter(|limit| records.len() as u64 >= *limit);
         whole.reached_limit = whole.reached_limit.or(limit);
         let is_known = |page: &std::ops::Range<usize>| {
             page.len() == records.len()
@@ -274,48 +274,9 @@ fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
 /// The limit of rows that a report in JSON has reached: its own, as its link tells it, or the one that was asked for. `None`
 /// where it has fewer rows, or is no report.
 pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Rows {
-        #[serde(rename = "_links", default)]
-        links: Option<Links>,
-        report: Vec<serde::de::IgnoredAny>,
-    }
-    let Rows { links, report } = serde_json::from_slice(document).ok()?;
-    let own = links.and_then(|links| links.own).and_then(|link| limit_of(&link.href));
-    let limit = own.map_or(rows_asked, |own| own.min(rows_asked));
-    (report.len() as u64 >= limit).then_some(limit)
-}
-
-/// Why a report in JSON is not the one that was asked for: grouped by these dimensions beneath the day or the hour, of the times from
-/// the first to before the second. To take it would close those hours with counts of other ones, or of too few.
-pub fn mismatch<'a>(
-    document: &[u8],
-    dimensions: impl Iterator<Item = &'a str> + Clone,
-    (from, to): (NaiveDateTime, NaiveDateTime),
-) -> Option<String> {
-    let report = match read_json(document) {
-        Ok(report) => report,
-        Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
-    };
-    for record in &report.records {
-        let number = record.number;
-        let asked = ["year", "month", "day", "hour"].into_iter().chain(dimensions.clone());
-        if let Some(name) = asked.clone().find(|name| !record.has_name(name)) {
-            return Some(format!("record {number} has no {name}"));
-        }
-        let part = |name: &str| record.field(name).map_or(Some(0), |text| text.parse().ok());
-        let day = part("year")
-            .zip(part("month").zip(part("day")))
-            .and_then(|(year, (month, day))| NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day));
-        let time = part("hour")
-            .zip(part("minute"))
-            .and_then(|(hour, minute)| NaiveTime::from_hms_opt(hour, minute, 0));
-        let at = day.zip(time).map(|(day, time)| day.and_time(time));
-        if !at.is_some_and(|at| (from..to).contains(&at)) {
-            return Some(format!("record {number} is of another time"));
-        }
-    }
-    None
+    let rows: JsonReport<Vec<IgnoredAny>> = serde_json::from_slice(document).ok()?;
+    let limit = rows.limit().map_or(rows_asked, |own| own.min(rows_asked));
+    (rows.report.len() as u64 >= limit).then_some(limit)
 }
 
 /// A value as text; an absent one is blank, so that its column is still one.
@@ -386,58 +347,37 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
 
 fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut report = Report::default();
+    let mut records = Records::new(document);
     let mut names: Option<Rc<[String]>> = None;
-    let mut splitter = CsvSplitter::new();
-    let (mut rest, mut text, mut ends) = (document, vec![0; RECORD_BYTES_MAX + 1], vec![0; COLUMNS_MAX + 1]);
-    let (mut line, mut written, mut count) = (1, 0, 0);
-    loop {
-        let (result, read, more, fields) =
-            splitter.read_record(rest, &mut text[written..], &mut ends[count..]);
-        (rest, written, count) = (&rest[read..], written + more, count + fields);
-        match result {
-            ReadRecordResult::End => return Ok(report),
-            // Asked again with nothing left, it gives the last row, or the end.
-            ReadRecordResult::InputEmpty => {}
-            ReadRecordResult::OutputFull => {
-                return Err((line, format!("a row has more than {RECORD_BYTES_MAX} bytes")));
-            }
-            ReadRecordResult::OutputEndsFull => {
-                return Err((line, format!("a row has more than {COLUMNS_MAX} columns")));
-            }
-            ReadRecordResult::Record => {
-                let row = std::str::from_utf8(&text[..written]).map_err(|error| (line, error.to_string()))?;
-                take_row(&mut report, &mut names, row, &ends[..count]).map_err(|what| (line, what))?;
-                (line, written, count) = (splitter.line(), 0, 0);
-            }
-        }
+    while records.advance().map_err(|error| (1, error.to_string()))? {
+        take_row(&mut report, &mut names, &records).map_err(|what| (records.start_line, what))?;
     }
+    Ok(report)
 }
 
 fn take_row(
     report: &mut Report,
     names: &mut Option<Rc<[String]>>,
-    row: &str,
-    ends: &[usize],
+    row: &Records<&[u8]>,
 ) -> Result<(), String> {
-    let starts = [0].into_iter().chain(ends.iter().copied());
-    let mut cells = Vec::with_capacity(ends.len());
-    for (start, end) in starts.zip(ends) {
-        // A cell that ends inside a character would begin the next one with the rest of it.
-        cells.push(row.get(start..*end).ok_or("a cell is no UTF-8")?.trim());
+    if row.found > COLUMNS_MAX {
+        return Err(format!("a row has more than {COLUMNS_MAX} columns"));
     }
+    let cells = row.cells().map_err(|why| format!("a row {why}"))?;
     let Some(names) = names else {
         let all = cells.iter().map(|cell| name_of(cell)).collect();
         *names = Some(Shapes::default().of(all, "the header", "column")?);
         return Ok(());
     };
     // Spreadsheets leave rows of commas at the end.
-    if cells.iter().all(|cell| cell.is_empty()) {
+    if cells.iter().all(|cell| cell.trim().is_empty()) {
         return Ok(());
     }
     if cells.len() != names.len() {
         return Err(format!("a row has {} cells, the header {}", cells.len(), names.len()));
     }
-    report.records.push(Record::new(report.records.len() as u64 + 1, names, cells.iter())?);
+    let cells = cells.iter().map(|cell| cell.trim());
+    report.records.push(Record::new(report.records.len() as u64 + 1, names, cells)?);
     Ok(())
 }
 

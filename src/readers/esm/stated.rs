@@ -1,13 +1,15 @@
 //! A report as it stands: what ESM says that it counted, whoever had it before. For comparing, where no event is to be made.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime};
 
+use super::fields::REJECTED;
 use super::passes::Passes;
-use super::record::{self, Count, Grouping, Pass, REJECTED};
+use super::record::{Count, Grouping};
 use super::report::{self, Record};
-use super::summary::EsmSummary;
+use super::time::{Pass, day_alone, end, local_time};
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Instant, RequestorId};
+use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
 /// What a report says.
@@ -75,30 +77,25 @@ impl StatedReport {
         self.records.iter().zip(&self.passes.of).flat_map(|(record, pass)| {
             match self.counts_of(record, *pass) {
                 Ok(counts) => counts.into_iter().map(Ok).collect(),
-                Err(why) => vec![Err((record.number, why))],
+                Err(why) => vec![Err((record.number, why.to_string()))],
             }
         })
     }
 
-    fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, String> {
+    fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, RejectReason> {
         let StatedReport { grouping, config, .. } = self;
-        let mut summary = EsmSummary::default();
-        let told = |why: super::RejectReason| why.to_string();
-        if let Some(date) = record::day_alone(record).map_err(told)? {
-            let counts = grouping.counts_of_day(record, config, date, &mut summary).map_err(told)?;
+        if let Some(date) = day_alone(record)? {
+            let counts = grouping.counts_of_day(record, config, date)?;
             return Ok(counts.into_iter().map(|count| self.state(count, StatedTime::Day(date))).collect());
         }
-        let length =
-            if record.field("minute").is_some() { TimeDelta::minutes(1) } else { TimeDelta::hours(1) };
-        let counts = grouping.counts(record, config, pass, &mut summary).map_err(told)?;
         let state = |count: Count| {
             let from = count.occurred_at;
-            let to = Instant::from_nanos(from.nanos() + length.num_nanoseconds().unwrap_or(0));
-            self.state(count, StatedTime::Span(from, to))
+            self.state(count, StatedTime::Span(from, end(record, from)))
         };
-        let mut stated: Vec<StatedCount> = counts.into_iter().map(state).collect();
+        let mut stated: Vec<StatedCount> =
+            grouping.counts(record, config, pass)?.into_iter().map(state).collect();
         if pass == Pass::Unknown {
-            let second = grouping.counts(record, config, Pass::Second, &mut summary).map_err(told)?;
+            let second = grouping.counts(record, config, Pass::Second)?;
             for (count, second) in stated.iter_mut().zip(second) {
                 count.or_identity = Some(state(second).identity);
             }
@@ -106,21 +103,12 @@ impl StatedReport {
         Ok(stated)
     }
 
-    fn state(&self, count: Count, time: StatedTime) -> StatedCount {
-        let is_day: &[u8] = if matches!(time, StatedTime::Day(_)) { b"day" } else { b"" };
-        let mut parts = vec![
-            count.metric.as_bytes(),
-            count.requestor_id.as_str().as_bytes(),
-            &count.occurred_at_bytes,
-            is_day,
-        ];
-        for (name, value) in &count.dimensions {
-            parts.extend([name.as_bytes(), value.as_bytes()]);
-        }
+    fn state(&self, mut count: Count, time: StatedTime) -> StatedCount {
+        let kind_of_count = if matches!(time, StatedTime::Day(_)) { "count of a day" } else { "count" };
         StatedCount {
-            identity: self.keyring.derived("stated", &parts),
+            identity: count.key(&self.keyring, kind_of_count),
             or_identity: None,
-            mvpd: count.dimensions.get("mvpd").cloned().unwrap_or_default(),
+            mvpd: count.dimensions.remove("mvpd").unwrap_or_default(),
             is_rejected: count.metric == REJECTED,
             kind: count.kind,
             time,
@@ -128,4 +116,28 @@ impl StatedReport {
             requestor_id: count.requestor_id,
         }
     }
+}
+
+/// Why a report in JSON is not the one that was asked for: grouped by these dimensions beneath the day or the hour, of the times from
+/// the first to before the second. To take it would close those hours with counts of other ones, or of too few.
+pub fn mismatch<'a>(
+    document: &[u8],
+    dimensions: impl Iterator<Item = &'a str> + Clone,
+    (from, to): (NaiveDateTime, NaiveDateTime),
+) -> Option<String> {
+    let report = match report::read_json(document) {
+        Ok(report) => report,
+        Err((line, why)) => return Some(format!("it is no report in JSON: line {line}: {why}")),
+    };
+    for record in &report.records {
+        let number = record.number;
+        let mut asked = ["year", "month", "day", "hour"].into_iter().chain(dimensions.clone());
+        if let Some(name) = asked.find(|name| !record.has_name(name)) {
+            return Some(format!("record {number} has no {name}"));
+        }
+        if !local_time(record).is_ok_and(|at| (from..to).contains(&at)) {
+            return Some(format!("record {number} is of another time"));
+        }
+    }
+    None
 }

@@ -2,8 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::{Instant, RequestorId};
+
 /// Names of metrics that are told; a hostile report has no end of them.
 const METRICS_NAMED_MAX: usize = 100;
+
+/// How many accounts ESM saw in a time, of a requestor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedAccounts {
+    pub requestor_id: RequestorId,
+    pub from: Instant,
+    pub to: Instant,
+    /// At which MVPD; empty where there is none.
+    pub mvpd: String,
+    /// What else the report groups by: a line for each dimension, `name=value`, and `mvpd` alone.
+    pub dimensions: String,
+    pub accounts: u64,
+}
+
+impl StatedAccounts {
+    /// The names of what its report groups by.
+    pub fn grouping(&self) -> impl Iterator<Item = &str> {
+        self.dimensions.lines().map(|line| line.split_once('=').map_or(line, |(name, _)| name))
+    }
+
+    /// Whether its report tells MVPDs apart.
+    pub fn has_mvpd(&self) -> bool {
+        self.grouping().any(|name| name == "mvpd")
+    }
+}
 
 /// What a report held beside the events that follow from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]

@@ -2,188 +2,91 @@
 //!
 //! Parsing and redacting take about as long as deriving, and share nothing with it.
 
-use std::collections::VecDeque;
 use std::io::BufRead;
 use std::panic;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::vec;
 
-use super::exchange::{Elsewhere, Exchange, RawExchange, Redactor, Spent};
+use super::exchange::{Parsed, Read, Redactor, Spent};
+use super::raw::RawExchange;
+use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::lines::Lines;
-use crate::readers::{LINE_BYTES_MAX, ReadError, RejectReason, surrogates};
+use crate::readers::options::ReaderOptions;
+use crate::readers::surrogates;
 
 /// Bytes of lines that are handed over at once: large enough that handing over costs nothing.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: u64 = 512 << 10;
 const BATCHES_AHEAD: usize = 4;
 
-/// A line that was read.
-#[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) number: u64,
-    pub(super) line_bytes: u64,
-    pub(super) result: Result<Result<Box<Exchange>, Elsewhere>, RejectReason>,
-}
-
 /// The lines of a source as exchanges, in their order.
-pub(super) struct Ahead<R> {
-    lines: Lines<R>,
-    redactor: Redactor,
-    worker: Option<Worker>,
-    parsed: VecDeque<Parsed>,
-    on_their_way: usize,
-    /// How the source ended, once it did; kept until every line before the end was taken.
-    end: Option<Result<(), ReadError>>,
+pub(super) struct Ahead {
+    batches: Receiver<Vec<Parsed>>,
+    parsed: vec::IntoIter<Parsed>,
+    /// Takes exchanges to where they were made: freed elsewhere, both threads would wait for one heap.
+    spent: Sender<Spent>,
+    /// Gives how the source ended; none once that was told.
+    worker: Option<JoinHandle<Result<(), ReadError>>>,
 }
 
-struct Worker {
-    batches: SyncSender<Batch>,
-    parsed: Receiver<Vec<Parsed>>,
-    thread: JoinHandle<()>,
-}
-
-/// Some lines, one behind the other.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: Vec<LineOfBatch>,
-    /// Exchanges to be freed where they were made: freed elsewhere, both threads would wait for one heap.
-    spent: Spent,
-}
-
-struct LineOfBatch {
-    number: u64,
-    line_bytes: u64,
-    /// Where it ends in the bytes of its batch.
-    end: usize,
-}
-
-impl<R: BufRead> Ahead<R> {
-    pub(super) fn new(source: R, redactor: Redactor) -> Ahead<R> {
-        Ahead {
-            lines: Lines::new(source),
-            redactor,
-            worker: None,
-            parsed: VecDeque::new(),
-            on_their_way: 0,
-            end: None,
-        }
+impl Ahead {
+    pub(super) fn start(source: impl BufRead + Send + 'static, options: &ReaderOptions) -> Ahead {
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let (spent, freed) = channel();
+        let mut redactor = Redactor::new(options);
+        let worker = thread::spawn(move || {
+            let mut lines = Lines::new(source);
+            loop {
+                let mut batch = Vec::new();
+                let end = read_batch(&mut lines, &mut redactor, &mut batch);
+                freed.try_iter().for_each(drop::<Spent>);
+                // Where it cannot be sent, nobody wants the rest.
+                if sender.send(batch).is_err() || !matches!(end, Ok(true)) {
+                    return end.map(drop);
+                }
+            }
+        });
+        Ahead { batches, parsed: Vec::new().into_iter(), spent, worker: Some(worker) }
     }
 
     /// The next line that is not blank; `None` at the end of the source. Takes spent exchanges away.
     pub(super) fn next(&mut self, spent: &mut Spent) -> Result<Option<Parsed>, ReadError> {
         loop {
-            if let Some(parsed) = self.parsed.pop_front() {
+            if let Some(parsed) = self.parsed.next() {
                 return Ok(Some(parsed));
             }
-            while self.end.is_none() && self.on_their_way < BATCHES_AHEAD {
-                let batch = self.batch();
-                if self.end.is_some() && self.worker.is_none() {
-                    // A source of one batch is not worth a thread.
-                    self.parsed = parse(&mut self.redactor, &batch).into();
-                } else {
-                    self.send(Batch { spent: std::mem::take(spent), ..batch });
-                }
-            }
-            if self.on_their_way > 0 {
-                self.receive();
-            } else if self.parsed.is_empty() {
-                return self.end.take().unwrap_or(Ok(())).map(|()| {
-                    self.end = Some(Ok(()));
-                    None
-                });
-            }
+            // A worker that has ended needs them no more.
+            drop(self.spent.send(std::mem::take(spent)));
+            let Ok(batch) = self.batches.recv() else {
+                let ended = self.worker.take().map_or(Ok(Ok(())), JoinHandle::join);
+                return ended.unwrap_or_else(|panicked| panic::resume_unwind(panicked)).map(|()| None);
+            };
+            self.parsed = batch.into_iter();
         }
-    }
-
-    /// The next lines, and whether the source has ended behind them.
-    fn batch(&mut self) -> Batch {
-        let mut batch = Batch::default();
-        while batch.bytes.len() < BATCH_BYTES {
-            match self.lines.advance() {
-                Ok(true) => batch.push(&self.lines),
-                Ok(false) => {
-                    self.end = Some(Ok(()));
-                    break;
-                }
-                Err(error) => {
-                    self.end = Some(Err(error));
-                    break;
-                }
-            }
-        }
-        batch
-    }
-
-    fn send(&mut self, batch: Batch) {
-        let worker = self.worker.get_or_insert_with(|| Worker::start(self.redactor.clone()));
-        if worker.batches.send(batch).is_err() {
-            self.fail();
-        }
-        self.on_their_way += 1;
-    }
-
-    fn receive(&mut self) {
-        match self.worker.as_ref().map(|worker| worker.parsed.recv()) {
-            Some(Ok(parsed)) => self.parsed = parsed.into(),
-            _ => self.fail(),
-        }
-        self.on_their_way -= 1;
-    }
-
-    /// The worker ends before its sender only by a panic, which goes on here.
-    fn fail(&mut self) -> ! {
-        let panicked = self.worker.take().and_then(|worker| worker.thread.join().err());
-        panic::resume_unwind(panicked.unwrap_or_else(|| Box::new("the parsing thread ended")))
     }
 }
 
-impl Worker {
-    fn start(mut redactor: Redactor) -> Worker {
-        let (batches, waiting) = sync_channel::<Batch>(BATCHES_AHEAD);
-        let (done, parsed) = sync_channel(BATCHES_AHEAD);
-        let thread = thread::spawn(move || {
-            for mut batch in waiting {
-                batch.spent.clear();
-                // Nobody wants the rest.
-                if done.send(parse(&mut redactor, &batch)).is_err() {
-                    return;
-                }
-            }
-        });
-        Worker { batches, parsed, thread }
-    }
-}
-
-impl Batch {
-    fn push<R: BufRead>(&mut self, lines: &Lines<R>) {
-        if lines.bytes().trim_ascii().is_empty() {
-            return;
-        }
-        self.bytes.extend_from_slice(lines.bytes());
-        let (number, line_bytes) = (lines.number(), lines.line_bytes());
-        self.lines.push(LineOfBatch { number, line_bytes, end: self.bytes.len() });
-    }
-}
-
-fn parse(redactor: &mut Redactor, batch: &Batch) -> Vec<Parsed> {
-    let mut start = 0;
-    let parse = |line: &LineOfBatch| {
-        let bytes = &batch.bytes[start..line.end];
-        start = line.end;
-        Parsed {
-            number: line.number,
-            line_bytes: line.line_bytes,
-            result: exchange(redactor, bytes, line.line_bytes),
-        }
-    };
-    batch.lines.iter().map(parse).collect()
-}
-
-fn exchange(
+/// Reads some lines; whether there may be more.
+fn read_batch(
+    lines: &mut Lines<impl BufRead>,
     redactor: &mut Redactor,
-    bytes: &[u8],
-    line_bytes: u64,
-) -> Result<Result<Box<Exchange>, Elsewhere>, RejectReason> {
+    batch: &mut Vec<Parsed>,
+) -> Result<bool, ReadError> {
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES {
+        if !lines.advance()? {
+            return Ok(false);
+        }
+        if !lines.bytes().trim_ascii().is_empty() {
+            let (number, line_bytes) = (lines.number(), lines.line_bytes());
+            bytes += line_bytes;
+            batch.push(Parsed { number, line_bytes, result: exchange(redactor, lines.bytes(), line_bytes) });
+        }
+    }
+    Ok(true)
+}
+
+fn exchange(redactor: &mut Redactor, bytes: &[u8], line_bytes: u64) -> Read {
     if line_bytes > LINE_BYTES_MAX as u64 {
         return Err(RejectReason::TooLong(line_bytes));
     }
@@ -197,12 +100,7 @@ fn exchange(
 mod tests {
     use std::io::{BufReader, Cursor, Error, Read};
 
-    use super::super::RestV2Options;
     use super::*;
-
-    fn redactor() -> Redactor {
-        Redactor::of(&RestV2Options::unused())
-    }
 
     fn line(number: usize) -> String {
         format!(
@@ -213,10 +111,10 @@ mod tests {
 
     #[test]
     fn lines_come_in_their_order_however_many_there_are() {
-        let per_batch = BATCH_BYTES / line(0).len();
+        let per_batch = BATCH_BYTES as usize / line(0).len();
         for count in [0, 1, per_batch, 3 * BATCHES_AHEAD * per_batch + 5] {
             let text: String = (0..count).map(|number| line(number) + "\n").collect();
-            let mut ahead = Ahead::new(Cursor::new(text), redactor());
+            let mut ahead = Ahead::start(Cursor::new(text), &ReaderOptions::unused());
             let mut expected = 1;
             while let Some(parsed) = ahead.next(&mut Spent::new()).expect("memory") {
                 assert_eq!(parsed.number, expected);
@@ -237,7 +135,10 @@ mod tests {
             }
         }
         let text: String = (0..5000).map(line).collect();
-        let mut ahead = Ahead::new(BufReader::new(Cursor::new(text + "{\"half\"").chain(Breaks)), redactor());
+        let mut ahead = Ahead::start(
+            BufReader::new(Cursor::new(text + "{\"half\"").chain(Breaks)),
+            &ReaderOptions::unused(),
+        );
         for number in 1..=5000 {
             assert_eq!(ahead.next(&mut Spent::new()).expect("a whole line").expect("a line").number, number);
         }

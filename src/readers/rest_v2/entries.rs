@@ -4,8 +4,8 @@ use std::io::{self, BufRead};
 
 use memchr::{memchr_iter, memchr2};
 
+use crate::readers::line::{LINE_BYTES_MAX, ReadError};
 use crate::readers::lines::{BYTE_ORDER_MARK, fill};
-use crate::readers::{LINE_BYTES_MAX, ReadError};
 
 /// How much of a name of a member is kept, in bytes: more than any that is looked for.
 const NAME_BYTES_MAX: usize = 64;

@@ -2,34 +2,23 @@
 
 use std::borrow::Cow;
 
-/// The endpoints of section 2 of the reference, under the names that it gives them.
+use percent_encoding::percent_decode_str;
+
+/// The endpoints of section 2 of the reference, under the names that it gives them; [`route`] says their paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Endpoint {
-    /// `GET /{sp}/configuration`
     Configuration,
-    /// `POST /{sp}/sessions`
     CreateSession,
-    /// `POST /{sp}/sessions/{code}`
     ResumeSession,
-    /// `GET /{sp}/sessions/{code}`
     RetrieveSession,
-    /// `GET /authenticate/{sp}/{code}`
     UserAgent,
-    /// `GET /{sp}/profiles`
     Profiles,
-    /// `GET /{sp}/profiles/{mvpd}`
     ProfileOfMvpd,
-    /// `GET /{sp}/profiles/code/{code}`
     ProfileOfCode,
-    /// `POST /{sp}/decisions/authorize/{mvpd}`
     Authorize,
-    /// `POST /{sp}/decisions/preauthorize/{mvpd}`
     Preauthorize,
-    /// `GET /{sp}/logout/{mvpd}`
     Logout,
-    /// `POST /{sp}/sessions/sso/{partner}`
     PartnerSession,
-    /// `POST /{sp}/profiles/sso/{partner}`
     PartnerProfile,
     /// A redirect of some other server: perhaps a browser on its way through a logout.
     Elsewhere,
@@ -106,10 +95,10 @@ pub(super) fn place_of(url: &str) -> &str {
     url[..url.find(['?', '#']).unwrap_or(url.len())].trim_end_matches('/')
 }
 
-/// The value of a form or query parameter, decoded.
-pub(super) fn parameter<'a>(form: &'a str, name: &str) -> Option<Cow<'a, str>> {
+/// The value of a form or query parameter, decoded; a blank one is none.
+pub(super) fn parameter(form: &str, name: &str) -> Option<String> {
     let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    Some(decoded(value, true))
+    Some(decoded(value, true).into_owned()).filter(|value| !value.trim().is_empty())
 }
 
 /// The route of a request; `None` where it is for none of the endpoints.
@@ -162,27 +151,11 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
 
 /// Percent-decoded text; what is no escape, or no UTF-8, stays as it is.
 pub(super) fn decoded(text: &str, is_form: bool) -> Cow<'_, str> {
-    let is_plain = !text.contains('%') && !text.contains('+');
-    if is_plain || (!is_form && !text.contains('%')) {
+    if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let digit = |offset: usize| bytes.get(at + offset).and_then(|digit| (*digit as char).to_digit(16));
-        match (byte, digit(1), digit(2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-                continue;
-            }
-            (b'+', ..) if is_form => out.push(b' '),
-            _ => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+    let spaced = if is_form { text.replace('+', " ") } else { text.to_owned() };
+    percent_decode_str(&spaced).decode_utf8().map_or(Cow::Borrowed(text), |it| Cow::Owned(it.into_owned()))
 }
 
 #[cfg(test)]

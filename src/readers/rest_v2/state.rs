@@ -9,22 +9,20 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::headers::Device;
+use super::device::Device;
 use crate::event::Instant;
-use crate::readers::memory::{Keyring, MemoryKey, Recollection};
+use crate::readers::memory::{Keyring, MemoryError, MemoryKey, Recollection};
 
 /// How long a login is remembered after its code has ended, and anything whose end nobody knows, in milliseconds: a day.
 pub(super) const DAY_MS: i64 = 86_400_000;
+/// How long a configuration is believed, in milliseconds: a year, since applications fetch it at every start.
+const CONFIGURATION_BELIEVED_MS: i64 = 366 * DAY_MS;
 /// Resources whose decisions are kept per profile: more than any programmer has, so that a hostile log cannot fill a row.
 const DECISIONS_MAX: usize = 10_000;
-
-/// A failure of what is stored.
-pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -87,28 +85,27 @@ type Decisions = BTreeMap<String, Stamps>;
 /// When a decision was issued and when it ends, in milliseconds, as far as it says.
 pub(super) type Stamps = (Option<i64>, Option<i64>);
 
+/// What is known of a service provider's devices and logins.
 #[derive(Debug)]
 pub(super) struct State<'a> {
     pub(super) memory: &'a mut Recollection,
     pub(super) keyring: &'a Keyring,
+    pub(super) service_provider: &'a str,
 }
 
 impl State<'_> {
-    fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, Failure> {
-        match self.memory.recall(key)? {
-            // A row of an older release that cannot be read is as good as none.
-            Some(body) => Ok(serde_json::from_str(&body).ok()),
-            None => Ok(None),
-        }
+    fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, MemoryError> {
+        // A row of an older release that cannot be read is as good as none.
+        Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
-    fn write<T: Serialize>(&mut self, key: MemoryKey, drops_at_ms: i64, row: &T) -> Result<(), Failure> {
+    fn write<T: Serialize>(&mut self, key: MemoryKey, drops_at_ms: i64, row: &T) -> Result<(), MemoryError> {
         let body = serde_json::to_string(row)?;
         self.memory.remember(key, at_ms(drops_at_ms), Some(body));
         Ok(())
     }
 
-    fn forget(&mut self, key: MemoryKey) -> Result<(), Failure> {
+    pub(super) fn forget(&mut self, key: MemoryKey) -> Result<(), MemoryError> {
         if self.memory.recall(key)?.is_some() {
             self.memory.remember(key, at_ms(0), None);
         }
@@ -116,7 +113,7 @@ impl State<'_> {
     }
 
     /// Whether this key was noted before; notes it.
-    pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> Result<bool, Failure> {
+    pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> Result<bool, MemoryError> {
         if self.memory.recall(key)?.is_some() {
             return Ok(false);
         }
@@ -125,16 +122,13 @@ impl State<'_> {
     }
 
     /// The login that a code or session belongs to, and its place.
-    pub(super) fn login(&mut self, key: MemoryKey) -> Result<Option<(MemoryKey, Login)>, Failure> {
+    pub(super) fn login(&mut self, key: MemoryKey) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         match self.read(key)? {
             Some(LoginRow::Login(login)) => Ok(Some((key, login))),
-            Some(LoginRow::See(place)) => {
-                let place = MemoryKey(place);
-                Ok(match self.read(place)? {
-                    Some(LoginRow::Login(login)) => Some((place, login)),
-                    _ => None,
-                })
-            }
+            Some(LoginRow::See(place)) => match self.read(MemoryKey(place))? {
+                Some(LoginRow::Login(login)) => Ok(Some((MemoryKey(place), login))),
+                Some(LoginRow::See(_)) | None => Ok(None),
+            },
             None => Ok(None),
         }
     }
@@ -145,116 +139,94 @@ impl State<'_> {
         place: MemoryKey,
         login: &Login,
         others: impl IntoIterator<Item = MemoryKey>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MemoryError> {
         let drops_at = login.not_after + DAY_MS;
         self.write(place, drops_at, &LoginRow::Login(login.clone()))?;
-        for other in others {
-            if other != place {
-                self.write(other, drops_at, &LoginRow::See(place.0))?;
-            }
+        for other in others.into_iter().filter(|other| *other != place) {
+            self.write(other, drops_at, &LoginRow::See(place.0))?;
         }
         Ok(())
     }
 
-    fn device_key(&self, store: &str, sp: &str, device: &str, mvpd: &str) -> MemoryKey {
-        self.keyring.derived(store, &[sp.as_bytes(), device.as_bytes(), mvpd.as_bytes()])
+    fn device_key(&self, store: &str, device: &str, mvpd: &str) -> MemoryKey {
+        let parts = [self.service_provider.as_bytes(), device.as_bytes(), mvpd.as_bytes()];
+        self.keyring.derived(store, &parts)
     }
 
     /// The login that a device opened last.
-    pub(super) fn open_login(
-        &mut self,
-        sp: &str,
-        device: &str,
-    ) -> Result<Option<(MemoryKey, Login)>, Failure> {
-        let key = self.device_key("open login", sp, device, "");
-        self.login(key)
+    pub(super) fn open_login(&mut self, device: &str) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
+        self.login(self.device_key("open login", device, ""))
     }
 
     pub(super) fn keep_open_login(
         &mut self,
-        sp: &str,
         device: &str,
         place: MemoryKey,
         login: &Login,
-    ) -> Result<(), Failure> {
-        let key = self.device_key("open login", sp, device, "");
+    ) -> Result<(), MemoryError> {
+        let key = self.device_key("open login", device, "");
         self.write(key, login.not_after + DAY_MS, &LoginRow::See(place.0))
     }
 
     /// The profile of a device with an MVPD, as long as it lasts.
     pub(super) fn profile(
         &mut self,
-        sp: &str,
         device: &str,
         mvpd: &str,
         now_ms: i64,
-    ) -> Result<Option<Profile>, Failure> {
-        let key = self.device_key("profile", sp, device, mvpd);
-        let profile: Option<Profile> = self.read(key)?;
+    ) -> Result<Option<Profile>, MemoryError> {
+        let profile: Option<Profile> = self.read(self.device_key("profile", device, mvpd))?;
         Ok(profile.filter(|profile| profile.not_after.is_none_or(|end| end > now_ms)))
     }
 
     pub(super) fn keep_profile(
         &mut self,
-        sp: &str,
         device: &str,
         profile: &Profile,
         now_ms: i64,
-    ) -> Result<(), Failure> {
-        let key = self.device_key("profile", sp, device, &profile.mvpd);
-        let known: Option<Profile> = self.read(key)?;
-        if known.as_ref() == Some(profile) {
+    ) -> Result<(), MemoryError> {
+        let key = self.device_key("profile", device, &profile.mvpd);
+        if self.read::<Profile>(key)?.as_ref() == Some(profile) {
             return Ok(());
         }
         self.write(key, profile.not_after.unwrap_or(now_ms + DAY_MS), profile)
     }
 
-    /// The MVPD that a session without one in its path is about is gone: its profile and decisions are over.
-    pub(super) fn end_profile(&mut self, sp: &str, device: &str, mvpd: &str) -> Result<(), Failure> {
-        let key = self.device_key("profile", sp, device, mvpd);
-        self.forget(key)?;
-        self.end_decisions(sp, device, mvpd)
+    /// A device has logged out of an MVPD: its profile and decisions are over.
+    pub(super) fn end_profile(&mut self, device: &str, mvpd: &str) -> Result<(), MemoryError> {
+        self.forget(self.device_key("profile", device, mvpd))?;
+        self.end_decisions(device, mvpd)
     }
 
-    pub(super) fn end_decisions(&mut self, sp: &str, device: &str, mvpd: &str) -> Result<(), Failure> {
-        let key = self.device_key("decisions", sp, device, mvpd);
-        self.forget(key)
+    pub(super) fn end_decisions(&mut self, device: &str, mvpd: &str) -> Result<(), MemoryError> {
+        self.forget(self.device_key("decisions", device, mvpd))
     }
 
-    /// When the last decision about a resource was issued and when it ends.
-    pub(super) fn decision(
+    /// When the last decision about a resource was issued and when it ends. Keeps the stamps of a new one, if it has any.
+    pub(super) fn replace_decision(
         &mut self,
-        sp: &str,
-        device: &str,
-        mvpd: &str,
-        resource: &str,
-    ) -> Result<Option<Stamps>, Failure> {
-        let key = self.device_key("decisions", sp, device, mvpd);
-        let decisions: Decisions = self.read(key)?.unwrap_or_default();
-        let resource = self.keyring.digest("resource", &[resource.as_bytes()]).hex();
-        Ok(decisions.get(&resource).copied())
-    }
-
-    pub(super) fn keep_decision(
-        &mut self,
-        (sp, device, mvpd): (&str, &str, &str),
-        resource: &str,
+        (device, mvpd, resource): (&str, &str, &str),
         stamps: Stamps,
         now_ms: i64,
-    ) -> Result<(), Failure> {
-        let key = self.device_key("decisions", sp, device, mvpd);
+    ) -> Result<Option<Stamps>, MemoryError> {
+        let key = self.device_key("decisions", device, mvpd);
         let mut decisions: Decisions = self.read(key)?.unwrap_or_default();
-        decisions.retain(|_, (_, end)| end.is_none_or(|end| end > now_ms));
         let resource = self.keyring.digest("resource", &[resource.as_bytes()]).hex();
+        let known = decisions.get(&resource).copied();
+        if known == Some(stamps) || stamps == (None, None) {
+            return Ok(known);
+        }
+        decisions.retain(|_, (_, end)| end.is_none_or(|end| end > now_ms));
         if decisions.len() < DECISIONS_MAX {
             decisions.insert(resource, stamps);
         }
         let last = decisions.values().map(|(_, end)| end.unwrap_or(now_ms + DAY_MS)).max();
-        self.write(key, last.unwrap_or(now_ms), &decisions)
+        self.write(key, last.unwrap_or(now_ms), &decisions)?;
+        Ok(known)
     }
 
     /// The logout that a browser's request belongs to.
-    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> Result<Option<LogoutLeg>, Failure> {
+    pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> Result<Option<LogoutLeg>, MemoryError> {
         self.read(hop)
     }
 
@@ -263,25 +235,18 @@ impl State<'_> {
         hop: MemoryKey,
         now_ms: i64,
         leg: &LogoutLeg,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MemoryError> {
         self.write(hop, now_ms + DAY_MS, leg)
     }
 
-    pub(super) fn end_logout_leg(&mut self, hop: MemoryKey) -> Result<(), Failure> {
-        self.forget(hop)
-    }
-
     /// Whether an MVPD was seen to stand behind a proxy.
-    pub(super) fn is_proxied(&mut self, sp: &str, mvpd: &str) -> Result<bool, Failure> {
-        let key = self.device_key("proxied", sp, "", mvpd);
-        Ok(self.memory.recall(key)?.is_some())
+    pub(super) fn is_proxied(&mut self, mvpd: &str) -> Result<bool, MemoryError> {
+        Ok(self.memory.recall(self.device_key("proxied", "", mvpd))?.is_some())
     }
 
-    pub(super) fn keep_proxied(&mut self, sp: &str, mvpd: &str, now_ms: i64) -> Result<(), Failure> {
-        /// How long a configuration is believed, in milliseconds: a year, since applications fetch it at every start.
-        const BELIEVED_MS: i64 = 366 * DAY_MS;
-        let key = self.device_key("proxied", sp, "", mvpd);
-        self.is_first(key, now_ms + BELIEVED_MS).map(drop)
+    pub(super) fn keep_proxied(&mut self, mvpd: &str, now_ms: i64) -> Result<(), MemoryError> {
+        let key = self.device_key("proxied", "", mvpd);
+        self.is_first(key, now_ms + CONFIGURATION_BELIEVED_MS).map(drop)
     }
 }
 

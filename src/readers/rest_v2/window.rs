@@ -1,32 +1,33 @@
 //! Puts exchanges into the order of their start and derives their events: what every source of exchanges shares.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::derive::{self, Derived, Taken};
 use super::exchange::{Elsewhere, Exchange, Spent};
 use super::route::Endpoint;
 use super::state::State;
-use super::{ExchangeSummary, RestV2Options};
+use super::summary::ExchangeSummary;
+use crate::config::RestV2Config;
 use crate::event::{Instant, Property, TimeBounds};
-use crate::readers::memory::MemoryChange;
-use crate::readers::{Excerpt, Line, ReadError, RejectReason, Rule};
+use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
+use crate::readers::memory::{Keyring, Recollection};
+use crate::readers::options::ReaderOptions;
 
 /// Exchanges that are held back at most, whatever the window: some hundred MiB.
 const HELD_MAX: usize = 50_000;
 /// Exchanges that must have come before any is taken: enough to see whether the newest is first.
 const SAMPLE: usize = 64;
-/// Changes after which the reader asks for them to be stored, though no event came: bounds memory in a log of polls.
-const CHANGES_MAX: usize = 20_000;
 
 /// The exchanges of one source on their way to events.
 pub(super) struct Window {
-    options: RestV2Options,
+    config: RestV2Config,
+    keyring: Keyring,
     /// What is held back until nothing earlier can come.
-    held: BinaryHeap<Reverse<Held>>,
+    /// In the order of their start, then of their line; from the last line, where the newest is first.
+    held: BTreeMap<(Instant, u64), HeldExchange>,
     latest: Instant,
-    /// Where the last exchange taken began.
-    taken_to: Instant,
+    /// Where the last exchange taken began, once any was.
+    taken_to: Option<Instant>,
     /// Whether any exchange was taken.
     is_begun: bool,
     /// Whether all of the source is put in order before any exchange is taken, as far as there is room.
@@ -50,51 +51,22 @@ pub(super) enum Step {
     Ended,
 }
 
-/// An exchange that waits, in the order of its start, then of its line: from the last one, where the newest is first.
-struct Held {
+/// An exchange that waits, by its line.
+struct HeldExchange {
     number: u64,
-    is_from_last: bool,
     exchange: Box<Exchange>,
 }
 
-impl Held {
-    fn order(&self) -> (Instant, u64) {
-        let line = if self.is_from_last { u64::MAX - self.number } else { self.number };
-        (self.exchange.started_at, line)
-    }
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Held) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Held) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Held) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
 impl Window {
-    pub(super) fn new(options: RestV2Options) -> Window {
-        // What begins before an exchange of an earlier source is out of order too, beyond the window.
-        let reached = options.memory.borrow().latest().nanos().saturating_sub(window_nanos(&options));
+    pub(super) fn new(options: &ReaderOptions, is_whole: bool) -> Window {
         Window {
-            options,
-            held: BinaryHeap::new(),
+            config: options.rest_v2.clone(),
+            keyring: options.keyring.clone(),
+            held: BTreeMap::new(),
             latest: Instant::from_nanos(i64::MIN),
-            taken_to: Instant::from_nanos(reached),
+            taken_to: None,
             is_begun: false,
-            is_whole: false,
+            is_whole,
             is_ended: false,
             ready: VecDeque::new(),
             spent: Spent::new(),
@@ -102,17 +74,12 @@ impl Window {
         }
     }
 
-    /// One that puts all of a source in order, as far as there is room.
-    pub(super) fn whole(options: RestV2Options) -> Window {
-        Window { is_whole: true, ..Window::new(options) }
-    }
-
     /// Takes an exchange in; one with somebody else is counted and gone.
     pub(super) fn hold(&mut self, number: u64, exchange: Result<Box<Exchange>, Elsewhere>) {
         match exchange {
             Ok(exchange) => {
                 self.latest = self.latest.max(exchange.started_at);
-                self.held.push(Reverse(Held { number, is_from_last: false, exchange }));
+                self.held.insert((exchange.started_at, number), HeldExchange { number, exchange });
             }
             Err(Elsewhere { is_prefixed }) => {
                 self.summary.others += 1;
@@ -125,19 +92,19 @@ impl Window {
         self.is_ended = true;
     }
 
-    pub(super) fn step(&mut self, bounds: TimeBounds) -> Result<Step, ReadError> {
+    pub(super) fn step(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> Result<Step, ReadError> {
         loop {
             if let Some((number, Derived { event, rule, former_id })) = self.ready.pop_front() {
-                let (excerpt, rule) = (Excerpt::of(b""), Some(Rule { number: rule, former_id }));
+                let (excerpt, rule) = (Excerpt::of(b""), Some(AppliedRule { rule, former_id }));
                 return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule }));
             }
-            if self.is_paused() {
+            if memory.is_full() {
                 return Ok(Step::Paused);
             }
             let Some(held) = self.release()? else {
                 return Ok(if self.is_ended { Step::Ended } else { Step::Wanting });
             };
-            let reason = self.take(&held, bounds)?;
+            let reason = self.take(&held, bounds, memory)?;
             self.spent.push(held.exchange);
             if let Some(reason) = reason {
                 return Ok(Step::Line(reject(held.number, 0, reason)));
@@ -147,14 +114,6 @@ impl Window {
 
     pub(super) fn is_inside_line(&self) -> bool {
         !self.ready.is_empty()
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.ready.is_empty() && self.options.memory.borrow().changes_waiting() >= CHANGES_MAX
-    }
-
-    pub(super) fn take_changes(&mut self) -> Vec<MemoryChange> {
-        self.options.memory.borrow_mut().take_changes()
     }
 
     /// The exchanges that are done with, for the caller to take away.
@@ -167,12 +126,12 @@ impl Window {
     }
 
     /// The next exchange that nothing earlier can precede.
-    fn release(&mut self) -> Result<Option<Held>, ReadError> {
+    fn release(&mut self) -> Result<Option<HeldExchange>, ReadError> {
         let is_full = self.held.len() >= HELD_MAX;
-        let Some(Reverse(first)) = self.held.peek() else { return Ok(None) };
+        let Some((&(started_at, _), _)) = self.held.first_key_value() else { return Ok(None) };
         if !self.is_ended && !is_full {
-            let window = window_nanos(&self.options);
-            let is_settled = first.exchange.started_at.nanos() <= self.latest.nanos().saturating_sub(window);
+            let window = self.window_nanos();
+            let is_settled = started_at.nanos() <= self.latest.nanos().saturating_sub(window);
             let is_sampled = self.is_begun || self.held.len() >= SAMPLE;
             if self.is_whole || !is_settled || !is_sampled {
                 return Ok(None);
@@ -186,18 +145,18 @@ impl Window {
             if !self.is_ended {
                 return Ok(None);
             }
-            let held = self.held.drain().map(|Reverse(held)| Reverse(Held { is_from_last: true, ..held }));
-            self.held = held.collect();
+            let held = std::mem::take(&mut self.held).into_iter();
+            self.held = held.map(|((at, number), held)| ((at, u64::MAX - number), held)).collect();
         }
         self.is_begun = true;
-        Ok(self.held.pop().map(|Reverse(held)| held))
+        Ok(self.held.pop_first().map(|(_, held)| held))
     }
 
     /// Whether the exchanges of the second half began before those of the first half, by the middle one of each: a few strays
     /// among them are no matter.
     fn is_newest_first(&self) -> bool {
         let mut held: Vec<(u64, Instant)> =
-            self.held.iter().map(|Reverse(held)| (held.number, held.exchange.started_at)).collect();
+            self.held.keys().map(|(started_at, number)| (*number, *started_at)).collect();
         held.sort_unstable();
         let (first, second) = held.split_at_mut(self.held.len() / 2);
         let middle = |half: &mut [(u64, Instant)]| {
@@ -208,14 +167,22 @@ impl Window {
     }
 
     /// Derives the events of an exchange; why it is refused, where it is.
-    fn take(&mut self, held: &Held, bounds: TimeBounds) -> Result<Option<RejectReason>, ReadError> {
-        let Held { number, exchange, .. } = held;
-        let is_late = exchange.started_at < self.taken_to;
-        self.taken_to = self.taken_to.max(exchange.started_at);
-        let mut memory = self.options.memory.borrow_mut();
+    fn take(
+        &mut self,
+        held: &HeldExchange,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<Option<RejectReason>, ReadError> {
+        let HeldExchange { number, exchange } = held;
+        // What begins before an exchange of an earlier source is out of order too, beyond the window.
+        let taken_to = self.taken_to.unwrap_or_else(|| {
+            Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
+        });
+        let is_late = exchange.started_at < taken_to;
+        self.taken_to = Some(taken_to.max(exchange.started_at));
         memory.pass(exchange.started_at);
-        let state = State { memory: &mut memory, keyring: &self.options.keyring };
-        let taken = derive::take(exchange, &self.options.config, state, bounds)
+        let state = State { memory, keyring: &self.keyring, service_provider: "" };
+        let taken = derive::take(exchange, &self.config, state, bounds)
             .map_err(|source| ReadError::Memory { line: *number, source })?;
         match taken {
             Taken::Again => self.summary.again += 1,
@@ -244,7 +211,7 @@ impl Window {
                 let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
                 let said = if is_decision { Property::ResourceId } else { Property::Mvpd };
                 let lacks = events.iter().any(|derived| derived.event.property(said).is_none());
-                if let Some(unread) = exchange.unread.filter(|_| lacks) {
+                if let Some(unread) = exchange.asked.unread.filter(|_| lacks) {
                     self.summary.unread_bodies += 1;
                     self.summary.first_unread_body.get_or_insert((*number, unread.0));
                 }
@@ -257,14 +224,14 @@ impl Window {
         }
         Ok(None)
     }
+
+    fn window_nanos(&self) -> i64 {
+        i64::from(self.config.reorder_seconds).saturating_mul(1_000_000_000)
+    }
 }
 
 /// A reject of an exchange keeps no byte of its line: any of them may be a secret. Path, number and reason lead back to it.
 pub(super) fn reject(number: u64, line_bytes: u64, reason: RejectReason) -> Line<'static> {
     let excerpt = Excerpt { bytes: (&b""[..]).into(), line_bytes, header: None, is_lossy: false };
     Line { number, excerpt, result: Err(reason), rule: None }
-}
-
-fn window_nanos(options: &RestV2Options) -> i64 {
-    i64::from(options.config.reorder_seconds).saturating_mul(1_000_000_000)
 }

@@ -6,7 +6,8 @@ use chrono::{Days, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 use fastrand::Rng;
 use passbridge::event::{EventKind, PassEvent, Property};
-use passbridge::reconcile::{Cause, Cell, EsmSource, Verdict, has_esm_metric};
+use passbridge::readers::esm::has_metric;
+use passbridge::reconcile::{Cause, Cell, EsmSource, Verdict};
 use passbridge::sandbox::AnalyticsSettings;
 use serde_json::json;
 
@@ -144,7 +145,7 @@ fn plant(rng: &mut Rng, said: &[Said], planted: usize) -> Scene {
         let other = place_of(&changed.event());
         let is_moved = (3..=5).contains(&what);
         let is_taken = touched.contains(&place) || (is_moved && (other == place || touched.contains(&other)));
-        if is_taken || (what == 1 && !has_esm_metric(original.kind)) {
+        if is_taken || (what == 1 && !has_metric(original.kind)) {
             continue;
         }
         let differs = |units: i64| (Verdict::Differs, units, 0);

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::exchange::{Exchange, Reply};
+use super::super::answer::Reply;
+use super::super::exchange::Exchange;
 use super::super::route::Endpoint;
-use super::super::state::{Failure, LogoutLeg};
+use super::super::rule::Rule;
+use super::super::state::LogoutLeg;
 use super::{Derivation, Facts};
 use crate::event::EventKind;
-use crate::readers::memory::MemoryKey;
+use crate::readers::memory::{MemoryError, MemoryKey};
 
 impl LogoutLeg {
     /// The browser's exchange, as one of the device that asked for the logout.
@@ -25,39 +27,36 @@ impl LogoutLeg {
 }
 
 impl Derivation<'_> {
-    pub(super) fn logout(&mut self, is_success: bool) -> Result<(), Failure> {
+    pub(super) fn logout(&mut self, is_success: bool) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
         let mvpd = exchange.name.as_deref();
         let error = if is_success { None } else { self.error_of_failure() };
-        let action = match &exchange.reply {
-            Reply::Logout(reply) => reply.action.as_deref(),
-            _ => None,
+        let (action, leg) = match &exchange.reply {
+            Reply::Logout(logout) => (logout.action.as_deref(), logout.leg),
+            _ => (None, None),
         };
         let (rule, outcome) = match action {
-            Some("complete") => (38, Some(EventKind::LogoutCompleted)),
-            Some("logout") => (39, None),
-            Some("partner_logout") => (40, None),
-            _ if (300..400).contains(&exchange.status) => (39, None),
-            _ if !is_success && error.is_none() && !matches!(exchange.status, 400 | 403) => {
-                return self.nothing(23);
+            Some("complete") => (Rule::LOGOUT_COMPLETED, Some(EventKind::LogoutCompleted)),
+            Some("logout") => (Rule::LOGOUT_SENT_TO_MVPD, None),
+            Some("partner_logout") => (Rule::LOGOUT_LEFT_TO_PARTNER, None),
+            _ if (300..400).contains(&exchange.status) => (Rule::LOGOUT_SENT_TO_MVPD, None),
+            _ if is_success => (Rule::LOGOUT_WITHOUT_PROFILE, Some(EventKind::LogoutFailed)),
+            _ if error.is_none() && !matches!(exchange.status, 400 | 403) => {
+                return Ok(Rule::NOT_PROCESSED);
             }
-            _ if !is_success => (42, Some(EventKind::LogoutFailed)),
-            _ => (41, Some(EventKind::LogoutFailed)),
+            _ => (Rule::LOGOUT_FAILED, Some(EventKind::LogoutFailed)),
         };
-        self.rule = rule;
         let profile = self.joined(mvpd)?;
-        let facts = Facts { mvpd, profile: profile.as_ref(), ..Facts::default() };
-        self.emit(EventKind::LogoutRequested, &facts)?;
+        let facts = Facts::joined(mvpd, profile.as_ref());
+        self.emit(rule, EventKind::LogoutRequested, &facts)?;
         if let Some(kind) = outcome {
-            self.emit(kind, &Facts { error, ..facts })?;
+            self.emit(rule, kind, &Facts { error, ..facts })?;
         }
-        if let Reply::Logout(reply) = &exchange.reply
-            && let (39, Some((hop, ends_at))) = (rule, reply.leg)
-        {
+        if let (Rule::LOGOUT_SENT_TO_MVPD, Some((hop, ends_at))) = (rule, leg) {
             let leg = LogoutLeg {
                 service_provider: exchange.service_provider.clone(),
                 mvpd: mvpd.map(str::to_owned),
-                profile: profile.clone(),
+                profile,
                 device: exchange.device.map(|device| device.0),
                 device_info: exchange.device_info.as_deref().cloned(),
                 visitor_id: exchange.visitor_id.clone(),
@@ -65,21 +64,23 @@ impl Derivation<'_> {
             };
             self.state.keep_logout_leg(hop, self.answered_ms(), &leg)?;
         }
-        if let (true, Some(device), Some(mvpd)) = (rule != 42, self.device_id(None), mvpd) {
-            self.state.end_profile(self.sp(), &device, mvpd)?;
+        if let (true, Some(device), Some(mvpd)) = (rule != Rule::LOGOUT_FAILED, self.device_id(None), mvpd) {
+            self.state.end_profile(&device, mvpd)?;
         }
-        Ok(())
+        Ok(rule)
     }
 
     /// A hop of the browser: the logout is complete where it comes back to the application.
-    pub(super) fn logout_leg(&mut self, leg: LogoutLeg) -> Result<(), Failure> {
-        self.rule = 39;
-        let Some(hop) = self.exchange.hop else { return Ok(()) };
-        self.state.end_logout_leg(hop.from)?;
-        if leg.ends_at != hop.to_place.0 {
-            return self.state.keep_logout_leg(hop.to, self.answered_ms(), &leg);
+    pub(super) fn logout_leg(&mut self, leg: &LogoutLeg) -> Result<Rule, MemoryError> {
+        let rule = Rule::LOGOUT_SENT_TO_MVPD;
+        let Some(hop) = self.exchange.hop else { return Ok(rule) };
+        self.state.forget(hop.from)?;
+        if leg.ends_at == hop.to_place.0 {
+            let facts = Facts::joined(leg.mvpd.as_deref(), leg.profile.as_ref());
+            self.emit(rule, EventKind::LogoutCompleted, &facts)?;
+        } else {
+            self.state.keep_logout_leg(hop.to, self.answered_ms(), leg)?;
         }
-        let facts = Facts { mvpd: leg.mvpd.as_deref(), profile: leg.profile.as_ref(), ..Facts::default() };
-        self.emit(EventKind::LogoutCompleted, &facts)
+        Ok(rule)
     }
 }

@@ -8,22 +8,23 @@ mod sessions;
 
 use std::borrow::Cow;
 
-use super::exchange::{Exchange, Reply};
+use super::answer::Reply;
+use super::exchange::Exchange;
 use super::route::Endpoint;
-use super::state::{DAY_MS, Failure, Login, Profile, State, ms_of};
+use super::rule::Rule;
+use super::state::{DAY_MS, Login, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
 use crate::event::{
     Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
 };
-use crate::readers::memory::{FeedKind, MemoryKey};
+use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 
 /// An event and the rule that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Derived {
     pub event: PassEvent,
-    /// The row of the derivation table.
-    pub rule: u8,
+    pub rule: Rule,
     /// The identity that an earlier release gave it, where one may have read its exchange.
     pub former_id: Option<EventId>,
 }
@@ -33,7 +34,7 @@ pub(super) struct Derived {
 pub(super) enum Taken {
     /// A row of the derivation table applied, and gave these events.
     Rule {
-        rule: u8,
+        rule: Rule,
         events: Vec<Derived>,
         /// Whether an earlier release took the exchange for a repeat of another.
         is_recovered: bool,
@@ -54,10 +55,9 @@ pub(super) enum Taken {
 pub(super) fn take(
     exchange: &Exchange,
     config: &RestV2Config,
-    state: State<'_>,
+    mut state: State<'_>,
     bounds: TimeBounds,
-) -> Result<Taken, Failure> {
-    let mut state = state;
+) -> Result<Taken, MemoryError> {
     let leg = match &exchange.hop {
         Some(hop) => state.logout_leg(hop.from)?,
         None => None,
@@ -73,7 +73,7 @@ pub(super) fn take(
     let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
         return Ok(Taken::NoRequestor);
     };
-    if state.memory.feed(requestor_id.as_str())? == Some(FeedKind::Esm) {
+    if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
         return Ok(Taken::Mixed(requestor_id));
     }
     // What the clock forbids is refused before anything is remembered of it.
@@ -83,8 +83,8 @@ pub(super) fn take(
             return Ok(Taken::Refused(error));
         }
     }
-    let mut derivation =
-        Derivation { exchange, config, state, requestor_id, bounds, rule: 43, events: Vec::new() };
+    let state = State { service_provider: &exchange.service_provider, ..state };
+    let mut derivation = Derivation { exchange, config, state, requestor_id, bounds, events: Vec::new() };
     let drops_at = ms_of(exchange.started_at) + i64::from(config.dedup_days) * DAY_MS;
     if !derivation.state.is_first(exchange.fingerprint, drops_at)? {
         return Ok(Taken::Again);
@@ -93,12 +93,11 @@ pub(super) fn take(
     if former == Former::Taken {
         return Ok(Taken::Again);
     }
-    match leg {
+    let rule = match &leg {
         Some(leg) => derivation.logout_leg(leg)?,
         None => derivation.run()?,
-    }
-    let Derivation { rule, events, .. } = derivation;
-    Ok(Taken::Rule { rule, events, is_recovered: former == Former::Swallowed })
+    };
+    Ok(Taken::Rule { rule, events: derivation.events, is_recovered: former == Former::Swallowed })
 }
 
 /// What a release before schema 6 of the buffer made of an exchange.
@@ -116,8 +115,6 @@ struct Derivation<'a> {
     state: State<'a>,
     requestor_id: RequestorId,
     bounds: TimeBounds,
-    /// The row that applies; the last one until another is found.
-    rule: u8,
     events: Vec<Derived>,
 }
 
@@ -138,13 +135,25 @@ struct Facts<'a> {
     ordinal: usize,
 }
 
+impl<'a> Facts<'a> {
+    fn joined(mvpd: Option<&'a str>, profile: Option<&'a Profile>) -> Facts<'a> {
+        Facts { mvpd, profile, ..Facts::default() }
+    }
+
+    /// What the end of a login says.
+    fn of_profile(profile: &'a Profile, login: Option<&'a Login>) -> Facts<'a> {
+        let ttl_ms = profile.not_before.zip(profile.not_after).map(|(from, to)| to - from);
+        Facts { login, ttl_ms, ..Facts::joined(Some(&profile.mvpd), Some(profile)) }
+    }
+}
+
 impl<'a> Derivation<'a> {
     /// What an earlier release made of the exchange. The fingerprint of version 1 was one for several exchanges that differ; of
     /// those the release took the first, in the order of start and line, and swallowed the others. So when they are read again, the
     /// first stands for what was taken, and is a repeat. Each other one was never stored: it is taken now, as a buffer that is new
     /// takes it, and counted as recovered. Where only a later one of them is read again, that one passes for the first, and
     /// the events of the first are recognised by their own former identities: nothing is counted twice.
-    fn former(&mut self, drops_at: i64) -> Result<Former, Failure> {
+    fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
         let Some(former) = self.exchange.former else { return Ok(Former::Unknown) };
         if self.state.memory.recall(former)?.is_none() {
             return Ok(Former::Unknown);
@@ -154,59 +163,40 @@ impl<'a> Derivation<'a> {
         Ok(if is_first { Former::Taken } else { Former::Swallowed })
     }
 
-    fn run(&mut self) -> Result<(), Failure> {
+    /// Finds the row that applies, and makes its events.
+    fn run(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
-        let (endpoint, status) = (exchange.endpoint, exchange.status);
         // Refused before anything was looked at, or not answered: the gateway tries again.
-        if matches!(status, 0 | 401 | 405 | 429) {
-            self.rule = 23;
-            return Ok(());
+        if matches!(exchange.status, 0 | 401 | 405 | 429) {
+            return Ok(Rule::NOT_PROCESSED);
         }
-        let is_success = (200..300).contains(&status);
-        match endpoint {
-            Endpoint::Configuration => self.configuration(),
-            Endpoint::CreateSession | Endpoint::ResumeSession => match &exchange.reply {
-                Reply::Session(session) => self.session(session),
-                _ => self.nothing(9),
-            },
-            Endpoint::RetrieveSession => match &exchange.reply {
-                Reply::Device(device) => self.device(device),
-                _ => self.nothing(9),
-            },
-            Endpoint::UserAgent => match &exchange.redirect {
+        let is_success = (200..300).contains(&exchange.status);
+        match (exchange.endpoint, &exchange.reply) {
+            (Endpoint::Configuration, reply) => self.configuration(reply),
+            (Endpoint::CreateSession | Endpoint::ResumeSession, Reply::Session(it)) => self.session(it),
+            (Endpoint::RetrieveSession, Reply::Device(device)) => self.device(device),
+            (Endpoint::UserAgent, _) => match &exchange.redirect {
                 Some(mvpd) => self.user_agent(mvpd.as_deref()),
-                None => self.nothing(9),
+                None => Ok(Rule::SESSION_FAILED),
             },
-            Endpoint::ProfileOfCode => match &exchange.reply {
-                Reply::Profiles(profiles) => self.profiles_of_code(profiles),
-                Reply::Error(code) => self.failed_code(code),
-                _ => self.nothing(14),
-            },
-            Endpoint::Profiles | Endpoint::ProfileOfMvpd => match &exchange.reply {
-                Reply::Profiles(profiles) => self.profiles(profiles),
-                _ => self.nothing(16),
-            },
-            Endpoint::PartnerSession => match &exchange.reply {
-                Reply::Session(session) => self.partner_session(session),
-                _ => self.nothing(22),
-            },
-            Endpoint::PartnerProfile => self.partner_profile(is_success),
-            Endpoint::Authorize if is_success => self.decisions(),
-            Endpoint::Authorize => self.failed_authorize(),
-            Endpoint::Preauthorize if is_success => self.preflight(),
-            Endpoint::Preauthorize => self.failed_preflight(),
-            Endpoint::Logout => self.logout(is_success),
-            Endpoint::Elsewhere => self.nothing(43),
+            (Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::RetrieveSession, _) => {
+                Ok(Rule::SESSION_FAILED)
+            }
+            (Endpoint::ProfileOfCode, Reply::Profiles(profiles)) => self.profiles_of_code(profiles),
+            (Endpoint::ProfileOfCode, Reply::Error(code)) => self.failed_code(code),
+            (Endpoint::ProfileOfCode, _) => Ok(Rule::CODE_REFUSED),
+            (Endpoint::Profiles | Endpoint::ProfileOfMvpd, Reply::Profiles(it)) => self.profiles(it),
+            (Endpoint::Profiles | Endpoint::ProfileOfMvpd, _) => Ok(Rule::PROFILES_REFUSED),
+            (Endpoint::PartnerSession, Reply::Session(session)) => self.partner_session(session),
+            (Endpoint::PartnerSession, _) => Ok(Rule::PARTNER_SESSION_FAILED),
+            (Endpoint::PartnerProfile, _) => self.partner_profile(is_success),
+            (Endpoint::Authorize, _) if is_success => self.decisions(),
+            (Endpoint::Authorize, _) => self.failed_authorize(),
+            (Endpoint::Preauthorize, _) if is_success => self.preflight(),
+            (Endpoint::Preauthorize, _) => self.failed_preflight(),
+            (Endpoint::Logout, _) => self.logout(is_success),
+            (Endpoint::Elsewhere, _) => Ok(Rule::NOTHING_TO_COUNT),
         }
-    }
-
-    fn nothing(&mut self, rule: u8) -> Result<(), Failure> {
-        self.rule = rule;
-        Ok(())
-    }
-
-    fn sp(&self) -> &'a str {
-        &self.exchange.service_provider
     }
 
     fn device_id(&self, login: Option<&Login>) -> Option<String> {
@@ -214,16 +204,25 @@ impl<'a> Derivation<'a> {
         own.or_else(|| login.and_then(|login| login.device_id.clone()))
     }
 
+    fn started_ms(&self) -> i64 {
+        ms_of(self.exchange.started_at)
+    }
+
     fn answered_ms(&self) -> i64 {
         ms_of(self.exchange.answered_at)
     }
 
+    /// The login of a code and its place; a new one where none is known.
+    fn login_at(&mut self, code: MemoryKey) -> Result<(MemoryKey, Login), MemoryError> {
+        let started_ms = self.started_ms();
+        let new = || (code, Login { started_ms, not_after: started_ms + DAY_MS, ..Login::default() });
+        Ok(self.state.login(code)?.unwrap_or_else(new))
+    }
+
     /// The profile that decisions and logouts are joined with.
-    fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, Failure> {
+    fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, MemoryError> {
         match (self.device_id(None), mvpd) {
-            (Some(device), Some(mvpd)) => {
-                self.state.profile(self.sp(), &device, mvpd, ms_of(self.exchange.started_at))
-            }
+            (Some(device), Some(mvpd)) => self.state.profile(&device, mvpd, self.started_ms()),
             _ => Ok(None),
         }
     }
@@ -237,17 +236,16 @@ impl<'a> Derivation<'a> {
         }
     }
 
-    fn configuration(&mut self) -> Result<(), Failure> {
-        self.rule = 43;
-        if let Reply::Proxied(mvpds) = &self.exchange.reply {
+    fn configuration(&mut self, reply: &Reply) -> Result<Rule, MemoryError> {
+        if let Reply::Proxied(mvpds) = reply {
             for mvpd in mvpds {
-                self.state.keep_proxied(self.sp(), mvpd, self.answered_ms())?;
+                self.state.keep_proxied(mvpd, self.answered_ms())?;
             }
         }
-        Ok(())
+        Ok(Rule::NOTHING_TO_COUNT)
     }
 
-    fn emit(&mut self, kind: EventKind, facts: &Facts<'_>) -> Result<(), Failure> {
+    fn emit(&mut self, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> Result<(), MemoryError> {
         let at = match kind {
             EventKind::AuthnRequested
             | EventKind::AuthzRequested
@@ -255,13 +253,14 @@ impl<'a> Derivation<'a> {
             | EventKind::PreflightRequested => self.exchange.started_at,
             _ => self.exchange.answered_at,
         };
-        self.emit_at(kind, at, facts)
+        self.emit_at(rule, kind, at, facts)
     }
 
-    fn event_id(&self, fingerprint: MemoryKey, kind: EventKind, facts: &Facts<'_>) -> String {
+    /// The identity of an event. What is digested never changes.
+    fn event_id(&self, fingerprint: MemoryKey, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> String {
         let parts: [&[u8]; 5] = [
             &fingerprint.0,
-            &[self.rule],
+            &[rule.number],
             kind.name().as_bytes(),
             facts.resource.unwrap_or("").as_bytes(),
             &facts.ordinal.to_be_bytes(),
@@ -269,71 +268,82 @@ impl<'a> Derivation<'a> {
         self.state.keyring.derived("event", &parts).hex()
     }
 
-    fn emit_at(&mut self, kind: EventKind, at: Instant, facts: &Facts<'_>) -> Result<(), Failure> {
+    fn emit_at(
+        &mut self,
+        rule: Rule,
+        kind: EventKind,
+        at: Instant,
+        facts: &Facts<'_>,
+    ) -> Result<(), MemoryError> {
         let exchange = self.exchange;
-        let event_id = self.event_id(exchange.fingerprint, kind, facts);
-        let former_id = exchange
-            .former
-            .map(|former| EventId::by_id(&self.requestor_id, kind, &self.event_id(former, kind, facts)));
+        let event_id = self.event_id(exchange.fingerprint, rule, kind, facts);
+        let former_id = exchange.former.map(|former| {
+            EventId::by_id(&self.requestor_id, kind, &self.event_id(former, rule, kind, facts))
+        });
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());
-        let mut put = |property: Property, value: Option<&str>| {
+        self.put_facts(&mut draft, kind, facts);
+        self.put_device(&mut draft, facts.login);
+        if let Some(mvpd) = facts.mvpd
+            && self.state.is_proxied(mvpd)?
+        {
+            draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
+        }
+        let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
+        self.events.push(Derived { event, rule, former_id });
+        Ok(())
+    }
+
+    fn put_facts(&self, draft: &mut Draft, kind: EventKind, facts: &Facts<'_>) {
+        let config = self.config;
+        // What ends before it begins says nothing.
+        let ttl_seconds = facts.ttl_ms.filter(|ms| *ms >= 0).map(|ms| (ms / 1000).to_string());
+        let latency_ms = facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string());
+        let error_type = facts.error.map(vocabulary::error_type);
+        let profile = facts.profile.filter(|_| kind != EventKind::AuthnRequested);
+        let profile_type = profile.and_then(|profile| profile.kind.as_deref());
+        let sso_mechanism = profile_type.and_then(|kind| config.sso_mechanisms.get(kind));
+        let is_apple = facts.is_apple || facts.profile.is_some_and(|profile| profile.is_apple);
+        let visitor_id = self.exchange.visitor_id.as_deref();
+        let server_version = Some(config.server_version.as_str()).filter(|word| !word.is_empty());
+        for (property, value) in [
+            (Property::SdkType, Some(config.sdk_type.as_str())),
+            (Property::SdkVersion, Some(config.sdk_version.as_str())),
+            (Property::ServerVersion, server_version),
+            (Property::Mvpd, facts.mvpd),
+            (Property::ResourceId, facts.resource),
+            (Property::AuthzErrorType, error_type.as_deref()),
+            (Property::TokenType, token_type(kind, facts)),
+            (Property::Ttl, ttl_seconds.as_deref()),
+            (Property::LatencyMs, latency_ms.as_deref()),
+            (Property::VisitorId, visitor_id.or_else(|| facts.login?.visitor_id.as_deref())),
+            (Property::DeviceId, self.device_id(facts.login).as_deref()),
+            (Property::MvpdUserId, profile.and_then(|profile| profile.user_id.as_deref())),
+            (Property::AuthenticationType, profile_type),
+            (Property::SsoMechanism, sso_mechanism.map(String::as_str)),
+            (Property::ExternalAuthProvider, is_apple.then_some("Apple")),
+        ] {
             if let Some(value) = value {
                 draft.put(property, value);
             }
-        };
-        let login = facts.login;
-        put(Property::SdkType, Some(&self.config.sdk_type));
-        put(Property::SdkVersion, Some(&self.config.sdk_version));
-        put(
-            Property::ServerVersion,
-            Some(self.config.server_version.as_str()).filter(|word| !word.is_empty()),
-        );
-        put(Property::Mvpd, facts.mvpd);
-        put(Property::ResourceId, facts.resource);
-        put(Property::AuthzErrorType, facts.error.map(vocabulary::error_type).as_deref());
-        put(Property::TokenType, token_type(kind, facts));
-        // What ends before it begins says nothing.
-        let ttl_ms = facts.ttl_ms.filter(|ms| *ms >= 0);
-        put(Property::Ttl, ttl_ms.map(|ms| (ms / 1000).to_string()).as_deref());
-        put(
-            Property::LatencyMs,
-            facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string()).as_deref(),
-        );
-        let visitor = exchange.visitor_id.as_deref();
-        put(Property::VisitorId, visitor.or_else(|| login?.visitor_id.as_deref()));
-        put(Property::DeviceId, self.device_id(login).as_deref());
-        let is_joined = kind != EventKind::AuthnRequested;
-        if let Some(profile) = facts.profile.filter(|_| is_joined) {
-            put(Property::MvpdUserId, profile.user_id.as_deref());
-            put(Property::AuthenticationType, profile.kind.as_deref());
-            let word = |kind| self.config.sso_mechanisms.get(kind).map(String::as_str);
-            put(Property::SsoMechanism, profile.kind.as_deref().and_then(word));
         }
-        if facts.is_apple || facts.profile.is_some_and(|profile| profile.is_apple) {
-            put(Property::ExternalAuthProvider, Some("Apple"));
-        }
-        let known = login.map(|login| &login.device_info);
-        let mut device = exchange.device_info.as_deref().or(known).map(Cow::Borrowed).unwrap_or_default();
+    }
+
+    fn put_device(&self, draft: &mut Draft, login: Option<&Login>) {
+        let own = self.exchange.device_info.as_deref();
+        let known = own.or(login.map(|login| &login.device_info));
+        let mut device = known.map(Cow::Borrowed).unwrap_or_default();
         if let Some(login) = login.filter(|login| !login.device.0.is_empty()) {
             device.to_mut().overlay(&login.device);
         }
         for (name, value) in &device.0 {
             match Property::from_name(name) {
                 Some(Property::DeviceType) => {
-                    put(Property::DeviceType, Some(self.config.device_types.get(value).unwrap_or(value)));
+                    draft.put(Property::DeviceType, self.config.device_types.get(value).unwrap_or(value));
                 }
-                Some(property) => put(property, Some(value)),
+                Some(property) => draft.put(property, value),
                 None => {}
             }
         }
-        if let Some(mvpd) = facts.mvpd
-            && self.state.is_proxied(&exchange.service_provider, mvpd)?
-        {
-            draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
-        }
-        let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
-        self.events.push(Derived { event, rule: self.rule, former_id });
-        Ok(())
     }
 }
 

@@ -1,89 +1,79 @@
 //! Rows 18 to 26: partner single sign-on.
 
-use super::super::exchange::{Reply, SessionReply};
-use super::super::state::{DAY_MS, Failure, Login, ms_of};
-use super::profiles::profile_of;
+use super::super::answer::{Reply, Session};
+use super::super::rule::Rule;
+use super::super::state::DAY_MS;
 use super::{Derivation, Facts};
+use crate::config::OpenEvent;
 use crate::event::EventKind;
+use crate::readers::memory::MemoryError;
 
 impl Derivation<'_> {
-    pub(super) fn partner_session(&mut self, session: &SessionReply) -> Result<(), Failure> {
+    pub(super) fn partner_session(&mut self, session: &Session) -> Result<Rule, MemoryError> {
         let mvpd = session.mvpd.as_deref();
         match session.action.as_str() {
             "partner_profile" => {
-                self.rule = 18;
+                let rule = Rule::PARTNER_LOGIN_BEGINS;
                 let key = session.session.unwrap_or(self.exchange.fingerprint);
                 let key = self.state.keyring.digest("partner session", &[&key.0]);
                 let drops_at = session.not_after.unwrap_or(self.answered_ms()) + DAY_MS;
-                if self.config.count_partner_authn && self.state.is_first(key, drops_at)? {
+                if self.config.counts(OpenEvent::PartnerAuthn) && self.state.is_first(key, drops_at)? {
                     let facts = Facts { mvpd, is_apple: true, ..Facts::default() };
-                    self.emit(EventKind::AuthnRequested, &facts)?;
+                    self.emit(rule, EventKind::AuthnRequested, &facts)?;
                 }
-                Ok(())
+                Ok(rule)
             }
-            "authorize" => {
-                self.session_passes(session, mvpd)?;
-                if self.rule == 4 {
-                    self.rule = 19;
-                }
-                Ok(())
-            }
-            "authenticate" => {
-                self.rule = 20;
-                self.start_login(session, mvpd, true)
-            }
-            _ => {
-                self.rule = 21;
-                self.start_login(session, mvpd, false)
-            }
+            "authorize" => match self.session_passes(session, mvpd)? {
+                Rule::AUTHENTICATION_DEGRADED => Ok(Rule::PARTNER_SESSION_DEGRADED),
+                rule => Ok(rule),
+            },
+            "authenticate" => self.start_login(Rule::PARTNER_FALLS_BACK, session, mvpd),
+            _ => self.start_login(Rule::PARTNER_SESSION_WAITS, session, mvpd),
         }
     }
 
-    pub(super) fn partner_profile(&mut self, is_success: bool) -> Result<(), Failure> {
+    pub(super) fn partner_profile(&mut self, is_success: bool) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
-        let found = match &exchange.reply {
+        let profile = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
-            Reply::Error(code) => {
-                self.rule = 26;
-                let facts = Facts { error: Some(code), is_apple: true, ..Facts::default() };
-                return self.partner_failed(&facts);
-            }
+            Reply::Error(code) => return self.partner_failed(Some(code)),
             // Not an answer of Adobe's to the partner's: a failure says its code.
-            _ if !is_success => return self.nothing(23),
+            _ if !is_success => return Ok(Rule::NOT_PROCESSED),
             _ => None,
         };
-        let Some(found) = found else {
-            self.rule = 26;
-            return self.partner_failed(&Facts { is_apple: true, ..Facts::default() });
+        let Some(profile) = profile else { return self.partner_failed(None) };
+        let rule = if profile.is_degraded {
+            Rule::PARTNER_PROFILE_DEGRADED
+        } else {
+            Rule::PARTNER_LOGIN_COMPLETED
         };
-        let profile = profile_of(found);
-        self.rule = if profile.is_degraded { 25 } else { 24 };
         let device = self.device_id(None);
         let began = profile.not_before.unwrap_or_default().to_be_bytes();
         let parts = [
-            self.sp().as_bytes(),
+            exchange.service_provider.as_bytes(),
             device.as_deref().unwrap_or("").as_bytes(),
             profile.mvpd.as_bytes(),
             &began,
         ];
         let key = self.state.keyring.digest("partner profile", &parts);
-        let now_ms = self.answered_ms();
-        let drops_at = profile.not_after.unwrap_or(now_ms) + DAY_MS;
-        if self.state.is_first(key, drops_at)? && self.config.count_partner_authn {
-            let login = Login::default();
-            let facts = Facts { login: None, ..self.profile_facts(&profile, &login) };
-            self.emit(EventKind::AuthnOk, &facts)?;
-            if self.rule == 24 {
-                self.emit_pending(&profile, ms_of(exchange.started_at), &facts)?;
+        let drops_at = profile.not_after.unwrap_or(self.answered_ms()) + DAY_MS;
+        if self.state.is_first(key, drops_at)? && self.config.counts(OpenEvent::PartnerAuthn) {
+            let facts = Facts::of_profile(profile, None);
+            self.emit(rule, EventKind::AuthnOk, &facts)?;
+            if !profile.is_degraded {
+                self.emit_pending(rule, profile, self.started_ms(), &facts)?;
             }
         }
-        self.keep_new_profile(&profile, device.as_deref())
+        self.keep_new_profile(profile, device.as_deref())?;
+        Ok(rule)
     }
 
-    pub(super) fn partner_failed(&mut self, facts: &Facts<'_>) -> Result<(), Failure> {
-        if self.config.count_partner_authn {
-            self.emit(EventKind::AuthnFailed, facts)?;
+    fn partner_failed(&mut self, error: Option<&str>) -> Result<Rule, MemoryError> {
+        let rule = Rule::PARTNER_LOGIN_FAILED;
+        if self.config.counts(OpenEvent::PartnerAuthn) {
+            let facts = Facts { error, is_apple: true, ..Facts::default() };
+            self.emit(rule, EventKind::AuthnFailed, &facts)?;
         }
-        Ok(())
+        Ok(rule)
     }
 }

@@ -1,50 +1,45 @@
 //! Rows 1 to 9: sessions that open a login, or pass without one.
 
-use super::super::exchange::SessionReply;
-use super::super::headers::Device;
+use super::super::answer::Session;
+use super::super::device::Device;
 use super::super::route::Endpoint;
-use super::super::state::{DAY_MS, Failure, Login, Profile, ms_of};
+use super::super::rule::Rule;
+use super::super::state::{DAY_MS, Login, Profile};
 use super::{Derivation, Facts};
 use crate::config::AuthnRequestedAt;
 use crate::event::EventKind;
-use crate::readers::memory::MemoryKey;
+use crate::readers::memory::{MemoryError, MemoryKey};
 
 impl Derivation<'_> {
-    pub(super) fn session(&mut self, session: &SessionReply) -> Result<(), Failure> {
-        let mvpd = session.mvpd.as_deref().or(self.exchange.form_mvpd.as_deref());
-        match session.action.as_str() {
-            "authenticate" => {
-                self.rule = if self.exchange.endpoint == Endpoint::CreateSession { 1 } else { 6 };
-                self.start_login(session, mvpd, true)
-            }
-            "authorize" => self.session_passes(session, mvpd),
-            "retry" => {
-                self.rule = 7;
-                self.start_login(session, mvpd, false)
-            }
+    pub(super) fn session(&mut self, session: &Session) -> Result<Rule, MemoryError> {
+        let mvpd = session.mvpd.as_deref().or(self.exchange.asked.mvpd.as_deref());
+        let is_new = self.exchange.endpoint == Endpoint::CreateSession;
+        let rule = match session.action.as_str() {
+            "authorize" => return self.session_passes(session, mvpd),
+            "authenticate" if is_new => Rule::LOGIN_BEGINS,
+            "authenticate" => Rule::LOGIN_BEGINS_AFTER_CHOICE,
+            "retry" => Rule::SESSION_LOOKED_AT,
             // `resume`, and words that later releases add.
-            _ => {
-                self.rule = 2;
-                self.start_login(session, mvpd, false)
-            }
-        }
+            _ => Rule::SESSION_WAITS,
+        };
+        self.start_login(rule, session, mvpd)
     }
 
     /// A session that needs no login: what is cached, degraded or temporary.
     pub(super) fn session_passes(
         &mut self,
-        session: &SessionReply,
+        session: &Session,
         mvpd: Option<&str>,
-    ) -> Result<(), Failure> {
-        self.rule = match session.reason.as_deref() {
-            Some("degraded") => 4,
-            Some("temporary") => 5,
-            _ => 3,
-        };
+    ) -> Result<Rule, MemoryError> {
+        match session.reason.as_deref() {
+            Some("degraded") => {}
+            Some("temporary") => return Ok(Rule::TEMPORARY_ACCESS),
+            _ => return Ok(Rule::ALREADY_AUTHENTICATED),
+        }
         let login = self.login_of(session)?.map(|(_, login)| login);
-        if let (4, Some(device), Some(mvpd)) = (self.rule, self.device_id(login.as_ref()), mvpd) {
+        if let (Some(device), Some(mvpd)) = (self.device_id(login.as_ref()), mvpd) {
             let now_ms = self.answered_ms();
-            let known = self.state.profile(self.sp(), &device, mvpd, now_ms)?;
+            let known = self.state.profile(&device, mvpd, now_ms)?;
             let profile = Profile {
                 mvpd: mvpd.to_owned(),
                 kind: Some("degraded".to_owned()),
@@ -53,14 +48,14 @@ impl Derivation<'_> {
                 ..Profile::default()
             };
             if known.is_none_or(|known| !known.is_degraded) {
-                self.state.keep_profile(self.sp(), &device, &profile, now_ms)?;
+                self.state.keep_profile(&device, &profile, now_ms)?;
             }
         }
-        Ok(())
+        Ok(Rule::AUTHENTICATION_DEGRADED)
     }
 
     /// The login that the codes and the session of an exchange lead to.
-    pub(super) fn login_of(&mut self, session: &SessionReply) -> Result<Option<(MemoryKey, Login)>, Failure> {
+    fn login_of(&mut self, session: &Session) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         for key in [self.exchange.code, session.code, session.session].into_iter().flatten() {
             if let Some(found) = self.state.login(key)? {
                 return Ok(Some(found));
@@ -72,11 +67,11 @@ impl Derivation<'_> {
     /// Opens a login, or goes on with one; where it sends the viewer to the MVPD, that is counted once.
     pub(super) fn start_login(
         &mut self,
-        session: &SessionReply,
+        rule: Rule,
+        session: &Session,
         mvpd: Option<&str>,
-        is_sent: bool,
-    ) -> Result<(), Failure> {
-        let started_ms = ms_of(self.exchange.started_at);
+    ) -> Result<Rule, MemoryError> {
+        let started_ms = self.started_ms();
         let known = self.login_of(session)?;
         let keys = [session.code, self.exchange.code, session.session];
         let place = known.as_ref().map(|(place, _)| *place).or(keys.into_iter().flatten().next());
@@ -96,48 +91,47 @@ impl Derivation<'_> {
         if self.exchange.visitor_id.is_some() {
             login.visitor_id.clone_from(&self.exchange.visitor_id);
         }
-        if is_sent && !login.is_requested && self.config.authn_requested_at == AuthnRequestedAt::Session {
-            login.is_requested = true;
-            let mvpd = login.mvpd.clone();
-            let facts = Facts { mvpd: mvpd.as_deref(), login: Some(&login), ..Facts::default() };
-            self.emit(EventKind::AuthnRequested, &facts)?;
+        if session.action == "authenticate" && self.config.authn_requested_at == AuthnRequestedAt::Session {
+            self.request_authn(rule, &mut login)?;
         }
         // An answer without a code or session cannot be found again.
         if let Some(place) = place {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {
-                self.state.keep_open_login(self.sp(), device, place, &login)?;
+                self.state.keep_open_login(device, place, &login)?;
             }
         }
-        Ok(())
+        Ok(rule)
     }
 
-    pub(super) fn device(&mut self, device: &Device) -> Result<(), Failure> {
-        self.rule = 7;
-        let Some(code) = self.exchange.code else { return Ok(()) };
-        if let Some((place, mut login)) = self.state.login(code)? {
+    /// Counts that a login sends the viewer to the MVPD, once.
+    fn request_authn(&mut self, rule: Rule, login: &mut Login) -> Result<(), MemoryError> {
+        if std::mem::replace(&mut login.is_requested, true) {
+            return Ok(());
+        }
+        let facts = Facts { mvpd: login.mvpd.as_deref(), login: Some(login), ..Facts::default() };
+        self.emit(rule, EventKind::AuthnRequested, &facts)
+    }
+
+    pub(super) fn device(&mut self, device: &Device) -> Result<Rule, MemoryError> {
+        if let Some(code) = self.exchange.code
+            && let Some((place, mut login)) = self.state.login(code)?
+        {
             login.device.overlay(device);
             self.state.keep_login(place, &login, [])?;
         }
-        Ok(())
+        Ok(Rule::SESSION_LOOKED_AT)
     }
 
-    pub(super) fn user_agent(&mut self, mvpd: Option<&str>) -> Result<(), Failure> {
-        self.rule = 8;
-        let Some(code) = self.exchange.code else { return Ok(()) };
-        let started_ms = ms_of(self.exchange.started_at);
-        let (place, mut login) = self.state.login(code)?.unwrap_or_else(|| {
-            (code, Login { started_ms, not_after: started_ms + DAY_MS, ..Login::default() })
-        });
+    pub(super) fn user_agent(&mut self, mvpd: Option<&str>) -> Result<Rule, MemoryError> {
+        let rule = Rule::USER_AGENT_SENT;
+        let Some(code) = self.exchange.code else { return Ok(rule) };
+        let (place, mut login) = self.login_at(code)?;
         if let Some(mvpd) = mvpd {
             login.mvpd = Some(mvpd.to_owned());
         }
-        if !login.is_requested {
-            login.is_requested = true;
-            let mvpd = login.mvpd.clone();
-            let facts = Facts { mvpd: mvpd.as_deref(), login: Some(&login), ..Facts::default() };
-            self.emit(EventKind::AuthnRequested, &facts)?;
-        }
-        self.state.keep_login(place, &login, [])
+        self.request_authn(rule, &mut login)?;
+        self.state.keep_login(place, &login, [])?;
+        Ok(rule)
     }
 }

@@ -7,15 +7,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::entries::Entries;
-use super::exchange::{
-    self, BadExchange, Elsewhere, Exchange, RawExchange, Redactor, Unread, bad_form, required,
-};
-use super::headers::{BodyText, Location, Pair, RequestHeaders, Text, decode_base64};
-use super::window::{Step, Window, reject};
-use super::{ExchangeSummary, RestV2Options};
-use crate::event::TimeBounds;
-use crate::readers::memory::MemoryChange;
-use crate::readers::{LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, UnknownKeys, surrogates};
+use super::exchange::{Parsed, Read, Redactor};
+use super::headers::{self, Headers, Pair, decode_base64};
+use super::json::{BodyText, Text};
+use super::raw::{self, BadExchange, RawExchange, Unread, bad_form, required};
+use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
+use crate::readers::options::ReaderOptions;
+use crate::readers::surrogates;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "entry")]
@@ -37,8 +35,8 @@ struct Request<'a> {
     method: Text<'a>,
     #[serde(borrow)]
     url: Text<'a>,
-    #[serde(borrow, default)]
-    headers: RequestHeaders<'a>,
+    #[serde(borrow, default, deserialize_with = "headers::of_request")]
+    headers: Headers<'a>,
     #[serde(borrow, default)]
     post_data: Option<PostData<'a>>,
 }
@@ -60,8 +58,8 @@ struct PostData<'a> {
 struct Response<'a> {
     #[serde(borrow)]
     status: Option<&'a RawValue>,
-    #[serde(borrow)]
-    headers: Location<'a>,
+    #[serde(borrow, deserialize_with = "headers::of_response")]
+    headers: Headers<'a>,
     #[serde(borrow)]
     content: Option<Content<'a>>,
     #[serde(borrow, rename = "redirectURL")]
@@ -79,30 +77,27 @@ struct Content<'a> {
     encoding: Text<'a>,
 }
 
-/// Reads an archive. The number of a line is that of its entry, from 1.
-pub struct HarReader<R> {
+/// The entries of an archive as exchanges, in their order.
+pub(super) struct Archive<R> {
     entries: Entries<R>,
     redactor: Redactor,
-    window: Window,
-    /// Why the archive broke off, until the entries before were taken.
-    broken: Option<ReadError>,
-    unknown: UnknownKeys,
 }
 
-impl<R: BufRead> HarReader<R> {
-    /// A reader from the first entry.
-    pub fn new(source: R, options: RestV2Options) -> Result<HarReader<R>, ReadError> {
-        Ok(HarReader {
-            entries: Entries::open(source)?,
-            redactor: Redactor::of(&options),
-            // Browsers write entries by page, and not in the order of their start.
-            window: Window::whole(options),
-            broken: None,
-            unknown: UnknownKeys::default(),
-        })
+impl<R: BufRead> Archive<R> {
+    /// Goes to the first entry.
+    pub(super) fn open(source: R, options: &ReaderOptions) -> Result<Archive<R>, ReadError> {
+        Ok(Archive { entries: Entries::open(source)?, redactor: Redactor::new(options) })
     }
 
-    fn exchange(&mut self) -> Result<Result<Box<Exchange>, Elsewhere>, RejectReason> {
+    /// The next entry; `None` at the end of the archive, which was whole then.
+    pub(super) fn next(&mut self) -> Result<Option<Parsed>, ReadError> {
+        if !self.entries.advance()? {
+            return Ok(None);
+        }
+        Ok(Some(Parsed { number: self.entries.number(), line_bytes: 0, result: self.exchange() }))
+    }
+
+    fn exchange(&mut self) -> Read {
         let entry = String::from_utf8_lossy(self.entries.bytes());
         let bad = if self.entries.entry_bytes() > LINE_BYTES_MAX as u64 {
             RejectReason::TooLong(self.entries.entry_bytes())
@@ -130,17 +125,17 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     let Entry { started_date_time, time, request, response } =
         serde_json::from_str(entry).map_err(|error| bad_form(&error))?;
     let Response { status, headers, content, redirect_url } = response.unwrap_or_default();
-    let status = exchange::status(status)?;
+    let status = raw::status(status)?;
     let (answer, was_answer_unread) = answer(content.unwrap_or_default(), status)?;
     Ok(RawExchange {
-        started_at: exchange::instant(started_date_time, "startedDateTime")?,
-        duration_ms: exchange::duration(time, "time")?,
+        started_at: raw::instant(started_date_time, "startedDateTime")?,
+        duration_ms: raw::duration(time, "time")?,
         method: required(request.method, "request.method")?,
         url: required(request.url, "request.url")?,
         headers: request.headers,
         body: body(request.post_data.unwrap_or_default())?,
         status,
-        location: headers.0.or(redirect_url.0.filter(|url| !url.is_empty())),
+        location: headers.location.or(redirect_url.0.filter(|url| !url.is_empty())),
         answer,
         was_answer_unread,
     })
@@ -172,8 +167,8 @@ fn decoded(text: &str) -> Option<String> {
 fn answer<'a>(content: Content<'a>, status: u16) -> Result<(Cow<'a, str>, bool), BadExchange> {
     const MEMBER: &str = "response.content.text";
     let bad = |what| Err(BadExchange::Member(MEMBER.to_owned(), what));
-    let text = exchange::body(content.text, MEMBER)?.unwrap_or_default();
-    let has_size = content.size.and_then(exchange::number).is_some_and(|size| size > 0.0);
+    let text = raw::body(content.text, MEMBER)?.unwrap_or_default();
+    let has_size = content.size.and_then(raw::number).is_some_and(|size| size > 0.0);
     if text.is_empty() && has_size && status >= 400 {
         return bad("is missing, though response.content.size says that there was a body");
     }
@@ -189,7 +184,7 @@ fn answer<'a>(content: Content<'a>, status: u16) -> Result<(Cow<'a, str>, bool),
 }
 
 fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExchange> {
-    let text = exchange::body(post.text, "request.postData.text")?.filter(|text| !text.is_empty());
+    let text = raw::body(post.text, "request.postData.text")?.filter(|text| !text.is_empty());
     if let (Some(text), true) = (&text, is_base64(&post.encoding)) {
         let unread = Unread("request.postData.text is no Base64 of a text");
         return Ok(decoded(text).map(Cow::Owned).ok_or(unread));
@@ -205,48 +200,4 @@ fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExcha
 fn parameter(Pair { name, value }: Pair<'_>) -> Option<String> {
     let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
     Some(format!("{}={}", escape(name.0?), escape(value.0.unwrap_or_default())))
-}
-
-impl<R: BufRead> Reader for HarReader<R> {
-    fn next_line(&mut self, bounds: TimeBounds) -> Result<Option<Line<'_>>, ReadError> {
-        loop {
-            self.window.spent().clear();
-            match self.window.step(bounds)? {
-                Step::Line(line) => return Ok(Some(line)),
-                Step::Paused => return Ok(None),
-                Step::Ended => return self.broken.take().map_or(Ok(None), Err),
-                Step::Wanting => match self.entries.advance() {
-                    Ok(true) => match self.exchange() {
-                        Ok(exchange) => self.window.hold(self.entries.number(), exchange),
-                        Err(reason) => return Ok(Some(reject(self.entries.number(), 0, reason))),
-                    },
-                    Ok(false) => self.window.end(),
-                    Err(error) => {
-                        self.broken = Some(error);
-                        self.window.end();
-                    }
-                },
-            }
-        }
-    }
-
-    fn unknown_keys(&self) -> &UnknownKeys {
-        &self.unknown
-    }
-
-    fn is_inside_line(&self) -> bool {
-        self.window.is_inside_line()
-    }
-
-    fn is_paused(&self) -> bool {
-        self.window.is_paused()
-    }
-
-    fn take_changes(&mut self) -> Vec<MemoryChange> {
-        self.window.take_changes()
-    }
-
-    fn exchanges(&self) -> Option<&ExchangeSummary> {
-        Some(self.window.summary())
-    }
 }

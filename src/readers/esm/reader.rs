@@ -1,0 +1,312 @@
+//! Reads a report: what of its counts nobody had before, as events.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, BufRead, Read};
+
+use super::fields::ACCOUNTS;
+use super::passes::{self, Passes};
+use super::record::{Count, Grouping};
+use super::report::{self, Record};
+use super::summary::EsmSummary;
+use super::time::Pass;
+use crate::config::EsmConfig;
+use crate::event::{Instant, PassEvent, TimeBounds};
+use crate::readers::line::{Excerpt, Held, Line, ReadError, Reader, RejectReason};
+use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
+
+/// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
+pub const REPORT_BYTES_MAX: u64 = 64 << 20;
+/// What the digests of counts are made with. They are no secret, and must outlive every secret.
+const NO_SECRET: &[u8] = b"esm";
+/// What every row of ours begins with: it tells them from rows that are about a person. A total has what it was before behind
+/// it, and the buffer refuses one that was another meanwhile.
+const ROW_PREFIX: &str = "esm ";
+const DAY_NANOS: i64 = 86_400_000_000_000;
+const HOUR_NANOS: i64 = 3_600_000_000_000;
+
+/// Reads a report. The number of a line is that of its record, from 1.
+pub struct EsmReader {
+    config: EsmConfig,
+    keyring: Keyring,
+    /// The records that are left.
+    records: VecDeque<Waiting>,
+    grouping: Grouping,
+    ready: VecDeque<(u64, PassEvent)>,
+    summary: EsmSummary,
+}
+
+/// A record that is still to be taken.
+struct Waiting {
+    record: Record,
+    /// Which of two hours it is of, where the clock shows them alike.
+    pass: Pass,
+    /// The record of the other hour with the same dimensions.
+    twin: Option<Box<Record>>,
+}
+
+/// Why a record is not taken.
+enum Refusal {
+    Rejected(RejectReason),
+    /// Nothing more can be read.
+    Memory(MemoryError),
+}
+
+impl From<RejectReason> for Refusal {
+    fn from(reason: RejectReason) -> Refusal {
+        Refusal::Rejected(reason)
+    }
+}
+
+impl From<MemoryError> for Refusal {
+    fn from(error: MemoryError) -> Refusal {
+        Refusal::Memory(error)
+    }
+}
+
+impl EsmReader {
+    pub fn new(source: impl BufRead, config: &EsmConfig) -> Result<EsmReader, ReadError> {
+        let broken = |source| ReadError::Broken { line: 1, source };
+        let mut document = Vec::new();
+        source.take(REPORT_BYTES_MAX + 1).read_to_end(&mut document).map_err(broken)?;
+        if document.len() as u64 > REPORT_BYTES_MAX {
+            let what = format!("a report of more than {REPORT_BYTES_MAX} bytes: fetch it in parts");
+            return Err(broken(io::Error::other(what)));
+        }
+        let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
+        let report = report::read(&document).map_err(refuse)?;
+        drop(document);
+        let grouping = Grouping::of(&report.records, config);
+        let passes = grouping.passes(&report.records, config).map_err(refuse)?;
+        Ok(EsmReader {
+            config: config.clone(),
+            keyring: Keyring::new(NO_SECRET),
+            records: waiting(report.records, &passes),
+            grouping,
+            ready: VecDeque::new(),
+            summary: EsmSummary { truncated_at: report.reached_limit, ..EsmSummary::default() },
+        })
+    }
+
+    /// Takes a record: its events and what it states.
+    fn take(
+        &mut self,
+        record: &Record,
+        mut pass: Pass,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<(), Refusal> {
+        if pass == Pass::Unknown {
+            let known = self.pass_by_totals(record, memory)?;
+            pass = known.ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, &self.config)))?;
+        }
+        let accounts = self.grouping.accounts(record, &self.config, pass)?;
+        if accounts.is_some() && record.field("hour").is_none() {
+            // The counts of a whole day or month are no events.
+            let counts = self.grouping.metrics(record).filter(|(name, _)| *name != ACCOUNTS);
+            counts.for_each(|(name, _)| self.summary.skipped(&format!("{name} by day")));
+        } else {
+            self.count(record, pass, bounds, memory)?;
+        }
+        if let Some(accounts) = accounts {
+            self.summary.stated_accounts += 1;
+            memory.state(accounts);
+        }
+        Ok(())
+    }
+
+    /// Makes the events of a record. It is taken whole or not at all: nothing is remembered of one that the clock forbids.
+    fn count(
+        &mut self,
+        record: &Record,
+        pass: Pass,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<(), Refusal> {
+        let counts = self.grouping.counts(record, &self.config, pass)?;
+        let skipped = self.grouping.skipped(record, &self.config);
+        skipped.for_each(|name| self.summary.skipped(name));
+        let Some(first) = counts.first() else { return Ok(()) };
+        let place = self.place(first);
+        self.refuse_counted_otherwise(first, place, memory)?;
+        let (mut ready, mut totals, mut lower) = (Vec::new(), Vec::new(), Vec::new());
+        for count in &counts {
+            let key = count.key(&self.keyring, "count");
+            let before = total_of(memory, key)?;
+            if count.total < before {
+                lower.push(before - count.total);
+            }
+            if count.total > before {
+                let events = count.events(&key.hex(), before, bounds).map_err(RejectReason::Event)?;
+                ready.extend(events.into_iter().map(|event| (record.number, event)));
+                totals.push((key, count.total, before));
+            }
+        }
+        lower.into_iter().for_each(|units| self.summary.decreased(record.number, units));
+        let drops_at = self.drops_at(first.occurred_at, bounds.now);
+        if !totals.is_empty() {
+            memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
+        }
+        for (key, total, before) in totals {
+            memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
+        }
+        self.ready.extend(ready);
+        Ok(())
+    }
+
+    /// The known totals of what a record counts, beside its own; none where it cannot be read, which is told when it is taken.
+    fn totals(
+        &self,
+        record: &Record,
+        pass: Pass,
+        memory: &mut Recollection,
+    ) -> Result<Vec<(u64, u64)>, MemoryError> {
+        let counts = self.grouping.counts(record, &self.config, pass).unwrap_or_default();
+        let known = |count: Count| Ok((count.total, total_of(memory, count.key(&self.keyring, "count"))?));
+        counts.into_iter().map(known).collect()
+    }
+
+    /// Which of two hours a record is of, where nothing but its counts tells it: they are known already, so that nothing is added.
+    fn pass_by_totals(
+        &self,
+        record: &Record,
+        memory: &mut Recollection,
+    ) -> Result<Option<Pass>, MemoryError> {
+        for pass in [Pass::First, Pass::Second] {
+            if self.totals(record, pass, memory)?.iter().all(|(total, known)| total == known) {
+                return Ok(Some(pass));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether two hours that the clock shows alike were counted the other way round before, from a report that did not say in
+    /// which order it was: then a count that was known would be lowered, and the same one added to the other hour.
+    fn is_other_way_round(
+        &self,
+        first: &Record,
+        second: &Record,
+        memory: &mut Recollection,
+    ) -> Result<bool, MemoryError> {
+        let mut lowers = |record, pass| {
+            let totals = self.totals(record, pass, memory)?;
+            Ok::<_, MemoryError>(totals.iter().any(|(total, known)| total < known))
+        };
+        let is_lowered = lowers(first, Pass::First)? || lowers(second, Pass::Second)?;
+        Ok(is_lowered && !lowers(first, Pass::Second)? && !lowers(second, Pass::First)?)
+    }
+
+    /// Where it is kept by which grouping a requestor's hour was counted.
+    fn place(&self, count: &Count) -> MemoryKey {
+        let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
+        self.keyring.digest("grouping", &[count.requestor_id.as_str().as_bytes(), &hour])
+    }
+
+    /// Refuses counts of what comes in as events, or was counted by another grouping.
+    fn refuse_counted_otherwise(
+        &self,
+        count: &Count,
+        place: MemoryKey,
+        memory: &mut Recollection,
+    ) -> Result<(), Refusal> {
+        let requestor = count.requestor_id.as_str();
+        if memory.feed(requestor)? == Some(Feed::Events) {
+            let why = format!(
+                "is of requestor {requestor:?}, whose events come in one by one: ESM counts the same ones again, so take one of \
+                 the two sources for a requestor"
+            );
+            return Err(RejectReason::Esm(why).into());
+        }
+        let name = self.grouping.name();
+        let known = memory.recall(place)?;
+        match known.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)) {
+            Some(other) if other != name => {
+                let why = format!(
+                    "is of an hour that was counted by {other}; this report groups by {name}, and would count it again"
+                );
+                Err(RejectReason::Esm(why).into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Totals are known for as long as Adobe may correct them, or a report may be read again.
+    fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
+        let days = i64::from(self.config.dedup_days) * DAY_NANOS;
+        Instant::from_nanos(occurred_at.nanos().max(now.nanos()).saturating_add(days))
+    }
+}
+
+/// Records in their order, those of two hours that the clock shows alike together.
+fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
+    if passes.twins.is_empty() {
+        let alone = |(record, pass): (Record, &Pass)| Waiting { record, pass: *pass, twin: None };
+        return records.into_iter().zip(&passes.of).map(alone).collect();
+    }
+    let mut twins: HashMap<usize, Box<Record>> = HashMap::new();
+    let seconds: HashSet<usize> = passes.twins.values().copied().collect();
+    let mut waiting = VecDeque::with_capacity(records.len());
+    for (index, record) in records.into_iter().enumerate() {
+        if seconds.contains(&index) {
+            twins.insert(index, Box::new(record));
+        } else {
+            waiting.push_back((index, record));
+        }
+    }
+    let with_twin = |(index, record)| Waiting {
+        record,
+        pass: passes.of[index],
+        twin: passes.twins.get(&index).and_then(|second| twins.remove(second)),
+    };
+    waiting.into_iter().map(with_twin).collect()
+}
+
+/// The total that was counted under this key so far. Behind it stands what it was before.
+fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
+    let body = memory.recall(key)?;
+    let total = body.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)?.split(' ').next());
+    Ok(total.map_or(Ok(0), str::parse)?)
+}
+
+impl Reader for EsmReader {
+    fn next_line(
+        &mut self,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<Option<Line<'_>>, ReadError> {
+        loop {
+            if let Some((number, event)) = self.ready.pop_front() {
+                let excerpt = Excerpt::of(b"");
+                return Ok(Some(Line { number, excerpt, result: Ok(event), rule: None }));
+            }
+            if memory.is_full() {
+                return Ok(None);
+            }
+            let Some(Waiting { record, mut pass, twin }) = self.records.pop_front() else { return Ok(None) };
+            let number = record.number;
+            let failed = |source| ReadError::Memory { line: number, source };
+            if let Some(twin) = twin {
+                let mut other = Pass::Second;
+                if self.is_other_way_round(&record, &twin, memory).map_err(failed)? {
+                    std::mem::swap(&mut pass, &mut other);
+                }
+                self.records.push_front(Waiting { record: *twin, pass: other, twin: None });
+            }
+            match self.take(&record, pass, bounds, memory) {
+                Ok(()) => {}
+                Err(Refusal::Memory(source)) => return Err(failed(source)),
+                Err(Refusal::Rejected(reason)) => {
+                    let excerpt = Excerpt::of_text(record.text());
+                    return Ok(Some(Line { number, excerpt, result: Err(reason), rule: None }));
+                }
+            }
+        }
+    }
+
+    fn is_inside_line(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn held(&self) -> Held<'_> {
+        Held::Report(&self.summary)
+    }
+}

@@ -1,0 +1,126 @@
+//! The time that a record is of, on the clock of the reports.
+
+use chrono::{
+    DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
+    TimeZone,
+};
+
+use super::report::Record;
+use crate::config::EsmConfig;
+use crate::event::Instant;
+use crate::readers::line::RejectReason;
+
+/// Which of the two hours that a clock set back shows alike; the first where it shows one alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    First,
+    Second,
+    /// The record says it itself, by its offset.
+    Told,
+    Unknown,
+}
+
+/// The time that a record shows, on the clock of the reports.
+pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
+    local_time_with(record, [None; 2])
+}
+
+/// The same, with a day and an hour for a record that has none.
+fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
+    let number = |name: &str| match record.field(name) {
+        None => Ok(None),
+        Some(text) => match whole(text).and_then(|number| u32::try_from(number).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(RejectReason::Esm(format!("has {name} {text:?}, which is no number"))),
+        },
+    };
+    let (year, month, day) = (number("year")?, number("month")?, number("day")?.or(or[0]));
+    let (Some(year), Some(month), Some(day), Some(hour)) = (year, month, day, number("hour")?.or(or[1]))
+    else {
+        return Err(RejectReason::Esm(
+            "has no hour: events need one; fetch a report by hour or by minute (year/month/day/hour)"
+                .to_owned(),
+        ));
+    };
+    let minute = number("minute")?.unwrap_or(0);
+    let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
+    date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
+        RejectReason::Esm(format!("has the time {year}-{month}-{day} {hour}:{minute}, which no calendar has"))
+    })
+}
+
+/// The day of a record that names no hour; `None` where it names one.
+pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReason> {
+    if record.field("hour").is_some() {
+        return Ok(None);
+    }
+    local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
+}
+
+/// A count as ESM writes it: digits, perhaps with a fraction of zeros.
+pub(super) fn whole(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text
+        .split_once('.')
+        .map_or(text, |(digits, zeros)| if zeros.bytes().all(|digit| digit == b'0') { digits } else { text });
+    digits.parse().ok()
+}
+
+/// The instant at which a record's hour or minute begins.
+pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
+    let local = local_time(record)?;
+    let zone = config.timezone;
+    let told: Option<FixedOffset> = match record.field("utc-offset") {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            RejectReason::Esm(format!("has utc-offset {text:?}, which is no offset such as -08:00"))
+        })?),
+    };
+    let is_told = |at: &DateTime<_>| told.is_none_or(|told| at.fixed_offset().offset() == &told);
+    let at = match zone.0.from_local_datetime(&local) {
+        LocalResult::Ambiguous(first, second) if told.is_some() => [first, second].into_iter().find(is_told),
+        LocalResult::Ambiguous(_, second) if pass == Pass::Second => Some(second),
+        LocalResult::Ambiguous(at, _) | LocalResult::Single(at) => Some(at),
+        LocalResult::None => {
+            return Err(RejectReason::Esm(format!(
+                "is of {local}, which the clock of {zone} skips; set esm.timezone to the zone of these reports"
+            )));
+        }
+    };
+    at.filter(is_told).map(|at| Instant::from(at.to_utc())).ok_or_else(|| {
+        RejectReason::Esm(format!("has a utc-offset that the clock of {zone} does not have at {local}"))
+    })
+}
+
+/// When a record's minute or hour ends that begins at `from`.
+pub(super) fn end(record: &Record, from: Instant) -> Instant {
+    let minutes = if record.field("minute").is_some() { 1 } else { 60 };
+    Instant::from_nanos(from.nanos() + minutes * 60_000_000_000)
+}
+
+/// The time that a record is of: a minute, an hour, a day or a month.
+pub(super) fn span(
+    record: &Record,
+    config: &EsmConfig,
+    pass: Pass,
+) -> Result<(Instant, Instant), RejectReason> {
+    if record.field("hour").is_some() {
+        let from = instant(record, config, pass)?;
+        return Ok((from, end(record, from)));
+    }
+    let first = local_time_with(record, [Some(1), Some(0)])?.date();
+    let next = match record.field("day") {
+        Some(_) => first.checked_add_days(Days::new(1)),
+        None => first.checked_add_months(Months::new(1)),
+    };
+    Ok((midnight(first, config), midnight(next.unwrap_or(NaiveDate::MAX), config)))
+}
+
+/// When a day begins: at midnight, or where the clock jumps over it with the hour after it.
+fn midnight(day: NaiveDate, config: &EsmConfig) -> Instant {
+    let at = day.and_time(NaiveTime::MIN);
+    let zone = config.timezone.0;
+    let begins = [at, at + TimeDelta::hours(1)];
+    let begins = begins.iter().find_map(|at| zone.from_local_datetime(at).earliest());
+    begins.map_or(Instant::from(at.and_utc()), |local| Instant::from(local.to_utc()))
+}

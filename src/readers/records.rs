@@ -1,0 +1,141 @@
+//! Splits CSV into records, with memory bounded: what lies above a limit is counted and dropped.
+
+use std::io::BufRead;
+
+use csv_core::ReadRecordResult;
+use memchr::memchr_iter;
+
+use super::line::{COLUMNS_MAX, LINE_BYTES_MAX, ReadError, RejectReason};
+use super::lines::{BYTE_ORDER_MARK, Kept, fill, zeros_at_start};
+
+/// The records of a source, one at a time. Blank lines between them are passed over.
+pub(super) struct Records<R> {
+    source: R,
+    machine: csv_core::Reader,
+    /// The cells of the current record one behind the other, quotes resolved.
+    pub(super) cells: Vec<u8>,
+    /// Where each cell ends in `cells`.
+    ends: Vec<usize>,
+    /// How many cells the current record has, also above [`COLUMNS_MAX`].
+    pub(super) found: usize,
+    /// The current record as the source wrote it, without its line ending.
+    pub(super) raw: Kept,
+    /// Line feeds in front of what is read next.
+    lines_passed: u64,
+    /// The line that the current record starts in, from 1.
+    pub(super) start_line: u64,
+    /// Whether the source ended inside a quote of the current record.
+    is_open: bool,
+}
+
+impl<R: BufRead> Records<R> {
+    pub(super) fn new(source: R) -> Records<R> {
+        Records {
+            source,
+            machine: csv_core::Reader::new(),
+            cells: vec![0; 4096],
+            ends: vec![0; COLUMNS_MAX],
+            found: 0,
+            raw: Kept::default(),
+            lines_passed: 0,
+            start_line: 1,
+            is_open: false,
+        }
+    }
+
+    /// Moves to the next record; false at the end of the source.
+    pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
+        self.raw.clear();
+        self.found = 0;
+        let mut written = 0;
+        let mut tail: &[u8] = b"\n";
+        loop {
+            let chunk = fill(&mut self.source, self.lines_passed + 1)?;
+            let zeros = if self.raw.whole_bytes == 0 { zeros_at_start(chunk) } else { 0 };
+            // A chunk that is a byte order mark and nothing else would look like the end to the machine.
+            let is_mark = self.raw.whole_bytes == 0 && self.lines_passed == 0 && chunk == BYTE_ORDER_MARK;
+            let passed = if is_mark { chunk.len() } else { zeros };
+            if passed > 0 {
+                self.source.consume(passed);
+                continue;
+            }
+            // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.
+            let at_end = chunk.is_empty();
+            let input = if at_end { tail } else { chunk };
+            let mut overflow = [0; 64];
+            let ends =
+                if self.found < COLUMNS_MAX { &mut self.ends[self.found..] } else { &mut overflow[..] };
+            let (state, read, cell_bytes, cell_count) =
+                self.machine.read_record(input, &mut self.cells[written..], ends);
+            self.found += cell_count;
+            written += cell_bytes;
+            if at_end {
+                tail = &tail[read..];
+                self.is_open = input.is_empty() && state == ReadRecordResult::Record;
+            } else {
+                let part = &chunk[..read];
+                let is_first = self.raw.whole_bytes == 0;
+                let blank = part.iter().take_while(|byte| is_first && is_line_end(**byte)).count();
+                if is_first {
+                    self.start_line = self.lines_passed + line_feeds(&part[..blank]) + 1;
+                }
+                self.lines_passed += line_feeds(part);
+                self.raw.push(&part[blank..]);
+                self.source.consume(read);
+            }
+            match state {
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(false),
+                ReadRecordResult::OutputFull if written >= LINE_BYTES_MAX => written = 0,
+                ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
+                ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
+            }
+        }
+        while self.raw.is_whole() && self.raw.bytes.last().is_some_and(|byte| is_line_end(*byte)) {
+            self.raw.pop();
+        }
+        Ok(true)
+    }
+
+    /// Whether no cell of the current record has a value.
+    pub(super) fn is_blank(&self) -> bool {
+        let bytes = self.ends[..self.found.min(COLUMNS_MAX)].last().copied().unwrap_or(0);
+        let is_whole = !self.is_open && self.raw.is_whole();
+        is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
+    }
+
+    /// The cells of the current record; fewer than `found` where there are too many.
+    pub(super) fn cells(&self) -> Result<Vec<&str>, RejectReason> {
+        if !self.raw.is_whole() {
+            return Err(RejectReason::TooLong(self.raw.whole_bytes));
+        }
+        if self.is_open {
+            return Err(RejectReason::OpenQuote);
+        }
+        let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
+        let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
+        // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
+        let refuse = || RejectReason::NotUtf8(valid_bytes(&self.raw.bytes) + 1);
+        let text = std::str::from_utf8(bytes).map_err(|_| refuse())?;
+        let mut start = 0;
+        let mut cells = Vec::with_capacity(ends.len());
+        for end in ends {
+            cells.push(text.get(start..*end).ok_or_else(refuse)?);
+            start = *end;
+        }
+        Ok(cells)
+    }
+}
+
+/// How many bytes at the start are whole characters.
+fn valid_bytes(raw: &[u8]) -> usize {
+    std::str::from_utf8(raw).map_or_else(|error| error.valid_up_to(), str::len)
+}
+
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+fn line_feeds(part: &[u8]) -> u64 {
+    memchr_iter(b'\n', part).count() as u64
+}

@@ -1,0 +1,46 @@
+//! The redirects that a browser follows through a logout, every part of them digested: their URLs name devices.
+
+use super::raw::RawExchange;
+use super::route;
+use crate::readers::memory::{Keyring, MemoryKey};
+
+/// A redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub(super) from: MemoryKey,
+    /// What the browser asks for next.
+    pub(super) to: MemoryKey,
+    pub(super) to_place: MemoryKey,
+}
+
+impl Hop {
+    /// The redirect that an exchange is, where it may be part of a logout.
+    pub(super) fn of(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
+        let location = raw.location.as_deref()?.trim();
+        let is_redirect = (300..400).contains(&raw.status) && raw.method.eq_ignore_ascii_case("GET");
+        is_redirect.then(|| Hop {
+            from: hop_key(&raw.url, keyring),
+            to: hop_key(location, keyring),
+            to_place: place_key(location, keyring),
+        })
+    }
+}
+
+/// The hop that a logout sends a browser on and the place where it ends, as far as it says both.
+pub(super) fn leg(
+    url: Option<&str>,
+    raw: &RawExchange<'_>,
+    keyring: &Keyring,
+) -> Option<(MemoryKey, MemoryKey)> {
+    let end = route::parameter(route::query_of(&raw.url), "redirectUrl")?;
+    let url = url.filter(|url| !route::hop_of(url).trim_matches('/').is_empty())?;
+    Some((hop_key(url, keyring), place_key(end.trim(), keyring)))
+}
+
+fn hop_key(url: &str, keyring: &Keyring) -> MemoryKey {
+    keyring.digest("logout hop", &[route::hop_of(url).as_bytes()])
+}
+
+fn place_key(url: &str, keyring: &Keyring) -> MemoryKey {
+    keyring.digest("logout end", &[route::place_of(url).as_bytes()])
+}

@@ -1,0 +1,90 @@
+//! The reader of exchanges, whatever they are written in.
+
+use std::io::BufRead;
+
+use super::ahead::Ahead;
+use super::archive::Archive;
+use super::exchange::{Parsed, Spent};
+use super::window::{Step, Window, reject};
+use crate::event::TimeBounds;
+use crate::readers::line::{Held, Line, ReadError, Reader};
+use crate::readers::memory::Recollection;
+use crate::readers::options::ReaderOptions;
+
+/// Reads exchanges. The number of a line is that of the log, or of the entry of an archive, from 1.
+pub struct ExchangeReader<R> {
+    source: Source<R>,
+    window: Window,
+    /// Why the source broke off, until the exchanges before were taken.
+    broken: Option<ReadError>,
+}
+
+enum Source<R> {
+    Log(Ahead),
+    Archive(Archive<R>),
+}
+
+impl<R: BufRead> ExchangeReader<R> {
+    /// A reader of an exchange log, from its start.
+    pub fn of_log(source: R, options: &ReaderOptions) -> ExchangeReader<R>
+    where
+        R: Send + 'static,
+    {
+        let source = Source::Log(Ahead::start(source, options));
+        ExchangeReader { source, window: Window::new(options, false), broken: None }
+    }
+
+    /// A reader of an HTTP archive, from its first entry. Browsers write entries by page, and not in the order of their start, so
+    /// all of it is put in order.
+    pub fn of_archive(source: R, options: &ReaderOptions) -> Result<ExchangeReader<R>, ReadError> {
+        let source = Source::Archive(Archive::open(source, options)?);
+        Ok(ExchangeReader { source, window: Window::new(options, true), broken: None })
+    }
+}
+
+impl<R: BufRead> Source<R> {
+    fn next(&mut self, spent: &mut Spent) -> Result<Option<Parsed>, ReadError> {
+        match self {
+            Source::Log(log) => log.next(spent),
+            Source::Archive(archive) => {
+                spent.clear();
+                archive.next()
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Reader for ExchangeReader<R> {
+    fn next_line(
+        &mut self,
+        bounds: TimeBounds,
+        memory: &mut Recollection,
+    ) -> Result<Option<Line<'_>>, ReadError> {
+        loop {
+            match self.window.step(bounds, memory)? {
+                Step::Line(line) => return Ok(Some(line)),
+                Step::Paused => return Ok(None),
+                Step::Ended => return self.broken.take().map_or(Ok(None), Err),
+                Step::Wanting => match self.source.next(self.window.spent()) {
+                    Ok(Some(Parsed { number, line_bytes, result })) => match result {
+                        Ok(exchange) => self.window.hold(number, exchange),
+                        Err(reason) => return Ok(Some(reject(number, line_bytes, reason))),
+                    },
+                    Ok(None) => self.window.end(),
+                    Err(error) => {
+                        self.broken = Some(error);
+                        self.window.end();
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_inside_line(&self) -> bool {
+        self.window.is_inside_line()
+    }
+
+    fn held(&self) -> Held<'_> {
+        Held::Exchanges(self.window.summary())
+    }
+}
