@@ -84,7 +84,8 @@ pub(super) fn read(
     if let Some(Value::Table(keys)) = known.get_mut("rest_v2") {
         keys.extend(OpenEvent::ALL.map(|event| (format!("count_{}", event.as_str()), Value::Boolean(true))));
     }
-    let mut warnings: Vec<String> = variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
+    let mut warnings: Vec<String> =
+        variables.iter().filter_map(|(name, _)| without_section(name.to_str()?, &known)).collect();
     let mut table = Table::new();
     let mut left_out: Vec<OpenEvent> = Vec::new();
     for given in in_file(text, file, &known)?.into_iter().chain(in_environment(variables, &known)?) {

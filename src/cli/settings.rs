@@ -281,7 +281,8 @@ mod tests {
         for switches in 0..1 << OpenEvent::ALL.len() {
             let events = || OpenEvent::ALL.into_iter().enumerate();
             let is_on = |index: usize| switches & (1 << index) != 0;
-            let lines = events().map(|(index, event)| format!("count_{} = {}\n", event.as_str(), is_on(index)));
+            let lines =
+                events().map(|(index, event)| format!("count_{} = {}\n", event.as_str(), is_on(index)));
             let text = format!("[rest_v2]\n{}", lines.collect::<String>());
             let settings = with(&text, &[]).expect("a file of the release before");
             for (index, event) in events() {

@@ -16,8 +16,8 @@ use super::summary::{Counts, is_zero, unused};
 use super::unpack::{Packing, Unpacked};
 use crate::buffer::{Buffer, InputId, JobKey, StoreReport};
 use crate::readers::esm::EsmSummary;
-use crate::readers::ndjson::LineParser;
 use crate::readers::memory::Recollection;
+use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Format, ReadError, ReaderOptions};
 

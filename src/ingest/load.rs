@@ -106,7 +106,8 @@ pub fn preview(
     let mut summary = summary_of(inputs);
     let (readers, mut memory) = memory::passing(options);
     for (number, path) in inputs.iter().enumerate() {
-        let (end, flow) = preview_input(number, path, options, (&readers, &mut memory), &mut summary, on_event);
+        let (end, flow) =
+            preview_input(number, path, options, (&readers, &mut memory), &mut summary, on_event);
         summary.ended(number, end);
         if flow.is_break() {
             break;
@@ -152,8 +153,10 @@ fn preview_input(
         match line.result {
             Ok(event) => {
                 summary.seen(number);
-                flow =
-                    on_event(&event, Origin { line: line.number, rule: line.rule.map(|applied| applied.rule) });
+                flow = on_event(
+                    &event,
+                    Origin { line: line.number, rule: line.rule.map(|applied| applied.rule) },
+                );
             }
             Err(reason) => {
                 let reject = Reject::new(&path.name(), line.number, &line.excerpt, reason.to_string());

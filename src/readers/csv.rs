@@ -8,9 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::BufRead;
 
-use super::line::{
-    COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason,
-};
+use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason};
 use super::lines::BYTE_ORDER_MARK;
 use super::memory::Recollection;
 use super::records::Records;

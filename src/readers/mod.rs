@@ -25,8 +25,8 @@ mod unknown;
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{
-    AppliedRule,
-    EXCERPT_BYTES_MAX, Excerpt, HeaderError, Held, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason,
+    AppliedRule, EXCERPT_BYTES_MAX, Excerpt, HeaderError, Held, LINE_BYTES_MAX, Line, ReadError, Reader,
+    RejectReason,
 };
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;

@@ -110,7 +110,9 @@ pub(super) fn read(
         code.map(|code| keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
     };
     let reply = match endpoint {
-        Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::PartnerSession => session(&body, digest),
+        Endpoint::CreateSession | Endpoint::ResumeSession | Endpoint::PartnerSession => {
+            session(&body, digest)
+        }
         Endpoint::RetrieveSession => device(&body),
         Endpoint::Profiles | Endpoint::ProfileOfMvpd | Endpoint::ProfileOfCode | Endpoint::PartnerProfile => {
             profiles(&body)

@@ -123,7 +123,9 @@ impl Device {
         };
         let says = |properties: &[Property], word: &str| {
             let values = properties.iter().filter_map(|property| self.get(*property));
-            values.map(|value| value.strip_suffix(" OS").unwrap_or(value)).any(|it| it.eq_ignore_ascii_case(word))
+            values
+                .map(|value| value.strip_suffix(" OS").unwrap_or(value))
+                .any(|it| it.eq_ignore_ascii_case(word))
         };
         let is_os = |word| says(&[DeviceOsName, DeviceOsFamily], word);
         let is_amazon = says(&[DeviceHardwareVendor, DeviceHardwareManufacturer, DeviceOsVendor], "Amazon");

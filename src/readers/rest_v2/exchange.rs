@@ -223,16 +223,16 @@ impl Asked {
         }
         let unread = |unread| Asked { unread: Some(unread), ..Asked::default() };
         let body = match body {
-            Ok(body) if is_session => return Asked { mvpd: route::parameter(body, "mvpd"), ..Asked::default() },
+            Ok(body) if is_session => {
+                return Asked { mvpd: route::parameter(body, "mvpd"), ..Asked::default() };
+            }
             Ok(body) => surrogates::mended(body),
             Err(why) => return unread(*why),
         };
         match serde_json::from_str(&body) {
             Ok(Body { resources }) => Asked { resources, ..Asked::default() },
             Err(_) if body.trim().is_empty() => unread(Unread("the body of the request is empty")),
-            Err(_) => {
-                unread(Unread("the body of the request is no JSON object with a list of resources"))
-            }
+            Err(_) => unread(Unread("the body of the request is no JSON object with a list of resources")),
         }
     }
 }

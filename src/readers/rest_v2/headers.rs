@@ -70,7 +70,9 @@ pub(super) struct Pair<'a> {
 }
 
 /// Reads `request.headers`.
-pub(super) fn of_request<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Headers<'a>, D::Error> {
+pub(super) fn of_request<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Headers<'a>, D::Error> {
     deserializer.deserialize_any(HeadersVisitor("request.headers"))
 }
 

@@ -30,6 +30,6 @@ mod window;
 
 pub use likeness::is_like_exchange;
 pub use reader::ExchangeReader;
-pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};
 pub use rule::Rule;
+pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};
 pub use summary::ExchangeSummary;

@@ -46,7 +46,8 @@ impl Rule {
     pub(super) const DENIED_BY_MVPD: Rule = Rule::of(32, "denied by the MVPD");
     pub(super) const DENIED_OTHERWISE: Rule = Rule::of(33, "denied by degradation or temporary access");
     pub(super) const AUTHORIZATION_FAILED: Rule = Rule::of(34, "authorization failed");
-    pub(super) const AUTHORIZATION_FAILED_WITHOUT_CODE: Rule = Rule::of(35, "authorization failed without a code");
+    pub(super) const AUTHORIZATION_FAILED_WITHOUT_CODE: Rule =
+        Rule::of(35, "authorization failed without a code");
     pub(super) const PREFLIGHT_ANSWERED: Rule = Rule::of(36, "preflight answered");
     pub(super) const PREFLIGHT_FAILED: Rule = Rule::of(37, "preflight failed");
     pub(super) const LOGOUT_COMPLETED: Rule = Rule::of(38, "logout completed");

@@ -59,10 +59,7 @@ fn rows<S: Serializer>(
     }))
 }
 
-fn by_name<S: Serializer>(
-    tokens: &BTreeMap<TokenCheck, u64>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn by_name<S: Serializer>(tokens: &BTreeMap<TokenCheck, u64>, serializer: S) -> Result<S::Ok, S::Error> {
     let by_name: BTreeMap<_, _> = tokens.iter().map(|(check, count)| (check.name(), count)).collect();
     by_name.serialize(serializer)
 }

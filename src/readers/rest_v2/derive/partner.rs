@@ -42,11 +42,8 @@ impl Derivation<'_> {
             _ => None,
         };
         let Some(profile) = profile else { return self.partner_failed(None) };
-        let rule = if profile.is_degraded {
-            Rule::PARTNER_PROFILE_DEGRADED
-        } else {
-            Rule::PARTNER_LOGIN_COMPLETED
-        };
+        let rule =
+            if profile.is_degraded { Rule::PARTNER_PROFILE_DEGRADED } else { Rule::PARTNER_LOGIN_COMPLETED };
         let device = self.device_id(None);
         let began = profile.not_before.unwrap_or_default().to_be_bytes();
         let parts = [
