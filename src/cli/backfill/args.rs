@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-
 use crate::buffer::{JobSettings, JobSource};
 use crate::cli::ingest::format;
+use crate::cli::words::explained;
 use crate::cli::{Failure, refused};
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
@@ -121,8 +120,8 @@ pub(crate) struct InputArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct WayArgs {
     /// One hit a request, or files of the Bulk Data Insertion API.
-    #[arg(long, value_enum)]
-    via: Option<RouteArg>,
+    #[arg(long, value_name = "VIA", value_parser = explained(ROUTES))]
+    via: Option<JobRoute>,
     /// Hits a second for each collection host, or rows a second by bulk.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
@@ -139,13 +138,10 @@ pub(crate) struct FileArgs {
     pub(super) keep_files: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum RouteArg {
-    /// The Data Insertion API, as live events go.
-    Dia,
-    /// The Bulk Data Insertion API.
-    Bulk,
-}
+const ROUTES: [(JobRoute, &str); 2] = [
+    (JobRoute::Dia, "The Data Insertion API, as live events go"),
+    (JobRoute::Bulk, "The Bulk Data Insertion API"),
+];
 
 /// Hours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -190,11 +186,7 @@ impl WayArgs {
     /// The settings of a job, with what was given here over them.
     pub(super) fn over(&self, before: JobSettings) -> JobSettings {
         JobSettings {
-            route: match self.via {
-                None => before.route,
-                Some(RouteArg::Dia) => JobRoute::Dia,
-                Some(RouteArg::Bulk) => JobRoute::Bulk,
-            },
+            route: self.via.unwrap_or(before.route),
             rate: self.rate.or(before.rate),
             hours: self.window.map_or(before.hours, |window| window.0),
         }
