@@ -353,6 +353,15 @@ impl Judge for ReportError {
     }
 }
 
+const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem";
+const REPLACED: &str =
+    "see who did it, and start again; what was in flight is in doubt where the old file still is";
+const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
+const COUNTED_MEANWHILE: &str =
+    "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice";
+const MIXED_FEEDS: &str =
+    "take one of the two sources for a requestor; nothing of this portion of the input was stored";
+
 impl Judge for BufferError {
     fn judge(&self) -> Judgement {
         match self {
@@ -363,19 +372,13 @@ impl Judge for BufferError {
             BufferError::File { .. } => Code::BufferUnusable.failed(
                 "check that the folder exists and that this user may write there",
             ),
-            BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(
-                "put buffer.path on a local disk; or, if its locks are known to hold, set buffer.allow_network_filesystem",
-            ),
+            BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
             BufferError::Newer { .. } => {
                 Code::BufferNewer.usage("use the release that wrote it, or a later one")
             }
-            BufferError::Replaced(_) => Code::BufferLost.failed(
-                "see who did it, and start again; what was in flight is in doubt where the old file still is",
-            ),
-            BufferError::Overwritten(_) => Code::BufferLost.failed(
-                "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again",
-            ),
+            BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
+            BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
             BufferError::InUse(_) => Code::BufferInUse.locked(
                 "stop what uses the buffer, such as `passbridge run`, then run it again",
             ),
@@ -424,12 +427,8 @@ impl Judge for BufferError {
             BufferError::Undecided { .. } => Code::SuiteUndecided.usage(
                 "settle them first: passbridge held list; those in doubt are settled by the next drain",
             ),
-            BufferError::CountedMeanwhile => Code::CountedMeanwhile.failed(
-                "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice",
-            ),
-            BufferError::MixedFeeds(_) => Code::MixedFeeds.usage(
-                "take one of the two sources for a requestor; nothing of this portion of the input was stored",
-            ),
+            BufferError::CountedMeanwhile => Code::CountedMeanwhile.failed(COUNTED_MEANWHILE),
+            BufferError::MixedFeeds(_) => Code::MixedFeeds.usage(MIXED_FEEDS),
             BufferError::ThreadEnded => Code::Internal.failed("see the log above, and run it again"),
         }
     }
