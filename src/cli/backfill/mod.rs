@@ -155,7 +155,7 @@ impl Backfills<'_> {
         if job.state != JobState::Planned {
             // The caller holds the lock, so no process runs it.
             return Err(refused(
-                format!("there is a backfill {name} already, and it is {}", seen(&job, false).name()),
+                format!("there is a backfill {name} already, and it is {}", seen(&job, false)),
                 format!("passbridge backfill resume {name}; or choose another name"),
             ));
         }
