@@ -175,17 +175,14 @@ impl DeadReason {
 
     /// The reason behind a stored code; unknown codes are Adobe's words.
     pub fn from_code(code: &str) -> DeadReason {
-        match code.split_once(':') {
-            Some(("http", status)) => {
-                status.parse().map_or_else(|_| DeadReason::Adobe(code.to_owned()), DeadReason::Refused)
-            }
-            Some(("count_too_large", count)) => {
-                count.parse().map_or_else(|_| DeadReason::Adobe(code.to_owned()), DeadReason::CountTooLarge)
-            }
-            Some(("adobe", words)) => DeadReason::Adobe(words.to_owned()),
-            _ if code == "general_failure" => DeadReason::GeneralFailure,
-            _ => DeadReason::Adobe(code.to_owned()),
-        }
+        let known = match code.split_once(':') {
+            Some(("http", status)) => status.parse().ok().map(DeadReason::Refused),
+            Some(("count_too_large", count)) => count.parse().ok().map(DeadReason::CountTooLarge),
+            Some(("adobe", words)) => Some(DeadReason::Adobe(words.to_owned())),
+            _ if code == "general_failure" => Some(DeadReason::GeneralFailure),
+            _ => None,
+        };
+        known.unwrap_or_else(|| DeadReason::Adobe(code.to_owned()))
     }
 }
 

@@ -1,13 +1,12 @@
 //! Sends a probe's hits, one after the other over one connection.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::plan::{Canary, Plan};
 use super::report::ProbeError;
-use crate::collection::Connection;
+use crate::collection::{Connection, Limiter};
 use crate::delivery::Outcome;
 use crate::web::{Backoff, Patience};
 
@@ -17,12 +16,10 @@ pub(super) async fn all(
     plan: &Plan,
     hits_per_second: Option<NonZeroU32>,
 ) -> Result<bool, ProbeError> {
-    let pause = hits_per_second.map(|rate| Duration::from_secs(1) / rate.get());
+    let limiter = Limiter::new(hits_per_second, Instant::now());
     let mut is_sent = true;
     for (index, hit) in plan.hits.iter().enumerate() {
-        if let Some(pause) = pause.filter(|_| index > 0) {
-            sleep(pause).await;
-        }
+        sleep(limiter.reserve(Instant::now())).await;
         match one(connection, plan, hit).await {
             Ok(is_taken) => is_sent &= is_taken,
             Err(why) => {
