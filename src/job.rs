@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Timelike};
-use serde::Serialize;
 
 use crate::config::Zone;
 use crate::event::Instant;
@@ -16,7 +15,7 @@ const NAME_CHARS_MAX: usize = 64;
 const DAY_MINUTES: u16 = 24 * 60;
 
 /// What a backfill is called: letters, digits, `-`, `_` and `.`, not `.` first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobName(String);
 
 impl JobName {
@@ -134,7 +133,7 @@ impl FromStr for Hours {
     }
 }
 
-serde_as_text!(Hours);
+serde_as_text!(JobName, Hours);
 
 /// A time of the day as minutes since midnight; 24:00 is the midnight that ends it.
 fn minute(text: &str) -> Option<u16> {

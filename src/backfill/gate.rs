@@ -92,7 +92,7 @@ impl Gate {
 
     /// Ends a leg once the gate closes, a suite is paused or mapped anew, or a stop was asked for.
     pub(super) async fn watch(self, leg: Stop) {
-        let routes = self.routes().await;
+        let routes = self.routes();
         for poll in 1_u32.. {
             tokio::select! {
                 reason = self.stop.wait() => return leg.request(reason),
@@ -103,16 +103,15 @@ impl Gate {
             let gives_way = self.outside_hours().is_some() || !matches!(self.buffer.is_draining(), Ok(false));
             let is_look = poll.is_multiple_of(POLLS_A_LOOK);
             if gives_way
-                || (is_look
-                    && (self.routes().await != routes || !matches!(self.sending(), Ok(Passage::Open))))
+                || (is_look && (self.routes() != routes || !matches!(self.sending(), Ok(Passage::Open))))
             {
                 return leg.request(StopReason::GiveWay);
             }
         }
     }
 
-    async fn routes(&self) -> Option<Vec<(Rsid, Vec<RequestorKey>)>> {
-        let routes = self.buffer.routes_now().await.ok()?;
+    fn routes(&self) -> Option<Vec<(Rsid, Vec<RequestorKey>)>> {
+        let routes = self.buffer.routes().ok()?;
         Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())
     }
 

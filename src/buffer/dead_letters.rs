@@ -1,13 +1,15 @@
 //! What waits for a person: dead letters, condemned by a reply, and held events, which may have been counted.
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use serde::Serialize;
 
-use super::events::{EventRef, read_event};
-use super::ledger::{Postings, Term};
-use super::{Buffer, BufferError, outcomes};
+use super::database::Buffer;
+use super::error::Result;
+use super::ledger::Term;
+use super::rows::{event_name, find_event, from_row, reference, run};
+use super::states::{Moves, To};
 use crate::delivery::{DeadReason, Sequence};
-use crate::event::{EventKind, Instant, PassEvent};
+use crate::event::{Instant, PassEvent};
 
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 1_000;
@@ -50,199 +52,143 @@ pub enum Settlement {
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// Its number, by which the commands name it.
     pub seq: Sequence,
     pub requestor_id: String,
     /// The suite that refused it.
     pub rsid: Option<String>,
     pub event: &'static str,
-    /// When it happened.
     pub occurred_at: Instant,
     pub count: u32,
     pub reason: DeadReason,
     pub explanation: String,
-    /// When it died.
     pub died_at: Instant,
 }
 
 /// A held event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldEvent {
-    /// Its number, by which the commands name it.
     pub seq: Sequence,
     pub requestor_id: String,
     /// The suite that may have counted it.
     pub rsid: String,
     pub event: &'static str,
-    /// When it happened.
     pub occurred_at: Instant,
     pub count: u32,
-    /// Attempts that may have been counted.
     pub attempts: u32,
-    /// Why their outcome is unknown.
     pub cause: String,
-    /// Since when it is held.
     pub held_at: Instant,
 }
 
 impl Buffer {
     /// Dead letters, the latest first.
-    pub fn dead_letters(&self, selection: Selection, limit: usize) -> Result<Vec<DeadLetter>, BufferError> {
-        self.call(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT d.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.reason, d.died_at
-                 FROM dead_letters d JOIN events e ON e.seq = d.seq JOIN requestors r ON r.requestor = e.requestor
-                 LEFT JOIN forms f ON f.form = d.form
-                 WHERE (?1 IS NULL OR d.reason = ?1) AND (?2 IS NULL OR d.seq IN (SELECT value FROM json_each(?2)))
-                 ORDER BY d.died_at DESC, d.seq LIMIT ?3",
-            )?;
-            let (reason, sequences) = filters(&selection);
-            let rows = statement.query_map((reason, sequences, limit as i64), |row| {
-                let reason = DeadReason::from_code(&row.get::<_, String>(6)?);
-                Ok(DeadLetter {
-                    seq: Sequence(row.get(0)?),
-                    requestor_id: row.get(1)?,
-                    rsid: row.get(2)?,
-                    event: event_name(row, 3)?,
-                    occurred_at: Instant::from_nanos(row.get(4)?),
-                    count: row.get(5)?,
-                    explanation: reason.to_string(),
-                    reason,
-                    died_at: Instant::from_nanos(row.get(7)?),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+    pub fn dead_letters(&self, selection: Selection, limit: usize) -> Result<Vec<DeadLetter>> {
+        let (reason, sequences) = filters(&selection);
+        let select = "SELECT d.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.reason, d.died_at
+             FROM dead_letters d JOIN events e ON e.seq = d.seq JOIN requestors r ON r.requestor = e.requestor
+             LEFT JOIN forms f ON f.form = d.form
+             WHERE (?1 IS NULL OR d.reason = ?1) AND (?2 IS NULL OR d.seq IN (SELECT value FROM json_each(?2)))
+             ORDER BY d.died_at DESC, d.seq LIMIT ?3";
+        self.all(select, (reason, sequences, limit), |row| {
+            let reason = DeadReason::from_code(&row.get::<_, String>("reason")?);
+            Ok(from_row!(row, DeadLetter { seq, requestor_id, rsid, occurred_at, count, died_at },
+                event: event_name(row)?, explanation: reason.to_string(), reason: reason))
         })
     }
 
     /// Held events, the latest first.
-    pub fn held(&self, selection: Selection, limit: usize) -> Result<Vec<HeldEvent>, BufferError> {
-        self.call(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT h.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.attempts, d.cause, h.held_at
-                 FROM held h JOIN doubts d ON d.seq = h.seq JOIN events e ON e.seq = h.seq
-                 JOIN requestors r ON r.requestor = e.requestor JOIN forms f ON f.form = d.form
-                 WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR h.seq IN (SELECT value FROM json_each(?2)))
-                 ORDER BY h.held_at DESC, h.seq LIMIT ?3",
-            )?;
-            let (cause, sequences) = filters(&selection);
-            let rows = statement.query_map((cause, sequences, limit as i64), |row| {
-                Ok(HeldEvent {
-                    seq: Sequence(row.get(0)?),
-                    requestor_id: row.get(1)?,
-                    rsid: row.get(2)?,
-                    event: event_name(row, 3)?,
-                    occurred_at: Instant::from_nanos(row.get(4)?),
-                    count: row.get(5)?,
-                    attempts: row.get(6)?,
-                    cause: row.get(7)?,
-                    held_at: Instant::from_nanos(row.get(8)?),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+    pub fn held(&self, selection: Selection, limit: usize) -> Result<Vec<HeldEvent>> {
+        let (cause, sequences) = filters(&selection);
+        let select = "SELECT h.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.attempts, d.cause, h.held_at
+             FROM held h JOIN doubts d ON d.seq = h.seq JOIN events e ON e.seq = h.seq
+             JOIN requestors r ON r.requestor = e.requestor JOIN forms f ON f.form = d.form
+             WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR h.seq IN (SELECT value FROM json_each(?2)))
+             ORDER BY h.held_at DESC, h.seq LIMIT ?3";
+        self.all(select, (cause, sequences, limit), |row| {
+            Ok(from_row!(row, HeldEvent { seq, requestor_id, rsid, occurred_at, count, attempts, cause, held_at },
+                event: event_name(row)?))
         })
     }
 
     /// The whole event behind a number, whatever its state; `None` where there is none.
-    pub fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>, BufferError> {
-        self.call(move |connection| match read_event(connection, sequence) {
-            Ok((_, _, event)) => Ok(Some(event)),
-            Err(BufferError::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
-            Err(error) => Err(error),
-        })
+    pub fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>> {
+        self.read(|connection| Ok(find_event(connection, sequence)?.map(|found| found.event)))
     }
 
     /// Sends dead letters once more, in the next run.
-    pub fn requeue_dead(&self, selection: Selection, requeue: Requeue) -> Result<Requeued, BufferError> {
-        self.move_back(selection, requeue, Place::Dead)
+    pub fn requeue_dead(&self, selection: Selection, requeue: Requeue) -> Result<Requeued> {
+        self.requeue(Term::Dead, selection, requeue)
     }
 
     /// Sends held events once more, in the next run, in the form of their first attempt.
-    pub fn requeue_held(&self, selection: Selection, requeue: Requeue) -> Result<Requeued, BufferError> {
-        self.move_back(selection, requeue, Place::Held)
+    pub fn requeue_held(&self, selection: Selection, requeue: Requeue) -> Result<Requeued> {
+        self.requeue(Term::Held, selection, requeue)
     }
 
-    pub fn discard_dead(&self, selection: Selection) -> Result<u64, BufferError> {
-        self.settle(selection, Place::Dead, Settlement::Discarded)
+    pub fn discard_dead(&self, selection: Selection) -> Result<u64> {
+        let at = self.now();
+        let chosen = self.chosen(Term::Dead, &selection)?;
+        self.move_chosen(Term::Dead, &chosen, To::Discarded { at, by_cancel: false })
     }
 
     /// Decides what held events were.
-    pub fn settle_held(&self, selection: Selection, settlement: Settlement) -> Result<u64, BufferError> {
-        self.settle(selection, Place::Held, settlement)
+    pub fn settle_held(&self, selection: Selection, settlement: Settlement) -> Result<u64> {
+        let at = self.now();
+        let chosen = self.chosen(Term::Held, &selection)?;
+        self.move_chosen(
+            Term::Held,
+            &chosen,
+            match settlement {
+                Settlement::Delivered => To::Vouched { at },
+                Settlement::Discarded => To::Discarded { at, by_cancel: false },
+            },
+        )
     }
 
-    fn move_back(
-        &self,
-        selection: Selection,
-        requeue: Requeue,
-        place: Place,
-    ) -> Result<Requeued, BufferError> {
-        let mut report = Requeued::default();
-        let chosen = self.call(move |connection| chosen(connection, &selection, place))?;
+    fn requeue(&self, from: Term, selection: Selection, requeue: Requeue) -> Result<Requeued> {
+        let mut chosen = self.chosen(from, &selection)?;
+        let all = chosen.len();
+        if requeue == Requeue::OnlyExact {
+            chosen.retain(|choice| !choice.may_double);
+        }
+        let may_double = (all - chosen.len()) as u64;
+        Ok(Requeued { requeued: self.move_chosen(from, &chosen, To::Pending)?, may_double })
+    }
+
+    fn chosen(&self, from: Term, selection: &Selection) -> Result<Vec<Choice>> {
+        let select = if from == Term::Dead {
+            "SELECT p.seq, d.seq IS NOT NULL AND f.event_ids = 'off' AS may_double FROM dead_letters p
+             LEFT JOIN doubts d ON d.seq = p.seq LEFT JOIN forms f ON f.form = d.form
+             WHERE (?1 IS NULL OR p.reason = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2))) ORDER BY p.seq"
+        } else {
+            "SELECT p.seq, f.event_ids = 'off' AS may_double FROM held p
+             JOIN doubts d ON d.seq = p.seq JOIN forms f ON f.form = d.form
+             WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2))) ORDER BY p.seq"
+        };
+        self.all(select, filters(selection), |row| {
+            Ok(Choice { sequence: row.get("seq")?, may_double: row.get("may_double")? })
+        })
+    }
+
+    /// Moves these events, some a transaction, so that live recording never waits long; gives how many were still there.
+    fn move_chosen(&self, from: Term, chosen: &[Choice], to: To<'static>) -> Result<u64> {
+        let mut moved = 0;
         for chunk in chosen.chunks(MOVED_A_TRANSACTION) {
             let chunk = chunk.to_vec();
-            let part = self.call(move |connection| {
-                in_transaction(connection, |transaction, postings| {
-                    let mut report = Requeued::default();
-                    for choice in &chunk {
-                        if choice.may_double && requeue == Requeue::OnlyExact {
-                            report.may_double += 1;
-                        } else if let Some(event) = take(transaction, choice.sequence, place)? {
-                            outcomes::enqueue(transaction, &event)?;
-                            want_repeat(transaction, choice.sequence)?;
-                            postings.shift(&event, place.term(), Term::Pending);
-                            report.requeued += 1;
-                        }
+            moved += self.write(move |transaction| {
+                let mut moves = Moves::new(transaction);
+                let mut moved = 0;
+                for Choice { sequence, .. } in chunk {
+                    let Some(event) = reference(transaction, sequence)? else { continue };
+                    if moves.shift(&event, from, to)? {
+                        moved += 1;
+                        want_repeat(transaction, sequence, to)?;
                     }
-                    Ok(report)
-                })
-            })?;
-            report.requeued += part.requeued;
-            report.may_double += part.may_double;
-        }
-        Ok(report)
-    }
-
-    fn settle(&self, selection: Selection, place: Place, settlement: Settlement) -> Result<u64, BufferError> {
-        let now = self.clock.now();
-        let chosen = self.call(move |connection| chosen(connection, &selection, place))?;
-        let mut settled = 0;
-        for chunk in chosen.chunks(MOVED_A_TRANSACTION) {
-            let chunk = chunk.to_vec();
-            settled += self.call(move |connection| {
-                in_transaction(connection, |transaction, postings| {
-                    let mut settled = 0;
-                    for choice in &chunk {
-                        if let Some(event) = take(transaction, choice.sequence, place)? {
-                            settle_one(transaction, &event, settlement, now)?;
-                            let to = match settlement {
-                                Settlement::Delivered => Term::Delivered,
-                                Settlement::Discarded => Term::Discarded,
-                            };
-                            postings.shift(&event, place.term(), to);
-                            settled += 1;
-                        }
-                    }
-                    Ok(settled)
-                })
+                }
+                moves.account()?;
+                Ok(moved)
             })?;
         }
-        Ok(settled)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    Dead,
-    Held,
-}
-
-impl Place {
-    fn term(self) -> Term {
-        match self {
-            Place::Dead => Term::Dead,
-            Place::Held => Term::Held,
-        }
+        Ok(moved)
     }
 }
 
@@ -253,99 +199,21 @@ struct Choice {
     may_double: bool,
 }
 
-fn chosen(
-    connection: &mut Connection,
-    selection: &Selection,
-    place: Place,
-) -> Result<Vec<Choice>, BufferError> {
-    let mut statement = connection.prepare_cached(match place {
-        Place::Dead => {
-            "SELECT p.seq, d.seq IS NOT NULL AND f.event_ids = 'off' FROM dead_letters p
-             LEFT JOIN doubts d ON d.seq = p.seq LEFT JOIN forms f ON f.form = d.form
-             WHERE (?1 IS NULL OR p.reason = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2))) ORDER BY p.seq"
-        }
-        Place::Held => {
-            "SELECT p.seq, f.event_ids = 'off' FROM held p JOIN doubts d ON d.seq = p.seq JOIN forms f ON f.form = d.form
-             WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2))) ORDER BY p.seq"
-        }
-    })?;
-    let rows = statement.query_map(filters(selection), |row| {
-        Ok(Choice {
-            sequence: Sequence(row.get(0)?),
-            may_double: row.get::<_, Option<bool>>(1)?.unwrap_or(false),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
 /// The reason and the JSON list of numbers that the statements filter by; NULL filters nothing.
-fn filters(selection: &Selection) -> (Option<String>, Option<String>) {
+fn filters(selection: &Selection) -> (Option<&str>, Option<String>) {
     match selection {
         Selection::All => (None, None),
-        Selection::Reason(reason) => (Some(reason.clone()), None),
+        Selection::Reason(reason) => (Some(reason), None),
         Selection::Sequences(sequences) => {
-            let numbers: Vec<String> = sequences.iter().map(|sequence| sequence.0.to_string()).collect();
-            (None, Some(format!("[{}]", numbers.join(","))))
+            (None, Some(serde_json::to_string(sequences).expect("numbers always serialise")))
         }
     }
-}
-
-fn in_transaction<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>, &mut Postings) -> Result<T, BufferError>,
-) -> Result<T, BufferError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut postings = Postings::default();
-    let result = work(&transaction, &mut postings)?;
-    postings.apply(&transaction)?;
-    transaction.commit()?;
-    Ok(result)
-}
-
-/// Takes an event out of its place; `None` where it is there no longer.
-fn take(
-    transaction: &Transaction<'_>,
-    sequence: Sequence,
-    place: Place,
-) -> Result<Option<EventRef>, BufferError> {
-    let mut delete = transaction.prepare_cached(match place {
-        Place::Dead => "DELETE FROM dead_letters WHERE seq = ?1",
-        Place::Held => "DELETE FROM held WHERE seq = ?1",
-    })?;
-    if delete.execute([sequence.0])? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(read_event(transaction, sequence)?.0))
 }
 
 /// Notes that a person wants the repeat of an attempt in doubt, so that no policy holds it again before it was sent.
-fn want_repeat(transaction: &Transaction<'_>, sequence: Sequence) -> Result<(), BufferError> {
-    transaction.prepare_cached("UPDATE doubts SET wanted = 1 WHERE seq = ?1")?.execute([sequence.0])?;
+fn want_repeat(connection: &Connection, sequence: Sequence, to: To<'_>) -> Result<()> {
+    if matches!(to, To::Pending) {
+        run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
+    }
     Ok(())
-}
-
-fn settle_one(
-    transaction: &Transaction<'_>,
-    event: &EventRef,
-    settlement: Settlement,
-    now: Instant,
-) -> Result<(), BufferError> {
-    match settlement {
-        Settlement::Delivered => transaction
-            .prepare_cached("INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (?1, ?2, ?3)")?
-            .execute((event.sequence.0, event.occurred_at.nanos(), now.nanos()))
-            .and_then(|_| {
-                transaction
-                    .prepare_cached("INSERT INTO settled (seq) VALUES (?1)")?
-                    .execute([event.sequence.0])
-            })?,
-        Settlement::Discarded => transaction
-            .prepare_cached("INSERT INTO discarded (seq, discarded_at) VALUES (?1, ?2)")?
-            .execute((event.sequence.0, now.nanos()))?,
-    };
-    Ok(())
-}
-
-pub(super) fn event_name(row: &Row<'_>, column: usize) -> rusqlite::Result<&'static str> {
-    Ok(EventKind::from_slot(row.get(column)?).map_or("unknown", EventKind::name))
 }

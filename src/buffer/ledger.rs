@@ -5,18 +5,16 @@
 //! ```
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 
-use super::events::EventRef;
-use super::suites::RequestorKey;
-use super::{Buffer, BufferError, metrics, suites};
-use crate::event::EventKind;
+use super::error::Result;
+use super::keys::{JobKey, RequestorKey};
+use super::rows::{EventRef, run};
 
 /// Nanoseconds of an hour.
-const HOUR_NANOS: i64 = 3_600_000_000_000;
+pub(super) const HOUR_NANOS: i64 = 3_600_000_000_000;
 
 /// A term of the account, in the order of the ledger's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,29 +36,22 @@ pub(super) enum Term {
     Erased,
 }
 
-const TERMS: [Term; 9] = [
-    Term::Ingested,
-    Term::Pending,
-    Term::Delivered,
-    Term::Dead,
-    Term::Held,
-    Term::Discarded,
-    Term::ExpiredDelivered,
-    Term::ExpiredDiscarded,
-    Term::Erased,
-];
+/// Columns of sums: events and units of each term.
+const SUMS: usize = 18;
 
+/// A row of the ledger, by its key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Account {
-    requestor: i64,
-    slot: u8,
-    hour: i64,
+pub(super) struct Account {
+    pub(super) requestor: RequestorKey,
+    pub(super) slot: u8,
+    /// The UTC hour, counted from the Unix epoch.
+    pub(super) hour: i64,
 }
 
 /// What one transaction changes, summed before it touches the table.
 #[derive(Default)]
 pub(super) struct Postings {
-    sums: HashMap<Account, [i64; 18]>,
+    sums: HashMap<Account, [i64; SUMS]>,
 }
 
 impl Postings {
@@ -77,20 +68,20 @@ impl Postings {
 
     fn post(&mut self, event: &EventRef, term: Term, events: i64) {
         let account = Account {
-            requestor: event.requestor.0,
+            requestor: event.requestor,
             slot: event.kind.slot(),
             hour: event.occurred_at.nanos().div_euclid(HOUR_NANOS),
         };
-        let sums = self.sums.entry(account).or_insert([0; 18]);
+        let sums = self.sums.entry(account).or_insert([0; SUMS]);
         sums[term as usize * 2] += events;
         sums[term as usize * 2 + 1] += events * i64::from(event.count);
     }
 
     /// Writes the sums, in the order of the table's key.
-    pub(super) fn apply(self, transaction: &Transaction<'_>) -> Result<(), BufferError> {
-        let mut accounts: Vec<(Account, [i64; 18])> = self.sums.into_iter().collect();
+    pub(super) fn apply(self, connection: &Connection) -> Result<()> {
+        let mut accounts: Vec<(Account, [i64; SUMS])> = self.sums.into_iter().collect();
         accounts.sort_unstable_by_key(|(account, _)| *account);
-        let mut update = transaction.prepare_cached(
+        let mut update = connection.prepare_cached(
             "UPDATE ledger SET
                 ingested_events = ingested_events + ?4, ingested_units = ingested_units + ?5,
                 pending_events = pending_events + ?6, pending_units = pending_units + ?7,
@@ -105,15 +96,15 @@ impl Postings {
                 erased_events = erased_events + ?20, erased_units = erased_units + ?21
              WHERE requestor = ?1 AND slot = ?2 AND hour = ?3",
         )?;
-        let mut insert = transaction.prepare_cached(
+        let mut insert = connection.prepare_cached(
             "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
                                         ?19, ?20, ?21)",
         )?;
         for (account, sums) in &accounts {
-            let key = [account.requestor, i64::from(account.slot), account.hour];
-            let values: Vec<i64> = key.iter().chain(sums).copied().collect();
-            if update.execute(rusqlite::params_from_iter(&values))? == 0 {
-                insert.execute(rusqlite::params_from_iter(&values))?;
+            let key = [account.requestor.0, i64::from(account.slot), account.hour];
+            let values = || params_from_iter(key.iter().chain(sums));
+            if update.execute(values())? == 0 {
+                insert.execute(values())?;
             }
         }
         Ok(())
@@ -131,27 +122,21 @@ pub struct Amount {
 /// Every term of the account, summed over requestors, events and hours.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Accounting {
-    /// Everything that was ever stored.
     pub ingested: Amount,
     pub pending: Amount,
     pub delivered: Amount,
     pub dead: Amount,
-    /// It may have been counted, and is not repeated.
     pub held: Amount,
-    /// An operator decided against it.
     pub discarded: Amount,
-    /// Deleted by retention, of the delivered.
     pub expired_delivered: Amount,
-    /// Deleted by retention, of the discarded.
     pub expired_discarded: Amount,
-    /// Erased at a person's wish.
     pub erased: Amount,
     /// Whether ingested equals the sum of the others, in events and in units.
     pub balanced: bool,
 }
 
 /// The account over the whole buffer.
-pub(super) fn accounting(connection: &Connection) -> Result<Accounting, BufferError> {
+pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
     let sums: Vec<i64> = connection.query_row(
         "SELECT total(ingested_events), total(ingested_units), total(pending_events), total(pending_units),
                 total(delivered_events), total(delivered_units), total(dead_events), total(dead_units),
@@ -161,10 +146,11 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting, BufferEr
                 total(erased_events), total(erased_units)
          FROM ledger",
         [],
-        |row| (0..18).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
+        |row| (0..SUMS).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
     )?;
     let amount = |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
-    let parts = |offset: usize| TERMS[1..].iter().map(|term| sums[*term as usize * 2 + offset]).sum::<i64>();
+    // Ingested is the first pair, and the sum of the others.
+    let balance = |offset: usize| sums[offset] == sums.iter().skip(offset + 2).step_by(2).sum::<i64>();
     Ok(Accounting {
         ingested: amount(Term::Ingested),
         pending: amount(Term::Pending),
@@ -175,175 +161,12 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting, BufferEr
         expired_delivered: amount(Term::ExpiredDelivered),
         expired_discarded: amount(Term::ExpiredDiscarded),
         erased: amount(Term::Erased),
-        balanced: sums[0] == parts(0) && sums[1] == parts(1),
+        balanced: balance(0) && balance(1),
     })
 }
 
-/// Where the counters and the rows disagree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Discrepancy {
-    pub requestor_id: String,
-    pub event: String,
-    /// The UTC hour, counted from the Unix epoch.
-    pub hour: i64,
-    /// The state that is off.
-    pub state: String,
-    /// Events and units by the counters.
-    pub counted: Amount,
-    /// Events and units by the rows.
-    pub recounted: Amount,
-}
-
-impl Buffer {
-    /// Recounts the rows of every state and compares them with the counters, and these with the metrics. Reads the whole buffer; an empty list is proof.
-    pub fn verify(&self) -> Result<Vec<Discrepancy>, BufferError> {
-        let connection = super::connection::open_reader(self.path())?;
-        let file: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if file != "ok" {
-            return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);
-        }
-        let mut found = recount(&connection)?;
-        found.extend(orphans(&connection)?);
-        found.extend(metrics::verify(&connection)?);
-        Ok(found)
-    }
-}
-
-/// The states of events, by the table that has their rows.
-const PLACES: [(&str, &str); 5] = [
-    ("pending", "queue"),
-    ("delivered", "delivered"),
-    ("dead", "dead_letters"),
-    ("held", "held"),
-    ("discarded", "discarded"),
-];
-
-/// What rows of an account come to. Its size is that of the accounts, however many events there are.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-struct Recount {
-    amount: Amount,
-    /// The sum of a digest of each event: two lists with the same events have the same.
-    digest: u64,
-}
-
-/// Compares the counters of each state with its rows, and the events with the rows of all states: each must be in one.
-fn recount(connection: &Connection) -> Result<Vec<Discrepancy>, BufferError> {
-    let mut found = Vec::new();
-    let mut nowhere: HashMap<Account, Recount> = HashMap::new();
-    each_row(connection, "SELECT requestor, slot, occurred_at, count, seq FROM events", |account, row| {
-        nowhere.entry(account).or_default().add(row, 1);
-    })?;
-    for (state, table) in PLACES {
-        let mut rows: HashMap<Account, Recount> = HashMap::new();
-        let sql = format!(
-            "SELECT e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM {table} p JOIN events e ON e.seq = p.seq"
-        );
-        each_row(connection, &sql, |account, row| {
-            rows.entry(account).or_default().add(row, 1);
-            nowhere.entry(account).or_default().add(row, -1);
-        })?;
-        let mut counters = connection.prepare(&format!(
-            "SELECT requestor, slot, hour, {state}_events, {state}_units FROM ledger WHERE {state}_events <> 0 OR {state}_units <> 0"
-        ))?;
-        let mut counters = counters.query([])?;
-        while let Some(row) = counters.next()? {
-            let account = Account { requestor: row.get(0)?, slot: row.get(1)?, hour: row.get(2)? };
-            let counted = Amount { events: row.get(3)?, units: row.get(4)? };
-            let recounted = rows.remove(&account).unwrap_or_default().amount;
-            if counted != recounted {
-                found.push((account, state, counted, recounted));
-            }
-        }
-        found
-            .extend(rows.into_iter().map(|(account, rows)| (account, state, Amount::default(), rows.amount)));
-    }
-    nowhere.retain(|_, rows| *rows != Recount::default());
-    found.extend(
-        nowhere.into_iter().map(|(account, rows)| (account, "nowhere", Amount::default(), rows.amount)),
-    );
-    let mut named = Vec::new();
-    for (account, state, counted, recounted) in found {
-        let requestor_id = suites::requestor_id_of(connection, RequestorKey(account.requestor))?.to_string();
-        named.push((
-            account.slot,
-            Discrepancy {
-                requestor_id,
-                event: EventKind::from_slot(account.slot)
-                    .map_or_else(|| format!("event{}", account.slot), |kind| kind.name().to_owned()),
-                hour: account.hour,
-                state: state.to_owned(),
-                counted,
-                recounted,
-            },
-        ));
-    }
-    named.sort_by(|(slot, one), (other_slot, other)| {
-        (&one.requestor_id, slot, one.hour, &one.state).cmp(&(
-            &other.requestor_id,
-            other_slot,
-            other.hour,
-            &other.state,
-        ))
-    });
-    Ok(named.into_iter().map(|(_, discrepancy)| discrepancy).collect())
-}
-
-/// Shows each row of a statement: its account, and what it adds.
-fn each_row(
-    connection: &Connection,
-    sql: &str,
-    mut show: impl FnMut(Account, Recount),
-) -> Result<(), BufferError> {
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let occurred_at: i64 = row.get(2)?;
-        let hour = occurred_at.div_euclid(HOUR_NANOS);
-        let amount = Amount { events: 1, units: row.get(3)? };
-        let digest = digest(row.get(4)?);
-        show(Account { requestor: row.get(0)?, slot: row.get(1)?, hour }, Recount { amount, digest });
-    }
+/// Counts events that a backfill has brought, or has no longer.
+pub(super) fn count_in_job(connection: &Connection, job: JobKey, events: i64) -> Result<()> {
+    run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))?;
     Ok(())
-}
-
-fn digest(sequence: i64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_i64(sequence);
-    hasher.finish()
-}
-
-impl Recount {
-    fn add(&mut self, row: Recount, times: i64) {
-        self.amount.events += times * row.amount.events;
-        self.amount.units += times * row.amount.units;
-        self.digest = self.digest.wrapping_add(row.digest.wrapping_mul(times as u64));
-    }
-}
-
-/// Rows that stand for an event that is not there.
-fn orphans(connection: &Connection) -> Result<Option<Discrepancy>, BufferError> {
-    let orphans: i64 = connection.query_row(
-        "SELECT count(*) FROM (
-            SELECT seq FROM queue UNION ALL SELECT seq FROM delivered UNION ALL SELECT seq FROM dead_letters
-            UNION ALL SELECT seq FROM held UNION ALL SELECT seq FROM discarded UNION ALL SELECT seq FROM claims
-            UNION ALL SELECT seq FROM doubts UNION ALL SELECT seq FROM identities WHERE seq IS NOT NULL) p
-         WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = p.seq)",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan", orphans)))
-}
-
-impl Discrepancy {
-    /// Rows that belong to no account.
-    fn of_rows(state: &str, rows: i64) -> Discrepancy {
-        Discrepancy {
-            requestor_id: String::new(),
-            event: String::new(),
-            hour: 0,
-            state: state.to_owned(),
-            counted: Amount::default(),
-            recounted: Amount { events: rows, units: 0 },
-        }
-    }
 }

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
-use super::connection::open_reader;
-use super::{Buffer, BufferError, Forget};
+use super::database::Buffer;
+use super::error::{BufferError, Result};
+use super::facts::make_secret;
+use super::forget::Forget;
+use super::rows::{first, only};
+use super::sqlite::open_reader;
 use crate::event::Instant;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
@@ -25,20 +29,18 @@ pub struct MemoryReader {
 }
 
 impl Memory for MemoryReader {
-    fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError> {
-        let mut statement =
-            self.connection()?.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
-        Ok(statement.query_row([key.0], |row| row.get(0)).optional()?)
+    fn recall(&mut self, key: MemoryKey) -> std::result::Result<Option<String>, MemoryError> {
+        Ok(first(self.connection()?, "SELECT body FROM source_memory WHERE key = ?1", [key.0], only)?)
     }
 
-    fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError> {
+    fn feed(&mut self, requestor_id: &str) -> std::result::Result<Option<Feed>, MemoryError> {
         Ok(MemoryReader::feed(self, requestor_id)?)
     }
 }
 
 impl MemoryReader {
     /// How a requestor's events come in, once any did.
-    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, BufferError> {
+    pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>> {
         let mut statement = self.connection()?.prepare_cached(
             "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1",
         )?;
@@ -46,7 +48,7 @@ impl MemoryReader {
         Ok(feed.as_deref().map(Feed::of_name))
     }
 
-    fn connection(&mut self) -> Result<&Connection, BufferError> {
+    fn connection(&mut self) -> Result<&Connection> {
         Ok(match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(open_reader(&self.path)?),
@@ -61,44 +63,16 @@ impl Buffer {
     }
 
     /// The secret that sources are digested with; made at the first call, and the same for ever.
-    pub fn source_secret(&self) -> Result<[u8; 32], BufferError> {
-        self.call(|connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known = transaction
-                .query_row("SELECT value FROM secrets WHERE name = 'source'", [], |row| row.get(0))
-                .optional()?;
-            let secret = match known {
-                Some(secret) => secret,
-                None => {
-                    let secret: [u8; 32] = random();
-                    transaction
-                        .execute("INSERT INTO secrets (name, value) VALUES ('source', ?1)", [secret])?;
-                    secret
-                }
-            };
-            transaction.commit()?;
-            Ok(secret)
+    pub fn source_secret(&self) -> Result<[u8; 32]> {
+        self.write(|transaction| {
+            let select = "SELECT value FROM secrets WHERE name = 'source'";
+            let known = first(transaction, select, [], only)?;
+            known.map_or_else(|| make_secret(transaction, "source"), Ok)
         })
     }
 }
 
-/// Bytes that nobody can guess.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        // The kernel's generator fails only for a bad address, and is interrupted by signals.
-        filled +=
-            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
-    }
-    bytes
-}
-
-pub(super) fn store(
-    transaction: &Transaction<'_>,
-    rows: &[MemoryRow],
-    now: Instant,
-) -> Result<(), BufferError> {
+pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Instant) -> Result<()> {
     let earliest = now.nanos().saturating_add(STAYS_NANOS);
     let mut set = transaction.prepare_cached(
         "INSERT INTO source_memory (key, drops_at, body) VALUES (?1, ?2, ?3)
@@ -119,11 +93,7 @@ pub(super) fn store(
 
 /// Two ingests of one hour's counts may have read the same total before either stored its own: the second would count what
 /// the first did again. A total says what it was before, and the grouping of an hour never changes.
-fn refuse_counted_meanwhile(
-    transaction: &Transaction<'_>,
-    key: &[u8; 16],
-    counted: &str,
-) -> Result<(), BufferError> {
+fn refuse_counted_meanwhile(transaction: &Transaction<'_>, key: &[u8; 16], counted: &str) -> Result<()> {
     let mut known = transaction.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
     let known: Option<String> = known.query_row([key], |row| row.get(0)).optional()?;
     let known = known.as_deref().and_then(|body| body.strip_prefix(COUNTED));
@@ -135,7 +105,7 @@ fn refuse_counted_meanwhile(
 }
 
 /// Drops rows whose time is over; whether there may be more.
-pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool, BufferError> {
+pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool> {
     let dropped = connection.execute(
         "DELETE FROM source_memory WHERE key IN
              (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)",
@@ -145,8 +115,7 @@ pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool, B
 }
 
 /// Forgets the rows that are about a person; how many.
-pub(super) fn erase(connection: &mut Connection, forget: &Forget) -> Result<u64, BufferError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
     let mut found: Vec<[u8; 16]> = Vec::new();
     // The totals of ESM reports are about nobody, and a number among them may look like a name.
     let mut statement = transaction.prepare(
@@ -158,11 +127,8 @@ pub(super) fn erase(connection: &mut Connection, forget: &Forget) -> Result<u64,
             found.push(row.get(0)?);
         }
     }
-    drop(rows);
-    drop(statement);
     for key in &found {
         transaction.execute("DELETE FROM source_memory WHERE key = ?1", [key])?;
     }
-    transaction.commit()?;
     Ok(found.len() as u64)
 }

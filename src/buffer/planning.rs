@@ -2,11 +2,12 @@
 
 use rusqlite::Connection;
 
-use super::events::{Cursor, EventRef, JobKey};
-use super::suites::RequestorKey;
-use super::{Buffer, BufferError, connection};
-use crate::delivery::Sequence;
-use crate::event::{ContentDigest, EventId, EventKind, Instant, RequestorId};
+use super::database::Buffer;
+use super::error::Result;
+use super::keys::{JobKey, RequestorKey};
+use super::rows::{all, each, first, only, value};
+use super::sqlite::open_reader;
+use crate::event::{ContentDigest, EventId, Instant, RequestorId};
 use crate::hit::VisitorKey;
 
 /// Hours of a day.
@@ -40,25 +41,10 @@ pub struct PlanningReader {
 
 impl Buffer {
     /// Opens a view for a plan.
-    pub fn planning(&self) -> Result<PlanningReader, BufferError> {
-        let connection = connection::open_reader(self.path())?;
-        let has_identities =
-            connection.query_row("SELECT EXISTS (SELECT 1 FROM identities)", [], |row| row.get(0))?;
-        Ok(PlanningReader { connection, has_identities, now: self.clock.now() })
-    }
-}
-
-impl Cursor {
-    /// Before the first event that happened at this instant or later.
-    pub fn at(from: Instant) -> Cursor {
-        Cursor::after(&EventRef {
-            sequence: Sequence(i64::MIN),
-            job: JobKey::LIVE,
-            requestor: RequestorKey(0),
-            kind: EventKind::ALL[0],
-            occurred_at: from,
-            count: 1,
-        })
+    pub fn planning(&self) -> Result<PlanningReader> {
+        let connection = open_reader(self.path())?;
+        let has_identities = value(&connection, "SELECT EXISTS (SELECT 1 FROM identities)", [])?;
+        Ok(PlanningReader { connection, has_identities, now: self.now() })
     }
 }
 
@@ -72,24 +58,21 @@ impl PlanningReader {
     pub fn recognise(
         &self,
         events: impl Iterator<Item = (EventId, ContentDigest)>,
-    ) -> Result<Vec<Recognition>, BufferError> {
+    ) -> Result<Vec<Recognition>> {
         if !self.has_identities {
             return Ok(events.map(|_| Recognition::New).collect());
         }
-        let mut statement = self.connection.prepare_cached("SELECT content FROM identities WHERE id = ?1")?;
-        events
-            .map(|(id, content)| {
-                let mut rows = statement.query([id.bytes()])?;
-                Ok(match rows.next()? {
-                    None => Recognition::New,
-                    // What was said is erased, or the same.
-                    Some(row) => match row.get::<_, Option<i64>>(0)? {
-                        Some(known) if known != content.0 => Recognition::Conflict,
-                        _ => Recognition::Duplicate,
-                    },
-                })
+        let recognise = |(id, content): (EventId, ContentDigest)| {
+            let known =
+                first(&self.connection, "SELECT content FROM identities WHERE id = ?1", [id.bytes()], only)?;
+            Ok(match known {
+                None => Recognition::New,
+                Some(Some(known)) if content != known => Recognition::Conflict,
+                // What was said is erased, or the same.
+                Some(_) => Recognition::Duplicate,
             })
-            .collect()
+        };
+        events.map(recognise).collect()
     }
 
     /// The days from `first_day` to `last_day` of which Analytics has events of this requestor, in order.
@@ -98,47 +81,34 @@ impl PlanningReader {
         requestor_id: &RequestorId,
         first_day: i64,
         last_day: i64,
-    ) -> Result<Vec<DeliveredDay>, BufferError> {
-        let mut statement = self.connection.prepare_cached(
+    ) -> Result<Vec<DeliveredDay>> {
+        all(
+            &self.connection,
             "SELECT hour / 24 AS day, sum(delivered_events + expired_delivered_events) AS events FROM ledger
              WHERE requestor = (SELECT requestor FROM requestors WHERE requestor_id = ?1) AND hour >= ?2 AND hour < ?3
              GROUP BY 1 HAVING events > 0 ORDER BY 1",
-        )?;
-        let hours = (requestor_id.as_str(), first_day * DAY_HOURS, (last_day + 1) * DAY_HOURS);
-        let rows = statement.query_map(hours, |row| {
-            Ok(DeliveredDay { day: row.get(0)?, events: row.get::<_, i64>(1)? as u64 })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            (requestor_id.as_str(), first_day * DAY_HOURS, (last_day + 1) * DAY_HOURS),
+            |row| Ok(DeliveredDay { day: row.get("day")?, events: row.get("events")? }),
+        )
     }
 
     /// The requestors of live events that wait and happened from `from` until before `to`.
-    pub fn waiting(&self, from: Instant, to: Instant) -> Result<Vec<RequestorKey>, BufferError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT r.requestor FROM requestors r WHERE EXISTS
+    pub fn waiting(&self, from: Instant, to: Instant) -> Result<Vec<RequestorKey>> {
+        let select = "SELECT r.requestor FROM requestors r WHERE EXISTS
                  (SELECT 1 FROM queue q WHERE q.job = ?1 AND q.requestor = r.requestor
                                               AND q.occurred_at >= ?2 AND q.occurred_at < ?3)
-             ORDER BY r.requestor_id",
-        )?;
-        let rows = statement.query_map((JobKey::LIVE.number(), from.nanos(), to.nanos()), |row| {
-            row.get(0).map(RequestorKey)
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+             ORDER BY r.requestor_id";
+        all(&self.connection, select, (JobKey::LIVE, from, to), only)
     }
 
     /// Shows the visitor of each delivery of something that happened after `after`, and when it happened. Reads every delivery
     /// within the retention.
-    pub fn each_sent(
-        &self,
-        after: Instant,
-        mut show: impl FnMut(VisitorKey, Instant),
-    ) -> Result<(), BufferError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL",
-        )?;
-        let mut rows = statement.query([after.nanos()])?;
-        while let Some(row) = rows.next()? {
-            show(VisitorKey(row.get::<_, i64>(0)? as u64), Instant::from_nanos(row.get(1)?));
-        }
-        Ok(())
+    pub fn each_sent(&self, after: Instant, mut show: impl FnMut(VisitorKey, Instant)) -> Result<()> {
+        let select =
+            "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL";
+        each(&self.connection, select, [after], |row| {
+            show(row.get(0)?, row.get(1)?);
+            Ok(())
+        })
     }
 }

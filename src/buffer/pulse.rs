@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use super::connection::open_reader;
-use super::{Buffer, BufferError};
+use super::database::Buffer;
+use super::error::{BufferError, Result};
+use super::rows::value;
+use super::sqlite::open_reader;
 
 /// A view that tells whether the buffer answers. Its connection stays open, so that a look needs no file: others may have used
 /// them up.
@@ -18,7 +20,7 @@ pub struct Pulse {
 
 impl Buffer {
     /// Opens a view that tells whether the buffer answers.
-    pub fn pulse(&self) -> Result<Pulse, BufferError> {
+    pub fn pulse(&self) -> Result<Pulse> {
         let pulse = Pulse { connection: open_reader(self.path())?, path: self.path().to_owned() };
         // SQLite opens its side files at the first look.
         pulse.look()?;
@@ -28,9 +30,8 @@ impl Buffer {
 
 impl Pulse {
     /// Reads from the buffer, and fails where it is gone from its path or cannot be read.
-    pub fn look(&self) -> Result<(), BufferError> {
-        fs::metadata(&self.path).map_err(|source| BufferError::File { path: self.path.clone(), source })?;
-        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM ledger")?;
-        Ok(statement.query_row([], |_| Ok(()))?)
+    pub fn look(&self) -> Result<()> {
+        fs::metadata(&self.path).map_err(BufferError::file(&self.path))?;
+        value(&self.connection, "SELECT count(*) FROM ledger", []).map(|_: i64| ())
     }
 }

@@ -9,11 +9,13 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::backup::{self, COPIED_AT};
-use super::connection::{self, MIGRATION_COPY, open_reader};
-use super::{Buffer, BufferError, BufferOptions, lock, place, runs};
+use super::database::Buffer;
+use super::error::{BufferError, Result};
+use super::facts::{COPIED_AT, fact, set_fact};
+use super::rows::value;
+use super::sqlite::{self, BufferOptions, MIGRATION_COPY, SIDE_FILES, open_reader, remove_if_there};
 use crate::event::Instant;
-use crate::whole_file::{self, WholeFile, beside};
+use crate::whole_file::{WholeFile, beside, folder, share_owner, sync_folder};
 
 /// What the name of a buffer that was put aside goes on with, before the time.
 const REPLACED: &str = ".replaced-";
@@ -34,36 +36,29 @@ pub struct Restored {
 impl Buffer {
     /// Puts a copy in the place of the buffer. Nothing is changed before the copy was checked; what was there is kept beside.
     /// The next drain knows that the buffer is a copy.
-    pub fn restore(
-        options: &BufferOptions,
-        from: &Path,
-        goes_on: &dyn Fn() -> bool,
-    ) -> Result<Restored, BufferError> {
+    pub fn restore(options: &BufferOptions, from: &Path, goes_on: &dyn Fn() -> bool) -> Result<Restored> {
         let path = resolve(&options.path)?;
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BufferError::File { path, source }
-        };
+        let failed = BufferError::file;
         let from = fs::canonicalize(from).map_err(failed(from))?;
         if from == path {
             return Err(failed(&from)(io::Error::other("it is the buffer itself, and no copy of it")));
         }
-        connection::refuse_network_filesystem(options, whole_file::folder(&path))?;
-        let _lock = lock::whole(&path)?;
+        sqlite::refuse_network_filesystem(options, folder(&path))?;
+        let _lock = sqlite::whole(&path)?;
         let old = hold_alone(&path)?;
         let (copy, schema) = copy_in(&from, &path, goes_on)?;
         let changed_at = fs::metadata(&from).and_then(|found| found.modified()).map_err(failed(&from))?;
         let changed_at = Instant::from(DateTime::<Utc>::from(changed_at));
         let copied_at = check(&from, &copy, changed_at)?;
-        let owner = if old.is_some() { &path } else { whole_file::folder(&path) };
-        whole_file::share_owner(copy.file(), owner).map_err(failed(&path))?;
+        let owner = if old.is_some() { &path } else { folder(&path) };
+        share_owner(copy.file(), owner).map_err(failed(&path))?;
         let kept = match old {
             Some(_) => Some(put_aside(&path, options.clock.now()).map_err(failed(&path))?),
             None => None,
         };
         // A log without its database would be read into the copy.
-        for ending in connection::SIDE_FILES {
-            remove(&beside(&path, ending)).map_err(failed(&path))?;
+        for ending in SIDE_FILES {
+            remove_if_there(&beside(&path, ending)).map_err(failed(&path))?;
         }
         copy.place_new().map_err(failed(&path))?;
         Ok(Restored { path, from, schema, copied_at, kept })
@@ -71,18 +66,18 @@ impl Buffer {
 }
 
 /// The path that `open` would have, whether there is a file or not.
-fn resolve(path: &Path) -> Result<PathBuf, BufferError> {
+fn resolve(path: &Path) -> Result<PathBuf> {
     let resolved = fs::canonicalize(path).or_else(|error| match (error.kind(), path.file_name()) {
-        (io::ErrorKind::NotFound, Some(name)) => Ok(fs::canonicalize(whole_file::folder(path))?.join(name)),
+        (io::ErrorKind::NotFound, Some(name)) => Ok(fs::canonicalize(folder(path))?.join(name)),
         _ => Err(error),
     });
-    resolved.map_err(|source| BufferError::File { path: path.to_owned(), source })
+    resolved.map_err(BufferError::file(path))
 }
 
 /// Takes every lock that SQLite may have on the buffer; `None` where there is none. Every connection holds one for as long as
 /// it is open, so nobody reads or writes meanwhile.
-fn hold_alone(path: &Path) -> Result<Option<File>, BufferError> {
-    let failed = |source| BufferError::File { path: path.to_owned(), source };
+fn hold_alone(path: &Path) -> Result<Option<File>> {
+    let failed = BufferError::file(path);
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -96,33 +91,33 @@ fn hold_alone(path: &Path) -> Result<Option<File>, BufferError> {
 }
 
 /// Copies the copy beside the buffer, with what its own log holds; and says its schema.
-fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64), BufferError> {
+fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64)> {
     let has_log = fs::metadata(beside(from, "-wal")).is_ok_and(|log| log.len() > 0);
-    let source = match place::open_immutable(from)? {
+    let source = match sqlite::open_immutable(from)? {
         // Nothing is made beside the copy, which may lie where nobody may write.
         Some(source) if !has_log => source,
         Some(_) | None => open_reader(from)?,
     };
-    let found = connection::schema_version(&source, from).map_err(|error| damaged(from, error))?;
-    let known = connection::known_schema();
+    let found = sqlite::schema_version(&source, from).map_err(|error| damaged(from, error))?;
+    let known = sqlite::known_schema();
     if found > known {
         return Err(BufferError::Newer { path: from.to_owned(), found, known });
     }
-    let copy = backup::copy(&source, path, goes_on).map_err(|error| damaged(from, error))?;
+    let copy = sqlite::copy(&source, path, goes_on).map_err(|error| damaged(from, error))?;
     Ok((copy, found))
 }
 
 /// Reads every page of the copy, and marks it as one; says when it was made.
-fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant, BufferError> {
-    let checked = backup::finish(copy.partial(), |target| {
-        let found: String = target.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> {
+    let checked = sqlite::finish(copy.partial(), |target| {
+        let found: String = value(target, "PRAGMA integrity_check(1)", [])?;
         if found != "ok" {
             return Err(BufferError::DamagedCopy { path: from.to_owned(), why: found });
         }
-        let copied_at = match runs::fact(target, COPIED_AT)? {
+        let copied_at = match fact(target, COPIED_AT)? {
             Some(copied_at) => copied_at,
             None => {
-                runs::set_fact(target, COPIED_AT, changed_at.nanos())?;
+                set_fact(target, COPIED_AT, changed_at.nanos())?;
                 changed_at.nanos()
             }
         };
@@ -156,7 +151,7 @@ fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    whole_file::sync_folder(path)?;
+    sync_folder(path)?;
     Ok(kept)
 }
 
@@ -164,7 +159,7 @@ fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
 pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
     let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(0) };
     let mut removed = 0;
-    for entry in fs::read_dir(whole_file::folder(path))? {
+    for entry in fs::read_dir(folder(path))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(ending) = name.strip_prefix(&own) else { continue };
@@ -172,16 +167,9 @@ pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
         if is_of_migration || ending.starts_with(REPLACED) {
             fs::remove_file(entry.path())?;
             // The log of a copy is no copy of its own.
-            removed += u64::from(!connection::SIDE_FILES.iter().any(|side| ending.ends_with(side)));
+            removed += u64::from(!SIDE_FILES.iter().any(|side| ending.ends_with(side)));
         }
     }
-    whole_file::sync_folder(path)?;
+    sync_folder(path)?;
     Ok(removed)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

@@ -4,26 +4,28 @@
 //! that jumped forward would make everything old at once, so after a jump nothing is deleted until the clock has run
 //! steadily for a while, or an operator vouches for it.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
-use super::events::{read_event, reference};
+use super::burial::{CLOCK_SEEN_AT, DAY_NANOS, bury};
+use super::database::Buffer;
+use super::error::Result;
+use super::facts::{fact, forget_fact, set_fact};
 use super::ledger::{Postings, Term};
-use super::metrics::{Measure, Withdrawals};
-use super::{Buffer, BufferError, memory, runs, status};
+use super::metrics::Withdrawals;
+use super::rows::{all, read_event, read_reference, run};
+use super::{memory, runs};
 use crate::delivery::Sequence;
 use crate::event::Instant;
+use crate::mapping::Measure;
 
-/// Nanoseconds of a day.
-const DAY_NANOS: i64 = 86_400_000_000_000;
 /// A step of the clock between two looks beyond which it is not believed: longer than a weekend's downtime.
 const JUMP_NANOS: i64 = 7 * DAY_NANOS;
 /// How long the clock must run steadily after a jump before it is believed.
 const STEADY_NANOS: i64 = 7 * DAY_NANOS;
 /// Rows deleted in one transaction, so that no ingest waits long.
-const DELETED_A_TRANSACTION: i64 = 5_000;
+const DELETED_A_TRANSACTION: u64 = 5_000;
 
-const CLOCK_SEEN_AT: &str = "clock_seen_at";
 const CLOCK_JUMPED_AT: &str = "clock_jumped_at";
 const BURIED_CHECKED_ON: &str = "tombstones_checked_on";
 
@@ -48,163 +50,125 @@ pub struct RetentionReport {
 
 impl Buffer {
     /// Deletes what is old enough. The caller holds the drain lock.
-    pub fn retain(&self, policy: RetentionPolicy) -> Result<RetentionReport, BufferError> {
-        let now = self.clock.now();
-        if self.call(move |connection| clock_has_jumped(connection, now))? {
-            return Ok(RetentionReport { clock_jumped: true, ..RetentionReport::default() });
+    pub fn retain(&self, policy: RetentionPolicy) -> Result<RetentionReport> {
+        let now = self.now();
+        let mut report = RetentionReport::default();
+        report.clock_jumped = self.write(move |transaction| clock_has_jumped(transaction, now))?;
+        if report.clock_jumped {
+            return Ok(report);
         }
         let cutoff = now.nanos() - i64::from(policy.retention_days) * DAY_NANOS;
-        let mut report = RetentionReport::default();
-        for place in [Place::Delivered, Place::Discarded] {
-            loop {
-                let expired = self.call(move |connection| expire(connection, place, cutoff, now))?;
-                match place {
-                    Place::Delivered => report.expired_delivered += expired,
-                    Place::Discarded => report.expired_discarded += expired,
-                }
-                if expired < DELETED_A_TRANSACTION as u64 {
-                    break;
-                }
-            }
-        }
-        while self.call(move |connection| memory::drop_past(connection, now))? {}
-        while self.call(move |connection| runs::prune(connection, cutoff))? {}
+        report.expired_delivered =
+            self.until_few(move |transaction| expire(transaction, Term::Delivered, cutoff, now))?;
+        report.expired_discarded =
+            self.until_few(move |transaction| expire(transaction, Term::Discarded, cutoff, now))?;
+        while self.write(move |transaction| memory::drop_past(transaction, now))? {}
+        while self.write(move |transaction| runs::prune(transaction, cutoff))? {}
+        report.forgotten_identities =
+            self.until_few(move |transaction| forget_identities(transaction, policy, now))?;
+        Ok(report)
+    }
+
+    /// Deletes part after part, each in a transaction of its own, until one is not full; gives how many rows in all.
+    fn until_few(
+        &self,
+        part: impl Fn(&Transaction<'_>) -> Result<u64> + Send + Copy + 'static,
+    ) -> Result<u64> {
+        let mut deleted = 0;
         loop {
-            let forgotten = self.call(move |connection| forget_identities(connection, policy, now))?;
-            report.forgotten_identities += forgotten;
-            if forgotten < DELETED_A_TRANSACTION as u64 {
-                return Ok(report);
+            let more = self.write(part)?;
+            deleted += more;
+            if more < DELETED_A_TRANSACTION {
+                return Ok(deleted);
             }
         }
     }
 
     /// Vouches for the clock: what looks old is old.
-    pub fn trust_clock(&self) -> Result<(), BufferError> {
-        let now = self.clock.now().nanos();
-        self.call(move |connection| {
-            runs::set_fact(connection, CLOCK_SEEN_AT, now)?;
-            call_the_future_now(connection, now)?;
-            connection.execute("DELETE FROM facts WHERE name = ?1", [CLOCK_JUMPED_AT])?;
-            Ok(())
+    pub fn trust_clock(&self) -> Result<()> {
+        let now = self.now().nanos();
+        self.write(move |transaction| {
+            set_fact(transaction, CLOCK_SEEN_AT, now)?;
+            call_the_future_now(transaction, now)?;
+            forget_fact(transaction, CLOCK_JUMPED_AT)
         })
     }
 }
 
 /// Looks at the clock, and remembers what it showed.
-fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool, BufferError> {
-    let seen_at = runs::fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
-    runs::set_fact(connection, CLOCK_SEEN_AT, now.nanos())?;
+fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
+    let seen_at = fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
+    set_fact(connection, CLOCK_SEEN_AT, now.nanos())?;
     let step = now.nanos() - seen_at;
     if step < -JUMP_NANOS {
         call_the_future_now(connection, now.nanos())?;
     }
     if step.abs() > JUMP_NANOS {
-        runs::set_fact(connection, CLOCK_JUMPED_AT, now.nanos())?;
+        set_fact(connection, CLOCK_JUMPED_AT, now.nanos())?;
         return Ok(true);
     }
-    let steady_since = runs::fact(connection, CLOCK_JUMPED_AT)?;
-    Ok(steady_since.is_some_and(|jumped_at| now.nanos() < jumped_at.saturating_add(STEADY_NANOS)))
+    let jumped_at = fact(connection, CLOCK_JUMPED_AT)?;
+    Ok(jumped_at.is_some_and(|jumped_at| now.nanos() < jumped_at.saturating_add(STEADY_NANOS)))
 }
 
 /// What was recorded under a clock that was ahead would never grow old: it counts as recorded now.
-fn call_the_future_now(connection: &Connection, now: i64) -> Result<(), BufferError> {
-    connection.execute("UPDATE delivered SET delivered_at = ?1 WHERE delivered_at > ?1", [now])?;
-    connection.execute("UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])?;
+fn call_the_future_now(connection: &Connection, now: i64) -> Result<()> {
+    run(connection, "UPDATE delivered SET delivered_at = ?1 WHERE delivered_at > ?1", [now])?;
+    run(connection, "UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])?;
     Ok(())
 }
 
-/// The day from which a tombstone counts: today, or the latest that the clock ever showed, so that a clock that is behind
-/// shortens no tombstone's life.
-pub(super) fn day_of_burial(connection: &Connection, now: Instant) -> Result<i64, BufferError> {
-    let seen_at = runs::fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
-    Ok(seen_at.max(now.nanos()) / DAY_NANOS)
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    Delivered,
-    Discarded,
-}
-
-fn expire(connection: &mut Connection, place: Place, cutoff: i64, now: Instant) -> Result<u64, BufferError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (select, delete, from, to) = match place {
-        Place::Delivered => (
+fn expire(transaction: &Transaction<'_>, from: Term, cutoff: i64, now: Instant) -> Result<u64> {
+    let (select, delete, to) = if from == Term::Delivered {
+        (
             "SELECT seq, n, delivered_at FROM delivered ORDER BY n LIMIT ?1",
             "DELETE FROM delivered WHERE n = ?1",
-            Term::Delivered,
             Term::ExpiredDelivered,
-        ),
-        Place::Discarded => (
+        )
+    } else {
+        (
             "SELECT seq, seq, discarded_at FROM discarded ORDER BY discarded_at LIMIT ?1",
             "DELETE FROM discarded WHERE seq = ?1",
-            Term::Discarded,
             Term::ExpiredDiscarded,
-        ),
+        )
     };
-    let old = transaction
-        .prepare_cached(select)?
-        .query_map([DELETED_A_TRANSACTION], |row| {
-            Ok((Sequence(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        })?
-        // Both lists are in the order of their age, so nothing behind the first young one need be read.
-        .take_while(|row| row.as_ref().map_or(true, |(_, _, at)| *at < cutoff))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut old: Vec<(Sequence, i64, i64)> =
+        all(transaction, select, [DELETED_A_TRANSACTION], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    // Both lists are in the order of their age: whatever is behind the first young one waits for it.
+    let young = old.iter().position(|(_, _, at)| *at >= cutoff);
+    old.truncate(young.unwrap_or(old.len()));
     let mut postings = Postings::default();
     let mut withdrawals = Withdrawals::default();
     for (sequence, row, _) in &old {
-        let event = match place {
-            Place::Delivered => reference(&transaction, *sequence)?,
-            Place::Discarded => {
-                let (event, _, content) = read_event(&transaction, *sequence)?;
-                withdrawals.add(&transaction, &event, &Measure::of(&content))?;
-                Some(event)
-            }
+        let event = if from == Term::Delivered {
+            read_reference(transaction, *sequence)?
+        } else {
+            let found = read_event(transaction, *sequence)?;
+            withdrawals.add(transaction, &found.reference, &Measure::of(&found.event))?;
+            found.reference
         };
-        let lost = || BufferError::Damaged(*sequence, "its row is gone".to_owned());
-        let event = event.ok_or_else(lost)?;
-        status::remember_over_count(&transaction, *sequence)?;
-        transaction.prepare_cached(delete)?.execute([row])?;
-        transaction
-            .prepare_cached(
-                "UPDATE identities SET seq = NULL, buried_on = ?2 WHERE id = (SELECT id FROM events WHERE seq = ?1)",
-            )?
-            .execute((sequence.0, now.nanos() / DAY_NANOS))?;
-        delete_event(&transaction, *sequence)?;
+        bury(transaction, *sequence, now.nanos() / DAY_NANOS)?;
+        run(transaction, delete, [row])?;
         postings.shift(&event, from, to);
     }
-    postings.apply(&transaction)?;
-    withdrawals.apply(&transaction)?;
-    transaction.commit()?;
+    postings.apply(transaction)?;
+    withdrawals.apply(transaction)?;
     Ok(old.len() as u64)
 }
 
-/// Deletes the row of an event and what is known of its attempts; its place in a state is the caller's.
-pub(super) fn delete_event(transaction: &Transaction<'_>, sequence: Sequence) -> Result<(), BufferError> {
-    transaction.prepare_cached("DELETE FROM doubts WHERE seq = ?1")?.execute([sequence.0])?;
-    transaction.prepare_cached("DELETE FROM settled WHERE seq = ?1")?.execute([sequence.0])?;
-    transaction.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([sequence.0])?;
-    Ok(())
-}
-
 /// Walks the identities once a day at most: forgets the tombstones that are older than the policy.
-fn forget_identities(
-    connection: &mut Connection,
-    policy: RetentionPolicy,
-    now: Instant,
-) -> Result<u64, BufferError> {
+fn forget_identities(transaction: &Transaction<'_>, policy: RetentionPolicy, now: Instant) -> Result<u64> {
     let today = now.nanos() / DAY_NANOS;
-    if runs::fact(connection, BURIED_CHECKED_ON)? == Some(today) {
+    if fact(transaction, BURIED_CHECKED_ON)? == Some(today) {
         return Ok(0);
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let forgotten = transaction.execute(
+    let forgotten = run(
+        transaction,
         "DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE buried_on < ?1 LIMIT ?2)",
         (today - i64::from(policy.dedup_days), DELETED_A_TRANSACTION),
     )? as u64;
-    if forgotten < DELETED_A_TRANSACTION as u64 {
-        runs::set_fact(&transaction, BURIED_CHECKED_ON, today)?;
+    if forgotten < DELETED_A_TRANSACTION {
+        set_fact(transaction, BURIED_CHECKED_ON, today)?;
     }
-    transaction.commit()?;
     Ok(forgotten)
 }

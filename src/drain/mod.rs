@@ -341,8 +341,12 @@ impl Pass<'_> {
 
     async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
         let mut looking = ground.clone();
-        *ground = blocking(self.buffer, move |buffer| looking.check(buffer).map(|()| looking)).await?;
-        let routes = self.buffer.routes_now().await?;
+        let looked = blocking(self.buffer, move |buffer| {
+            looking.check(buffer)?;
+            Ok::<_, BufferError>((looking, buffer.routes()?))
+        });
+        let (looked, routes) = looked.await?;
+        *ground = looked;
         for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));

@@ -10,6 +10,7 @@
 mod evar;
 mod identity;
 mod limits;
+mod measure;
 mod mrss;
 mod note;
 mod sanitize;
@@ -20,6 +21,7 @@ use std::net::Ipv4Addr;
 
 pub(crate) use evar::{Source, evar};
 pub use limits::{EVAR_BYTES_MAX, SINGLE_HITS_MAX};
+pub use measure::{Measure, MeasuredUser, PlainDigest, mvpd_user_id};
 pub use note::{DigestReason, Note, SurrogateSource};
 pub use serial::serial;
 
@@ -82,12 +84,6 @@ pub fn shown(property: Property, text: &str) -> Option<Cow<'_, str>> {
 /// sent.
 pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, str>> {
     evar(event, property, &mut Vec::new()).map(|evar| evar.value)
-}
-
-/// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
-/// that nobody knows it.
-pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
-    identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
 }
 
 /// The `events` variables of the hits of an event: several where its count goes out as single hits, each with a serial of its own.

@@ -14,8 +14,7 @@ use std::ops::ControlFlow;
 
 use serde::{Serialize, Serializer};
 
-use crate::buffer::{Buffer, BufferError, Cursor, JobKey};
-use crate::delivery::Sequence;
+use crate::buffer::{Buffer, BufferError, JobKey, Merge};
 use crate::event::Instant;
 use crate::ingest::{self, IngestOptions, InputFailure, InputPath};
 use routes::{by_bulk, by_dia};
@@ -24,9 +23,6 @@ use tally::{Tallied, Tally};
 pub use counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
 pub use routes::{BulkRoute, DiaRoute, HostRoute, Limit, Rates};
 pub use warning::{REMEMBERED_MAX, Warning};
-
-/// Waiting events read at a time.
-const WAITING_ROWS: usize = 1_024;
 
 /// What a backfill would do. Serialises as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -156,17 +152,12 @@ pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates)
     let mut tally = Tally::new(buffer, reader.now(), true)?;
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     for requestor in reader.waiting(from, to)? {
-        let mut cursor = Cursor::at(from);
-        loop {
-            let events = backlog.next(requestor, cursor, Sequence(i64::MAX), WAITING_ROWS)?;
-            let Some(last) = events.last() else { break };
-            cursor = Cursor::after(&last.reference);
-            let is_past = last.reference.occurred_at >= to;
-            for pending in events.iter().take_while(|pending| pending.reference.occurred_at < to) {
-                tally.take(&pending.event, pending.doubted.as_ref().map(|doubted| &*doubted.form))?;
-            }
-            if is_past {
-                break;
+        let mut waiting = Merge::since([requestor], from);
+        while let Some(pending) = waiting.next_of_all(&mut backlog)?
+            && pending.reference.occurred_at < to
+        {
+            if tally.take(&pending.event, pending.doubted.as_ref().map(|doubted| &*doubted.form))? {
+                tally.settle()?;
             }
         }
     }

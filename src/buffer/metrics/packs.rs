@@ -1,8 +1,9 @@
 //! Packs: the users of a day, sorted by digest and group, 24 bytes each. `schemas/buffer-5.sql` draws them.
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::Connection;
 
-use super::super::BufferError;
+use super::super::error::Result;
+use super::super::rows::{each as each_row, first, run};
 
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 24;
@@ -81,61 +82,45 @@ fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {
 
 /// Adds a pack to a day. It takes in the youngest ones as long as they are no more than twice its size, so a day has few
 /// packs, and each user is rewritten a few times at most, whether a day comes in one file or event by event.
-pub(super) fn append(transaction: &Transaction<'_>, day: i64, packed: Vec<u8>) -> Result<(), BufferError> {
-    let mut packed = packed;
-    let mut youngest = transaction
-        .prepare_cached("SELECT pack, users FROM metric_users WHERE day = ?1 ORDER BY pack DESC LIMIT 1")?;
+pub(super) fn append(connection: &Connection, day: i64, mut packed: Vec<u8>) -> Result<()> {
     loop {
         let users = packed.len() / ENTRY_BYTES;
-        let found: Option<(i64, i64)> =
-            youngest.query_row([day], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let youngest = "SELECT pack, users FROM metric_users WHERE day = ?1 ORDER BY pack DESC LIMIT 1";
+        let found: Option<(i64, usize)> =
+            first(connection, youngest, [day], |row| Ok((row.get("pack")?, row.get("users")?)))?;
         let Some((pack, others)) = found else { break };
-        let others = others as usize;
         if others > users * 2 || others + users > MERGED_USERS_MAX {
             break;
         }
-        packed = transaction
+        packed = connection
             .prepare_cached("SELECT packed FROM metric_users WHERE pack = ?1")?
             .query_row([pack], |row| Ok(merge(row.get_ref(0)?.as_blob()?, &packed)))?;
-        transaction.prepare_cached("DELETE FROM metric_users WHERE pack = ?1")?.execute([pack])?;
+        run(connection, "DELETE FROM metric_users WHERE pack = ?1", [pack])?;
     }
-    transaction
-        .prepare_cached("INSERT INTO metric_users (day, users, packed) VALUES (?1, ?2, ?3)")?
-        .execute((day, (packed.len() / ENTRY_BYTES) as i64, packed))?;
+    let insert = "INSERT INTO metric_users (day, users, packed) VALUES (?1, ?2, ?3)";
+    run(connection, insert, (day, packed.len() / ENTRY_BYTES, packed))?;
     Ok(())
 }
 
 /// Shows each pack of some days.
 pub(super) fn each(
     connection: &Connection,
-    first_day: i64,
-    last_day: i64,
+    (first_day, last_day): (i64, i64),
     mut show: impl FnMut(i64, &[u8]),
-) -> Result<(), BufferError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT day, packed FROM metric_users WHERE day BETWEEN ?1 AND ?2 ORDER BY day, pack",
-    )?;
-    let mut rows = statement.query((first_day, last_day))?;
-    while let Some(row) = rows.next()? {
-        show(row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
-    }
-    Ok(())
+) -> Result<()> {
+    let select = "SELECT day, packed FROM metric_users WHERE day BETWEEN ?1 AND ?2 ORDER BY day, pack";
+    each_row(connection, select, (first_day, last_day), |row| {
+        show(row.get("day")?, row.get_ref("packed")?.as_blob().map_err(rusqlite::Error::from)?);
+        Ok(())
+    })
 }
 
 /// The entries of a pack whose digest is in a range, both ends included.
 pub(super) fn part(packed: &[u8], first: u64, last: u64) -> &[u8] {
-    let entries = packed.len() / ENTRY_BYTES;
-    let digest = |index: usize| Entry::read(&packed[index * ENTRY_BYTES..(index + 1) * ENTRY_BYTES]).digest;
-    let place = |is_before: &dyn Fn(u64) -> bool| {
-        let (mut low, mut high) = (0, entries);
-        while low < high {
-            let middle = low.midpoint(high);
-            if is_before(digest(middle)) { low = middle + 1 } else { high = middle }
-        }
-        low
-    };
-    let (start, end) = (place(&|digest| digest < first), place(&|digest| digest <= last));
-    &packed[start * ENTRY_BYTES..end * ENTRY_BYTES]
+    let (entries, _) = packed.as_chunks::<ENTRY_BYTES>();
+    let start = entries.partition_point(|entry| Entry::read(entry).digest < first);
+    let end = entries.partition_point(|entry| Entry::read(entry).digest <= last);
+    entries[start..end].as_flattened()
 }
 
 #[cfg(test)]

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
-use super::super::events::{EventRef, JobKey};
-use super::super::suites::RequestorKey;
-use super::super::{Buffer, BufferError, connection};
-use super::measure::{Measure, Secret};
+use super::super::database::Buffer;
+use super::super::error::Result;
+use super::super::rows::{EventColumns, all, each, from_row, only, stored_event, value};
+use super::super::sqlite::open_reader;
+use super::digest::Secret;
 use super::packs::{self, Entry, SYNTHETIC};
-use crate::delivery::Sequence;
-use crate::event::{EventKind, Instant, PassEvent, RequestorId, StoredColumns};
+use super::tally::{hour_behind_the_gone, start_of, whole_from};
+use crate::event::{EventKind, Instant, PassEvent};
+use crate::mapping::Measure;
 
 /// Users that are sorted at once: 64 MB. More are read in several goes over the packs, each a range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
@@ -37,7 +39,6 @@ pub struct MetricGroup {
 pub struct CountedHour {
     /// The UTC hour since the Unix epoch.
     pub hour: i64,
-    /// The number of the group.
     pub group: u32,
     pub kind: EventKind,
     /// Units of each quarter of the hour.
@@ -49,7 +50,6 @@ pub struct CountedHour {
 pub struct SeenUser {
     /// The UTC day since the Unix epoch.
     pub day: i64,
-    /// The number of the group.
     pub group: u32,
     /// Whether the ID stands for degraded or temporary access, not for a person.
     pub is_synthetic: bool,
@@ -69,17 +69,17 @@ pub struct UserMark {
 /// open stays unseen.
 #[derive(Debug)]
 pub struct MetricsReader {
-    pub(super) connection: Connection,
+    pub(in super::super) connection: Connection,
     secret: Secret,
 }
 
 impl Buffer {
     /// Opens a view of the metrics.
-    pub fn metrics(&self) -> Result<MetricsReader, BufferError> {
-        let connection = connection::open_reader(self.path())?;
+    pub fn metrics(&self) -> Result<MetricsReader> {
+        let connection = open_reader(self.path())?;
         // Every look through one snapshot, so that sums agree with their parts.
         connection.execute_batch("BEGIN")?;
-        let secret = super::secret(&connection)?;
+        let secret = Secret::of(&connection)?;
         Ok(MetricsReader { connection, secret })
     }
 }
@@ -87,139 +87,72 @@ impl Buffer {
 impl MetricsReader {
     /// From when on every event that was ever stored is counted; `None`: all are. A buffer of a release without metrics counted
     /// what it still had.
-    pub fn whole_from(&self) -> Result<Option<Instant>, BufferError> {
-        super::whole_from(&self.connection)
+    pub fn whole_from(&self) -> Result<Option<Instant>> {
+        whole_from(&self.connection)
     }
 
     /// From when on the buffer still has every event that was ever stored; `None`: it has all.
-    pub fn events_whole_from(&self) -> Result<Option<Instant>, BufferError> {
-        let hour: Option<i64> = self.connection.query_row(
-            "SELECT max(hour) + 1 FROM ledger
-             WHERE expired_delivered_events + expired_discarded_events + erased_events > 0",
-            [],
-            |row| row.get(0),
-        )?;
-        Ok(hour.map(|hour| Instant::from_nanos(hour.saturating_mul(4 * super::QUARTER_NANOS))))
+    pub fn events_whole_from(&self) -> Result<Option<Instant>> {
+        Ok(hour_behind_the_gone(&self.connection)?.map(start_of))
     }
 
     /// The first and the last UTC hour of which anything is counted.
-    pub fn span(&self) -> Result<Option<(i64, i64)>, BufferError> {
-        let span: (Option<i64>, Option<i64>) = self.connection.query_row(
-            "SELECT (SELECT min(hour) FROM metric_counts), (SELECT max(hour) FROM metric_counts)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        Ok(span.0.zip(span.1))
+    pub fn span(&self) -> Result<Option<(i64, i64)>> {
+        let first: Option<i64> = value(&self.connection, "SELECT min(hour) FROM metric_counts", [])?;
+        let last: Option<i64> = value(&self.connection, "SELECT max(hour) FROM metric_counts", [])?;
+        Ok(first.zip(last))
     }
 
     /// Every requestor of which anything was ever heard.
-    pub fn requestors(&self) -> Result<Vec<String>, BufferError> {
-        let mut statement =
-            self.connection.prepare("SELECT requestor_id FROM requestors ORDER BY requestor")?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    pub fn requestors(&self) -> Result<Vec<String>> {
+        all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
 
     /// The requestors whose events come in as the sums of ESM, which have no users.
-    pub fn esm_requestors(&self) -> Result<BTreeSet<String>, BufferError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'")?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    pub fn esm_requestors(&self) -> Result<BTreeSet<String>> {
+        let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'";
+        all(&self.connection, select, [], only)
     }
 
     /// Every group, by its number.
-    pub fn groups(&self) -> Result<Vec<MetricGroup>, BufferError> {
-        let mut statement = self.connection.prepare(
-            "SELECT metric_group, requestor_id, mvpd, proxy, sdk_type, device_type, reason
-             FROM metric_groups JOIN requestors USING (requestor) ORDER BY metric_group",
-        )?;
-        let rows = statement.query_map([], |row| {
-            Ok(MetricGroup {
-                number: row.get(0)?,
-                requestor_id: row.get(1)?,
-                mvpd: row.get(2)?,
-                proxy: row.get(3)?,
-                sdk_type: row.get(4)?,
-                device_type: row.get(5)?,
-                reason: row.get(6)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    pub fn groups(&self) -> Result<Vec<MetricGroup>> {
+        let select = "SELECT metric_group AS number, requestor_id, mvpd, proxy, sdk_type, device_type, reason
+             FROM metric_groups JOIN requestors USING (requestor) ORDER BY metric_group";
+        all(&self.connection, select, [], |row| {
+            Ok(from_row!(
+                row,
+                MetricGroup { number, requestor_id, mvpd, proxy, sdk_type, device_type, reason }
+            ))
+        })
     }
 
     /// Shows what was counted in the UTC hours from `first` to `last`, in their order: every event ever stored, whatever became
     /// of it.
-    pub fn each_counted(
-        &self,
-        first: i64,
-        last: i64,
-        show: impl FnMut(CountedHour),
-    ) -> Result<(), BufferError> {
-        self.each_hour(
+    pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
+        let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts
-             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot",
-            (first, last),
-            show,
-        )
+             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot";
+        each_hour(&self.connection, select, (first, last), show)
     }
 
     /// Shows the part of it that left the buffer without having been delivered: what was erased before, and what was discarded
     /// and has expired since.
-    pub fn each_withdrawn(
-        &self,
-        first: i64,
-        last: i64,
-        show: impl FnMut(CountedHour),
-    ) -> Result<(), BufferError> {
-        self.each_hour(
+    pub fn each_withdrawn(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
+        let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_withdrawn
-             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot",
-            (first, last),
-            show,
-        )
-    }
-
-    fn each_hour(
-        &self,
-        select: &str,
-        hours: (i64, i64),
-        mut show: impl FnMut(CountedHour),
-    ) -> Result<(), BufferError> {
-        let mut statement = self.connection.prepare_cached(select)?;
-        let mut rows = statement.query(hours)?;
-        while let Some(row) = rows.next()? {
-            // A slot that is none can only be damage, which `status --verify` names.
-            let Some(kind) = EventKind::from_slot(row.get(2)?) else { continue };
-            let units = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
-            show(CountedHour {
-                hour: row.get(0)?,
-                group: row.get(1)?,
-                kind,
-                units: units.map(|units: i64| units.unsigned_abs()),
-            });
-        }
-        Ok(())
+             WHERE hour BETWEEN ?1 AND ?2 ORDER BY hour, metric_group, slot";
+        each_hour(&self.connection, select, (first, last), show)
     }
 
     /// Shows, user by user, where each user of the UTC days from `first` to `last` was seen. Memory does not grow with them.
-    pub fn each_user(
-        &self,
-        first: i64,
-        last: i64,
-        mut show: impl FnMut(&[SeenUser]),
-    ) -> Result<(), BufferError> {
-        let users: i64 = self.connection.query_row(
-            "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2",
-            (first, last),
-            |row| row.get(0),
-        )?;
+    pub fn each_user(&self, first: i64, last: i64, mut show: impl FnMut(&[SeenUser])) -> Result<()> {
+        let users = "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2";
+        let users: u64 = value(&self.connection, users, (first, last))?;
         let mut found: Vec<(u64, SeenUser)> = Vec::new();
         let mut of_user: Vec<SeenUser> = Vec::new();
-        for (from, to) in digest_ranges(users.unsigned_abs() / USERS_AT_ONCE + 1) {
+        for (from, to) in digest_ranges(users / USERS_AT_ONCE + 1) {
             found.clear();
-            packs::each(&self.connection, first, last, |day, packed| {
+            packs::each(&self.connection, (first, last), |day, packed| {
                 let entries = packs::part(packed, from, to).chunks_exact(packs::ENTRY_BYTES).map(Entry::read);
                 found.extend(entries.map(|entry| (entry.digest, seen(day, &entry))));
             })?;
@@ -240,23 +173,40 @@ impl MetricsReader {
         from: Instant,
         to: Instant,
         mut show: impl FnMut(&PassEvent, Option<UserMark>),
-    ) -> Result<(), BufferError> {
+    ) -> Result<()> {
         let mut statement = self.connection.prepare_cached(
             "SELECT e.seq, e.slot, e.occurred_at, e.count, e.body, e.job, e.requestor, r.requestor_id
              FROM events e JOIN requestors r ON r.requestor = e.requestor
              WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 ORDER BY e.seq",
         )?;
-        let mut rows = statement.query((from.nanos(), to.nanos()))?;
+        let columns = EventColumns::of(&statement)?;
+        let mut rows = statement.query((from, to))?;
         while let Some(row) = rows.next()? {
-            let (_, event) = read_stored(row)?;
+            let event = stored_event(row, &columns)?.event;
             let user = Measure::of(&event).user().map(|user| UserMark {
-                user: user.digest.keyed(&self.secret).0,
+                user: self.secret.keyed(user.digest).0,
                 is_synthetic: user.is_synthetic,
             });
             show(&event, user);
         }
         Ok(())
     }
+}
+
+fn each_hour(
+    connection: &Connection,
+    select: &str,
+    hours: (i64, i64),
+    mut show: impl FnMut(CountedHour),
+) -> Result<()> {
+    each(connection, select, hours, |row| {
+        // A slot that is none can only be damage, which `status --verify` names.
+        if let Some(kind) = EventKind::from_slot(row.get(2)?) {
+            let units = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+            show(CountedHour { hour: row.get(0)?, group: row.get(1)?, kind, units });
+        }
+        Ok(())
+    })
 }
 
 /// All digests, in so many ranges of nearly the same size: first and last of each.
@@ -275,23 +225,6 @@ fn seen(day: i64, entry: &Entry) -> SeenUser {
         is_synthetic: entry.group & SYNTHETIC != 0,
         quarters: entry.quarters,
     }
-}
-
-/// An event by its number, slot, instant, count, body, job, requestor's number and requestor ID.
-pub(super) fn read_stored(row: &Row<'_>) -> Result<(EventRef, PassEvent), BufferError> {
-    let sequence = Sequence(row.get(0)?);
-    let damaged = |what: &str| BufferError::Damaged(sequence, what.to_owned());
-    let kind = EventKind::from_slot(row.get(1)?).ok_or_else(|| damaged("its event slot is unknown"))?;
-    let requestor_id = row.get_ref(7)?.as_str().map_err(|_| damaged("its requestor is no text"))?;
-    let requestor_id = RequestorId::new(requestor_id).map_err(|error| damaged(&error.to_string()))?;
-    let occurred_at = Instant::from_nanos(row.get(2)?);
-    let count = row.get(3)?;
-    let body = row.get_ref(4)?.as_str().map_err(|_| damaged("its body is no text"))?;
-    let columns = StoredColumns { occurred_at, kind, requestor_id, count };
-    let event = PassEvent::from_stored(columns, body).map_err(|error| damaged(&error.to_string()))?;
-    let job = JobKey(row.get(5)?);
-    let requestor = RequestorKey(row.get(6)?);
-    Ok((EventRef { sequence, job, requestor, kind, occurred_at, count }, event))
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
-use super::super::{BufferError, suites};
-use super::looks_transient;
+use super::super::error::Result;
+use super::super::forms::intern_requestor;
+use super::super::rows::{each, run};
 use super::reader::MetricsReader;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::readers::esm::StatedAccounts;
@@ -13,20 +14,26 @@ use crate::readers::esm::StatedAccounts;
 /// Days of a month, of which users are compared with logins.
 const MONTH_DAYS: i64 = 30;
 
+/// Fewer logins of a month than these say nothing of an MVPD's user IDs.
+const TRANSIENT_LOGINS_MIN: u64 = 20;
+/// What it means where they look transient ("Understanding Server-side Metrics", "Unique Users").
+pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each login: Adobe says that their persistence is \
+                                 neither guaranteed nor validated, so users, and visitors made of them, count logins here";
+
+/// Whether the user IDs of an MVPD look transient: of a month, its users are 95 % or more of its logins.
+pub fn looks_transient(users: u64, logins: u64) -> bool {
+    logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
+}
+
 /// Stores them in the transaction of the counts of the same records.
-pub(in super::super) fn store(
-    transaction: &Transaction<'_>,
-    stated: &[StatedAccounts],
-) -> Result<(), BufferError> {
-    if stated.is_empty() {
-        return Ok(());
-    }
-    let mut insert =
-        transaction.prepare_cached("INSERT OR REPLACE INTO esm_accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+pub(in super::super) fn store(connection: &Connection, stated: &[StatedAccounts]) -> Result<()> {
     for one in stated {
-        let requestor = suites::intern_requestor(transaction, &one.requestor_id)?.0;
-        let (from, to) = (one.from.nanos(), one.to.nanos());
-        insert.execute((from, to, requestor, &one.mvpd, &one.dimensions, one.accounts.cast_signed()))?;
+        let requestor = intern_requestor(connection, &one.requestor_id)?;
+        let insert =
+            "INSERT OR REPLACE INTO esm_accounts (starts_at, ends_at, requestor, mvpd, dimensions, accounts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let values = (one.from, one.to, requestor, &one.mvpd, &one.dimensions, one.accounts.cast_signed());
+        run(connection, insert, values)?;
     }
     Ok(())
 }
@@ -41,11 +48,7 @@ pub struct TransientIds {
 
 impl MetricsReader {
     /// The MVPDs of these requestors whose user IDs look transient in the month before the end of a UTC day.
-    pub fn transient_ids(
-        &self,
-        requestors: &BTreeSet<String>,
-        end_day: i64,
-    ) -> Result<Vec<TransientIds>, BufferError> {
+    pub fn transient_ids(&self, requestors: &BTreeSet<String>, end_day: i64) -> Result<Vec<TransientIds>> {
         let mut found: Vec<TransientIds> = Vec::new();
         let mut places: HashMap<u32, usize> = HashMap::new();
         for group in self.groups()?.into_iter().filter(|group| requestors.contains(&group.requestor_id)) {
@@ -78,26 +81,24 @@ impl MetricsReader {
         from: Instant,
         to: Instant,
         mut show: impl FnMut(StatedAccounts),
-    ) -> Result<(), BufferError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT requestor_id, starts_at, ends_at, mvpd, dimensions, accounts
-             FROM esm_accounts JOIN requestors USING (requestor) WHERE starts_at >= ?1 AND starts_at < ?2 AND ends_at <= ?2",
-        )?;
-        let mut rows = statement.query((from.nanos(), to.nanos()))?;
-        while let Some(row) = rows.next()? {
+    ) -> Result<()> {
+        let select = "SELECT requestor_id, starts_at, ends_at, mvpd, dimensions, accounts
+             FROM esm_accounts JOIN requestors USING (requestor) WHERE starts_at >= ?1 AND starts_at < ?2 AND ends_at <= ?2";
+        each(&self.connection, select, (from, to), |row| {
             // An ID that is none can only be damage, which `status --verify` names.
-            let Ok(requestor_id) = RequestorId::new(row.get_ref(0)?.as_str().unwrap_or_default()) else {
-                continue;
-            };
-            show(StatedAccounts {
-                requestor_id,
-                from: Instant::from_nanos(row.get(1)?),
-                to: Instant::from_nanos(row.get(2)?),
-                mvpd: row.get(3)?,
-                dimensions: row.get(4)?,
-                accounts: row.get::<_, i64>(5)?.unsigned_abs(),
-            });
-        }
-        Ok(())
+            if let Ok(requestor_id) =
+                RequestorId::new(row.get_ref("requestor_id")?.as_str().unwrap_or_default())
+            {
+                show(StatedAccounts {
+                    requestor_id,
+                    from: row.get("starts_at")?,
+                    to: row.get("ends_at")?,
+                    mvpd: row.get("mvpd")?,
+                    dimensions: row.get("dimensions")?,
+                    accounts: row.get::<_, i64>("accounts")?.unsigned_abs(),
+                });
+            }
+            Ok(())
+        })
     }
 }

@@ -3,35 +3,36 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 
-use super::place::Place;
-use super::suites::damaged;
-use super::{Buffer, BufferError, BufferOptions, lock, metrics};
-use crate::whole_file::{self, Readers};
+use super::super::error::{BufferError, Result};
+use super::super::metrics;
+use super::super::rows::value;
+use super::place::{Place, SIDE_FILES};
+use super::{copy, lock};
+use crate::clock::Clock;
+use crate::whole_file::{self, Readers, beside, folder};
 
 /// "Pass" in ASCII: tells our files from other programs'.
 const APPLICATION_ID: i64 = 0x5061_7373;
 
 /// Every schema ever released, in order; the first makes version 1. Append only.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../../schemas/buffer.sql"),
-    include_str!("../../schemas/buffer-2.sql"),
-    include_str!("../../schemas/buffer-3.sql"),
-    include_str!("../../schemas/buffer-4.sql"),
-    include_str!("../../schemas/buffer-5.sql"),
-    include_str!("../../schemas/buffer-6.sql"),
+    include_str!("../../../schemas/buffer.sql"),
+    include_str!("../../../schemas/buffer-2.sql"),
+    include_str!("../../../schemas/buffer-3.sql"),
+    include_str!("../../../schemas/buffer-4.sql"),
+    include_str!("../../../schemas/buffer-5.sql"),
+    include_str!("../../../schemas/buffer-6.sql"),
 ];
 
-/// What SQLite keeps beside a database, by the ends of their names.
-pub(super) const SIDE_FILES: &[&str] = &["-wal", "-shm", "-journal"];
 /// What the name of a copy that a migration made ends with.
-pub(super) const MIGRATION_COPY: &str = ".backup";
+pub(in super::super) const MIGRATION_COPY: &str = ".backup";
 
 /// How long a statement waits for another process's transaction: longer than the largest batch takes to commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,12 +48,21 @@ const NETWORK_FILESYSTEMS: &[(u64, &str)] = &[
     (0x00C3_6400, "ceph"),
 ];
 
+/// How a buffer is opened.
+#[derive(Debug, Clone)]
+pub struct BufferOptions {
+    pub path: PathBuf,
+    /// Whether it may lie on a network file system.
+    pub allow_network_filesystem: bool,
+    pub clock: Clock,
+}
+
 /// The latest schema that this program knows.
-pub(super) fn known_schema() -> i64 {
+pub(in super::super) fn known_schema() -> i64 {
     MIGRATIONS.len() as i64
 }
 
-pub(super) fn create(options: &BufferOptions) -> Result<(), BufferError> {
+pub(in super::super) fn create(options: &BufferOptions) -> Result<()> {
     let path = &options.path;
     if path.exists() {
         return Err(BufferError::Exists(path.clone()));
@@ -60,8 +70,8 @@ pub(super) fn create(options: &BufferOptions) -> Result<(), BufferError> {
     refuse_network_filesystem(options, path.parent().unwrap_or(path))?;
     // MVPD User IDs are personal data: the file is its owner's alone.
     whole_file::open_new(path, Readers::Owner)
-        .and_then(|file| whole_file::share_owner(&file, whole_file::folder(path)))
-        .map_err(|source| BufferError::File { path: path.clone(), source })?;
+        .and_then(|file| whole_file::share_owner(&file, folder(path)))
+        .map_err(BufferError::file(path))?;
     let made = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|mut connection| {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         migrate(&mut connection, 0)
@@ -69,13 +79,13 @@ pub(super) fn create(options: &BufferOptions) -> Result<(), BufferError> {
     if made.is_err() {
         // A part of a buffer would only be in the way of the next try; why it cannot be made is what matters.
         for ending in [""].iter().chain(SIDE_FILES) {
-            fs::remove_file(whole_file::beside(path, ending)).unwrap_or_default();
+            fs::remove_file(beside(path, ending)).unwrap_or_default();
         }
     }
     made
 }
 
-pub(super) fn open(options: &BufferOptions) -> Result<(Place, Connection), BufferError> {
+pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connection)> {
     let path = fs::canonicalize(&options.path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => BufferError::Missing(options.path.clone()),
         _ => BufferError::File { path: options.path.clone(), source },
@@ -99,8 +109,7 @@ pub(super) fn open(options: &BufferOptions) -> Result<(Place, Connection), Buffe
             migrate(&mut connection, found)?;
         }
     }
-    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    if mode != "wal" {
+    if value::<String>(&connection, "PRAGMA journal_mode", [])? != "wal" {
         // A copy that was put here by hand: without the log a reader would stop every writer.
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
@@ -108,13 +117,13 @@ pub(super) fn open(options: &BufferOptions) -> Result<(Place, Connection), Buffe
 }
 
 /// A second connection that only reads, for looking while something is written.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, BufferError> {
+pub(in super::super) fn open_reader(path: &Path) -> Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.pragma_update(None, "cache_size", -16_384)?;
     Ok(connection)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, BufferError> {
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -129,7 +138,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, BufferError> {
     Ok(connection)
 }
 
-pub(super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64, BufferError> {
+pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64> {
     let not_ours = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => BufferError::NotABuffer(path.to_owned()),
         // A buffer that is damaged, or held: the error says which.
@@ -144,17 +153,15 @@ pub(super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64
 }
 
 /// Runs every migration after `from`, all in one transaction.
-fn migrate(connection: &mut Connection, from: i64) -> Result<(), BufferError> {
+fn migrate(connection: &mut Connection, from: i64) -> Result<()> {
     // Inside a transaction this changes nothing, and a table that others refer to can be replaced only without it.
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from as usize..] {
         transaction.execute_batch(migration)?;
     }
-    let broken: i64 =
-        transaction.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
-    if broken > 0 {
-        return Err(damaged(&std::io::Error::other("rows refer to rows that are not there")));
+    if value::<i64>(&transaction, "SELECT count(*) FROM pragma_foreign_key_check", [])? > 0 {
+        return Err(BufferError::damage("rows refer to rows that are not there"));
     }
     if from < metrics::SINCE_SCHEMA {
         metrics::build(&transaction)?;
@@ -165,25 +172,29 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<(), BufferError> {
     Ok(connection.pragma_update(None, "foreign_keys", "ON")?)
 }
 
-fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> Result<(), BufferError> {
-    let to = whole_file::beside(path, &format!(".schema-{from}{MIGRATION_COPY}"));
-    let failed = |source| BufferError::File { path: to.clone(), source };
+fn back_up_before_migration(connection: &Connection, path: &Path, from: i64) -> Result<()> {
+    let to = beside(path, &format!(".schema-{from}{MIGRATION_COPY}"));
     // Under the lock nobody else makes one: what is there was left by a migration that was killed.
-    match fs::remove_file(whole_file::beside(&to, ".partial")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let copy = super::backup::copy(connection, &to, &|| true)?;
-    whole_file::share_owner(copy.file(), path).and_then(|()| copy.replace()).map_err(failed)
+    remove_if_there(&beside(&to, ".partial")).map_err(BufferError::file(&to))?;
+    let copy = copy::copy(connection, &to, &|| true)?;
+    let placed = whole_file::share_owner(copy.file(), path).and_then(|()| copy.replace());
+    placed.map_err(BufferError::file(&to))
 }
 
-pub(super) fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<(), BufferError> {
+/// Removes a file where there is one of that name.
+pub(in super::super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(in super::super) fn refuse_network_filesystem(options: &BufferOptions, near: &Path) -> Result<()> {
     if options.allow_network_filesystem {
         return Ok(());
     }
     let near = if near.as_os_str().is_empty() { Path::new(".") } else { near };
-    let found = rustix::fs::statfs(near)
-        .map_err(|errno| BufferError::File { path: near.to_owned(), source: errno.into() })?;
+    let found = rustix::fs::statfs(near).map_err(io::Error::from).map_err(BufferError::file(near))?;
     match NETWORK_FILESYSTEMS.iter().find(|(magic, _)| *magic == found.f_type as u64 & 0xFFFF_FFFF) {
         Some((_, kind)) => Err(BufferError::NetworkFilesystem { path: options.path.clone(), kind }),
         None => Ok(()),
@@ -192,18 +203,20 @@ pub(super) fn refuse_network_filesystem(options: &BufferOptions, near: &Path) ->
 
 /// A hard link, or a mount of the file alone, would be another path to the same events, with a lock and a write-ahead log of
 /// its own: two drains would send everything twice.
-fn refuse_second_name(path: &Path) -> Result<(), BufferError> {
-    let failed = |source| BufferError::File { path: path.to_owned(), source };
-    if mount_of(path).map_err(failed)? != mount_of(whole_file::folder(path)).map_err(failed)? {
-        let why = "it is mounted as a file, and has another name elsewhere, under which a second drain could run: mount its folder";
-        return Err(failed(io::Error::other(why)));
-    }
-    if fs::metadata(path).map_err(failed)?.nlink() > 1 {
-        let why =
-            "it has a second name (a hard link), under which a second drain could run: remove that name";
-        return Err(failed(io::Error::other(why)));
-    }
-    Ok(())
+fn refuse_second_name(path: &Path) -> Result<()> {
+    let failed = BufferError::file(path);
+    let looked = (|| Ok((mount_of(path)?, mount_of(folder(path))?, fs::metadata(path)?.nlink())))();
+    let why = match looked {
+        Err(error) => return Err(failed(error)),
+        Ok((own, around, _)) if own != around => {
+            "it is mounted as a file, and has another name elsewhere, under which a second drain could run: mount its folder"
+        }
+        Ok((_, _, names)) if names > 1 => {
+            "it has a second name (a hard link), under which a second drain could run: remove that name"
+        }
+        Ok(_) => return Ok(()),
+    };
+    Err(failed(io::Error::other(why)))
 }
 
 /// The mount that a file is on; `None` where the kernel is older than 5.8 and does not tell.
@@ -212,14 +225,5 @@ fn mount_of(path: &Path) -> io::Result<Option<u64>> {
         Ok(found) if found.stx_mask & StatxFlags::MNT_ID.bits() != 0 => Ok(Some(found.stx_mnt_id)),
         Ok(_) | Err(Errno::NOSYS) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-impl Buffer {
-    /// Bytes free for us on the buffer's disk.
-    pub fn free_bytes(&self) -> Result<u64, BufferError> {
-        let found = rustix::fs::statvfs(self.path())
-            .map_err(|errno| BufferError::File { path: self.path().to_owned(), source: errno.into() })?;
-        Ok(found.f_bavail * found.f_frsize)
     }
 }

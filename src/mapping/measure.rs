@@ -2,8 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::event::{EventKind, PassEvent, Property};
-use crate::mapping;
+use super::evar::evar;
+use super::identity;
+use crate::event::{EventKind, PassEvent, Property, VisitorRules};
 
 /// What groups are made of, in the order of the columns of `metric_groups`.
 const GROUPED: [Property; 5] =
@@ -28,9 +29,9 @@ pub struct Measure {
 
 /// A user, as far as it can be known without the secret.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MeasuredUser {
-    pub(super) digest: PlainDigest,
-    pub(super) is_synthetic: bool,
+pub struct MeasuredUser {
+    pub digest: PlainDigest,
+    pub is_synthetic: bool,
 }
 
 impl Measure {
@@ -41,11 +42,12 @@ impl Measure {
             if index > 0 {
                 group.push(SEPARATOR);
             }
-            group.push_str(&mapping::reported(event, property).unwrap_or_default());
+            group
+                .push_str(&evar(event, property, &mut Vec::new()).map(|evar| evar.value).unwrap_or_default());
         }
         let user = match event.kind() {
             EventKind::AuthnRequested => None,
-            _ => mapping::mvpd_user_id(event).map(|id| MeasuredUser {
+            _ => mvpd_user_id(event).map(|id| MeasuredUser {
                 digest: PlainDigest::of(id),
                 is_synthetic: is_synthetic(event, id),
             }),
@@ -53,19 +55,26 @@ impl Measure {
         Measure { group: group.into(), user }
     }
 
-    pub(super) fn group(&self) -> &str {
+    /// The values of the group as one text.
+    pub fn group(&self) -> &str {
         &self.group
     }
 
     /// MVPD, proxy, SDK type, device type, reason; empty where there is none.
-    pub(super) fn values(&self) -> [&str; 5] {
+    pub fn values(&self) -> [&str; 5] {
         let mut values = self.group.split(SEPARATOR);
         std::array::from_fn(|_| values.next().unwrap_or_default())
     }
 
-    pub(super) fn user(&self) -> Option<MeasuredUser> {
+    pub fn user(&self) -> Option<MeasuredUser> {
         self.user
     }
+}
+
+/// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
+/// that nobody knows it.
+pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
+    identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
 }
 
 /// Whether an ID is that of degraded or temporary access, which many viewers share or which is new for each.
@@ -79,35 +88,18 @@ fn is_synthetic(event: &PassEvent, id: &str) -> bool {
 
 /// The digest of a user ID without the secret: never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct PlainDigest([u8; 16]);
+pub struct PlainDigest([u8; 16]);
 
 impl PlainDigest {
     /// Of an ID without white space at its ends.
-    pub(super) fn of(id: &str) -> PlainDigest {
+    pub fn of(id: &str) -> PlainDigest {
         let digest = Sha256::new_with_prefix(b"passbridge user 1").chain_update(id).finalize();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         PlainDigest(bytes)
     }
 
-    /// The digest that is stored: two of ten million users of a period meet with a chance of 1 in 370,000.
-    pub(super) fn keyed(self, secret: &Secret) -> KeyedDigest {
-        // Both parts have a fixed length, so no other pair has the same bytes; one block for the hash.
-        let digest = Sha256::new_with_prefix(secret.0).chain_update(self.0).finalize();
-        KeyedDigest(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
-
-/// The key of the digests of one buffer.
-#[derive(Clone)]
-pub(super) struct Secret(pub(super) [u8; 32]);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Secret")
-    }
-}
-
-/// A user of the metrics. Equal for equal user IDs of one buffer, and of no meaning outside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct KeyedDigest(pub(super) u64);

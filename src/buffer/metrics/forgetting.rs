@@ -5,13 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
-use super::super::events::read_event;
-use super::super::{BufferError, Forget, memory};
-use super::measure::{KeyedDigest, Measure, PlainDigest};
+use super::super::error::Result;
+use super::super::facts::random;
+use super::super::forget::Forget;
+use super::super::rows::{all, each, only, read_event, run};
+use super::digest::{KeyedDigest, Secret};
 use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
+use crate::mapping::{Measure, PlainDigest};
 
 /// A user ID at an MVPD, as far as it stands in the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,7 +28,7 @@ pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,
     events: &[Sequence],
-) -> Result<HashSet<Person>, BufferError> {
+) -> Result<HashSet<Person>> {
     let mut people = HashSet::new();
     if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
         let digest = PlainDigest::of(mvpd_user_id.trim());
@@ -34,7 +37,7 @@ pub(in super::super) fn people_of(
         people.insert(Person { mvpd: String::new(), digest });
     }
     for sequence in events {
-        let measure = Measure::of(&read_event(connection, *sequence)?.2);
+        let measure = Measure::of(&read_event(connection, *sequence)?.event);
         if let Some(user) = measure.user() {
             people.insert(Person { mvpd: measure.values()[0].to_owned(), digest: user.digest });
         }
@@ -42,43 +45,33 @@ pub(in super::super) fn people_of(
     Ok(people)
 }
 
-/// Forgets these people in every pack, in one transaction; how many digests were replaced.
-pub(in super::super) fn forget(
-    connection: &mut Connection,
-    people: &HashSet<Person>,
-) -> Result<u64, BufferError> {
-    let mut replaced_in_all = 0;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let secret = super::secret(&transaction)?;
+/// Forgets these people in every pack; how many digests were replaced.
+pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>) -> Result<u64> {
+    let secret = Secret::of(connection)?;
     let mut strangers: HashMap<KeyedDigest, Stranger> = HashMap::new();
     for person in people {
-        let stranger = strangers.entry(person.digest.keyed(&secret)).or_insert_with(|| Stranger {
-            digest: u64::from_be_bytes(memory::random()),
-            groups: HashSet::new(),
-        });
-        let mut groups =
-            transaction.prepare_cached("SELECT metric_group FROM metric_groups WHERE mvpd = ?1")?;
-        for group in groups.query_map([&person.mvpd], |row| row.get(0))? {
-            stranger.groups.insert(group?);
-        }
+        let stranger = strangers
+            .entry(secret.keyed(person.digest))
+            .or_insert_with(|| Stranger { digest: u64::from_be_bytes(random()), groups: HashSet::new() });
+        let groups = "SELECT metric_group FROM metric_groups WHERE mvpd = ?1";
+        each(connection, groups, [&person.mvpd], |row| {
+            stranger.groups.insert(row.get("metric_group")?);
+            Ok(())
+        })?;
     }
     // One pack at a time: who came daily for years is in a thousand of them.
-    let packs: Vec<i64> = transaction
-        .prepare("SELECT pack FROM metric_users ORDER BY pack")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let packs: Vec<i64> = all(connection, "SELECT pack FROM metric_users ORDER BY pack", [], only)?;
+    let mut replaced_in_all = 0;
     for pack in packs {
-        let changed = transaction
+        let changed = connection
             .prepare_cached("SELECT packed FROM metric_users WHERE pack = ?1")?
             .query_row([pack], |row| Ok(without(row.get_ref(0)?.as_blob()?, &strangers)))?;
         if let Some((packed, replaced)) = changed {
             replaced_in_all += replaced;
-            transaction
-                .prepare_cached("UPDATE metric_users SET packed = ?2, users = ?3 WHERE pack = ?1")?
-                .execute((pack, &packed, (packed.len() / ENTRY_BYTES) as i64))?;
+            let update = "UPDATE metric_users SET packed = ?2, users = ?3 WHERE pack = ?1";
+            run(connection, update, (pack, &packed, packed.len() / ENTRY_BYTES))?;
         }
     }
-    transaction.commit()?;
     Ok(replaced_in_all)
 }
 

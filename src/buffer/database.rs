@@ -1,0 +1,190 @@
+//! The open buffer: one thread owns the connection that writes, readers have connections of their own.
+
+use std::path::Path;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::error::{BufferError, Result};
+use super::rows::{all, first, run, value};
+use super::sqlite::{
+    self, BackfillLock, BufferOptions, DrainLock, Holder, Place, WholeLock, drain_holder, open_reader,
+};
+use crate::clock::Clock;
+use crate::event::Instant;
+
+/// How many verbs may wait for the writing thread: one per caller that could be waiting, and no more.
+const WAITING_VERBS_MAX: usize = 64;
+
+type Task = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// An open buffer. Dropping it waits for the verbs under way.
+#[derive(Debug)]
+pub struct Buffer {
+    pub(super) place: Place,
+    pub(super) clock: Clock,
+    tasks: Option<SyncSender<Task>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Buffer {
+    /// Creates an empty buffer; refuses where a file exists.
+    pub fn create(options: &BufferOptions) -> Result<()> {
+        sqlite::create(options)
+    }
+
+    /// Opens a buffer, and brings its schema up to date where no drain runs.
+    pub fn open(options: &BufferOptions) -> Result<Buffer> {
+        let (place, mut connection) = sqlite::open(options)?;
+        let (tasks, waiting) = mpsc::sync_channel::<Task>(WAITING_VERBS_MAX);
+        let thread = std::thread::Builder::new()
+            .name("buffer".to_owned())
+            .spawn(move || waiting.into_iter().for_each(|task| task(&mut connection)))
+            .map_err(BufferError::file(place.path()))?;
+        Ok(Buffer { place, clock: options.clock.clone(), tasks: Some(tasks), thread: Some(thread) })
+    }
+
+    /// What time it is for what the buffer records.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The resolved path of the SQLite file.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Fails where the buffer's path names another file by now, or none.
+    pub fn check_place(&self) -> Result<()> {
+        self.place.check()
+    }
+
+    /// Bytes free for us on the buffer's disk.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::statvfs(self.path()).map_err(std::io::Error::from);
+        let found = found.map_err(BufferError::file(self.path()))?;
+        Ok(found.f_bavail * found.f_frsize)
+    }
+
+    /// Takes the drain lock of this buffer, or fails with [`BufferError::Locked`] at once.
+    pub fn lock(&self) -> Result<DrainLock> {
+        sqlite::drain(self.path())
+    }
+
+    /// Takes the lock of backfills, or fails with [`BufferError::Backfilling`] at once.
+    pub fn lock_backfill(&self) -> Result<BackfillLock> {
+        sqlite::backfill(self.path())
+    }
+
+    pub fn lock_whole(&self) -> Result<WholeLock> {
+        sqlite::whole(self.path())
+    }
+
+    /// Whether somebody drains live events, or does what excludes that.
+    pub fn is_draining(&self) -> Result<bool> {
+        Ok(self.drain_holder()?.is_some())
+    }
+
+    /// Who drains live events, or does what excludes that.
+    pub fn drain_holder(&self) -> Result<Option<Holder>> {
+        drain_holder(self.path())
+    }
+
+    /// Reads one snapshot, on the thread of the caller and a connection of its own: it waits for no writer.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.place.check()?;
+        look(&*open_reader(self.path())?.unchecked_transaction()?)
+    }
+
+    /// Collects what one query finds.
+    pub(super) fn all<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<C> {
+        self.read(|connection| all(connection, sql, values, read))
+    }
+
+    /// The first row that one query finds.
+    pub(super) fn first<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.read(|connection| first(connection, sql, values, read))
+    }
+
+    /// The only column of the only row that one query finds.
+    pub(super) fn value<T: FromSql>(&self, sql: &str, values: impl Params) -> Result<T> {
+        self.read(|connection| value(connection, sql, values))
+    }
+
+    /// Changes the buffer in one transaction; durable when it returns.
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.on_thread(|connection| in_transaction(connection, change))
+    }
+
+    /// Changes the buffer by one statement.
+    pub(super) fn change(&self, sql: &'static str, values: impl Params + Send + 'static) -> Result<()> {
+        self.write(move |transaction| run(transaction, sql, values).map(|_| ()))
+    }
+
+    /// A change that does not block the runtime. Once submitted it is done, awaited or not.
+    pub(super) async fn write_async<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        // A caller that went away needs no answer; the change itself was done.
+        self.submit(|connection| in_transaction(connection, change), |done| drop(reply.send(done)))?;
+        answer.await.map_err(|_| BufferError::ThreadEnded)?
+    }
+
+    /// Does on the writing thread what no transaction can hold, and waits for it.
+    pub(super) fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.submit(work, move |done| drop(reply.send(done)))?;
+        answer.recv().map_err(|_| BufferError::ThreadEnded)?
+    }
+
+    fn submit<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+        answer: impl FnOnce(Result<T>) + Send + 'static,
+    ) -> Result<()> {
+        let place = self.place.clone();
+        let task: Task = Box::new(move |connection| answer(place.check().and_then(|()| work(connection))));
+        self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok()).ok_or(BufferError::ThreadEnded)
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    change: impl FnOnce(&Transaction<'_>) -> Result<T>,
+) -> Result<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let changed = change(&transaction)?;
+    transaction.commit()?;
+    Ok(changed)
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.tasks = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a verb of the buffer could not be done.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Type;
+
+use super::sqlite::Holder;
+use crate::delivery::Sequence;
+use crate::job::JobName;
+use crate::suite::Rsid;
+
+/// What verbs and their parts return.
+pub(super) type Result<T> = std::result::Result<T, BufferError>;
+
+/// Why a verb of the buffer could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum BufferError {
+    #[error("there is no buffer at {0:?}")]
+    Missing(PathBuf),
+    #[error("there is a buffer at {0:?} already")]
+    Exists(PathBuf),
+    #[error("cannot use {path:?}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path:?} lies on a network file system ({kind}), where SQLite's locks cannot be trusted")]
+    NetworkFilesystem { path: PathBuf, kind: &'static str },
+    #[error("{0:?} is no buffer of passbridge")]
+    NotABuffer(PathBuf),
+    #[error("cannot open buffer {path:?}: its schema is {found}, this program knows {known}")]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("another drain holds the lock {0}")]
+    Locked(Holder),
+    /// The file was removed, or another one has its name.
+    #[error("{0:?} was removed or replaced while it was in use")]
+    Replaced(PathBuf),
+    #[error("{0:?} was overwritten while it was in use")]
+    Overwritten(PathBuf),
+    #[error("another process has {0:?} open")]
+    InUse(PathBuf),
+    #[error("the copy {path:?} is damaged: {why}")]
+    DamagedCopy { path: PathBuf, why: String },
+    /// A copy was given up because the process was told to stop.
+    #[error("stopped before the copy was whole, and nothing of it is left")]
+    Stopped,
+    #[error("a backfill is running; it holds the lock {0}")]
+    Backfilling(Holder),
+    /// Files of a backfill hold events, and nobody knows whether Adobe has them.
+    #[error("backfill {0} has files whose answers are not recorded")]
+    FilesUnderWay(String),
+    #[error("there is a backfill {0} already")]
+    JobExists(JobName),
+    #[error("there is no backfill {0}")]
+    UnknownJob(JobName),
+    /// SQLite refused: a full disk, a lock held too long, damage.
+    #[error("the buffer's database refused")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value cannot be read back: damage, or another program wrote to a private table.
+    #[error("event {0:?} in the buffer cannot be read back: {1}")]
+    Damaged(Sequence, String),
+    #[error("requestor {requestor_id:?} is mapped to report suite {rsid} already")]
+    MappedElsewhere { requestor_id: String, rsid: Rsid },
+    #[error("there is no report suite {0}")]
+    UnknownSuite(Rsid),
+    #[error("report suite {rsid} is known with another {setting}; `suite add` only adds requestors to it")]
+    OtherSettings { rsid: Rsid, setting: &'static str },
+    #[error("there is no probe {0}")]
+    UnknownProbe(String),
+    #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
+    NotMapped { requestor_id: String, rsid: Rsid },
+    /// Another ingest stored counts of the same hours after this one had read what they were.
+    #[error("another ingest has stored counts of the same hours meanwhile")]
+    CountedMeanwhile,
+    /// Events one by one of a requestor whose counts come from ESM, or the other way round.
+    #[error("requestor {0:?} has both events one by one and ESM reports, which count the same things")]
+    MixedFeeds(String),
+    /// Events of the suite may have been counted; retiring it would leave them undecided.
+    #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
+    Undecided { rsid: Rsid, in_doubt: u64, held: u64 },
+    /// The writing thread is gone, after a panic that was reported already.
+    #[error("the buffer's thread has ended")]
+    ThreadEnded,
+}
+
+impl BufferError {
+    /// Whether the disk has no room for what was to be written.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
+    /// Names the file that the operating system refused.
+    pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> BufferError + use<> {
+        let path = path.to_owned();
+        move |source| BufferError::File { path, source }
+    }
+
+    /// Says that rows refer to each other, or hold values, as no release of ours writes them.
+    pub(super) fn damage(what: &str) -> BufferError {
+        BufferError::Sqlite(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into()))
+    }
+}

@@ -1,0 +1,37 @@
+//! The digests of users that the metrics hold, which mean nothing outside of one buffer.
+
+use std::fmt;
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use super::super::error::Result;
+use super::super::facts::metrics_secret;
+use crate::mapping::PlainDigest;
+
+/// The key of the digests of one buffer.
+#[derive(Clone)]
+pub(super) struct Secret([u8; 32]);
+
+impl Secret {
+    pub(super) fn of(connection: &Connection) -> Result<Secret> {
+        metrics_secret(connection).map(Secret)
+    }
+
+    /// The digest that is stored: two of ten million users of a period meet with a chance of 1 in 370,000.
+    pub(super) fn keyed(&self, user: PlainDigest) -> KeyedDigest {
+        // Both parts have a fixed length, so no other pair has the same bytes; one block for the hash.
+        let digest = Sha256::new_with_prefix(self.0).chain_update(user.bytes()).finalize();
+        KeyedDigest(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
+/// A user of the metrics. Equal for equal user IDs of one buffer, and of no meaning outside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct KeyedDigest(pub(super) u64);

@@ -1,0 +1,105 @@
+//! What probes sent to a suite, and what was seen of it.
+
+use rusqlite::{Connection, Row};
+use serde::Serialize;
+
+use super::database::Buffer;
+use super::error::{BufferError, Result};
+use super::forms::{intern_form, read_form, suite_key};
+use super::rows::{Json, first, from_row, run};
+use crate::event::{Instant, RequestorId};
+use crate::suite::{HitForm, Rsid};
+
+/// A probe that is about to send its first hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProbe {
+    /// What every value of its hits carries.
+    pub id: String,
+    pub requestor_id: RequestorId,
+    pub form: HitForm,
+    /// When it began; its hits follow from that.
+    pub started_at: Instant,
+}
+
+/// A probe that was. Its hits can be made again from this, to the byte.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeRecord {
+    /// What every value of its hits carries.
+    pub id: String,
+    pub requestor_id: RequestorId,
+    #[serde(flatten)]
+    pub form: HitForm,
+    pub started_at: Instant,
+    /// When its last hit was answered; `None` where it was interrupted before.
+    pub sent_at: Option<Instant>,
+    pub read_at: Option<Instant>,
+    pub report: Option<serde_json::Value>,
+}
+
+impl Buffer {
+    /// Puts a probe on record, before its first hit goes.
+    pub fn begin_probe(&self, probe: NewProbe) -> Result<()> {
+        self.write(move |transaction| {
+            let NewProbe { id, requestor_id, form, started_at } = probe;
+            let (suite, form) = (suite_key(transaction, &form.rsid)?, intern_form(transaction, &form)?);
+            let insert =
+                "INSERT INTO probes (id, suite, requestor_id, form, started_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+            run(transaction, insert, (id, suite, requestor_id.as_str(), form, started_at))?;
+            Ok(())
+        })
+    }
+
+    /// Notes that the last hit of a probe was answered.
+    pub fn probe_sent(&self, id: &str) -> Result<()> {
+        self.change("UPDATE probes SET sent_at = ?2 WHERE id = ?1", (id.to_owned(), self.now()))
+    }
+
+    /// Keeps what was seen of a probe; what was seen before is replaced.
+    pub fn probe_read(&self, id: &str, report: &serde_json::Value) -> Result<()> {
+        let update = "UPDATE probes SET read_at = ?2, report = ?3 WHERE id = ?1";
+        self.change(update, (id.to_owned(), self.now(), report.to_string()))
+    }
+
+    /// A probe of a suite, by its ID.
+    pub fn probe(&self, rsid: &Rsid, id: &str) -> Result<ProbeRecord> {
+        let found = self.read(|connection| find(connection, rsid, Which::Named(id)))?;
+        found.ok_or_else(|| BufferError::UnknownProbe(id.to_owned()))
+    }
+
+    /// The latest probe of a suite, whatever became of it.
+    pub fn last_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>> {
+        self.read(|connection| find(connection, rsid, Which::Last))
+    }
+
+    /// The latest probe of a suite that was read back: one that was cut off proves nothing, and takes no proof away.
+    pub fn last_read_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>> {
+        self.read(|connection| find(connection, rsid, Which::LastRead))
+    }
+}
+
+/// Which probe of a suite.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which<'a> {
+    Named(&'a str),
+    Last,
+    LastRead,
+}
+
+fn find(connection: &Connection, rsid: &Rsid, which: Which<'_>) -> Result<Option<ProbeRecord>> {
+    let id = if let Which::Named(id) = which { Some(id) } else { None };
+    let select = "SELECT p.id, p.requestor_id, p.started_at, p.sent_at, p.read_at, p.report,
+                f.rsid, f.identity, f.org_id, f.event_ids, f.count_form, f.visitor_rules
+         FROM probes p JOIN suites s ON s.suite = p.suite JOIN forms f ON f.form = p.form
+         WHERE s.rsid = ?1 AND (?2 IS NULL OR p.id = ?2) AND (NOT ?3 OR p.read_at IS NOT NULL)
+         ORDER BY p.started_at DESC, p.probe DESC LIMIT 1";
+    first(connection, select, (rsid.as_str(), id, which == Which::LastRead), record)
+}
+
+fn record(row: &Row<'_>) -> Result<ProbeRecord> {
+    let requestor_id: String = row.get("requestor_id")?;
+    let requestor_id =
+        RequestorId::new(&requestor_id).map_err(|error| BufferError::damage(&error.to_string()))?;
+    let report = row.get::<_, Option<Json<_>>>("report")?.map(|report| report.0);
+    Ok(from_row!(row, ProbeRecord { id, started_at, sent_at, read_at },
+        requestor_id: requestor_id, form: read_form(row)?, report: report))
+}

@@ -1,0 +1,228 @@
+//! How statements are run and rows are read: each column by its name.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Params, Row, Statement, ToSql};
+use serde::Serialize;
+use serde::de::value::Error as WordError;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+
+use super::error::{BufferError, Result};
+use super::keys::{JobKey, RequestorKey};
+use crate::delivery::Sequence;
+use crate::event::{EventKind, Instant, PassEvent, RequestorId, StoredColumns};
+
+/// Runs a statement that changes rows; gives how many.
+pub(super) fn run(connection: &Connection, sql: &str, values: impl Params) -> Result<usize> {
+    Ok(connection.prepare_cached(sql)?.execute(values)?)
+}
+
+/// Shows each row that a query finds.
+pub(super) fn each(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    mut show: impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    while let Some(row) = rows.next()? {
+        show(row)?;
+    }
+    Ok(())
+}
+
+/// Collects what a query finds.
+pub(super) fn all<T, C: FromIterator<T>>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<C> {
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_and_then(values, read)?.collect()
+}
+
+/// The first row that a query finds.
+pub(super) fn first<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// The only column of the only row that a query finds.
+pub(super) fn value<T: FromSql>(connection: &Connection, sql: &str, values: impl Params) -> Result<T> {
+    Ok(connection.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+}
+
+/// Reads the only column of a row.
+pub(super) fn only<T: FromSql>(row: &Row<'_>) -> Result<T> {
+    Ok(row.get(0)?)
+}
+
+/// A value made of a row: each field from the column of its name, then those that are made in another way.
+macro_rules! from_row {
+    ($row:ident, $name:ident { $($field:ident),* $(,)? } $(, $other:ident: $value:expr)* $(,)?) => {
+        $name { $($field: $row.get(stringify!($field))?,)* $($other: $value,)* }
+    };
+}
+pub(super) use from_row;
+
+/// A value that stands in a column as the word that JSON has for it.
+pub(super) struct Word<T>(pub(super) T);
+
+impl<T: Serialize> ToSql for Word<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let json = serde_json::to_value(&self.0)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        Ok(ToSqlOutput::Owned(match json {
+            serde_json::Value::String(word) => Value::Text(word),
+            serde_json::Value::Null => Value::Null,
+            other => Value::Text(other.to_string()),
+        }))
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Word<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Word<T>> {
+        let word = T::deserialize(value.as_str()?.into_deserializer());
+        word.map(Word).map_err(|error: WordError| FromSqlError::other(error))
+    }
+}
+
+/// Reads a column that holds a word.
+pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
+    Ok(row.get::<_, Word<T>>(column)?.0)
+}
+
+/// A value that stands in a column as a JSON document.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> ToSql for Json<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let document = serde_json::to_string(&self.0);
+        document.map(ToSqlOutput::from).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Json<T>> {
+        serde_json::from_str(value.as_str()?).map(Json).map_err(FromSqlError::other)
+    }
+}
+
+/// What the account needs to know of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRef {
+    pub sequence: Sequence,
+    pub job: JobKey,
+    pub requestor: RequestorKey,
+    pub kind: EventKind,
+    pub occurred_at: Instant,
+    pub count: u32,
+}
+
+/// Where a statement has the columns of an event: looked up once, for statements that read every event.
+pub(super) struct EventColumns {
+    seq: usize,
+    job: usize,
+    requestor: usize,
+    slot: usize,
+    occurred_at: usize,
+    count: usize,
+}
+
+impl EventColumns {
+    pub(super) fn of(statement: &Statement<'_>) -> Result<EventColumns> {
+        let place = |name: &str| statement.column_index(name);
+        Ok(EventColumns {
+            seq: place("seq")?,
+            job: place("job")?,
+            requestor: place("requestor")?,
+            slot: place("slot")?,
+            occurred_at: place("occurred_at")?,
+            count: place("count")?,
+        })
+    }
+
+    pub(super) fn reference(&self, row: &Row<'_>) -> Result<EventRef> {
+        let sequence = row.get(self.seq)?;
+        let kind = EventKind::from_slot(row.get(self.slot)?);
+        Ok(EventRef {
+            sequence,
+            job: row.get(self.job)?,
+            requestor: row.get(self.requestor)?,
+            kind: kind.ok_or_else(|| damaged(sequence, "its event slot is unknown"))?,
+            occurred_at: row.get(self.occurred_at)?,
+            count: row.get(self.count)?,
+        })
+    }
+}
+
+/// An event of any state, as it is stored.
+pub(super) struct StoredEvent {
+    pub(super) reference: EventRef,
+    pub(super) event: PassEvent,
+}
+
+/// One stored event; `None` where there is none, or it is erased.
+pub(super) fn find_event(connection: &Connection, sequence: Sequence) -> Result<Option<StoredEvent>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.body, r.requestor_id
+         FROM events e JOIN requestors r ON r.requestor = e.requestor WHERE e.seq = ?1",
+    )?;
+    let columns = EventColumns::of(&statement)?;
+    let mut rows = statement.query([sequence])?;
+    rows.next()?.map(|row| stored_event(row, &columns)).transpose()
+}
+
+/// One stored event that must be there.
+pub(super) fn read_event(connection: &Connection, sequence: Sequence) -> Result<StoredEvent> {
+    find_event(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
+}
+
+/// The event of a row, with the requestor that the row names.
+pub(super) fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
+    let reference = columns.reference(row)?;
+    let requestor_id =
+        row.get_ref("requestor_id")?.as_str().map_err(|_| "its requestor is no text".to_owned());
+    let requestor_id =
+        requestor_id.and_then(|name| RequestorId::new(name).map_err(|error| error.to_string()));
+    let requestor_id = requestor_id.map_err(|why| damaged(reference.sequence, &why))?;
+    Ok(StoredEvent { reference, event: event_of(row, &reference, requestor_id)? })
+}
+
+/// The event of a row whose requestor is known.
+pub(super) fn event_of(row: &Row<'_>, reference: &EventRef, requestor_id: RequestorId) -> Result<PassEvent> {
+    let EventRef { sequence, kind, occurred_at, count, .. } = *reference;
+    let body = row.get_ref("body")?.as_str().map_err(|_| damaged(sequence, "its body is no text"))?;
+    let columns = StoredColumns { occurred_at, kind, requestor_id, count };
+    PassEvent::from_stored(columns, body).map_err(|error| damaged(sequence, &error.to_string()))
+}
+
+/// The place of an event in the account; `None` where it was erased.
+pub(super) fn reference(connection: &Connection, sequence: Sequence) -> Result<Option<EventRef>> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, job, requestor, slot, occurred_at, count FROM events WHERE seq = ?1")?;
+    let columns = EventColumns::of(&statement)?;
+    let mut rows = statement.query([sequence])?;
+    rows.next()?.map(|row| columns.reference(row)).transpose()
+}
+
+/// The place of an event in the account that must be there.
+pub(super) fn read_reference(connection: &Connection, sequence: Sequence) -> Result<EventRef> {
+    reference(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
+}
+
+pub(super) fn damaged(sequence: Sequence, what: &str) -> BufferError {
+    BufferError::Damaged(sequence, what.to_owned())
+}
+
+/// The name of the event of a row, for people.
+pub(super) fn event_name(row: &Row<'_>) -> Result<&'static str> {
+    Ok(EventKind::from_slot(row.get("slot")?).map_or("unknown", EventKind::name))
+}

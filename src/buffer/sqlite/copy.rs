@@ -1,0 +1,51 @@
+//! Copies a database page by page, into a file that is still to be placed.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::super::error::{BufferError, Result};
+use super::place::SIDE_FILES;
+use crate::whole_file::{Readers, WholeFile, beside};
+
+/// Pages per step: 4 MiB, between which a stop is heard.
+const PAGES_A_STEP: i32 = 1_000;
+
+/// Copies every page into a new file, for as long as `goes_on` says.
+pub(in super::super) fn copy(
+    source: &Connection,
+    to: &Path,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<WholeFile> {
+    let made = WholeFile::create(to, Readers::Owner).map_err(BufferError::file(to))?;
+    // One snapshot for the whole copy: a step that opens its own begins anew whenever another connection commits.
+    let snapshot = source.unchecked_transaction()?;
+    snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    finish(made.partial(), |target| {
+        let backup = Backup::new(&snapshot, target)?;
+        while backup.step(PAGES_A_STEP)? != StepResult::Done {
+            if !goes_on() {
+                return Err(BufferError::Stopped);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(made)
+}
+
+/// Does something to a copy that nobody else has open, and leaves nothing beside it.
+pub(in super::super) fn finish<T>(
+    partial: &Path,
+    work: impl FnOnce(&mut Connection) -> Result<T>,
+) -> Result<T> {
+    let worked = Connection::open(partial).map_err(BufferError::from).and_then(|mut target| {
+        target.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        work(&mut target)
+    });
+    if worked.is_err() {
+        SIDE_FILES.iter().for_each(|ending| fs::remove_file(beside(partial, ending)).unwrap_or_default());
+    }
+    worked
+}

@@ -1,0 +1,63 @@
+//! Who holds a lock.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::{fmt, io};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::event::Instant;
+
+/// What this process does, for those who find its lock.
+static COMMAND: OnceLock<String> = OnceLock::new();
+
+/// Says what this process does. A second call changes nothing.
+pub fn name_command(command: &str) {
+    COMMAND.get_or_init(|| command.to_owned());
+}
+
+/// Who holds a lock, by what it wrote into the file. A holder of an earlier release wrote nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    pub lock: PathBuf,
+    pub pid: Option<u32>,
+    /// What it does, as the command line names it.
+    pub command: Option<String>,
+    /// When it took the lock.
+    pub since: Option<Instant>,
+}
+
+impl Holder {
+    pub(super) fn of(lock: PathBuf) -> Holder {
+        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let (pid, command) = text.trim_end().split_once(' ').unwrap_or_default();
+        let written_at = fs::metadata(&lock).and_then(|metadata| metadata.modified()).ok();
+        let since = written_at.filter(|_| !text.is_empty());
+        Holder {
+            pid: pid.parse().ok(),
+            command: Some(command.to_owned()).filter(|command| !command.is_empty()),
+            since: since.map(|at| Instant::from(DateTime::<Utc>::from(at))),
+            lock,
+        }
+    }
+
+    /// Names this process in the file that it has locked.
+    pub(super) fn write(file: &File) -> io::Result<()> {
+        let command = COMMAND.get().map_or("passbridge", String::as_str);
+        file.set_len(0)?;
+        file.write_all_at(format!("{} {command}\n", std::process::id()).as_bytes(), 0)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.lock)?;
+        if let (Some(pid), Some(command)) = (self.pid, &self.command) {
+            write!(out, ": process {pid} ({command})")?;
+        }
+        self.since.map_or(Ok(()), |since| write!(out, ", since {}", since.to_the_second()))
+    }
+}

@@ -1,0 +1,18 @@
+//! The file under a buffer: where it may lie, how it is opened and copied, and who holds it.
+
+mod copy;
+mod holder;
+mod lock;
+mod open;
+mod place;
+
+pub(super) use copy::{copy, finish};
+pub use holder::{Holder, name_command};
+pub use lock::{BackfillLock, DrainLock, LockWatch, WholeLock};
+pub(super) use lock::{backfill, drain, drain_holder, whole};
+pub use open::BufferOptions;
+pub(super) use open::{
+    MIGRATION_COPY, create, known_schema, open, open_reader, refuse_network_filesystem, remove_if_there,
+    schema_version,
+};
+pub(super) use place::{Place, SIDE_FILES, open_immutable};

@@ -1,0 +1,144 @@
+//! The states of events, and every move from one to another, with the account of it.
+
+use rusqlite::Connection;
+
+use super::error::Result;
+use super::keys::{FormKey, RunId};
+use super::ledger::{Postings, Term};
+use super::rows::{EventRef, run};
+use crate::delivery::{DeadReason, Doubt, Sequence};
+use crate::event::Instant;
+use crate::hit::VisitorKey;
+
+/// Where an event goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum To<'a> {
+    Pending,
+    Delivered {
+        visitor: VisitorKey,
+        at: Instant,
+        run: RunId,
+    },
+    /// A person says that it was delivered.
+    Vouched {
+        at: Instant,
+    },
+    Dead {
+        reason: &'a DeadReason,
+        form: FormKey,
+        at: Instant,
+        run: RunId,
+    },
+    Held {
+        at: Instant,
+    },
+    /// A person decided against it, alone or with all of its backfill.
+    Discarded {
+        at: Instant,
+        by_cancel: bool,
+    },
+}
+
+/// The moves of one transaction.
+pub(super) struct Moves<'c> {
+    connection: &'c Connection,
+    pub(super) postings: Postings,
+}
+
+impl Moves<'_> {
+    pub(super) fn new(connection: &Connection) -> Moves<'_> {
+        Moves { connection, postings: Postings::default() }
+    }
+
+    /// Moves an event; false where it is not where it should be: it was moved or erased in the meantime.
+    pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: To<'_>) -> Result<bool> {
+        let is_there = take(self.connection, event, from)?;
+        if is_there {
+            self.postings.shift(event, from, put(self.connection, event, to)?);
+        }
+        Ok(is_there)
+    }
+
+    /// Writes the account of the moves.
+    pub(super) fn account(self) -> Result<()> {
+        self.postings.apply(self.connection)
+    }
+}
+
+/// Takes an event out of a state; false where it is not in it. Deliveries are numbered anew, and found by a walk alone.
+pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
+    let sequence = [event.sequence];
+    let taken = match from {
+        Term::Pending => {
+            let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
+            let delete =
+                "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
+            run(connection, delete, (job, requestor, occurred_at, sequence))?
+        }
+        Term::Dead => run(connection, "DELETE FROM dead_letters WHERE seq = ?1", sequence)?,
+        Term::Held => run(connection, "DELETE FROM held WHERE seq = ?1", sequence)?,
+        Term::Discarded => run(connection, "DELETE FROM discarded WHERE seq = ?1", sequence)?,
+        Term::Ingested | Term::Delivered | Term::ExpiredDelivered | Term::ExpiredDiscarded | Term::Erased => {
+            0
+        }
+    };
+    Ok(taken == 1)
+}
+
+fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
+    let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
+    match to {
+        To::Pending => {
+            let insert = "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)";
+            run(connection, insert, (job, requestor, occurred_at, sequence))?;
+            Ok(Term::Pending)
+        }
+        To::Delivered { visitor, at, run: by } => {
+            let insert = "INSERT INTO delivered (seq, occurred_at, visitor, delivered_at, run) VALUES (?1, ?2, ?3, ?4, ?5)";
+            run(connection, insert, (sequence, occurred_at, visitor, at, by))?;
+            Ok(Term::Delivered)
+        }
+        To::Vouched { at } => {
+            let insert = "INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (?1, ?2, ?3)";
+            run(connection, insert, (sequence, occurred_at, at))?;
+            run(connection, "INSERT INTO settled (seq) VALUES (?1)", [sequence])?;
+            Ok(Term::Delivered)
+        }
+        To::Dead { reason, form, at, run: by } => {
+            let insert =
+                "INSERT INTO dead_letters (seq, reason, form, died_at, run) VALUES (?1, ?2, ?3, ?4, ?5)";
+            run(connection, insert, (sequence, reason.code(), form, at, by))?;
+            Ok(Term::Dead)
+        }
+        To::Held { at } => {
+            run(connection, "INSERT INTO held (seq, held_at) VALUES (?1, ?2)", (sequence, at))?;
+            Ok(Term::Held)
+        }
+        To::Discarded { at, by_cancel } => {
+            let insert = "INSERT INTO discarded (seq, discarded_at, by_cancel) VALUES (?1, ?2, ?3)";
+            run(connection, insert, (sequence, at, by_cancel))?;
+            Ok(Term::Discarded)
+        }
+    }
+}
+
+/// Makes a claim void: its attempt was never written, or its outcome is recorded.
+pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
+    run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])?;
+    Ok(())
+}
+
+/// Records an attempt of unknown outcome in the place of its claim.
+pub(super) fn doubt(
+    connection: &Connection,
+    sequence: Sequence,
+    form: FormKey,
+    doubt: &Doubt,
+    at: Instant,
+) -> Result<()> {
+    release(connection, sequence)?;
+    let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause) VALUES (?1, ?2, 1, ?3, ?4)
+         ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4, wanted = 0";
+    run(connection, change, (sequence, form, at, doubt.to_string()))?;
+    Ok(())
+}

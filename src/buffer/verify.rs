@@ -1,0 +1,195 @@
+//! Recounts the rows of every state and compares them with the counters, and these with the metrics.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use rusqlite::{Connection, Row};
+use serde::Serialize;
+
+use super::database::Buffer;
+use super::error::Result;
+use super::facts::fact;
+use super::forms::requestor_id_of;
+use super::ledger::{Account, Amount, HOUR_NANOS};
+use super::metrics::WHOLE_FROM_HOUR;
+use super::rows::{all, each, value};
+use crate::event::{EventKind, Instant};
+
+/// Where the counters and the rows disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Discrepancy {
+    pub requestor_id: String,
+    pub event: String,
+    /// The UTC hour, counted from the Unix epoch.
+    pub hour: i64,
+    /// The state that is off.
+    pub state: String,
+    /// Events and units by the counters.
+    pub counted: Amount,
+    /// Events and units by the rows.
+    pub recounted: Amount,
+}
+
+impl Discrepancy {
+    fn of(
+        requestor_id: String,
+        slot: u8,
+        hour: i64,
+        state: &str,
+        (counted, recounted): (Amount, Amount),
+    ) -> Discrepancy {
+        let kind = EventKind::from_slot(slot);
+        let event = kind.map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned());
+        Discrepancy { requestor_id, event, hour, state: state.to_owned(), counted, recounted }
+    }
+
+    /// Rows that belong to no account.
+    fn of_rows(state: &str, rows: i64) -> Discrepancy {
+        let recounted = Amount { events: rows, units: 0 };
+        let (requestor_id, event) = (String::new(), String::new());
+        Discrepancy {
+            requestor_id,
+            event,
+            hour: 0,
+            state: state.to_owned(),
+            counted: Amount::default(),
+            recounted,
+        }
+    }
+}
+
+impl Buffer {
+    /// Recounts the rows of every state and compares them with the counters, and these with the metrics. Reads the whole
+    /// buffer; an empty list is proof.
+    pub fn verify(&self) -> Result<Vec<Discrepancy>> {
+        self.read(|connection| {
+            let file: String = value(connection, "PRAGMA quick_check(1)", [])?;
+            if file != "ok" {
+                return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);
+            }
+            let mut found = recount(connection)?;
+            found.extend(orphans(connection)?);
+            found.extend(metrics(connection)?);
+            Ok(found)
+        })
+    }
+}
+
+/// The states of events, in the order of their columns in the ledger.
+const STATES: [&str; 5] = ["pending", "delivered", "dead", "held", "discarded"];
+
+/// What rows of an account come to. Its size is that of the accounts, however many events there are.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Recount {
+    amount: Amount,
+    /// The sum of a digest of each event: two lists with the same events have the same.
+    digest: u64,
+}
+
+impl Recount {
+    fn add(&mut self, row: Recount, times: i64) {
+        self.amount.events += times * row.amount.events;
+        self.amount.units += times * row.amount.units;
+        self.digest = self.digest.wrapping_add(row.digest.wrapping_mul(times as u64));
+    }
+}
+
+/// The account of the event of a row, and what it adds.
+fn entry(row: &Row<'_>) -> Result<(Account, Recount)> {
+    let occurred_at: Instant = row.get("occurred_at")?;
+    let hour = occurred_at.nanos().div_euclid(HOUR_NANOS);
+    let mut hasher = DefaultHasher::new();
+    hasher.write_i64(row.get("seq")?);
+    let recount = Recount { amount: Amount { events: 1, units: row.get("count")? }, digest: hasher.finish() };
+    Ok((Account { requestor: row.get("requestor")?, slot: row.get("slot")?, hour }, recount))
+}
+
+/// Compares the counters of each state with its rows, and the events with the rows of all states: each must be in one.
+fn recount(connection: &Connection) -> Result<Vec<Discrepancy>> {
+    let mut nowhere: HashMap<Account, Recount> = HashMap::new();
+    each(connection, "SELECT requestor, slot, occurred_at, count, seq FROM events", [], |row| {
+        let (account, recount) = entry(row)?;
+        nowhere.entry(account).or_default().add(recount, 1);
+        Ok(())
+    })?;
+    let mut rows: [HashMap<Account, Recount>; 5] = Default::default();
+    let select = "SELECT 0 AS state, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM queue p JOIN events e ON e.seq = p.seq
+         UNION ALL SELECT 1, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM delivered p JOIN events e ON e.seq = p.seq
+         UNION ALL SELECT 2, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM dead_letters p JOIN events e ON e.seq = p.seq
+         UNION ALL SELECT 3, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM held p JOIN events e ON e.seq = p.seq
+         UNION ALL SELECT 4, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM discarded p JOIN events e ON e.seq = p.seq";
+    each(connection, select, [], |row| {
+        let (account, recount) = entry(row)?;
+        rows[row.get::<_, usize>("state")?].entry(account).or_default().add(recount, 1);
+        nowhere.entry(account).or_default().add(recount, -1);
+        Ok(())
+    })?;
+    let mut found: Vec<(Account, &str, Amount, Amount)> = Vec::new();
+    let select = "SELECT requestor, slot, hour, pending_events, pending_units, delivered_events, delivered_units, dead_events, dead_units,
+                held_events, held_units, discarded_events, discarded_units FROM ledger";
+    each(connection, select, [], |row| {
+        let account = Account { requestor: row.get(0)?, slot: row.get(1)?, hour: row.get(2)? };
+        for ((rows, state), column) in rows.iter_mut().zip(STATES).zip((3..).step_by(2)) {
+            let counted = Amount { events: row.get(column)?, units: row.get(column + 1)? };
+            let recounted = rows.remove(&account).unwrap_or_default().amount;
+            found.extend((counted != recounted).then_some((account, state, counted, recounted)));
+        }
+        Ok(())
+    })?;
+    for (rows, state) in rows.into_iter().zip(STATES) {
+        found
+            .extend(rows.into_iter().map(|(account, rows)| (account, state, Amount::default(), rows.amount)));
+    }
+    nowhere.retain(|_, rows| *rows != Recount::default());
+    found.extend(
+        nowhere.into_iter().map(|(account, rows)| (account, "nowhere", Amount::default(), rows.amount)),
+    );
+    let mut named = Vec::new();
+    for (Account { requestor, slot, hour }, state, counted, recounted) in found {
+        named.push((
+            requestor_id_of(connection, requestor)?.to_string(),
+            slot,
+            hour,
+            state,
+            (counted, recounted),
+        ));
+    }
+    named.sort_by(|one, other| (&one.0, one.1, one.2, one.3).cmp(&(&other.0, other.1, other.2, other.3)));
+    let discrepancy = |(requestor_id, slot, hour, state, amounts)| {
+        Discrepancy::of(requestor_id, slot, hour, state, amounts)
+    };
+    Ok(named.into_iter().map(discrepancy).collect())
+}
+
+/// Rows that stand for an event that is not there.
+fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
+    let select = "SELECT count(*) FROM (
+            SELECT seq FROM queue UNION ALL SELECT seq FROM delivered UNION ALL SELECT seq FROM dead_letters
+            UNION ALL SELECT seq FROM held UNION ALL SELECT seq FROM discarded UNION ALL SELECT seq FROM claims
+            UNION ALL SELECT seq FROM doubts UNION ALL SELECT seq FROM identities WHERE seq IS NOT NULL) p
+         WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = p.seq)";
+    let orphans: i64 = value(connection, select, [])?;
+    Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan", orphans)))
+}
+
+/// Where the metrics and the ledger disagree on what came in.
+fn metrics(connection: &Connection) -> Result<Vec<Discrepancy>> {
+    let from = fact(connection, WHOLE_FROM_HOUR)?.unwrap_or(i64::MIN);
+    let select = "WITH counted AS (
+            SELECT requestor, slot, hour, ingested_units AS units FROM ledger WHERE hour >= ?1
+         ), recounted AS (
+            SELECT g.requestor, c.slot, c.hour, sum(c.units_00 + c.units_15 + c.units_30 + c.units_45) AS units
+            FROM metric_counts c JOIN metric_groups g USING (metric_group) WHERE c.hour >= ?1 GROUP BY 1, 2, 3
+         )
+         SELECT q.requestor_id, k.slot, k.hour, coalesce(c.units, 0) AS counted, coalesce(r.units, 0) AS recounted
+         FROM (SELECT requestor, slot, hour FROM counted UNION SELECT requestor, slot, hour FROM recounted) k
+         JOIN requestors q ON q.requestor = k.requestor
+         LEFT JOIN counted c USING (requestor, slot, hour)
+         LEFT JOIN recounted r USING (requestor, slot, hour)
+         WHERE coalesce(c.units, 0) <> coalesce(r.units, 0) ORDER BY 1, 2, 3";
+    all(connection, select, [from], |row| {
+        let amount = |column: &str| row.get(column).map(|units| Amount { events: 0, units });
+        let amounts = (amount("counted")?, amount("recounted")?);
+        Ok(Discrepancy::of(row.get("requestor_id")?, row.get("slot")?, row.get("hour")?, "metrics", amounts))
+    })
+}

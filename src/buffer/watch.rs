@@ -1,0 +1,102 @@
+//! Whether a database that is in use is still the one that was opened: files are removed, replaced and overwritten while a
+//! process goes on with what it opened.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+
+use super::database::Buffer;
+use super::error::{BufferError, Result};
+use super::facts::{COPIED_AT, fact, metrics_secret};
+use super::rows::value;
+use super::sqlite::{Place, open_immutable};
+
+/// How often the database is read again where it does not look like ours, and after how long: another process may have
+/// written half of its checkpoint.
+const LOOKS: u32 = 5;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Looks whether the database file is still the same, inside too: a copy over it keeps its name and its inode.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    place: Place,
+    /// `None`: nothing of it is in the file itself yet, so nothing can be compared.
+    known: Option<Marks>,
+}
+
+/// What tells a database from every other one, and from an older copy of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Marks {
+    secret: [u8; 32],
+    last_run: i64,
+    copied_at: Option<i64>,
+}
+
+impl Buffer {
+    /// Begins to watch the database file.
+    pub fn watch(&self) -> Result<Watch> {
+        let path = self.path().to_owned();
+        let known = self.on_thread(move |connection| {
+            let secret = metrics_secret(connection)?;
+            let on_disk = || Marks::on_disk(&path).ok().flatten().filter(|marks| marks.secret == secret);
+            let known = on_disk();
+            if known.is_some() {
+                return Ok(known);
+            }
+            // A process that was killed may have left everything in the write-ahead log.
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            Ok(on_disk())
+        })?;
+        Ok(Watch { place: self.place.clone(), known })
+    }
+
+    /// Fails where the file was overwritten. Then nothing more is copied into it from the write-ahead log.
+    pub fn look(&self, watch: &mut Watch) -> Result<()> {
+        let looked = watch.look();
+        if matches!(looked, Err(BufferError::Overwritten(_))) {
+            self.on_thread(|connection| {
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+                Ok(connection.pragma_update(None, "wal_autocheckpoint", 0)?)
+            })?;
+        }
+        looked
+    }
+}
+
+impl Watch {
+    fn look(&mut self) -> Result<()> {
+        self.place.check()?;
+        let Some(known) = &mut self.known else { return Ok(()) };
+        for _ in 0..LOOKS {
+            if let Ok(Some(found)) = Marks::on_disk(self.place.path())
+                && found.follows(known)
+            {
+                *known = found;
+                return Ok(());
+            }
+            thread::sleep(LOOK_PAUSE);
+        }
+        Err(BufferError::Overwritten(self.place.path().to_owned()))
+    }
+}
+
+impl Marks {
+    /// Reads the file alone, without its write-ahead log and without locks; `None` where its name cannot be asked for so.
+    fn on_disk(path: &Path) -> Result<Option<Marks>> {
+        let Some(connection) = open_immutable(path)? else { return Ok(None) };
+        Ok(Some(Marks {
+            secret: metrics_secret(&connection)?,
+            last_run: value(&connection, "SELECT coalesce(max(run), 0) FROM runs", [])?,
+            copied_at: fact(&connection, COPIED_AT)?,
+        }))
+    }
+
+    /// Whether a file with these marks may have had those before. A mark of a copy is taken away, never added.
+    fn follows(&self, earlier: &Marks) -> bool {
+        self.secret == earlier.secret
+            && self.last_run >= earlier.last_run
+            && (self.copied_at.is_none() || self.copied_at == earlier.copied_at)
+    }
+}
