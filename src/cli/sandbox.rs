@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Context, Exit, Failure, runtime};
 use crate::config::LogConfig;
 use crate::sandbox::{
-    FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, UnknownSuites, WRONG_SYNTAX,
-    WrongError, WrongSetting,
+    FAULT_SYNTAX, FaultPlan, Judge, Sandbox, SandboxOptions, SuiteSettings, SyntaxError, UnknownSuites,
+    WRONG_SYNTAX, WrongSetting,
 };
 use crate::suite::Rsid;
 
@@ -124,6 +124,6 @@ fn suite(text: &str) -> Result<(Rsid, SuiteSettings), String> {
 fn wrong(text: &str) -> Result<(Rsid, WrongSetting), String> {
     let (rsid, setting) = text.split_once(':').ok_or_else(|| format!("{text:?} is no RSID:SETTING"))?;
     let rsid: Rsid = rsid.parse().map_err(|error: crate::suite::SuiteError| error.to_string())?;
-    let setting: WrongSetting = setting.parse().map_err(|error: WrongError| error.to_string())?;
+    let setting: WrongSetting = setting.parse().map_err(|error: SyntaxError| error.to_string())?;
     Ok((rsid, setting))
 }

@@ -17,69 +17,35 @@
 //! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
 //! ```
 
-use std::collections::BTreeMap;
-
+use http::request::Parts;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::Response;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::analytics::{AnalyticsSettings, WrongSetting};
-use super::bulk::{BulkFile, BulkSettings};
-use super::collector::Collector;
-use super::esm::EsmSettings;
+use super::analytics;
 use super::faults::FaultPlan;
+use super::makeup::WrongSetting;
 use super::reply::{self, ReplyBody};
-use super::rules::Violation;
-use super::store::AcceptedHit;
-use super::suites::SuiteSettings;
+use super::request::Fields;
+use super::settings::SuiteSettings;
+use super::world::{Shared, World};
 use crate::suite::Rsid;
 
 /// Where every request of this interface begins.
 pub(super) const PREFIX: &str = "/sandbox/";
-/// The largest setting, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 /// Hits in an answer, where the question names no limit.
 const HITS_DEFAULT: usize = 100;
 /// The most hits in an answer.
 const HITS_MAX: usize = 10_000;
 
-/// What is wrong with a request.
-struct Complaint {
-    status: StatusCode,
-    error: String,
-}
-
-impl Complaint {
-    fn new(status: StatusCode, error: impl ToString) -> Complaint {
-        Complaint { status, error: error.to_string() }
-    }
-}
-
-#[derive(Serialize)]
-struct HitsAnswer {
-    accepted: u64,
-    offset: usize,
-    hits: Vec<AcceptedHit>,
-}
-
-#[derive(Serialize)]
-struct ViolationsAnswer<'a> {
-    counts: &'a BTreeMap<&'static str, u64>,
-    violations: &'a [Violation],
-}
-
-#[derive(Serialize)]
-struct FilesAnswer {
-    files: Vec<BulkFile>,
-}
+/// An answer, or the reply that says what is wrong with the request.
+type Answer = Result<Response<ReplyBody>, Response<ReplyBody>>;
 
 /// A fault plan as JSON carries it: each fault as its text.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[derive(Default)]
 struct PlanText {
     seed: u64,
     faults: Vec<String>,
@@ -92,133 +58,102 @@ struct WrongText {
     wrong: Vec<WrongSetting>,
 }
 
-pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
-    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or("");
-    let file = path.strip_prefix("suites/").and_then(|rest| rest.strip_suffix("/settings.tab"));
-    if let (Some(rsid), &Method::GET) = (file, request.method()) {
-        let file = collector.settings_file(rsid).into_bytes();
-        return reply::document("text/tab-separated-values; charset=utf-8", file, false);
-    }
-    match route(collector, request).await {
-        Ok(body) => reply::json(StatusCode::OK, body),
-        Err(Complaint { status, error }) => {
-            reply::json(status, serde_json::json!({ "error": error }).to_string())
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+    let path = head.uri.path().strip_prefix(PREFIX).unwrap_or("");
+    let answer = match (&head.method, path) {
+        (&Method::PUT, "faults") => set_plan(shared, body),
+        (&Method::POST, "reset") => {
+            shared.world().reset();
+            ok(&json!({}))
         }
-    }
+        (&Method::GET, "hits") => {
+            hits(&shared.world(), &Fields::of(head.uri.query().unwrap_or("").as_bytes()))
+        }
+        (method, path) => route(&mut shared.world(), method, path, body),
+    };
+    answer.unwrap_or_else(|complaint| complaint)
 }
 
-async fn route(collector: &Collector, request: Request<Incoming>) -> Result<String, Complaint> {
-    let (head, body) = request.into_parts();
-    let path = head.uri.path().strip_prefix(PREFIX).unwrap_or("");
-    match (&head.method, path) {
-        (&Method::GET, "summary") => json(&collector.store().summary()),
-        (&Method::GET, "hits") => hits(collector, head.uri.query().unwrap_or("")),
-        (&Method::GET, "violations") => {
-            let store = collector.store();
-            json(&ViolationsAnswer { counts: &store.summary().violations, violations: store.violations() })
+fn route(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Answer {
+    match (method, path.split_once('/').unwrap_or((path, ""))) {
+        (&Method::GET, ("summary", "")) => ok(&world.summary()),
+        (&Method::GET, ("violations", "")) => {
+            let counts = world.summary().violations;
+            ok(&json!({ "counts": counts, "violations": world.violations.kept }))
         }
-        (&Method::POST, "reset") => {
-            collector.reset();
-            Ok("{}".to_owned())
-        }
-        (&Method::PUT, "faults") => {
-            let text: PlanText = parsed(body).await?;
-            let faults: Result<_, _> = text.faults.iter().map(|fault| fault.parse()).collect();
-            let faults = faults.map_err(|error| Complaint::new(StatusCode::BAD_REQUEST, error))?;
-            let plan = FaultPlan { seed: text.seed, faults };
-            let answer = json(&plan);
-            collector.set_plan(plan);
-            answer
-        }
-        (&Method::PUT, "esm") => {
-            let settings: EsmSettings = parsed(body).await?;
-            let answer = json(&settings);
-            collector.esm().set(settings);
-            answer
-        }
-        (&Method::GET, "bulk") => json(&FilesAnswer { files: collector.bulk().files() }),
-        (&Method::PUT, "bulk") => {
-            let settings: BulkSettings = parsed(body).await?;
-            let answer = json(&settings);
-            collector.bulk().set(settings);
-            answer
-        }
-        (&Method::GET, "analytics") => json(&collector.analytics().calls),
-        (&Method::PUT, "analytics") => {
-            let settings: AnalyticsSettings = parsed(body).await?;
-            let answer = json(&settings);
-            collector.analytics().settings = settings;
-            answer
-        }
-        (method, path) => match path.strip_prefix("suites/") {
-            Some(rest) => suite(collector, method, rest, body).await,
-            None => Err(unknown(method, path)),
-        },
+        (&Method::GET, ("bulk", "")) => ok(&json!({ "files": world.bulk.files() })),
+        (&Method::PUT, ("bulk", "")) => set(body, |settings| world.bulk.set(settings)),
+        (&Method::PUT, ("esm", "")) => set(body, |settings| world.esm.settings = settings),
+        (&Method::GET, ("analytics", "")) => ok(&world.quota.calls),
+        (&Method::PUT, ("analytics", "")) => set(body, |settings| world.analytics = settings),
+        (method, ("suites", rest)) => suite(world, method, rest, body),
+        (method, _) => Err(unknown(method, path)),
     }
 }
 
 /// Questions to one suite, and its settings.
-async fn suite(
-    collector: &Collector,
-    method: &Method,
-    rest: &str,
-    body: Incoming,
-) -> Result<String, Complaint> {
+fn suite(world: &mut World, method: &Method, rest: &str, body: &[u8]) -> Answer {
     let (rsid, part) = rest.split_once('/').unwrap_or((rest, ""));
-    let rsid: Rsid = rsid.parse().map_err(|error| Complaint::new(StatusCode::BAD_REQUEST, error))?;
+    if (method, part) == (&Method::GET, "settings.tab") {
+        let file = analytics::settings_file(world, rsid);
+        return Ok(reply::whole(StatusCode::OK, "text/tab-separated-values; charset=utf-8", file));
+    }
+    let rsid: Rsid = rsid.parse().map_err(bad)?;
     match (method, part) {
-        (&Method::PUT, "") => {
-            let settings: SuiteSettings = parsed(body).await?;
-            collector.set_suite(rsid.as_str(), settings);
-            json(&settings)
-        }
+        (&Method::PUT, "") => set(body, |settings: SuiteSettings| world.set_suite(rsid.as_str(), settings)),
         (&Method::GET, "wrong") => {
-            let wrong = collector.analytics().wrong(rsid.as_str()).to_vec();
-            json(&WrongText { wrong })
+            let wrong = world.suite(rsid.as_str()).map_or(&[][..], |suite| &suite.wrong);
+            ok(&json!({ "wrong": wrong }))
         }
-        (&Method::PUT, "wrong") => {
-            let text: WrongText = parsed(body).await?;
-            let answer = json(&text);
-            collector.set_wrong(rsid.as_str(), text.wrong);
-            answer
-        }
+        (&Method::PUT, "wrong") => set(body, |text: WrongText| world.set_wrong(rsid.as_str(), text.wrong)),
         _ => Err(unknown(method, &format!("suites/{rest}"))),
     }
 }
 
-fn unknown(method: &Method, path: &str) -> Complaint {
+fn set_plan(shared: &Shared, body: &[u8]) -> Answer {
+    let text: PlanText = parsed(body)?;
+    let mut plan = FaultPlan { seed: text.seed, ..FaultPlan::default() };
+    text.faults.iter().try_for_each(|fault| plan.read(fault)).map_err(bad)?;
+    let answer = ok(&plan);
+    shared.set_plan(plan);
+    answer
+}
+
+fn hits(world: &World, query: &Fields) -> Answer {
+    if let Some(name) = query.unknown(&["rsid", "offset", "limit"]) {
+        return Err(bad(format!("{name:?}: rsid=, offset=N or limit=N")));
+    }
+    let rsid = Some(query.get("rsid")).filter(|rsid| !rsid.is_empty());
+    let offset = query.number("offset", 0).map_err(bad)?;
+    let limit = query.number("limit", HITS_DEFAULT).map_err(bad)?.min(HITS_MAX);
+    let hits = world.hits(rsid, offset, limit);
+    ok(&json!({ "accepted": world.accepted(), "offset": offset, "hits": hits }))
+}
+
+/// Reads a setting, gives it to what it sets, and answers with all of it.
+fn set<T: DeserializeOwned + Serialize>(body: &[u8], takes: impl FnOnce(T)) -> Answer {
+    let setting: T = parsed(body)?;
+    let answer = ok(&setting);
+    takes(setting);
+    answer
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response<ReplyBody>> {
+    serde_json::from_slice(body).map_err(bad)
+}
+
+fn ok(answer: &impl Serialize) -> Answer {
+    Ok(reply::json(StatusCode::OK, answer))
+}
+
+fn bad(error: impl ToString) -> Response<ReplyBody> {
+    reply::error(StatusCode::BAD_REQUEST, error)
+}
+
+fn unknown(method: &Method, path: &str) -> Response<ReplyBody> {
     let error = format!(
         "no {method} {PREFIX}{path}; there are GET summary, hits, violations, bulk, analytics, \
          suites/RSID/wrong, suites/RSID/settings.tab, POST reset, PUT suites/RSID, suites/RSID/wrong, analytics, esm, bulk, faults"
     );
-    Complaint::new(StatusCode::NOT_FOUND, error)
-}
-
-fn hits(collector: &Collector, query: &str) -> Result<String, Complaint> {
-    let (mut rsid, mut offset, mut limit) = (None, 0, HITS_DEFAULT);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let refuse =
-            || Complaint::new(StatusCode::BAD_REQUEST, format!("{pair:?}: rsid=, offset=N or limit=N"));
-        match name {
-            "rsid" => rsid = Some(value).filter(|rsid| !rsid.is_empty()),
-            "offset" => offset = value.parse().map_err(|_| refuse())?,
-            "limit" => limit = value.parse::<usize>().map_err(|_| refuse())?.min(HITS_MAX),
-            _ => return Err(refuse()),
-        }
-    }
-    let store = collector.store();
-    json(&HitsAnswer { accepted: store.accepted(), offset, hits: store.hits(rsid, offset, limit) })
-}
-
-/// An answer as text. None of them has a key that is no string, which is all that can fail.
-fn json(answer: &impl Serialize) -> Result<String, Complaint> {
-    serde_json::to_string(answer).map_err(|error| Complaint::new(StatusCode::INTERNAL_SERVER_ERROR, error))
-}
-
-async fn parsed<T: DeserializeOwned>(body: Incoming) -> Result<T, Complaint> {
-    let refuse = |error: String| Complaint::new(StatusCode::BAD_REQUEST, error);
-    let body =
-        Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| refuse(error.to_string()))?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| refuse(error.to_string()))
+    reply::error(StatusCode::NOT_FOUND, error)
 }

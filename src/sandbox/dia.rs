@@ -4,37 +4,32 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header, request};
-use http_body_util::BodyExt;
+use http::{Method, StatusCode, header, request};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 
-use super::Judge;
-use super::collector::{Collector, Line};
-use super::document::{self, Document};
 use super::faults::{Fate, FaultKind, FaultTarget};
+use super::hits::Arrival;
 use super::incoming::{IncomingHit, Refusal, suite_of, visitor_of};
 use super::judge::judge;
-use super::reply::{self, ReplyBody, Shape, Verdict};
+use super::reply::{self, Broken, ReplyBody, Shape, Verdict};
+use super::request::read;
 use super::rules::{Finding, Rule};
-use super::store::{Arrival, Store};
-use crate::event::Instant;
+use super::tags::Document;
+use super::wire::Line;
+use super::world::{Judge, Shared};
+use super::xml;
 
 /// Where every request of this interface begins.
-pub(super) const PREFIX: &str = "/b/ss/";
+const PREFIX: &str = "/b/ss/";
 /// The response type at which an XML body is parsed.
 const XML_TYPE: u8 = 6;
-/// More than this of a body is not read: a mistake, not a hit.
-const BODY_BYTES_MAX: usize = 4 << 20;
+/// More than this is a mistake, not a hit.
+const BODY_BYTES_MAX: u64 = 4 << 20;
 /// How long an idle connection is kept (`Keep-Alive: timeout=15` of the published sample reply).
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);
 /// A reply has at least this many bytes besides its body.
 const HEAD_BYTES_MIN: u32 = 100;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the fault plan broke the connection")]
-pub(super) struct Broken;
 
 /// Where a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,102 +60,32 @@ impl<'p> Address<'p> {
     }
 }
 
-enum Ending {
-    Reply(Response<ReplyBody>),
-    Reset,
-    Never,
+/// One request: where it came in, and by what.
+struct Call<'c> {
+    shared: &'c Arc<Shared>,
+    line: &'c Line,
+    head: request::Parts,
 }
 
 pub(super) async fn answer(
-    collector: &Arc<Collector>,
+    shared: &Arc<Shared>,
     line: &Line,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Broken> {
     let (head, body) = request.into_parts();
-    let is_post = head.method == Method::POST;
-    match Address::of(head.uri.path()) {
-        Some(address) if is_post && address.response_type == XML_TYPE => {
-            post(collector, line, &head, address, body).await
+    let call = Call { shared, line, head };
+    match Address::of(call.head.uri.path()) {
+        Some(address) if call.head.method == Method::POST && address.response_type == XML_TYPE => {
+            call.post(address, body).await
         }
-        address => Ok(misaddressed(collector, line, &head, address)),
+        address => Ok(call.misaddressed(address)),
     }
 }
 
-/// A request that can hold no hit of ours: by GET, to another response type, or to no address at all.
-fn misaddressed(
-    collector: &Collector,
-    line: &Line,
-    head: &request::Parts,
-    address: Option<Address<'_>>,
-) -> Response<ReplyBody> {
-    let request_line = format!("{} {}", head.method, head.uri.path());
-    let rule = if head.method == Method::GET { Rule::NoGet } else { Rule::Address };
-    let rsid = address.map_or("", |address| address.rsid);
-    collector.violated_alone(line, rsid, Finding::new(rule, request_line));
-    match (address, &head.method) {
-        (Some(address), &Method::GET | &Method::POST) => {
-            let is_post = head.method == Method::POST;
-            reply::unread(address.response_type, is_post)
-                .unwrap_or_else(|| reply::bare(StatusCode::NOT_FOUND))
-        }
-        (Some(_), _) => reply::bare(StatusCode::METHOD_NOT_ALLOWED),
-        (None, _) => reply::bare(StatusCode::NOT_FOUND),
-    }
-}
-
-async fn post(
-    collector: &Arc<Collector>,
-    line: &Line,
-    head: &request::Parts,
-    address: Address<'_>,
-    body: Incoming,
-) -> Result<Response<ReplyBody>, Broken> {
-    if head.headers.contains_key(header::EXPECT) {
-        // Rejected before the body is read, which would make the server ask for it.
-        collector.violated_alone(line, address.rsid, Finding::new(Rule::Expect, "the header is present"));
-        return Ok(reply::bare(StatusCode::EXPECTATION_FAILED));
-    }
-    let Some(body) = read_whole(body).await? else {
-        collector.violated_alone(line, address.rsid, Finding::new(Rule::Size, "more than 4 MiB"));
-        return Ok(reply::bare(StatusCode::PAYLOAD_TOO_LARGE));
-    };
-    let decision = decide(collector, line, &head.headers, address, &body);
-    if !decision.latency.is_zero() {
-        tokio::time::sleep(decision.latency).await;
-    }
-    match decision.ending {
-        Ending::Reply(response) => Ok(response),
-        Ending::Reset => {
-            line.wire.reset();
-            Err(Broken)
-        }
-        // Until the client gives up and closes, which drops this.
-        Ending::Never => pending().await,
-    }
-}
-
-/// The whole body; `None` where it is too large.
-async fn read_whole(mut body: Incoming) -> Result<Option<Bytes>, Broken> {
-    let mut whole = Bytes::new();
-    while let Some(frame) = body.frame().await {
-        // The client went away in the middle of its request.
-        let Ok(data) = frame.map_err(|_| Broken)?.into_data() else { continue };
-        if whole.is_empty() {
-            // The common case: the body came with its head, and is not copied.
-            whole = data;
-        } else {
-            let mut joined = BytesMut::from(whole);
-            joined.extend_from_slice(&data);
-            whole = joined.freeze();
-        }
-        if whole.len() > BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    Ok(Some(whole))
+enum Ending {
+    Reply(Response<ReplyBody>),
+    Reset,
+    Never,
 }
 
 /// What will become of a request. While it lives its hit is under way.
@@ -171,118 +96,135 @@ struct Decision {
 }
 
 struct Flight {
-    collector: Arc<Collector>,
+    shared: Arc<Shared>,
     key: u64,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.collector.store().landed(self.key);
+        self.shared.world().landed(self.key);
     }
 }
 
-/// Judges a request, draws its fault, counts its hit.
-fn decide(
-    collector: &Arc<Collector>,
-    line: &Line,
-    headers: &HeaderMap,
-    address: Address<'_>,
-    body: &[u8],
-) -> Decision {
-    let document = document::read(body);
-    let is_judged = collector.judge != Judge::Off;
-    let mut findings = if is_judged { judge(headers, address.rsid, body, &document) } else { Vec::new() };
-    if is_judged && address.has_tail {
-        findings.push(Finding::new(Rule::Address, "the path has a tail"));
+impl Call<'_> {
+    /// Answers a request that holds no hit, and records why.
+    fn refuse(
+        &self,
+        rsid: &str,
+        rule: Rule,
+        detail: &str,
+        response: Response<ReplyBody>,
+    ) -> Response<ReplyBody> {
+        let mut world = self.shared.world();
+        let origin = world.requested(self.line.number);
+        world.violate(origin, rsid, [Finding::new(rule, detail)]);
+        response
     }
-    let mut hit = IncomingHit::of(&document, address.rsid);
-    if let (Judge::Strict, Some(finding)) = (collector.judge, findings.first()) {
-        hit = Err(Refusal::Strict(format!("{}: {}", finding.rule, finding.detail)));
-    }
-    let received_at = collector.received_at();
-    let content_hash = match &hit {
-        Ok(hit) if is_judged => hit.content_hash(),
-        _ => 0,
-    };
 
-    let mut store = collector.store();
-    let is_last = carry(&mut store, line, is_judged.then_some(&mut findings));
-    let rsid = suite_of(&document, address.rsid).unwrap_or("");
-    store.received(rsid);
-    let fate = draw(&mut store, rsid, &document);
-    let accepts = fate.strike.as_ref().is_none_or(|(_, accepts)| *accepts);
-    let mut flight = None;
-    if let (Ok(hit), true) = (&hit, is_judged) {
-        let (key, finding) = store.flies(hit, content_hash);
-        flight = Some(Flight { collector: Arc::clone(collector), key });
-        findings.extend(finding);
+    /// A request that can hold no hit of ours: by GET, to another response type, or to no address at all.
+    fn misaddressed(&self, address: Option<Address<'_>>) -> Response<ReplyBody> {
+        let method = &self.head.method;
+        let rule = if method == Method::GET { Rule::NoGet } else { Rule::Address };
+        let response = match (address, method) {
+            (Some(address), &Method::GET | &Method::POST) => {
+                reply::unread(address.response_type, method == Method::POST)
+            }
+            (Some(_), _) => Some(reply::bare(StatusCode::METHOD_NOT_ALLOWED)),
+            (None, _) => None,
+        };
+        let response = response.unwrap_or_else(|| reply::bare(StatusCode::NOT_FOUND));
+        let rsid = address.map_or("", |address| address.rsid);
+        self.refuse(rsid, rule, &format!("{method} {}", self.head.uri.path()), response)
     }
-    if let (Ok(hit), true) = (&hit, accepts) {
-        let is_answered = fate.strike.as_ref().is_none_or(|(kind, _)| leaves_reply_whole(kind));
-        let arrival = Arrival { received_at, connection: line.number, is_answered, content_hash };
-        let more = store.accept(hit, arrival);
-        if is_judged {
-            findings.extend(more);
+
+    async fn post(&self, address: Address<'_>, body: Incoming) -> Result<Response<ReplyBody>, Broken> {
+        if self.head.headers.contains_key(header::EXPECT) {
+            // Rejected before the body is read, which would make the server ask for it.
+            let response = reply::bare(StatusCode::EXPECTATION_FAILED);
+            return Ok(self.refuse(address.rsid, Rule::Expect, "the header is present", response));
         }
-        collector.accepted_one(&store);
+        let (Some(body), _) = read(body, BODY_BYTES_MAX).await? else {
+            let response = reply::bare(StatusCode::PAYLOAD_TOO_LARGE);
+            return Ok(self.refuse(address.rsid, Rule::Size, "more than 4 MiB", response));
+        };
+        let decision = self.decide(address, &body);
+        if !decision.latency.is_zero() {
+            tokio::time::sleep(decision.latency).await;
+        }
+        match decision.ending {
+            Ending::Reply(response) => Ok(response),
+            Ending::Reset => {
+                self.line.wire.reset();
+                Err(Broken)
+            }
+            // Until the client gives up and closes, which drops this.
+            Ending::Never => pending().await,
+        }
     }
-    store.violate(findings, rsid, line.number);
-    drop(store);
 
-    let verdict = match &hit {
-        Ok(_) => Verdict::Success,
-        Err(refusal) => Verdict::Failure(Some(refusal.to_string())),
-    };
-    let latency = fate.latency;
-    if is_last {
-        line.wire.close_after_reply();
+    /// Judges a request, draws its fault, counts its hit.
+    fn decide(&self, address: Address<'_>, body: &[u8]) -> Decision {
+        let (shared, line) = (self.shared, self.line);
+        let document = xml::read(body);
+        let mut findings = judge(&self.head.headers, address.rsid, body, &document);
+        if address.has_tail {
+            findings.push(Finding::new(Rule::Address, "the path has a tail"));
+        }
+        let mut hit = IncomingHit::of(&document, address.rsid);
+        if let (Judge::Strict, Some(finding)) = (shared.judge, findings.first()) {
+            hit = Err(Refusal::Strict(format!("{}: {}", finding.rule, finding.detail)));
+        }
+        let rsid = suite_of(&document, address.rsid).unwrap_or("");
+
+        let mut world = shared.world();
+        let origin = world.requested(line.number);
+        findings.extend(self.idled(world.requests_per_connection[line.number as usize]));
+        let connection_max = world.dice.plan().requests_per_connection_max();
+        let is_last = connection_max.is_some_and(|max| line.carried_one() >= max);
+        world.received(rsid);
+        let fate = world.dice.decide(&target(rsid, &document));
+        let mut flight = None;
+        if let Ok(hit) = &hit {
+            let content_hash = hit.content_hash();
+            let (key, finding) = world.flies(hit, content_hash);
+            flight = Some(Flight { shared: Arc::clone(shared), key });
+            findings.extend(finding);
+            let strike = fate.strike.as_ref();
+            if strike.is_none_or(|(_, accepts)| *accepts) {
+                let arrival = Arrival {
+                    received_at: shared.clock.now(),
+                    connection: line.number,
+                    is_answered: strike.is_none_or(|(kind, _)| kind.leaves_reply_whole()),
+                };
+                findings.extend(world.accept(hit, content_hash, arrival));
+                shared.tell();
+            }
+        }
+        world.violate(origin, rsid, findings);
+        drop(world);
+
+        let verdict = match &hit {
+            Ok(_) => Verdict::Success,
+            Err(refusal) => Verdict::Failure(Some(refusal.to_string())),
+        };
+        if is_last {
+            line.wire.close_after_reply();
+        }
+        Decision { latency: fate.latency, ending: ending(fate, &verdict, line), _flight: flight }
     }
-    Decision { latency, ending: ending(fate, &verdict, line), _flight: flight }
+
+    /// Whether the connection was used again after it had been idle for too long, by how many requests it has carried.
+    fn idled(&self, carried: u32) -> Option<Finding> {
+        let idle = self.line.idle_before_request();
+        let detail = || format!("the connection was idle for {} s", idle.as_secs());
+        (carried > 1 && idle > IDLE_MAX).then(|| Finding::new(Rule::IdleConnection, detail()))
+    }
 }
 
-/// Counts the request on its connection; says whether it is the last that the plan allows there.
-fn carry(store: &mut Store, line: &Line, findings: Option<&mut Vec<Finding>>) -> bool {
-    let carried = store.requested(line.number);
-    if let Some(findings) = findings
-        && carried > 1
-        && line.idle_before_request() > IDLE_MAX
-    {
-        let seconds = line.idle_before_request().as_secs();
-        findings.push(Finding::new(Rule::IdleConnection, format!("the connection was idle for {seconds} s")));
-    }
-    store.dice.plan().requests_per_connection_max().is_some_and(|max| line.carried_one() >= max)
-}
-
-fn draw(store: &mut Store, rsid: &str, document: &Document<'_>) -> Fate {
-    if store.dice.is_empty() {
-        return Fate::default();
-    }
+/// What a request carries as far as faults ask.
+fn target<'t>(rsid: &'t str, document: &'t Document<'_>) -> FaultTarget<'t> {
     let visitor = visitor_of(document).map(|(_, visitor)| visitor).unwrap_or_default();
-    let evars: Vec<(u16, &str)> = document.evars().collect();
-    store.dice.decide(&FaultTarget { rsid, visitor: &visitor, evars: &evars })
-}
-
-/// Whether a client that waits gets the collector's own verdict.
-fn leaves_reply_whole(kind: &FaultKind) -> bool {
-    match kind {
-        FaultKind::SlowReply(_)
-        | FaultKind::Chunked
-        | FaultKind::TwoDeclarations
-        | FaultKind::Close
-        | FaultKind::Latency(_)
-        | FaultKind::MaxRequestsPerConnection(_) => true,
-        FaultKind::Refuse
-        | FaultKind::ResetBefore
-        | FaultKind::ResetAfter
-        | FaultKind::ResetMidReply
-        | FaultKind::TimeoutBefore
-        | FaultKind::TimeoutAfter
-        | FaultKind::Status { .. }
-        | FaultKind::BareFailure
-        | FaultKind::Failure(_)
-        | FaultKind::Malformed
-        | FaultKind::Empty => false,
-    }
+    FaultTarget { rsid, visitor, evars: document.evars().collect() }
 }
 
 fn ending(fate: Fate, verdict: &Verdict, line: &Line) -> Ending {
@@ -316,22 +258,6 @@ fn ending(fate: Fate, verdict: &Verdict, line: &Line) -> Ending {
             reply::xml(verdict, Shape::Whole)
         }
     })
-}
-
-impl Collector {
-    /// Records a request that breaks a rule and holds no hit.
-    fn violated_alone(&self, line: &Line, rsid: &str, finding: Finding) {
-        let mut store = self.store();
-        store.requested(line.number);
-        if self.judge != Judge::Off {
-            store.violate(vec![finding], rsid, line.number);
-        }
-    }
-
-    /// Now, where anyone will ask.
-    fn received_at(&self) -> Instant {
-        if self.keeps_hits { self.clock.now() } else { Instant::from_nanos(0) }
-    }
 }
 
 #[cfg(test)]

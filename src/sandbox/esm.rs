@@ -10,28 +10,29 @@
 //! The counts of an hour follow from its date alone, so that every sandbox shows the same ones; `add` corrects them. A path is
 //! one of the published drill-down tree for programmers, as far as its dimensions are known here; any other is not found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{Method, StatusCode};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
-use serde::{Deserialize, Serialize};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header as names};
+use hyper::Response;
+use serde::Deserialize;
 
-use super::collector::Collector;
 use super::reply::{self, ReplyBody};
+use super::request::{Fields, header};
+use super::settings::take_one;
+use super::world::{EsmState, Shared};
 
-/// Where reports begin, and where credentials are had.
-const REPORTS: &str = "/esm/v3/";
-const DCR: &str = "/o/client/";
-/// The largest request body, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long a token lives, in seconds: Adobe's sample.
-const TOKEN_SECONDS: u32 = 21_600;
+/// Where reports begin.
+pub(super) const REPORTS: &str = "/esm/v3/";
+/// Where credentials are had.
+pub(super) const CLIENTS: &str = "/o/client/";
+/// How long a token lives: Adobe's sample.
+const TOKEN_LIFE: Duration = Duration::from_secs(21_600);
 /// Rows where a request names no limit.
 const LIMIT_DEFAULT: usize = 10_000;
 /// Hours of one report, beyond which there is too much data: a year.
@@ -72,190 +73,127 @@ const METRICS: [&str; 12] = [
     "unique-accounts",
 ];
 
-/// What the sandbox knows of its clients of reports.
-#[derive(Debug, Default)]
-pub(super) struct EsmState {
-    settings: EsmSettings,
-    clients: u32,
-    tokens: BTreeSet<String>,
-    issued: u32,
+type Refusal = (StatusCode, String);
+
+fn bad(why: impl Into<String>) -> Refusal {
+    (StatusCode::BAD_REQUEST, why.into())
 }
 
-/// What a rehearsal may change.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct EsmSettings {
-    /// By how much each metric of an hour's first row is corrected.
-    pub(super) add: BTreeMap<String, i64>,
-    /// The most rows of a report, whatever a request asks for; 0 is its own limit.
-    pub(super) limit: usize,
-    /// How many requests for reports are refused with 503 before one is answered.
-    pub(super) refuse_next: u32,
-    /// How many packed reports break off in the middle before one is whole.
-    pub(super) break_next: u32,
-    /// After how many reports the tokens so far are good no more; 0 is never.
-    pub(super) forget_tokens_after: u32,
-}
-
-impl EsmState {
-    pub(super) fn set(&mut self, settings: EsmSettings) {
-        self.settings = settings;
-    }
-}
-
-/// Whether a request is for us.
-pub(super) fn is_ours(path: &str) -> bool {
-    path.starts_with(REPORTS) || path.starts_with(DCR)
-}
-
-pub(super) async fn answer(collector: &Collector, request: Request<Incoming>) -> Response<ReplyBody> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return reply::bare(StatusCode::BAD_REQUEST);
-    };
-    let body = body.to_bytes();
-    let mut state = collector.esm();
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+    let esm = &mut shared.world().esm;
     match (&head.method, head.uri.path()) {
-        (&Method::POST, "/o/client/register") => register(&mut state, &body),
-        (&Method::POST, "/o/client/token") => token(&mut state, &body),
-        (&Method::GET, path) if path.starts_with(REPORTS) => {
-            let header =
-                |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-            let (authorization, accept) = (header("authorization"), header("accept"));
-            let is_gzip = header("accept-encoding").contains("gzip");
-            let query = head.uri.query().unwrap_or("");
-            match report(&mut state, path, query, authorization, accept) {
-                Ok((kind, text)) => {
-                    let mut bytes = text_bytes(text, is_gzip);
-                    if is_gzip && state.settings.break_next > 0 {
-                        state.settings.break_next -= 1;
-                        bytes.truncate(bytes.len() / 2);
-                    }
-                    reply::document(kind, bytes, is_gzip)
-                }
-                Err((status, why)) => {
-                    let wait = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(0);
-                    reply::plain(status, why, wait)
-                }
+        (&Method::POST, "/o/client/register") => register(esm, body),
+        (&Method::POST, "/o/client/token") => token(esm, &Fields::of(body)),
+        (&Method::GET, path) if path.starts_with(REPORTS) => match report(esm, head) {
+            Ok((media, text)) => packed(esm, head, media, text),
+            Err((status, why)) => {
+                let wait = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(0);
+                reply::retry_after(reply::whole(status, "text/plain", why), wait)
             }
-        }
+        },
         _ => reply::bare(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
-fn register(state: &mut EsmState, body: &[u8]) -> Response<ReplyBody> {
+fn register(esm: &mut EsmState, body: &[u8]) -> Response<ReplyBody> {
     #[derive(Deserialize)]
     struct Statement {
         software_statement: String,
     }
-    match serde_json::from_slice::<Statement>(body) {
-        Ok(statement) if !statement.software_statement.is_empty() => {
-            state.clients += 1;
-            let number = state.clients;
-            let answer = serde_json::json!({
-                "client_id": format!("client-{number}"), "client_secret": format!("secret-of-client-{number}"),
-                "client_id_issued_at": 0, "redirect_uris": [], "grant_types": ["client_credentials"],
-                "scopes": ["api:client:v2"],
-            });
-            reply::json(StatusCode::CREATED, answer.to_string())
-        }
-        _ => fault("invalid_software_statement"),
+    let statement = serde_json::from_slice(body).ok();
+    if statement.is_none_or(|Statement { software_statement }| software_statement.is_empty()) {
+        return reply::error(StatusCode::BAD_REQUEST, "invalid_software_statement");
     }
-}
-
-fn token(state: &mut EsmState, body: &[u8]) -> Response<ReplyBody> {
-    let form = String::from_utf8_lossy(body);
-    let field = |name: &str| {
-        form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or("").to_owned()
-    };
-    if field("grant_type") != "client_credentials" {
-        return fault("unsupported_grant_type");
-    }
-    let id = field("client_id");
-    let number = id.strip_prefix("client-").and_then(|number| number.parse::<u32>().ok());
-    let is_known = number.is_some_and(|number| (1..=state.clients).contains(&number));
-    if !is_known || field("client_secret") != format!("secret-of-{id}") {
-        return fault("invalid_client");
-    }
-    state.issued += 1;
-    let token = format!("token-{}", state.issued);
-    state.tokens.insert(token.clone());
+    esm.clients += 1;
+    let number = esm.clients;
     let answer = serde_json::json!({
-        "id": token, "access_token": token, "created_at": 0, "expires_in": TOKEN_SECONDS, "token_type": "bearer",
+        "client_id": format!("client-{number}"), "client_secret": format!("secret-of-client-{number}"),
+        "client_id_issued_at": 0, "redirect_uris": [], "grant_types": ["client_credentials"],
+        "scopes": ["api:client:v2"],
     });
-    reply::json(StatusCode::CREATED, answer.to_string())
+    reply::json(StatusCode::CREATED, &answer)
 }
 
-fn fault(error: &str) -> Response<ReplyBody> {
-    reply::json(StatusCode::BAD_REQUEST, serde_json::json!({ "error": error }).to_string())
+fn token(esm: &mut EsmState, form: &Fields) -> Response<ReplyBody> {
+    if form.get("grant_type") != "client_credentials" {
+        return reply::error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
+    }
+    let id = form.get("client_id");
+    let is_known = (1..=esm.clients).any(|number| id == format!("client-{number}"));
+    if !is_known || form.get("client_secret") != format!("secret-of-{id}") {
+        return reply::error(StatusCode::BAD_REQUEST, "invalid_client");
+    }
+    let token = esm.tokens.issue(id, TOKEN_LIFE);
+    let answer = serde_json::json!({
+        "id": token, "access_token": token, "created_at": 0, "expires_in": TOKEN_LIFE.as_secs(), "token_type": "bearer",
+    });
+    reply::json(StatusCode::CREATED, &answer)
 }
 
-type Row = Vec<(&'static str, String)>;
+/// A report as it goes back: packed where the client takes that, and broken off where the settings want it.
+fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -> Response<ReplyBody> {
+    if !header(&head.headers, "accept-encoding").contains("gzip") {
+        return reply::whole(StatusCode::OK, media, text);
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    let mut bytes = bytes.expect("memory takes every write");
+    if take_one(&mut esm.settings.break_next) {
+        bytes.truncate(bytes.len() / 2);
+    }
+    let mut response = reply::whole(StatusCode::OK, media, bytes);
+    response.headers_mut().insert(names::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+}
 
-fn report(
-    state: &mut EsmState,
-    path: &str,
-    query: &str,
-    authorization: &str,
-    accept: &str,
-) -> Result<(&'static str, String), (StatusCode, String)> {
-    let bad = |why: String| (StatusCode::BAD_REQUEST, why);
-    let given: Vec<(&str, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (name, value.replace("%3A", ":").replace("%3a", ":")))
-        .collect();
-    let get = |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
-    let token = authorization.strip_prefix("Bearer ").or(get("access_token")).unwrap_or("");
-    if !state.tokens.contains(token) {
-        return Err((StatusCode::UNAUTHORIZED, "the access token is missing, unknown or expired".to_owned()));
+/// The media type of a report, and its text.
+fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Refusal> {
+    let query = Fields::of(head.uri.query().unwrap_or("").as_bytes());
+    let authorization = match header(&head.headers, "authorization") {
+        "" => format!("Bearer {}", query.get("access_token")),
+        authorization => authorization.to_owned(),
+    };
+    if esm.tokens.client_of(&authorization).is_none() {
+        let why = "the access token is missing, unknown or expired".to_owned();
+        return Err((StatusCode::UNAUTHORIZED, why));
     }
-    let is_last = state.settings.forget_tokens_after == 1;
-    state.settings.forget_tokens_after = state.settings.forget_tokens_after.saturating_sub(1);
-    if is_last {
-        state.tokens.clear();
+    if esm.settings.forget_tokens_after == 1 {
+        esm.tokens.forget();
     }
-    if state.settings.refuse_next > 0 {
-        state.settings.refuse_next -= 1;
+    take_one(&mut esm.settings.forget_tokens_after);
+    if take_one(&mut esm.settings.refuse_next) {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "come again".to_owned()));
     }
-    let (path, suffix) = path.rsplit_once('.').map_or((path, None), |(path, suffix)| (path, Some(suffix)));
-    let kind = match suffix.or(get("format")).unwrap_or(accept) {
+    let path = head.uri.path();
+    let (path, suffix) = path.rsplit_once('.').unwrap_or((path, ""));
+    let asked = [suffix, query.get("format"), header(&head.headers, "accept")];
+    let media = match asked.into_iter().find(|form| !form.is_empty()).unwrap_or("json") {
         "csv" | "text/csv" => "text/csv",
         "xml" | "application/xml" => "application/xml",
-        "json" | "application/json" | "*/*" | "" => "application/json",
+        "json" | "application/json" | "*/*" => "application/json",
         _ => return Err((StatusCode::NOT_ACCEPTABLE, "json, xml or csv".to_owned())),
     };
     let cut = Cut::of(path.trim_start_matches(REPORTS))?;
-    let time = |name: &str| {
-        let text = get(name).ok_or_else(|| bad(format!("{name} is missing here")))?;
-        filled(text).ok_or_else(|| bad(format!("{name} {text:?} is no date")))
+    let time = |name: &str| match query.get(name) {
+        "" => Err(bad(format!("{name} is missing here"))),
+        text => filled(text).ok_or_else(|| bad(format!("{name} {text:?} is no date"))),
     };
     let (start, end) = (time("start")?, time("end")?);
     if (end - start).num_hours() > HOURS_MAX {
-        return Err(bad("too much data: narrow the time".to_owned()));
+        return Err(bad("too much data: narrow the time"));
     }
-    let wanted = get("limit")
-        .map_or(Ok(LIMIT_DEFAULT), str::parse)
-        .map_err(|_| bad("limit is no number".to_owned()))?;
-    let limit = if state.settings.limit > 0 { wanted.min(state.settings.limit) } else { wanted };
-    let requestors: Vec<&str> =
-        given.iter().filter(|(name, _)| *name == "requestor-id").map(|(_, value)| value.as_str()).collect();
-    let rows = rows(state, (start, end), &cut, &requestors, limit);
-    let own = format!(
-        "{path}?start={}&end={}&limit={limit}",
-        start.format("%Y-%m-%dT%H:%M:%S"),
-        end.format("%Y-%m-%dT%H:%M:%S")
-    );
-    Ok((
-        kind,
-        match kind {
-            "text/csv" => csv(&rows),
-            "application/xml" => xml(&rows, &own),
-            _ => json(&rows, &own),
-        },
-    ))
+    let limit = query.number("limit", LIMIT_DEFAULT).map_err(|_| bad("limit is no number"))?;
+    let limit = if esm.settings.limit > 0 { limit.min(esm.settings.limit) } else { limit };
+    let requestors: Vec<&str> = query.all("requestor-id").collect();
+    let rows = rows(&esm.settings.add, (start, end), &cut, &requestors, limit);
+    let [from, to] = [start, end].map(|time| time.format("%Y-%m-%dT%H:%M:%S"));
+    let own = format!("{path}?start={from}&end={to}&limit={limit}");
+    let text = match media {
+        "text/csv" => csv(&rows),
+        "application/xml" => xml(&rows, &own),
+        _ => json(&rows, &own),
+    };
+    Ok((media, text))
 }
 
 /// What a report groups by.
@@ -267,7 +205,7 @@ struct Cut {
 
 impl Cut {
     /// That of a path beneath the root.
-    fn of(path: &str) -> Result<Cut, (StatusCode, String)> {
+    fn of(path: &str) -> Result<Cut, Refusal> {
         let missing = |why: &str| (StatusCode::NOT_FOUND, why.to_owned());
         let hours = path.strip_prefix("year/month/day/hour/");
         let path = hours.ok_or_else(|| missing("paths begin with year/month/day/hour here"))?;
@@ -304,8 +242,12 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S").ok()
 }
 
+/// Names and values, in the order of a record.
+type Row = Vec<(&'static str, String)>;
+
+/// The rows of a report, at most so many, with what corrects each hour.
 fn rows(
-    state: &EsmState,
+    corrections: &BTreeMap<String, i64>,
     (start, end): (NaiveDateTime, NaiveDateTime),
     cut: &Cut,
     requestors: &[&str],
@@ -314,44 +256,49 @@ fn rows(
     let mut rows = Vec::new();
     let (mut at, mut is_again) = (cut.first(start), false);
     while at < end && rows.len() < limit {
-        // Cells that are alike in the dimensions asked for are one row.
-        let mut sums: BTreeMap<Vec<&'static str>, [i64; METRICS.len()]> = BTreeMap::new();
-        for (cell, names) in CELLS.iter().enumerate() {
-            if !requestors.is_empty() && !requestors.contains(&names[1]) {
-                continue;
-            }
-            let key = cut.columns.iter().map(|column| names[*column]).collect();
-            let sum = sums.entry(key).or_default();
-            for (metric, sum) in sum.iter_mut().enumerate() {
-                *sum += count(at, cell, metric, cut);
-            }
+        let mut sums = sums(at, cut, requestors).into_iter();
+        // A corrected hour has its correction in the first row of its first minute.
+        let correction = corrections.get(&at.format("%Y-%m-%dT%H").to_string()).filter(|_| at.minute() == 0);
+        if let (Some(correction), Some((key, counts))) = (correction, sums.next()) {
+            rows.push(row(at, cut, &key, counts.map(|count| (count + correction).max(0))));
         }
-        let add = state.settings.add.get(&at.format("%Y-%m-%dT%H").to_string()).copied().unwrap_or(0);
-        // A corrected hour has its correction in its first minute.
-        let add = if at.minute() == 0 { add } else { 0 };
-        for (index, (key, counts)) in sums.into_iter().enumerate().take(limit - rows.len()) {
-            let mut row: Row = vec![
-                ("year", at.format("%Y").to_string()),
-                ("month", at.format("%-m").to_string()),
-                ("day", at.format("%-d").to_string()),
-                ("hour", at.format("%-H").to_string()),
-            ];
-            if cut.has_minutes {
-                row.push(("minute", at.format("%-M").to_string()));
-            }
-            row.extend(
-                cut.columns.iter().zip(key).map(|(column, value)| (DIMENSIONS[*column], value.to_owned())),
-            );
-            let corrected = |count: i64| if index == 0 { (count + add).max(0) } else { count };
-            row.extend(METRICS.iter().zip(counts).map(|(name, count)| (*name, corrected(count).to_string())));
-            rows.push(row);
-        }
+        rows.extend(sums.map(|(key, counts)| row(at, cut, &key, counts)));
         at = match shown_again(at, cut.step()).filter(|_| !std::mem::replace(&mut is_again, true)) {
             Some(again) => again,
             None => at + cut.step(),
         };
     }
+    rows.truncate(limit);
     rows
+}
+
+/// The counts of an hour or minute. Cells that are alike in the dimensions asked for are one row.
+fn sums(
+    at: NaiveDateTime,
+    cut: &Cut,
+    requestors: &[&str],
+) -> BTreeMap<Vec<&'static str>, [i64; METRICS.len()]> {
+    let mut sums: BTreeMap<_, [i64; METRICS.len()]> = BTreeMap::new();
+    for (cell, names) in CELLS.iter().enumerate() {
+        if requestors.is_empty() || requestors.contains(&names[1]) {
+            let sum = sums.entry(cut.columns.iter().map(|column| names[*column]).collect()).or_default();
+            for (metric, sum) in sum.iter_mut().enumerate() {
+                *sum += count(at, cell, metric, cut);
+            }
+        }
+    }
+    sums
+}
+
+fn row(at: NaiveDateTime, cut: &Cut, key: &[&str], counts: [i64; METRICS.len()]) -> Row {
+    let times = [("year", "%Y"), ("month", "%-m"), ("day", "%-d"), ("hour", "%-H"), ("minute", "%-M")];
+    let times = times.into_iter().take(if cut.has_minutes { 5 } else { 4 });
+    let names = cut.columns.iter().map(|column| DIMENSIONS[*column]);
+    times
+        .map(|(name, form)| (name, at.format(form).to_string()))
+        .chain(names.zip(key.iter().map(|value| (*value).to_owned())))
+        .chain(METRICS.into_iter().zip(counts.map(|count| count.to_string())))
+        .collect()
 }
 
 /// Where the clock goes on that is put back at the end of this hour or minute: an hour before.
@@ -371,21 +318,20 @@ fn count(at: NaiveDateTime, cell: usize, metric: usize, cut: &Cut) -> i64 {
 }
 
 fn json(rows: &[Row], own: &str) -> String {
-    let records: Vec<serde_json::Map<_, _>> = rows
-        .iter()
-        .map(|row| row.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect())
-        .collect();
+    let record =
+        |row: &Row| row.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+    let records: Vec<serde_json::Map<_, _>> = rows.iter().map(record).collect();
     serde_json::json!({"_links": {"self": {"href": own}}, "report": records}).to_string()
 }
 
 fn xml(rows: &[Row], own: &str) -> String {
-    let mut text = format!("<resource href=\"{}\">\n<report>\n", own.replace('&', "&amp;"));
-    for row in rows {
-        let record: Vec<String> = row.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        text.push_str(&format!("<record {}/>\n", record.join(" ")));
-    }
-    text.push_str("</report>\n</resource>\n");
-    text
+    let record = |row: &Row| -> String {
+        let attributes: String = row.iter().map(|(name, value)| format!(" {name}=\"{value}\"")).collect();
+        format!("<record{attributes}/>\n")
+    };
+    let records: String = rows.iter().map(record).collect();
+    let own = own.replace('&', "&amp;");
+    format!("<resource href=\"{own}\">\n<report>\n{records}</report>\n</resource>\n")
 }
 
 fn csv(rows: &[Row]) -> String {
@@ -393,12 +339,4 @@ fn csv(rows: &[Row]) -> String {
     let lines =
         rows.iter().map(|row| row.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(","));
     names.into_iter().chain(lines).map(|line| line + "\n").collect()
-}
-
-fn text_bytes(text: String, is_gzip: bool) -> Vec<u8> {
-    if !is_gzip {
-        return text.into_bytes();
-    }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("memory takes every write")
 }

@@ -1,143 +1,321 @@
-//! The fault plan: which requests go wrong, and how. Pure: the same seed and the same order of requests give the same
-//! faults.
+//! The fault plan: which requests go wrong, and how. The same seed and the same order of requests give the same faults.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use super::syntax::{SyntaxError, name_and_value, number, split_unquoted};
+
+/// How faults are written, ready for `--help`.
+pub const FAULT_SYNTAX: &str = "\
+A fault is KIND[=VALUE][:SHARE%] followed by options; several are separated by semicolons. The share is the percentage of
+matching requests that it strikes (default 100). The first fault of the list that strikes a request decides; latency adds up.
+
+Kinds, and whether the hit is accepted (counted) all the same:
+  refuse                new connections are refused, until the plan is replaced by the program that started it
+                          (with a share, first or after: reset as soon as they stand)                            no
+  reset-before          the connection is reset once the request is read                                         no
+  reset-after           the same, after the hit was accepted                                                     yes
+  reset-mid-reply       a part of the reply is written, then the connection is reset                             yes
+  timeout-before        the request is read and never answered                                                   no
+  timeout-after         the same, after the hit was accepted                                                     yes
+  status=CODE (or CODE) this HTTP status, 200 to 599, such as status=503 or 429                                  no
+  bare-failure          FAILURE without a reason                                                                 no
+  failure=REASON        FAILURE with this reason, in double quotes where it has spaces                           no
+  malformed             200 with a body that breaks off inside its status                                        yes
+  empty                 200 without a body                                                                       yes
+  slow-reply[=20ms]     the reply comes a few bytes at a time, this long apart (ms or s)                         yes
+  chunked               the reply has chunked transfer encoding with odd boundaries                              yes
+  two-declarations      the reply repeats its XML declaration                                                    yes
+  close                 the connection is closed without notice after the reply                                  yes
+  latency=5ms           the reply waits this long (ms or s)                                                      yes
+  max-requests-per-connection=N
+                        each connection is closed without notice after N replies (takes no share, no options)    yes
+
+Options:
+  retry-after=SECONDS     the Retry-After header of a status
+  accept=yes|no           accepts the hit, or does not, against the kind's own rule
+  only-rsid=RSID  only-visitor=ID  only-evarN=VALUE   strikes only requests that carry this value
+  first=M  after=N        strikes only the first M matching requests; only those after the first N; both: M after N
+
+  seed=N                  alone between semicolons: the seed of all draws (default 0)
+
+Example: status=503:5% retry-after=2; reset-after:1% only-rsid=examplersid; latency=20ms; seed=7";
 
 /// The whole of a share, in parts per million.
-pub(super) const WHOLE_PPM: u32 = 1_000_000;
+const WHOLE_PPM: u32 = 1_000_000;
+/// The pause between the pieces of a slow reply, where none is given.
+const SLOW_REPLY_PAUSE: Duration = Duration::from_millis(20);
 
-/// What goes wrong with a request.
+/// What goes wrong with a request; [`FAULT_SYNTAX`] explains each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultKind {
+pub(super) enum FaultKind {
     Refuse,
-    /// The connection is reset after reading the request, which is not accepted.
     ResetBefore,
-    /// The hit is accepted, then the connection is reset.
     ResetAfter,
-    /// The hit is accepted, then the connection is reset somewhere in the reply.
     ResetMidReply,
-    /// No answer ever comes, and the hit is not accepted.
     TimeoutBefore,
-    /// The hit is accepted, and no answer ever comes.
     TimeoutAfter,
-    /// This HTTP status, with `Retry-After` in seconds where given.
-    Status {
-        /// 200 to 599.
-        code: u16,
-        /// Seconds.
-        retry_after_seconds: Option<u32>,
-    },
-    /// FAILURE without a reason.
+    Status { code: u16, retry_after_seconds: Option<u32> },
     BareFailure,
     Failure(String),
-    /// 200 with a body that breaks off.
     Malformed,
-    /// 200 without a body.
     Empty,
-    /// The reply comes in pieces, this long apart.
     SlowReply(Duration),
-    /// The reply has chunked transfer encoding.
     Chunked,
-    /// The reply has two XML declarations.
     TwoDeclarations,
-    /// The connection is closed without notice after the reply.
     Close,
-    /// The reply waits this long. Other faults may strike too.
     Latency(Duration),
-    /// Every connection is closed without notice after this many replies.
     MaxRequestsPerConnection(u32),
 }
 
+/// The kinds that take no value.
+const PLAIN_KINDS: [(&str, FaultKind); 12] = [
+    ("refuse", FaultKind::Refuse),
+    ("reset-before", FaultKind::ResetBefore),
+    ("reset-after", FaultKind::ResetAfter),
+    ("reset-mid-reply", FaultKind::ResetMidReply),
+    ("timeout-before", FaultKind::TimeoutBefore),
+    ("timeout-after", FaultKind::TimeoutAfter),
+    ("bare-failure", FaultKind::BareFailure),
+    ("malformed", FaultKind::Malformed),
+    ("empty", FaultKind::Empty),
+    ("chunked", FaultKind::Chunked),
+    ("two-declarations", FaultKind::TwoDeclarations),
+    ("close", FaultKind::Close),
+];
+
 impl FaultKind {
-    /// Whether a hit that it strikes is accepted, unless the fault says otherwise.
-    pub(super) fn accepts(&self) -> bool {
-        match self {
-            FaultKind::Refuse
-            | FaultKind::ResetBefore
-            | FaultKind::TimeoutBefore
-            | FaultKind::Status { .. }
-            | FaultKind::BareFailure
-            | FaultKind::Failure(_) => false,
-            FaultKind::ResetAfter
-            | FaultKind::ResetMidReply
-            | FaultKind::TimeoutAfter
-            | FaultKind::Malformed
-            | FaultKind::Empty
-            | FaultKind::SlowReply(_)
-            | FaultKind::Chunked
-            | FaultKind::TwoDeclarations
-            | FaultKind::Close
-            | FaultKind::Latency(_)
-            | FaultKind::MaxRequestsPerConnection(_) => true,
+    fn parse(name: &str, value: Option<&str>) -> Result<FaultKind, String> {
+        let plain = PLAIN_KINDS.into_iter().find(|(known, _)| *known == name);
+        Ok(match (name, value, plain) {
+            (_, None, Some((_, kind))) => kind,
+            ("status", Some(code), _) => FaultKind::status(code)?,
+            (code, None, None) if code.bytes().all(|byte| byte.is_ascii_digit()) => FaultKind::status(code)?,
+            ("failure", Some(reason), _) => FaultKind::Failure(reason.to_owned()),
+            ("slow-reply", pause, _) => FaultKind::SlowReply(pause.map_or(Ok(SLOW_REPLY_PAUSE), wait)?),
+            ("latency", Some(time), _) => FaultKind::Latency(wait(time)?),
+            ("max-requests-per-connection", Some(count), _) => match number(name, count)? {
+                0 => return Err("a connection carries at least 1 request".to_owned()),
+                count => FaultKind::MaxRequestsPerConnection(count),
+            },
+            ("status" | "failure" | "latency" | "max-requests-per-connection", None, _) => {
+                return Err(format!("{name} needs a value, {name}=…"));
+            }
+            (_, Some(_), Some(_)) => return Err(format!("{name:?} takes no value")),
+            _ => return Err(format!("{name:?} is no kind of fault; --help lists them")),
+        })
+    }
+
+    fn status(code: &str) -> Result<FaultKind, String> {
+        match code.parse() {
+            // A 1xx would not end the exchange.
+            Ok(code @ 200..=599) => Ok(FaultKind::Status { code, retry_after_seconds: None }),
+            _ => Err(format!("{code:?} is no HTTP status from 200 to 599")),
         }
     }
+
+    /// Whether a hit that it strikes is accepted, unless the fault says otherwise.
+    fn accepts(&self) -> bool {
+        use FaultKind::{BareFailure, Failure, Refuse, ResetBefore, Status, TimeoutBefore};
+        !matches!(self, Refuse | ResetBefore | TimeoutBefore | Status { .. } | BareFailure | Failure(_))
+    }
+
+    /// Whether a client that waits gets the collector's own verdict.
+    pub(super) fn leaves_reply_whole(&self) -> bool {
+        use FaultKind::{Chunked, Close, Latency, MaxRequestsPerConnection, SlowReply, TwoDeclarations};
+        matches!(self, SlowReply(_) | Chunked | TwoDeclarations | Close)
+            || matches!(self, Latency(_) | MaxRequestsPerConnection(_))
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FaultKind::Status { code, .. } => write!(out, "status={code}"),
+            FaultKind::Failure(reason) => write!(out, "failure={reason:?}"),
+            FaultKind::SlowReply(pause) => write!(out, "slow-reply={}ms", pause.as_millis()),
+            FaultKind::Latency(time) => write!(out, "latency={}ms", time.as_millis()),
+            FaultKind::MaxRequestsPerConnection(count) => write!(out, "max-requests-per-connection={count}"),
+            plain => PLAIN_KINDS
+                .iter()
+                .filter(|(_, kind)| kind == plain)
+                .try_for_each(|(name, _)| out.write_str(name)),
+        }
+    }
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(digits), _) => digits.parse::<u64>().ok(),
+        (None, Some(digits)) => digits.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1000)),
+        (None, None) => None,
+    };
+    milliseconds.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is no time such as 5ms or 2s"))
+}
+
+/// What the requests that a fault strikes must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Rsid,
+    Visitor,
+    Evar(u16),
 }
 
 /// One line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    pub kind: FaultKind,
+struct Fault {
+    kind: FaultKind,
     /// How many of the matching requests it strikes, in parts per million.
-    pub share_ppm: u32,
+    share_ppm: u32,
     /// Whether the hit is accepted.
-    pub accepts: bool,
-    /// Strikes only requests for this report suite.
-    pub only_rsid: Option<String>,
-    /// Strikes only requests of this visitor.
-    pub only_visitor: Option<String>,
-    /// Strikes only requests with these eVars, by number.
-    pub only_evars: Vec<(u16, String)>,
-    /// Spares this many matching requests before the first that may be struck. Default 0.
-    pub after: u64,
+    accepts: bool,
+    /// Strikes only requests with all of these values.
+    only: Vec<(Field, String)>,
+    /// Spares this many matching requests before the first that may be struck.
+    after: u64,
     /// Strikes among this many matching requests, counted from there; `None` is without end.
-    pub first: Option<u64>,
+    first: Option<u64>,
 }
 
 impl Fault {
-    /// A fault that strikes every request.
-    pub fn new(kind: FaultKind) -> Fault {
-        Fault {
-            accepts: kind.accepts(),
-            kind,
-            share_ppm: WHOLE_PPM,
-            only_rsid: None,
-            only_visitor: None,
-            only_evars: Vec::new(),
-            after: 0,
-            first: None,
+    fn parse(text: &str) -> Result<Fault, String> {
+        if !text.matches('"').count().is_multiple_of(2) {
+            return Err("a double quote is not closed".to_owned());
+        }
+        let mut words = split_unquoted(text, char::is_whitespace);
+        let head = words.next().ok_or("it is empty")?;
+        let (head, share_ppm) = match head.rsplit_once(':') {
+            Some((head, share)) if share.ends_with('%') => (head, ppm(share)?),
+            _ => (head, WHOLE_PPM),
+        };
+        let (name, value) = name_and_value(head);
+        let kind = FaultKind::parse(name, value)?;
+        let accepts = kind.accepts();
+        let mut fault = Fault { kind, share_ppm, accepts, only: Vec::new(), after: 0, first: None };
+        for word in words {
+            match name_and_value(word) {
+                (name, Some(value)) => fault.set_option(name, value)?,
+                (_, None) => return Err(format!("{word:?} is no option=value")),
+            }
+        }
+        fault.check()?;
+        Ok(fault)
+    }
+
+    fn set_option(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match (name, value, &mut self.kind) {
+            ("retry-after", _, FaultKind::Status { retry_after_seconds, .. }) => {
+                *retry_after_seconds = Some(number(name, value)?);
+            }
+            ("retry-after", ..) => return Err("only a status has retry-after".to_owned()),
+            ("accept", "yes", _) => self.accepts = true,
+            ("accept", "no", _) => self.accepts = false,
+            ("accept", ..) => return Err("accept is yes or no".to_owned()),
+            ("first", ..) => self.first = Some(number(name, value)?),
+            ("after", ..) => self.after = number(name, value)?,
+            _ => {
+                let field = match name.strip_prefix("only-") {
+                    Some("rsid") => Field::Rsid,
+                    Some("visitor") => Field::Visitor,
+                    Some(evar) if evar.starts_with("evar") => Field::Evar(number("only-evar", &evar[4..])?),
+                    _ => return Err(format!("unknown option {name:?}")),
+                };
+                self.only.push((field, value.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.kind {
+            FaultKind::MaxRequestsPerConnection(_) if !self.strikes_every_request() => {
+                Err("it holds for every connection: no share, no options".to_owned())
+            }
+            FaultKind::Refuse if !self.only.is_empty() => {
+                Err("a connection is refused before it says what it carries: no only-…".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
-    pub(super) fn strikes_every_request(&self) -> bool {
-        self.share_ppm == WHOLE_PPM && self.first.is_none() && self.after == 0 && !self.is_filtered()
-    }
-
-    pub(super) fn is_filtered(&self) -> bool {
-        self.only_rsid.is_some() || self.only_visitor.is_some() || !self.only_evars.is_empty()
+    fn strikes_every_request(&self) -> bool {
+        self.share_ppm == WHOLE_PPM && self.first.is_none() && self.after == 0 && self.only.is_empty()
     }
 
     fn matches(&self, target: &FaultTarget<'_>) -> bool {
-        let is_or_any =
-            |wanted: &Option<String>, value| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        is_or_any(&self.only_rsid, target.rsid)
-            && is_or_any(&self.only_visitor, target.visitor)
-            && self.only_evars.iter().all(|(number, wanted)| {
-                target.evars.iter().any(|(evar, value)| evar == number && value == wanted)
-            })
+        self.only.iter().all(|(field, wanted)| match field {
+            Field::Rsid => target.rsid == wanted,
+            Field::Visitor => target.visitor == *wanted,
+            Field::Evar(number) => target.evars.contains(&(*number, wanted)),
+        })
+    }
+}
+
+fn ppm(share: &str) -> Result<u32, String> {
+    let percent: Option<f64> = share.strip_suffix('%').and_then(|number| number.parse().ok());
+    match percent {
+        // In range and rounded, so the cast loses nothing.
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 10_000.0).round() as u32),
+        _ => Err(format!("{share:?} is no share from 0% to 100%")),
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.kind)?;
+        if self.share_ppm != WHOLE_PPM {
+            write!(out, ":{}%", f64::from(self.share_ppm) / 10_000.0)?;
+        }
+        if let FaultKind::Status { retry_after_seconds: Some(seconds), .. } = self.kind {
+            write!(out, " retry-after={seconds}")?;
+        }
+        if self.accepts != self.kind.accepts() {
+            write!(out, " accept={}", if self.accepts { "yes" } else { "no" })?;
+        }
+        self.only.iter().try_for_each(|(field, value)| match field {
+            Field::Rsid => write!(out, " only-rsid={value}"),
+            Field::Visitor => write!(out, " only-visitor={value:?}"),
+            Field::Evar(number) => write!(out, " only-evar{number}={value:?}"),
+        })?;
+        if self.after > 0 {
+            write!(out, " after={}", self.after)?;
+        }
+        self.first.iter().try_for_each(|count| write!(out, " first={count}"))
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
 /// The whole plan. Empty by default: nothing goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FaultPlan {
-    pub seed: u64,
+    pub(super) seed: u64,
     /// In the order in which they are tried.
-    pub faults: Vec<Fault>,
+    faults: Vec<Fault>,
 }
 
 impl FaultPlan {
+    /// Adds the faults and the seed of a text.
+    pub(super) fn read(&mut self, text: &str) -> Result<(), SyntaxError> {
+        for part in split_unquoted(text, |letter| letter == ';').map(str::trim) {
+            let refuse = |why| SyntaxError { what: "fault", text: part.to_owned(), why };
+            match part.strip_prefix("seed=") {
+                Some(seed) => self.seed = number("seed", seed).map_err(refuse)?,
+                None if part.is_empty() => {}
+                None => self.faults.push(Fault::parse(part).map_err(refuse)?),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the listening socket is to be closed: nothing that any request does could lift it.
     pub(super) fn refuses_everything(&self) -> bool {
         self.faults.iter().any(|fault| fault.kind == FaultKind::Refuse && fault.strikes_every_request())
@@ -152,12 +330,22 @@ impl FaultPlan {
     }
 }
 
+impl FromStr for FaultPlan {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<FaultPlan, SyntaxError> {
+        let mut plan = FaultPlan::default();
+        plan.read(text)?;
+        Ok(plan)
+    }
+}
+
 /// What a fault may be limited to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct FaultTarget<'a> {
     pub(super) rsid: &'a str,
-    pub(super) visitor: &'a str,
-    pub(super) evars: &'a [(u16, &'a str)],
+    pub(super) visitor: Cow<'a, str>,
+    pub(super) evars: Vec<(u16, &'a str)>,
 }
 
 /// What the plan has decided about one request.
@@ -202,10 +390,6 @@ impl FaultDice {
 
     pub(super) fn plan(&self) -> &FaultPlan {
         &self.plan
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.plan.faults.is_empty()
     }
 
     /// How many requests or connections each fault has struck, by its text.
@@ -287,13 +471,13 @@ mod tests {
     fn limits_are_compared_with_the_whole_value() {
         let mut dice =
             FaultDice::new("close only-rsid=a only-visitor=v only-evar6=r".parse().expect("a plan"));
-        let evars = [(6, "r"), (7, "x")];
-        let target = FaultTarget { rsid: "a", visitor: "v", evars: &evars };
+        let evars = vec![(6, "r"), (7, "x")];
+        let target = FaultTarget { rsid: "a", visitor: "v".into(), evars };
         assert!(dice.decide(&target).strike.is_some());
         for other in [
-            FaultTarget { rsid: "ab", ..target },
-            FaultTarget { visitor: "w", ..target },
-            FaultTarget { evars: &[(7, "r")], ..target },
+            FaultTarget { rsid: "ab", ..target.clone() },
+            FaultTarget { visitor: "w".into(), ..target.clone() },
+            FaultTarget { evars: vec![(7, "r")], ..target },
         ] {
             assert_eq!(dice.decide(&other).strike, None);
         }
@@ -305,5 +489,53 @@ mod tests {
         let fate = dice.decide(&FaultTarget::default());
         assert_eq!(fate.latency, Duration::from_millis(7));
         assert!(matches!(fate.strike, Some((FaultKind::Status { code: 503, .. }, false))));
+    }
+
+    #[test]
+    fn a_plan_is_read_and_written_in_one_form() {
+        for (given, written) in [
+            ("status=503:5%", "status=503:5%"),
+            ("429:0.5% retry-after=2", "status=429:0.5% retry-after=2"),
+            (
+                "failure=\"NO account\" only-rsid=a first=3 after=2",
+                "failure=\"NO account\" only-rsid=a after=2 first=3",
+            ),
+            ("slow-reply", "slow-reply=20ms"),
+            ("latency=2s only-visitor=v1", "latency=2000ms only-visitor=\"v1\""),
+            ("empty accept=no only-evar6=\"a b;c\"", "empty accept=no only-evar6=\"a b;c\""),
+            ("max-requests-per-connection=100", "max-requests-per-connection=100"),
+        ] {
+            let fault = Fault::parse(given).expect(given);
+            assert_eq!(fault.to_string(), written);
+            assert_eq!(Fault::parse(written), Ok(fault));
+        }
+        let plan: FaultPlan = "refuse; seed=7;; close:1%".parse().expect("a plan");
+        assert_eq!((plan.seed, plan.faults.len(), plan.refuses_everything()), (7, 2, true));
+        assert_eq!("".parse(), Ok(FaultPlan::default()));
+    }
+
+    #[test]
+    fn what_is_no_fault_is_refused_with_a_reason() {
+        for text in [
+            "statos=503",
+            "status=99",
+            "status=1000",
+            "status",
+            "close=1",
+            "close:101%",
+            "close first",
+            "close first=x",
+            "close retry-after=1",
+            "latency=5",
+            "refuse only-rsid=a",
+            "max-requests-per-connection=0",
+            "max-requests-per-connection=5:5%",
+            "close accept=maybe",
+            "close only-evarx=1",
+            "failure=\"NO account",
+        ] {
+            let error = text.parse::<FaultPlan>().expect_err(text);
+            assert!(error.to_string().starts_with("fault \""), "{error}");
+        }
     }
 }

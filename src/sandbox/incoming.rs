@@ -1,12 +1,12 @@
 //! What a request asks to be recorded, as Adobe would read it, or the reason why it would not.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, NaiveDateTime};
 use serde::Serialize;
 
-use super::document::{Document, Tag, TagKind};
+use super::digest::digest;
+use super::tags::Document;
 
 /// Which identifier a hit counts by, in Adobe's order of precedence (Adobe Analytics guide, "Identify visitors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -62,9 +62,9 @@ impl<'d> IncomingHit<'d> {
         }
         let rsid = suite_of(document, path_rsid).ok_or(Refusal::NoAccount)?;
         let (visitor_kind, visitor) = visitor_of(document).ok_or(Refusal::NoVisitor)?;
-        let is_link = document.value(TagKind::LinkName).or(document.value(TagKind::LinkUrl)).is_some();
-        let has_page = document.value(TagKind::PageName).or(document.value(TagKind::PageUrl)).is_some();
-        let has_whole_link = is_link && document.value(TagKind::LinkType).is_some();
+        let is_link = document.value("linkName").or(document.value("linkURL")).is_some();
+        let has_page = document.value("pageName").or(document.value("pageURL")).is_some();
+        let has_whole_link = is_link && document.value("linkType").is_some();
         if !has_page && !has_whole_link {
             return Err(Refusal::NoPage);
         }
@@ -72,8 +72,8 @@ impl<'d> IncomingHit<'d> {
             rsid,
             visitor_kind,
             visitor,
-            timestamp: document.value(TagKind::Timestamp),
-            events: document.value(TagKind::Events).unwrap_or(""),
+            timestamp: document.value("timestamp"),
+            events: document.value("events").unwrap_or(""),
             is_link,
             document,
         })
@@ -81,65 +81,60 @@ impl<'d> IncomingHit<'d> {
 
     /// A digest of whom it counts for, equal as long as the program runs.
     pub(super) fn visitor_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.visitor_kind, self.visitor.as_ref()).hash(&mut hasher);
-        hasher.finish()
+        digest((self.visitor_kind, self.visitor.as_ref()))
+    }
+
+    /// A digest of its visitor in its suite.
+    pub(super) fn visitor_of_suite(&self) -> u64 {
+        digest((self.rsid, self.visitor_hash()))
     }
 
     /// A digest of what it says but for its timestamp, equal as long as the program runs, whichever way it came: neither the
     /// order of the tags counts, nor those that only one of the two interfaces has, nor the agent, for which a row of a
     /// file needs a stand-in.
     pub(super) fn content_hash(&self) -> u64 {
-        let hash_of = |tag: &Tag<'_>| {
-            let mut hasher = DefaultHasher::new();
-            tag.kind.hash(&mut hasher);
-            if matches!(tag.kind, TagKind::Other | TagKind::Unknown) {
-                tag.name.hash(&mut hasher);
-            }
-            tag.value.hash(&mut hasher);
-            hasher.finish()
-        };
-        let is_compared = |tag: &&Tag<'_>| {
-            !matches!(
-                tag.kind,
-                TagKind::Timestamp | TagKind::UserAgent | TagKind::ScXmlVer | TagKind::MarketingCloudOrgId
-            )
-        };
-        self.document.tags.iter().filter(is_compared).map(hash_of).fold(0, u64::wrapping_add)
+        const LEFT_OUT: [&str; 5] =
+            ["timestamp", "userAgent", "scXmlVer", "sc_xml_ver", "marketingCloudOrgID"];
+        let tags = self.document.tags.iter().filter(|tag| !LEFT_OUT.iter().any(|name| tag.is(name)));
+        tags.map(|tag| digest((tag.name.to_ascii_lowercase(), &tag.value))).fold(0, u64::wrapping_add)
     }
 
-    /// The text of an eVar.
     pub(super) fn evar(&self, number: u16) -> Option<&'d str> {
-        self.document.value(TagKind::Evar(number))
+        self.document.value(&format!("eVar{number}"))
+    }
+
+    /// The Unix seconds of its timestamp, where it has one that can be read.
+    pub(super) fn seconds(&self) -> Option<i64> {
+        self.timestamp.and_then(timestamp_seconds)
     }
 }
 
 /// The suite that a document names, or its path.
 pub(super) fn suite_of<'d>(document: &'d Document<'_>, path_rsid: &'d str) -> Option<&'d str> {
-    document.value(TagKind::ReportSuiteId).or(Some(path_rsid).filter(|rsid| !rsid.is_empty()))
+    document.value("reportSuiteID").or(Some(path_rsid).filter(|rsid| !rsid.is_empty()))
 }
 
 /// The identifier that Adobe would use.
 pub(super) fn visitor_of<'d>(document: &'d Document<'_>) -> Option<(VisitorKind, Cow<'d, str>)> {
     let by_precedence = [
-        (TagKind::VisitorId, VisitorKind::VisitorId),
-        (TagKind::AnalyticsVisitorId, VisitorKind::AnalyticsVisitorId),
-        (TagKind::MarketingCloudVisitorId, VisitorKind::MarketingCloudVisitorId),
-        (TagKind::FallbackVisitorId, VisitorKind::FallbackVisitorId),
+        ("visitorID", VisitorKind::VisitorId),
+        ("analyticsVisitorID", VisitorKind::AnalyticsVisitorId),
+        ("marketingCloudVisitorID", VisitorKind::MarketingCloudVisitorId),
+        ("fallbackVisitorID", VisitorKind::FallbackVisitorId),
     ];
     let named = by_precedence
         .iter()
         .find_map(|(tag, kind)| document.value(*tag).map(|value| (*kind, Cow::Borrowed(value))));
     named.or_else(|| {
-        let address = document.value(TagKind::IpAddress)?;
-        let agent = document.value(TagKind::UserAgent)?;
+        let address = document.value("ipAddress")?;
+        let agent = document.value("userAgent")?;
         Some((VisitorKind::IpAddress, Cow::Owned(format!("{address} {agent}"))))
     })
 }
 
 /// The Unix seconds of a timestamp: digits, or ISO 8601 with date, hours and minutes (Adobe Analytics guide, "timestamp").
 /// `None` where Adobe's reading is not published.
-pub(super) fn timestamp_seconds(timestamp: &str) -> Option<i64> {
+fn timestamp_seconds(timestamp: &str) -> Option<i64> {
     if let Ok(seconds) = timestamp.parse() {
         return Some(seconds);
     }
@@ -158,7 +153,7 @@ pub(super) fn timestamp_seconds(timestamp: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::{DECLARATION, read};
+    use super::super::xml::{DECLARATION, read};
     use super::*;
 
     fn reason(tags: &str, path_rsid: &str) -> Result<VisitorKind, String> {

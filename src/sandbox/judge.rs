@@ -2,9 +2,9 @@
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 
-use super::document::{Document, EVAR_MAX, Tag, TagKind};
 use super::events_variable::{EVENT_ID_BYTES_MAX, EventUse, event_uses};
 use super::rules::{Finding, Rule};
+use super::tags::{Document, Tag, TagKind};
 use crate::event::{DefaultValue, EventKind, Property, VisitorRules};
 use crate::suite::Rsid;
 
@@ -60,8 +60,8 @@ impl<'d> Judge<'d> {
         self.findings.push(Finding::new(rule, detail));
     }
 
-    fn value(&self, kind: TagKind) -> Option<&'d str> {
-        self.document.value(kind)
+    fn value(&self, name: &str) -> Option<&'d str> {
+        self.document.value(name)
     }
 
     fn hit(&mut self, path_rsid: &str) {
@@ -90,18 +90,9 @@ impl<'d> Judge<'d> {
     }
 
     fn tags(&mut self) {
-        let mut evars_met = [false; EVAR_MAX as usize + 1];
-        let mut others_met: Vec<&str> = Vec::new();
-        for tag in &self.document.tags {
-            let is_met = match tag.kind {
-                TagKind::Evar(number) => std::mem::replace(&mut evars_met[usize::from(number)], true),
-                _ => {
-                    let is_met = others_met.iter().any(|name| name.eq_ignore_ascii_case(&tag.name));
-                    others_met.push(&tag.name);
-                    is_met
-                }
-            };
-            if is_met {
+        let document = self.document;
+        for (at, tag) in document.tags.iter().enumerate() {
+            if document.tags[..at].iter().any(|other| other.is(&tag.name)) {
                 self.find(Rule::FlatTags, format!("<{}> stands twice", tag.name));
             }
             self.tag(tag);
@@ -110,12 +101,12 @@ impl<'d> Judge<'d> {
 
     fn tag(&mut self, tag: &Tag<'_>) {
         let Tag { kind, name, value } = tag;
-        match kind {
-            TagKind::Unknown => self.find(Rule::KnownTags, format!("<{name}>")),
-            TagKind::ScXmlVer if name != "scXmlVer" || value != "1.0" => {
-                self.find(Rule::VersionTag, format!("<{name}>{value}"));
-            }
-            _ => {}
+        if *kind == TagKind::Unknown {
+            self.find(Rule::KnownTags, format!("<{name}>"));
+        }
+        let is_version = tag.is("scXmlVer") || tag.is("sc_xml_ver");
+        if is_version && (name != "scXmlVer" || value != "1.0") {
+            self.find(Rule::VersionTag, format!("<{name}>{value}"));
         }
         if value.trim().is_empty() {
             self.find(Rule::NoEmptyTag, format!("<{name}>"));
@@ -134,7 +125,7 @@ impl<'d> Judge<'d> {
         if !path_rsid.is_empty() {
             self.find(Rule::OneSuite, format!("the path names {path_rsid:?}"));
         }
-        match self.value(TagKind::ReportSuiteId) {
+        match self.value("reportSuiteID") {
             None => self.find(Rule::OneSuite, "no reportSuiteID"),
             Some(rsid) if rsid.parse::<Rsid>().is_err() => {
                 self.find(Rule::OneSuite, format!("reportSuiteID is {rsid:?}"));
@@ -144,9 +135,9 @@ impl<'d> Judge<'d> {
     }
 
     fn identity(&mut self) {
-        let visitor_id = self.value(TagKind::VisitorId);
-        let ecid = self.value(TagKind::MarketingCloudVisitorId);
-        let others = [self.value(TagKind::AnalyticsVisitorId), self.value(TagKind::FallbackVisitorId)];
+        let visitor_id = self.value("visitorID");
+        let ecid = self.value("marketingCloudVisitorID");
+        let others = [self.value("analyticsVisitorID"), self.value("fallbackVisitorID")];
         if visitor_id.or(ecid).is_none() {
             self.find(Rule::Identity, "neither visitorID nor marketingCloudVisitorID");
         }
@@ -171,15 +162,14 @@ impl<'d> Judge<'d> {
     }
 
     fn page_context(&mut self) {
-        let link_type = self.value(TagKind::LinkType);
-        let link_name = self.value(TagKind::LinkName);
-        let page_name = self.value(TagKind::PageName);
-        for (tag, value) in [("linkType", link_type), ("linkName", link_name), ("pageName", page_name)] {
+        let [link_type, link_name, page_name] = ["linkType", "linkName", "pageName"].map(|tag| {
+            let value = self.value(tag);
             if value.is_none() {
                 self.find(Rule::PageContext, format!("no {tag}"));
             }
-        }
-        if link_type.is_none() || link_name.or(self.value(TagKind::LinkUrl)).is_none() {
+            value
+        });
+        if link_type.is_none() || link_name.or(self.value("linkURL")).is_none() {
             self.find(Rule::NoPageView, "without link type and name it is a page view");
         }
         if let Some(link_type) = link_type.filter(|link_type| *link_type != "o") {
@@ -193,7 +183,7 @@ impl<'d> Judge<'d> {
     }
 
     fn timestamp(&mut self) {
-        let Some(timestamp) = self.value(TagKind::Timestamp) else {
+        let Some(timestamp) = self.value("timestamp") else {
             self.find(Rule::Timestamp, "no timestamp");
             return;
         };
@@ -204,7 +194,7 @@ impl<'d> Judge<'d> {
     }
 
     fn events(&mut self) {
-        let events = self.value(TagKind::Events).unwrap_or("");
+        let events = self.value("events").unwrap_or("");
         if event_uses(events).count() != 1 || events.contains(',') {
             self.find(Rule::EventName, format!("events is {events:?}"));
         }
@@ -245,7 +235,7 @@ impl<'d> Judge<'d> {
                 self.find(Rule::EvarLength, format!("eVar{number} has {} bytes", value.len()));
             }
         }
-        let kind = event_uses(self.value(TagKind::Events).unwrap_or(""))
+        let kind = event_uses(self.value("events").unwrap_or(""))
             .find_map(|event| event.slot())
             .and_then(EventKind::from_slot);
         for (property, evar) in Property::reported().iter().zip(1..) {
@@ -273,7 +263,7 @@ fn is_always_sent(property: Property, kind: Option<EventKind>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::{DECLARATION, read};
+    use super::super::xml::{DECLARATION, read};
     use super::*;
 
     /// A hit that breaks no rule.

@@ -12,40 +12,54 @@
 //!   "Response types", "Variable reference") and on timestamps and event serialization (Adobe Analytics guide). Where they
 //!   are silent, the code says so.
 //!
-//! One file or folder per surface: `dia` for the Data Insertion API, `bulk` for files of hits, `ims` for their tokens, `esm` for
-//! its reports, `analytics` for what Analytics shows, `admin` for the sandbox's own; `server` hands each request to its surface. A request to `dia` goes through
+//! - The world, all that is remembered: `world` (the lock, and what it holds), `suites`, `hits`, `ledger` (what reports are made
+//!   of), `makeup` (how a suite is set), `traffic` (groups and files of the bulk interface), `tokens`, `quota`, `settings` (what
+//!   each interface was told), `faults` and `syntax` (what goes wrong), `rules`.
+//! - The wire: `server` hands each request to its surface, `wire` is a connection, `request` and `reply` are what surfaces
+//!   share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
+//! - The surfaces: `dia`, `bulk`, `ims` for tokens, `esm`, `analytics`, and `admin` for the sandbox's own.
+//!
+//! A request to `dia` goes through
 //!
 //! ```text
-//! document (bytes -> tags; reader when they are odd) -> judge (rules) -> incoming (tags -> hit, or a refusal)
-//!     -> faults (what goes wrong) -> store, suites (what is counted) -> reply, wire (what goes back)
+//! xml (bytes -> tags) -> judge (rules) -> incoming (tags -> hit, or a refusal)
+//!     -> faults (what goes wrong) -> world, suites (what is counted) -> reply, wire (what goes back)
 //! ```
 //!
 //! and one to `bulk` through
 //!
 //! ```text
-//! traffic (let in or not, keys, groups) -> form (body -> file) -> records, file (file -> rows, judged) -> store -> reply
+//! call, traffic (let in or not) -> form (body -> file) -> records, file (file -> rows, judged) -> world -> reply
 //! ```
 
 mod admin;
 mod analytics;
 mod bulk;
-mod collector;
 mod dia;
-mod document;
+mod digest;
 mod esm;
 mod events_variable;
-mod fault_syntax;
 mod faults;
+mod hits;
 mod ims;
 mod incoming;
 mod judge;
-mod reader;
+mod ledger;
+mod makeup;
+mod quota;
 mod reply;
+mod request;
 mod rules;
 mod server;
-mod store;
+mod settings;
 mod suites;
+mod syntax;
+mod tags;
+mod tokens;
+mod traffic;
 mod wire;
+mod world;
+mod xml;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -54,40 +68,22 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use analytics::{
-    Allocation, AnalyticsCalls, AnalyticsSettings, EvarType, EventType, Expiration, Merchandising, Recording,
-    WRONG_SYNTAX, WrongError, WrongEvar, WrongEvent, WrongSetting,
-};
-pub use bulk::{BulkFile, BulkSettings};
-pub use fault_syntax::{FAULT_SYNTAX, FaultError};
-pub use faults::{Fault, FaultKind, FaultPlan};
+pub use faults::{FAULT_SYNTAX, FaultPlan};
+pub use hits::{AcceptedHit, KeepHits};
 pub use incoming::VisitorKind;
+pub use makeup::{EventRecording, TimestampSetting, WRONG_SYNTAX, WrongSetting};
+pub use quota::AnalyticsCalls;
 pub use rules::{Rule, Violation};
-pub use store::{AcceptedHit, FaultSummary, KeepHits, Summary, UnknownSuites};
-pub use suites::{
-    EventRecording, EventSummary, EventTally, ExpectedIds, OrderBy, SuiteSettings, SuiteSummary,
-    TimestampSetting,
-};
+pub use settings::{AnalyticsSettings, BulkSettings, ExpectedIds, SuiteSettings};
+pub use suites::{EventSummary, EventTally, OrderBy, SuiteSummary};
+pub use syntax::SyntaxError;
+pub use traffic::BulkFile;
+pub use world::{FaultSummary, Judge, Summary, UnknownSuites};
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
-use analytics::AnalyticsState;
-use bulk::BulkState;
-use collector::{Collector, Door};
 use server::Serving;
-use store::Store;
-
-/// Whether requests are judged by the rules of the published interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Judge {
-    /// No: hits are only counted, which is faster.
-    Off,
-    /// Yes; what Adobe would accept is accepted all the same.
-    #[default]
-    On,
-    /// Yes, and a request that breaks a rule by itself is answered with FAILURE and the rule as its reason.
-    Strict,
-}
+use world::{Door, Shared, World};
 
 /// How the sandbox behaves.
 #[derive(Debug, Clone)]
@@ -164,30 +160,28 @@ impl Sandbox {
             return Err(SandboxError::NotLoopback(address));
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut store =
-            Store::new(options.keep_hits, options.order_by, options.unknown_suites, options.faults);
+        let mut world =
+            World::new(options.keep_hits, options.order_by, options.unknown_suites, options.faults);
         for (rsid, settings) in &options.suites {
-            store.set_suite(rsid.as_str(), *settings);
+            world.set_suite(rsid.as_str(), *settings);
         }
-        let keeps_hits = options.keep_hits != KeepHits::None;
-        let bulk = BulkState::new(options.bulk);
-        let analytics = AnalyticsState::new(options.analytics);
-        let collector = Collector::new(store, bulk, analytics, options.judge, keeps_hits, options.clock);
         for (rsid, wrong) in options.wrong {
-            collector.set_wrong(rsid.as_str(), wrong);
+            world.set_wrong(rsid.as_str(), wrong);
         }
-        let collector = Arc::new(collector);
+        world.bulk.set(options.bulk);
+        world.analytics = options.analytics;
+        let shared = Arc::new(Shared::new(world, options.judge, options.clock));
 
         let (ready, listening) = mpsc::channel();
-        let shared = Arc::clone(&collector);
+        let served = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || server::serve(&shared, Serving { address, tls, idle_close }, &ready))
+            .spawn(move || server::serve(&served, Serving { address, tls, idle_close }, &ready))
             .map_err(SandboxError::Thread)?;
         let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")));
         let address = listening.map_err(|source| SandboxError::Listen { address, source })?;
-        collector.wait_for_door();
-        Ok(Handle { address, scheme, collector, thread: Some(thread) })
+        shared.wait_for_door();
+        Ok(Handle { address, scheme, shared, thread: Some(thread) })
     }
 }
 
@@ -196,7 +190,7 @@ impl Sandbox {
 pub struct Handle {
     address: SocketAddr,
     scheme: &'static str,
-    collector: Arc<Collector>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -212,100 +206,101 @@ impl Handle {
 
     /// What Analytics would count, and what the wire looked like.
     pub fn summary(&self) -> Summary {
-        self.collector.store().summary()
+        self.shared.world().summary()
     }
 
     /// By how much each event of a suite was raised: `[0]` is event1.
     pub fn counted(&self, rsid: &str) -> [u64; 18] {
-        let store = self.collector.store();
-        store.suite(rsid).map_or([0; 18], |suite| suite.tally.events.map(|tally| tally.units))
+        let world = self.shared.world();
+        let units = |slot: usize| world.suite(rsid).map_or(0, |suite| suite.summary.events[slot].tally.units);
+        std::array::from_fn(units)
     }
 
-    /// The kept hits of all suites, in the order of acceptance. None where [`KeepHits::None`].
+    /// The kept hits of all suites, in the order of acceptance.
     pub fn hits(&self) -> Vec<AcceptedHit> {
-        self.collector.store().hits(None, 0, usize::MAX)
+        self.shared.world().hits(None, 0, usize::MAX)
     }
 
     /// A page of the kept hits of one suite, or of all.
     pub fn hits_page(&self, rsid: Option<&str>, offset: usize, limit: usize) -> Vec<AcceptedHit> {
-        self.collector.store().hits(rsid, offset, limit)
+        self.shared.world().hits(rsid, offset, limit)
     }
 
     /// How many hits were accepted, over all suites, repeats too.
     pub fn accepted_count(&self) -> u64 {
-        self.collector.store().accepted()
+        self.shared.world().accepted()
     }
 
     /// Waits until so many hits were accepted; false where they were not in time.
     pub fn wait_accepted(&self, count: u64, timeout: Duration) -> bool {
-        self.collector.wait_accepted(count, timeout)
+        self.shared.wait(timeout, |world| world.accepted() >= count)
     }
 
     /// The broken rules, the first 10,000 of them; [`Summary::violations`] counts all.
     pub fn violations(&self) -> Vec<Violation> {
-        self.collector.store().violations().to_vec()
+        self.shared.world().violations.kept.clone()
     }
 
     /// How many first deliveries were older than the one before of the same suite and visitor.
     pub fn inversions(&self) -> u64 {
-        self.collector.store().inversions()
+        self.shared.world().inversions()
     }
 
     /// How many requests each connection has carried, by its number.
     pub fn requests_per_connection(&self) -> Vec<u32> {
-        self.collector.store().requests_per_connection().to_vec()
+        self.shared.world().requests_per_connection.clone()
     }
 
     /// Replaces the fault plan and begins its draws. When this returns, `refuse` holds, or is lifted.
     pub fn set_faults(&self, plan: FaultPlan) {
-        self.collector.set_plan(plan);
-        self.collector.wait_for_door();
+        self.shared.set_plan(plan);
+        self.shared.wait_for_door();
     }
 
     /// Replaces the settings of the bulk interface and begins its draws; what it has received stays, tokens too.
     pub fn set_bulk(&self, settings: BulkSettings) {
-        self.collector.bulk().set(settings);
+        self.shared.world().bulk.set(settings);
     }
 
     /// The files that the bulk interface has received, in their order, repeats too.
     pub fn bulk_files(&self) -> Vec<BulkFile> {
-        self.collector.bulk().files()
+        self.shared.world().bulk.files()
     }
 
     /// How many formats of files the bulk interface has found valid before they came.
     pub fn bulk_validations(&self) -> usize {
-        self.collector.bulk().validations()
+        self.shared.world().bulk.validations()
     }
 
     /// Lists a suite, or sets it anew; what it has counted stays.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
-        self.collector.set_suite(rsid, settings);
+        self.shared.world().set_suite(rsid, settings);
     }
 
     /// Replaces what is wrong with a suite; the hits so far stay as they were counted. The counts of [`Handle::summary`] know
     /// only its timestamp setting and whether it collects; reports know all of it.
     pub fn set_wrong(&self, rsid: &str, wrong: Vec<WrongSetting>) {
-        self.collector.set_wrong(rsid, wrong);
+        self.shared.world().set_wrong(rsid, wrong);
     }
 
     /// Replaces the settings of the Analytics 2.0 API; its reports stay, tokens too.
     pub fn set_analytics(&self, settings: AnalyticsSettings) {
-        self.collector.analytics().settings = settings;
+        self.shared.world().analytics = settings;
     }
 
     /// How often the Analytics 2.0 API was called.
     pub fn analytics_calls(&self) -> AnalyticsCalls {
-        self.collector.analytics().calls
+        self.shared.world().quota.calls
     }
 
     /// The file of a suite's settings that the admin pages download: tabs between cells, the first one empty.
     pub fn settings_file(&self, rsid: &str) -> String {
-        self.collector.settings_file(rsid)
+        analytics::settings_file(&self.shared.world(), rsid)
     }
 
     /// Forgets hits, files, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.
     pub fn reset(&self) {
-        self.collector.reset();
+        self.shared.world().reset();
     }
 
     /// Ends the server; returns when its port is free.
@@ -316,7 +311,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.collector.door.send_replace(Door::Closed);
+        self.shared.door.send_replace(Door::Closed);
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the sandbox's thread has panicked");
         }

@@ -21,10 +21,6 @@ macro_rules! rules {
             pub fn code(self) -> &'static str {
                 match self { $(Rule::$variant => $code,)* }
             }
-
-            pub fn text(self) -> &'static str {
-                match self { $(Rule::$variant => $text,)* }
-            }
         }
     };
 }
@@ -136,8 +132,8 @@ pub struct Violation {
 /// All violations: every one counted, the first of them kept.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
-    counts: BTreeMap<Rule, u64>,
-    kept: Vec<Violation>,
+    pub(super) counts: BTreeMap<Rule, u64>,
+    pub(super) kept: Vec<Violation>,
 }
 
 impl Violations {
@@ -146,13 +142,5 @@ impl Violations {
         if self.kept.len() < VIOLATIONS_KEPT_MAX {
             self.kept.push(violation);
         }
-    }
-
-    pub(super) fn counts(&self) -> &BTreeMap<Rule, u64> {
-        &self.counts
-    }
-
-    pub(super) fn kept(&self) -> &[Violation] {
-        &self.kept
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use http::StatusCode;
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,17 +23,21 @@ use tokio_rustls::TlsAcceptor;
 use super::admin;
 use super::analytics;
 use super::bulk;
-use super::collector::{Collector, Door, Line};
-use super::dia::{self, Broken};
+use super::dia;
 use super::esm;
 use super::ims;
-use super::reply::ReplyBody;
-use super::wire::{Wire, WireControl};
+use super::reply::{self, Broken, ReplyBody};
+use super::request::read;
+use super::wire::{Line, Wire, WireControl};
+use super::world::{Door, Shared};
 
 /// How many connections may wait to be accepted: more than any drain has lanes.
 const BACKLOG: u32 = 4096;
 /// How long to wait before the port is tried again, or a connection after the host ran out of sockets.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// The largest request of the small surfaces, in bytes.
+const BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// What the server needs besides the shared state.
 pub(super) struct Serving {
@@ -42,11 +48,7 @@ pub(super) struct Serving {
 }
 
 /// Serves until the door is closed; says on `ready` where it listens, or why it does not. For a thread of its own.
-pub(super) fn serve(
-    collector: &Arc<Collector>,
-    serving: Serving,
-    ready: &mpsc::Sender<io::Result<SocketAddr>>,
-) {
+pub(super) fn serve(shared: &Arc<Shared>, serving: Serving, ready: &mpsc::Sender<io::Result<SocketAddr>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.and_then(|runtime| {
         runtime.block_on(async {
@@ -54,7 +56,7 @@ pub(super) fn serve(
             let address = listener.local_addr()?;
             // The one who started it has gone only if it panicked; then there is nobody to serve.
             if ready.send(Ok(address)).is_ok() {
-                keep_door(collector, Serving { address, ..serving }, listener).await;
+                keep_door(shared, Serving { address, ..serving }, listener).await;
             }
             Ok(())
         })
@@ -75,8 +77,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Lets connections in, or not, as the door says.
-async fn keep_door(collector: &Arc<Collector>, serving: Serving, listener: TcpListener) {
-    let mut door = collector.door.subscribe();
+async fn keep_door(shared: &Arc<Shared>, serving: Serving, listener: TcpListener) {
+    let mut door = shared.door.subscribe();
     let mut listener = Some(listener);
     let acceptor = serving.tls.map(TlsAcceptor::from);
     loop {
@@ -95,14 +97,14 @@ async fn keep_door(collector: &Arc<Collector>, serving: Serving, listener: TcpLi
             },
             Door::Open => {}
         }
-        collector.door_is(wanted);
-        let_in(collector, listener.as_ref(), &mut door, acceptor.as_ref(), serving.idle_close).await;
+        shared.door_is(wanted);
+        let_in(shared, listener.as_ref(), &mut door, acceptor.as_ref(), serving.idle_close).await;
     }
 }
 
 /// Accepts connections until the door changes.
 async fn let_in(
-    collector: &Arc<Collector>,
+    shared: &Arc<Shared>,
     listener: Option<&TcpListener>,
     door: &mut watch::Receiver<Door>,
     acceptor: Option<&TlsAcceptor>,
@@ -117,14 +119,14 @@ async fn let_in(
         };
         let accepted = tokio::select! {
             biased;
-            // The door's owner is the collector, which outlives this.
+            // The door's owner is the shared state, which outlives this.
             _ = door.changed() => return,
             accepted = accepted => accepted,
         };
         match accepted {
             Ok((socket, _)) => {
                 let connection =
-                    connection(Arc::clone(collector), socket, acceptor.cloned(), door.clone(), idle_close);
+                    connection(Arc::clone(shared), socket, acceptor.cloned(), door.clone(), idle_close);
                 tokio::spawn(connection);
             }
             Err(error) => {
@@ -136,7 +138,7 @@ async fn let_in(
 }
 
 async fn connection(
-    collector: Arc<Collector>,
+    shared: Arc<Shared>,
     socket: TcpStream,
     acceptor: Option<TlsAcceptor>,
     door: watch::Receiver<Door>,
@@ -148,18 +150,18 @@ async fn connection(
     let control = WireControl::new();
     let wire = Wire::new(socket, Arc::clone(&control));
     let number = {
-        let mut store = collector.store();
-        if store.dice.refuses_connection() {
+        let mut world = shared.world();
+        if world.dice.refuses_connection() {
             control.reset();
             return;
         }
-        store.connected()
+        world.connected()
     };
     let line = Arc::new(Line::new(number, control));
     match acceptor {
-        None => converse(collector, line, wire, door, idle_close).await,
+        None => converse(shared, line, wire, door, idle_close).await,
         Some(acceptor) => match acceptor.accept(wire).await {
-            Ok(stream) => converse(collector, line, stream, door, idle_close).await,
+            Ok(stream) => converse(shared, line, stream, door, idle_close).await,
             Err(error) => tracing::debug!(%error, "no TLS"),
         },
     }
@@ -167,7 +169,7 @@ async fn connection(
 
 /// Answers the requests of one connection until either side ends it.
 async fn converse<S>(
-    collector: Arc<Collector>,
+    shared: Arc<Shared>,
     line: Arc<Line>,
     stream: S,
     mut door: watch::Receiver<Door>,
@@ -175,7 +177,7 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| answer(&collector, &line, request));
+    let service = service_fn(|request| answer(&shared, &line, request));
     let connection =
         http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -207,24 +209,38 @@ async fn converse<S>(
 
 /// Hands a request to its surface.
 async fn answer(
-    collector: &Arc<Collector>,
+    shared: &Arc<Shared>,
     line: &Line,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Broken> {
     line.begin();
-    let response = if request.uri().path().starts_with(admin::PREFIX) {
-        Ok(admin::answer(collector, request).await)
-    } else if request.uri().path().starts_with(bulk::PREFIX) {
-        bulk::answer(collector, line, request).await
-    } else if request.uri().path().starts_with(ims::PREFIX) {
-        Ok(ims::answer(collector, request).await)
-    } else if analytics::is_ours(request.uri().path()) {
-        Ok(analytics::answer(collector, request).await)
-    } else if esm::is_ours(request.uri().path()) {
-        Ok(esm::answer(collector, request).await)
+    let path = request.uri().path();
+    let response = if path.starts_with(bulk::PREFIX) {
+        bulk::answer(shared, line, request).await
+    } else if let Some(surface) = surface_of(path) {
+        let (head, body) = request.into_parts();
+        let (body, _) = read(body, BODY_BYTES_MAX).await?;
+        Ok(body
+            .map_or_else(|| reply::bare(StatusCode::PAYLOAD_TOO_LARGE), |body| surface(shared, &head, &body)))
     } else {
-        dia::answer(collector, line, request).await
+        dia::answer(shared, line, request).await
     };
     line.end();
     response
+}
+
+/// Answers a request whose body is read.
+type Surface = fn(&Shared, &Parts, &[u8]) -> Response<ReplyBody>;
+
+/// The surface whose requests are small, and see nothing of their connection.
+fn surface_of(path: &str) -> Option<Surface> {
+    let surfaces: [(&str, Surface); 6] = [
+        (admin::PREFIX, admin::answer),
+        (ims::PREFIX, ims::answer),
+        ("/discovery/", analytics::answer),
+        ("/api/", analytics::answer),
+        (esm::REPORTS, esm::answer),
+        (esm::CLIENTS, esm::answer),
+    ];
+    surfaces.into_iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, surface)| surface)
 }

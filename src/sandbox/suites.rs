@@ -2,80 +2,16 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::events_variable::{SLOTS, Serial, event_uses, serial_text};
+use super::events_variable::{EventUse, Serial, event_uses, serial_text};
+use super::ledger::Ledger;
+use super::makeup::{EventRecording, Makeup, WrongSetting};
 use super::rules::{Finding, Rule};
+use super::settings::{ExpectedIds, SuiteSettings};
 use crate::event::EventKind;
-
-/// What a suite does with timestamps (Adobe Analytics guide, "Timestamps optional").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimestampSetting {
-    /// Hits with and without are recorded.
-    #[default]
-    Optional,
-    /// Hits without are dropped, though they are answered with SUCCESS.
-    Required,
-    /// Hits with are dropped, though they are answered with SUCCESS.
-    NotAllowed,
-}
-
-impl TimestampSetting {
-    /// The word that it is set by.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            TimestampSetting::Optional => "optional",
-            TimestampSetting::Required => "required",
-            TimestampSetting::NotAllowed => "not_allowed",
-        }
-    }
-
-    /// What the admin pages call it.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            TimestampSetting::Optional => "Optional",
-            TimestampSetting::Required => "Required",
-            TimestampSetting::NotAllowed => "Not Allowed",
-        }
-    }
-}
-
-/// What a suite does with event IDs (Adobe Analytics guide, "Event serialization").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventRecording {
-    /// Each ID counts once per event.
-    #[default]
-    UseEventId,
-    /// IDs are ignored, every hit counts.
-    AlwaysRecord,
-}
-
-/// Whether the client is expected to send event IDs to a suite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpectedIds {
-    #[default]
-    Either,
-    /// A hit without is a violation.
-    Always,
-    /// A hit with one is a violation.
-    Never,
-}
-
-/// The settings of a suite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SuiteSettings {
-    /// Timestamps optional, required or not allowed. Default optional.
-    pub timestamps: TimestampSetting,
-    /// Unique event recording, of all events alike. Default by event ID.
-    pub recording: EventRecording,
-    /// What is expected of the client. Default either.
-    pub expected_ids: ExpectedIds,
-}
 
 /// By what the order of a visitor's hits is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -97,16 +33,44 @@ pub struct EventTally {
     pub duplicates: u64,
 }
 
-/// What one suite has received and counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tally {
-    pub(super) received: u64,
-    pub(super) accepted: u64,
-    pub(super) dropped_by_timestamp: u64,
-    pub(super) occurrences: u64,
-    pub(super) page_views: u64,
-    pub(super) inversions: u64,
-    pub(super) events: [EventTally; SLOTS],
+/// What Analytics would show of one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventSummary {
+    /// `event1` to `event18`.
+    pub event: String,
+    /// The event's name in the canonical format.
+    pub name: &'static str,
+    /// Adobe's label.
+    pub label: &'static str,
+    #[serde(flatten)]
+    pub tally: EventTally,
+}
+
+/// What Analytics would show of one suite.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SuiteSummary {
+    pub rsid: String,
+    /// Whether Adobe has it; else its hits are answered and forgotten.
+    pub is_known: bool,
+    pub settings: SuiteSettings,
+    /// Requests that named it, whatever became of them, and valid rows of files.
+    pub received: u64,
+    /// Hits that were accepted, repeats and dropped ones too.
+    pub accepted: u64,
+    /// Accepted hits that the timestamp setting dropped without a word.
+    pub dropped_by_timestamp: u64,
+    /// Hits that were recorded, repeats too.
+    pub occurrences: u64,
+    /// Recorded hits that are no link hits.
+    pub page_views: u64,
+    /// Distinct identifiers over all recorded hits.
+    pub unique_visitors: u64,
+    /// Hits whose event was not counted, as its ID had been; over all events.
+    pub duplicates: u64,
+    /// First deliveries that were older than the one before of the same visitor.
+    pub inversions: u64,
+    /// The eighteen events, in order.
+    pub events: Vec<EventSummary>,
 }
 
 /// A hit as far as counting goes.
@@ -140,15 +104,13 @@ impl Fingerprint {
 /// One suite: its settings, and everything it remembers.
 #[derive(Debug)]
 pub(super) struct Suite {
-    pub(super) rsid: Box<str>,
-    pub(super) settings: SuiteSettings,
-    /// A timestamp setting that is wrong on purpose, and holds instead.
-    pub(super) wrong_timestamps: Option<TimestampSetting>,
-    /// Whether Adobe has it; hits of other suites are answered and forgotten.
-    pub(super) is_known: bool,
-    /// Whether it collects hits: no virtual suite does, nor one that is missing on purpose.
-    pub(super) collects: bool,
-    pub(super) tally: Tally,
+    pub(super) rsid: Arc<str>,
+    pub(super) summary: SuiteSummary,
+    /// What is wrong with it, as it was told, and how that has it set.
+    pub(super) wrong: Vec<WrongSetting>,
+    pub(super) makeup: Makeup,
+    /// What reports are made of.
+    pub(super) ledger: Ledger,
     /// The event IDs that were counted, per event slot, over all visitors.
     seen: HashMap<(u8, Serial), Fingerprint>,
     /// Every visitor, with the order of the last first delivery.
@@ -159,80 +121,83 @@ pub(super) struct Suite {
 
 impl Suite {
     pub(super) fn new(rsid: &str, settings: SuiteSettings, is_known: bool) -> Suite {
+        let events = EventKind::ALL.into_iter().map(|kind| EventSummary {
+            event: format!("event{}", kind.slot()),
+            name: kind.name(),
+            label: kind.label(),
+            tally: EventTally::default(),
+        });
+        let (rsid_text, events) = (rsid.to_owned(), events.collect());
         Suite {
             rsid: rsid.into(),
-            settings,
-            wrong_timestamps: None,
-            is_known,
-            collects: true,
-            tally: Tally::default(),
+            summary: SuiteSummary { rsid: rsid_text, is_known, settings, events, ..SuiteSummary::default() },
+            wrong: Vec::new(),
+            makeup: Makeup::of(&[]),
+            ledger: Ledger::default(),
             seen: HashMap::new(),
             visitors: HashMap::new(),
             delivered: HashSet::new(),
         }
     }
 
-    /// How many visitors were counted.
-    pub(super) fn unique_visitors(&self) -> u64 {
-        self.visitors.len() as u64
+    pub(super) fn set_wrong(&mut self, wrong: Vec<WrongSetting>) {
+        self.makeup = Makeup::of(&wrong);
+        self.wrong = wrong;
     }
 
     /// Forgets what was received; the settings stay.
     pub(super) fn reset(&mut self) {
-        let Suite { wrong_timestamps, collects, .. } = *self;
-        *self = Suite { wrong_timestamps, collects, ..Suite::new(&self.rsid, self.settings, self.is_known) };
+        let wrong = std::mem::take(&mut self.wrong);
+        *self = Suite::new(&self.rsid, self.summary.settings, self.summary.is_known);
+        self.set_wrong(wrong);
+    }
+
+    /// Whether hits are recorded: by no virtual suite, nor by one that Adobe does not have.
+    pub(super) fn collects(&self) -> bool {
+        self.summary.is_known && self.makeup.collects()
     }
 
     /// Counts an accepted hit, and says which rules it breaks together with those before it.
     pub(super) fn count(&mut self, hit: &Counted<'_>, order_by: OrderBy, findings: &mut Vec<Finding>) {
-        self.tally.accepted += 1;
-        if !self.is_known || !self.collects {
+        self.summary.accepted += 1;
+        if !self.collects() {
             return;
         }
-        let is_dropped = match self.wrong_timestamps.unwrap_or(self.settings.timestamps) {
-            TimestampSetting::Optional => false,
-            TimestampSetting::Required => !hit.is_timestamped,
-            TimestampSetting::NotAllowed => hit.is_timestamped,
-        };
-        if is_dropped {
-            self.tally.dropped_by_timestamp += 1;
+        if self.makeup.timestamps.unwrap_or(self.summary.settings.timestamps).drops(hit.is_timestamped) {
+            self.summary.dropped_by_timestamp += 1;
             return;
         }
-        self.tally.occurrences += 1;
-        self.tally.page_views += u64::from(!hit.is_link);
-        let is_first = self.count_events(hit, findings);
+        self.summary.occurrences += 1;
+        self.summary.page_views += u64::from(!hit.is_link);
+        // A hit is delivered for the first time where any of its events is.
+        let mut is_first = hit.events.is_empty();
+        for event in event_uses(hit.events) {
+            is_first |= self.count_event(&event, hit, findings);
+        }
         self.follow_visitor(hit, order_by, is_first, findings);
     }
 
-    /// Whether any of its events is delivered for the first time.
-    fn count_events(&mut self, hit: &Counted<'_>, findings: &mut Vec<Finding>) -> bool {
-        let mut is_first = hit.events.is_empty();
-        for event in event_uses(hit.events) {
-            let Some(slot) = event.slot() else {
-                is_first = true;
-                continue;
-            };
-            let serial = event.serial();
-            match (self.settings.expected_ids, serial) {
-                (ExpectedIds::Always, None) => {
-                    findings.push(Finding::new(Rule::EventIdPresent, format!("events is {:?}", hit.events)));
-                }
-                (ExpectedIds::Never, Some(_)) => {
-                    findings.push(Finding::new(Rule::EventIdAbsent, format!("events is {:?}", hit.events)));
-                }
-                _ => {}
-            }
-            let is_new = serial.is_none_or(|serial| self.is_new(slot, serial, hit, findings));
-            is_first |= is_new;
-            let tally = &mut self.tally.events[usize::from(slot - 1)];
-            if is_new || self.settings.recording == EventRecording::AlwaysRecord {
-                tally.hits += 1;
-                tally.units = tally.units.saturating_add(event.units());
-            } else {
-                tally.duplicates += 1;
-            }
+    /// Counts one event of a hit; says whether it is delivered for the first time.
+    fn count_event(&mut self, event: &EventUse<'_>, hit: &Counted<'_>, findings: &mut Vec<Finding>) -> bool {
+        let Some(slot) = event.slot() else { return true };
+        let serial = event.serial();
+        let SuiteSettings { recording, expected_ids, .. } = self.summary.settings;
+        let broken = match (expected_ids, serial) {
+            (ExpectedIds::Always, None) => Some(Rule::EventIdPresent),
+            (ExpectedIds::Never, Some(_)) => Some(Rule::EventIdAbsent),
+            (ExpectedIds::Always | ExpectedIds::Never | ExpectedIds::Either, _) => None,
+        };
+        findings.extend(broken.map(|rule| Finding::new(rule, format!("events is {:?}", hit.events))));
+        let is_new = serial.is_none_or(|serial| self.is_new(slot, serial, hit, findings));
+        let tally = &mut self.summary.events[usize::from(slot - 1)].tally;
+        if is_new || recording == EventRecording::AlwaysRecord {
+            tally.hits += 1;
+            tally.units = tally.units.saturating_add(event.units());
+        } else {
+            tally.duplicates += 1;
+            self.summary.duplicates += 1;
         }
-        is_first
+        is_new
     }
 
     fn is_new(&mut self, slot: u8, serial: Serial, hit: &Counted<'_>, findings: &mut Vec<Finding>) -> bool {
@@ -263,7 +228,10 @@ impl Suite {
         is_first: bool,
         findings: &mut Vec<Finding>,
     ) {
-        let last = self.visitors.entry(hit.visitor_hash).or_insert(i64::MIN);
+        let last = self.visitors.entry(hit.visitor_hash).or_insert_with(|| {
+            self.summary.unique_visitors += 1;
+            i64::MIN
+        });
         let order = match order_by {
             OrderBy::Timestamp => hit.timestamp.filter(|_| is_first),
             OrderBy::Evar6 => hit
@@ -273,82 +241,17 @@ impl Suite {
         };
         let Some(order) = order else { return };
         if order < *last {
-            self.tally.inversions += 1;
+            self.summary.inversions += 1;
             let detail = format!("{order} comes after {last} of the same visitor");
             findings.push(Finding::new(Rule::VisitorOrder, detail));
         }
         *last = order.max(*last);
     }
-
-    /// What it has counted, for people and programs.
-    pub(super) fn summary(&self) -> SuiteSummary {
-        let events = EventKind::ALL.into_iter().zip(self.tally.events);
-        SuiteSummary {
-            rsid: self.rsid.to_string(),
-            is_known: self.is_known,
-            settings: self.settings,
-            received: self.tally.received,
-            accepted: self.tally.accepted,
-            dropped_by_timestamp: self.tally.dropped_by_timestamp,
-            occurrences: self.tally.occurrences,
-            page_views: self.tally.page_views,
-            unique_visitors: self.unique_visitors(),
-            duplicates: self.tally.events.iter().map(|tally| tally.duplicates).sum(),
-            inversions: self.tally.inversions,
-            events: events
-                .map(|(kind, tally)| EventSummary {
-                    event: format!("event{}", kind.slot()),
-                    name: kind.name(),
-                    label: kind.label(),
-                    tally,
-                })
-                .collect(),
-        }
-    }
-}
-
-/// What Analytics would show of one suite.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SuiteSummary {
-    pub rsid: String,
-    /// Whether Adobe has it; else its hits are answered and forgotten.
-    pub is_known: bool,
-    pub settings: SuiteSettings,
-    /// Requests that named it, whatever became of them, and valid rows of files.
-    pub received: u64,
-    /// Hits that were accepted, repeats and dropped ones too.
-    pub accepted: u64,
-    /// Accepted hits that the timestamp setting dropped without a word.
-    pub dropped_by_timestamp: u64,
-    /// Hits that were recorded, repeats too.
-    pub occurrences: u64,
-    /// Recorded hits that are no link hits.
-    pub page_views: u64,
-    /// Distinct identifiers over all recorded hits.
-    pub unique_visitors: u64,
-    /// Hits whose event was not counted, as its ID had been; over all events.
-    pub duplicates: u64,
-    /// First deliveries that were older than the one before of the same visitor.
-    pub inversions: u64,
-    /// The eighteen events, in order.
-    pub events: Vec<EventSummary>,
-}
-
-/// What Analytics would show of one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EventSummary {
-    /// `event1` to `event18`.
-    pub event: String,
-    /// The event's name in the canonical format.
-    pub name: &'static str,
-    /// Adobe's label.
-    pub label: &'static str,
-    #[serde(flatten)]
-    pub tally: EventTally,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::makeup::TimestampSetting;
     use super::*;
 
     const HIT: Counted<'static> = Counted {
@@ -373,18 +276,18 @@ mod tests {
         let other_visitor = Counted { visitor_hash: 2, ..HIT };
         let other_event = Counted { events: "event6:a", ..HIT };
         let (suite, _) = suite(SuiteSettings::default(), &[HIT, HIT, other_visitor, other_event]);
-        assert_eq!(suite.tally.events[4], EventTally { hits: 1, units: 3, duplicates: 2 });
-        assert_eq!(suite.tally.events[5], EventTally { hits: 1, units: 1, duplicates: 0 });
-        assert_eq!((suite.tally.occurrences, suite.unique_visitors()), (4, 2));
+        assert_eq!(suite.summary.events[4].tally, EventTally { hits: 1, units: 3, duplicates: 2 });
+        assert_eq!(suite.summary.events[5].tally, EventTally { hits: 1, units: 1, duplicates: 0 });
+        assert_eq!((suite.summary.occurrences, suite.summary.unique_visitors), (4, 2));
     }
 
     #[test]
     fn without_an_id_or_with_always_record_every_hit_counts() {
         let bare = Counted { events: "event5", ..HIT };
         let always = SuiteSettings { recording: EventRecording::AlwaysRecord, ..SuiteSettings::default() };
-        assert_eq!(suite(SuiteSettings::default(), &[bare, bare]).0.tally.events[4].units, 2);
+        assert_eq!(suite(SuiteSettings::default(), &[bare, bare]).0.summary.events[4].tally.units, 2);
         assert_eq!(
-            suite(always, &[HIT, HIT]).0.tally.events[4],
+            suite(always, &[HIT, HIT]).0.summary.events[4].tally,
             EventTally { hits: 2, units: 6, duplicates: 0 }
         );
     }
@@ -400,11 +303,11 @@ mod tests {
             let settings = SuiteSettings { timestamps, ..SuiteSettings::default() };
             let (suite, _) = suite(settings, &[HIT, HIT, bare]);
             assert_eq!(
-                (suite.tally.accepted, suite.tally.dropped_by_timestamp),
+                (suite.summary.accepted, suite.summary.dropped_by_timestamp),
                 (3, dropped),
                 "{timestamps:?}"
             );
-            assert_eq!(suite.tally.occurrences, 3 - dropped);
+            assert_eq!(suite.summary.occurrences, 3 - dropped);
         }
     }
 
@@ -416,7 +319,7 @@ mod tests {
         let other_visitor = Counted { visitor_hash: 2, events: "event5:e", ..earlier };
         let (suite, codes) =
             suite(SuiteSettings::default(), &[HIT, later, equal, HIT, other_visitor, earlier]);
-        assert_eq!((suite.tally.inversions, codes), (1, vec!["DIA-33"]));
+        assert_eq!((suite.summary.inversions, codes), (1, vec!["DIA-33"]));
     }
 
     #[test]

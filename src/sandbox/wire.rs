@@ -1,10 +1,11 @@
-//! The wire under a connection: a socket that can break, on request, at a chosen byte.
+//! A connection: a socket that can break, on request, at a chosen byte; and how long it has been idle.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -117,5 +118,60 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// A connection as its requests see it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) number: u32,
+    pub(super) wire: Arc<WireControl>,
+    use_of: Mutex<Use>,
+}
+
+#[derive(Debug)]
+struct Use {
+    /// Since when nothing is asked; `None` while a request is answered.
+    idle_since: Option<Instant>,
+    /// How long it had been idle when the request under way came.
+    idle_before: Duration,
+    /// Requests under the limit of the plan.
+    carried: u32,
+}
+
+impl Line {
+    pub(super) fn new(number: u32, wire: Arc<WireControl>) -> Line {
+        let unused = Use { idle_since: Some(Instant::now()), idle_before: Duration::ZERO, carried: 0 };
+        Line { number, wire, use_of: Mutex::new(unused) }
+    }
+
+    fn usage(&self) -> MutexGuard<'_, Use> {
+        self.use_of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self) {
+        let idle = self.idle();
+        let mut usage = self.usage();
+        (usage.idle_since, usage.idle_before) = (None, idle);
+    }
+
+    pub(super) fn end(&self) {
+        self.usage().idle_since = Some(Instant::now());
+    }
+
+    /// How long the connection has been idle; nothing while a request is answered.
+    pub(super) fn idle(&self) -> Duration {
+        self.usage().idle_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub(super) fn idle_before_request(&self) -> Duration {
+        self.usage().idle_before
+    }
+
+    /// Counts a request, and gives how many there were.
+    pub(super) fn carried_one(&self) -> u32 {
+        let mut usage = self.usage();
+        usage.carried += 1;
+        usage.carried
     }
 }

@@ -9,10 +9,8 @@ pub(super) struct Clause {
 #[derive(Debug)]
 struct Term {
     is_negated: bool,
-    /// In lower case. A part before a wildcard, and those after each.
+    /// In lower case, with anything between them: a value begins with the first and ends with the last.
     parts: Vec<String>,
-    starts: bool,
-    ends: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -38,10 +36,14 @@ impl Clause {
                     "MATCH" | "CONTAINS" | "BEGINS-WITH" | "ENDS-WITH" => operator = word,
                     _ => return Err(format!("search.clause: the sandbox does not know {word:?}")),
                 },
-                Token::Text(parts) => {
-                    let starts = matches!(operator.as_str(), "MATCH" | "BEGINS-WITH");
-                    let ends = matches!(operator.as_str(), "MATCH" | "ENDS-WITH");
-                    terms.push(Term { is_negated, parts, starts, ends });
+                Token::Text(mut parts) => {
+                    if !matches!(operator.as_str(), "MATCH" | "BEGINS-WITH") {
+                        parts.insert(0, String::new());
+                    }
+                    if !matches!(operator.as_str(), "MATCH" | "ENDS-WITH") {
+                        parts.push(String::new());
+                    }
+                    terms.push(Term { is_negated, parts });
                     (is_negated, operator) = (false, "CONTAINS".to_owned());
                 }
             }
@@ -66,26 +68,13 @@ impl Term {
     }
 
     fn matches(&self, value: &str) -> bool {
-        let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return true };
-        if let ([only], true, true) = (&self.parts[..], self.starts, self.ends) {
-            return value == only;
-        }
-        let mut rest = value;
-        if self.starts {
-            let Some(after) = rest.strip_prefix(first.as_str()) else { return false };
-            rest = after;
-        }
-        if self.ends {
-            let Some(before) = rest.strip_suffix(last.as_str()) else { return false };
-            rest = before;
-        }
-        let inner = &self.parts[usize::from(self.starts)..];
-        let inner = &inner[..inner.len() - usize::from(self.ends && !inner.is_empty())];
-        for part in inner {
-            let Some(at) = rest.find(part.as_str()) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        true
+        let [first, inner @ .., last] = &self.parts[..] else { return self.parts == [value] };
+        let rest = value.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()));
+        let after = |rest: &str, part: &String| rest.find(part.as_str()).map(|at| at + part.len());
+        let mut parts = inner.iter();
+        rest.is_some_and(|mut rest| {
+            parts.all(|part| after(rest, part).map(|at| rest = &rest[at..]).is_some())
+        })
     }
 }
 

@@ -24,8 +24,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::suites::{EventRecording, SuiteSettings};
-use super::wrong::{Access, EventMakeup, EventType, Makeup, Recording};
+use super::super::makeup::{Access, EventType, Makeup, Merchandising};
+use super::super::settings::SuiteSettings;
 
 const CURRENCY: &str = "USD";
 
@@ -58,12 +58,13 @@ pub(super) fn dimensions(makeup: &Makeup, expansion: &str) -> Value {
             "type": "string", "category": "Conversion", "pathable": false, "segmentable": true });
         for name in expansion.split(',') {
             match name {
-                "dataType" => dimension[name] = json!(evar.kind.word()),
-                "allocationType" => dimension[name] = json!(evar.allocation.word()),
-                "expirationType" => dimension[name] = json!(evar.expiration.word()),
+                "dataType" => dimension[name] = json!(evar.kind),
+                "allocationType" => dimension[name] = json!(evar.allocation),
+                "expirationType" => dimension[name] = json!(evar.expiration),
                 "expirationCustomDays" => dimension[name] = Value::Null,
                 "merchandisingSyntax" => {
-                    dimension[name] = evar.merchandising.map_or(Value::Null, |syntax| json!(syntax.word()));
+                    let syntax = Some(evar.merchandising).filter(|syntax| *syntax != Merchandising::Disabled);
+                    dimension[name] = json!(syntax);
                 }
                 _ => {}
             }
@@ -89,7 +90,7 @@ pub(super) fn metrics(makeup: &Makeup) -> Value {
     found.into()
 }
 
-/// The file of the admin pages.
+/// The file of a suite's settings that the admin pages download.
 pub(super) fn settings_file(rsid: &str, makeup: &Makeup, settings: &SuiteSettings) -> String {
     let mut file = format!("\t{rsid}\n");
     let mut row = |name: &str, value: &str| {
@@ -105,7 +106,8 @@ pub(super) fn settings_file(rsid: &str, makeup: &Makeup, settings: &SuiteSetting
         let is_enabled = event.access != Access::Disabled;
         row(&format!("event{number}: Name"), &event.name);
         row(&format!("event{number}: Type"), if is_enabled { event.kind.label() } else { "Disabled" });
-        row(&format!("event{number}: Unique Event Recording"), recording(event, settings).label());
+        let recording = event.recording.unwrap_or(settings.recording);
+        row(&format!("event{number}: Unique Event Recording"), recording.label());
     }
     for (number, evar) in &makeup.evars {
         let is_enabled = evar.access != Access::Disabled;
@@ -114,16 +116,7 @@ pub(super) fn settings_file(rsid: &str, makeup: &Makeup, settings: &SuiteSetting
         row(&format!("eVar{number}: Type"), evar.kind.label());
         row(&format!("eVar{number}: Allocation"), evar.allocation.label());
         row(&format!("eVar{number}: Expiration"), evar.expiration.label());
-        let merchandising = evar.merchandising.map_or("Disabled", |syntax| syntax.label());
-        row(&format!("eVar{number}: Merchandising"), merchandising);
+        row(&format!("eVar{number}: Merchandising"), evar.merchandising.label());
     }
     file
-}
-
-/// How an event is recorded: by its own setting, or by that of the suite for all alike.
-pub(super) fn recording(event: &EventMakeup, settings: &SuiteSettings) -> Recording {
-    event.recording.unwrap_or(match settings.recording {
-        EventRecording::UseEventId => Recording::UseEventId,
-        EventRecording::AlwaysRecord => Recording::AlwaysRecord,
-    })
 }

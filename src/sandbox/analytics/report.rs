@@ -8,10 +8,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::ledger::{Counted, Item, Ledger};
+use super::super::makeup::{Access, Makeup};
 use super::clause::Clause;
-use super::ledger::{Counted, Item, Ledger};
-use super::wrong::{Access, Makeup};
-use super::{Refusal, bad};
+use super::refusal::{Refusal, bad};
 use crate::event::Instant;
 
 /// Rows of a page where a request names no limit.
@@ -186,7 +186,7 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
 impl Request {
     /// The rows that are asked for, in their order.
     fn select(&self, rows: Vec<Row>) -> Result<Vec<Row>, Refusal> {
-        let clause = Clause::of(&self.search.clause).map_err(|why| bad(&why))?;
+        let clause = Clause::of(&self.search.clause).map_err(bad)?;
         let ids = |values: &[Value]| -> Vec<String> {
             values.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect()
         };
@@ -288,7 +288,7 @@ fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>)
     let number = metric.id.strip_prefix("metrics/").and_then(|name| name.strip_prefix("event"));
     let slot: u16 = number
         .and_then(|number| number.parse().ok())
-        .ok_or_else(|| bad(&format!("the sandbox has no metric {:?}, but metrics/eventN", metric.id)))?;
+        .ok_or_else(|| bad(format!("the sandbox has no metric {:?}, but metrics/eventN", metric.id)))?;
     let mut error = match source.makeup.event_access(slot) {
         Access::Open => None,
         Access::Disabled => Some("not_enabled_metric"),
@@ -297,7 +297,7 @@ fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>)
     let mut conditions = Vec::new();
     for name in &metric.filters {
         let filter = request.metric_container.metric_filters.iter().find(|filter| filter.id == *name);
-        let filter = filter.ok_or_else(|| bad(&format!("no metricFilter has the id {name:?}")))?;
+        let filter = filter.ok_or_else(|| bad(format!("no metricFilter has the id {name:?}")))?;
         match filter.kind.as_str() {
             "dateRange" => {
                 conditions.push(Condition::Within(span(&filter.date_range, source.makeup.timezone)?));
@@ -324,7 +324,7 @@ fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>)
                 }
                 None => return Err(bad("a breakdown needs a dimension")),
             },
-            kind => return Err(bad(&format!("the sandbox knows no filter of type {kind:?}"))),
+            kind => return Err(bad(format!("the sandbox knows no filter of type {kind:?}"))),
         }
     }
     let id = metric.column_id.clone().unwrap_or_else(|| index.to_string());
@@ -338,13 +338,13 @@ fn dimension(id: &str) -> Result<Option<Dimension>, Refusal> {
         ("", _) => Ok(None),
         ("daterangeday", _) => Ok(Some(Dimension::Day)),
         (_, Some(number)) => Ok(Some(Dimension::Evar(number))),
-        _ => Err(bad(&format!("the sandbox has no dimension {id:?}"))),
+        _ => Err(bad(format!("the sandbox has no dimension {id:?}"))),
     }
 }
 
 /// A range such as `2026-11-01T00:00:00.000/2026-11-08T00:00:00.000`, on the clock of the suite.
 fn span(text: &str, zone: Tz) -> Result<Span, Refusal> {
-    let refuse = || bad(&format!("dateRange {text:?} is none"));
+    let refuse = || bad(format!("dateRange {text:?} is none"));
     let instant = |text: &str| {
         let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
         let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;

@@ -1,34 +1,24 @@
 //! A file as Adobe would read it: its header, its rows, and which of them are hits.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::super::document::{Document, Tag, TagKind};
-use super::super::incoming::{IncomingHit, Refusal, timestamp_seconds};
+use super::super::digest::digest;
+use super::super::incoming::{IncomingHit, Refusal};
 use super::super::judge::judge_values;
 use super::super::rules::{Finding, Rule};
+use super::super::settings::BulkSettings;
+use super::super::tags::{Document, Tag, TagKind};
 use super::log::{Flaw, ProcessingLog, completed};
-use super::records::{FileFault, Record, Records, Syntax};
-use super::settings::BulkSettings;
+use super::records::{FileFault, Record, Records};
 
 /// From here on a number is milliseconds: as seconds it lies beyond the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// What only files have (Bulk Data Insertion API, "Column reference").
 const ONLY_COLUMNS: [&str; 4] = ["aamlh", "queryString", "tnta", "trackingServer"];
 /// What only single hits have.
-const NO_COLUMNS: [&str; 10] = [
-    "analyticsVisitorId",
-    "fallbackVisitorId",
-    "marketingCloudOrgId",
-    "customerPerspective",
-    "scXmlVer",
-    "sc_xml_ver",
-    "imsRegion",
-    "aamBlob",
-    "a4t",
-    "timezone",
-];
+const NO_COLUMNS: &str = "analyticsVisitorID fallbackVisitorID marketingCloudOrgID customerPerspective scXmlVer sc_xml_ver \
+    imsRegion aamBlob a4t timezone";
 const CUSTOMER_ID: &str = "customerID.";
 
 /// Findings of one file: the first of each rule in full, the others as a number.
@@ -66,12 +56,8 @@ impl Inspection {
     }
 }
 
-/// Reads a file without counting anything of it; with the rules that it breaks, where it is judged.
-pub(super) fn inspect(
-    file: &[u8],
-    settings: &BulkSettings,
-    is_judged: bool,
-) -> Result<Inspection, FileFault> {
+/// Reads a file without counting anything of it.
+pub(super) fn inspect(file: &[u8], settings: &BulkSettings) -> Result<Inspection, FileFault> {
     let mut inspection = Inspection {
         rows: 0,
         log: ProcessingLog::new(settings.name_all_invalid),
@@ -88,37 +74,24 @@ pub(super) fn inspect(
                 if !inspection.suites.contains(hit.rsid) {
                     inspection.suites.insert(hit.rsid.to_owned());
                 }
-                if is_judged {
-                    judge_row(row.number, hit, &mut times, &mut inspection.findings);
-                }
+                judge_row(row.number, hit, &mut times, &mut inspection.findings);
             }
             Err(flaw) => {
-                inspection.log.note(row.number, *flaw);
-                judge_flaw(row.number, *flaw, &mut inspection.findings);
+                inspection.log.note(row.number, flaw);
+                if let Some(rule) = flaw.rule {
+                    inspection.findings.note(rule, || format!("row {}: {flaw}", row.number));
+                }
             }
         }
     }
-    if let Some(wrong) = rows.records.syntax.and_then(|syntax| syntax.verdict()) {
+    if let Some(wrong) = rows.records.verdict() {
         inspection.findings.note(Rule::BulkCsv, || wrong);
     }
-    inspection.refusal = rows.header.refusal.map(|why| match why {
-        HeaderRefusal::Ends(why) => why,
-        HeaderRefusal::Counts(why) => format!("{why} {}", completed(0, inspection.rows)),
+    inspection.refusal = rows.header.refusal.map(|(why, counts)| match counts {
+        true => format!("{why} {}", completed(0, inspection.rows)),
+        false => why,
     });
     Ok(inspection)
-}
-
-fn judge_flaw(row: u64, flaw: Flaw, findings: &mut FileFindings) {
-    let rule = match flaw {
-        Flaw::Width { .. } => Rule::BulkWidth,
-        Flaw::Missing(USER_AGENT) => Rule::BulkAgent,
-        Flaw::Missing(_) => Rule::BulkRequired,
-        Flaw::Malformed => Rule::BulkCsv,
-        Flaw::Timestamp => Rule::BulkTimestamp,
-        // Nothing is wrong with it.
-        Flaw::Chosen => return,
-    };
-    findings.note(rule, || format!("row {row}: {flaw}"));
 }
 
 /// What a valid row breaks, by itself and beside those above it.
@@ -130,12 +103,12 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
     if !timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
         findings.note(Rule::BulkTimestamp, || format!("row {row}: timestamp is {timestamp:?}"));
     }
-    let link_type = hit.document.value(TagKind::LinkType).unwrap_or("o");
+    let link_type = hit.document.value("linkType").unwrap_or("o");
     if link_type != "o" {
         findings.note(Rule::BulkLinkType, || format!("row {row}: linkType is {link_type:?}"));
     }
-    let seconds = timestamp_seconds(timestamp).unwrap_or(i64::MIN);
-    let last = times.entry(visitor_of_suite(hit)).or_insert(seconds);
+    let seconds = hit.seconds().unwrap_or(i64::MIN);
+    let last = times.entry(hit.visitor_of_suite()).or_insert(seconds);
     if seconds < *last {
         let last = *last;
         findings
@@ -144,38 +117,20 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
     *last = seconds.max(*last);
 }
 
-/// A digest of the visitor of a hit in its suite.
-pub(super) fn visitor_of_suite(hit: &IncomingHit<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (hit.rsid, hit.visitor_hash()).hash(&mut hasher);
-    hasher.finish()
-}
-
-const USER_AGENT: &str = "UserAgent";
-
-/// Why a header makes a file worthless.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum HeaderRefusal {
-    /// The log says this and no more.
-    Ends(String),
-    /// The log also says how many rows there were.
-    Counts(String),
-}
-
 /// The first row of a file.
 #[derive(Debug, Default)]
 struct Header {
     columns: Vec<(String, TagKind)>,
-    refusal: Option<HeaderRefusal>,
+    /// Why it makes the file worthless: the text of its log, which counts the rows where the second says so.
+    refusal: Option<(String, bool)>,
 }
 
 impl Header {
     fn of(record: &Record<'_>, findings: &mut FileFindings) -> Header {
         let columns = record.cells().into_iter().flatten();
         let columns: Vec<_> = columns.map(|name| (name.to_owned(), kind_of(name))).collect();
-        let mut names = HashSet::new();
         let mut twice = None;
-        for (name, kind) in &columns {
+        for (at, (name, kind)) in columns.iter().enumerate() {
             if name.is_empty() {
                 findings.note(Rule::BulkWidth, || "the header has a column without a name".to_owned());
             } else if *kind == TagKind::Unknown {
@@ -184,43 +139,39 @@ impl Header {
             if is_customer_id(name) {
                 findings.note(Rule::BulkCustomerId, || format!("column {name}"));
             }
-            if !names.insert(name.to_ascii_lowercase()) {
+            if columns[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 findings.note(Rule::BulkColumns, || format!("{name:?} stands twice"));
                 twice.get_or_insert(name);
             }
         }
-        let refusal = twice
-            .map(|name| HeaderRefusal::Ends(format!("Duplicate column in the file header: {name}.")))
-            .or_else(|| lack_of(&columns));
-        if let Some(HeaderRefusal::Counts(why) | HeaderRefusal::Ends(why)) = &refusal
-            && twice.is_none()
-        {
+        let refusal = match twice {
+            Some(name) => Some((format!("Duplicate column in the file header: {name}."), false)),
+            None => lack_of(&columns).map(|(why, counts)| (why.to_owned(), counts)),
+        };
+        if let (Some((why, _)), None) = (&refusal, twice) {
             findings.note(Rule::BulkRequired, || why.clone());
         }
         Header { columns, refusal }
     }
 }
 
-/// What a header lacks without which no row can be a hit.
-fn lack_of(columns: &[(String, TagKind)]) -> Option<HeaderRefusal> {
-    let has = |kind| columns.iter().any(|(_, known)| *known == kind);
-    let has_identity = has(TagKind::VisitorId)
-        || has(TagKind::MarketingCloudVisitorId)
-        || has(TagKind::IpAddress)
-        || columns.iter().any(|(name, _)| is_customer_id(name));
-    if !has_identity {
-        let one_of =
-            "There must be one of VisitorID, MarketingCloudVisitorID, IPAddress, or CustomerID defined";
-        return Some(HeaderRefusal::Ends(format!("No visitor ID found in the file header. {one_of}.")));
+/// What a header lacks without which no row can be a hit, and whether its log counts the rows.
+fn lack_of(columns: &[(String, TagKind)]) -> Option<(&'static str, bool)> {
+    let is_known = |(_, kind): &&(String, TagKind)| *kind != TagKind::Unknown;
+    let has =
+        |wanted: &str| columns.iter().filter(is_known).any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let identities = ["visitorID", "marketingCloudVisitorID", "ipAddress"];
+    if !identities.into_iter().any(has) && !columns.iter().any(|(name, _)| is_customer_id(name)) {
+        let why = "No visitor ID found in the file header. There must be one of VisitorID, MarketingCloudVisitorID, \
+            IPAddress, or CustomerID defined.";
+        return Some((why, false));
     }
-    [
-        (TagKind::ReportSuiteId, "No ReportSuiteID found in the file header."),
-        (TagKind::Timestamp, "No timestamp field found in the file header."),
-        (TagKind::UserAgent, "No user-agent found in the file header."),
-    ]
-    .into_iter()
-    .find(|(kind, _)| !has(*kind))
-    .map(|(_, why)| HeaderRefusal::Counts(why.to_owned()))
+    let needed = [
+        ("reportSuiteID", "No ReportSuiteID found in the file header."),
+        ("timestamp", "No timestamp field found in the file header."),
+        ("userAgent", "No user-agent found in the file header."),
+    ];
+    needed.into_iter().find(|(name, _)| !has(name)).map(|(_, why)| (why, true))
 }
 
 fn is_customer_id(name: &str) -> bool {
@@ -229,11 +180,11 @@ fn is_customer_id(name: &str) -> bool {
 
 /// What a column is for: what the tag of the same name is, but for those that only one of the interfaces has.
 fn kind_of(name: &str) -> TagKind {
-    let is_in = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-    if is_in(&NO_COLUMNS) {
+    let is_name = |known: &str| known.eq_ignore_ascii_case(name);
+    if NO_COLUMNS.split(' ').any(is_name) {
         TagKind::Unknown
-    } else if is_in(&ONLY_COLUMNS) || is_customer_id(name) {
-        TagKind::Other
+    } else if ONLY_COLUMNS.into_iter().any(is_name) || is_customer_id(name) {
+        TagKind::Known
     } else {
         TagKind::of(name)
     }
@@ -253,13 +204,10 @@ impl<'f> Rows<'f> {
         settings: &'f BulkSettings,
         findings: &mut FileFindings,
     ) -> Result<Rows<'f>, FileFault> {
-        let mut records = Records::new(file, settings.raw_bytes_max, Some(Syntax::default()));
+        let mut records = Records::new(file, settings.raw_bytes_max);
         let header = match records.next()? {
             Some(record) => Header::of(&record, findings),
-            None => Header {
-                columns: Vec::new(),
-                refusal: Some(HeaderRefusal::Ends("The file is empty.".to_owned())),
-            },
+            None => Header { columns: Vec::new(), refusal: Some(("The file is empty.".to_owned(), false)) },
         };
         Ok(Rows { records, header, settings, number: 0 })
     }
@@ -275,73 +223,61 @@ impl<'f> Rows<'f> {
 pub(super) struct Row<'r> {
     /// From 1.
     pub(super) number: u64,
-    document: Document<'r>,
-    flaw: Option<Flaw>,
+    /// Its known tags, or why it has none.
+    document: Result<Document<'r>, Flaw>,
+    /// Whether the settings declare it invalid.
+    is_chosen: bool,
 }
 
 impl<'r> Row<'r> {
     fn new(number: u64, record: &Record<'r>, header: &'r Header, settings: &BulkSettings) -> Row<'r> {
-        let expected = header.columns.len();
-        let mut row = Row { number, document: Document::default(), flaw: None };
-        let Some(cells) = record.cells() else {
-            row.flaw = Some(Flaw::Malformed);
-            return row;
-        };
-        if record.width() != expected {
-            row.flaw = Some(Flaw::Width { expected, found: record.width() });
-            return row;
-        }
-        let filled = header.columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
-        let known = filled.filter(|((_, kind), _)| *kind != TagKind::Unknown);
-        row.document.tags.reserve(expected);
-        row.document.tags.extend(known.map(|((name, kind), cell)| Tag {
-            kind: *kind,
-            name: Cow::Borrowed(name),
-            value: Cow::Borrowed(cell),
-        }));
-        if is_chosen(record.bytes(), settings) {
-            row.flaw = Some(Flaw::Chosen);
-        }
-        row
+        let is_chosen = is_chosen(record.bytes(), settings);
+        Row { number, document: document_of(record, header), is_chosen }
     }
 
     /// Its hit, or why it is none.
     pub(super) fn hit(&self) -> Result<IncomingHit<'_>, Flaw> {
-        if let Some(flaw) = self.flaw.filter(|flaw| *flaw != Flaw::Chosen) {
-            return Err(flaw);
-        }
-        let hit = IncomingHit::of(&self.document, "").map_err(|refusal| match refusal {
-            Refusal::NoAccount => Flaw::Missing("ReportSuiteId"),
-            Refusal::NoVisitor if self.document.value(TagKind::UserAgent).is_none() => {
-                Flaw::Missing(USER_AGENT)
-            }
-            Refusal::NoVisitor => Flaw::Missing("VisitorID"),
-            Refusal::NoPage => Flaw::Missing("PageName"),
-            Refusal::SyntaxError | Refusal::Strict(_) => Flaw::Malformed,
+        let document = self.document.as_ref().map_err(Flaw::clone)?;
+        let has_agent = document.value("userAgent").is_some();
+        let hit = IncomingHit::of(document, "").map_err(|refusal| match refusal {
+            Refusal::NoAccount => Flaw::missing("ReportSuiteId"),
+            Refusal::NoVisitor if has_agent => Flaw::missing("VisitorID"),
+            Refusal::NoVisitor => Flaw::missing("UserAgent"),
+            Refusal::NoPage => Flaw::missing("PageName"),
+            Refusal::SyntaxError | Refusal::Strict(_) => Flaw::malformed(),
         })?;
-        if self.document.value(TagKind::UserAgent).is_none() {
-            return Err(Flaw::Missing(USER_AGENT));
+        if !has_agent {
+            return Err(Flaw::missing("UserAgent"));
         }
-        let timestamp = hit.timestamp.ok_or(Flaw::Missing("Timestamp"))?;
-        if timestamp_seconds(timestamp).is_none_or(|seconds| seconds >= MILLISECONDS_FROM) {
-            return Err(Flaw::Timestamp);
+        if hit.timestamp.is_none() {
+            return Err(Flaw::missing("Timestamp"));
         }
-        match self.flaw {
-            Some(flaw) => Err(flaw),
-            None => Ok(hit),
+        match hit.seconds() {
+            Some(seconds) if seconds < MILLISECONDS_FROM && self.is_chosen => Err(Flaw::chosen()),
+            Some(seconds) if seconds < MILLISECONDS_FROM => Ok(hit),
+            _ => Err(Flaw::timestamp()),
         }
     }
 }
 
+fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'r>, Flaw> {
+    let cells = record.cells().ok_or_else(Flaw::malformed)?;
+    if record.width() != header.columns.len() {
+        return Err(Flaw::width(header.columns.len(), record.width()));
+    }
+    let filled = header.columns.iter().zip(cells);
+    let filled = filled.filter(|((_, kind), cell)| !cell.is_empty() && *kind != TagKind::Unknown);
+    let tag = |((name, kind), cell): (&'r (String, TagKind), &'r str)| Tag {
+        kind: *kind,
+        name: Cow::Borrowed(name),
+        value: Cow::Borrowed(cell),
+    };
+    Ok(Document { tags: filled.map(tag).collect(), ..Document::default() })
+}
+
 /// Whether the settings declare a row invalid: by its content, so that a repeat of it has the same fate.
 fn is_chosen(cells: &[u8], settings: &BulkSettings) -> bool {
-    if settings.invalid_rows_per_100000 == 0 {
-        return false;
-    }
-    let mut hasher = DefaultHasher::new();
-    settings.seed.hash(&mut hasher);
-    hasher.write(cells);
-    hasher.finish() % 100_000 < u64::from(settings.invalid_rows_per_100000)
+    digest((settings.seed, cells)) % 100_000 < u64::from(settings.invalid_rows_per_100000)
 }
 
 #[cfg(test)]
@@ -365,7 +301,7 @@ mod tests {
     }
 
     fn inspected(text: &str) -> Inspection {
-        inspect(&packed(text), &BulkSettings::default(), true).expect("a whole file")
+        inspect(&packed(text), &BulkSettings::default()).expect("a whole file")
     }
 
     /// The rules that a file breaks.
@@ -449,7 +385,7 @@ mod tests {
         let rows: String =
             (0..200).map(|row| format!("{}\n", GOOD.replace("SPORT1", &row.to_string()))).collect();
         let text = |settings: &BulkSettings| {
-            let inspection = inspect(&packed(&format!("{HEADER}\n{rows}")), settings, true).expect("a file");
+            let inspection = inspect(&packed(&format!("{HEADER}\n{rows}")), settings).expect("a file");
             assert!(inspection.findings.0.is_empty());
             (inspection.invalid_rows(), inspection.log.text(inspection.rows))
         };

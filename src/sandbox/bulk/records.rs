@@ -1,12 +1,12 @@
 //! The records of a packed CSV file, one after the other, and what its bytes make of RFC 4180.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 
-use csv_core::ReadRecordResult;
 use flate2::bufread::MultiGzDecoder;
 
 /// How much is unpacked at a time, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Why a file cannot be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,6 @@ pub(super) struct Record<'r> {
 }
 
 impl<'r> Record<'r> {
-    /// How many cells it has.
     pub(super) fn width(&self) -> usize {
         self.ends.len()
     }
@@ -51,70 +50,51 @@ impl<'r> Record<'r> {
 
 /// Reads records. Empty lines are none of them, as Adobe has it.
 pub(super) struct Records<'f> {
-    source: MultiGzDecoder<&'f [u8]>,
-    raw_bytes_left: u64,
-    buffer: Vec<u8>,
-    /// What of the buffer is not read yet.
-    start: usize,
-    end: usize,
-    machine: csv_core::Reader,
-    cells: Vec<u8>,
-    ends: Vec<usize>,
-    /// Watches every byte; `None` where nobody asks.
-    pub(super) syntax: Option<Syntax>,
+    source: BufReader<MultiGzDecoder<&'f [u8]>>,
+    raw_bytes: u64,
+    raw_bytes_max: u64,
+    grammar: Grammar,
 }
 
 impl<'f> Records<'f> {
-    pub(super) fn new(file: &'f [u8], raw_bytes_max: u64, syntax: Option<Syntax>) -> Records<'f> {
-        Records {
-            source: MultiGzDecoder::new(file),
-            raw_bytes_left: raw_bytes_max,
-            buffer: vec![0; BUFFER_BYTES],
-            start: 0,
-            end: 0,
-            machine: csv_core::Reader::new(),
-            cells: vec![0; BUFFER_BYTES],
-            ends: vec![0; 256],
-            syntax,
-        }
+    pub(super) fn new(file: &'f [u8], raw_bytes_max: u64) -> Records<'f> {
+        let source = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file));
+        Records { source, raw_bytes: 0, raw_bytes_max, grammar: Grammar::default() }
     }
 
     /// The next record; `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, FileFault> {
-        let (mut cells_length, mut width) = (0, 0);
-        let mut is_ended = false;
+        let grammar = &mut self.grammar;
+        grammar.cells.clear();
+        grammar.ends.clear();
+        let mut is_open = false;
         loop {
-            if self.start == self.end && !is_ended {
-                is_ended = !self.fill()?;
+            let bytes = self.source.fill_buf().map_err(|_| FileFault::NotGzip)?;
+            if self.raw_bytes + bytes.len() as u64 > self.raw_bytes_max {
+                return Err(FileFault::TooLarge);
             }
-            let input = &self.buffer[self.start..self.end];
-            let (result, read, written, ended) =
-                self.machine.read_record(input, &mut self.cells[cells_length..], &mut self.ends[width..]);
-            if let Some(syntax) = &mut self.syntax {
-                syntax.watch(&input[..read]);
+            if bytes.is_empty() {
+                is_open = grammar.place == Place::Quoted;
+                if !grammar.end() {
+                    return Ok(None);
+                }
+                break;
             }
-            self.start += read;
-            cells_length += written;
-            width += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => self.cells.resize(2 * self.cells.len(), 0),
-                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
-                ReadRecordResult::End => return Ok(None),
-                ReadRecordResult::Record => break,
+            let start = if self.raw_bytes == 0 && bytes.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
+            let end = bytes[start..].iter().position(|byte| grammar.takes_last(*byte));
+            let read = end.map_or(bytes.len(), |end| start + end + 1);
+            self.source.consume(read);
+            self.raw_bytes += read as u64;
+            if end.is_some() {
+                break;
             }
         }
-        let is_open = is_ended && self.syntax.as_ref().is_some_and(Syntax::is_open);
-        Ok(Some(Record { bytes: &self.cells[..cells_length], ends: &self.ends[..width], is_open }))
+        Ok(Some(Record { bytes: &grammar.cells, ends: &grammar.ends, is_open }))
     }
 
-    /// Unpacks more; false behind the end.
-    fn fill(&mut self) -> Result<bool, FileFault> {
-        self.start = 0;
-        self.end = self.source.read(&mut self.buffer).map_err(|_| FileFault::NotGzip)?;
-        let left = self.raw_bytes_left.checked_sub(self.end as u64);
-        self.raw_bytes_left = left.ok_or(FileFault::TooLarge)?;
-        Ok(self.end > 0)
+    /// The first thing in the file so far that RFC 4180 does not allow. Lines are counted without those inside quotes.
+    pub(super) fn verdict(&self) -> Option<String> {
+        self.grammar.wrong.map(|(line, what)| format!("line {line}: {what}"))
     }
 }
 
@@ -130,10 +110,13 @@ enum Place {
     AfterCr,
 }
 
-/// What csv-core forgives and RFC 4180 does not.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Syntax {
+/// Takes a file byte by byte, and forgives what RFC 4180 does not.
+#[derive(Debug, Default)]
+struct Grammar {
     place: Place,
+    /// The cells of the record, without anything between them, and where each ends.
+    cells: Vec<u8>,
+    ends: Vec<usize>,
     line: u64,
     lf: bool,
     crlf: bool,
@@ -141,66 +124,80 @@ pub(super) struct Syntax {
     wrong: Option<(u64, &'static str)>,
 }
 
-impl Syntax {
-    fn watch(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.place = self.step(*byte);
-        }
-    }
-
-    fn step(&mut self, byte: u8) -> Place {
+impl Grammar {
+    /// Takes a byte; whether it is the last of a record.
+    fn takes_last(&mut self, byte: u8) -> bool {
+        use Place::{AfterCr, AfterQuote, Bare, CellStart, Quoted};
         match (self.place, byte) {
-            (Place::Quoted, b'"') => Place::AfterQuote,
-            (Place::Quoted, _) => Place::Quoted,
-            (Place::AfterQuote | Place::CellStart, b'"') => Place::Quoted,
-            (Place::AfterCr, b'\n') => {
+            (AfterCr, b'\n') => {
                 self.crlf = true;
-                self.ended_line()
+                self.end_line();
             }
-            (Place::AfterCr, _) => {
-                self.is_wrong("a CR without an LF");
-                self.place = Place::CellStart;
-                self.step(byte)
+            (AfterCr, _) => {
+                self.find("a CR without an LF");
+                self.place = CellStart;
+                return self.takes_last(byte);
             }
-            (Place::Bare | Place::CellStart | Place::AfterQuote, b',') => Place::CellStart,
-            (Place::Bare | Place::CellStart | Place::AfterQuote, b'\r') => Place::AfterCr,
-            (Place::Bare | Place::CellStart | Place::AfterQuote, b'\n') => {
+            (Quoted, b'"') => self.place = AfterQuote,
+            (CellStart, b'"') => self.place = Quoted,
+            (Bare | CellStart | AfterQuote, b',') => {
+                self.ends.push(self.cells.len());
+                self.place = CellStart;
+            }
+            (Bare | CellStart | AfterQuote, b'\r') => {
+                let is_record = self.end();
+                self.place = AfterCr;
+                return is_record;
+            }
+            (Bare | CellStart | AfterQuote, b'\n') => {
                 self.lf = true;
-                self.ended_line()
+                let is_record = self.end();
+                self.end_line();
+                return is_record;
             }
-            (Place::Bare, b'"') => {
-                self.is_wrong("a quote in a cell that is not quoted");
-                Place::Bare
+            (AfterQuote, b'"') => self.take(byte, Quoted),
+            (Quoted, _) => self.take(byte, Quoted),
+            (Bare, b'"') => {
+                self.find("a quote in a cell that is not quoted");
+                self.take(byte, Bare);
             }
-            (Place::AfterQuote, _) => {
-                self.is_wrong("text behind a closing quote");
-                Place::Bare
+            (AfterQuote, _) => {
+                self.find("text behind a closing quote");
+                self.take(byte, Bare);
             }
-            (Place::Bare | Place::CellStart, _) => Place::Bare,
+            (Bare | CellStart, _) => self.take(byte, Bare),
         }
+        false
     }
 
-    fn ended_line(&mut self) -> Place {
+    fn take(&mut self, byte: u8, place: Place) {
+        self.cells.push(byte);
+        self.place = place;
+    }
+
+    /// Ends the record, if one has begun; whether one had.
+    fn end(&mut self) -> bool {
+        if self.place == Place::Quoted {
+            self.find("a quote that is not closed");
+        }
+        let is_blank = matches!(self.place, Place::CellStart | Place::AfterCr) && self.ends.is_empty();
+        self.place = Place::CellStart;
+        if !is_blank {
+            self.ends.push(self.cells.len());
+        }
+        !is_blank
+    }
+
+    fn end_line(&mut self) {
         if self.lf && self.crlf {
-            self.is_wrong("LF and CRLF in one file");
+            self.find("LF and CRLF in one file");
         }
         self.line += 1;
-        Place::CellStart
+        self.place = Place::CellStart;
     }
 
-    fn is_wrong(&mut self, what: &'static str) {
+    fn find(&mut self, what: &'static str) {
         self.wrong.get_or_insert((self.line + 1, what));
-    }
-
-    /// Whether a quote is open.
-    fn is_open(&self) -> bool {
-        self.place == Place::Quoted
-    }
-
-    /// The first thing wrong, at the end of the file. Lines are counted without those inside quotes.
-    pub(super) fn verdict(&self) -> Option<String> {
-        let open = self.is_open().then_some((self.line + 1, "a quote that is not closed"));
-        self.wrong.or(open).map(|(line, what)| format!("line {line}: {what}"))
     }
 }
 
@@ -222,12 +219,12 @@ mod tests {
     /// The records of a text, with `|` between cells, and what is wrong with it.
     fn read(text: &str) -> (Vec<String>, Option<String>) {
         let file = packed(text.as_bytes());
-        let mut records = Records::new(&file, u64::MAX, Some(Syntax::default()));
+        let mut records = Records::new(&file, u64::MAX);
         let mut found = Vec::new();
         while let Some(record) = records.next().expect("a whole file") {
             found.push(record.cells().map_or("open".to_owned(), |cells| cells.collect::<Vec<_>>().join("|")));
         }
-        (found, records.syntax.expect("it was watched").verdict())
+        (found, records.verdict())
     }
 
     #[test]
@@ -239,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_csv_core_forgives_is_told_with_its_line() {
+    fn what_is_forgiven_is_told_with_its_line() {
         for (text, expected) in [
             ("a\nb\"c\n", "line 2: a quote in a cell that is not quoted"),
             ("a\n\"b\"c\n", "line 2: text behind a closing quote"),
@@ -262,7 +259,7 @@ mod tests {
     #[test]
     fn files_that_are_broken_or_too_large_are_told_apart() {
         let outcome = |file: &[u8], max: u64| {
-            let mut records = Records::new(file, max, None);
+            let mut records = Records::new(file, max);
             loop {
                 match records.next() {
                     Ok(Some(_)) => {}
@@ -282,7 +279,7 @@ mod tests {
     #[test]
     fn halves_of_a_letter_in_two_cells_are_not_utf_8() {
         let file = packed(b"\xc3,\xa9\n");
-        let mut records = Records::new(&file, 100, None);
+        let mut records = Records::new(&file, 100);
         assert!(records.next().expect("a file").expect("a record").cells().is_none());
     }
 }

@@ -1,33 +1,32 @@
 //! One upload: let in, judged, counted and answered.
 
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use hyper::Response;
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use super::super::Judge;
-use super::super::collector::Collector;
-use super::super::incoming::timestamp_seconds;
-use super::super::reply::ReplyBody;
+use super::super::digest::digest;
+use super::super::hits::Arrival;
+use super::super::reply::{self, ReplyBody};
 use super::super::rules::{Finding, Rule};
-use super::super::store::Arrival;
-use super::file::{FileFindings, Inspection, Rows, inspect, visitor_of_suite};
+use super::super::settings::{BulkFault, BulkSettings};
+use super::super::traffic::{Admission, BulkFile, Gate, Sender, Step};
+use super::super::world::{Judge, Origin, Shared};
+use super::call::{Call, Ending, on_a_thread, refused, too_large};
+use super::file::{FileFindings, Inspection, Rows, inspect};
 use super::form::FilePart;
 use super::records::FileFault;
-use super::settings::{BulkFault, BulkSettings};
-use super::traffic::{Admission, BulkFile, Gate, Sender, Step};
-use super::{Call, Ending, complaint, json, on_a_thread, refused};
-use crate::event::Instant as Receipt;
+use crate::event::Instant;
 
 /// The reply to an upload.
 #[derive(Serialize)]
 struct UploadReply<'a> {
     file_id: &'a str,
     visitor_group_id: &'a str,
-    size: u64,
+    size: usize,
     received_date: i64,
     rows: u64,
     invalid_rows: u64,
@@ -42,22 +41,25 @@ struct UploadReply<'a> {
 
 /// An upload that was let in. While it lives, it is under way in its group.
 struct Upload {
-    collector: Arc<Collector>,
+    shared: Arc<Shared>,
+    origin: Origin,
     sender: Sender,
     admission: Admission,
-    is_answered: bool,
+    settings: BulkSettings,
+    file_id: String,
+    received_at: Instant,
+    is_answered: AtomicBool,
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.collector.bulk().ended(&self.sender, self.is_answered);
+        self.shared.world().bulk.ended(&self.sender, self.is_answered.load(Ordering::Relaxed));
     }
 }
 
 /// What the client is told.
 struct Told {
     status: StatusCode,
-    status_code: &'static str,
     rows: u64,
     invalid_rows: u64,
     log: String,
@@ -66,262 +68,194 @@ struct Told {
 
 impl Told {
     fn rejected(status: StatusCode, rows: u64, log: String) -> Told {
-        let error = if rows > 0 {
-            "No valid rows were found in the file."
-        } else {
-            "No hits were found in the file."
+        let error = match rows {
+            0 => "No hits were found in the file.",
+            _ => "No valid rows were found in the file.",
         };
-        Told { status, status_code: "REJECTED", rows, invalid_rows: rows, log, error: Some(error) }
+        Told { status, rows, invalid_rows: rows, log, error: Some(error) }
     }
 }
 
-impl Call<'_> {
-    pub(super) async fn upload(&mut self, body: Incoming) -> Result<Response<ReplyBody>, Ending> {
-        if let Err(ending) = self.authorize(true) {
-            self.turn_away(body).await?;
-            return Err(ending);
+pub(super) async fn upload(call: &Call<'_>, body: Incoming) -> Result<Response<ReplyBody>, Ending> {
+    let (_, body) = call.authorize_file(body).await?;
+    let sender = Sender {
+        group: call.header("x-adobe-vgid").to_owned(),
+        key: call.header("x-adobe-idempotency-key").to_owned(),
+    };
+    let (gate, findings) = call.shared.world().bulk.admit(&sender, call.at);
+    call.violated("", findings);
+    let admission = match gate {
+        Gate::Open(admission) => admission,
+        Gate::Busy(seconds) => {
+            call.turn_away(body).await?;
+            let response = reply::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+            return Ok(reply::retry_after(response, Some(seconds)));
         }
-        let sender = Sender {
-            group: self.header("x-adobe-vgid").to_owned(),
-            key: self.header("x-adobe-idempotency-key").to_owned(),
-        };
-        let (gate, findings) = self.collector.bulk().admit(&sender, self.at);
-        self.violated("", findings);
-        let admission = match gate {
-            Gate::Open(admission) => admission,
-            Gate::Busy(seconds) => {
-                self.turn_away(body).await?;
-                let mut response = complaint(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-                return Ok(response);
-            }
-            Gate::TooLarge => {
-                self.turn_away(body).await?;
-                return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "File is too large"));
-            }
-        };
-        let collector = Arc::clone(self.collector);
-        let mut upload = Upload { collector, sender, admission, is_answered: false };
-        let file = match self.read(body).await {
-            Ok(file) => file,
-            Err(ending) => {
-                upload.is_answered = matches!(ending, Ending::Refused(..));
-                return Err(ending);
-            }
-        };
-        let outcome = self.take(&upload, &file).await;
-        upload.is_answered = !matches!(outcome, Err(Ending::Broken));
-        outcome
+        Gate::TooLarge => {
+            call.turn_away(body).await?;
+            return Err(too_large());
+        }
+    };
+    let settings = {
+        let mut world = call.shared.world();
+        if admission.ends_tokens {
+            world.tokens.forget();
+        }
+        world.bulk.settings.clone()
+    };
+    let upload = Arc::new(Upload {
+        shared: Arc::clone(call.shared),
+        origin: call.origin,
+        sender,
+        settings,
+        file_id: format!("00000000-0000-4000-8000-{:012}", admission.upload),
+        admission,
+        received_at: call.shared.clock.now(),
+        is_answered: AtomicBool::new(false),
+    });
+    let outcome = match call.file(body).await {
+        Ok(file) => {
+            let taken = Arc::clone(&upload);
+            // Once begun it goes on to its end, even where the client has gone.
+            on_a_thread(move || taken.take(&file)).await.and_then(|outcome| outcome)
+        }
+        Err(ending) => Err(ending),
+    };
+    upload.is_answered.store(!matches!(outcome, Err(Ending::Broken)), Ordering::Relaxed);
+    outcome
+}
+
+impl Upload {
+    fn violated(&self, rsid: &str, findings: impl IntoIterator<Item = Finding>) {
+        self.shared.world().violate(self.origin, rsid, findings);
     }
 
-    async fn take(&self, upload: &Upload, file: &FilePart) -> Result<Response<ReplyBody>, Ending> {
-        let Upload { sender, admission, .. } = upload;
-        let (is_repeat, findings) = self.collector.bulk().identify(sender, content_of(file));
+    fn take(&self, file: &FilePart) -> Result<Response<ReplyBody>, Ending> {
+        let (is_repeat, findings) = self.shared.world().bulk.identify(&self.sender, digest(&file.bytes));
         self.violated("", findings);
-        let fault = admission.fault;
-        match fault {
+        let internal_error = || refused(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
+        match self.admission.fault {
             Some(BulkFault::BreakBefore) => return Err(Ending::Broken),
-            Some(BulkFault::ServerError) => {
-                return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"));
-            }
+            Some(BulkFault::ServerError) => return Err(internal_error()),
             _ => {}
         }
-        let received_at = self.collector.clock.now();
-        let file_id = format!("00000000-0000-4000-8000-{:012}", admission.upload);
-        let told = self.told(upload, file, &file_id, received_at, is_repeat).await?;
-        match fault {
+        let told = self.told(&file.bytes, is_repeat)?;
+        match self.admission.fault {
             Some(BulkFault::LoseAnswer) => return Err(Ending::Broken),
-            Some(BulkFault::ServerErrorAfter) => {
-                return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"));
-            }
+            Some(BulkFault::ServerErrorAfter) => return Err(internal_error()),
             _ => {}
         }
+        let is_taken = told.error.is_none();
         let answer = UploadReply {
-            file_id: &file_id,
-            visitor_group_id: &sender.group,
-            size: file.bytes.len() as u64,
-            received_date: received_at.unix_seconds(),
+            file_id: &self.file_id,
+            visitor_group_id: &self.sender.group,
+            size: file.bytes.len(),
+            received_date: self.received_at.unix_seconds(),
             rows: told.rows,
             invalid_rows: told.invalid_rows,
             upload_name: &file.name,
-            status: if told.error.is_none() { "Ingest completed" } else { "File Error" },
-            status_code: told.status_code,
+            status: if is_taken { "Ingest completed" } else { "File Error" },
+            status_code: if is_taken { "UPLOADED" } else { "REJECTED" },
             processing_log: &told.log,
-            idempotency_key: key_of(sender, &file_id),
+            idempotency_key: self.key(),
             error: told.error,
         };
-        Ok(json(told.status, &answer))
+        Ok(reply::json(told.status, &answer))
+    }
+
+    /// The key that the reply names: one of Adobe's own where the client has sent none.
+    fn key(&self) -> &str {
+        if self.sender.key.is_empty() { &self.file_id } else { &self.sender.key }
     }
 
     /// Inspects a file, and counts it where it is one.
-    async fn told(
-        &self,
-        upload: &Upload,
-        file: &FilePart,
-        file_id: &str,
-        received_at: Receipt,
-        is_repeat: bool,
-    ) -> Result<Told, Ending> {
-        let Upload { sender, admission, .. } = upload;
-        let settings = self.collector.bulk().settings.clone();
-        let (bytes, is_judged, read_with) = (file.bytes.clone(), self.is_judged(), settings.clone());
-        let mut inspection = match on_a_thread(move || inspect(&bytes, &read_with, is_judged)).await? {
+    fn told(&self, file: &[u8], is_repeat: bool) -> Result<Told, Ending> {
+        let inspection = match inspect(file, &self.settings) {
             Ok(inspection) => inspection,
             Err(FileFault::NotGzip) => {
-                self.violated("", vec![Finding::new(Rule::BulkSize, "not gzip, or broken off")]);
+                self.violated("", [Finding::new(Rule::BulkSize, "not gzip, or broken off")]);
                 let log = "An error occurred: Not in GZIP format".to_owned();
                 return Ok(Told::rejected(StatusCode::BAD_REQUEST, 0, log));
             }
             Err(FileFault::TooLarge) => {
-                let detail = format!("more than {} bytes unpacked", settings.raw_bytes_max);
-                self.violated("", vec![Finding::new(Rule::BulkSize, detail)]);
-                return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "File is too large"));
+                let detail = format!("more than {} bytes unpacked", self.settings.raw_bytes_max);
+                self.violated("", [Finding::new(Rule::BulkSize, detail)]);
+                return Err(too_large());
             }
         };
-        let suites = inspection.suites.iter().map(String::as_str);
-        let mut findings = self.collector.bulk().judge_file(sender, admission, inspection.rows, suites);
-        findings.extend(std::mem::take(&mut inspection.findings).into_findings());
+        // The first suite of the file, for the record of broken rules.
         let rsid = inspection.suites.first().cloned().unwrap_or_default();
-        let strict = findings.first().filter(|_| self.collector.judge == Judge::Strict);
-        let strict = strict.map(|finding| format!("{}: {}", finding.rule, finding.detail));
-        self.violated(&rsid, findings);
         let (rows, invalid_rows) = (inspection.rows, inspection.invalid_rows());
-        if let Some(refusal) = inspection.refusal.take().or(strict) {
-            return Ok(Told::rejected(StatusCode::BAD_REQUEST, rows, refusal));
+        let log = inspection.log.text(rows);
+        if let Some((status, log)) = self.rejection(inspection, &rsid) {
+            return Ok(Told::rejected(status, rows, log));
         }
-        if admission.fault == Some(BulkFault::Reject) {
-            let log = "An error occurred: the file could not be processed".to_owned();
-            return Ok(Told::rejected(StatusCode::OK, rows, log));
-        }
-        if invalid_rows == rows {
-            return Ok(Told::rejected(StatusCode::OK, rows, log_of(&inspection)));
-        }
-        let entry = BulkFile {
-            key: key_of(sender, file_id).to_owned(),
-            group: sender.group.clone(),
-            rows,
-            invalid_rows,
-            received_at,
-        };
-        let counting = self.counting(upload, entry, file_id, is_repeat, rsid);
-        let (bytes, counted_with) = (file.bytes.clone(), settings.clone());
-        on_a_thread(move || counting.count(&bytes, &counted_with)).await?;
-        let log = log_of(&inspection);
-        let rows = rows.saturating_sub(settings.rows_untold);
-        Ok(Told { status: StatusCode::OK, status_code: "UPLOADED", rows, invalid_rows, log, error: None })
+        let findings = self.count_rows(file, is_repeat);
+        self.violated(&rsid, findings);
+        let (key, group) = (self.key().to_owned(), self.sender.group.clone());
+        let entry = BulkFile { key, group, rows, invalid_rows, received_at: self.received_at };
+        self.shared.world().bulk.receive(self.file_id.clone(), file.len() as u64, entry);
+        let rows = rows.saturating_sub(self.settings.rows_untold);
+        Ok(Told { status: StatusCode::OK, rows, invalid_rows, log, error: None })
     }
 
-    fn counting(
-        &self,
-        upload: &Upload,
-        entry: BulkFile,
-        file_id: &str,
-        is_repeat: bool,
-        rsid: String,
-    ) -> Counting {
-        let loses_answer =
-            matches!(upload.admission.fault, Some(BulkFault::LoseAnswer | BulkFault::ServerErrorAfter));
-        let arrival = Arrival {
-            received_at: entry.received_at,
-            connection: self.line.number,
-            is_answered: !loses_answer,
-            content_hash: 0,
-        };
-        Counting {
-            collector: Arc::clone(self.collector),
-            arrival,
-            request: self.request,
-            upload: upload.admission.upload,
-            group: self.collector.bulk().group_number(&upload.sender.group),
-            is_repeat,
-            rsid,
-            file_id: file_id.to_owned(),
-            entry,
+    /// Records what is wrong with a file; the status and the log where nothing of it is taken.
+    fn rejection(&self, inspection: Inspection, rsid: &str) -> Option<(StatusCode, String)> {
+        let suites = inspection.suites.iter().map(String::as_str);
+        let mut findings =
+            self.shared.world().bulk.judge_file(&self.sender, &self.admission, inspection.rows, suites);
+        let is_worthless = inspection.invalid_rows() == inspection.rows;
+        let log = inspection.log.text(inspection.rows);
+        findings.extend(inspection.findings.into_findings());
+        let strict = findings.first().filter(|_| self.shared.judge == Judge::Strict);
+        let strict = strict.map(|finding| format!("{}: {}", finding.rule, finding.detail));
+        self.violated(rsid, findings);
+        if let Some(refusal) = inspection.refusal.or(strict) {
+            return Some((StatusCode::BAD_REQUEST, refusal));
         }
-    }
-}
-
-/// The counting of one file. It goes on to its end even where the client has gone.
-struct Counting {
-    collector: Arc<Collector>,
-    arrival: Arrival,
-    request: u64,
-    upload: u64,
-    group: u32,
-    is_repeat: bool,
-    /// The first suite of the file, for the record of broken rules.
-    rsid: String,
-    file_id: String,
-    entry: BulkFile,
-}
-
-impl Counting {
-    /// Counts the valid rows, and notes the file as received.
-    fn count(self, file: &[u8], settings: &BulkSettings) {
-        let findings = self.count_rows(file, settings);
-        if self.collector.judge != Judge::Off {
-            self.collector.store().violate_in(self.request, findings, &self.rsid, self.arrival.connection);
+        if self.admission.fault == Some(BulkFault::Reject) {
+            return Some((StatusCode::OK, "An error occurred: the file could not be processed".to_owned()));
         }
-        self.collector.bulk().receive(self.file_id, file.len() as u64, self.entry);
+        is_worthless.then_some((StatusCode::OK, log))
     }
 
-    /// Counts the valid rows, and says which rules they break beside what came before. The locks are taken anew for each
+    /// Counts the valid rows, and says which rules they break beside what came before. The lock is taken anew for each
     /// row, so that other connections are served in between.
-    fn count_rows(&self, file: &[u8], settings: &BulkSettings) -> Vec<Finding> {
+    fn count_rows(&self, file: &[u8], is_repeat: bool) -> Vec<Finding> {
         let mut findings = FileFindings::default();
-        let Ok(mut rows) = Rows::open(file, settings, &mut FileFindings::default()) else {
+        let Ok(mut rows) = Rows::open(file, &self.settings, &mut FileFindings::default()) else {
             return Vec::new();
         };
-        let is_judged = self.collector.judge != Judge::Off;
+        let (upload, group) = (self.admission.upload, digest(&self.sender.group));
+        let loses_answer =
+            matches!(self.admission.fault, Some(BulkFault::LoseAnswer | BulkFault::ServerErrorAfter));
+        let arrival = Arrival {
+            received_at: self.received_at,
+            connection: self.origin.connection,
+            is_answered: !loses_answer,
+        };
         while let Ok(Some(row)) = rows.next() {
             let Ok(hit) = row.hit() else { continue };
-            let mut explains = self.is_repeat;
-            if is_judged {
-                let step = Step {
-                    visitor: visitor_of_suite(&hit),
-                    timestamp: hit.timestamp.and_then(timestamp_seconds).unwrap_or_default(),
-                    upload: self.upload,
-                    group: self.group,
-                    is_repeat: self.is_repeat,
+            let (visitor, timestamp) = (hit.visitor_of_suite(), hit.seconds().unwrap_or_default());
+            let mut world = self.shared.world();
+            let followed = world.bulk.follow(Step { visitor, timestamp, upload, group, is_repeat });
+            world.received(hit.rsid);
+            let broken = world.accept(&hit, hit.content_hash(), arrival);
+            drop(world);
+            self.shared.tell();
+            let is_explained = followed.unwrap_or_else(|(rule, detail)| {
+                findings.note(rule, || format!("row {}: {detail}", row.number));
+                true
+            });
+            for Finding { rule, detail } in broken {
+                let rule = match rule {
+                    Rule::VisitorOrder if is_explained => continue,
+                    Rule::VisitorOrder => Rule::BehindLive,
+                    rule => rule,
                 };
-                let followed = self.collector.bulk().follow(step);
-                explains = followed.unwrap_or_else(|(rule, detail)| {
-                    findings.note(rule, || format!("row {}: {detail}", row.number));
-                    true
-                });
-            }
-            let content_hash = if is_judged { hit.content_hash() } else { 0 };
-            let mut store = self.collector.store();
-            store.received(hit.rsid);
-            let more = store.accept(&hit, Arrival { content_hash, ..self.arrival });
-            self.collector.accepted_one(&store);
-            drop(store);
-            for Finding { rule, detail } in more {
-                match rule {
-                    Rule::VisitorOrder if explains => {}
-                    Rule::VisitorOrder => {
-                        findings.note(Rule::BehindLive, || format!("row {}: {detail}", row.number));
-                    }
-                    _ => findings.note(rule, || format!("row {}: {detail}", row.number)),
-                }
+                findings.note(rule, || format!("row {}: {detail}", row.number));
             }
         }
         findings.into_findings()
     }
-}
-
-fn log_of(inspection: &Inspection) -> String {
-    inspection.log.text(inspection.rows)
-}
-
-/// The key that the reply names: one of Adobe's own where the client has sent none.
-fn key_of<'k>(sender: &'k Sender, file_id: &'k str) -> &'k str {
-    if sender.key.is_empty() { file_id } else { &sender.key }
-}
-
-/// A digest of a file as it was sent.
-fn content_of(file: &FilePart) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&file.bytes);
-    hasher.finish()
 }

@@ -4,15 +4,13 @@
 //! encoding, persistence of eVars, recording of events. What is left is a row for each event that counts, with the values
 //! that it is credited to.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::super::events_variable::{Serial, event_uses};
-use super::super::store::FullHit;
-use super::super::suites::{SuiteSettings, TimestampSetting};
-use super::describe::recording;
-use super::wrong::{Access, Allocation, EvarType, Expiration, Makeup, Recording};
+use super::digest::digest;
+use super::events_variable::{Serial, event_uses};
+use super::hits::{HitText, KeptHit};
+use super::makeup::{Access, Allocation, EvarType, EventRecording, Expiration, Makeup, Merchandising};
+use super::settings::SuiteSettings;
 use crate::event::{Instant, Property};
 
 /// The pause after which another visit begins, in seconds (Adobe Analytics guide, "Visits").
@@ -52,9 +50,7 @@ impl Items {
             return *item;
         }
         let item = self.shown.len() as Item + 1;
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let mut id = (hasher.finish() as u32).max(1);
+        let mut id = (digest(&text) as u32).max(1);
         // Where Adobe's IDs collide two values become one; here they never do.
         while self.ids.contains_key(&id) {
             id = id.wrapping_add(1).max(1);
@@ -93,7 +89,7 @@ struct Held {
     visit: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Visitor {
     last: i64,
     visit: u32,
@@ -125,34 +121,28 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    pub(super) fn take(&mut self, hit: &FullHit, makeup: &Makeup, settings: &SuiteSettings) {
-        let is_dropped = match makeup.timestamps.unwrap_or(settings.timestamps) {
-            TimestampSetting::Optional => false,
-            TimestampSetting::Required => !hit.is_timestamped,
-            TimestampSetting::NotAllowed => hit.is_timestamped,
-        };
-        let agent = hit.agent.to_lowercase();
+    /// Processes a hit by the makeup of its suite and, where that says nothing, by its own settings.
+    pub(super) fn take(&mut self, hit: &KeptHit, text: &HitText, makeup: &Makeup, settings: &SuiteSettings) {
+        let agent = text.agent.to_lowercase();
         let is_excluded = makeup.bots.iter().any(|bot| agent.contains(bot.as_str()))
-            || makeup.excluded_addresses.iter().any(|prefix| hit.address.starts_with(prefix.as_str()));
-        if is_dropped || is_excluded {
+            || makeup.excluded_addresses.iter().any(|prefix| text.address.starts_with(prefix.as_str()));
+        if is_excluded || makeup.timestamps.unwrap_or(settings.timestamps).drops(text.is_timestamped) {
             return;
         }
-        let received_at = hit.hit.received_at;
-        let at = hit.hit.timestamp.unwrap_or_else(|| received_at.unix_seconds());
-        self.visit(hit.hit.visitor_hash, at);
+        let received_at = hit.received_at;
+        let at = hit.timestamp.unwrap_or_else(|| received_at.unix_seconds());
+        self.visit(hit.visitor_hash, at);
         let values = self.credit(hit, at, makeup);
-        for event in event_uses(&hit.events) {
+        for event in event_uses(&text.events) {
             let Some(slot) = event.slot() else { continue };
-            let Some(event_makeup) =
-                makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled)
-            else {
-                continue;
-            };
-            let recording = recording(event_makeup, settings);
-            if self.is_recorded(hit.hit.visitor_hash, slot, event.serial(), recording) {
+            let enabled =
+                makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled);
+            let Some(event_makeup) = enabled else { continue };
+            let recording = event_makeup.recording.unwrap_or(settings.recording);
+            if self.is_recorded(hit.visitor_hash, slot, event.serial(), recording) {
                 let units = match recording {
-                    Recording::OncePerVisit => 1.0,
-                    Recording::UseEventId | Recording::AlwaysRecord => event.units() as f64,
+                    EventRecording::OncePerVisit => 1.0,
+                    EventRecording::UseEventId | EventRecording::AlwaysRecord => event.units() as f64,
                 };
                 self.counted.push(Counted { at, received_at, slot: u16::from(slot), units, values });
             }
@@ -161,34 +151,29 @@ impl Ledger {
 
     /// Notes that a visitor was there.
     fn visit(&mut self, visitor: u64, at: i64) {
-        match self.visitors.entry(visitor) {
-            Entry::Vacant(entry) => {
-                entry.insert(Visitor { last: at, visit: 0, recorded: HashSet::new(), held: BTreeMap::new() });
-            }
-            Entry::Occupied(mut entry) => {
-                let visitor = entry.get_mut();
-                if (at - visitor.last).abs() > VISIT_PAUSE_SECONDS {
-                    visitor.visit += 1;
-                    visitor.recorded.clear();
-                }
-                visitor.last = visitor.last.max(at);
-            }
+        let visitor =
+            self.visitors.entry(visitor).or_insert_with(|| Visitor { last: at, ..Visitor::default() });
+        if (at - visitor.last).abs() > VISIT_PAUSE_SECONDS {
+            visitor.visit += 1;
+            visitor.recorded.clear();
         }
+        visitor.last = visitor.last.max(at);
     }
 
     /// What a hit's events are credited to.
-    fn credit(&mut self, hit: &FullHit, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
+    fn credit(&mut self, hit: &KeptHit, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
         let mut values = [0; Property::EVARS];
         for (number, evar) in makeup.evars.iter().filter(|(_, evar)| evar.access != Access::Disabled) {
             let index = usize::from(*number) - 1;
             // Values of a merchandising eVar bind to products, of which these hits have none.
-            let sent = hit.hit.evars.get(number).filter(|_| evar.merchandising.is_none());
+            let is_plain = evar.merchandising == Merchandising::Disabled;
+            let sent = hit.evar(*number).filter(|_| is_plain);
             let text = sent.map(|text| kept(text, makeup.is_multi_byte)).filter(|text| match evar.kind {
                 EvarType::Text => !text.is_empty(),
                 EvarType::Counter => text.parse::<f64>().is_ok(),
             });
             let item = text.map(|text| self.items[index].item(&text));
-            let Some(visitor) = self.visitors.get_mut(&hit.hit.visitor_hash) else { continue };
+            let Some(visitor) = self.visitors.get_mut(&hit.visitor_hash) else { continue };
             if evar.expiration == Expiration::PageView {
                 values[index] = item.unwrap_or(0);
                 continue;
@@ -206,11 +191,17 @@ impl Ledger {
         values
     }
 
-    fn is_recorded(&mut self, visitor: u64, slot: u8, serial: Option<Serial>, recording: Recording) -> bool {
+    fn is_recorded(
+        &mut self,
+        visitor: u64,
+        slot: u8,
+        serial: Option<Serial>,
+        recording: EventRecording,
+    ) -> bool {
         match recording {
-            Recording::AlwaysRecord => true,
-            Recording::UseEventId => serial.is_none_or(|serial| self.seen.insert((slot, serial))),
-            Recording::OncePerVisit => {
+            EventRecording::AlwaysRecord => true,
+            EventRecording::UseEventId => serial.is_none_or(|serial| self.seen.insert((slot, serial))),
+            EventRecording::OncePerVisit => {
                 self.visitors.get_mut(&visitor).is_none_or(|visitor| visitor.recorded.insert(slot))
             }
         }

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde::Serialize;
 
-use super::super::ims::Tokens;
-use super::super::rules::{Finding, Rule};
+use super::rules::{Finding, Rule};
 use super::settings::{BulkFault, BulkSettings};
 use crate::event::Instant as Receipt;
 
@@ -76,7 +75,8 @@ struct Group {
 #[derive(Debug)]
 struct Track {
     timestamp: i64,
-    group: u32,
+    /// A digest of its group's name.
+    group: u64,
     upload: u64,
 }
 
@@ -88,6 +88,8 @@ pub(super) struct Admission {
     pub(super) fault: Option<BulkFault>,
     /// How long ago its group's previous upload started.
     pub(super) since_previous: Option<Duration>,
+    /// Whether all tokens are good no more, as the settings want it.
+    pub(super) ends_tokens: bool,
 }
 
 /// What becomes of a call.
@@ -107,23 +109,21 @@ pub(super) struct Step {
     pub(super) visitor: u64,
     pub(super) timestamp: i64,
     pub(super) upload: u64,
-    /// The number of its group.
-    pub(super) group: u32,
+    /// A digest of its group's name.
+    pub(super) group: u64,
     /// Whether the file came before, so that its rows are older by themselves.
     pub(super) is_repeat: bool,
 }
 
-#[derive(Debug)]
-pub(in super::super) struct BulkState {
-    pub(in super::super) settings: BulkSettings,
-    pub(in super::super) tokens: Tokens,
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) settings: BulkSettings,
     rng: Rng,
     /// Uploads that were let in, since start or reset, and since the settings were made.
     uploads: u64,
     uploads_of_settings: u64,
     called_at: Option<Instant>,
     groups: HashMap<String, Group>,
-    group_numbers: HashMap<String, u32>,
     keys: HashMap<String, Key>,
     /// Under which key each content came first.
     contents: HashMap<u64, String>,
@@ -133,45 +133,30 @@ pub(in super::super) struct BulkState {
     validated: HashSet<(String, String)>,
 }
 
-impl BulkState {
-    pub(in super::super) fn new(settings: BulkSettings) -> BulkState {
-        BulkState {
-            rng: Rng::with_seed(settings.seed),
-            settings,
-            tokens: Tokens::default(),
-            uploads: 0,
-            uploads_of_settings: 0,
-            called_at: None,
-            groups: HashMap::new(),
-            group_numbers: HashMap::new(),
-            keys: HashMap::new(),
-            contents: HashMap::new(),
-            received: Vec::new(),
-            visitors: HashMap::new(),
-            validated: HashSet::new(),
-        }
+impl Traffic {
+    pub(super) fn new(settings: BulkSettings) -> Traffic {
+        Traffic { rng: Rng::with_seed(settings.seed), settings, ..Traffic::default() }
     }
 
     /// Replaces the settings, and begins the draws.
-    pub(in super::super) fn set(&mut self, settings: BulkSettings) {
+    pub(super) fn set(&mut self, settings: BulkSettings) {
         self.rng = Rng::with_seed(settings.seed);
         self.uploads_of_settings = 0;
         self.settings = settings;
     }
 
-    /// Forgets what was received, and begins the draws anew; settings and tokens stay.
-    pub(in super::super) fn reset(&mut self) {
-        let tokens = std::mem::take(&mut self.tokens);
-        *self = BulkState { tokens, ..BulkState::new(self.settings.clone()) };
+    /// Forgets what was received, and begins the draws anew; the settings stay.
+    pub(super) fn reset(&mut self) {
+        *self = Traffic::new(self.settings.clone());
     }
 
     /// How many formats of clients were found valid.
-    pub(in super::super) fn validations(&self) -> usize {
+    pub(super) fn validations(&self) -> usize {
         self.validated.len()
     }
 
     /// The files that were received, in their order.
-    pub(in super::super) fn files(&self) -> Vec<BulkFile> {
+    pub(super) fn files(&self) -> Vec<BulkFile> {
         self.received.iter().map(|received| received.file.clone()).collect()
     }
 
@@ -214,10 +199,8 @@ impl BulkState {
         group.in_flight += 1;
         self.uploads += 1;
         self.uploads_of_settings += 1;
-        if self.uploads_of_settings == self.settings.forget_tokens_after {
-            self.tokens.forget();
-        }
-        (Gate::Open(Admission { upload: self.uploads, fault, since_previous }), findings)
+        let ends_tokens = self.uploads_of_settings == self.settings.forget_tokens_after;
+        (Gate::Open(Admission { upload: self.uploads, fault, since_previous, ends_tokens }), findings)
     }
 
     /// An upload has its answer, or has lost it.
@@ -287,12 +270,6 @@ impl BulkState {
             findings.push(Finding::new(Rule::GroupName, format!("the group is {:?}", sender.group)));
         }
         findings
-    }
-
-    /// The number of a group.
-    pub(super) fn group_number(&mut self, group: &str) -> u32 {
-        let next = self.group_numbers.len() as u32;
-        *self.group_numbers.entry(group.to_owned()).or_insert(next)
     }
 
     /// Follows a visitor by one row. The rule that the row breaks; else whether another file, or an earlier row of this one,
@@ -374,7 +351,7 @@ mod tests {
     }
 
     /// Lets an upload in so many milliseconds after a start, ends it with an answer, and gives the broken rules.
-    fn upload(state: &mut BulkState, start: Instant, ms: u64, sender: &Sender) -> Vec<&'static str> {
+    fn upload(state: &mut Traffic, start: Instant, ms: u64, sender: &Sender) -> Vec<&'static str> {
         let (gate, findings) = state.admit(sender, start + Duration::from_millis(ms));
         if matches!(gate, Gate::Open(_)) {
             state.ended(sender, true);
@@ -384,7 +361,7 @@ mod tests {
 
     #[test]
     fn calls_and_starts_keep_their_distances_within_a_tolerance() {
-        let mut state = BulkState::new(BulkSettings::default());
+        let mut state = Traffic::new(BulkSettings::default());
         let start = Instant::now();
         let (one, two) = (sender("s_1", "a"), sender("s_2", "b"));
         assert_eq!(upload(&mut state, start, 0, &one), [""; 0]);
@@ -398,7 +375,7 @@ mod tests {
 
     #[test]
     fn one_upload_of_a_group_is_under_way_at_a_time() {
-        let mut state = BulkState::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
+        let mut state = Traffic::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
         let start = Instant::now();
         let one = sender("s_1", "a");
         assert_eq!(codes(&state.admit(&one, start).1), [""; 0]);
@@ -410,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_lost_answer_is_looked_up_before_anything_else_of_its_group() {
-        let mut state = BulkState::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
+        let mut state = Traffic::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
         let start = Instant::now();
         let one = sender("s_1", "a");
         for (ms, is_looked_up, expected) in [(0, false, &["BDIA-30"][..]), (10_000, true, &[])] {
@@ -427,8 +404,7 @@ mod tests {
 
     #[test]
     fn a_key_belongs_to_one_content_and_is_sent_until_it_is_received() {
-        let mut state =
-            BulkState::new(BulkSettings { lookup_blind_ms: 3_600_000, ..BulkSettings::default() });
+        let mut state = Traffic::new(BulkSettings { lookup_blind_ms: 3_600_000, ..BulkSettings::default() });
         let file = |key: &str| BulkFile {
             key: key.to_owned(),
             group: "s_1".to_owned(),
@@ -436,7 +412,7 @@ mod tests {
             invalid_rows: 0,
             received_at: Receipt::from_nanos(0),
         };
-        let identified = |state: &mut BulkState, key: &str, content| {
+        let identified = |state: &mut Traffic, key: &str, content| {
             let (is_repeat, findings) = state.identify(&sender("s_1", key), content);
             (is_repeat, codes(&findings))
         };
@@ -455,10 +431,10 @@ mod tests {
 
     #[test]
     fn rates_are_judged_by_the_start_before_and_names_by_suite_or_company() {
-        let mut state = BulkState::new(BulkSettings::default());
-        let judged = |state: &BulkState, group: &str, rows, since: Option<u64>| {
+        let mut state = Traffic::new(BulkSettings::default());
+        let judged = |state: &Traffic, group: &str, rows, since: Option<u64>| {
             let since_previous = since.map(Duration::from_millis);
-            let admission = Admission { upload: 1, fault: None, since_previous };
+            let admission = Admission { upload: 1, fault: None, since_previous, ends_tokens: false };
             codes(&state.judge_file(&sender(group, "a"), &admission, rows, ["examplersid"].into_iter()))
         };
         assert_eq!(judged(&state, "pb_ExampleRsid_1", 1_000_000, None), [""; 0]);
@@ -471,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_visitor_stays_in_its_group_and_goes_up_in_time() {
-        let mut state = BulkState::new(BulkSettings::default());
+        let mut state = Traffic::new(BulkSettings::default());
         let step = Step { visitor: 1, timestamp: 10, upload: 1, group: 0, is_repeat: false };
         let mut follow = |step| state.follow(step).map_err(|(rule, _)| rule.code());
         assert_eq!(follow(step), Ok(false));
@@ -484,7 +460,7 @@ mod tests {
 
     #[test]
     fn one_validation_of_a_format_is_enough() {
-        let mut state = BulkState::new(BulkSettings::default());
+        let mut state = Traffic::new(BulkSettings::default());
         assert!(state.validated("one", "examplersid_1").is_none());
         assert!(state.validated("one", "other_1").is_none());
         assert!(state.validated("two", "examplersid_1").is_none());

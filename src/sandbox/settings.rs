@@ -1,6 +1,34 @@
-//! What the bulk interface is told: its limits, its faults, its tokens.
+//! What each interface and each suite is told over HTTP or by a test: limits, faults, settings. Unknown names are refused.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use super::makeup::{EventRecording, TimestampSetting};
+
+/// Whether the client is expected to send event IDs to a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedIds {
+    #[default]
+    Either,
+    /// A hit without is a violation.
+    Always,
+    /// A hit with one is a violation.
+    Never,
+}
+
+/// The settings of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SuiteSettings {
+    /// Timestamps optional, required or not allowed. Default optional.
+    pub timestamps: TimestampSetting,
+    /// Unique event recording, of all events alike. Default by event ID.
+    pub recording: EventRecording,
+    /// What is expected of the client. Default either.
+    pub expected_ids: ExpectedIds,
+}
 
 /// How the bulk interface and the tokens for it behave. The limits are Adobe's where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +133,79 @@ impl BulkSettings {
             (percent < end).then_some(fault)
         })
     }
+}
+
+/// How the Analytics 2.0 API behaves. The limits are Adobe's where nothing else is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnalyticsSettings {
+    /// The companies of every credential, by their global company ID. Default `sandbo0`.
+    pub companies: Vec<String>,
+    /// The most calls of a credential within a window; more are refused with 429. Default 12.
+    pub calls_per_window: u32,
+    /// How long a window is, in milliseconds. Default 6000.
+    pub window_ms: u64,
+    /// How long after its receipt a hit shows in reports, in milliseconds. Default 0; Adobe's is tens of minutes.
+    pub latency_ms: u64,
+    /// The most rows of a page, whatever a request asks for. Default 50000.
+    pub rows_per_page_max: usize,
+    /// The error that every request for a token is refused with, such as `invalid_client` for a credential that has expired,
+    /// or `invalid_scope`. Default none.
+    pub refuse_tokens: String,
+    /// Whether the credential is in no product profile: every call is refused with 403.
+    pub forbidden: bool,
+    /// How many calls are refused with `busy_status` before one is answered.
+    pub busy_next: u32,
+    /// Default 503.
+    pub busy_status: u16,
+    /// What `Retry-After` says then, in seconds. Default none.
+    pub retry_after_seconds: Option<u32>,
+    /// How many answers break off in the middle of their JSON before one is whole.
+    pub break_next: u32,
+    /// After how many calls all tokens are good no more, once; 0 is never.
+    pub forget_tokens_after: u32,
+}
+
+impl Default for AnalyticsSettings {
+    fn default() -> AnalyticsSettings {
+        AnalyticsSettings {
+            companies: vec!["sandbo0".to_owned()],
+            calls_per_window: 12,
+            window_ms: 6_000,
+            latency_ms: 0,
+            rows_per_page_max: 50_000,
+            refuse_tokens: String::new(),
+            forbidden: false,
+            busy_next: 0,
+            busy_status: 503,
+            retry_after_seconds: None,
+            break_next: 0,
+            forget_tokens_after: 0,
+        }
+    }
+}
+
+/// What ESM's reports show, and how they fail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct EsmSettings {
+    /// By how much each metric of an hour's first row is corrected.
+    pub(super) add: BTreeMap<String, i64>,
+    /// The most rows of a report, whatever a request asks for; 0 is its own limit.
+    pub(super) limit: usize,
+    /// How many requests for reports are refused with 503 before one is answered.
+    pub(super) refuse_next: u32,
+    /// How many packed reports break off in the middle before one is whole.
+    pub(super) break_next: u32,
+    /// After how many reports the tokens so far are good no more, once; 0 is never.
+    pub(super) forget_tokens_after: u32,
+}
+
+/// Takes one from what is left of a fault; whether there was one.
+pub(super) fn take_one(left: &mut u32) -> bool {
+    let is_left = *left > 0;
+    *left = left.saturating_sub(1);
+    is_left
 }
 
 #[cfg(test)]

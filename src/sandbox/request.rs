@@ -1,0 +1,61 @@
+//! What every surface asks of a request: its headers, its whole body, and the fields of its query or form.
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::reply::Broken;
+
+/// The text of a header; empty where it is missing.
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// The whole body, `None` where it is larger than that; and its length. A body that is too large is read to its end all the
+/// same, as a client that still writes would see a broken connection instead of the reply.
+pub(super) async fn read(mut body: Incoming, bytes_max: u64) -> Result<(Option<Bytes>, u64), Broken> {
+    let mut whole = BytesMut::new();
+    let mut length = 0_u64;
+    while let Some(frame) = body.frame().await {
+        // The client went away in the middle of its request.
+        let Ok(data) = frame.map_err(|_| Broken)?.into_data() else { continue };
+        length += data.len() as u64;
+        if length <= bytes_max {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(((length <= bytes_max).then(|| whole.freeze()), length))
+}
+
+/// The fields of a query or a form, in their order.
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    pub(super) fn of(encoded: &[u8]) -> Fields {
+        Fields(form_urlencoded::parse(encoded).into_owned().collect())
+    }
+
+    /// The value of a field; empty where it is missing.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or("")
+    }
+
+    /// The values of a field that may stand several times.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number, or why it is none.
+    pub(super) fn number(&self, name: &str, default: usize) -> Result<usize, String> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => text.parse().map_err(|_| format!("{name} {text:?} is no number")),
+        }
+    }
+
+    /// A field that is none of these.
+    pub(super) fn unknown(&self, known: &[&str]) -> Option<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
+    }
+}

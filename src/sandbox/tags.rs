@@ -1,0 +1,120 @@
+//! The tags of a hit by name, whichever way it came: as XML, or as a row of a file.
+
+use std::borrow::Cow;
+
+use super::rules::Finding;
+
+/// The highest eVar that Adobe has.
+const EVAR_MAX: u16 = 250;
+
+/// What a tag is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum TagKind {
+    Evar(u16),
+    /// In Adobe's variable reference.
+    Known,
+    /// In no reference: ignored by Adobe without a word.
+    Unknown,
+}
+
+/// The variable reference (Data Insertion API) but for numbered tags; compared without regard to case.
+const KNOWN: &str = "scXmlVer sc_xml_ver reportSuiteID timestamp visitorID analyticsVisitorID marketingCloudVisitorID \
+    marketingCloudOrgID fallbackVisitorID ipAddress userAgent pageName pageURL linkType linkName linkURL \
+    events language customerPerspective server channel imsRegion aamBlob a4t userAgentClientHints \
+    browserHeight browserWidth campaign colorDepth connectionType contextData cookiesEnabled \
+    currencyCode javaEnabled pageType products purchaseId referrer resolution state transactionId zip \
+    timezone homePage javaScriptVersion plugins";
+
+/// Families of numbered tags, with the last number of each.
+const FAMILIES: [(&[u8; 4], u16); 3] = [(b"prop", 75), (b"hier", 5), (b"list", 3)];
+
+impl TagKind {
+    pub(super) fn of(name: &str) -> TagKind {
+        if let Some(number) = numbered(name, b"evar") {
+            return if number <= EVAR_MAX { TagKind::Evar(number) } else { TagKind::Unknown };
+        }
+        let is_known = KNOWN.split(' ').any(|known| known.eq_ignore_ascii_case(name))
+            || FAMILIES
+                .iter()
+                .any(|(family, last)| numbered(name, family).is_some_and(|number| number <= *last))
+            || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("contextData."));
+        if is_known { TagKind::Known } else { TagKind::Unknown }
+    }
+}
+
+/// The number of a tag such as `eVar7`, from 1 on.
+fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
+    let (start, digits) = name.as_bytes().split_first_chunk::<4>()?;
+    if !start.eq_ignore_ascii_case(family) || digits.first().is_none_or(|digit| *digit == b'0') {
+        return None;
+    }
+    digits.iter().try_fold(0, |number: u16, digit| {
+        let value = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(value)
+    })
+}
+
+/// One tag with its text, entities resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tag<'b> {
+    pub(super) kind: TagKind,
+    pub(super) name: Cow<'b, str>,
+    pub(super) value: Cow<'b, str>,
+}
+
+impl Tag<'_> {
+    /// Whether this is its name, in any case.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// A body as it was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Document<'b> {
+    /// In the order of the body.
+    pub(super) tags: Vec<Tag<'b>>,
+    /// Rules of the grammar that its bytes break.
+    pub(super) findings: Vec<Finding>,
+    /// Whether Adobe's parser would refuse it: "Syntax Error".
+    pub(super) is_malformed: bool,
+}
+
+impl Document<'_> {
+    /// The text of the first tag of this name, if it is more than white space: what Adobe would use.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let tag = self.tags.iter().find(|tag| tag.is(name))?;
+        Some(tag.value.as_ref()).filter(|value| !value.trim().is_empty())
+    }
+
+    pub(super) fn evars(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.tags.iter().filter_map(|tag| match tag.kind {
+            TagKind::Evar(number) => Some((number, tag.value.as_ref())),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_known_without_regard_to_case() {
+        for (name, kind) in [
+            ("reportSuiteID", TagKind::Known),
+            ("VISITORID", TagKind::Known),
+            ("eVar34", TagKind::Evar(34)),
+            ("evar250", TagKind::Evar(250)),
+            ("eVar251", TagKind::Unknown),
+            ("eVar0", TagKind::Unknown),
+            ("eVar", TagKind::Unknown),
+            ("prop75", TagKind::Known),
+            ("prop76", TagKind::Unknown),
+            ("contextData.a", TagKind::Known),
+            ("visitor", TagKind::Unknown),
+        ] {
+            assert_eq!(TagKind::of(name), kind, "{name}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The access tokens that were issued, for whichever interface.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    issued: u64,
+    good: HashMap<String, Token>,
+}
+
+#[derive(Debug)]
+struct Token {
+    client_id: String,
+    issued_at: Instant,
+    life: Duration,
+}
+
+impl Tokens {
+    pub(super) fn issue(&mut self, client_id: &str, life: Duration) -> String {
+        self.issued += 1;
+        let text = format!("token-{}", self.issued);
+        let token = Token { client_id: client_id.to_owned(), issued_at: Instant::now(), life };
+        self.good.insert(text.clone(), token);
+        text
+    }
+
+    /// Whose token stands in a header `Authorization: Bearer TOKEN`, if it is good.
+    pub(super) fn client_of(&self, authorization: &str) -> Option<&str> {
+        let token = self.good.get(authorization.strip_prefix("Bearer ")?)?;
+        (token.issued_at.elapsed() < token.life).then_some(&token.client_id)
+    }
+
+    /// Makes all tokens so far worthless.
+    pub(super) fn forget(&mut self) {
+        self.good.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_client_until_it_ends_or_is_forgotten() {
+        let mut tokens = Tokens::default();
+        let first = tokens.issue("one", Duration::from_secs(3600));
+        let second = tokens.issue("two", Duration::from_secs(3600));
+        let ended = tokens.issue("one", Duration::ZERO);
+        let client_of = |token: &str| tokens.client_of(&format!("Bearer {token}"));
+        assert_eq!((client_of(&first), client_of(&second)), (Some("one"), Some("two")));
+        assert_eq!((client_of(&ended), client_of("x"), tokens.client_of(&first)), (None, None, None));
+        tokens.forget();
+        assert_eq!(tokens.client_of(&format!("Bearer {first}")), None);
+    }
+}

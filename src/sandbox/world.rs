@@ -1,0 +1,386 @@
+//! All that the sandbox remembers, under one lock: suites, hits, files, tokens, faults, and what each interface was told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::digest::digest;
+use super::faults::{FaultDice, FaultPlan};
+use super::hits::{AcceptedHit, Arrival, KeepHits, KeptHit};
+use super::incoming::IncomingHit;
+use super::makeup::WrongSetting;
+use super::quota::Quota;
+use super::rules::{Finding, Rule, Violation, Violations};
+use super::settings::{AnalyticsSettings, BulkSettings, EsmSettings, SuiteSettings};
+use super::suites::{Counted, OrderBy, Suite, SuiteSummary};
+use super::tokens::Tokens;
+use super::traffic::Traffic;
+use crate::clock::Clock;
+
+/// How long a change of the door may take: it needs one turn of the server's thread.
+const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What becomes of a hit that Adobe would accept although it breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Judge {
+    /// It is accepted all the same, and the rule recorded.
+    #[default]
+    On,
+    /// A request that breaks a rule by itself is answered with FAILURE and the rule as its reason.
+    Strict,
+}
+
+/// What becomes of hits for suites that were not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum UnknownSuites {
+    /// They are counted: every suite exists.
+    #[default]
+    Counted,
+    /// They are answered with SUCCESS and forgotten, as Adobe does: it looks at tags only.
+    Forgotten,
+}
+
+/// Whether connections are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Open,
+    /// Nobody listens at the port.
+    Refusing,
+    Closed,
+}
+
+/// What the server's thread and the handle share: the world under its lock, and the door.
+#[derive(Debug)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+    /// Told of every acceptance and of every change of the door.
+    changed: Condvar,
+    /// What the plan, or whoever shuts the sandbox down, wants of the door.
+    pub(super) door: watch::Sender<Door>,
+    pub(super) judge: Judge,
+    pub(super) clock: Clock,
+}
+
+impl Shared {
+    pub(super) fn new(world: World, judge: Judge, clock: Clock) -> Shared {
+        let door = watch::Sender::new(door_of(world.dice.plan()));
+        Shared { world: Mutex::new(world), changed: Condvar::new(), door, judge, clock }
+    }
+
+    /// The world. A test that panicked while it held the lock has changed nothing by halves that anyone could still use.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who wait that a hit was accepted.
+    pub(super) fn tell(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until the world is so; false where it was not in time.
+    pub(super) fn wait(&self, timeout: Duration, is_so: impl Fn(&World) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.world(), timeout, |world| !is_so(world));
+        is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Replaces the plan and begins its draws. The door follows soon.
+    pub(super) fn set_plan(&self, plan: FaultPlan) {
+        let door = door_of(&plan);
+        self.world().dice = FaultDice::new(plan);
+        let is_new = |current: &Door| *current != door && *current != Door::Closed;
+        self.door.send_if_modified(|current| is_new(current).then(|| *current = door).is_some());
+    }
+
+    /// Waits until the door is as it is wanted.
+    pub(super) fn wait_for_door(&self) {
+        let wanted = *self.door.borrow();
+        self.wait(DOOR_TIMEOUT, |world| world.door == wanted);
+    }
+
+    /// Says what has become of the door. For the server's thread.
+    pub(super) fn door_is(&self, door: Door) {
+        self.world().door = door;
+        self.changed.notify_all();
+    }
+}
+
+fn door_of(plan: &FaultPlan) -> Door {
+    if plan.refuses_everything() { Door::Refusing } else { Door::Open }
+}
+
+/// Where a broken rule was seen: the number of the request, and that of its connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) request: u64,
+    pub(super) connection: u32,
+}
+
+/// What ESM knows of its clients.
+#[derive(Debug, Default)]
+pub(super) struct EsmState {
+    pub(super) settings: EsmSettings,
+    pub(super) clients: u32,
+    pub(super) tokens: Tokens,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    keep: KeepHits,
+    order_by: OrderBy,
+    pub(super) unknown: UnknownSuites,
+    /// In the order in which they were first named.
+    pub(super) suites: Vec<Suite>,
+    /// The places of the suites.
+    suite_numbers: HashMap<Box<str>, usize>,
+    /// In the order of acceptance.
+    hits: Vec<KeptHit>,
+    requests: u64,
+    /// How many requests each connection has carried, by its number.
+    pub(super) requests_per_connection: Vec<u32>,
+    pub(super) violations: Violations,
+    pub(super) dice: FaultDice,
+    /// The hits under way, by suite and visitor: the content of the last, and how many. A second one breaks DIA-33.
+    in_flight: HashMap<u64, (u64, u32)>,
+    /// What the server's thread has made of the door.
+    door: Door,
+    /// Those of IMS.
+    pub(super) tokens: Tokens,
+    pub(super) bulk: Traffic,
+    pub(super) esm: EsmState,
+    pub(super) analytics: AnalyticsSettings,
+    pub(super) quota: Quota,
+}
+
+impl World {
+    pub(super) fn new(keep: KeepHits, order_by: OrderBy, unknown: UnknownSuites, plan: FaultPlan) -> World {
+        World {
+            keep,
+            order_by,
+            unknown,
+            suites: Vec::new(),
+            suite_numbers: HashMap::new(),
+            hits: Vec::new(),
+            requests: 0,
+            requests_per_connection: Vec::new(),
+            violations: Violations::default(),
+            dice: FaultDice::new(plan),
+            in_flight: HashMap::new(),
+            door: Door::Open,
+            tokens: Tokens::default(),
+            bulk: Traffic::new(BulkSettings::default()),
+            esm: EsmState::default(),
+            analytics: AnalyticsSettings::default(),
+            quota: Quota::default(),
+        }
+    }
+
+    pub(super) fn suite(&self, rsid: &str) -> Option<&Suite> {
+        self.suite_numbers.get(rsid).map(|number| &self.suites[*number])
+    }
+
+    /// A suite, which is named for the first time perhaps.
+    fn suite_mut(&mut self, rsid: &str) -> &mut Suite {
+        let next = self.suites.len();
+        let number = self.suite_numbers.get(rsid).copied().unwrap_or(next);
+        if number == next {
+            let is_known = self.unknown == UnknownSuites::Counted;
+            self.suites.push(Suite::new(rsid, SuiteSettings::default(), is_known));
+            self.suite_numbers.insert(rsid.into(), number);
+        }
+        &mut self.suites[number]
+    }
+
+    /// Lists a suite, or sets it anew; what it has counted stays, in reports too.
+    pub(super) fn set_suite(&mut self, rsid: &str, settings: SuiteSettings) {
+        self.catch_up(rsid);
+        let summary = &mut self.suite_mut(rsid).summary;
+        (summary.settings, summary.is_known) = (settings, true);
+    }
+
+    /// Sets what is wrong with a suite; what it has counted stays, in reports too.
+    pub(super) fn set_wrong(&mut self, rsid: &str, wrong: Vec<WrongSetting>) {
+        self.catch_up(rsid);
+        self.suite_mut(rsid).set_wrong(wrong);
+    }
+
+    /// Puts the hits of a suite that are new into its ledger, by the settings that it has now.
+    pub(super) fn catch_up(&mut self, rsid: &str) {
+        let Some(number) = self.suite_numbers.get(rsid) else { return };
+        let suite = &mut self.suites[*number];
+        let fresh = self.hits.get(suite.ledger.looked_at..).unwrap_or(&[]).iter();
+        suite.ledger.looked_at = self.hits.len();
+        if !suite.collects() {
+            return;
+        }
+        for hit in fresh.filter(|hit| hit.rsid.split(',').any(|named| named == rsid)) {
+            if let Some(text) = &hit.text {
+                suite.ledger.take(hit, text, &suite.makeup, &suite.summary.settings);
+            }
+        }
+    }
+
+    /// Whether hits are kept with all that reports need.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.keep == KeepHits::Full
+    }
+
+    /// Counts a connection, and gives its number.
+    pub(super) fn connected(&mut self) -> u32 {
+        self.requests_per_connection.push(0);
+        self.requests_per_connection.len() as u32 - 1
+    }
+
+    /// Counts a request, and gives its number.
+    pub(super) fn requested(&mut self, connection: u32) -> Origin {
+        self.requests += 1;
+        self.requests_per_connection[connection as usize] += 1;
+        Origin { request: self.requests, connection }
+    }
+
+    /// Counts a request for each suite that it names.
+    pub(super) fn received(&mut self, rsid: &str) {
+        for rsid in suites_of(rsid) {
+            self.suite_mut(rsid).summary.received += 1;
+        }
+    }
+
+    /// Accepts a hit: counts it for each suite that it names, and keeps it. Gives the rules that it breaks beside those before it.
+    pub(super) fn accept(
+        &mut self,
+        hit: &IncomingHit<'_>,
+        content_hash: u64,
+        arrival: Arrival,
+    ) -> Vec<Finding> {
+        let counted = Counted {
+            visitor_hash: hit.visitor_hash(),
+            is_timestamped: hit.timestamp.is_some(),
+            timestamp: hit.seconds(),
+            events: hit.events,
+            is_link: hit.is_link,
+            evar6: hit.evar(6),
+            content_hash,
+        };
+        let (mut findings, order_by) = (Vec::new(), self.order_by);
+        let mut named = None;
+        for rsid in suites_of(hit.rsid) {
+            let suite = self.suite_mut(rsid);
+            suite.count(&counted, order_by, &mut findings);
+            named.get_or_insert_with(|| suite.rsid.clone());
+        }
+        let named = named.filter(|first| **first == *hit.rsid).unwrap_or_else(|| hit.rsid.into());
+        self.hits.push(KeptHit::new(hit, named, arrival, self.keep));
+        findings
+    }
+
+    /// Notes that a hit is under way; gives what is wrong with that, and the key that [`World::landed`] takes.
+    pub(super) fn flies(&mut self, hit: &IncomingHit<'_>, content_hash: u64) -> (u64, Option<Finding>) {
+        let key = digest((hit.rsid, hit.visitor_kind, hit.visitor.as_ref()));
+        let (flying, count) = self.in_flight.entry(key).or_insert((content_hash, 0));
+        let is_overtaking = *count > 0 && *flying != content_hash;
+        *count += 1;
+        *flying = content_hash;
+        let overlap = || Finding::new(Rule::VisitorOrder, "it overlaps with another hit of the same visitor");
+        (key, is_overtaking.then(overlap))
+    }
+
+    /// Notes that a hit has its answer, or will never have one.
+    pub(super) fn landed(&mut self, key: u64) {
+        if let Some((_, count)) = self.in_flight.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_flight.remove(&key);
+            }
+        }
+    }
+
+    /// Records broken rules.
+    pub(super) fn violate(
+        &mut self,
+        origin: Origin,
+        rsid: &str,
+        findings: impl IntoIterator<Item = Finding>,
+    ) {
+        let Origin { request, connection } = origin;
+        for Finding { rule, detail } in findings {
+            self.violations.add(Violation { rule, detail, rsid: rsid.to_owned(), request, connection });
+        }
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.hits.len() as u64
+    }
+
+    pub(super) fn inversions(&self) -> u64 {
+        self.suites.iter().map(|suite| suite.summary.inversions).sum()
+    }
+
+    /// Forgets hits, files, counts and violations, and begins the draws anew; settings, tokens and plan stay.
+    pub(super) fn reset(&mut self) {
+        self.suites.iter_mut().for_each(Suite::reset);
+        self.hits.clear();
+        self.requests = 0;
+        self.requests_per_connection.fill(0);
+        self.violations = Violations::default();
+        self.dice = FaultDice::new(self.dice.plan().clone());
+        self.bulk.reset();
+        self.quota = Quota::default();
+    }
+
+    /// The kept hits of one suite, or of all, in the order of acceptance.
+    pub(super) fn hits(&self, rsid: Option<&str>, offset: usize, limit: usize) -> Vec<AcceptedHit> {
+        let hits = self.hits.iter().zip(1..).filter(|(hit, _)| rsid.is_none_or(|rsid| *hit.rsid == *rsid));
+        hits.skip(offset).take(limit).map(|(hit, receipt)| hit.shown(receipt)).collect()
+    }
+
+    /// What Analytics would show, and what the wire looked like.
+    pub(super) fn summary(&self) -> Summary {
+        let violations = self.violations.counts.iter();
+        Summary {
+            requests: self.requests,
+            accepted: self.accepted(),
+            inversions: self.inversions(),
+            connections: self.requests_per_connection.len() as u64,
+            requests_per_connection_max: self.requests_per_connection.iter().copied().max().unwrap_or(0),
+            violations: violations.map(|(rule, count)| (rule.code(), *count)).collect(),
+            faults: self.dice.struck().map(|(fault, struck)| FaultSummary { fault, struck }).collect(),
+            suites: self.suites.iter().map(|suite| suite.summary.clone()).collect(),
+        }
+    }
+}
+
+/// The suites that a hit names: one, or several with commas between.
+fn suites_of(rsid: &str) -> impl Iterator<Item = &str> {
+    rsid.split(',').filter(|rsid| !rsid.is_empty())
+}
+
+/// What the sandbox has received, and what Analytics would count of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
+    pub requests: u64,
+    /// Hits accepted, over all suites.
+    pub accepted: u64,
+    /// First deliveries that were older than the one before of the same visitor.
+    pub inversions: u64,
+    /// Connections since start, those of this interface too.
+    pub connections: u64,
+    /// The most requests that one connection has carried, since start or reset.
+    pub requests_per_connection_max: u32,
+    /// How often each rule was broken.
+    pub violations: BTreeMap<&'static str, u64>,
+    /// How often each fault of the plan struck.
+    pub faults: Vec<FaultSummary>,
+    /// In the order in which they were first named.
+    pub suites: Vec<SuiteSummary>,
+}
+
+/// How often a fault struck.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultSummary {
+    pub fault: String,
+    /// Requests, or connections, since the plan was set.
+    pub struck: u64,
+}
