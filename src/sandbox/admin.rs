@@ -40,8 +40,9 @@ const HITS_DEFAULT: usize = 100;
 /// The most hits in an answer.
 const HITS_MAX: usize = 10_000;
 
-/// An answer, or the reply that says what is wrong with the request.
-type Answer = Result<Response<ReplyBody>, Response<ReplyBody>>;
+/// What is wrong with a request.
+type Complaint = (StatusCode, String);
+type Answer = Result<Response<ReplyBody>, Complaint>;
 
 /// A fault plan as JSON carries it: each fault as its text.
 #[derive(Default, Deserialize)]
@@ -71,7 +72,7 @@ pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<Rep
         }
         (method, path) => route(&mut shared.world(), method, path, body),
     };
-    answer.unwrap_or_else(|complaint| complaint)
+    answer.unwrap_or_else(|(status, error)| reply::error(status, error))
 }
 
 fn route(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Answer {
@@ -112,7 +113,7 @@ fn suite(world: &mut World, method: &Method, rest: &str, body: &[u8]) -> Answer 
 
 fn set_plan(shared: &Shared, body: &[u8]) -> Answer {
     let text: PlanText = parsed(body)?;
-    let mut plan = FaultPlan { seed: text.seed, ..FaultPlan::default() };
+    let mut plan = FaultPlan::with_seed(text.seed);
     text.faults.iter().try_for_each(|fault| plan.read(fault)).map_err(bad)?;
     let answer = ok(&plan);
     shared.set_plan(plan);
@@ -138,7 +139,7 @@ fn set<T: DeserializeOwned + Serialize>(body: &[u8], takes: impl FnOnce(T)) -> A
     answer
 }
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response<ReplyBody>> {
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Complaint> {
     serde_json::from_slice(body).map_err(bad)
 }
 
@@ -146,14 +147,14 @@ fn ok(answer: &impl Serialize) -> Answer {
     Ok(reply::json(StatusCode::OK, answer))
 }
 
-fn bad(error: impl ToString) -> Response<ReplyBody> {
-    reply::error(StatusCode::BAD_REQUEST, error)
+fn bad(error: impl ToString) -> Complaint {
+    (StatusCode::BAD_REQUEST, error.to_string())
 }
 
-fn unknown(method: &Method, path: &str) -> Response<ReplyBody> {
+fn unknown(method: &Method, path: &str) -> Complaint {
     let error = format!(
         "no {method} {PREFIX}{path}; there are GET summary, hits, violations, bulk, analytics, \
          suites/RSID/wrong, suites/RSID/settings.tab, POST reset, PUT suites/RSID, suites/RSID/wrong, analytics, esm, bulk, faults"
     );
-    reply::error(StatusCode::NOT_FOUND, error)
+    (StatusCode::NOT_FOUND, error)
 }

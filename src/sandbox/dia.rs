@@ -82,16 +82,10 @@ pub(super) async fn answer(
     }
 }
 
-enum Ending {
-    Reply(Response<ReplyBody>),
-    Reset,
-    Never,
-}
-
-/// What will become of a request. While it lives its hit is under way.
+/// What has been decided about a request. While it lives its hit is under way.
 struct Decision {
-    latency: Duration,
-    ending: Ending,
+    fate: Fate,
+    verdict: Verdict,
     _flight: Option<Flight>,
 }
 
@@ -147,18 +141,14 @@ impl Call<'_> {
             let response = reply::bare(StatusCode::PAYLOAD_TOO_LARGE);
             return Ok(self.refuse(address.rsid, Rule::Size, "more than 4 MiB", response));
         };
-        let decision = self.decide(address, &body);
-        if !decision.latency.is_zero() {
-            tokio::time::sleep(decision.latency).await;
+        let Decision { fate, verdict, _flight } = self.decide(address, &body);
+        if !fate.latency.is_zero() {
+            tokio::time::sleep(fate.latency).await;
         }
-        match decision.ending {
-            Ending::Reply(response) => Ok(response),
-            Ending::Reset => {
-                self.line.wire.reset();
-                Err(Broken)
-            }
+        match self.reply(fate, &verdict)? {
+            Some(response) => Ok(response),
             // Until the client gives up and closes, which drops this.
-            Ending::Never => pending().await,
+            None => pending().await,
         }
     }
 
@@ -210,7 +200,45 @@ impl Call<'_> {
         if is_last {
             line.wire.close_after_reply();
         }
-        Decision { latency: fate.latency, ending: ending(fate, &verdict, line), _flight: flight }
+        Decision { fate, verdict, _flight: flight }
+    }
+
+    /// The reply, as the fault that strikes wants it; `None` where none ever comes.
+    fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Option<Response<ReplyBody>>, Broken> {
+        let wire = &self.line.wire;
+        let Some((kind, _)) = fate.strike else { return Ok(Some(reply::xml(verdict, Shape::Whole))) };
+        Ok(Some(match kind {
+            FaultKind::ResetBefore | FaultKind::ResetAfter => {
+                wire.reset();
+                return Err(Broken);
+            }
+            FaultKind::TimeoutBefore | FaultKind::TimeoutAfter => return Ok(None),
+            FaultKind::Status { code, retry_after_seconds } => {
+                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                reply::faulty(status, retry_after_seconds)
+            }
+            FaultKind::BareFailure => reply::xml(&Verdict::Failure(None), Shape::Whole),
+            FaultKind::Failure(reason) => reply::xml(&Verdict::Failure(Some(reason)), Shape::Whole),
+            FaultKind::Malformed => reply::malformed(),
+            FaultKind::Empty => reply::bare(StatusCode::OK),
+            FaultKind::SlowReply(pause) => reply::xml(verdict, Shape::Slow(pause)),
+            FaultKind::Chunked => reply::xml(verdict, Shape::Chunked),
+            FaultKind::TwoDeclarations => reply::xml(verdict, Shape::TwoDeclarations),
+            FaultKind::ResetMidReply => {
+                let response = reply::xml(verdict, Shape::Whole);
+                let length = response.body().size_hint().lower() as u32 + HEAD_BYTES_MIN;
+                // At least one byte, and never the last one.
+                wire.reset_after_bytes(1 + (fate.dice % length) as usize);
+                response
+            }
+            FaultKind::Close => {
+                wire.close_after_reply();
+                reply::xml(verdict, Shape::Whole)
+            }
+            FaultKind::Refuse | FaultKind::Latency(_) | FaultKind::MaxRequestsPerConnection(_) => {
+                reply::xml(verdict, Shape::Whole)
+            }
+        }))
     }
 
     /// Whether the connection was used again after it had been idle for too long, by how many requests it has carried.
@@ -225,39 +253,6 @@ impl Call<'_> {
 fn target<'t>(rsid: &'t str, document: &'t Document<'_>) -> FaultTarget<'t> {
     let visitor = visitor_of(document).map(|(_, visitor)| visitor).unwrap_or_default();
     FaultTarget { rsid, visitor, evars: document.evars().collect() }
-}
-
-fn ending(fate: Fate, verdict: &Verdict, line: &Line) -> Ending {
-    let Some((kind, _)) = fate.strike else { return Ending::Reply(reply::xml(verdict, Shape::Whole)) };
-    Ending::Reply(match kind {
-        FaultKind::ResetBefore | FaultKind::ResetAfter => return Ending::Reset,
-        FaultKind::TimeoutBefore | FaultKind::TimeoutAfter => return Ending::Never,
-        FaultKind::Status { code, retry_after_seconds } => {
-            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            reply::faulty(status, retry_after_seconds)
-        }
-        FaultKind::BareFailure => reply::xml(&Verdict::Failure(None), Shape::Whole),
-        FaultKind::Failure(reason) => reply::xml(&Verdict::Failure(Some(reason)), Shape::Whole),
-        FaultKind::Malformed => reply::malformed(),
-        FaultKind::Empty => reply::bare(StatusCode::OK),
-        FaultKind::SlowReply(pause) => reply::xml(verdict, Shape::Slow(pause)),
-        FaultKind::Chunked => reply::xml(verdict, Shape::Chunked),
-        FaultKind::TwoDeclarations => reply::xml(verdict, Shape::TwoDeclarations),
-        FaultKind::ResetMidReply => {
-            let response = reply::xml(verdict, Shape::Whole);
-            let length = response.body().size_hint().lower() as u32 + HEAD_BYTES_MIN;
-            // At least one byte, and never the last one.
-            line.wire.reset_after_bytes(1 + (fate.dice % length) as usize);
-            response
-        }
-        FaultKind::Close => {
-            line.wire.close_after_reply();
-            reply::xml(verdict, Shape::Whole)
-        }
-        FaultKind::Refuse | FaultKind::Latency(_) | FaultKind::MaxRequestsPerConnection(_) => {
-            reply::xml(verdict, Shape::Whole)
-        }
-    })
 }
 
 #[cfg(test)]

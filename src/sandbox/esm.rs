@@ -45,33 +45,18 @@ const CELLS: [[&str; 5]; 4] = [
     ["Roku", "OTHER", "Direct", "Cableco", "Othermedia"],
 ];
 const DIMENSIONS: [&str; 5] = ["platform", "requestor-id", "proxy", "mvpd", "media-company"];
-/// The ways through the published tree beneath the hour, and beneath the minute; each of their beginnings is one too.
-const TREE_OF_HOURS: [&str; 5] = [
+/// The ways through the published tree beneath the hour, each of whose beginnings is one too; the first three lead on from the
+/// minute as well.
+const TREE: [&str; 5] = [
     "media-company/proxy/mvpd/requestor-id/platform",
-    "media-company/requestor-id/platform",
-    "requestor-id/platform",
     "proxy/mvpd/media-company/requestor-id",
+    "requestor-id/platform",
+    "media-company/requestor-id/platform",
     "platform",
 ];
-const TREE_OF_MINUTES: [&str; 3] = [
-    "media-company/proxy/mvpd/requestor-id/platform",
-    "proxy/mvpd/media-company/requestor-id",
-    "requestor-id/platform",
-];
-const METRICS: [&str; 12] = [
-    "authn-attempts",
-    "authn-pending",
-    "authn-successful",
-    "authz-attempts",
-    "authz-successful",
-    "authz-failed",
-    "authz-rejected",
-    "authz-latency",
-    "media-tokens",
-    "clientless-tokens",
-    "clientless-failures",
-    "unique-accounts",
-];
+/// The metrics of a record, in their order.
+const METRICS: &str = "authn-attempts authn-pending authn-successful authz-attempts authz-successful authz-failed \
+    authz-rejected authz-latency media-tokens clientless-tokens clientless-failures unique-accounts";
 
 type Refusal = (StatusCode, String);
 
@@ -210,8 +195,8 @@ impl Cut {
         let hours = path.strip_prefix("year/month/day/hour/");
         let path = hours.ok_or_else(|| missing("paths begin with year/month/day/hour here"))?;
         let (path, tree, has_minutes) = match path.strip_prefix("minute/") {
-            Some(path) => (path, &TREE_OF_MINUTES[..], true),
-            None => (path, &TREE_OF_HOURS[..], false),
+            Some(path) => (path, &TREE[..3], true),
+            None => (path, &TREE[..], false),
         };
         let is_published = tree
             .iter()
@@ -260,9 +245,9 @@ fn rows(
         // A corrected hour has its correction in the first row of its first minute.
         let correction = corrections.get(&at.format("%Y-%m-%dT%H").to_string()).filter(|_| at.minute() == 0);
         if let (Some(correction), Some((key, counts))) = (correction, sums.next()) {
-            rows.push(row(at, cut, &key, counts.map(|count| (count + correction).max(0))));
+            rows.push(row(at, cut, &key, counts.iter().map(|count| (count + correction).max(0))));
         }
-        rows.extend(sums.map(|(key, counts)| row(at, cut, &key, counts)));
+        rows.extend(sums.map(|(key, counts)| row(at, cut, &key, counts.into_iter())));
         at = match shown_again(at, cut.step()).filter(|_| !std::mem::replace(&mut is_again, true)) {
             Some(again) => again,
             None => at + cut.step(),
@@ -273,31 +258,27 @@ fn rows(
 }
 
 /// The counts of an hour or minute. Cells that are alike in the dimensions asked for are one row.
-fn sums(
-    at: NaiveDateTime,
-    cut: &Cut,
-    requestors: &[&str],
-) -> BTreeMap<Vec<&'static str>, [i64; METRICS.len()]> {
-    let mut sums: BTreeMap<_, [i64; METRICS.len()]> = BTreeMap::new();
+fn sums(at: NaiveDateTime, cut: &Cut, requestors: &[&str]) -> BTreeMap<Vec<&'static str>, Vec<i64>> {
+    let mut sums: BTreeMap<_, Vec<i64>> = BTreeMap::new();
     for (cell, names) in CELLS.iter().enumerate() {
         if requestors.is_empty() || requestors.contains(&names[1]) {
-            let sum = sums.entry(cut.columns.iter().map(|column| names[*column]).collect()).or_default();
-            for (metric, sum) in sum.iter_mut().enumerate() {
-                *sum += count(at, cell, metric, cut);
-            }
+            let key = cut.columns.iter().map(|column| names[*column]).collect();
+            let counts = (0..METRICS.split(' ').count()).map(|metric| count(at, cell, metric, cut));
+            let sum = sums.entry(key).or_default();
+            *sum = counts.enumerate().map(|(at, count)| count + sum.get(at).unwrap_or(&0)).collect();
         }
     }
     sums
 }
 
-fn row(at: NaiveDateTime, cut: &Cut, key: &[&str], counts: [i64; METRICS.len()]) -> Row {
+fn row(at: NaiveDateTime, cut: &Cut, key: &[&str], counts: impl Iterator<Item = i64>) -> Row {
     let times = [("year", "%Y"), ("month", "%-m"), ("day", "%-d"), ("hour", "%-H"), ("minute", "%-M")];
     let times = times.into_iter().take(if cut.has_minutes { 5 } else { 4 });
     let names = cut.columns.iter().map(|column| DIMENSIONS[*column]);
     times
         .map(|(name, form)| (name, at.format(form).to_string()))
         .chain(names.zip(key.iter().map(|value| (*value).to_owned())))
-        .chain(METRICS.into_iter().zip(counts.map(|count| count.to_string())))
+        .chain(METRICS.split(' ').zip(counts.map(|count| count.to_string())))
         .collect()
 }
 
@@ -335,8 +316,8 @@ fn xml(rows: &[Row], own: &str) -> String {
 }
 
 fn csv(rows: &[Row]) -> String {
-    let names = rows.first().map(|row| row.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","));
-    let lines =
-        rows.iter().map(|row| row.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(","));
-    names.into_iter().chain(lines).map(|line| line + "\n").collect()
+    let line = |cells: Vec<&str>| cells.join(",") + "\n";
+    let names = rows.first().map(|row| line(row.iter().map(|(name, _)| *name).collect()));
+    let values = rows.iter().map(|row| line(row.iter().map(|(_, value)| value.as_str()).collect()));
+    names.into_iter().chain(values).collect()
 }

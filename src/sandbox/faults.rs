@@ -1,10 +1,10 @@
 //! The fault plan: which requests go wrong, and how. The same seed and the same order of requests give the same faults.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fastrand::Rng;
 use serde::{Serialize, Serializer};
 
 use super::syntax::{SyntaxError, name_and_value, number, split_unquoted};
@@ -132,22 +132,6 @@ impl FaultKind {
     }
 }
 
-impl fmt::Display for FaultKind {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FaultKind::Status { code, .. } => write!(out, "status={code}"),
-            FaultKind::Failure(reason) => write!(out, "failure={reason:?}"),
-            FaultKind::SlowReply(pause) => write!(out, "slow-reply={}ms", pause.as_millis()),
-            FaultKind::Latency(time) => write!(out, "latency={}ms", time.as_millis()),
-            FaultKind::MaxRequestsPerConnection(count) => write!(out, "max-requests-per-connection={count}"),
-            plain => PLAIN_KINDS
-                .iter()
-                .filter(|(_, kind)| kind == plain)
-                .try_for_each(|(name, _)| out.write_str(name)),
-        }
-    }
-}
-
 fn wait(text: &str) -> Result<Duration, String> {
     let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(digits), _) => digits.parse::<u64>().ok(),
@@ -168,6 +152,8 @@ enum Field {
 /// One line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fault {
+    /// As it was written, with one space between its words.
+    text: String,
     kind: FaultKind,
     /// How many of the matching requests it strikes, in parts per million.
     share_ppm: u32,
@@ -177,8 +163,8 @@ struct Fault {
     only: Vec<(Field, String)>,
     /// Spares this many matching requests before the first that may be struck.
     after: u64,
-    /// Strikes among this many matching requests, counted from there; `None` is without end.
-    first: Option<u64>,
+    /// Strikes among this many matching requests, counted from there.
+    first: u64,
 }
 
 impl Fault {
@@ -186,17 +172,21 @@ impl Fault {
         if !text.matches('"').count().is_multiple_of(2) {
             return Err("a double quote is not closed".to_owned());
         }
-        let mut words = split_unquoted(text, char::is_whitespace);
-        let head = words.next().ok_or("it is empty")?;
+        let words: Vec<&str> = split_unquoted(text, char::is_whitespace).collect();
+        let [head, options @ ..] = &words[..] else { return Err("it is empty".to_owned()) };
         let (head, share_ppm) = match head.rsplit_once(':') {
             Some((head, share)) if share.ends_with('%') => (head, ppm(share)?),
-            _ => (head, WHOLE_PPM),
+            _ => (*head, WHOLE_PPM),
         };
         let (name, value) = name_and_value(head);
         let kind = FaultKind::parse(name, value)?;
         let accepts = kind.accepts();
-        let mut fault = Fault { kind, share_ppm, accepts, only: Vec::new(), after: 0, first: None };
-        for word in words {
+        let text = words.join(" ");
+        let mut fault = Fault { text, kind, share_ppm, accepts, only: Vec::new(), after: 0, first: u64::MAX };
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            fault.text.insert_str(0, "status=");
+        }
+        for word in options {
             match name_and_value(word) {
                 (name, Some(value)) => fault.set_option(name, value)?,
                 (_, None) => return Err(format!("{word:?} is no option=value")),
@@ -215,7 +205,7 @@ impl Fault {
             ("accept", "yes", _) => self.accepts = true,
             ("accept", "no", _) => self.accepts = false,
             ("accept", ..) => return Err("accept is yes or no".to_owned()),
-            ("first", ..) => self.first = Some(number(name, value)?),
+            ("first", ..) => self.first = number(name, value)?,
             ("after", ..) => self.after = number(name, value)?,
             _ => {
                 let field = match name.strip_prefix("only-") {
@@ -243,7 +233,7 @@ impl Fault {
     }
 
     fn strikes_every_request(&self) -> bool {
-        self.share_ppm == WHOLE_PPM && self.first.is_none() && self.after == 0 && self.only.is_empty()
+        self.share_ppm == WHOLE_PPM && self.first == u64::MAX && self.after == 0 && self.only.is_empty()
     }
 
     fn matches(&self, target: &FaultTarget<'_>) -> bool {
@@ -264,45 +254,25 @@ fn ppm(share: &str) -> Result<u32, String> {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.kind)?;
-        if self.share_ppm != WHOLE_PPM {
-            write!(out, ":{}%", f64::from(self.share_ppm) / 10_000.0)?;
-        }
-        if let FaultKind::Status { retry_after_seconds: Some(seconds), .. } = self.kind {
-            write!(out, " retry-after={seconds}")?;
-        }
-        if self.accepts != self.kind.accepts() {
-            write!(out, " accept={}", if self.accepts { "yes" } else { "no" })?;
-        }
-        self.only.iter().try_for_each(|(field, value)| match field {
-            Field::Rsid => write!(out, " only-rsid={value}"),
-            Field::Visitor => write!(out, " only-visitor={value:?}"),
-            Field::Evar(number) => write!(out, " only-evar{number}={value:?}"),
-        })?;
-        if self.after > 0 {
-            write!(out, " after={}", self.after)?;
-        }
-        self.first.iter().try_for_each(|count| write!(out, " first={count}"))
-    }
-}
-
 impl Serialize for Fault {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text)
     }
 }
 
 /// The whole plan. Empty by default: nothing goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FaultPlan {
-    pub(super) seed: u64,
+    seed: u64,
     /// In the order in which they are tried.
     faults: Vec<Fault>,
 }
 
 impl FaultPlan {
+    pub(super) fn with_seed(seed: u64) -> FaultPlan {
+        FaultPlan { seed, faults: Vec::new() }
+    }
+
     /// Adds the faults and the seed of a text.
     pub(super) fn read(&mut self, text: &str) -> Result<(), SyntaxError> {
         for part in split_unquoted(text, |letter| letter == ';').map(str::trim) {
@@ -369,22 +339,16 @@ pub(super) struct FaultDice {
 
 #[derive(Debug)]
 struct Draw {
-    random: fastrand::Rng,
+    random: Rng,
     matched: u64,
     struck: u64,
 }
 
 impl FaultDice {
     pub(super) fn new(plan: FaultPlan) -> FaultDice {
-        let draws = (0..plan.faults.len() as u64)
-            .map(|index| Draw {
-                random: fastrand::Rng::with_seed(
-                    plan.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-                ),
-                matched: 0,
-                struck: 0,
-            })
-            .collect();
+        let seeds = (0..).map(|index: u64| plan.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let seeds = seeds.take(plan.faults.len());
+        let draws = seeds.map(|seed| Draw { random: Rng::with_seed(seed), matched: 0, struck: 0 }).collect();
         FaultDice { plan, draws }
     }
 
@@ -394,35 +358,28 @@ impl FaultDice {
 
     /// How many requests or connections each fault has struck, by its text.
     pub(super) fn struck(&self) -> impl Iterator<Item = (String, u64)> + '_ {
-        self.plan.faults.iter().zip(&self.draws).map(|(fault, draw)| (fault.to_string(), draw.struck))
+        self.plan.faults.iter().zip(&self.draws).map(|(fault, draw)| (fault.text.clone(), draw.struck))
     }
 
     /// Whether the next connection is reset as soon as it stands.
     pub(super) fn refuses_connection(&mut self) -> bool {
-        self.plan
-            .faults
-            .iter()
-            .zip(&mut self.draws)
-            .any(|(fault, draw)| fault.kind == FaultKind::Refuse && draw.strikes(fault))
+        let mut faults = self.plan.faults.iter().zip(&mut self.draws);
+        faults.any(|(fault, draw)| fault.kind == FaultKind::Refuse && draw.strikes(fault))
     }
 
     /// Decides about the next request. Every fault that matches draws, so that no fault's luck depends on another's.
     pub(super) fn decide(&mut self, target: &FaultTarget<'_>) -> Fate {
         let mut fate = Fate::default();
         for (fault, draw) in self.plan.faults.iter().zip(&mut self.draws) {
-            if matches!(fault.kind, FaultKind::Refuse | FaultKind::MaxRequestsPerConnection(_))
-                || !fault.matches(target)
-                || !draw.strikes(fault)
-            {
-                continue;
-            }
             match fault.kind {
+                FaultKind::Refuse | FaultKind::MaxRequestsPerConnection(_) => {}
+                _ if !fault.matches(target) || !draw.strikes(fault) => {}
                 FaultKind::Latency(wait) => fate.latency += wait,
-                _ if fate.strike.is_none() => {
+                _ if fate.strike.is_some() => {}
+                _ => {
                     fate.strike = Some((fault.kind.clone(), fault.accepts));
                     fate.dice = draw.random.u32(..);
                 }
-                _ => {}
             }
         }
         fate
@@ -432,10 +389,9 @@ impl FaultDice {
 impl Draw {
     fn strikes(&mut self, fault: &Fault) -> bool {
         self.matched += 1;
-        let lucky = self.random.u32(0..WHOLE_PPM) >= fault.share_ppm;
-        let spared = self.matched <= fault.after
-            || fault.first.is_some_and(|first| self.matched > fault.after.saturating_add(first));
-        let strikes = !lucky && !spared;
+        let is_drawn = self.random.u32(0..WHOLE_PPM) < fault.share_ppm;
+        let is_spared = self.matched <= fault.after || self.matched - fault.after > fault.first;
+        let strikes = is_drawn && !is_spared;
         self.struck += u64::from(strikes);
         strikes
     }
@@ -492,22 +448,41 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_read_and_written_in_one_form() {
-        for (given, written) in [
-            ("status=503:5%", "status=503:5%"),
-            ("429:0.5% retry-after=2", "status=429:0.5% retry-after=2"),
+    fn a_plan_is_read_in_several_forms_and_written_as_it_was_given() {
+        for (given, written, same) in [
+            ("status=503:5%", "status=503:5%", "503:5.0%"),
+            (
+                "429:0.5%  retry-after=2 ",
+                "status=429:0.5% retry-after=2",
+                "status=429:0.5% retry-after=\"2\"",
+            ),
             (
                 "failure=\"NO account\" only-rsid=a first=3 after=2",
-                "failure=\"NO account\" only-rsid=a after=2 first=3",
+                "failure=\"NO account\" only-rsid=a first=3 after=2",
+                "failure=\"NO account\" after=2 first=3 only-rsid=\"a\"",
             ),
-            ("slow-reply", "slow-reply=20ms"),
-            ("latency=2s only-visitor=v1", "latency=2000ms only-visitor=\"v1\""),
-            ("empty accept=no only-evar6=\"a b;c\"", "empty accept=no only-evar6=\"a b;c\""),
-            ("max-requests-per-connection=100", "max-requests-per-connection=100"),
+            ("slow-reply", "slow-reply", "slow-reply=20ms"),
+            (
+                "latency=2s only-visitor=v1",
+                "latency=2s only-visitor=v1",
+                "latency=2000ms only-visitor=\"v1\"",
+            ),
+            (
+                "empty accept=no only-evar6=\"a b;c\"",
+                "empty accept=no only-evar6=\"a b;c\"",
+                "empty only-evar6=\"a b;c\" accept=no",
+            ),
+            (
+                "max-requests-per-connection=100",
+                "max-requests-per-connection=100",
+                "max-requests-per-connection=\"100\"",
+            ),
         ] {
             let fault = Fault::parse(given).expect(given);
-            assert_eq!(fault.to_string(), written);
-            assert_eq!(Fault::parse(written), Ok(fault));
+            assert_eq!(fault.text, written);
+            assert_eq!(Fault::parse(written).as_ref(), Ok(&fault));
+            let same = Fault::parse(same).expect(same);
+            assert_eq!(Fault { text: fault.text.clone(), ..same }, fault);
         }
         let plan: FaultPlan = "refuse; seed=7;; close:1%".parse().expect("a plan");
         assert_eq!((plan.seed, plan.faults.len(), plan.refuses_everything()), (7, 2, true));

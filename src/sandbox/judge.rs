@@ -33,9 +33,7 @@ pub(super) fn judge(
 ) -> Vec<Finding> {
     let mut judge = Judge { document, findings: document.findings.clone() };
     judge.headers(headers);
-    if body.len() >= BODY_BYTES_MAX {
-        judge.find(Rule::Size, format!("{} bytes", body.len()));
-    }
+    judge.check(body.len() < BODY_BYTES_MAX, Rule::Size, || format!("{} bytes", body.len()));
     // What follows would only repeat that nothing could be read.
     if !document.is_malformed {
         judge.hit(path_rsid);
@@ -60,6 +58,13 @@ impl<'d> Judge<'d> {
         self.findings.push(Finding::new(rule, detail));
     }
 
+    /// Finds the rule broken where something does not hold.
+    fn check(&mut self, holds: bool, rule: Rule, detail: impl FnOnce() -> String) {
+        if !holds {
+            self.find(rule, detail());
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&'d str> {
         self.document.value(name)
     }
@@ -79,99 +84,78 @@ impl<'d> Judge<'d> {
         for name in [CONTENT_TYPE, ACCEPT] {
             let value = text(name.clone());
             let media_type = value.split(';').next().unwrap_or("").trim();
-            if !media_type.eq_ignore_ascii_case("application/xml") {
-                self.find(Rule::Headers, format!("{name}: {value}"));
-            }
+            let is_xml = media_type.eq_ignore_ascii_case("application/xml");
+            self.check(is_xml, Rule::Headers, || format!("{name}: {value}"));
         }
         let agent = text(USER_AGENT).to_ascii_lowercase();
-        if agent.is_empty() || FOREIGN_AGENTS.iter().any(|foreign| agent.starts_with(foreign)) {
-            self.find(Rule::ClientAgent, format!("user-agent: {agent}"));
-        }
+        let is_foreign = FOREIGN_AGENTS.iter().any(|foreign| agent.starts_with(foreign));
+        self.check(!agent.is_empty() && !is_foreign, Rule::ClientAgent, || format!("user-agent: {agent}"));
     }
 
     fn tags(&mut self) {
         let document = self.document;
         for (at, tag) in document.tags.iter().enumerate() {
-            if document.tags[..at].iter().any(|other| other.is(&tag.name)) {
-                self.find(Rule::FlatTags, format!("<{}> stands twice", tag.name));
-            }
+            let is_first = !document.tags[..at].iter().any(|other| other.is(&tag.name));
+            self.check(is_first, Rule::FlatTags, || format!("<{}> stands twice", tag.name));
             self.tag(tag);
         }
     }
 
     fn tag(&mut self, tag: &Tag<'_>) {
         let Tag { kind, name, value } = tag;
-        if *kind == TagKind::Unknown {
-            self.find(Rule::KnownTags, format!("<{name}>"));
-        }
+        self.check(*kind != TagKind::Unknown, Rule::KnownTags, || format!("<{name}>"));
         let is_version = tag.is("scXmlVer") || tag.is("sc_xml_ver");
-        if is_version && (name != "scXmlVer" || value != "1.0") {
-            self.find(Rule::VersionTag, format!("<{name}>{value}"));
-        }
-        if value.trim().is_empty() {
-            self.find(Rule::NoEmptyTag, format!("<{name}>"));
-        } else if value.trim() != value {
-            self.find(Rule::CleanText, format!("<{name}> has white space at an end: {value:?}"));
-        }
-        if has_control_character(value) {
-            self.find(Rule::CleanText, format!("<{name}> has a control character: {value:?}"));
-        }
-        if value.starts_with("D=") {
-            self.find(Rule::NoDynamicVariable, format!("<{name}> is {value:?}"));
-        }
+        let is_right = !is_version || (name == "scXmlVer" && value == "1.0");
+        self.check(is_right, Rule::VersionTag, || format!("<{name}>{value}"));
+        let trimmed = value.trim();
+        self.check(!trimmed.is_empty(), Rule::NoEmptyTag, || format!("<{name}>"));
+        self.check(trimmed.is_empty() || trimmed == value, Rule::CleanText, || {
+            format!("<{name}> has white space at an end: {value:?}")
+        });
+        self.check(!value.chars().any(char::is_control), Rule::CleanText, || {
+            format!("<{name}> has a control character: {value:?}")
+        });
+        self.check(!value.starts_with("D="), Rule::NoDynamicVariable, || format!("<{name}> is {value:?}"));
     }
 
     fn suite(&mut self, path_rsid: &str) {
-        if !path_rsid.is_empty() {
-            self.find(Rule::OneSuite, format!("the path names {path_rsid:?}"));
-        }
-        match self.value("reportSuiteID") {
-            None => self.find(Rule::OneSuite, "no reportSuiteID"),
-            Some(rsid) if rsid.parse::<Rsid>().is_err() => {
-                self.find(Rule::OneSuite, format!("reportSuiteID is {rsid:?}"));
-            }
-            Some(_) => {}
-        }
+        self.check(path_rsid.is_empty(), Rule::OneSuite, || format!("the path names {path_rsid:?}"));
+        let rsid = self.value("reportSuiteID").unwrap_or("");
+        self.check(rsid.parse::<Rsid>().is_ok(), Rule::OneSuite, || format!("reportSuiteID is {rsid:?}"));
     }
 
     fn identity(&mut self) {
         let visitor_id = self.value("visitorID");
         let ecid = self.value("marketingCloudVisitorID");
         let others = [self.value("analyticsVisitorID"), self.value("fallbackVisitorID")];
-        if visitor_id.or(ecid).is_none() {
-            self.find(Rule::Identity, "neither visitorID nor marketingCloudVisitorID");
-        }
-        if [visitor_id, ecid].into_iter().chain(others).flatten().count() > 1 {
-            self.find(Rule::OneIdentifier, "more than one identifier");
-        }
+        let lacks = || "neither visitorID nor marketingCloudVisitorID".to_owned();
+        self.check(visitor_id.or(ecid).is_some(), Rule::Identity, lacks);
+        let identifiers = [visitor_id, ecid].into_iter().chain(others).flatten().count();
+        self.check(identifiers < 2, Rule::OneIdentifier, || "more than one identifier".to_owned());
         for id in [visitor_id, ecid].into_iter().flatten() {
-            if VisitorRules::default().is_nobody(id) {
-                self.find(Rule::NoPlaceholder, format!("the identity is {id:?}"));
-            }
+            let is_somebody = !VisitorRules::default().is_nobody(id);
+            self.check(is_somebody, Rule::NoPlaceholder, || format!("the identity is {id:?}"));
         }
-        if let Some(id) = visitor_id
-            && !(id.len() <= VISITOR_ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        {
-            self.find(Rule::VisitorIdForm, format!("visitorID is {id:?}"));
+        if let Some(id) = visitor_id {
+            let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let is_short = id.len() <= VISITOR_ID_BYTES_MAX;
+            self.check(is_plain && is_short, Rule::VisitorIdForm, || format!("visitorID is {id:?}"));
         }
-        if let Some(id) = ecid
-            && !(id.len() == ECID_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit()))
-        {
-            self.find(Rule::EcidForm, format!("marketingCloudVisitorID is {id:?}"));
+        if let Some(id) = ecid {
+            let is_ecid = id.len() == ECID_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
+            self.check(is_ecid, Rule::EcidForm, || format!("marketingCloudVisitorID is {id:?}"));
         }
     }
 
     fn page_context(&mut self) {
         let [link_type, link_name, page_name] = ["linkType", "linkName", "pageName"].map(|tag| {
             let value = self.value(tag);
-            if value.is_none() {
-                self.find(Rule::PageContext, format!("no {tag}"));
-            }
+            self.check(value.is_some(), Rule::PageContext, || format!("no {tag}"));
             value
         });
-        if link_type.is_none() || link_name.or(self.value("linkURL")).is_none() {
-            self.find(Rule::NoPageView, "without link type and name it is a page view");
-        }
+        let is_link = link_type.is_some() && link_name.or(self.value("linkURL")).is_some();
+        let page_view = || "without link type and name it is a page view".to_owned();
+        self.check(is_link, Rule::NoPageView, page_view);
         if let Some(link_type) = link_type.filter(|link_type| *link_type != "o") {
             self.find(Rule::LinkForm, format!("linkType is {link_type:?}"));
         }
@@ -188,40 +172,33 @@ impl<'d> Judge<'d> {
             return;
         };
         let is_digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_digits || !timestamp.parse().is_ok_and(|seconds: u64| seconds < MILLISECONDS_FROM) {
-            self.find(Rule::TimestampDigits, format!("timestamp is {timestamp:?}"));
-        }
+        let is_seconds = is_digits && timestamp.parse().is_ok_and(|seconds: u64| seconds < MILLISECONDS_FROM);
+        self.check(is_seconds, Rule::TimestampDigits, || format!("timestamp is {timestamp:?}"));
     }
 
     fn events(&mut self) {
         let events = self.value("events").unwrap_or("");
-        if event_uses(events).count() != 1 || events.contains(',') {
-            self.find(Rule::EventName, format!("events is {events:?}"));
-        }
+        let is_one = event_uses(events).count() == 1 && !events.contains(',');
+        self.check(is_one, Rule::EventName, || format!("events is {events:?}"));
         for event in event_uses(events) {
             self.event(&event);
         }
     }
 
     fn event(&mut self, event: &EventUse<'_>) {
-        if event.slot().is_none() {
-            self.find(Rule::EventName, format!("{:?} is none of event1 to event18", event.name));
-        }
+        let (name, is_ours) = (event.name, event.slot().is_some());
+        self.check(is_ours, Rule::EventName, || format!("{name:?} is none of event1 to event18"));
         if let Some(count) = event.count {
             let is_whole = !count.starts_with('0') && count.bytes().all(|byte| byte.is_ascii_digit());
-            if !is_whole || !count.parse().is_ok_and(|count: u64| count >= 2) {
-                self.find(Rule::EventCount, format!("the count is {count:?}"));
-            }
+            let is_right = is_whole && count.parse().is_ok_and(|count: u64| count >= 2);
+            self.check(is_right, Rule::EventCount, || format!("the count is {count:?}"));
         }
         if let Some(id) = event.id {
             let is_plain = id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
-            if !is_plain || !(1..=EVENT_ID_BYTES_MAX).contains(&id.len()) {
-                self.find(Rule::EventId, format!("the event ID is {id:?}"));
-            }
+            let is_right = is_plain && (1..=EVENT_ID_BYTES_MAX).contains(&id.len());
+            self.check(is_right, Rule::EventId, || format!("the event ID is {id:?}"));
         }
-        if event.id_first {
-            self.find(Rule::CountBeforeId, "the ID stands before the count");
-        }
+        self.check(!event.id_first, Rule::CountBeforeId, || "the ID stands before the count".to_owned());
     }
 
     fn evars(&mut self) {
@@ -231,25 +208,19 @@ impl<'d> Judge<'d> {
                 Some(present) => *present = true,
                 None => self.find(Rule::FixedTable, format!("eVar{number} is not in the table")),
             }
-            if value.len() > EVAR_BYTES_MAX {
-                self.find(Rule::EvarLength, format!("eVar{number} has {} bytes", value.len()));
-            }
+            let bytes = value.len();
+            self.check(bytes <= EVAR_BYTES_MAX, Rule::EvarLength, || {
+                format!("eVar{number} has {bytes} bytes")
+            });
         }
         let kind = event_uses(self.value("events").unwrap_or(""))
             .find_map(|event| event.slot())
             .and_then(EventKind::from_slot);
         for (property, evar) in Property::reported().iter().zip(1..) {
-            if is_always_sent(*property, kind) && !present[evar] {
-                self.find(Rule::FixedTable, format!("no eVar{evar} ({})", property.label()));
-            }
+            let is_right = present[evar] || !is_always_sent(*property, kind);
+            self.check(is_right, Rule::FixedTable, || format!("no eVar{evar} ({})", property.label()));
         }
     }
-}
-
-/// Whether a control character stands in it. Most text is ASCII, where a look at each byte is enough.
-fn has_control_character(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_control())
-        || (!text.is_ascii() && text.chars().any(char::is_control))
 }
 
 /// Whether a hit of this event carries the property even where its event has no value.

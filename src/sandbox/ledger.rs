@@ -19,7 +19,7 @@ const VISIT_PAUSE_SECONDS: i64 = 30 * 60;
 const VALUE_BYTES_MAX: usize = 255;
 const DAY_SECONDS: i64 = 86_400;
 
-/// The number of a value of an eVar; 0 is none.
+/// The public ID of a value of an eVar; 0 is none.
 pub(super) type Item = u32;
 
 #[derive(Debug)]
@@ -33,51 +33,40 @@ pub(super) struct Counted {
     pub(super) values: [Item; Property::EVARS],
 }
 
-/// The values of an eVar.
+/// The values of an eVar by their IDs, each as first seen. Case does not count.
 #[derive(Debug, Default)]
-pub(super) struct Items {
-    by_text: HashMap<String, Item>,
-    /// By number less one: as first seen, and its public ID.
-    shown: Vec<(String, u32)>,
-    ids: HashMap<u32, Item>,
-}
+pub(super) struct Items(HashMap<Item, String>);
 
 impl Items {
-    /// The number of a value, which is met for the first time perhaps. Case does not count.
+    /// The ID of a value, which is met for the first time perhaps.
     fn item(&mut self, value: &str) -> Item {
+        let item = self.place(value);
+        self.0.entry(item).or_insert_with(|| value.to_owned());
+        item
+    }
+
+    /// Where a value has its place. Where Adobe's IDs collide two values become one; here they never do.
+    fn place(&self, value: &str) -> Item {
         let text = value.to_lowercase();
-        if let Some(item) = self.by_text.get(&text) {
-            return *item;
+        let mut item = (digest(&text) as Item).max(1);
+        while self.0.get(&item).is_some_and(|known| known.to_lowercase() != text) {
+            item = item.wrapping_add(1).max(1);
         }
-        let item = self.shown.len() as Item + 1;
-        let mut id = (digest(&text) as u32).max(1);
-        // Where Adobe's IDs collide two values become one; here they never do.
-        while self.ids.contains_key(&id) {
-            id = id.wrapping_add(1).max(1);
-        }
-        self.ids.insert(id, item);
-        self.by_text.insert(text, item);
-        self.shown.push((value.to_owned(), id));
         item
     }
 
     /// The value with this ID; 0 is none. `None` where nobody ever saw it.
     pub(super) fn with_id(&self, id: &str) -> Option<Item> {
-        match id.parse::<u32>().ok()? {
-            0 => Some(0),
-            id => self.ids.get(&id).copied(),
-        }
+        id.parse().ok().filter(|item| *item == 0 || self.0.contains_key(item))
     }
 
     /// The value with this text.
     pub(super) fn with_text(&self, text: &str) -> Option<Item> {
-        self.by_text.get(&text.to_lowercase()).copied()
+        Some(self.place(text)).filter(|item| self.0.contains_key(item))
     }
 
-    /// Its ID and how it is shown.
-    pub(super) fn shown(&self, item: Item) -> (u32, &str) {
-        let known = item.checked_sub(1).and_then(|index| self.shown.get(index as usize));
-        known.map_or((0, "Unspecified"), |(text, id)| (*id, text))
+    pub(super) fn shown(&self, item: Item) -> &str {
+        self.0.get(&item).map_or("Unspecified", String::as_str)
     }
 }
 
@@ -98,26 +87,15 @@ struct Visitor {
     held: BTreeMap<u16, Held>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// How many of the kept hits, of all suites, were looked at.
     pub(super) looked_at: usize,
     pub(super) counted: Vec<Counted>,
-    pub(super) items: [Items; Property::EVARS],
+    /// By eVar.
+    pub(super) items: BTreeMap<u16, Items>,
     seen: HashSet<(u8, Serial)>,
     visitors: HashMap<u64, Visitor>,
-}
-
-impl Default for Ledger {
-    fn default() -> Ledger {
-        Ledger {
-            looked_at: 0,
-            counted: Vec::new(),
-            items: std::array::from_fn(|_| Items::default()),
-            seen: HashSet::new(),
-            visitors: HashMap::new(),
-        }
-    }
 }
 
 impl Ledger {
@@ -172,7 +150,7 @@ impl Ledger {
                 EvarType::Text => !text.is_empty(),
                 EvarType::Counter => text.parse::<f64>().is_ok(),
             });
-            let item = text.map(|text| self.items[index].item(&text));
+            let item = text.map(|text| self.items.entry(*number).or_default().item(&text));
             let Some(visitor) = self.visitors.get_mut(&hit.visitor_hash) else { continue };
             if evar.expiration == Expiration::PageView {
                 values[index] = item.unwrap_or(0);
@@ -247,14 +225,11 @@ mod tests {
     fn values_are_one_in_any_case_and_shown_as_first_seen() {
         let mut items = Items::default();
         let item = items.item("Cableco");
-        assert_eq!((items.item("CABLECO"), items.item("Smallco")), (item, item + 1));
-        let (id, shown) = items.shown(item);
-        assert_eq!((shown, items.with_id(&id.to_string())), ("Cableco", Some(item)));
-        assert_eq!(
-            (items.shown(0), items.with_id("0"), items.with_id("x")),
-            ((0, "Unspecified"), Some(0), None)
-        );
-        assert_eq!(items.with_text("cablecO"), Some(item));
+        assert_eq!(items.item("CABLECO"), item);
+        assert_ne!(items.item("Smallco"), item);
+        assert_eq!((items.shown(item), items.with_id(&item.to_string())), ("Cableco", Some(item)));
+        assert_eq!((items.shown(0), items.with_id("0"), items.with_id("x")), ("Unspecified", Some(0), None));
+        assert_eq!((items.with_text("cablecO"), items.with_text("Otherco")), (Some(item), None));
     }
 
     #[test]

@@ -68,6 +68,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio_rustls::TlsAcceptor;
+
 pub use faults::{FAULT_SYNTAX, FaultPlan};
 pub use hits::{AcceptedHit, KeepHits};
 pub use incoming::VisitorKind;
@@ -82,7 +84,7 @@ pub use world::{FaultSummary, Judge, Summary, UnknownSuites};
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
-use server::Serving;
+use server::Server;
 use world::{Door, Shared, World};
 
 /// How the sandbox behaves.
@@ -173,10 +175,10 @@ impl Sandbox {
         let shared = Arc::new(Shared::new(world, options.judge, options.clock));
 
         let (ready, listening) = mpsc::channel();
-        let served = Arc::clone(&shared);
+        let server = Server { shared: Arc::clone(&shared), tls: tls.map(TlsAcceptor::from), idle_close };
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || server::serve(&served, Serving { address, tls, idle_close }, &ready))
+            .spawn(move || server::serve(&server, address, &ready))
             .map_err(SandboxError::Thread)?;
         let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")));
         let address = listening.map_err(|source| SandboxError::Listen { address, source })?;
@@ -246,7 +248,7 @@ impl Handle {
         self.shared.world().inversions()
     }
 
-    /// How many requests each connection has carried, by its number.
+    /// By the connection's number.
     pub fn requests_per_connection(&self) -> Vec<u32> {
         self.shared.world().requests_per_connection.clone()
     }

@@ -16,7 +16,6 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -39,24 +38,25 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// The largest request of the small surfaces, in bytes.
 const BODY_BYTES_MAX: u64 = 1 << 20;
 
-/// What the server needs besides the shared state.
-pub(super) struct Serving {
-    pub(super) address: SocketAddr,
-    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+/// The server, and what each of its connections needs.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) shared: Arc<Shared>,
+    pub(super) tls: Option<TlsAcceptor>,
     /// How long a connection may be idle; `None` is for ever.
     pub(super) idle_close: Option<Duration>,
 }
 
 /// Serves until the door is closed; says on `ready` where it listens, or why it does not. For a thread of its own.
-pub(super) fn serve(shared: &Arc<Shared>, serving: Serving, ready: &mpsc::Sender<io::Result<SocketAddr>>) {
+pub(super) fn serve(server: &Server, address: SocketAddr, ready: &mpsc::Sender<io::Result<SocketAddr>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            let listener = listen(serving.address)?;
+            let listener = listen(address)?;
             let address = listener.local_addr()?;
             // The one who started it has gone only if it panicked; then there is nobody to serve.
             if ready.send(Ok(address)).is_ok() {
-                keep_door(shared, Serving { address, ..serving }, listener).await;
+                server.keep_door(address, listener).await;
             }
             Ok(())
         })
@@ -76,132 +76,108 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Lets connections in, or not, as the door says.
-async fn keep_door(shared: &Arc<Shared>, serving: Serving, listener: TcpListener) {
-    let mut door = shared.door.subscribe();
-    let mut listener = Some(listener);
-    let acceptor = serving.tls.map(TlsAcceptor::from);
-    loop {
-        let wanted = *door.borrow_and_update();
-        match wanted {
-            Door::Closed => return,
-            Door::Refusing => listener = None,
-            Door::Open if listener.is_none() => match listen(serving.address) {
-                Ok(again) => listener = Some(again),
+impl Server {
+    /// Lets connections in, or not, as the door says.
+    async fn keep_door(&self, address: SocketAddr, listener: TcpListener) {
+        let mut door = self.shared.door.subscribe();
+        let mut listener = Some(listener);
+        loop {
+            let wanted = *door.borrow_and_update();
+            match wanted {
+                Door::Closed => return,
+                Door::Refusing => listener = None,
+                Door::Open if listener.is_none() => match listen(address) {
+                    Ok(again) => listener = Some(again),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot listen again");
+                        sleep(RETRY_PAUSE).await;
+                        door.mark_changed();
+                        continue;
+                    }
+                },
+                Door::Open => {}
+            }
+            self.shared.door_is(wanted);
+            tokio::select! {
+                biased;
+                // The door's owner is the shared state, which outlives this.
+                _ = door.changed() => {}
+                () = self.accept(listener.as_ref()) => {}
+            }
+        }
+    }
+
+    /// Accepts connections for ever.
+    async fn accept(&self, listener: Option<&TcpListener>) {
+        let Some(listener) = listener else { return std::future::pending().await };
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    tokio::spawn(self.clone().connection(socket));
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot listen again");
+                    tracing::warn!(%error, "cannot accept a connection");
                     sleep(RETRY_PAUSE).await;
-                    door.mark_changed();
-                    continue;
                 }
-            },
-            Door::Open => {}
-        }
-        shared.door_is(wanted);
-        let_in(shared, listener.as_ref(), &mut door, acceptor.as_ref(), serving.idle_close).await;
-    }
-}
-
-/// Accepts connections until the door changes.
-async fn let_in(
-    shared: &Arc<Shared>,
-    listener: Option<&TcpListener>,
-    door: &mut watch::Receiver<Door>,
-    acceptor: Option<&TlsAcceptor>,
-    idle_close: Option<Duration>,
-) {
-    loop {
-        let accepted = async {
-            match listener {
-                Some(listener) => listener.accept().await,
-                None => std::future::pending().await,
-            }
-        };
-        let accepted = tokio::select! {
-            biased;
-            // The door's owner is the shared state, which outlives this.
-            _ = door.changed() => return,
-            accepted = accepted => accepted,
-        };
-        match accepted {
-            Ok((socket, _)) => {
-                let connection =
-                    connection(Arc::clone(shared), socket, acceptor.cloned(), door.clone(), idle_close);
-                tokio::spawn(connection);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(RETRY_PAUSE).await;
             }
         }
     }
-}
 
-async fn connection(
-    shared: Arc<Shared>,
-    socket: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    door: watch::Receiver<Door>,
-    idle_close: Option<Duration>,
-) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot send small packets at once");
-    }
-    let control = WireControl::new();
-    let wire = Wire::new(socket, Arc::clone(&control));
-    let number = {
-        let mut world = shared.world();
-        if world.dice.refuses_connection() {
-            control.reset();
-            return;
+    async fn connection(self, socket: TcpStream) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "cannot send small packets at once");
         }
-        world.connected()
-    };
-    let line = Arc::new(Line::new(number, control));
-    match acceptor {
-        None => converse(shared, line, wire, door, idle_close).await,
-        Some(acceptor) => match acceptor.accept(wire).await {
-            Ok(stream) => converse(shared, line, stream, door, idle_close).await,
-            Err(error) => tracing::debug!(%error, "no TLS"),
-        },
-    }
-}
-
-/// Answers the requests of one connection until either side ends it.
-async fn converse<S>(
-    shared: Arc<Shared>,
-    line: Arc<Line>,
-    stream: S,
-    mut door: watch::Receiver<Door>,
-    idle_close: Option<Duration>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let service = service_fn(|request| answer(&shared, &line, request));
-    let connection =
-        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let mut idle_check = pin!(sleep(idle_close.unwrap_or_default()));
-    loop {
-        tokio::select! {
-            biased;
-            outcome = connection.as_mut() => {
-                if let Err(error) = outcome {
-                    tracing::debug!(connection = line.number, %error, "a connection broke");
-                }
+        let control = WireControl::new();
+        let wire = Wire::new(socket, Arc::clone(&control));
+        let number = {
+            let mut world = self.shared.world();
+            if world.dice.refuses_connection() {
+                control.reset();
                 return;
             }
-            changed = door.changed() => {
-                if changed.is_err() || *door.borrow() != Door::Open {
-                    connection.as_mut().graceful_shutdown();
+            world.connected()
+        };
+        let line = Line::new(number, control);
+        match &self.tls {
+            None => self.converse(&line, wire).await,
+            Some(acceptor) => match acceptor.accept(wire).await {
+                Ok(stream) => self.converse(&line, stream).await,
+                Err(error) => tracing::debug!(%error, "no TLS"),
+            },
+        }
+    }
+
+    /// Answers the requests of one connection until either side ends it.
+    async fn converse(&self, line: &Line, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut door = self.shared.door.subscribe();
+        // It may have changed since the connection was accepted.
+        door.mark_changed();
+        let service = service_fn(|request| answer(&self.shared, line, request));
+        let connection =
+            http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut idle_check = pin!(sleep(self.idle_close.unwrap_or_default()));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = connection.as_mut() => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(connection = line.number, %error, "a connection broke");
+                    }
+                    return;
                 }
-            }
-            () = idle_check.as_mut(), if idle_close.is_some() => {
-                let left = idle_close.unwrap_or_default().saturating_sub(line.idle());
-                if left.is_zero() {
-                    connection.as_mut().graceful_shutdown();
+                changed = door.changed() => {
+                    if changed.is_err() || *door.borrow() != Door::Open {
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
-                idle_check.as_mut().reset(tokio::time::Instant::now() + left.max(RETRY_PAUSE));
+                () = idle_check.as_mut(), if self.idle_close.is_some() => {
+                    let left = self.idle_close.unwrap_or_default().saturating_sub(line.idle());
+                    if left.is_zero() {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    idle_check.as_mut().reset(tokio::time::Instant::now() + left.max(RETRY_PAUSE));
+                }
             }
         }
     }

@@ -1,6 +1,5 @@
 //! What Analytics would count of one report suite.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -87,19 +86,9 @@ pub(super) struct Counted<'a> {
     pub(super) content_hash: u64,
 }
 
-/// Enough of a hit to see that a repeat is the same hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    /// The low half of each digest: a repeat that differs goes unseen once in four thousand million.
-    timestamp: u32,
-    content: u32,
-}
-
-impl Fingerprint {
-    fn of(hit: &Counted<'_>) -> Fingerprint {
-        Fingerprint { timestamp: hit.timestamp.unwrap_or(-1) as u32, content: hit.content_hash as u32 }
-    }
-}
+/// Enough of a hit to see that a repeat is the same hit: the low half of its timestamp and of the digest of its content. A repeat
+/// that differs goes unseen once in four thousand million.
+type Fingerprint = (u32, u32);
 
 /// One suite: its settings, and everything it remembers.
 #[derive(Debug)]
@@ -201,23 +190,18 @@ impl Suite {
     }
 
     fn is_new(&mut self, slot: u8, serial: Serial, hit: &Counted<'_>, findings: &mut Vec<Finding>) -> bool {
-        let fingerprint = Fingerprint::of(hit);
-        match self.seen.entry((slot, serial)) {
-            Entry::Vacant(entry) => {
-                entry.insert(fingerprint);
-                true
-            }
-            Entry::Occupied(entry) => {
-                let first = *entry.get();
-                if first != fingerprint {
-                    let is_moved = first.content == fingerprint.content;
-                    let rule = if is_moved { Rule::SameTimestamp } else { Rule::SameHit };
-                    let detail = format!("event{slot}:{} was another hit before", serial_text(&serial));
-                    findings.push(Finding::new(rule, detail));
-                }
-                false
-            }
+        let fingerprint = (hit.timestamp.unwrap_or(-1) as u32, hit.content_hash as u32);
+        let Some(first) = self.seen.get(&(slot, serial)) else {
+            self.seen.insert((slot, serial), fingerprint);
+            return true;
+        };
+        if *first != fingerprint {
+            let is_moved = first.1 == fingerprint.1;
+            let rule = if is_moved { Rule::SameTimestamp } else { Rule::SameHit };
+            let detail = format!("event{slot}:{} was another hit before", serial_text(&serial));
+            findings.push(Finding::new(rule, detail));
         }
+        false
     }
 
     /// Counts the visitor, and sees whether a first delivery is older than the one before it.

@@ -47,20 +47,12 @@ pub(super) struct Sender {
     pub(super) key: String,
 }
 
-/// What the client has learnt of a key since it last sent its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum LookedUp {
-    #[default]
-    Not,
-    Unseen,
-    Seen,
-}
-
 #[derive(Debug)]
 struct Key {
     content: u64,
     is_received: bool,
-    looked_up: LookedUp,
+    /// What a look-up since its file was last sent has told the client: whether it was received.
+    told: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -172,8 +164,8 @@ impl Traffic {
             findings.push(Finding::new(Rule::LookUpFirst, detail));
         }
         let spacing = Duration::from_millis(self.settings.call_spacing_ms);
-        let since_call = self.called_at.map(|at| now.saturating_duration_since(at));
-        if let Some(since) = since_call.filter(|since| falls_short(*since, spacing)) {
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        if let Some(since) = since(self.called_at).filter(|since| falls_short(*since, spacing)) {
             let detail = format!("{} ms after the upload before", since.as_millis());
             findings.push(Finding::new(Rule::CallSpacing, detail));
             return (Gate::Busy(retry_after_seconds(spacing, since)), findings);
@@ -187,7 +179,7 @@ impl Traffic {
             _ => {}
         }
         self.called_at = Some(now);
-        let since_previous = group.started_at.map(|at| now.saturating_duration_since(at));
+        let since_previous = since(group.started_at);
         let spacing = Duration::from_millis(self.settings.group_spacing_ms);
         if group.in_flight > 0 {
             findings.push(Finding::new(Rule::GroupSpacing, "another upload of its group is under way"));
@@ -227,23 +219,22 @@ impl Traffic {
         if key.is_empty() {
             return (is_received_otherwise, findings);
         }
-        let known =
-            self.keys.entry(key).or_insert(Key { content, is_received: false, looked_up: LookedUp::Not });
+        let known = self.keys.entry(key).or_insert(Key { content, is_received: false, told: None });
         let mut is_repeat = is_received_otherwise;
         if known.content != content {
             find(Rule::BulkKey, format!("{:?} came with other bytes before", sender.key));
         } else if known.is_received {
             is_repeat = true;
-            match known.looked_up {
-                LookedUp::Seen => {
+            match known.told {
+                Some(true) => {
                     find(Rule::SentOnce, format!("{:?} was looked up, and had been received", sender.key));
                 }
-                LookedUp::Not => find(Rule::SentOnce, format!("{:?} was received before", sender.key)),
+                None => find(Rule::SentOnce, format!("{:?} was received before", sender.key)),
                 // The client was told that it had not been received, and could know no better.
-                LookedUp::Unseen => {}
+                Some(false) => {}
             }
         }
-        known.looked_up = LookedUp::Not;
+        known.told = None;
         (is_repeat, findings)
     }
 
@@ -311,7 +302,7 @@ impl Traffic {
         let is_seen = |received: &&Received| received.file.key == key && received.at.elapsed() >= blind;
         let found = self.received.iter().find(is_seen).cloned();
         if let Some(known) = self.keys.get_mut(key) {
-            known.looked_up = if found.is_some() { LookedUp::Seen } else { LookedUp::Unseen };
+            known.told = Some(found.is_some());
         }
         found
     }

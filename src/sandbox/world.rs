@@ -133,8 +133,6 @@ pub(super) struct World {
     pub(super) unknown: UnknownSuites,
     /// In the order in which they were first named.
     pub(super) suites: Vec<Suite>,
-    /// The places of the suites.
-    suite_numbers: HashMap<Box<str>, usize>,
     /// In the order of acceptance.
     hits: Vec<KeptHit>,
     requests: u64,
@@ -161,7 +159,6 @@ impl World {
             order_by,
             unknown,
             suites: Vec::new(),
-            suite_numbers: HashMap::new(),
             hits: Vec::new(),
             requests: 0,
             requests_per_connection: Vec::new(),
@@ -178,19 +175,18 @@ impl World {
     }
 
     pub(super) fn suite(&self, rsid: &str) -> Option<&Suite> {
-        self.suite_numbers.get(rsid).map(|number| &self.suites[*number])
+        self.suites.iter().find(|suite| *suite.rsid == *rsid)
     }
 
     /// A suite, which is named for the first time perhaps.
     fn suite_mut(&mut self, rsid: &str) -> &mut Suite {
-        let next = self.suites.len();
-        let number = self.suite_numbers.get(rsid).copied().unwrap_or(next);
-        if number == next {
+        let known = self.suites.iter().position(|suite| *suite.rsid == *rsid);
+        let place = known.unwrap_or_else(|| {
             let is_known = self.unknown == UnknownSuites::Counted;
             self.suites.push(Suite::new(rsid, SuiteSettings::default(), is_known));
-            self.suite_numbers.insert(rsid.into(), number);
-        }
-        &mut self.suites[number]
+            self.suites.len() - 1
+        });
+        &mut self.suites[place]
     }
 
     /// Lists a suite, or sets it anew; what it has counted stays, in reports too.
@@ -208,8 +204,7 @@ impl World {
 
     /// Puts the hits of a suite that are new into its ledger, by the settings that it has now.
     pub(super) fn catch_up(&mut self, rsid: &str) {
-        let Some(number) = self.suite_numbers.get(rsid) else { return };
-        let suite = &mut self.suites[*number];
+        let Some(suite) = self.suites.iter_mut().find(|suite| *suite.rsid == *rsid) else { return };
         let fresh = self.hits.get(suite.ledger.looked_at..).unwrap_or(&[]).iter();
         suite.ledger.looked_at = self.hits.len();
         if !suite.collects() {

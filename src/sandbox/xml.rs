@@ -54,7 +54,7 @@ struct Reading<'b> {
     roots: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open<'b> {
     name: String,
     value: Cow<'b, str>,
@@ -115,9 +115,7 @@ impl<'b> Reading<'b> {
         self.attributes(name, start);
         match (self.depth, &mut self.open) {
             (0, _) => self.root(name),
-            (1, _) => {
-                self.open = Some(Open { name: name.to_owned(), value: Cow::default(), is_settled: false });
-            }
+            (1, _) => self.open = Some(Open { name: name.to_owned(), ..Open::default() }),
             (_, Some(open)) => {
                 open.is_settled = true;
                 let detail = format!("<{name}> stands in <{}>", open.name);

@@ -30,7 +30,7 @@ use http::{Method, StatusCode};
 use hyper::Response;
 use serde_json::{Value, json};
 
-use self::refusal::{Refusal, bad};
+use self::refusal::{Refusal, bad, not_found, refusal};
 use self::report::Source;
 use super::makeup::Makeup;
 use super::reply::{self, ReplyBody};
@@ -47,10 +47,8 @@ pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<Rep
     if let Err(response) = let_in(world, head) {
         return *response;
     }
-    let (status, document) = match route(world, shared.clock.now(), head, body) {
-        Ok(answer) => answer,
-        Err(refusal) => (refusal.status, refusal.document()),
-    };
+    let answer = route(world, shared.clock.now(), head, body);
+    let (status, document) = answer.unwrap_or_else(|refusal| refusal);
     if status.is_success() && take_one(&mut world.analytics.break_next) {
         let text = document.to_string();
         let half: String = text.chars().take(text.len() / 2).collect();
@@ -99,11 +97,11 @@ fn route(world: &mut World, now: Instant, head: &Parts, body: &[u8]) -> Result<(
             return Ok((StatusCode::OK, discovery(&world.analytics.companies)));
         }
         ["api", company, rest @ ..] => (*company, rest),
-        _ => return Err(Refusal::not_found(path)),
+        _ => return Err(not_found(path)),
     };
     if !world.analytics.companies.iter().any(|known| known == company) {
         let why = format!("the credential may not use the company {company:?}");
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "invalid_access", why));
+        return Err(refusal(StatusCode::FORBIDDEN, "invalid_access", why));
     }
     let document = match (&head.method, rest) {
         (&Method::GET, ["reportsuites", "collections", "suites"]) => suites(world, &query)?,
@@ -115,7 +113,7 @@ fn route(world: &mut World, now: Instant, head: &Parts, body: &[u8]) -> Result<(
         }
         (&Method::GET, ["metrics"]) => describe::metrics(&visible(world, query.get("rsid"))?),
         (&Method::POST, ["reports"]) => return report(world, now, body),
-        _ => return Err(Refusal::not_found(path)),
+        _ => return Err(not_found(path)),
     };
     Ok((StatusCode::OK, document))
 }
@@ -125,7 +123,7 @@ fn report(world: &mut World, now: Instant, body: &[u8]) -> Result<(StatusCode, V
     let makeup = visible(world, &request.rsid)?;
     if !world.keeps_all() {
         let why = "the sandbox keeps no hits, so it has no reports";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", why));
+        return Err(refusal(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", why));
     }
     // A virtual suite shows what its parent has.
     let rsid = makeup.parent.as_ref().map_or(request.rsid.as_str(), |parent| parent.as_str());
@@ -164,11 +162,11 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     let makeup = makeup_of(world, rsid);
     // A virtual suite collects nothing, and exists all the same.
     if makeup.is_missing || (makeup.parent.is_none() && !is_known) {
-        return Err(Refusal::not_found(&format!("report suite {rsid:?}")));
+        return Err(not_found(&format!("report suite {rsid:?}")));
     }
     if makeup.is_invisible {
         let why = format!("the credential may not see the report suite {rsid:?}");
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "invalid_access", why));
+        return Err(refusal(StatusCode::FORBIDDEN, "invalid_access", why));
     }
     Ok(makeup)
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::ledger::{Counted, Item, Ledger};
+use super::super::ledger::{Counted, Item, Items, Ledger};
 use super::super::makeup::{Access, Makeup};
 use super::clause::Clause;
 use super::refusal::{Refusal, bad};
@@ -95,12 +95,11 @@ enum Dimension {
     Day,
 }
 
-/// What a column leaves out.
+/// What a column counts only.
 #[derive(Debug)]
 enum Condition {
-    /// The value of the eVar with this index; `None` is one that nobody has.
-    Value(usize, Option<Item>),
-    Day(String),
+    /// The value or day with this ID; `None` is a value that nobody has.
+    Is(Dimension, Option<i64>),
     Within(Span),
 }
 
@@ -108,13 +107,12 @@ struct Column {
     id: String,
     slot: u16,
     conditions: Vec<Condition>,
-    error: Option<&'static str>,
+    error: Option<String>,
 }
 
-/// A row: how it sorts, its ID, how it is shown, and its counts.
 struct Row {
-    order: i64,
-    id: String,
+    /// Its ID, by which it also sorts.
+    id: i64,
     shown: String,
     counts: Vec<f64>,
 }
@@ -138,19 +136,21 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
         _ => return Err(bad("globalFilters must have one dateRange here")),
     };
     let dimension = dimension(&request.dimension)?;
-    let mut columns = columns(request, source)?;
-    if let Some(Dimension::Evar(number)) = dimension {
-        let error = match source.makeup.evar_access(number) {
-            Access::Open => None,
-            Access::Disabled => Some("not_enabled_dimension_global"),
-            Access::Forbidden => Some("unauthorized_dimension_global"),
-        };
-        columns.iter_mut().for_each(|column| column.error = error.or(column.error));
+    let metrics = &request.metric_container.metrics;
+    if metrics.is_empty() {
+        return Err(bad("metricContainer has no metrics"));
+    }
+    let columns = metrics.iter().enumerate().map(|(index, metric)| column(index, metric, request, source));
+    let mut columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
+    if let Some(Dimension::Evar(number)) = dimension
+        && let Some(error) = error_of(source.makeup.evar_access(number), "dimension_global")
+    {
+        columns.iter_mut().for_each(|column| column.error = Some(error.clone()));
     }
     let (totals, rows) = count(source, span, dimension, &columns);
     let errors: Vec<Value> = columns
         .iter()
-        .filter_map(|column| Some((column, column.error?)))
+        .filter_map(|column| Some((column, column.error.as_ref()?)))
         .map(|(column, error)| json!({ "columnId": column.id, "errorCode": error, "errorId": "0", "errorDescription": error }))
         .collect();
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
@@ -159,14 +159,10 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
     if !errors.is_empty() {
         described["columnErrors"] = errors.into();
     }
-    let summary = json!({ "totals": totals });
-    if dimension.is_none() {
-        let document = json!({ "totalPages": 1, "firstPage": true, "lastPage": true, "numberOfElements": 0, "number": 0,
-            "totalElements": 0, "columns": described, "rows": [], "summaryData": summary });
-        return Ok((status, document));
+    if let Some(dimension) = dimension {
+        let kind = if dimension == Dimension::Day { "time" } else { "string" };
+        described["dimension"] = json!({ "id": request.dimension, "type": kind });
     }
-    let kind = if dimension == Some(Dimension::Day) { "time" } else { "string" };
-    described["dimension"] = json!({ "id": request.dimension, "type": kind });
     let rows = request.select(rows)?;
     let limit = request.settings.limit.unwrap_or(LIMIT_DEFAULT).min(source.rows_per_page_max);
     if limit == 0 {
@@ -175,11 +171,12 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
     let number = request.settings.page;
     let pages = rows.len().div_ceil(limit).max(1);
     let page = rows.iter().skip(number.saturating_mul(limit)).take(limit);
-    let page: Vec<Value> =
-        page.map(|row| json!({ "itemId": row.id, "value": row.shown, "data": row.counts })).collect();
+    let page: Vec<Value> = page
+        .map(|row| json!({ "itemId": row.id.to_string(), "value": row.shown, "data": row.counts }))
+        .collect();
     let document = json!({ "totalPages": pages, "firstPage": number == 0, "lastPage": number + 1 >= pages,
         "numberOfElements": page.len(), "number": number, "totalElements": rows.len(), "columns": described, "rows": page,
-        "summaryData": summary });
+        "summaryData": { "totals": totals } });
     Ok((status, document))
 }
 
@@ -193,19 +190,20 @@ impl Request {
         let (only, without) = (ids(&self.search.item_ids), ids(&self.search.exclude_item_ids));
         let hides_nones = self.settings.nones_behavior == "exclude-nones";
         let is_wanted = |row: &Row| {
-            (only.is_empty() || only.contains(&row.id))
-                && !without.contains(&row.id)
-                && !(hides_nones && row.id == "0")
+            let id = row.id.to_string();
+            (only.is_empty() || only.contains(&id))
+                && !without.contains(&id)
+                && !(hides_nones && row.id == 0)
                 && clause.takes(&row.shown)
         };
         let mut rows: Vec<Row> = rows.into_iter().filter(is_wanted).collect();
         match self.settings.dimension_sort.as_str() {
-            "asc" => rows.sort_by_key(|row| row.order),
-            "desc" => rows.sort_by_key(|row| -row.order),
+            "asc" => rows.sort_by_key(|row| row.id),
+            "desc" => rows.sort_by_key(|row| -row.id),
             // By the first column, as Adobe does where nothing is asked for.
             _ => rows.sort_by(|one, other| {
                 let first = |row: &Row| row.counts.first().copied().unwrap_or(0.0);
-                first(other).total_cmp(&first(one)).then(one.order.cmp(&other.order))
+                first(other).total_cmp(&first(one)).then(one.id.cmp(&other.id))
             }),
         }
         Ok(rows)
@@ -221,43 +219,59 @@ fn count(
 ) -> (Vec<f64>, Vec<Row>) {
     let zone = source.makeup.timezone;
     let mut totals = vec![0.0; columns.len()];
-    let mut groups: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    let mut rows: BTreeMap<i64, Row> = BTreeMap::new();
+    let row = |id, shown: String| Row { id, shown, counts: vec![0.0; columns.len()] };
     if dimension == Some(Dimension::Day) {
-        groups.extend(days(span, zone).map(|day| (day, totals.clone())));
+        for day in days(span, zone) {
+            rows.insert(day_id(day), row(day_id(day), day.format("%b %-d, %Y").to_string()));
+        }
     }
     let counted = source.ledger.counted.iter();
     for event in counted.filter(|event| span.has(event.at) && event.received_at <= source.visible_until) {
-        for (index, column) in columns.iter().enumerate() {
-            let is_counted = column.error.is_none()
-                && column.slot == event.slot
-                && column.conditions.iter().all(|condition| condition.holds(event, zone));
-            if !is_counted {
-                continue;
-            }
+        let counting = columns.iter().enumerate().filter(|(_, column)| column.counts(event, zone));
+        for (index, _) in counting {
             totals[index] += event.units;
-            let key = match dimension {
-                None => continue,
-                Some(Dimension::Day) => day_of(event.at, zone),
-                Some(Dimension::Evar(number)) => {
-                    event.values.get(usize::from(number) - 1).map_or(0, |item| i64::from(*item))
-                }
-            };
-            groups.entry(key).or_insert_with(|| vec![0.0; columns.len()])[index] += event.units;
+            if let Some(dimension) = dimension {
+                let id = dimension.id_of(event, zone);
+                let shown = || row(id, source.shown(dimension, id));
+                rows.entry(id).or_insert_with(shown).counts[index] += event.units;
+            }
         }
     }
-    let rows = groups.into_iter().map(|(key, counts)| match dimension {
-        Some(Dimension::Evar(number)) => {
-            let items = source.ledger.items.get(usize::from(number) - 1);
-            let (id, shown) = items.map_or((0, ""), |items| items.shown(key as Item));
-            Row { order: i64::from(id), id: id.to_string(), shown: shown.to_owned(), counts }
+    (totals, rows.into_values().collect())
+}
+
+impl Source<'_> {
+    /// The value of an eVar as it is shown.
+    fn shown(&self, dimension: Dimension, id: i64) -> String {
+        let items = match dimension {
+            Dimension::Evar(number) => self.ledger.items.get(&number),
+            Dimension::Day => None,
+        };
+        items.map_or("Unspecified", |items| items.shown(id as Item)).to_owned()
+    }
+}
+
+impl Dimension {
+    /// The ID of the value or the day that an event is counted under.
+    fn id_of(self, event: &Counted, zone: Tz) -> i64 {
+        match self {
+            Dimension::Day => day_id(day_of(event.at, zone)),
+            Dimension::Evar(number) => {
+                event.values.get(usize::from(number) - 1).map_or(0, |item| i64::from(*item))
+            }
         }
-        Some(Dimension::Day) | None => {
-            let day = date_of(key);
-            let shown = day.format("%b %-d, %Y").to_string();
-            Row { order: key, id: day_id(day), shown, counts }
-        }
-    });
-    (totals, rows.collect())
+    }
+}
+
+impl Column {
+    fn counts(&self, event: &Counted, zone: Tz) -> bool {
+        let holds = |condition: &Condition| match condition {
+            Condition::Is(dimension, id) => *id == Some(dimension.id_of(event, zone)),
+            Condition::Within(span) => span.has(event.at),
+        };
+        self.error.is_none() && self.slot == event.slot && self.conditions.iter().all(holds)
+    }
 }
 
 impl Span {
@@ -266,34 +280,12 @@ impl Span {
     }
 }
 
-impl Condition {
-    fn holds(&self, event: &Counted, zone: Tz) -> bool {
-        match self {
-            Condition::Value(index, item) => *item == event.values.get(*index).copied(),
-            Condition::Day(id) => day_id(date_of(day_of(event.at, zone))) == *id,
-            Condition::Within(span) => span.has(event.at),
-        }
-    }
-}
-
-fn columns(request: &Request, source: &Source<'_>) -> Result<Vec<Column>, Refusal> {
-    let metrics = &request.metric_container.metrics;
-    if metrics.is_empty() {
-        return Err(bad("metricContainer has no metrics"));
-    }
-    metrics.iter().enumerate().map(|(index, metric)| column(index, metric, request, source)).collect()
-}
-
 fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>) -> Result<Column, Refusal> {
     let number = metric.id.strip_prefix("metrics/").and_then(|name| name.strip_prefix("event"));
     let slot: u16 = number
         .and_then(|number| number.parse().ok())
         .ok_or_else(|| bad(format!("the sandbox has no metric {:?}, but metrics/eventN", metric.id)))?;
-    let mut error = match source.makeup.event_access(slot) {
-        Access::Open => None,
-        Access::Disabled => Some("not_enabled_metric"),
-        Access::Forbidden => Some("unauthorized_metric"),
-    };
+    let mut error = error_of(source.makeup.event_access(slot), "metric");
     let mut conditions = Vec::new();
     for name in &metric.filters {
         let filter = request.metric_container.metric_filters.iter().find(|filter| filter.id == *name);
@@ -302,33 +294,40 @@ fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>)
             "dateRange" => {
                 conditions.push(Condition::Within(span(&filter.date_range, source.makeup.timezone)?));
             }
-            "breakdown" => match dimension(&filter.dimension)? {
-                Some(Dimension::Evar(number)) => {
-                    error = error.or(match source.makeup.evar_access(number) {
-                        Access::Open => None,
-                        Access::Disabled => Some("not_enabled_dimension"),
-                        Access::Forbidden => Some("unauthorized_dimension"),
-                    });
-                    let index = usize::from(number) - 1;
-                    let items = source.ledger.items.get(index);
-                    let item = match (&filter.item_id, &filter.item_value) {
-                        (Some(id), _) => items.and_then(|items| items.with_id(id)),
-                        (None, Some(text)) => items.and_then(|items| items.with_text(text)),
-                        (None, None) => return Err(bad("a breakdown needs itemId or itemValue")),
-                    };
-                    conditions.push(Condition::Value(index, item));
-                }
-                Some(Dimension::Day) => {
-                    let id = filter.item_id.clone().ok_or_else(|| bad("a breakdown by day needs itemId"))?;
-                    conditions.push(Condition::Day(id));
-                }
-                None => return Err(bad("a breakdown needs a dimension")),
-            },
+            "breakdown" => {
+                let dimension =
+                    dimension(&filter.dimension)?.ok_or_else(|| bad("a breakdown needs a dimension"))?;
+                let nothing = Items::default();
+                let (items, access) = match dimension {
+                    Dimension::Evar(number) => {
+                        (source.ledger.items.get(&number), source.makeup.evar_access(number))
+                    }
+                    Dimension::Day => (None, Access::Open),
+                };
+                let items = items.unwrap_or(&nothing);
+                let id = match (dimension, &filter.item_id, &filter.item_value) {
+                    (Dimension::Day, Some(id), _) => id.parse().ok(),
+                    (Dimension::Evar(_), Some(id), _) => items.with_id(id).map(i64::from),
+                    (Dimension::Evar(_), None, Some(text)) => items.with_text(text).map(i64::from),
+                    _ => return Err(bad("a breakdown needs itemId, or by an eVar itemValue")),
+                };
+                error = error.or_else(|| error_of(access, "dimension"));
+                conditions.push(Condition::Is(dimension, id));
+            }
             kind => return Err(bad(format!("the sandbox knows no filter of type {kind:?}"))),
         }
     }
     let id = metric.column_id.clone().unwrap_or_else(|| index.to_string());
     Ok(Column { id, slot, conditions, error })
+}
+
+/// The code of the error that a column has by what the credential can see.
+fn error_of(access: Access, of: &str) -> Option<String> {
+    match access {
+        Access::Open => None,
+        Access::Disabled => Some(format!("not_enabled_{of}")),
+        Access::Forbidden => Some(format!("unauthorized_{of}")),
+    }
 }
 
 fn dimension(id: &str) -> Result<Option<Dimension>, Refusal> {
@@ -362,24 +361,20 @@ fn unix_seconds(local: NaiveDateTime, zone: Tz) -> i64 {
     shown.map_or(local.and_utc().timestamp(), |at| at.timestamp())
 }
 
-/// The day of an instant, as its distance from the epoch.
-fn day_of(at: i64, zone: Tz) -> i64 {
+fn day_of(at: i64, zone: Tz) -> NaiveDate {
     let utc: DateTime<Utc> = DateTime::from_timestamp(at, 0).unwrap_or_default();
-    (utc.with_timezone(&zone).date_naive() - NaiveDate::default()).num_days()
-}
-
-fn date_of(day: i64) -> NaiveDate {
-    NaiveDate::default().checked_add_signed(TimeDelta::days(day)).unwrap_or_default()
+    utc.with_timezone(&zone).date_naive()
 }
 
 /// Every day that a span touches.
-fn days(span: Span, zone: Tz) -> impl Iterator<Item = i64> {
-    day_of(span.from, zone)..=day_of(span.to - 1, zone)
+fn days(span: Span, zone: Tz) -> impl Iterator<Item = NaiveDate> {
+    let last = day_of(span.to - 1, zone);
+    day_of(span.from, zone).iter_days().take_while(move |day| *day <= last)
 }
 
-/// Year less 1900, month from 0, day: `1251028` is 2025-11-28.
-fn day_id(day: NaiveDate) -> String {
-    format!("{}{:02}{:02}", day.year() - 1900, day.month0(), day.day())
+/// Year less 1900, month from 0, day: 1251028 is 2025-11-28.
+fn day_id(day: NaiveDate) -> i64 {
+    i64::from(day.year() - 1900) * 10_000 + i64::from(day.month0() * 100 + day.day())
 }
 
 #[cfg(test)]
@@ -390,13 +385,13 @@ mod tests {
     fn days_are_those_of_the_suite_and_named_as_adobe_does() {
         let zone = Tz::US__Pacific;
         let day = NaiveDate::from_ymd_opt(2025, 11, 28).expect("a day");
-        assert_eq!(day_id(day), "1251028");
+        assert_eq!(day_id(day), 1_251_028);
         // The day on which summer time ends has 25 hours.
         let range = span("2026-11-01T00:00:00.000/2026-11-02T00:00", zone).expect("a span");
         assert_eq!((range.to - range.from, days(range, zone).count()), (25 * 3600, 1));
         let midnight = NaiveDate::from_ymd_opt(2025, 11, 29).and_then(|day| day.and_hms_opt(0, 0, 0));
         let midnight = unix_seconds(midnight.expect("a day"), zone);
-        assert_eq!(day_id(date_of(day_of(midnight - 1, zone))), "1251028");
+        assert_eq!(day_id(day_of(midnight - 1, zone)), 1_251_028);
         assert!(span("2026-11-02T00:00/2026-11-01T00:00", zone).is_err() && span("td-7d/td", zone).is_err());
     }
 }

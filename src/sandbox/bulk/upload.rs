@@ -131,7 +131,8 @@ impl Upload {
     }
 
     fn take(&self, file: &FilePart) -> Result<Response<ReplyBody>, Ending> {
-        let (is_repeat, findings) = self.shared.world().bulk.identify(&self.sender, digest(&file.bytes));
+        let content = digest(&file.bytes);
+        let (is_repeat, findings) = self.shared.world().bulk.identify(&self.sender, content);
         self.violated("", findings);
         let internal_error = || refused(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
         match self.admission.fault {
