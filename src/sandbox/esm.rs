@@ -244,7 +244,9 @@ fn rows(
         let mut sums = sums(at, cut, requestors).into_iter();
         // A corrected hour has its correction in the first row of its first minute.
         let correction = corrections.get(&at.format("%Y-%m-%dT%H").to_string()).filter(|_| at.minute() == 0);
-        if let (Some(correction), Some((key, counts))) = (correction, sums.next()) {
+        if let Some(correction) = correction
+            && let Some((key, counts)) = sums.next()
+        {
             rows.push(row(at, cut, &key, counts.iter().map(|count| (count + correction).max(0))));
         }
         rows.extend(sums.map(|(key, counts)| row(at, cut, &key, counts.into_iter())));
