@@ -29,7 +29,8 @@
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
-//! Start with [`event`], then [`mapping`], then [`drain`].
+//! Start with [`event`], then [`mapping`], then [`drain`]. `docs/architecture.md` follows one event through the rooms, and says where
+//! to change what.
 
 pub mod clock;
 pub mod config;
