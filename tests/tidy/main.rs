@@ -206,7 +206,7 @@ fn every_room_has_a_floor() {
     let rooms = sources("src");
     let homeless =
         rooms.iter().filter_map(Source::room).filter(|room| *room != "sandbox" && floor_of(room).is_none());
-    assert_none(homeless.map(|room| format!("src/{room} has no floor in tests/tidy.rs")).collect());
+    assert_none(homeless.map(|room| format!("src/{room} has no floor in tests/tidy")).collect());
 }
 
 #[test]
