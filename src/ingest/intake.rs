@@ -189,8 +189,9 @@ impl Intake {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, &body)?,
             _ => {
                 let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
-                let Intake { options, memory, .. } = self;
-                while portion.fill(&mut *reader, memory, &|| options.bounds()).map_err(refusal)? {}
+                // The clock is asked once: a submission may have millions of lines.
+                let bounds = self.options.bounds();
+                while portion.fill(&mut *reader, &mut self.memory, &|| bounds).map_err(refusal)? {}
                 SourceSummary::of(&*reader)
             }
         };
@@ -205,9 +206,9 @@ impl Intake {
                 "is no JSON array: it breaks at line {line}, column {column}"
             ))
         })?;
-        let mut parser = LineParser::new();
+        let (mut parser, bounds) = (LineParser::new(), self.options.bounds());
         for (number, element) in (1..).zip(elements) {
-            portion.take(&parser.parse_alone(number, element.get().as_bytes(), self.options.bounds()));
+            portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
         }
         Ok(SourceSummary { unknown: parser.unknown_keys().clone(), ..SourceSummary::default() })
     }
