@@ -15,11 +15,11 @@ use crate::whole_file::{self, Readers, WholeFile};
 /// file that is left with no line is deleted.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
-    let entries = whole_file::entries(rejects_dir).map_err(refuse)?;
-    if entries.is_empty() {
+    if !rejects_dir.try_exists().map_err(refuse)? {
         return Ok(0);
     }
     rejects::refuse_open_folder(rejects_dir).map_err(refuse)?;
+    let entries = whole_file::entries(rejects_dir).map_err(refuse)?;
     let ends_with = |path: &Path, ends: &[&str]| {
         path.extension().and_then(|extension| extension.to_str()).is_some_and(|it| ends.contains(&it))
     };
