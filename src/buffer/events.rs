@@ -14,7 +14,7 @@ use super::keys::{InputId, JobKey, RequestorKey};
 use super::ledger::{Postings, count_in_job};
 use super::memory;
 use super::metrics::{Tally, store_stated};
-use super::rows::{EventRef, first, run};
+use super::rows::{EventRef, first, only, run};
 use crate::delivery::Sequence;
 use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId};
 use crate::mapping::Measure;
@@ -142,16 +142,27 @@ impl Buffer {
     pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<StoreReport> {
         let (rowids, now) = (rowids.to_vec(), self.now());
         self.write(move |transaction| {
+            // Another program may have put tokens there that are kept nowhere: what is deleted is overwritten with zeros, or it
+            // would stay in free pages of the file and of each backup.
+            transaction.execute_batch("PRAGMA secure_delete = ON")?;
             for rowid in rowids {
                 run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
             }
+            if first(transaction, "SELECT max(rowid) FROM inbox", [], only::<Option<i64>>)?
+                .flatten()
+                .is_none()
+            {
+                // Cells that moved when pages were split left copies behind; only emptying the table clears its first page.
+                run(transaction, "DELETE FROM inbox", [])?;
+            }
+            transaction.execute_batch("PRAGMA secure_delete = OFF")?;
             store(transaction, &batch, now)
         })
     }
 
     /// Whether a release before schema 6 may have read exchanges into it.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        self.read(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
+        self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
 }
 

@@ -43,6 +43,9 @@ impl Buffer {
         if from == path {
             return Err(failed(&from)(io::Error::other("it is the buffer itself, and no copy of it")));
         }
+        if !fs::metadata(&from).map_err(failed(&from))?.is_file() {
+            return Err(failed(&from)(io::Error::other("it is no regular file")));
+        }
         sqlite::refuse_network_filesystem(options, folder(&path))?;
         let _lock = sqlite::whole(&path)?;
         let old = hold_alone(&path)?;

@@ -136,9 +136,14 @@ impl IngestReport {
 
     fn write_exchanges(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(exchanges) = &self.summary.exchanges else { return Ok(()) };
-        let ExchangeSummary { others, again, recovered, late, .. } = exchanges;
+        let ExchangeSummary { others, prefixed, again, recovered, late, .. } = exchanges;
         let notes = [
             (*others, "of other paths than those of the API were passed over"),
+            (*prefixed, "of these have something before /api/v2/, which rest_v2.path_prefix can name"),
+            (
+                exchanges.unprocessed(),
+                "were refused before they were processed, or have no answer; they count nothing",
+            ),
             (*again, "are repeats of what was read before"),
             (*recovered, "were taken for repeats by an earlier release, and are counted now"),
             (*late, "are out of order by more than rest_v2.reorder_seconds"),

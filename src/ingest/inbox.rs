@@ -27,7 +27,7 @@ pub fn take_inbox(
         buffer,
         options,
         summary: IngestSummary::of([INBOX.to_owned()].into_iter()),
-        rejects: Rejects::new(options),
+        rejects: Rejects::without_limit(options),
         parser: LineParser::new(),
         input: None,
     };
@@ -72,7 +72,6 @@ impl Take<'_> {
         }
         check_free_disk(self.buffer, self.options, &self.summary)?;
         let mut portion = self.read(&rows);
-        // The rows are gone after this, so the limit of rejects is one of each page.
         let mut kept = Kept::default();
         self.rejects.keep(&mut kept, &portion.rejects, self.buffer)?;
         let input = match self.input {

@@ -23,6 +23,9 @@ use crate::readers::{Format, ReadError, ReaderOptions};
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
+/// How many lines a submission may have. An event has at least 65 bytes, so no submission that is nothing but events has more; a
+/// small body of short lines would keep every other sender waiting for minutes.
+const LINES_MAX: usize = 520_000;
 /// How many lines a receipt names. It counts the others, and the rejects have them.
 const ERRORS_NAMED_MAX: usize = 100;
 /// How many rejected lines of a submission are held in memory, and may be kept; the others are counted. Each takes some 400
@@ -184,6 +187,7 @@ impl Intake {
 
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
+        check_lines(memchr::memchr_iter(b'\n', &body).count())?;
         let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX), ..Portion::new(&path) };
         let of_source = match (format, body.trim_ascii_start().first()) {
             (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, &body)?,
@@ -206,6 +210,7 @@ impl Intake {
                 "is no JSON array: it breaks at line {line}, column {column}"
             ))
         })?;
+        check_lines(elements.len())?;
         let (mut parser, bounds) = (LineParser::new(), self.options.bounds());
         for (number, element) in (1..).zip(elements) {
             portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
@@ -325,4 +330,12 @@ fn refusal_of(error: &IngestError) -> SubmissionError {
         IngestError::Rejects { source, .. } => source.kind() == io::ErrorKind::StorageFull,
     };
     if is_full { SubmissionError::DiskFull } else { SubmissionError::Failed }
+}
+
+fn check_lines(lines: usize) -> Result<(), SubmissionError> {
+    if lines <= LINES_MAX {
+        return Ok(());
+    }
+    let why = format!("has {lines} lines, and {LINES_MAX} are taken at once: send it in parts");
+    Err(SubmissionError::Unreadable(why))
 }

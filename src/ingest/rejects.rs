@@ -71,6 +71,13 @@ impl Rejects {
         Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
     }
 
+    /// Keeps every line, whatever the limit of an input: of a source that is deleted as it is read, nothing else is left.
+    pub(super) fn without_limit(options: &IngestOptions) -> Rejects {
+        let mut rejects = Rejects::new(options);
+        rejects.config.rejects_max = u32::MAX;
+        rejects
+    }
+
     /// Adds rejected lines, as far as the limit of one input goes. Those of a source that is gone once it is read are durable
     /// when this returns; of a file, those that an earlier run kept are left out.
     pub(super) fn keep(

@@ -65,9 +65,20 @@ pub struct InputSummary {
 /// Why nothing of an input was used; `None` where anything was, also to learn that it is stored already, or where every line
 /// has a reason of its own.
 pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Option<String> {
-    let ExchangeSummary { rules, again, others, prefixed, .. } = exchanges?;
+    let exchanges = exchanges?;
+    let ExchangeSummary { rules, again, others, prefixed, .. } = exchanges;
     let Counts { read, conflicts, rejected, .. } = *counts;
-    if read > rejected + conflicts || !rules.is_empty() || *again > 0 || *others == 0 {
+    let unprocessed = exchanges.unprocessed();
+    let all: u64 = rules.values().map(|(count, _)| count).sum();
+    if read > rejected + conflicts || all > unprocessed || *again > 0 {
+        return None;
+    }
+    if unprocessed > 0 {
+        return Some(format!(
+            "nothing of it was used: {unprocessed} exchanges were refused before they were processed, or have no answer (look at response.status)"
+        ));
+    }
+    if *others == 0 {
         return None;
     }
     let hint = match prefixed {

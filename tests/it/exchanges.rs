@@ -343,6 +343,8 @@ fn what_looks_like_an_exchange_is_kept_by_no_door() {
     drop(database);
     let drained = program.run(&["drain"]);
     told.push(("drain".to_owned(), format!("{}{}", drained.out, drained.err).into_bytes()));
+    // Nor does anything stay in the pages that the rows of the inbox had.
+    told.push(("buffer".to_owned(), std::fs::read(program.path("passbridge.db")).expect("the buffer")));
     let server = Listening::start(&program);
     let headers = "Authorization: Bearer a-token-of-the-senders\r\n";
     let array = json!(
@@ -385,6 +387,31 @@ fn a_person_is_found_in_rejects_in_whatever_form_they_are_kept() {
         assert!(forget.concerns(&kept), "{kept}");
         assert!(!forget.concerns(&kept.replace('7', "8")), "{kept}");
     }
+}
+
+#[test]
+fn a_log_of_which_nothing_was_processed_is_no_success() {
+    let program = Program::with("");
+    let refused = |line: &str| {
+        let mut exchange: Value = serde_json::from_str(line).expect("JSON");
+        exchange["response"] = json!({"status": 401, "headers": {}, "body": ""});
+        exchange.to_string()
+    };
+    let log = text("exchanges/oldest-first.ndjson");
+    let lines: Vec<String> = log.lines().map(refused).collect();
+    program.write("refused.ndjson", &lines.join("\n"));
+    let another = lines[0].replace("2026-", "2025-");
+    program.write("mixed.ndjson", &format!("{}\n{another}", log.trim_end()));
+    let path = program.path("refused.ndjson");
+    let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+    let why =
+        format!("nothing of it was used: {} exchanges were refused before they were processed", lines.len());
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(done.err.contains(&why), "{done:?}");
+    let path = program.path("mixed.ndjson");
+    let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("exchanges: 1 were refused before they were processed"), "{done:?}");
 }
 
 #[test]

@@ -65,6 +65,15 @@ fn by_name<S: Serializer>(tokens: &BTreeMap<TokenCheck, u64>, serializer: S) -> 
 }
 
 impl ExchangeSummary {
+    /// Exchanges that were refused before they were processed, or have no answer.
+    pub fn unprocessed(&self) -> u64 {
+        self.rules
+            .iter()
+            .filter(|((_, rule), _)| *rule == Rule::NOT_PROCESSED)
+            .map(|(_, (count, _))| count)
+            .sum()
+    }
+
     /// Adds those of another source.
     pub fn add(&mut self, other: &ExchangeSummary) {
         for (key, (exchanges, events)) in &other.rules {

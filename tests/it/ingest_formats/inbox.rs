@@ -84,6 +84,15 @@ fn a_long_inbox_is_moved_page_by_page() {
 }
 
 #[test]
+fn every_bad_row_is_kept_because_nothing_else_has_it() {
+    let mut intake = Intake::new();
+    intake.options.config.rejects_max = 1;
+    intake.insert(&["'bad'", "'worse'", "'worst'"]);
+    let summary = intake.take();
+    assert_eq!((intake.inbox_rows(), summary.total.rejected, rejects::kept(&summary).len()), (0, 3, 3));
+}
+
+#[test]
 fn a_row_stays_where_its_reject_cannot_be_kept() {
     let mut intake = Intake::new();
     intake.options.config.rejects_dir = intake.file("a-file", b"");

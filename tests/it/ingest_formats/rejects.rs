@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::*;
 
 /// The lines of a run's rejects.
-fn kept(summary: &IngestSummary) -> Vec<Value> {
+pub(super) fn kept(summary: &IngestSummary) -> Vec<Value> {
     let path = summary.rejects_path.as_ref().expect("rejects");
     let text = std::fs::read_to_string(path).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
