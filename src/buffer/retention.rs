@@ -52,8 +52,8 @@ impl Buffer {
     /// Deletes what is old enough. The caller holds the drain lock.
     pub fn retain(&self, policy: RetentionPolicy) -> Result<RetentionReport> {
         let now = self.now();
-        let mut report = RetentionReport::default();
-        report.clock_jumped = self.write(move |transaction| clock_has_jumped(transaction, now))?;
+        let clock_jumped = self.write(move |transaction| clock_has_jumped(transaction, now))?;
+        let mut report = RetentionReport { clock_jumped, ..RetentionReport::default() };
         if report.clock_jumped {
             return Ok(report);
         }

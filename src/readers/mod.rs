@@ -1,6 +1,6 @@
 //! Reads source formats: bytes in, events or rejected lines out; one reader a format.
 //!
-//! - In: a [`BufRead`], already decompressed, and what the clock allows. Out: one [`Line`] after the other, each an event or
+//! - In: a [`BufRead`](std::io::BufRead), already decompressed, and what the clock allows. Out: one [`Line`] after the other, each an event or
 //!   the reason why it is none.
 //! - Guarantees: a bad line costs only itself, and reading goes on behind it. Memory stays flat whatever a line holds: none
 //!   above [`LINE_BYTES_MAX`] is kept. A line that its source broke off is neither an event nor a reject but a [`ReadError`].

@@ -31,7 +31,7 @@ pub fn csv(report: &Report) -> String {
     };
     add("total", &[], &report.total, "");
     if report.by.is_empty() {
-        report.mvpds.iter().for_each(|each| add("mvpd", &[each.mvpd.clone()], &each.figures, ""));
+        report.mvpds.iter().for_each(|each| add("mvpd", std::slice::from_ref(&each.mvpd), &each.figures, ""));
     }
     for row in &report.rows {
         let notes = [if row.partial { "partial" } else { "" }, &report.rows_note];

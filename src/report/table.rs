@@ -28,6 +28,9 @@ pub(super) struct Table {
     cells: Vec<Cell>,
 }
 
+/// The values of a row, each with what sorts it first.
+type Key<'t> = Vec<(u32, &'t str)>;
+
 impl Table {
     pub(super) fn new(by: &[Dimension], period: &Period) -> Table {
         let form = match (by.contains(&Dimension::Hour), by.contains(&Dimension::Day)) {
@@ -132,14 +135,14 @@ impl Table {
         if self.cells.len() > ROWS_MAX {
             return Err(ReportError::TooManyRows { by: self.by.iter().map(|each| each.name()).collect() });
         }
-        let mut found: Vec<(Vec<(u32, &str)>, u32, &Cell)> = self
+        let mut found: Vec<(Key<'_>, u32, &Cell)> = self
             .places
             .iter()
             .map(|((combination, bin), place)| (self.key(*combination, *bin), *bin, &self.cells[*place]))
             .collect();
         found.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
         let has_time = self.by.iter().any(|by| by.property().is_none());
-        let row = |(key, bin, cell): (Vec<(u32, &str)>, u32, &Cell)| {
+        let row = |(key, bin, cell): (Key<'_>, u32, &Cell)| {
             let bin = bin as usize;
             let key: Vec<String> = key.into_iter().map(|(_, text)| text.to_owned()).collect();
             let mut figures = cell.figures();
@@ -152,7 +155,7 @@ impl Table {
 
     /// The values of a row, by which it is sorted: hours by their place in the period, because the two hours of one name that a
     /// clock shows when it is set back differ only in the offset.
-    fn key(&self, combination: u32, bin: u32) -> Vec<(u32, &str)> {
+    fn key(&self, combination: u32, bin: u32) -> Key<'_> {
         let shown = self.timeline.bins[bin as usize].as_str();
         let mut texts = self.texts[combination as usize].iter();
         let value = |dimension: &Dimension| match dimension {

@@ -124,7 +124,7 @@ pub(super) fn visitor_of<'d>(document: &'d Document<'_>) -> Option<(VisitorKind,
     ];
     let named = by_precedence
         .iter()
-        .find_map(|(tag, kind)| document.value(*tag).map(|value| (*kind, Cow::Borrowed(value))));
+        .find_map(|(tag, kind)| document.value(tag).map(|value| (*kind, Cow::Borrowed(value))));
     named.or_else(|| {
         let address = document.value("ipAddress")?;
         let agent = document.value("userAgent")?;

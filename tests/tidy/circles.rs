@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The module path of each file, such as `["buffer", "events"]`, and what it says.
-pub type Modules = BTreeMap<Vec<String>, String>;
+pub(crate) type Modules = BTreeMap<Vec<String>, String>;
 
 /// The module that a file of `src` is; `lib.rs` is the root, and `main.rs` none.
-pub fn module_of(path: &str) -> Option<Vec<String>> {
+pub(crate) fn module_of(path: &str) -> Option<Vec<String>> {
     let inside = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     if inside == "main" {
         return None;
@@ -19,7 +19,7 @@ pub fn module_of(path: &str) -> Option<Vec<String>> {
 }
 
 /// The groups of two and more modules that reach each other.
-pub fn circles(modules: &Modules) -> Vec<BTreeSet<String>> {
+pub(crate) fn circles(modules: &Modules) -> Vec<BTreeSet<String>> {
     let exports: HashMap<&Vec<String>, Vec<Use>> =
         modules.iter().map(|(module, code)| (module, uses(code, true))).collect();
     let mut edges: BTreeMap<&Vec<String>, BTreeSet<&Vec<String>>> = BTreeMap::new();

@@ -21,7 +21,7 @@ pub struct ExchangeReader<R> {
 
 enum Source<R> {
     Log(Ahead),
-    Archive(Archive<R>),
+    Archive(Box<Archive<R>>),
 }
 
 impl<R: BufRead> ExchangeReader<R> {
@@ -37,7 +37,7 @@ impl<R: BufRead> ExchangeReader<R> {
     /// A reader of an HTTP archive, from its first entry. Browsers write entries by page, and not in the order of their start, so
     /// all of it is put in order.
     pub fn of_archive(source: R, options: &ReaderOptions) -> Result<ExchangeReader<R>, ReadError> {
-        let source = Source::Archive(Archive::open(source, options)?);
+        let source = Source::Archive(Box::new(Archive::open(source, options)?));
         Ok(ExchangeReader { source, window: Window::new(options, true), broken: None })
     }
 }
