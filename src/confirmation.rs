@@ -89,11 +89,6 @@ items! {
 }
 
 impl Item {
-    /// Its word.
-    pub fn name(self) -> &'static str {
-        self.as_str()
-    }
-
     /// The settings of ours that a word on this item rests on. When they change, the word is void: nobody gave it for what
     /// holds now.
     pub fn basis(self, suite: &ReportSuite, requestors: &[String]) -> String {

@@ -442,6 +442,16 @@ fn what_is_no_good_copy_changes_nothing() {
 }
 
 #[test]
+fn a_pipe_is_no_copy_to_restore() {
+    let program = Program::with("");
+    let pipe = program.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    // Nobody writes into it: whoever opened it would wait for ever.
+    let refused = program.run(&["restore", text(&pipe)]);
+    assert!(refused.code != 0 && refused.err.contains("it is no regular file"), "{refused:?}");
+}
+
+#[test]
 fn nothing_is_restored_under_a_process_that_has_the_buffer_open() {
     let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
     let copy = program.path("copy.db");

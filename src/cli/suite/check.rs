@@ -195,7 +195,7 @@ impl fmt::Display for Report {
         let (warned, right): (Vec<_>, Vec<_>) = items.iter().partition(|report| is_warned(report.item));
         for (what, items) in [("right", right), ("accepted", warned)] {
             let settled = items.into_iter().filter(|report| is_settled(report.state));
-            for (because, names) in grouped(settled.map(|report| (&report.because, report.item.name()))) {
+            for (because, names) in grouped(settled.map(|report| (&report.because, report.item.as_str()))) {
                 writeln!(out, "  {what:<10}{}: {because}", names.join(", "))?;
             }
         }

@@ -75,7 +75,7 @@ pub(super) fn run(args: &ConfirmArgs, suites: &Suites) -> Result<SuiteReport, Fa
         None => {
             let withdrawn = buffer.withdraw(&args.rsid, args.items.clone())?;
             if withdrawn.is_empty() {
-                let names: Vec<&str> = args.items.iter().map(|item| item.name()).collect();
+                let names: Vec<&str> = args.items.iter().map(|item| item.as_str()).collect();
                 return Err(refused(
                     format!("nobody has confirmed {} of report suite {}", names.join(" or "), args.rsid),
                     format!("see what is: passbridge suite show {}", args.rsid),
