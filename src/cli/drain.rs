@@ -9,7 +9,8 @@ use super::pass::{DrainReport, Pass};
 use super::{Context, Exit, Failure, Table, output, until_stopped};
 use crate::buffer::Buffer;
 use crate::config::duration;
-use crate::drain::{self, AfterRestore, Preview, RunSummary, StopReason};
+use crate::drain::{AfterRestore, RunSummary, StopReason};
+use crate::explain::{self, Preview};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.
 ///
@@ -81,7 +82,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.dry_run {
         let buffer = Buffer::open(&context.buffer_options(&settings))?;
         let report =
-            PreviewReport { preview: drain::preview(&buffer, args.limit)?, inbox: buffer.status()?.inbox };
+            PreviewReport { preview: explain::preview(&buffer, args.limit)?, inbox: buffer.status()?.inbox };
         context.form.report(&report)?;
         return Ok(Exit::Done);
     }

@@ -13,7 +13,6 @@ mod feed;
 mod host;
 mod lanes;
 mod parcel;
-mod preview;
 mod recorder;
 mod retry;
 mod stop;
@@ -33,7 +32,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub use preview::{Preview, SuitePreview, preview};
 pub use retry::RetryLimits;
 pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};

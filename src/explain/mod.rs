@@ -1,8 +1,11 @@
-//! Shows the hit that an event becomes, tag by tag, and where each value comes from: for people, never on the way to Adobe.
+//! Shows what would be sent, and sends nothing: the hit that one event becomes, tag by tag; how many hits the backlog becomes.
 //!
-//! - In: an event, its identity, the hit form of its report suite. Out: an [`Explanation`], which prints and serialises.
+//! - In: an event, its identity, the hit form of its report suite; or the buffer. Out: an [`Explanation`], which prints and
+//!   serialises, or a [`Preview`].
 //! - Guarantees: it shows what would be sent, as it is made by the very functions that make it.
-//! - Does not know: the buffer, or whether the event was sent.
+//! - Does not know: whether the event was sent, what else a drain looks at.
+
+mod preview;
 
 use std::fmt;
 
@@ -14,6 +17,8 @@ use crate::event::{DefaultValue, EventId, PassEvent, Property};
 use crate::hit::{Hit, VisitorIdentity};
 use crate::mapping::{self, Note, Source};
 use crate::suite::{CountForm, EventIds, HitForm};
+
+pub use preview::{Preview, SuitePreview, preview};
 
 /// An event and all that Adobe will receive of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

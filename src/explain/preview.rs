@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::DrainError;
-use crate::buffer::{Buffer, Flow, JobKey, Merge};
+use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
 use crate::mapping;
 
@@ -28,7 +27,7 @@ pub struct SuitePreview {
 }
 
 /// Maps what waits, up to a number of events, and sends nothing.
-pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, DrainError> {
+pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, BufferError> {
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     let mut preview = Preview::default();
     let mut left = limit.unwrap_or(u64::MAX);
