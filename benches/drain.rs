@@ -14,7 +14,7 @@ use bytes::Bytes;
 use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
-use passbridge::drain::{AfterRestore, DrainOptions, Locked, RetryLimits, Stop, drain};
+use passbridge::drain::{DrainOptions, Locked, RetryLimits, Stop, drain};
 use passbridge::event::{
     Draft, Instant as EventInstant, PassEvent, Property, RawValue, RequestorId, TimeBounds,
 };

@@ -76,7 +76,7 @@ pub async fn run(
         // Before hours of loading, not behind them.
         options.bulk.client()?;
     }
-    drain::accept_restored(buffer, options.drain.after_restore)?;
+    buffer.accept_restored(options.drain.after_restore)?;
     withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     let gate = Gate {
         buffer: buffer.clone(),

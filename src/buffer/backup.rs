@@ -6,8 +6,19 @@ use std::path::Path;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{COPIED_AT, fact, forget_fact, set_fact};
+use super::rows::{first, only};
 use super::sqlite::{copy, finish, open_reader};
 use crate::event::Instant;
+
+/// What to do with a buffer that is a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterRestore {
+    /// Refuse where repeats would count twice.
+    #[default]
+    Ask,
+    /// Drain it all the same.
+    Accept,
+}
 
 impl Buffer {
     /// Copies the buffer to a new file while it is in use, for as long as `goes_on` says. The copy knows that it is one: what
@@ -29,13 +40,20 @@ impl Buffer {
         })
     }
 
-    /// When this buffer was copied from another, if no drain has accepted that yet.
-    pub fn copied_at(&self) -> Result<Option<Instant>> {
-        Ok(self.read(|connection| fact(connection, COPIED_AT))?.map(Instant::from_nanos))
-    }
-
-    /// Accepts that this buffer is a copy, and that what the original delivered since may be sent again.
-    pub fn accept_copy(&self) -> Result<()> {
-        self.write(|transaction| forget_fact(transaction, COPIED_AT))
+    /// Refuses a buffer that is a copy where repeats would count twice, unless that is accepted.
+    pub fn accept_restored(&self, after_restore: AfterRestore) -> Result<()> {
+        self.write(move |transaction| {
+            let Some(copied_at) = fact(transaction, COPIED_AT)? else { return Ok(()) };
+            if after_restore == AfterRestore::Accept {
+                return forget_fact(transaction, COPIED_AT);
+            }
+            // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
+            let select = "SELECT s.rsid FROM suites s JOIN forms f ON f.form = s.form
+                 WHERE s.state <> 'retired' AND f.event_ids = 'off' ORDER BY s.rsid LIMIT 1";
+            match first(transaction, select, [], only)? {
+                None => Ok(()),
+                Some(rsid) => Err(BufferError::Restored { copied_at: Instant::from_nanos(copied_at), rsid }),
+            }
+        })
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::types::Type;
 
 use super::sqlite::Holder;
 use crate::delivery::Sequence;
+use crate::event::Instant;
 use crate::job::JobName;
 use crate::suite::Rsid;
 
@@ -43,6 +44,10 @@ pub enum BufferError {
     InUse(PathBuf),
     #[error("the copy {path:?} is damaged: {why}")]
     DamagedCopy { path: PathBuf, why: String },
+    #[error(
+        "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
+    )]
+    Restored { copied_at: Instant, rsid: String },
     /// A copy was given up because the process was told to stop.
     #[error("stopped before the copy was whole, and nothing of it is left")]
     Stopped,

@@ -50,6 +50,7 @@ mod verify;
 mod watch;
 
 pub use crate::readers::memory::{Feed, MemoryRow};
+pub use backup::AfterRestore;
 pub use bulk_files::{BulkFile, BulkFileState, FiledEvent, NewBulkFile, Received, RefusedRow};
 pub use database::Buffer;
 pub use dead_letters::{DeadLetter, HeldEvent, Requeue, Requeued, Selection, Settlement};

@@ -110,9 +110,6 @@ impl Judge for DrainError {
     fn judge(&self) -> Judgement {
         match self {
             DrainError::Buffer(error) => error.judge(),
-            DrainError::Restored { .. } => Code::Restored.usage(
-                "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
-            ),
             DrainError::Thread(_) => Code::Host.failed(THREADS),
         }
     }
@@ -385,6 +382,9 @@ impl Judge for BufferError {
             BufferError::DamagedCopy { .. } => {
                 Code::CopyDamaged.failed("restore an earlier copy; nothing was changed")
             }
+            BufferError::Restored { .. } => Code::Restored.usage(
+                "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
+            ),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => {
                 Code::Locked.locked("wait for it to end; the lock frees itself when its holder ends")

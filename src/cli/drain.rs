@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::pass::{DrainReport, Pass};
 use super::{Context, Exit, Failure, Table, output, until_stopped};
-use crate::buffer::Buffer;
+use crate::buffer::{AfterRestore, Buffer};
 use crate::config::duration;
-use crate::drain::{AfterRestore, RunSummary, StopReason};
+use crate::drain::{RunSummary, StopReason};
 use crate::explain::{self, Preview};
 
 /// Sends what is pending, once, and exits: for cron and systemd timers.

@@ -37,13 +37,13 @@ pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
 use crate::buffer::{
-    BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, LockWatch, Route, RunStart, Watch,
+    AfterRestore, BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, LockWatch, Route,
+    RunStart, Watch,
 };
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::delivery::Trouble;
-use crate::event::Instant;
-use crate::suite::{CollectionUrl, EventIds};
+use crate::suite::CollectionUrl;
 use feed::Scope;
 use host::HostRun;
 use lanes::{Lane, LaneContext};
@@ -73,27 +73,12 @@ pub struct DrainOptions {
     pub clock: Clock,
 }
 
-/// What to do with a buffer that is a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AfterRestore {
-    /// Refuse where repeats would count twice.
-    #[default]
-    Ask,
-    /// Drain it all the same.
-    Accept,
-}
-
 /// Why a drain could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
     /// The buffer failed; what was in flight is in doubt.
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// The buffer was restored from a backup, and a suite cannot tell repeats.
-    #[error(
-        "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
-    )]
-    Restored { copied_at: Instant, rsid: String },
     #[error("cannot start a thread to read the backlog")]
     Thread(#[source] std::io::Error),
 }
@@ -133,7 +118,7 @@ pub async fn drain(
     let started_at = options.clock.now();
     let (job, after_restore) = (lock.job(), options.after_restore);
     let (routes, start, earlier, place) = blocking(buffer, move |buffer| {
-        accept_restored(buffer, after_restore)?;
+        buffer.accept_restored(after_restore)?;
         let start = buffer.begin_run(job)?;
         let earlier = buffer.earlier_troubles(start.run, job)?;
         Ok::<_, DrainError>((buffer.routes()?, start, earlier, buffer.watch()?))
@@ -185,21 +170,6 @@ pub async fn tell_blocked(buffer: &Arc<Buffer>, job: JobKey) -> Result<(), Buffe
         );
     }
     Ok(())
-}
-
-/// Refuses a buffer that is a copy where repeats would count twice, unless that is accepted.
-pub fn accept_restored(buffer: &Buffer, after_restore: AfterRestore) -> Result<(), DrainError> {
-    let Some(copied_at) = buffer.copied_at()? else { return Ok(()) };
-    // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
-    let suites = buffer.suites()?;
-    let blind = suites.iter().find(|listing| listing.suite.form.event_ids == EventIds::Off);
-    match (blind, after_restore) {
-        (Some(listing), AfterRestore::Ask) => {
-            Err(DrainError::Restored { copied_at, rsid: listing.suite.form.rsid.to_string() })
-        }
-        (None, AfterRestore::Ask) => Ok(()),
-        (_, AfterRestore::Accept) => Ok(buffer.accept_copy()?),
-    }
 }
 
 /// What must hold during a drain: it has the lock, and the buffer was not replaced.

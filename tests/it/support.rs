@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent, StoreReport};
+use passbridge::buffer::{AfterRestore, Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent, StoreReport};
 use passbridge::clock::Clock;
 use passbridge::collection::{BreakerOptions, Collection, CollectionOptions};
-use passbridge::drain::{
-    AfterRestore, DrainError, DrainOptions, Locked, RetryLimits, RunSummary, Stop, drain,
-};
+use passbridge::drain::{DrainError, DrainOptions, Locked, RetryLimits, RunSummary, Stop, drain};
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};

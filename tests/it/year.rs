@@ -1,8 +1,10 @@
 //! The cases that a year of unattended running brings.
 
-use passbridge::buffer::{Buffer, BufferError, Forget, Requeue, RetentionPolicy, Selection, Settlement};
+use passbridge::buffer::{
+    AfterRestore, Buffer, BufferError, Forget, Requeue, RetentionPolicy, Selection, Settlement,
+};
 use passbridge::clock::Clock;
-use passbridge::drain::{AfterRestore, DrainError};
+use passbridge::drain::DrainError;
 use passbridge::event::Instant;
 use passbridge::suite::{EventIds, IdentityKind, OnAmbiguous, SuiteState};
 use serde_json::json;
@@ -292,7 +294,7 @@ fn a_restored_backup_asks_before_it_repeats_what_the_original_delivered() {
         ),
     };
     let refused = restored.drain_with(|_| {}).expect_err("a question");
-    assert!(matches!(refused, DrainError::Restored { .. }), "{refused}");
+    assert!(matches!(refused, DrainError::Buffer(BufferError::Restored { .. })), "{refused}");
     let summary =
         restored.drain_with(|options| options.after_restore = AfterRestore::Accept).expect("a drain");
     assert_eq!(summary.delivered, 3);
