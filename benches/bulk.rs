@@ -83,7 +83,7 @@ fn whole_way(events: u32) {
 
 fn options(folder: &Path) -> BufferOptions {
     let path = folder.join("passbridge.db");
-    BufferOptions { path, allow_network_filesystem: true, clock: Clock::system() }
+    BufferOptions { path, allow_network_filesystem: true, clock: Clock::system(), measure: mapping::measure }
 }
 
 fn store(folder: &Path, events: u32) {
@@ -106,7 +106,10 @@ fn store(folder: &Path, events: u32) {
     let input = buffer.open_input("bench").expect("an input");
     for first in (0..events).step_by(10_000) {
         let numbers = first..(first + 10_000).min(events);
-        let events = numbers.map(|number| NewEvent::new(number.into(), &event(number))).collect();
+        let events = numbers
+            .map(|number| (number.into(), event(number)))
+            .map(|(number, event)| NewEvent::new(number, &event, mapping::measure(&event)))
+            .collect();
         let batch = Batch { input, feed: Feed::Events, job, events, memory: Vec::new(), stated: Vec::new() };
         buffer.store(batch).expect("a batch");
     }

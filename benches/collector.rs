@@ -17,6 +17,7 @@ use passbridge::buffer::{Buffer, BufferOptions};
 use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::ingest::{FormatChoice, IngestOptions};
+use passbridge::mapping;
 use passbridge::serve::{IntakeOptions, ServeOptions, Server};
 
 const CONNECTIONS: usize = 32;
@@ -46,6 +47,7 @@ fn measure(events_a_request: usize) -> (f64, f64) {
         path: dir.path().join("passbridge.db"),
         allow_network_filesystem: false,
         clock: Clock::system(),
+        measure: mapping::measure,
     };
     Buffer::create(&options).expect("a new buffer");
     let buffer = Arc::new(Buffer::open(&options).expect("the buffer opens"));

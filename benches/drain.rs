@@ -98,7 +98,12 @@ fn timed(sink: &Sink, work: impl FnOnce()) -> Figures {
 fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     let dir = tempfile::TempDir::new().expect("a temporary folder");
     let path = dir.path().join("passbridge.db");
-    let options = BufferOptions { path, allow_network_filesystem: false, clock: Clock::system() };
+    let options = BufferOptions {
+        path,
+        allow_network_filesystem: false,
+        clock: Clock::system(),
+        measure: mapping::measure,
+    };
     Buffer::create(&options).expect("a buffer");
     let buffer = Arc::new(Buffer::open(&options).expect("a buffer"));
     let requestor = RequestorId::new("REF30").expect("a requestor");
@@ -106,7 +111,10 @@ fn drained(sink: &Sink, pem: &str, lanes: usize, events: usize) -> Figures {
     let input = buffer.open_input("bench").expect("an input");
     for start in (0..events).step_by(10_000) {
         let numbers = start..(start + 10_000).min(events);
-        let events = numbers.map(|number| NewEvent::new(number as u64, &event(number))).collect();
+        let events = numbers
+            .map(|number| (number as u64, event(number)))
+            .map(|(number, event)| NewEvent::new(number, &event, mapping::measure(&event)))
+            .collect();
         buffer
             .store(Batch {
                 input,

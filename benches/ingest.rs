@@ -24,6 +24,7 @@ use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::{EventKind, TimeBounds};
 use passbridge::ingest::{FormatChoice, IngestOptions, InputPath, load};
+use passbridge::mapping;
 use passbridge::readers::ReaderOptions;
 use passbridge::readers::memory::Recollection;
 use passbridge::readers::{Format, Reader};
@@ -84,7 +85,12 @@ fn median(taken: &mut [Duration]) -> Option<Duration> {
 fn ingest(dir: &Path, input: &Path, events: u64) -> Outcome<Duration> {
     let path = dir.join("passbridge.db");
     let clock = Clock::system();
-    let buffer = BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: clock.clone() };
+    let buffer = BufferOptions {
+        path: path.clone(),
+        allow_network_filesystem: true,
+        clock: clock.clone(),
+        measure: mapping::measure,
+    };
     Buffer::create(&buffer)?;
     let config = IngestConfig { rejects_dir: dir.join("rejects"), ..IngestConfig::default() };
     let options = IngestOptions {
@@ -181,7 +187,8 @@ impl Inputs {
         let mut reader: Box<dyn Reader> =
             Format::Ndjson.open(BufReader::new(File::open(&self.ndjson)?), &ReaderOptions::unused())?;
         while let Some(line) = reader.next_line(bounds, &mut memory)? {
-            let event = NewEvent::new(line.number, &line.result?);
+            let event = line.result?;
+            let event = NewEvent::new(line.number, &event, mapping::measure(&event));
             writeln!(
                 csv,
                 "{number},{},{},{},{},{},0,1,{number},\"{}\"",

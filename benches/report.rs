@@ -20,6 +20,7 @@ use std::time::Instant;
 use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::event::{Draft, EventKind, PassEvent, Property, RequestorId, TimeBounds};
+use passbridge::mapping;
 use passbridge::report::{Dimension, Period, ReportOptions, report};
 
 const EVENTS: u64 = 10_000_000;
@@ -74,7 +75,7 @@ fn main() -> Outcome<()> {
 }
 
 fn options(path: PathBuf) -> BufferOptions {
-    BufferOptions { path, allow_network_filesystem: true, clock: Clock::system() }
+    BufferOptions { path, allow_network_filesystem: true, clock: Clock::system(), measure: mapping::measure }
 }
 
 /// The report of the month, and what it took, on one line.
@@ -117,7 +118,8 @@ fn fill(path: &Path, events: u64, from: i64, days: i64) -> Outcome<()> {
             .map(|number| {
                 let at =
                     from + (i128::from(number) * i128::from(days * DAY_SECONDS) / i128::from(events)) as i64;
-                Ok(NewEvent::new(number, &event(&mut random, number, at)?))
+                let event = event(&mut random, number, at)?;
+                Ok(NewEvent::new(number, &event, mapping::measure(&event)))
             })
             .collect();
         buffer.store(Batch {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::database::Buffer;
 use super::error::Result;
 use super::keys::RequestorKey;
-use super::rows::{first, only, run, value};
+use super::rows::{changed, first, only, run, value};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
@@ -30,7 +30,7 @@ pub(super) fn note(
 ) -> Result<()> {
     let change = "UPDATE arrivals SET last_seq = ?1
          WHERE last_seq = (SELECT max(last_seq) FROM arrivals) AND at BETWEEN ?2 AND ?3";
-    let shared = run(connection, change, (last, now.nanos().saturating_sub(SHARED_NANOS), now))?;
+    let shared = changed(connection, change, (last, now.nanos().saturating_sub(SHARED_NANOS), now))?;
     if shared == 0 {
         run(connection, "INSERT INTO arrivals (last_seq, at) VALUES (?1, ?2)", (last, now))?;
     }
@@ -65,8 +65,7 @@ impl Buffer {
 
 /// Forgets the rows of events that are gone.
 pub(super) fn prune(connection: &Connection) -> Result<()> {
-    run(connection, "DELETE FROM arrivals WHERE last_seq < (SELECT min(seq) FROM events)", [])?;
-    Ok(())
+    run(connection, "DELETE FROM arrivals WHERE last_seq < (SELECT min(seq) FROM events)", [])
 }
 
 /// The event of a requestor that waits and was stored first, among those that go first.

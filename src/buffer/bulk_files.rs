@@ -115,8 +115,7 @@ impl Buffer {
             run(transaction, update, (file, now))?;
             let change = "INSERT OR REPLACE INTO bulk_groups (visitor_group, sent_at, rows)
                  SELECT visitor_group, sent_at, rows FROM bulk_files WHERE file = ?1";
-            run(transaction, change, [file])?;
-            Ok(())
+            run(transaction, change, [file])
         })
     }
 
@@ -127,7 +126,7 @@ impl Buffer {
             for RefusedRow { row, reason } in &refused {
                 let change = "UPDATE bulk_rows SET reason = ?3, refused = refused + 1
                      WHERE file = ?1 AND row <= ?2 AND row + rows > ?2";
-                run(transaction, change, (file, row, reason.code()))?;
+                run(transaction, change, (file, row, reason))?;
             }
             let state = if is_stuck { "stuck" } else { "received" };
             let invalid = refused.len() as u64 + unnamed;
@@ -135,8 +134,7 @@ impl Buffer {
                 transaction,
                 "UPDATE bulk_files SET state = ?2, invalid_rows = ?3, unnamed_rows = ?4, is_looked_up = ?5 WHERE file = ?1",
                 (file, state, invalid, unnamed, is_looked_up),
-            )?;
-            Ok(())
+            )
         })
     }
 
@@ -164,8 +162,7 @@ impl Buffer {
     pub fn release_file(&self, file: BulkFileId) -> Result<()> {
         self.write(move |transaction| {
             run(transaction, "DELETE FROM bulk_rows WHERE file = ?1", [file])?;
-            run(transaction, "DELETE FROM bulk_files WHERE file = ?1", [file])?;
-            Ok(())
+            run(transaction, "DELETE FROM bulk_files WHERE file = ?1", [file])
         })
     }
 
@@ -238,12 +235,8 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
         "SELECT seq, form, visitor, reason, refused, rows FROM bulk_rows WHERE file = ?1 ORDER BY row LIMIT ?2",
         (file, SETTLED_A_TRANSACTION),
         |row| {
-            let reason: Option<String> = row.get("reason")?;
-            Ok(FiledRow {
-                event: from_row!(row, FiledEvent { rows, form, visitor }, sequence: row.get("seq")?),
-                reason: reason.map(|code| DeadReason::from_code(&code)),
-                refused: row.get("refused")?,
-            })
+            let event = from_row!(row, FiledEvent { rows, form, visitor }, sequence: row.get("seq")?);
+            Ok(from_row!(row, FiledRow { reason, refused }, event: event))
         },
     )?;
     let mut moves = Moves::new(transaction);

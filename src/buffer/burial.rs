@@ -34,8 +34,7 @@ pub(super) fn bury(connection: &Connection, sequence: Sequence, day: i64) -> Res
     )?;
     run(connection, "DELETE FROM doubts WHERE seq = ?1", [sequence])?;
     run(connection, "DELETE FROM settled WHERE seq = ?1", [sequence])?;
-    run(connection, "DELETE FROM events WHERE seq = ?1", [sequence])?;
-    Ok(())
+    run(connection, "DELETE FROM events WHERE seq = ?1", [sequence])
 }
 
 /// Adds the over-count of an event to the sum that outlives it.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::types::FromSql;
@@ -14,7 +15,7 @@ use super::sqlite::{
     self, BackfillLock, BufferOptions, DrainLock, Holder, Place, WholeLock, drain_holder, open_reader,
 };
 use crate::clock::Clock;
-use crate::event::Instant;
+use crate::event::{Instant, MeasureOf};
 
 /// How many verbs may wait for the writing thread: one per caller that could be waiting, and no more.
 const WAITING_VERBS_MAX: usize = 64;
@@ -26,8 +27,11 @@ type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Buffer {
     pub(super) place: Place,
     pub(super) clock: Clock,
+    pub(super) measure: MeasureOf,
     tasks: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<()>>,
+    /// A connection that reads, between two reads.
+    idle: Mutex<Option<Connection>>,
 }
 
 impl Buffer {
@@ -44,7 +48,8 @@ impl Buffer {
             .name("buffer".to_owned())
             .spawn(move || waiting.into_iter().for_each(|task| task(&mut connection)))
             .map_err(BufferError::file(place.path()))?;
-        Ok(Buffer { place, clock: options.clock.clone(), tasks: Some(tasks), thread: Some(thread) })
+        let (clock, measure) = (options.clock.clone(), options.measure);
+        Ok(Buffer { place, clock, measure, tasks: Some(tasks), thread: Some(thread), idle: Mutex::default() })
     }
 
     /// What time it is for what the buffer records.
@@ -93,10 +98,15 @@ impl Buffer {
         drain_holder(self.path())
     }
 
-    /// Reads one snapshot, on the thread of the caller and a connection of its own: it waits for no writer.
+    /// Reads one snapshot, on the thread of the caller: it waits for no writer. One connection is kept for this; those who
+    /// read at the same time have one of their own.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.place.check()?;
-        look(&*open_reader(self.path())?.unchecked_transaction()?)
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = kept.map_or_else(|| open_reader(self.path()), Ok)?;
+        let found = look(&*connection.unchecked_transaction()?)?;
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        Ok(found)
     }
 
     /// Collects what one query finds.
@@ -134,7 +144,7 @@ impl Buffer {
 
     /// Changes the buffer by one statement.
     pub(super) fn change(&self, sql: &'static str, values: impl Params + Send + 'static) -> Result<()> {
-        self.write(move |transaction| run(transaction, sql, values).map(|_| ()))
+        self.write(move |transaction| run(transaction, sql, values))
     }
 
     /// A change that does not block the runtime. Once submitted it is done, awaited or not.
@@ -181,6 +191,8 @@ fn in_transaction<T>(
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        // The connection that writes is the last one to be closed: only it can copy the log into the file.
+        drop(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         self.tasks = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed by its own hook; there is nothing to add while dropping.

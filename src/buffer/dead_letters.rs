@@ -89,7 +89,7 @@ impl Buffer {
              WHERE (?1 IS NULL OR d.reason = ?1) AND (?2 IS NULL OR d.seq IN (SELECT value FROM json_each(?2)))
              ORDER BY d.died_at DESC, d.seq LIMIT ?3";
         self.all(select, (reason, sequences, limit), |row| {
-            let reason = DeadReason::from_code(&row.get::<_, String>("reason")?);
+            let reason: DeadReason = row.get("reason")?;
             Ok(from_row!(row, DeadLetter { seq, requestor_id, rsid, occurred_at, count, died_at },
                 event: event_name(row)?, explanation: reason.to_string(), reason: reason))
         })
@@ -212,8 +212,8 @@ fn filters(selection: &Selection) -> (Option<&str>, Option<String>) {
 
 /// Notes that a person wants the repeat of an attempt in doubt, so that no policy holds it again before it was sent.
 fn want_repeat(connection: &Connection, sequence: Sequence, to: To<'_>) -> Result<()> {
-    if matches!(to, To::Pending) {
-        run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
+    if !matches!(to, To::Pending) {
+        return Ok(());
     }
-    Ok(())
+    run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])
 }

@@ -13,12 +13,11 @@ use super::ledger::{Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, Withdrawals};
 use super::restore::remove_copies;
-use super::rows::{StoredEvent, all, only, read_event, run};
+use super::rows::{all, changed, only, read_event, run};
 use super::sqlite::WholeLock;
 use super::states::{release, take};
 use crate::delivery::Sequence;
-use crate::event::{Instant, Property};
-use crate::mapping::Measure;
+use crate::event::{Instant, MeasureOf, Property};
 
 /// Events erased in one transaction.
 const ERASED_A_TRANSACTION: usize = 1_000;
@@ -44,12 +43,12 @@ impl Buffer {
         let found = self.read(|connection| find(connection, forget))?;
         let mut forgotten = Forgotten::default();
         // Before the events go, which tell who they are of: should this end here, the next try finds them again.
-        let people = self.read(|connection| metrics::people_of(connection, forget, &found))?;
+        let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;
         forgotten.metric_digests = self.write(move |transaction| metrics::forget(transaction, &people))?;
-        let now = self.now();
+        let (now, measure) = (self.now(), self.measure);
         for chunk in found.chunks(ERASED_A_TRANSACTION) {
             let chunk = chunk.to_vec();
-            forgotten.events += self.write(move |transaction| erase(transaction, &chunk, now))?;
+            forgotten.events += self.write(move |transaction| erase(transaction, &chunk, now, measure))?;
         }
         let whom = forget.clone();
         (forgotten.inbox_rows, forgotten.memory_rows) = self.write(move |transaction| {
@@ -85,13 +84,19 @@ fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
     all(connection, select, (property.name(), id, mvpd), only)
 }
 
-fn erase(transaction: &Transaction<'_>, sequences: &[Sequence], now: Instant) -> Result<u64> {
+fn erase(
+    transaction: &Transaction<'_>,
+    sequences: &[Sequence],
+    now: Instant,
+    measure: MeasureOf,
+) -> Result<u64> {
     let mut postings = Postings::default();
-    let mut withdrawals = Withdrawals::default();
+    let mut withdrawals = Withdrawals::new(measure);
     let mut delivered = Vec::new();
     let buried_on = day_of_burial(transaction, now)?;
     for sequence in sequences {
-        let StoredEvent { reference, event } = read_event(transaction, *sequence)?;
+        let stored = read_event(transaction, *sequence)?;
+        let reference = stored.reference;
         let mut from = Term::Delivered;
         for term in [Term::Pending, Term::Dead, Term::Held, Term::Discarded] {
             if take(transaction, &reference, term)? {
@@ -102,7 +107,7 @@ fn erase(transaction: &Transaction<'_>, sequences: &[Sequence], now: Instant) ->
         if from == Term::Delivered {
             delivered.push(*sequence);
         } else {
-            withdrawals.add(transaction, &reference, &Measure::of(&event))?;
+            withdrawals.add(transaction, &stored)?;
         }
         if reference.job != JobKey::LIVE {
             count_in_job(transaction, reference.job, -1)?;
@@ -131,7 +136,7 @@ fn erase_inbox(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
     })?;
     let mut erased = 0;
     for rowid in rows.into_iter().flatten() {
-        erased += run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
+        erased += changed(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
     }
-    Ok(erased as u64)
+    Ok(erased)
 }

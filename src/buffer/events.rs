@@ -8,16 +8,14 @@ use super::arrivals;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::{FORMER_BEFORE, NEXT_SEQ, fact, set_fact};
-use super::feed::feed_of;
 use super::forms::intern_requestor;
 use super::keys::{InputId, JobKey, RequestorKey};
 use super::ledger::{Postings, count_in_job};
 use super::memory;
 use super::metrics::{Tally, store_stated};
-use super::rows::{EventRef, first, only, run};
+use super::rows::{EventRef, first, from_row, run, value};
 use crate::delivery::Sequence;
-use crate::event::{ContentDigest, EventId, EventKind, Instant, PassEvent, RequestorId};
-use crate::mapping::Measure;
+use crate::event::{ContentDigest, EventId, EventKind, Instant, Measure, PassEvent, RequestorId};
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{Feed, MemoryRow};
 
@@ -39,8 +37,8 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event with its identity and its stored form.
-    pub fn new(line: u64, event: &PassEvent) -> NewEvent {
+    /// An event with its identity, its stored form and what it adds to the metrics.
+    pub fn new(line: u64, event: &PassEvent, measure: Measure) -> NewEvent {
         let (id, content) = event.identity();
         NewEvent {
             line,
@@ -52,7 +50,7 @@ impl NewEvent {
             occurred_at: event.occurred_at(),
             count: event.count(),
             body: event.stored_body(),
-            measure: Measure::of(event),
+            measure,
         }
     }
 
@@ -135,7 +133,7 @@ impl Buffer {
     pub fn inbox(&self, limit: usize) -> Result<Vec<InboxRow>> {
         let select =
             "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox ORDER BY rowid LIMIT ?1";
-        self.all(select, [limit], |row| Ok(InboxRow { rowid: row.get("rowid")?, body: row.get("body")? }))
+        self.all(select, [limit], |row| Ok(from_row!(row, InboxRow { rowid, body })))
     }
 
     /// Stores the events of inbox rows and deletes those rows, in one transaction.
@@ -148,10 +146,8 @@ impl Buffer {
             for rowid in rowids {
                 run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
             }
-            if first(transaction, "SELECT max(rowid) FROM inbox", [], only::<Option<i64>>)?
-                .flatten()
-                .is_none()
-            {
+            let last: Option<i64> = value(transaction, "SELECT max(rowid) FROM inbox", [])?;
+            if last.is_none() {
                 // Cells that moved when pages were split left copies behind; only emptying the table clears its first page.
                 run(transaction, "DELETE FROM inbox", [])?;
             }
@@ -162,24 +158,17 @@ impl Buffer {
 
     /// Whether a release before schema 6 may have read exchanges into it.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
+        self.read(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
-}
-
-/// A requestor of a batch.
-#[derive(Clone, Copy)]
-struct Source {
-    key: RequestorKey,
-    /// Whether its events come in another way than these.
-    is_mixed: bool,
 }
 
 fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<StoreReport> {
     let mut report = StoreReport::default();
-    let mut arrived = BTreeSet::new();
     let mut postings = Postings::default();
     let mut tally = Tally::new(transaction)?;
-    let mut sources: HashMap<RequestorId, Source> = HashMap::new();
+    // The requestors of the batch; `None` where the events of one come in another way than these.
+    let mut sources: HashMap<&RequestorId, Option<RequestorKey>> = HashMap::new();
+    let mut arrived = BTreeSet::new();
     let first_seq = fact(transaction, NEXT_SEQ)?.unwrap_or(1);
     let mut sequence = Sequence(first_seq);
     let mut insert = Inserts::prepare(transaction)?;
@@ -187,20 +176,14 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
         let source = match sources.get(&event.requestor_id) {
             Some(known) => *known,
             None => {
-                let key = intern_requestor(transaction, &event.requestor_id)?;
-                let source = Source { key, is_mixed: feed_of(transaction, key, batch.feed)? != batch.feed };
-                sources.insert(event.requestor_id.clone(), source);
-                source
+                let source = source(transaction, &event.requestor_id, batch)?;
+                *sources.entry(&event.requestor_id).or_insert(source)
             }
         };
-        if source.is_mixed && !batch.memory.is_empty() {
-            // What its reader remembers of these events must not be kept without them.
-            return Err(BufferError::MixedFeeds(event.requestor_id.as_str().to_owned()));
-        }
-        if source.is_mixed {
+        let Some(requestor) = source else {
             report.mixed.push(index);
             continue;
-        }
+        };
         if insert.has_former(event.former_id)? {
             report.duplicates += 1;
             continue;
@@ -212,10 +195,10 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
             }
             continue;
         }
-        let reference = event.reference(sequence, batch.job, source.key);
+        let reference = event.reference(sequence, batch.job, requestor);
         insert.event(&reference, batch.input, event)?;
         if batch.job == JobKey::LIVE {
-            arrived.insert(source.key);
+            arrived.insert(requestor);
         }
         postings.ingest(&reference);
         tally.add(transaction, &reference, &event.measure)?;
@@ -234,6 +217,23 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     memory::store(transaction, &batch.memory, now)?;
     store_stated(transaction, &batch.stated)?;
     Ok(report)
+}
+
+/// The number of a requestor; `None` where its events come in another way than these: the way stays as it was first.
+fn source(
+    connection: &Connection,
+    requestor_id: &RequestorId,
+    batch: &Batch,
+) -> Result<Option<RequestorKey>> {
+    let requestor = intern_requestor(connection, requestor_id)?;
+    let insert = "INSERT OR IGNORE INTO feeds (requestor, feed) VALUES (?1, ?2)";
+    run(connection, insert, (requestor, batch.feed))?;
+    let feed: Feed = value(connection, "SELECT feed FROM feeds WHERE requestor = ?1", [requestor])?;
+    if feed != batch.feed && !batch.memory.is_empty() {
+        // What its reader remembers of these events must not be kept without them.
+        return Err(BufferError::MixedFeeds(requestor_id.to_string()));
+    }
+    Ok((feed == batch.feed).then_some(requestor))
 }
 
 /// The statements of every event, prepared once a batch.

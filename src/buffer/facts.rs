@@ -17,13 +17,11 @@ pub(super) fn fact(connection: &Connection, name: &str) -> Result<Option<i64>> {
 }
 
 pub(super) fn set_fact(connection: &Connection, name: &str, value: i64) -> Result<()> {
-    run(connection, "INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)", (name, value))?;
-    Ok(())
+    run(connection, "INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)", (name, value))
 }
 
 pub(super) fn forget_fact(connection: &Connection, name: &str) -> Result<()> {
-    run(connection, "DELETE FROM facts WHERE name = ?1", [name])?;
-    Ok(())
+    run(connection, "DELETE FROM facts WHERE name = ?1", [name])
 }
 
 /// What users are digested with in the metrics. No two buffers have the same.

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 
+use super::columns::Json;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::keys::{JobKey, RequestorKey};
 use super::ledger::{Term, count_in_job};
-use super::rows::{Json, Word, all, first, from_row, only, read_reference, run, value, word};
+use super::rows::{all, changed, from_row, only, read_reference, run, value};
 use super::sqlite::DrainLock;
 use super::states::{Moves, To};
 use crate::delivery::Sequence;
@@ -101,12 +102,12 @@ impl Buffer {
     pub fn create_job(&self, name: &JobName, settings: JobSettings, sources: Vec<JobSource>) -> Result<()> {
         let (name, now) = (name.clone(), self.now());
         self.write(move |transaction| {
-            if find(transaction, &name)?.is_some() {
+            let JobSettings { route, rate, hours } = settings;
+            let insert = "INSERT INTO jobs (name, state, route, rate, hours, created_at) VALUES (?1, 'planned', ?2, ?3, ?4, ?5)
+                 ON CONFLICT (name) DO NOTHING";
+            if changed(transaction, insert, (&name, route, rate, hours, now))? == 0 {
                 return Err(BufferError::JobExists(name));
             }
-            let JobSettings { route, rate, hours } = settings;
-            let insert = "INSERT INTO jobs (name, state, route, rate, hours, created_at) VALUES (?1, 'planned', ?2, ?3, ?4, ?5)";
-            run(transaction, insert, (name.as_str(), Word(route), rate, Word(hours), now))?;
             let job = JobKey(transaction.last_insert_rowid());
             for (number, source) in sources.iter().enumerate() {
                 let insert = "INSERT INTO job_inputs (job, number, source) VALUES (?1, ?2, ?3)";
@@ -122,31 +123,38 @@ impl Buffer {
         self.write(move |transaction| {
             let inputs =
                 "DELETE FROM job_inputs WHERE job IN (SELECT job FROM jobs WHERE name = ?1 AND events = 0)";
-            run(transaction, inputs, [name.as_str()])?;
-            run(transaction, "DELETE FROM jobs WHERE name = ?1 AND events = 0", [name.as_str()])?;
-            Ok(())
+            run(transaction, inputs, [&name])?;
+            run(transaction, "DELETE FROM jobs WHERE name = ?1 AND events = 0", [&name])
         })
     }
 
     /// A backfill by its name.
     pub fn job(&self, name: &JobName) -> Result<JobRecord> {
-        self.read(|connection| find(connection, name))?.ok_or_else(|| BufferError::UnknownJob(name.clone()))
+        self.records(Some(name))?.pop().ok_or_else(|| BufferError::UnknownJob(name.clone()))
     }
 
     /// Every backfill, the latest first.
     pub fn jobs(&self) -> Result<Vec<JobRecord>> {
+        self.records(None)
+    }
+
+    fn records(&self, name: Option<&JobName>) -> Result<Vec<JobRecord>> {
         let select =
             "SELECT job, name, state, route, rate, hours, groups, is_valid, created_at, finished_at FROM jobs
-             ORDER BY job DESC";
-        self.all(select, [], record)
+             WHERE ?1 IS NULL OR name = ?1 ORDER BY job DESC";
+        self.all(select, [name], |row| {
+            let settings = from_row!(row, JobSettings { route, rate, hours });
+            Ok(from_row!(row, JobRecord { name, state, groups, is_valid, created_at, finished_at },
+                key: row.get("job")?, settings: settings))
+        })
     }
 
     /// The inputs of a backfill.
     pub fn job_inputs(&self, job: JobKey) -> Result<Vec<JobInput>> {
         let select = "SELECT number, source, counts IS NOT NULL AS is_loaded FROM job_inputs WHERE job = ?1 ORDER BY number";
         self.all(select, [job], |row| {
-            let source = row.get::<_, Json<JobSource>>("source")?.0;
-            Ok(JobInput { number: row.get("number")?, source, is_loaded: row.get("is_loaded")? })
+            let Json(source) = row.get("source")?;
+            Ok(from_row!(row, JobInput { number, is_loaded }, source: source))
         })
     }
 
@@ -166,7 +174,7 @@ impl Buffer {
     pub fn set_job_state(&self, job: JobKey, state: JobState) -> Result<()> {
         let finished_at = matches!(state, JobState::Done | JobState::Cancelled).then(|| self.now());
         let update = "UPDATE jobs SET state = ?2, finished_at = ?3 WHERE job = ?1";
-        self.change(update, (job, Word(state), finished_at))
+        self.change(update, (job, state, finished_at))
     }
 
     /// Notes that a running backfill has nothing left; one that was paused or cancelled meanwhile stays so.
@@ -179,7 +187,7 @@ impl Buffer {
     pub fn set_job_settings(&self, job: JobKey, settings: JobSettings) -> Result<()> {
         let JobSettings { route, rate, hours } = settings;
         let update = "UPDATE jobs SET route = ?2, rate = ?3, hours = ?4 WHERE job = ?1";
-        self.change(update, (job, Word(route), rate, Word(hours)))
+        self.change(update, (job, route, rate, hours))
     }
 
     /// Fixes the number of visitor groups for the life of a backfill; gives the number that was fixed first.
@@ -309,29 +317,4 @@ fn adopt(
     }
     count_in_job(transaction, job, found.len() as i64)?;
     Ok(found.len() as u64)
-}
-
-fn find(connection: &Connection, name: &JobName) -> Result<Option<JobRecord>> {
-    let select =
-        "SELECT job, name, state, route, rate, hours, groups, is_valid, created_at, finished_at FROM jobs
-         WHERE name = ?1";
-    first(connection, select, [name.as_str()], record)
-}
-
-fn record(row: &Row<'_>) -> Result<JobRecord> {
-    let hours: Option<Word<Hours>> = row.get("hours")?;
-    Ok(JobRecord {
-        key: row.get("job")?,
-        name: word(row, "name")?,
-        state: word(row, "state")?,
-        settings: JobSettings {
-            route: word(row, "route")?,
-            rate: row.get("rate")?,
-            hours: hours.map(|hours| hours.0),
-        },
-        groups: row.get("groups")?,
-        is_valid: row.get("is_valid")?,
-        created_at: row.get("created_at")?,
-        finished_at: row.get("finished_at")?,
-    })
 }

@@ -12,8 +12,7 @@ pub type RejectDigest = [u8; 16];
 impl Buffer {
     /// The files of rejects that have these lines, as far as they were kept.
     pub fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
-        // Asked for each portion with rejected lines, so no connection is opened for it.
-        self.on_thread(move |connection| {
+        self.read(|connection| {
             let mut kept = HashMap::new();
             for digest in digests {
                 let select = "SELECT file FROM kept_rejects WHERE digest = ?1";

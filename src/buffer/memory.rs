@@ -2,24 +2,23 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::facts::make_secret;
 use super::forget::Forget;
-use super::rows::{first, only};
+use super::rows::{changed, each, first, only, run};
 use super::sqlite::open_reader;
 use crate::event::Instant;
+use crate::readers::esm;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
 /// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
 /// every row of theirs is long past.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
-/// What rows about the counts of reports begin with; those about people never do.
-const COUNTED: &str = "esm ";
 /// Rows dropped in one transaction of retention.
-const DROPPED_A_TRANSACTION: i64 = 10_000;
+const DROPPED_A_TRANSACTION: u64 = 10_000;
 
 /// Looks rows up, on a connection of its own that is opened at the first look: most sources remember nothing.
 #[derive(Debug)]
@@ -41,11 +40,8 @@ impl Memory for MemoryReader {
 impl MemoryReader {
     /// How a requestor's events come in, once any did.
     pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>> {
-        let mut statement = self.connection()?.prepare_cached(
-            "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1",
-        )?;
-        let feed = statement.query_row([requestor_id], |row| row.get::<_, String>(0)).optional()?;
-        Ok(feed.as_deref().map(Feed::of_name))
+        let select = "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1";
+        first(self.connection()?, select, [requestor_id], only)
     }
 
     fn connection(&mut self) -> Result<&Connection> {
@@ -80,8 +76,8 @@ pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Inst
     )?;
     let mut forget = transaction.prepare_cached("DELETE FROM source_memory WHERE key = ?1")?;
     for row in rows {
-        if let Some(counted) = row.body.as_deref().and_then(|body| body.strip_prefix(COUNTED)) {
-            refuse_counted_meanwhile(transaction, &row.key.0, counted)?;
+        if let Some(body) = row.body.as_deref().filter(|body| body.starts_with(esm::ROW_PREFIX)) {
+            refuse_counted_meanwhile(transaction, &row.key.0, body)?;
         }
         match &row.body {
             Some(body) => set.execute((row.key.0, row.drops_at.nanos().max(earliest), body))?,
@@ -91,44 +87,33 @@ pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Inst
     Ok(())
 }
 
-/// Two ingests of one hour's counts may have read the same total before either stored its own: the second would count what
-/// the first did again. A total says what it was before, and the grouping of an hour never changes.
-fn refuse_counted_meanwhile(transaction: &Transaction<'_>, key: &[u8; 16], counted: &str) -> Result<()> {
-    let mut known = transaction.prepare_cached("SELECT body FROM source_memory WHERE key = ?1")?;
-    let known: Option<String> = known.query_row([key], |row| row.get(0)).optional()?;
-    let known = known.as_deref().and_then(|body| body.strip_prefix(COUNTED));
-    let is_as_read = match counted.split_once(' ') {
-        Some((_, before)) => known.and_then(|known| known.split(' ').next()).unwrap_or("0") == before,
-        None => known.is_none_or(|known| known == counted),
-    };
-    if is_as_read { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
+/// Refuses a row about counts of reports that others have stored since it was made.
+fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<()> {
+    let select = "SELECT body FROM source_memory WHERE key = ?1";
+    let stored: Option<String> = first(connection, select, [key], only)?;
+    if esm::follows_from(row, stored.as_deref()) { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
 }
 
 /// Drops rows whose time is over; whether there may be more.
 pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool> {
-    let dropped = connection.execute(
-        "DELETE FROM source_memory WHERE key IN
-             (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)",
-        (now.nanos(), DROPPED_A_TRANSACTION),
-    )?;
-    Ok(dropped as i64 == DROPPED_A_TRANSACTION)
+    let delete = "DELETE FROM source_memory WHERE key IN
+             (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)";
+    Ok(changed(connection, delete, (now, DROPPED_A_TRANSACTION))? == DROPPED_A_TRANSACTION)
 }
 
 /// Forgets the rows that are about a person; how many.
 pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
-    let mut found: Vec<[u8; 16]> = Vec::new();
     // The totals of ESM reports are about nobody, and a number among them may look like a name.
-    let mut statement = transaction.prepare(
-        "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1",
-    )?;
-    let mut rows = statement.query([COUNTED])?;
-    while let Some(row) = rows.next()? {
-        if forget.concerns(&row.get::<_, String>(1)?) {
-            found.push(row.get(0)?);
+    let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1";
+    let mut found: Vec<[u8; 16]> = Vec::new();
+    each(transaction, select, [esm::ROW_PREFIX], |row| {
+        if forget.concerns(&row.get::<_, String>("body")?) {
+            found.push(row.get("key")?);
         }
-    }
+        Ok(())
+    })?;
     for key in &found {
-        transaction.execute("DELETE FROM source_memory WHERE key = ?1", [key])?;
+        run(transaction, "DELETE FROM source_memory WHERE key = ?1", [key])?;
     }
     Ok(found.len() as u64)
 }

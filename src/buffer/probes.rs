@@ -3,10 +3,11 @@
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
+use super::columns::Json;
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::forms::{intern_form, read_form, suite_key};
-use super::rows::{Json, first, from_row, run};
+use super::rows::{first, from_row, run};
 use crate::event::{Instant, RequestorId};
 use crate::suite::{HitForm, Rsid};
 
@@ -44,8 +45,7 @@ impl Buffer {
             let (suite, form) = (suite_key(transaction, &form.rsid)?, intern_form(transaction, &form)?);
             let insert =
                 "INSERT INTO probes (id, suite, requestor_id, form, started_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-            run(transaction, insert, (id, suite, requestor_id.as_str(), form, started_at))?;
-            Ok(())
+            run(transaction, insert, (id, suite, requestor_id, form, started_at))
         })
     }
 
@@ -92,14 +92,11 @@ fn find(connection: &Connection, rsid: &Rsid, which: Which<'_>) -> Result<Option
          FROM probes p JOIN suites s ON s.suite = p.suite JOIN forms f ON f.form = p.form
          WHERE s.rsid = ?1 AND (?2 IS NULL OR p.id = ?2) AND (NOT ?3 OR p.read_at IS NOT NULL)
          ORDER BY p.started_at DESC, p.probe DESC LIMIT 1";
-    first(connection, select, (rsid.as_str(), id, which == Which::LastRead), record)
+    first(connection, select, (rsid, id, which == Which::LastRead), record)
 }
 
 fn record(row: &Row<'_>) -> Result<ProbeRecord> {
-    let requestor_id: String = row.get("requestor_id")?;
-    let requestor_id =
-        RequestorId::new(&requestor_id).map_err(|error| BufferError::damage(&error.to_string()))?;
     let report = row.get::<_, Option<Json<_>>>("report")?.map(|report| report.0);
-    Ok(from_row!(row, ProbeRecord { id, started_at, sent_at, read_at },
-        requestor_id: requestor_id, form: read_form(row)?, report: report))
+    Ok(from_row!(row, ProbeRecord { id, requestor_id, started_at, sent_at, read_at },
+        form: read_form(row)?, report: report))
 }

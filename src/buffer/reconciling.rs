@@ -4,7 +4,6 @@
 //! Everything that was ever stored stands in the metrics, which outlive the events. What is in a state other than delivered
 //! stands in narrow tables beside the events, and is little, so that delivered is what is left.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, Row};
@@ -16,21 +15,12 @@ use super::error::Result;
 use super::facts::fact;
 use super::keys::RequestorKey;
 use super::ledger::HOUR_NANOS;
-use super::metrics::{CountedHour, MetricsReader, QUARTER_NANOS, start_of, whole_from};
-use super::rows::{Word, all, each, from_row, value};
-use crate::event::{EventKind, Instant, Property};
-use crate::mapping;
-use crate::suite::SuiteState;
+use super::metrics::{CountedHour, MetricsReader, start_of};
+use super::rows::{all, each, value};
+use crate::event::{EventKind, Instant};
 
-/// A requestor, and where its hits go now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoutedRequestor {
-    pub key: RequestorKey,
-    pub requestor_id: String,
-    pub rsid: Option<String>,
-    /// Whether that suite's events flow; retired where there is none.
-    pub state: Option<SuiteState>,
-}
+/// Nanoseconds of a quarter of an hour.
+const QUARTER_NANOS: i64 = 900_000_000_000;
 
 /// In which respect units are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +52,7 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingUnits<'a> {
     pub requestor: RequestorKey,
-    /// Of which MVPD, as Analytics shows it; empty: none.
+    /// Of which MVPD, as the events have it, or as Analytics shows it; empty: none.
     pub mvpd: &'a str,
     pub kind: EventKind,
     pub at: Instant,
@@ -97,26 +87,6 @@ pub struct StandingFacts {
 }
 
 impl Buffer {
-    /// Every requestor that the buffer knows.
-    pub fn routed_requestors(&self) -> Result<Vec<RoutedRequestor>> {
-        let select = "SELECT r.requestor, r.requestor_id, s.rsid, s.state, s.blocked IS NOT NULL AS is_blocked FROM requestors r
-             LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
-             ORDER BY r.requestor_id";
-        self.all(select, [], |row| {
-            let state: Option<Word<SuiteState>> = row.get("state")?;
-            let is_blocked: bool = row.get("is_blocked")?;
-            Ok(RoutedRequestor {
-                key: row.get("requestor")?,
-                requestor_id: row.get("requestor_id")?,
-                rsid: row.get("rsid")?,
-                state: state.map(|Word(state)| match state {
-                    SuiteState::Active if is_blocked => SuiteState::Blocked,
-                    state => state,
-                }),
-            })
-        })
-    }
-
     /// Shows the units of some requestors, all as of one moment, on a connection of its own. Those of one cell may be shown in
     /// several parts.
     pub fn standing(
@@ -127,7 +97,7 @@ impl Buffer {
     ) -> Result<StandingFacts> {
         let metrics = self.metrics()?;
         let whose = requestors.iter().copied().collect();
-        let mut view = View { metrics: &metrics, question, whose, show, mvpds: HashMap::new() };
+        let mut view = View { metrics: &metrics, question, whose, show };
         view.counted()?;
         for requestor in requestors {
             view.pending(*requestor)?;
@@ -145,24 +115,6 @@ struct View<'c, S> {
     question: &'c StandingQuestion,
     whose: BTreeSet<RequestorKey>,
     show: S,
-    /// MVPDs as events have them, and as Analytics shows them.
-    mvpds: HashMap<String, String>,
-}
-
-/// Units of events: whose, slot, quarter hour, how many, MVPD as the events have it.
-#[derive(Clone)]
-struct EventUnits {
-    requestor: RequestorKey,
-    slot: u8,
-    quarter: i64,
-    units: u64,
-    mvpd: Option<String>,
-}
-
-impl EventUnits {
-    fn of(row: &Row<'_>) -> Result<EventUnits> {
-        Ok(from_row!(row, EventUnits { requestor, slot, quarter, units, mvpd }))
-    }
 }
 
 impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
@@ -193,14 +145,36 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         standing: Standing,
         CountedHour { hour, group, kind, units }: CountedHour,
     ) {
-        let known = groups.get(&group).filter(|(requestor, _)| self.whose.contains(requestor));
-        let Some((requestor, mvpd)) = known else { return };
+        let Some((requestor, mvpd)) = groups.get(&group) else { return };
         for (units, quarter) in units.into_iter().zip(hour * 4..) {
-            let at = Instant::from_nanos(quarter * QUARTER_NANOS);
+            let at = Instant::of_quarter(quarter);
             if units > 0 && (self.question.from..self.question.to).contains(&at) {
-                (self.show)(StandingUnits { requestor: *requestor, mvpd, kind, at, standing, units });
+                self.tell(StandingUnits { requestor: *requestor, mvpd, kind, at, standing, units });
             }
         }
+    }
+
+    /// Shows units, if they are of somebody who was asked for.
+    fn tell(&mut self, units: StandingUnits<'_>) {
+        if self.whose.contains(&units.requestor) {
+            (self.show)(units);
+        }
+    }
+
+    /// Shows the units of a row of events.
+    fn tell_row(&mut self, row: &Row<'_>, standing: Standing) -> Result<()> {
+        // A slot that is none can only be damage, which `status --verify` names.
+        let Some(kind) = EventKind::from_slot(row.get("slot")?) else { return Ok(()) };
+        let mvpd: Option<String> = row.get("mvpd")?;
+        self.tell(StandingUnits {
+            requestor: row.get("requestor")?,
+            mvpd: mvpd.as_deref().unwrap_or_default(),
+            kind,
+            at: Instant::of_quarter(row.get("quarter")?),
+            standing,
+            units: row.get("units")?,
+        });
+        Ok(())
     }
 
     /// What waits, live or in a backfill: the queue is in the order of requestor and time.
@@ -211,31 +185,22 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                   AND q.occurred_at >= ?1 AND q.occurred_at < ?2
              JOIN events e ON e.seq = q.seq GROUP BY 2, 3, 5";
         let values = (self.question.from, self.question.to, QUARTER_NANOS, requestor);
-        each(self.connection(), select, values, |row| {
-            self.tell(EventUnits::of(row)?, Standing::Pending);
-            Ok(())
-        })
+        each(self.connection(), select, values, |row| self.tell_row(row, Standing::Pending))
     }
 
-    /// What is dead, held or discarded, and what is in files.
+    /// What is dead, held or discarded, and what is in bulk files that Adobe may have, while its events are pending here.
     fn set_aside(&mut self) -> Result<()> {
         // CROSS: from the few to the many. Left to itself, SQLite reads every event for them.
-        let select = "SELECT 'dead' AS standing, e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count) AS units,
-                   e.body ->> 'mvpd' AS mvpd
-             FROM dead_letters t CROSS JOIN events e ON e.seq = t.seq
-             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 2, 3, 4, 6
-             UNION ALL SELECT 'held', e.requestor, e.slot, e.occurred_at / ?3, sum(e.count), e.body ->> 'mvpd'
-             FROM held t CROSS JOIN events e ON e.seq = t.seq
-             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 2, 3, 4, 6
-             UNION ALL SELECT 'discarded', e.requestor, e.slot, e.occurred_at / ?3, sum(e.count), e.body ->> 'mvpd'
-             FROM discarded t CROSS JOIN events e ON e.seq = t.seq
-             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 2, 3, 4, 6
-             -- Of bulk files that Adobe may have, while their events are pending here.
-             UNION ALL SELECT 'ambiguous', e.requestor, e.slot, e.occurred_at / ?3, sum(e.count), e.body ->> 'mvpd'
-             FROM bulk_files f JOIN bulk_rows r ON r.file = f.file JOIN events e ON e.seq = r.seq
-             WHERE f.state IN ('sent', 'stuck', 'received') AND e.occurred_at >= ?1 AND e.occurred_at < ?2
-                   AND NOT EXISTS (SELECT 1 FROM doubts d WHERE d.seq = r.seq)
-             GROUP BY 2, 3, 4, 6";
+        let select = "WITH aside AS (
+                SELECT seq, 'dead' AS standing FROM dead_letters
+                UNION ALL SELECT seq, 'held' FROM held
+                UNION ALL SELECT seq, 'discarded' FROM discarded
+                UNION ALL SELECT r.seq, 'in a file' FROM bulk_files f JOIN bulk_rows r ON r.file = f.file
+                    WHERE f.state IN ('sent', 'stuck', 'received') AND NOT EXISTS (SELECT 1 FROM doubts d WHERE d.seq = r.seq))
+             SELECT a.standing, e.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count) AS units,
+                    e.body ->> 'mvpd' AS mvpd
+             FROM aside a CROSS JOIN events e ON e.seq = a.seq
+             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 GROUP BY 1, 2, 3, 4, 6";
         each(self.connection(), select, (self.question.from, self.question.to, QUARTER_NANOS), |row| {
             let standing = match row.get_ref("standing")?.as_str().unwrap_or_default() {
                 "dead" => Standing::Dead,
@@ -243,44 +208,28 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                 "discarded" => Standing::Discarded,
                 _ => Standing::Ambiguous,
             };
-            self.tell(EventUnits::of(row)?, standing);
-            Ok(())
+            self.tell_row(row, standing)
         })
-    }
-
-    /// Shows units of events, if they are of somebody who was asked for.
-    fn tell(&mut self, units: EventUnits, standing: Standing) {
-        let EventUnits { requestor, slot, quarter, units, mvpd } = units;
-        let Some(kind) = EventKind::from_slot(slot).filter(|_| self.whose.contains(&requestor)) else {
-            return;
-        };
-        let mvpd = self.mvpds.entry(mvpd.unwrap_or_default()).or_insert_with_key(|mvpd| {
-            mapping::shown(Property::Mvpd, mvpd).map_or_else(String::new, Cow::into_owned)
-        });
-        let at = Instant::from_nanos(quarter * QUARTER_NANOS);
-        (self.show)(StandingUnits { requestor, mvpd, kind, at, standing, units });
     }
 
     /// What was delivered so lately that it need not be in a report. `delivered` is in the order of recording, so only its end
     /// is read. What a person settled came to Analytics when it was sent, not when it was settled.
     fn delivered_lately(&mut self) -> Result<()> {
         let StandingQuestion { from, to, fresh_since, late_since, late_nanos } = *self.question;
-        let first = first_delivered_since(self.connection(), fresh_since.min(late_since))?;
-        each(
-            self.connection(),
+        let select =
             "SELECT e.requestor, e.slot, e.occurred_at / ?4 AS quarter, sum(e.count) AS units, e.body ->> 'mvpd' AS mvpd,
                     d.delivered_at - d.occurred_at > ?7 AND d.delivered_at >= ?6 AS is_late
              FROM delivered d JOIN events e ON e.seq = d.seq
-             WHERE d.n >= ?1 AND d.occurred_at >= ?2 AND d.occurred_at < ?3 AND d.run IS NOT NULL
+             WHERE d.n > coalesce((SELECT n FROM delivered WHERE delivered_at < ?1 ORDER BY n DESC LIMIT 1), 0)
+                   AND d.occurred_at >= ?2 AND d.occurred_at < ?3 AND d.run IS NOT NULL
                    AND (d.delivered_at >= ?5 OR (d.delivered_at - d.occurred_at > ?7 AND d.delivered_at >= ?6))
-             GROUP BY 1, 2, 3, 5, 6",
-            (first, from, to, QUARTER_NANOS, fresh_since, late_since, late_nanos),
-            |row| {
-                let is_late: bool = row.get("is_late")?;
-                self.tell(EventUnits::of(row)?, if is_late { Standing::Late } else { Standing::TooFresh });
-                Ok(())
-            },
-        )
+             GROUP BY 1, 2, 3, 5, 6";
+        let since = fresh_since.min(late_since);
+        let values = (since, from, to, QUARTER_NANOS, fresh_since, late_since, late_nanos);
+        each(self.connection(), select, values, |row| {
+            let is_late: bool = row.get("is_late")?;
+            self.tell_row(row, if is_late { Standing::Late } else { Standing::TooFresh })
+        })
     }
 
     /// Attempts of unknown outcome. With an event ID an event counts once however often it was sent. Without, each of them may have
@@ -288,9 +237,11 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
     fn doubted(&mut self) -> Result<()> {
         let span = self.question.from..self.question.to;
         each_doubted(self.connection(), |doubted| {
-            if !span.contains(&doubted.occurred_at) {
+            let Some(kind) =
+                EventKind::from_slot(doubted.slot).filter(|_| span.contains(&doubted.occurred_at))
+            else {
                 return;
-            }
+            };
             let is_delivered = doubted.state == "delivered";
             // One of the attempts is the right one, where only a person says so.
             let is_vouched = is_delivered && doubted.is_settled;
@@ -300,16 +251,23 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                 (true, false) => (1, others - 1),
                 (false, _) => (others, 0),
             };
-            let quarter = doubted.occurred_at.nanos() / QUARTER_NANOS;
-            let (requestor, slot, units) = (doubted.requestor, doubted.slot, u64::from(doubted.count));
-            let units = EventUnits { requestor, slot, quarter, units, mvpd: doubted.mvpd };
+            let at = Instant::of_quarter(doubted.occurred_at.unix_quarter());
+            let mvpd = doubted.mvpd.as_deref().unwrap_or_default();
             for (times, standing) in [
                 (u64::from(is_vouched), Standing::Vouched),
                 (ambiguous, Standing::Ambiguous),
                 (repeated, Standing::Repeated),
             ] {
-                if times > 0 {
-                    self.tell(EventUnits { units: units.units * times, ..units.clone() }, standing);
+                let units = u64::from(doubted.count) * times;
+                if units > 0 {
+                    self.tell(StandingUnits {
+                        requestor: doubted.requestor,
+                        mvpd,
+                        kind,
+                        at,
+                        standing,
+                        units,
+                    });
                 }
             }
         })
@@ -325,7 +283,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
 
     /// The hours of which the ledger knows more than the metrics.
     fn incomplete(&self) -> Result<BTreeSet<(RequestorKey, Instant)>> {
-        let Some(whole_from) = whole_from(self.connection())? else { return Ok(BTreeSet::new()) };
+        let Some(whole_from) = self.metrics.whole_from()? else { return Ok(BTreeSet::new()) };
         let (first, last) = self.hours();
         let last = last.min((whole_from.nanos() - 1).div_euclid(HOUR_NANOS));
         let mut found: BTreeSet<(RequestorKey, Instant)> = all(
@@ -341,18 +299,4 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         found.retain(|(requestor, _)| self.whose.contains(requestor));
         Ok(found)
     }
-}
-
-/// The number of the first delivery that is no older; one behind the last where all are.
-fn first_delivered_since(connection: &Connection, since: Instant) -> Result<i64> {
-    let mut statement = connection.prepare_cached("SELECT n, delivered_at FROM delivered ORDER BY n DESC")?;
-    let mut rows = statement.query([])?;
-    let mut first = i64::MAX;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, Instant>("delivered_at")? < since {
-            break;
-        }
-        first = row.get("n")?;
-    }
-    Ok(first)
 }

@@ -13,11 +13,10 @@ use super::error::Result;
 use super::facts::{fact, forget_fact, set_fact};
 use super::ledger::{Postings, Term};
 use super::metrics::Withdrawals;
-use super::rows::{all, read_event, read_reference, run};
+use super::rows::{all, changed, read_event, read_reference, run};
 use super::{memory, runs};
 use crate::delivery::Sequence;
-use crate::event::Instant;
-use crate::mapping::Measure;
+use crate::event::{Instant, MeasureOf};
 
 /// A step of the clock between two looks beyond which it is not believed: longer than a weekend's downtime.
 const JUMP_NANOS: i64 = 7 * DAY_NANOS;
@@ -57,11 +56,11 @@ impl Buffer {
         if report.clock_jumped {
             return Ok(report);
         }
-        let cutoff = now.nanos() - i64::from(policy.retention_days) * DAY_NANOS;
+        let (cutoff, measure) = (now.nanos() - i64::from(policy.retention_days) * DAY_NANOS, self.measure);
         report.expired_delivered =
-            self.until_few(move |transaction| expire(transaction, Term::Delivered, cutoff, now))?;
+            self.until_few(move |transaction| expire(transaction, Term::Delivered, cutoff, now, measure))?;
         report.expired_discarded =
-            self.until_few(move |transaction| expire(transaction, Term::Discarded, cutoff, now))?;
+            self.until_few(move |transaction| expire(transaction, Term::Discarded, cutoff, now, measure))?;
         while self.write(move |transaction| memory::drop_past(transaction, now))? {}
         while self.write(move |transaction| runs::prune(transaction, cutoff))? {}
         report.forgotten_identities =
@@ -114,11 +113,16 @@ fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
 /// What was recorded under a clock that was ahead would never grow old: it counts as recorded now.
 fn call_the_future_now(connection: &Connection, now: i64) -> Result<()> {
     run(connection, "UPDATE delivered SET delivered_at = ?1 WHERE delivered_at > ?1", [now])?;
-    run(connection, "UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])?;
-    Ok(())
+    run(connection, "UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])
 }
 
-fn expire(transaction: &Transaction<'_>, from: Term, cutoff: i64, now: Instant) -> Result<u64> {
+fn expire(
+    transaction: &Transaction<'_>,
+    from: Term,
+    cutoff: i64,
+    now: Instant,
+    measure: MeasureOf,
+) -> Result<u64> {
     let (select, delete, to) = if from == Term::Delivered {
         (
             "SELECT seq, n, delivered_at FROM delivered ORDER BY n LIMIT ?1",
@@ -138,13 +142,13 @@ fn expire(transaction: &Transaction<'_>, from: Term, cutoff: i64, now: Instant) 
     let young = old.iter().position(|(_, _, at)| *at >= cutoff);
     old.truncate(young.unwrap_or(old.len()));
     let mut postings = Postings::default();
-    let mut withdrawals = Withdrawals::default();
+    let mut withdrawals = Withdrawals::new(measure);
     for (sequence, row, _) in &old {
         let event = if from == Term::Delivered {
             read_reference(transaction, *sequence)?
         } else {
             let found = read_event(transaction, *sequence)?;
-            withdrawals.add(transaction, &found.reference, &Measure::of(&found.event))?;
+            withdrawals.add(transaction, &found)?;
             found.reference
         };
         bury(transaction, *sequence, now.nanos() / DAY_NANOS)?;
@@ -162,11 +166,11 @@ fn forget_identities(transaction: &Transaction<'_>, policy: RetentionPolicy, now
     if fact(transaction, BURIED_CHECKED_ON)? == Some(today) {
         return Ok(0);
     }
-    let forgotten = run(
+    let forgotten = changed(
         transaction,
         "DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE buried_on < ?1 LIMIT ?2)",
         (today - i64::from(policy.dedup_days), DELETED_A_TRANSACTION),
-    )? as u64;
+    )?;
     if forgotten < DELETED_A_TRANSACTION {
         set_fact(transaction, BURIED_CHECKED_ON, today)?;
     }

@@ -1,19 +1,21 @@
 //! How statements are run and rows are read: each column by its name.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, Params, Row, Statement, ToSql};
-use serde::Serialize;
-use serde::de::value::Error as WordError;
-use serde::de::{DeserializeOwned, IntoDeserializer};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Params, Row, Statement};
 
 use super::error::{BufferError, Result};
 use super::keys::{JobKey, RequestorKey};
 use crate::delivery::Sequence;
 use crate::event::{EventKind, Instant, PassEvent, RequestorId, StoredColumns};
 
+/// Runs a statement that changes rows.
+pub(super) fn run(connection: &Connection, sql: &str, values: impl Params) -> Result<()> {
+    changed(connection, sql, values).map(drop)
+}
+
 /// Runs a statement that changes rows; gives how many.
-pub(super) fn run(connection: &Connection, sql: &str, values: impl Params) -> Result<usize> {
-    Ok(connection.prepare_cached(sql)?.execute(values)?)
+pub(super) fn changed(connection: &Connection, sql: &str, values: impl Params) -> Result<u64> {
+    Ok(connection.prepare_cached(sql)?.execute(values)? as u64)
 }
 
 /// Shows each row that a query finds.
@@ -71,49 +73,6 @@ macro_rules! from_row {
     };
 }
 pub(super) use from_row;
-
-/// A value that stands in a column as the word that JSON has for it.
-pub(super) struct Word<T>(pub(super) T);
-
-impl<T: Serialize> ToSql for Word<T> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let json = serde_json::to_value(&self.0)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        Ok(ToSqlOutput::Owned(match json {
-            serde_json::Value::String(word) => Value::Text(word),
-            serde_json::Value::Null => Value::Null,
-            other => Value::Text(other.to_string()),
-        }))
-    }
-}
-
-impl<T: DeserializeOwned> FromSql for Word<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Word<T>> {
-        let word = T::deserialize(value.as_str()?.into_deserializer());
-        word.map(Word).map_err(|error: WordError| FromSqlError::other(error))
-    }
-}
-
-/// Reads a column that holds a word.
-pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
-    Ok(row.get::<_, Word<T>>(column)?.0)
-}
-
-/// A value that stands in a column as a JSON document.
-pub(super) struct Json<T>(pub(super) T);
-
-impl<T: Serialize> ToSql for Json<T> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let document = serde_json::to_string(&self.0);
-        document.map(ToSqlOutput::from).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-    }
-}
-
-impl<T: DeserializeOwned> FromSql for Json<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Json<T>> {
-        serde_json::from_str(value.as_str()?).map(Json).map_err(FromSqlError::other)
-    }
-}
 
 /// What the account needs to know of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,14 +144,31 @@ pub(super) fn read_event(connection: &Connection, sequence: Sequence) -> Result<
     find_event(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
 }
 
+/// Shows every stored event that happened from `from` until before `to`, in the order of arrival. Reads the whole table.
+pub(super) fn each_event(
+    connection: &Connection,
+    from: Instant,
+    to: Instant,
+    mut show: impl FnMut(StoredEvent) -> Result<()>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.seq, e.slot, e.occurred_at, e.count, e.body, e.job, e.requestor, r.requestor_id
+         FROM events e JOIN requestors r ON r.requestor = e.requestor
+         WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 ORDER BY e.seq",
+    )?;
+    let columns = EventColumns::of(&statement)?;
+    let mut rows = statement.query((from, to))?;
+    while let Some(row) = rows.next()? {
+        show(stored_event(row, &columns)?)?;
+    }
+    Ok(())
+}
+
 /// The event of a row, with the requestor that the row names.
-pub(super) fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
+fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     let reference = columns.reference(row)?;
-    let requestor_id =
-        row.get_ref("requestor_id")?.as_str().map_err(|_| "its requestor is no text".to_owned());
-    let requestor_id =
-        requestor_id.and_then(|name| RequestorId::new(name).map_err(|error| error.to_string()));
-    let requestor_id = requestor_id.map_err(|why| damaged(reference.sequence, &why))?;
+    let requestor_id = row.get("requestor_id");
+    let requestor_id = requestor_id.map_err(|error| damaged(reference.sequence, &error.to_string()))?;
     Ok(StoredEvent { reference, event: event_of(row, &reference, requestor_id)? })
 }
 

@@ -9,7 +9,7 @@ use super::error::Result;
 use super::facts::{NEXT_SEQ, fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
-use super::rows::{all, only, read_reference, run as execute};
+use super::rows::{all, changed, only, read_reference, run as execute};
 use super::states::{Moves, To};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
@@ -17,7 +17,7 @@ use crate::event::Instant;
 /// Runs that are kept however old they are: what `status` shows, and what `run` looks at to catch up.
 const RUNS_KEPT_MIN: i64 = 100;
 /// Runs pruned in one transaction.
-const PRUNED_A_TRANSACTION: usize = 5_000;
+const PRUNED_A_TRANSACTION: u64 = 5_000;
 
 /// What a drain begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,10 +125,10 @@ fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> R
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
          SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
          ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?2, cause = ?3, wanted = 0";
-    let recovered = execute(transaction, change, (job, now, Doubt::RunEnded.to_string()))?;
+    let recovered = changed(transaction, change, (job, now, Doubt::RunEnded.to_string()))?;
     let delete = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))";
     execute(transaction, delete, [job])?;
-    Ok(recovered as u64)
+    Ok(recovered)
 }
 
 /// Holds every event in doubt whose suite does not repeat.
@@ -156,6 +156,6 @@ pub(super) fn prune(connection: &Connection, before: i64) -> Result<bool> {
                   AND run NOT IN (SELECT run FROM claims)
                   AND run IS NOT (SELECT max(run) FROM runs WHERE job = 0 AND finished_at IS NOT NULL)
               ORDER BY run LIMIT ?3)";
-    let pruned = execute(connection, change, (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION))?;
+    let pruned = changed(connection, change, (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION))?;
     Ok(pruned == PRUNED_A_TRANSACTION)
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::error::Result;
 use super::keys::{FormKey, RunId};
 use super::ledger::{Postings, Term};
-use super::rows::{EventRef, run};
+use super::rows::{EventRef, changed, run};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
@@ -67,65 +67,64 @@ impl Moves<'_> {
 
 /// Takes an event out of a state; false where it is not in it. Deliveries are numbered anew, and found by a walk alone.
 pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
-    let sequence = [event.sequence];
-    let taken = match from {
+    let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
+    let delete = match from {
         Term::Pending => {
-            let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
             let delete =
                 "DELETE FROM queue WHERE job = ?1 AND requestor = ?2 AND occurred_at = ?3 AND seq = ?4";
-            run(connection, delete, (job, requestor, occurred_at, sequence))?
+            return Ok(changed(connection, delete, (job, requestor, occurred_at, sequence))? == 1);
         }
-        Term::Dead => run(connection, "DELETE FROM dead_letters WHERE seq = ?1", sequence)?,
-        Term::Held => run(connection, "DELETE FROM held WHERE seq = ?1", sequence)?,
-        Term::Discarded => run(connection, "DELETE FROM discarded WHERE seq = ?1", sequence)?,
+        Term::Dead => "DELETE FROM dead_letters WHERE seq = ?1",
+        Term::Held => "DELETE FROM held WHERE seq = ?1",
+        Term::Discarded => "DELETE FROM discarded WHERE seq = ?1",
         Term::Ingested | Term::Delivered | Term::ExpiredDelivered | Term::ExpiredDiscarded | Term::Erased => {
-            0
+            return Ok(false);
         }
     };
-    Ok(taken == 1)
+    Ok(changed(connection, delete, [sequence])? == 1)
 }
 
+/// Puts an event into a state; gives its term in the account.
 fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
-    match to {
+    Ok(match to {
         To::Pending => {
             let insert = "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)";
             run(connection, insert, (job, requestor, occurred_at, sequence))?;
-            Ok(Term::Pending)
+            Term::Pending
         }
         To::Delivered { visitor, at, run: by } => {
             let insert = "INSERT INTO delivered (seq, occurred_at, visitor, delivered_at, run) VALUES (?1, ?2, ?3, ?4, ?5)";
             run(connection, insert, (sequence, occurred_at, visitor, at, by))?;
-            Ok(Term::Delivered)
+            Term::Delivered
         }
         To::Vouched { at } => {
             let insert = "INSERT INTO delivered (seq, occurred_at, delivered_at) VALUES (?1, ?2, ?3)";
             run(connection, insert, (sequence, occurred_at, at))?;
             run(connection, "INSERT INTO settled (seq) VALUES (?1)", [sequence])?;
-            Ok(Term::Delivered)
+            Term::Delivered
         }
         To::Dead { reason, form, at, run: by } => {
             let insert =
                 "INSERT INTO dead_letters (seq, reason, form, died_at, run) VALUES (?1, ?2, ?3, ?4, ?5)";
-            run(connection, insert, (sequence, reason.code(), form, at, by))?;
-            Ok(Term::Dead)
+            run(connection, insert, (sequence, reason, form, at, by))?;
+            Term::Dead
         }
         To::Held { at } => {
             run(connection, "INSERT INTO held (seq, held_at) VALUES (?1, ?2)", (sequence, at))?;
-            Ok(Term::Held)
+            Term::Held
         }
         To::Discarded { at, by_cancel } => {
             let insert = "INSERT INTO discarded (seq, discarded_at, by_cancel) VALUES (?1, ?2, ?3)";
             run(connection, insert, (sequence, at, by_cancel))?;
-            Ok(Term::Discarded)
+            Term::Discarded
         }
-    }
+    })
 }
 
 /// Makes a claim void: its attempt was never written, or its outcome is recorded.
 pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
-    run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])?;
-    Ok(())
+    run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])
 }
 
 /// Records an attempt of unknown outcome in the place of its claim.
@@ -139,6 +138,5 @@ pub(super) fn doubt(
     release(connection, sequence)?;
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause) VALUES (?1, ?2, 1, ?3, ?4)
          ON CONFLICT (seq) DO UPDATE SET attempts = attempts + 1, last_at = ?3, cause = ?4, wanted = 0";
-    run(connection, change, (sequence, form, at, doubt.to_string()))?;
-    Ok(())
+    run(connection, change, (sequence, form, at, doubt.to_string()))
 }

@@ -9,6 +9,7 @@ use super::database::Buffer;
 use super::doubts::{DoubtedEvent, each_doubted};
 use super::error::Result;
 use super::facts::fact;
+use super::keys::RequestorKey;
 use super::ledger::{Accounting, accounting};
 use super::rows::{all, from_row, value};
 use super::runs::{RunRecord, recent};
@@ -50,6 +51,8 @@ pub struct Status {
 /// What waits for one requestor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestorStatus {
+    #[serde(skip)]
+    pub key: RequestorKey,
     pub requestor_id: String,
     pub rsid: Option<String>,
     /// Why its events wait: `no_suite`, `paused` or `blocked`; `None` where they flow.
@@ -109,6 +112,11 @@ impl Buffer {
         })
     }
 
+    /// Every requestor that the buffer knows, by its ID.
+    pub fn requestors(&self) -> Result<Vec<RequestorStatus>> {
+        self.read(requestors)
+    }
+
     /// How many events wait, from the counters.
     pub fn pending(&self) -> Result<u64> {
         let select = "SELECT CAST(total(pending_events) AS INTEGER) FROM ledger";
@@ -149,7 +157,7 @@ fn status(connection: &Connection) -> Result<Status> {
 }
 
 fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>> {
-    let select = "SELECT r.requestor_id, s.rsid, s.state, s.blocked, CAST(total(l.pending_events) AS INTEGER) AS pending,
+    let select = "SELECT r.requestor AS key, r.requestor_id, s.rsid, s.state, s.blocked, CAST(total(l.pending_events) AS INTEGER) AS pending,
                 (SELECT min(q.occurred_at) FROM queue q WHERE q.job = 0 AND q.requestor = r.requestor) AS oldest_occurred_at,
                 t.arrived_at, t.delivered_at
          FROM requestors r LEFT JOIN mappings m ON m.requestor = r.requestor LEFT JOIN suites s ON s.suite = m.suite
@@ -163,18 +171,19 @@ fn requestors(connection: &Connection) -> Result<Vec<RequestorStatus>> {
             Some(_) => (Some("paused"), None),
             None => (Some("no_suite"), None),
         };
-        Ok(
-            from_row!(row, RequestorStatus { requestor_id, rsid, pending, oldest_occurred_at, arrived_at, delivered_at },
-            parked: parked, parked_because: parked_because, oldest_stored_at: None),
-        )
+        Ok(from_row!(
+            row,
+            RequestorStatus { key, requestor_id, rsid, pending, oldest_occurred_at, arrived_at, delivered_at },
+            parked: parked, parked_because: parked_because, oldest_stored_at: None
+        ))
     })
 }
 
 fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>> {
     let select = "SELECT reason, count(*) AS events FROM dead_letters GROUP BY reason ORDER BY 2 DESC, 1";
     all(connection, select, [], |row| {
-        let reason = DeadReason::from_code(&row.get::<_, String>("reason")?);
-        Ok(ReasonCount { explanation: reason.to_string(), reason, events: row.get("events")? })
+        let reason: DeadReason = row.get("reason")?;
+        Ok(from_row!(row, ReasonCount { events }, explanation: reason.to_string(), reason: reason))
     })
 }
 

@@ -8,7 +8,7 @@ use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::forms::{intern_form, intern_requestor, read_form, suite_key};
 use super::keys::{FormKey, RequestorKey, SuiteKey};
-use super::rows::{Word, all, each, first, only, run, word};
+use super::rows::{all, each, first, from_row, only, run};
 use super::verdicts::{confirmations_of, forget_words, verdict_of};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
@@ -106,8 +106,7 @@ impl Buffer {
             }
             let requestor = intern_requestor(transaction, &requestor_id)?;
             refuse_undecided(transaction, &rsid, Some(requestor))?;
-            run(transaction, "DELETE FROM mappings WHERE requestor = ?1", [requestor])?;
-            Ok(())
+            run(transaction, "DELETE FROM mappings WHERE requestor = ?1", [requestor])
         })
     }
 
@@ -142,7 +141,7 @@ fn find(connection: &Connection, rsid: Option<&Rsid>) -> Result<Vec<ReportSuite>
             s.on_ambiguous, s.hits_per_second, s.state, s.stage, s.blocked
          FROM suites s JOIN forms f ON f.form = s.form
          WHERE s.state <> 'retired' AND (?1 IS NULL OR s.rsid = ?1) ORDER BY s.rsid";
-    all(connection, select, [rsid.map(Rsid::as_str)], read_suite)
+    all(connection, select, [rsid], read_suite)
 }
 
 fn list(connection: &Connection, suite: ReportSuite) -> Result<SuiteListing> {
@@ -159,24 +158,19 @@ fn list(connection: &Connection, suite: ReportSuite) -> Result<SuiteListing> {
 
 fn read_suite(row: &Row<'_>) -> Result<ReportSuite> {
     let is_blocked = row.get_ref("blocked")? != ValueRef::Null;
-    Ok(ReportSuite {
-        form: read_form(row)?,
-        collection_url: word(row, "collection_url")?,
-        on_ambiguous: word(row, "on_ambiguous")?,
-        hits_per_second: row.get("hits_per_second")?,
-        state: match word(row, "state")? {
-            // What blocks it stands in a column of its own.
-            SuiteState::Active if is_blocked => SuiteState::Blocked,
-            state => state,
-        },
-        stage: word(row, "stage")?,
-    })
+    let state = match row.get("state")? {
+        // What blocks it stands in a column of its own.
+        SuiteState::Active if is_blocked => SuiteState::Blocked,
+        state => state,
+    };
+    Ok(from_row!(row, ReportSuite { collection_url, on_ambiguous, hits_per_second, stage },
+        form: read_form(row)?, state: state))
 }
 
 fn rsid_of(connection: &Connection, requestor_id: &RequestorId) -> Result<Option<Rsid>> {
     let select = "SELECT s.rsid FROM mappings m JOIN requestors r ON r.requestor = m.requestor
          JOIN suites s ON s.suite = m.suite WHERE r.requestor_id = ?1";
-    first(connection, select, [requestor_id.as_str()], |row| word(row, "rsid"))
+    first(connection, select, [requestor_id], only)
 }
 
 fn map_requestor(
@@ -190,8 +184,7 @@ fn map_requestor(
         Some(rsid) => Err(BufferError::MappedElsewhere { requestor_id: requestor_id.to_string(), rsid }),
         None => {
             let requestor = intern_requestor(connection, requestor_id)?;
-            run(connection, "INSERT INTO mappings (requestor, suite) VALUES (?1, ?2)", (requestor, suite))?;
-            Ok(())
+            run(connection, "INSERT INTO mappings (requestor, suite) VALUES (?1, ?2)", (requestor, suite))
         }
     }
 }
@@ -206,16 +199,15 @@ fn write(connection: &Connection, suite: &ReportSuite) -> Result<()> {
          ON CONFLICT (rsid) DO UPDATE SET form = ?2, collection_url = ?3, on_ambiguous = ?4, hits_per_second = ?5, state = ?6,
                                           stage = ?7",
         params![
-            suite.form.rsid.as_str(),
+            suite.form.rsid,
             form,
-            Word(&suite.collection_url),
-            Word(suite.on_ambiguous),
+            suite.collection_url,
+            suite.on_ambiguous,
             suite.hits_per_second,
-            Word(state),
-            Word(suite.stage)
+            state,
+            suite.stage
         ],
-    )?;
-    Ok(())
+    )
 }
 
 fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()> {
@@ -247,7 +239,7 @@ fn refuse_undecided(connection: &Connection, rsid: &Rsid, requestor: Option<Requ
                  WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)) AS in_doubt,
                 (SELECT count(*) FROM held h CROSS JOIN events e ON e.seq = h.seq JOIN doubts d ON d.seq = h.seq
                  JOIN forms f ON f.form = d.form WHERE f.rsid = ?1 AND (?2 IS NULL OR e.requestor = ?2)) AS held",
-        (rsid.as_str(), requestor),
+        (rsid, requestor),
         |row| Ok((row.get("in_doubt")?, row.get("held")?)),
     )?;
     match undecided {

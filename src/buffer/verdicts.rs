@@ -3,11 +3,12 @@
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
+use super::columns::Json;
 use super::database::Buffer;
 use super::error::Result;
 use super::forms::suite_key;
 use super::keys::{JobKey, SuiteKey};
-use super::rows::{Json, all, first, from_row, run, word};
+use super::rows::{all, changed, first, from_row, run};
 use crate::confirmation::{Confirmation, Item};
 use crate::event::Instant;
 use crate::suite::{Rsid, Verdict};
@@ -59,15 +60,14 @@ impl Buffer {
                                                    overruled = ?7",
                 (suite, checked_at, open, proved_at, void, seen.to_string(), joined(overruled)),
             )?;
-            run(transaction, "UPDATE suites SET blocked = ?2 WHERE suite = ?1", (suite, joined(blocks)))?;
-            Ok(())
+            run(transaction, "UPDATE suites SET blocked = ?2 WHERE suite = ?1", (suite, joined(blocks)))
         })
     }
 
     /// What the last checks of a suite saw; `None` where nobody has checked it.
     pub fn seen<T: DeserializeOwned>(&self, rsid: &Rsid) -> Result<Option<T>> {
         let select = "SELECT v.seen FROM verdicts v JOIN suites s ON s.suite = v.suite WHERE s.rsid = ?1";
-        self.first(select, [rsid.as_str()], |row| Ok(row.get::<_, Json<T>>("seen")?.0))
+        self.first(select, [rsid], |row| Ok(row.get::<_, Json<T>>("seen")?.0))
     }
 
     /// Lets a suite's events flow although its hits are known to be lost, until another reason is found.
@@ -78,8 +78,7 @@ impl Buffer {
             let change = "UPDATE verdicts SET overruled = concat_ws('; ', overruled, s.blocked) FROM suites s
                  WHERE s.suite = verdicts.suite AND s.suite = ?1 AND s.blocked IS NOT NULL";
             run(transaction, change, [suite])?;
-            run(transaction, "UPDATE suites SET blocked = NULL WHERE suite = ?1", [suite])?;
-            Ok(())
+            run(transaction, "UPDATE suites SET blocked = NULL WHERE suite = ?1", [suite])
         })
     }
 
@@ -90,8 +89,7 @@ impl Buffer {
                AND EXISTS (SELECT 1 FROM queue q WHERE q.job = ?1 AND q.requestor = m.requestor)
              GROUP BY s.suite ORDER BY s.rsid";
         self.all(select, [job], |row| {
-            let (reason, requestors) = (row.get("blocked")?, row.get("requestors")?);
-            Ok(BlockedSuite { rsid: word(row, "rsid")?, reason, requestors })
+            Ok(from_row!(row, BlockedSuite { rsid, requestors }, reason: row.get("blocked")?))
         })
     }
 
@@ -104,7 +102,7 @@ impl Buffer {
                      AND EXISTS (SELECT 1 FROM suites s JOIN mappings m ON m.suite = s.suite
                                  JOIN ledger l ON l.requestor = m.requestor
                                  WHERE s.rsid = ?1 AND l.delivered_events + l.expired_delivered_events > 0))";
-        self.value(select, [rsid.as_str()])
+        self.value(select, [rsid])
     }
 
     /// Stores words about a suite; a word on an item that has one replaces it.
@@ -129,7 +127,7 @@ impl Buffer {
             let mut withdrawn = Vec::new();
             for item in items {
                 let delete = "DELETE FROM confirmations WHERE suite = ?1 AND item = ?2";
-                let rows = run(transaction, delete, (suite, item.as_str()))?;
+                let rows = changed(transaction, delete, (suite, item.as_str()))?;
                 withdrawn.extend((rows > 0).then_some(item));
             }
             Ok(withdrawn)
@@ -163,6 +161,5 @@ pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Opt
 /// Forgets what was said of a suite: whoever takes it up again begins anew.
 pub(super) fn forget_words(connection: &Connection, suite: SuiteKey) -> Result<()> {
     run(connection, "DELETE FROM confirmations WHERE suite = ?1", [suite])?;
-    run(connection, "DELETE FROM verdicts WHERE suite = ?1", [suite])?;
-    Ok(())
+    run(connection, "DELETE FROM verdicts WHERE suite = ?1", [suite])
 }

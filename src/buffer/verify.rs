@@ -12,11 +12,11 @@ use super::facts::fact;
 use super::forms::requestor_id_of;
 use super::ledger::{Account, Amount, HOUR_NANOS};
 use super::metrics::WHOLE_FROM_HOUR;
-use super::rows::{all, each, value};
+use super::rows::{all, each, from_row, value};
 use crate::event::{EventKind, Instant};
 
 /// Where the counters and the rows disagree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Discrepancy {
     pub requestor_id: String,
     pub event: String,
@@ -31,30 +31,9 @@ pub struct Discrepancy {
 }
 
 impl Discrepancy {
-    fn of(
-        requestor_id: String,
-        slot: u8,
-        hour: i64,
-        state: &str,
-        (counted, recounted): (Amount, Amount),
-    ) -> Discrepancy {
-        let kind = EventKind::from_slot(slot);
-        let event = kind.map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned());
-        Discrepancy { requestor_id, event, hour, state: state.to_owned(), counted, recounted }
-    }
-
     /// Rows that belong to no account.
-    fn of_rows(state: &str, rows: i64) -> Discrepancy {
-        let recounted = Amount { events: rows, units: 0 };
-        let (requestor_id, event) = (String::new(), String::new());
-        Discrepancy {
-            requestor_id,
-            event,
-            hour: 0,
-            state: state.to_owned(),
-            counted: Amount::default(),
-            recounted,
-        }
+    fn of_rows(state: String, events: i64) -> Discrepancy {
+        Discrepancy { state, recounted: Amount { events, units: 0 }, ..Discrepancy::default() }
     }
 }
 
@@ -65,7 +44,7 @@ impl Buffer {
         self.read(|connection| {
             let file: String = value(connection, "PRAGMA quick_check(1)", [])?;
             if file != "ok" {
-                return Ok(vec![Discrepancy::of_rows(&format!("damaged file: {file}"), 1)]);
+                return Ok(vec![Discrepancy::of_rows(format!("damaged file: {file}"), 1)]);
             }
             let mut found = recount(connection)?;
             found.extend(orphans(connection)?);
@@ -113,11 +92,10 @@ fn recount(connection: &Connection) -> Result<Vec<Discrepancy>> {
         Ok(())
     })?;
     let mut rows: [HashMap<Account, Recount>; 5] = Default::default();
-    let select = "SELECT 0 AS state, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM queue p JOIN events e ON e.seq = p.seq
-         UNION ALL SELECT 1, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM delivered p JOIN events e ON e.seq = p.seq
-         UNION ALL SELECT 2, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM dead_letters p JOIN events e ON e.seq = p.seq
-         UNION ALL SELECT 3, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM held p JOIN events e ON e.seq = p.seq
-         UNION ALL SELECT 4, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM discarded p JOIN events e ON e.seq = p.seq";
+    let select = "SELECT p.state, e.requestor, e.slot, e.occurred_at, e.count, e.seq FROM (
+            SELECT 0 AS state, seq FROM queue UNION ALL SELECT 1, seq FROM delivered UNION ALL SELECT 2, seq FROM dead_letters
+            UNION ALL SELECT 3, seq FROM held UNION ALL SELECT 4, seq FROM discarded) p
+         CROSS JOIN events e ON e.seq = p.seq";
     each(connection, select, [], |row| {
         let (account, recount) = entry(row)?;
         rows[row.get::<_, usize>("state")?].entry(account).or_default().add(recount, 1);
@@ -144,21 +122,19 @@ fn recount(connection: &Connection) -> Result<Vec<Discrepancy>> {
     found.extend(
         nowhere.into_iter().map(|(account, rows)| (account, "nowhere", Amount::default(), rows.amount)),
     );
-    let mut named = Vec::new();
-    for (Account { requestor, slot, hour }, state, counted, recounted) in found {
-        named.push((
-            requestor_id_of(connection, requestor)?.to_string(),
-            slot,
-            hour,
-            state,
-            (counted, recounted),
-        ));
-    }
-    named.sort_by(|one, other| (&one.0, one.1, one.2, one.3).cmp(&(&other.0, other.1, other.2, other.3)));
-    let discrepancy = |(requestor_id, slot, hour, state, amounts)| {
-        Discrepancy::of(requestor_id, slot, hour, state, amounts)
-    };
-    Ok(named.into_iter().map(discrepancy).collect())
+    found.sort_unstable_by_key(|(Account { slot, hour, .. }, state, ..)| (*slot, *hour, *state));
+    let named = found.into_iter().map(|(Account { requestor, slot, hour }, state, counted, recounted)| {
+        let requestor_id = requestor_id_of(connection, requestor)?.to_string();
+        let (event, state) = (event_named(slot), state.to_owned());
+        Ok(Discrepancy { requestor_id, event, hour, state, counted, recounted })
+    });
+    let mut named = named.collect::<Result<Vec<_>>>()?;
+    named.sort_by(|one, other| one.requestor_id.cmp(&other.requestor_id));
+    Ok(named)
+}
+
+fn event_named(slot: u8) -> String {
+    EventKind::from_slot(slot).map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned())
 }
 
 /// Rows that stand for an event that is not there.
@@ -169,7 +145,7 @@ fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
             UNION ALL SELECT seq FROM doubts UNION ALL SELECT seq FROM identities WHERE seq IS NOT NULL) p
          WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = p.seq)";
     let orphans: i64 = value(connection, select, [])?;
-    Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan", orphans)))
+    Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan".to_owned(), orphans)))
 }
 
 /// Where the metrics and the ledger disagree on what came in.
@@ -181,15 +157,12 @@ fn metrics(connection: &Connection) -> Result<Vec<Discrepancy>> {
             SELECT g.requestor, c.slot, c.hour, sum(c.units_00 + c.units_15 + c.units_30 + c.units_45) AS units
             FROM metric_counts c JOIN metric_groups g USING (metric_group) WHERE c.hour >= ?1 GROUP BY 1, 2, 3
          )
-         SELECT q.requestor_id, k.slot, k.hour, coalesce(c.units, 0) AS counted, coalesce(r.units, 0) AS recounted
-         FROM (SELECT requestor, slot, hour FROM counted UNION SELECT requestor, slot, hour FROM recounted) k
-         JOIN requestors q ON q.requestor = k.requestor
-         LEFT JOIN counted c USING (requestor, slot, hour)
-         LEFT JOIN recounted r USING (requestor, slot, hour)
+         SELECT requestor_id, slot, hour, coalesce(c.units, 0) AS counted, coalesce(r.units, 0) AS recounted
+         FROM counted c FULL JOIN recounted r USING (requestor, slot, hour) JOIN requestors q USING (requestor)
          WHERE coalesce(c.units, 0) <> coalesce(r.units, 0) ORDER BY 1, 2, 3";
     all(connection, select, [from], |row| {
-        let amount = |column: &str| row.get(column).map(|units| Amount { events: 0, units });
-        let amounts = (amount("counted")?, amount("recounted")?);
-        Ok(Discrepancy::of(row.get("requestor_id")?, row.get("slot")?, row.get("hour")?, "metrics", amounts))
+        let units = |column| Ok::<_, rusqlite::Error>(Amount { events: 0, units: row.get(column)? });
+        Ok(from_row!(row, Discrepancy { requestor_id, hour }, event: event_named(row.get("slot")?),
+            state: "metrics".to_owned(), counted: units("counted")?, recounted: units("recounted")?))
     })
 }

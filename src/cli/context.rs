@@ -16,6 +16,7 @@ use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 use crate::drain::Stop;
+use crate::mapping;
 
 pub(super) struct Context {
     pub(super) config: Option<PathBuf>,
@@ -44,6 +45,7 @@ impl Context {
             path: settings.config.buffer.path.clone(),
             allow_network_filesystem: settings.config.buffer.allow_network_filesystem,
             clock: self.clock.clone(),
+            measure: mapping::measure,
         }
     }
 

@@ -10,6 +10,7 @@ mod draft;
 mod error;
 mod identity;
 mod instant;
+mod measure;
 mod pass_event;
 mod properties;
 mod stored;
@@ -22,6 +23,7 @@ pub use draft::{
 pub use error::EventError;
 pub use identity::{ContentDigest, EventId};
 pub use instant::Instant;
+pub use measure::{Measure, MeasureOf, MeasuredUser, PlainDigest};
 pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;

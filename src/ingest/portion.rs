@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
+use crate::mapping::measure;
 use crate::readers::esm::{EsmSummary, StatedAccounts};
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
@@ -108,7 +109,7 @@ impl Portion {
         match &line.result {
             Ok(event) => {
                 let former_id = line.rule.and_then(|applied| applied.former_id);
-                let event = NewEvent { former_id, ..NewEvent::new(line.number, event) };
+                let event = NewEvent { former_id, ..NewEvent::new(line.number, event, measure(event)) };
                 let bytes = event.body.len();
                 self.events.push(event);
                 bytes

@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 
 pub(crate) use evar::{Source, evar};
 pub use limits::{EVAR_BYTES_MAX, SINGLE_HITS_MAX};
-pub use measure::{Measure, MeasuredUser, PlainDigest, mvpd_user_id};
+pub use measure::{measure, mvpd_user_id};
 pub use note::{DigestReason, Note, SurrogateSource};
 pub use serial::serial;
 

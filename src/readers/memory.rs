@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::esm::StatedAccounts;
 use crate::event::Instant;
+use crate::word::words;
 
 /// Rows kept in memory alone before those whose time is over are looked for.
 const SWEEP_ROWS: usize = 100_000;
@@ -59,13 +60,15 @@ pub trait Memory: Send {
     fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError>;
 }
 
-/// How a requestor's events come in. The two count the same things, so a requestor has one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Feed {
-    #[default]
-    Events,
-    /// As the sums of ESM.
-    Esm,
+words! {
+    /// How a requestor's events come in. The two count the same things, so a requestor has one of them.
+    #[derive(Default)]
+    pub enum Feed {
+        #[default]
+        Events = "events",
+        /// As the sums of ESM.
+        Esm = "esm",
+    }
 }
 
 /// Digests what must not be kept in clear. One secret per deployment makes them useless elsewhere.

@@ -10,10 +10,11 @@ use super::key::{CellKey, Name, Spellings};
 use super::outcome::Stranger;
 use super::seen::Seen;
 use crate::buffer::{
-    Buffer, RequestorKey, RoutedRequestor, Standing, StandingFacts, StandingQuestion, StandingUnits,
+    Buffer, RequestorKey, RequestorStatus, Standing, StandingFacts, StandingQuestion, StandingUnits,
 };
-use crate::event::Instant;
-use crate::suite::{Rsid, SuiteState};
+use crate::event::{Instant, Property};
+use crate::mapping;
+use crate::suite::Rsid;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 /// How long Analytics may take to show what was delivered soon after it happened ("Latency": complete after two hours, and
@@ -25,16 +26,16 @@ const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 /// The requestors of the suite, and the others that the buffer knows.
 pub(super) struct People {
     /// Those that are mapped to the suite.
-    pub(super) own: Vec<RoutedRequestor>,
-    others: Vec<RoutedRequestor>,
+    pub(super) own: Vec<RequestorStatus>,
+    others: Vec<RequestorStatus>,
 }
 
 impl People {
     pub(super) fn of(buffer: &Buffer, rsid: &Rsid) -> Result<People, ReconcileError> {
         // An unknown suite is an error, one without a requestor is not.
         buffer.suite(rsid)?;
-        let is_own = |one: &RoutedRequestor| one.rsid.as_deref() == Some(rsid.as_str());
-        let (own, others) = buffer.routed_requestors()?.into_iter().partition(is_own);
+        let is_own = |one: &RequestorStatus| one.rsid.as_deref() == Some(rsid.as_str());
+        let (own, others) = buffer.requestors()?.into_iter().partition(is_own);
         Ok(People { own, others })
     }
 
@@ -54,7 +55,7 @@ impl People {
 
     /// The requestors that Analytics has in the suite, and that are not mapped to it.
     pub(super) fn strangers(&self, seen: Option<&Seen>, spellings: &Spellings) -> Vec<Stranger> {
-        let known: BTreeMap<Name, &RoutedRequestor> =
+        let known: BTreeMap<Name, &RequestorStatus> =
             self.others.iter().map(|one| (Name::of(&one.requestor_id), one)).collect();
         let stranger = |(name, units): (&Name, &u64)| {
             let known = known.get(name);
@@ -90,8 +91,7 @@ pub(super) fn read_buffer(
     };
     let mut known: BTreeMap<RequestorKey, (Name, bool)> = BTreeMap::new();
     for one in &people.own {
-        let is_parked = one.state != Some(SuiteState::Active);
-        known.insert(one.key, (Name::of(&one.requestor_id), is_parked));
+        known.insert(one.key, (Name::of(&one.requestor_id), one.parked.is_some()));
     }
     // Millions of rows have a few names.
     let mut mvpds: HashMap<String, Name> = HashMap::new();
@@ -103,7 +103,8 @@ pub(super) fn read_buffer(
             return;
         };
         if !mvpds.contains_key(units.mvpd) {
-            mvpds.insert(units.mvpd.to_owned(), spellings.mvpd_of_buffer(units.mvpd));
+            let shown = mapping::shown(Property::Mvpd, units.mvpd).unwrap_or_default();
+            mvpds.insert(units.mvpd.to_owned(), spellings.mvpd_of_buffer(&shown));
         }
         let key =
             CellKey { requestor: requestor.clone(), day, mvpd: mvpds[units.mvpd].clone(), kind: units.kind };

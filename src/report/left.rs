@@ -28,7 +28,7 @@ pub(super) fn count(
 ) -> Result<Table, ReportError> {
     let mut table = Table::new(by, period);
     let mut sightings = BTreeSet::new();
-    reader.each_event(period.from(), period.to(), |event, user| {
+    reader.each_event(period.from(), period.to(), |event| {
         let requestor_id = event.requestor_id().as_str();
         if !asked.is_empty() && !asked.iter().any(|asked| asked == requestor_id) {
             return;
@@ -38,7 +38,7 @@ pub(super) fn count(
         let combination = table.intern(properties.map(value).collect());
         let Some(place) = table.place(combination, event.occurred_at().unix_quarter()) else { return };
         table.count(place, event.kind(), u64::from(event.count()), sources.of(requestor_id));
-        if let Some(user) = user {
+        if let Some(user) = reader.mark(&mapping::measure(event)) {
             let place = place as u32;
             sightings.insert(Sighting { user: user.user, place, is_synthetic: user.is_synthetic });
         }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use passbridge::buffer::{Buffer, BufferOptions};
+use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use rusqlite::Connection;
+
+use crate::support::buffer_options;
 
 /// The text of every string literal of the buffer's code that joins events to something.
 fn joins() -> Vec<String> {
@@ -42,9 +44,7 @@ fn plan(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
 /// An empty buffer, whose statements are planned without statistics.
 fn empty(folder: &Path) -> Connection {
     let path = folder.join("passbridge.db");
-    let options =
-        BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: Clock::system() };
-    Buffer::create(&options).expect("a buffer");
+    Buffer::create(&buffer_options(path.clone(), &Clock::system())).expect("a buffer");
     Connection::open(path).expect("SQLite")
 }
 
@@ -82,11 +82,10 @@ fn no_join_reads_every_event() {
 
 /// The files whose statements run for every event, and of those statements the beginnings of such as run once a command, a
 /// transaction or a clock's jump.
-const OF_EVERY_EVENT: [&str; 13] = [
+const OF_EVERY_EVENT: [&str; 12] = [
     "outcomes.rs",
     "states.rs",
     "events.rs",
-    "feed.rs",
     "forms.rs",
     "facts.rs",
     "rows.rs",
@@ -114,11 +113,7 @@ const ONCE: [&str; 9] = [
 #[test]
 fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("passbridge.db");
-    let options =
-        BufferOptions { path: path.clone(), allow_network_filesystem: true, clock: Clock::system() };
-    Buffer::create(&options).expect("a buffer");
-    let connection = Connection::open(path).expect("SQLite");
+    let connection = empty(folder.path());
     let statistics = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
     let tables: i64 = connection.query_row(statistics, [], |row| row.get(0)).expect("a count");
     assert_eq!(tables, 0, "nothing runs ANALYZE");

@@ -9,6 +9,7 @@ use passbridge::clock::Clock;
 use passbridge::collection::{BreakerOptions, Collection, CollectionOptions};
 use passbridge::drain::{DrainError, DrainOptions, Locked, RetryLimits, RunSummary, Stop, drain};
 use passbridge::event::{Draft, Instant, PassEvent, RawValue, RequestorId, TimeBounds};
+use passbridge::mapping;
 use passbridge::sandbox::{Handle, Sandbox, SandboxOptions};
 use passbridge::suite::{HitForm, OnAmbiguous, ReportSuite, Rsid, Stage, SuiteState};
 use tempfile::TempDir;
@@ -68,7 +69,7 @@ impl House {
         let events = events
             .into_iter()
             .enumerate()
-            .map(|(line, event)| NewEvent::new(line as u64 + 1, &event))
+            .map(|(line, event)| NewEvent::new(line as u64 + 1, &event, mapping::measure(&event)))
             .collect();
         self.buffer
             .store(Batch {
@@ -126,7 +127,7 @@ impl House {
 }
 
 pub(crate) fn buffer_options(path: PathBuf, clock: &Clock) -> BufferOptions {
-    BufferOptions { path, allow_network_filesystem: false, clock: clock.clone() }
+    BufferOptions { path, allow_network_filesystem: false, clock: clock.clone(), measure: mapping::measure }
 }
 
 /// A collection whose time limits suit a test.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::error::Result;
 use super::super::facts::metrics_secret;
-use crate::mapping::PlainDigest;
+use crate::event::PlainDigest;
 
 /// The key of the digests of one buffer.
 #[derive(Clone)]

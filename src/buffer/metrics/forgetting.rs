@@ -14,7 +14,7 @@ use super::super::rows::{all, each, only, read_event, run};
 use super::digest::{KeyedDigest, Secret};
 use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
-use crate::mapping::{Measure, PlainDigest};
+use crate::event::{MeasureOf, PlainDigest};
 
 /// A user ID at an MVPD, as far as it stands in the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +28,7 @@ pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,
     events: &[Sequence],
+    measure: MeasureOf,
 ) -> Result<HashSet<Person>> {
     let mut people = HashSet::new();
     if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
@@ -37,7 +38,7 @@ pub(in super::super) fn people_of(
         people.insert(Person { mvpd: String::new(), digest });
     }
     for sequence in events {
-        let measure = Measure::of(&read_event(connection, *sequence)?.event);
+        let measure = measure(&read_event(connection, *sequence)?.event);
         if let Some(user) = measure.user() {
             people.insert(Person { mvpd: measure.values()[0].to_owned(), digest: user.digest });
         }

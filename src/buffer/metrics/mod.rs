@@ -20,9 +20,8 @@ mod stated;
 mod tally;
 
 pub(super) use forgetting::{forget, people_of};
+pub(super) use reader::start_of;
 pub use reader::{CountedHour, MetricGroup, MetricsReader, SeenUser, UserMark};
 pub(super) use stated::store as store_stated;
 pub use stated::{TRANSIENT_IDS, TransientIds, looks_transient};
-pub(super) use tally::{
-    QUARTER_NANOS, SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build, start_of, whole_from,
-};
+pub(super) use tally::{SINCE_SCHEMA, Tally, WHOLE_FROM_HOUR, Withdrawals, build};

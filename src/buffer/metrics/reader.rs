@@ -6,13 +6,13 @@ use rusqlite::Connection;
 
 use super::super::database::Buffer;
 use super::super::error::Result;
-use super::super::rows::{EventColumns, all, each, from_row, only, stored_event, value};
+use super::super::facts::fact;
+use super::super::rows::{all, each, each_event, from_row, only, value};
 use super::super::sqlite::open_reader;
 use super::digest::Secret;
 use super::packs::{self, Entry, SYNTHETIC};
-use super::tally::{hour_behind_the_gone, start_of, whole_from};
-use crate::event::{EventKind, Instant, PassEvent};
-use crate::mapping::Measure;
+use super::tally::{WHOLE_FROM_HOUR, hour_behind_the_gone};
+use crate::event::{EventKind, Instant, Measure, PassEvent};
 
 /// Users that are sorted at once: 64 MB. More are read in several goes over the packs, each a range of digests.
 const USERS_AT_ONCE: u64 = 2_000_000;
@@ -88,7 +88,7 @@ impl MetricsReader {
     /// From when on every event that was ever stored is counted; `None`: all are. A buffer of a release without metrics counted
     /// what it still had.
     pub fn whole_from(&self) -> Result<Option<Instant>> {
-        whole_from(&self.connection)
+        Ok(fact(&self.connection, WHOLE_FROM_HOUR)?.map(start_of))
     }
 
     /// From when on the buffer still has every event that was ever stored; `None`: it has all.
@@ -166,30 +166,19 @@ impl MetricsReader {
         Ok(())
     }
 
-    /// Shows every event that the buffer still has and that happened from `from` until before `to`, with its user. Reads the
-    /// whole table of events.
-    pub fn each_event(
-        &self,
-        from: Instant,
-        to: Instant,
-        mut show: impl FnMut(&PassEvent, Option<UserMark>),
-    ) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT e.seq, e.slot, e.occurred_at, e.count, e.body, e.job, e.requestor, r.requestor_id
-             FROM events e JOIN requestors r ON r.requestor = e.requestor
-             WHERE e.occurred_at >= ?1 AND e.occurred_at < ?2 ORDER BY e.seq",
-        )?;
-        let columns = EventColumns::of(&statement)?;
-        let mut rows = statement.query((from, to))?;
-        while let Some(row) = rows.next()? {
-            let event = stored_event(row, &columns)?.event;
-            let user = Measure::of(&event).user().map(|user| UserMark {
-                user: self.secret.keyed(user.digest).0,
-                is_synthetic: user.is_synthetic,
-            });
-            show(&event, user);
-        }
-        Ok(())
+    /// Shows every event that the buffer still has and that happened from `from` until before `to`. Reads the whole table of
+    /// events.
+    pub fn each_event(&self, from: Instant, to: Instant, mut show: impl FnMut(&PassEvent)) -> Result<()> {
+        each_event(&self.connection, from, to, |stored| {
+            show(&stored.event);
+            Ok(())
+        })
+    }
+
+    /// Which user an event is of, by what it adds to the metrics.
+    pub fn mark(&self, measure: &Measure) -> Option<UserMark> {
+        let user = measure.user()?;
+        Some(UserMark { user: self.secret.keyed(user.digest).0, is_synthetic: user.is_synthetic })
     }
 }
 
@@ -207,6 +196,11 @@ fn each_hour(
         }
         Ok(())
     })
+}
+
+/// When a UTC hour begins.
+pub(in super::super) fn start_of(hour: i64) -> Instant {
+    Instant::of_quarter(hour.saturating_mul(4))
 }
 
 /// All digests, in so many ranges of nearly the same size: first and last of each.

@@ -16,6 +16,7 @@ use super::super::rows::value;
 use super::place::{Place, SIDE_FILES};
 use super::{copy, lock};
 use crate::clock::Clock;
+use crate::event::MeasureOf;
 use crate::whole_file::{self, Readers, beside, folder};
 
 /// "Pass" in ASCII: tells our files from other programs'.
@@ -55,6 +56,8 @@ pub struct BufferOptions {
     /// Whether it may lie on a network file system.
     pub allow_network_filesystem: bool,
     pub clock: Clock,
+    /// What an event adds to the metrics.
+    pub measure: MeasureOf,
 }
 
 /// The latest schema that this program knows.
@@ -74,7 +77,7 @@ pub(in super::super) fn create(options: &BufferOptions) -> Result<()> {
         .map_err(BufferError::file(path))?;
     let made = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|mut connection| {
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        migrate(&mut connection, 0)
+        migrate(&mut connection, 0, options.measure)
     });
     if made.is_err() {
         // A part of a buffer would only be in the way of the next try; why it cannot be made is what matters.
@@ -106,7 +109,7 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
         let found = schema_version(&connection, &path)?;
         if found < known {
             back_up_before_migration(&connection, &path, found)?;
-            migrate(&mut connection, found)?;
+            migrate(&mut connection, found, options.measure)?;
         }
     }
     if value::<String>(&connection, "PRAGMA journal_mode", [])? != "wal" {
@@ -153,7 +156,7 @@ pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> 
 }
 
 /// Runs every migration after `from`, all in one transaction.
-fn migrate(connection: &mut Connection, from: i64) -> Result<()> {
+fn migrate(connection: &mut Connection, from: i64, measure: MeasureOf) -> Result<()> {
     // Inside a transaction this changes nothing, and a table that others refer to can be replaced only without it.
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     let transaction = connection.transaction()?;
@@ -164,7 +167,7 @@ fn migrate(connection: &mut Connection, from: i64) -> Result<()> {
         return Err(BufferError::damage("rows refer to rows that are not there"));
     }
     if from < metrics::SINCE_SCHEMA {
-        metrics::build(&transaction)?;
+        metrics::build(&transaction, measure)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;

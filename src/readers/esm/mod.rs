@@ -9,6 +9,7 @@
 //! - Rules: sections 8.2 to 8.4 of `reference/adobe-analytics.md`.
 
 mod fields;
+mod kept;
 mod passes;
 mod reader;
 mod record;
@@ -18,6 +19,7 @@ mod summary;
 mod time;
 
 pub use fields::{has_metric, is_dimension_name};
+pub use kept::{ROW_PREFIX, follows_from};
 pub use reader::{EsmReader, REPORT_BYTES_MAX};
 pub use report::{limit_reached, starts_like_esm};
 pub use stated::{StatedCount, StatedReport, StatedTime, mismatch};

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
 
 use super::fields::ACCOUNTS;
+use super::kept::{ROW_PREFIX, first_word};
 use super::passes::{self, Passes};
 use super::record::{Count, Grouping};
 use super::report::{self, Record};
@@ -18,9 +19,6 @@ use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
 /// What the digests of counts are made with. They are no secret, and must outlive every secret.
 const NO_SECRET: &[u8] = b"esm";
-/// What every row of ours begins with: it tells them from rows that are about a person. A total has what it was before behind
-/// it, and the buffer refuses one that was another meanwhile.
-const ROW_PREFIX: &str = "esm ";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
@@ -263,7 +261,7 @@ fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
 /// The total that was counted under this key so far. Behind it stands what it was before.
 fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
     let body = memory.recall(key)?;
-    let total = body.as_deref().and_then(|body| body.strip_prefix(ROW_PREFIX)?.split(' ').next());
+    let total = body.as_deref().and_then(first_word);
     Ok(total.map_or(Ok(0), str::parse)?)
 }
 
