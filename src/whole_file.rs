@@ -122,6 +122,35 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Refuses a folder in which somebody else could put, replace or take away files: others may write to it, or to a folder above it
+/// that is not sticky, or it belongs to another user. Root trusts the owner of the folder above, for whom it works.
+pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let own = rustix::process::geteuid();
+    let metadata = fs::metadata(&path)?;
+    let above = fs::metadata(folder(&path))?;
+    let is_trusted =
+        [0, own.as_raw()].contains(&metadata.uid()) || own.is_root() && metadata.uid() == above.uid();
+    if !is_trusted {
+        let why = format!(
+            "{path:?} belongs to another user (uid {}): chown {} {path:?}",
+            metadata.uid(),
+            own.as_raw()
+        );
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    for folder in path.ancestors() {
+        let mode = fs::metadata(folder)?.mode();
+        let is_sticky = mode & 0o1000 != 0 && folder != path;
+        if mode & 0o002 != 0 && !is_sticky {
+            let why =
+                format!("others may write to {folder:?} (mode {:04o}): chmod o-w {folder:?}", mode & 0o7777);
+            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+        }
+    }
+    Ok(())
+}
+
 /// What lies in a folder; nothing in one that is not there, or is none.
 pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {

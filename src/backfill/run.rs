@@ -159,6 +159,7 @@ impl Run<'_> {
         summary.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(ControlFlow::Continue(serde_json::json!({
             "path": path, "counts": summary.total, "rejects": summary.rejects_path,
+            "rejects_not_kept": summary.rejects_not_kept,
         })))
     }
 

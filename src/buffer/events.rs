@@ -239,8 +239,8 @@ fn source(
 /// The statements of every event, prepared once a batch.
 struct Inserts<'a> {
     former: CachedStatement<'a>,
-    /// Where events with identities of version 1 end; `None` where there are none.
-    former_before: Option<i64>,
+    /// Where events with identities of version 1 end; without an end where there are none.
+    former_before: i64,
     identity: CachedStatement<'a>,
     event: CachedStatement<'a>,
     queue: CachedStatement<'a>,
@@ -253,7 +253,7 @@ impl<'a> Inserts<'a> {
             former: transaction.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1 AND ifnull(seq, 0) < ?2)",
             )?,
-            former_before: fact(transaction, FORMER_BEFORE)?,
+            former_before: fact(transaction, FORMER_BEFORE)?.unwrap_or(i64::MAX),
             identity: transaction
                 .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,
             event: transaction.prepare_cached(
@@ -268,10 +268,9 @@ impl<'a> Inserts<'a> {
 
     /// Whether an earlier release stored this event, under the identity that it had then.
     fn has_former(&mut self, former_id: Option<EventId>) -> Result<bool> {
-        Ok(match (former_id, self.former_before) {
-            (Some(id), Some(before)) => self.former.query_row((id.bytes(), before), |row| row.get(0))?,
-            _ => false,
-        })
+        let is_stored =
+            |id: EventId| self.former.query_row((id.bytes(), self.former_before), |row| row.get(0));
+        Ok(former_id.map(is_stored).transpose()?.unwrap_or(false))
     }
 
     fn event(&mut self, reference: &EventRef, input: InputId, event: &NewEvent) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::buffer::BufferError;
 use crate::clock::ClockError;
 use crate::collection::CollectionError;
 use crate::drain::DrainError;
-use crate::ingest::{IngestError, SubmissionError};
+use crate::ingest::{IngestError, InputError, SubmissionError};
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
 use crate::reconcile::ReconcileError;
@@ -86,6 +86,28 @@ impl Judge for IngestError {
             IngestError::Rejects { .. } => Code::RejectsUnwritable.failed(
                 "make ingest.rejects_dir a folder that this user alone may write to; then run it again",
             ),
+        }
+    }
+}
+
+impl Judge for InputError {
+    fn judge(&self) -> Judgement {
+        match self {
+            InputError::Open(_) | InputError::Directory => Code::File
+                .failed("check that the path names a file and this user may read it; then ingest it again"),
+            InputError::Stopped => {
+                Code::Stopped.failed("ingest the same inputs again; what is stored stays once")
+            }
+            InputError::NoFrame(_)
+            | InputError::Compression(_)
+            | InputError::PackedTwice(_)
+            | InputError::Utf16
+            | InputError::JsonList
+            | InputError::Misnamed { .. }
+            | InputError::Guessed { .. }
+            | InputError::Read(_) => {
+                Code::InputUnreadable.failed("mend the input and ingest it again; what is stored stays once")
+            }
         }
     }
 }

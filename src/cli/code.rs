@@ -39,7 +39,7 @@ pub(super) enum Code {
     BufferInUse,
     /// the copy that was to be restored is damaged
     CopyDamaged,
-    /// a signal ended a backup or a restore
+    /// a signal ended an ingest, a backup or a restore
     Stopped,
     /// the -shm file beside the buffer has no room, or was truncated
     Unbacked,
@@ -61,6 +61,8 @@ pub(super) enum Code {
     MixedFeeds,
     /// too little disk is free to ingest
     DiskFloor,
+    /// an input cannot be read to its end
+    InputUnreadable,
     /// rejected lines cannot be kept
     RejectsUnwritable,
     /// there is no such report suite

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::hint;
 use super::safe::without_passwords;
 use crate::backfill::BackfillError;
+use crate::ingest::InputFailure;
 use crate::job::JobName;
 
 /// Ready to print, as JSON as well.
@@ -72,6 +73,11 @@ impl Failure {
     pub(super) fn printing(source: io::Error) -> Failure {
         let advice = "check where standard output goes; the work itself was done";
         Failure::of("cannot write to standard output", Some(&source), Code::Output.failed(advice))
+    }
+
+    pub(super) fn of_input(failure: &InputFailure) -> Failure {
+        let InputFailure { path, error } = failure;
+        Failure::of(&format!("{path}: {error}"), error.source(), error.judge())
     }
 
     pub(super) fn of_backfill(name: &JobName) -> impl Fn(BackfillError) -> Failure {

@@ -82,6 +82,9 @@ pub(super) struct IngestReport {
     dry_run: bool,
     /// The inputs that could not be read to their end, and why.
     failures: Vec<String>,
+    /// Why the first of them could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
     rejects: Option<PathBuf>,
     /// Whether the text shows what became of exchanges.
     #[serde(skip)]
@@ -92,22 +95,21 @@ impl IngestReport {
     pub(super) fn new(summary: IngestSummary, dry_run: bool) -> IngestReport {
         let failures = summary.failures.iter().map(ToString::to_string).collect();
         let rejects = summary.rejects_path.clone();
-        IngestReport { rejects, failures, summary, dry_run, shows_exchanges: false }
+        let failure = summary.failures.first().map(Failure::of_input);
+        IngestReport { rejects, failures, failure, summary, dry_run, shows_exchanges: false }
     }
 
-    /// Tells what went wrong, beside the report.
     fn warn(&self) {
         self.summary.warnings.iter().for_each(output::warn);
-        for failure in &self.failures {
-            output::error(failure, "mend the input and ingest it again; what is stored stays once");
-        }
     }
 
-    fn exit(&self) -> Exit {
+    /// Tells of the inputs that could not be read to their end, once the report is printed, and gives the exit status.
+    fn exit(&self, form: Form) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
         let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
-        if !self.failures.is_empty() {
-            Exit::Failed
+        let failures = self.summary.failures.iter().map(|failure| form.failure(&Failure::of_input(failure)));
+        if let Some(exit) = failures.last() {
+            exit
         } else if rejected + conflicts > 0 || is_unused {
             Exit::Unclean
         } else {
@@ -173,7 +175,13 @@ impl fmt::Display for IngestReport {
         match &self.rejects {
             _ if self.dry_run => write!(out, "  nothing was stored (--dry-run)"),
             Some(path) => {
-                writeln!(out, "  rejected lines: {} (mend them there, and ingest that file)", path.display())
+                writeln!(
+                    out,
+                    "  rejected lines: {} (mend them there, and ingest that file)",
+                    path.display()
+                )?;
+                let count = self.summary.rejects_not_kept;
+                write_notes(out, [(count, format!("{count} more are kept nowhere: ingest.rejects_max"))])
             }
             None => Ok(()),
         }
@@ -207,7 +215,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         super::pull::warn_of_large_counts(&buffer)?;
     }
     context.form.report(&report)?;
-    Ok(report.exit())
+    Ok(report.exit(context.form))
 }
 
 /// An event and where it comes from.
@@ -256,5 +264,5 @@ fn preview(
         Form::Json => context.form.report(&report)?,
         Form::Text => output::note(&report),
     }
-    Ok(report.exit())
+    Ok(report.exit(context.form))
 }

@@ -193,15 +193,6 @@ fn tell(level: Level, prefix: &str, text: impl Display) {
     }
 }
 
-/// Tells of a failure that the command goes on after.
-pub(super) fn error(what: impl Display, advice: &str) {
-    if log::is_json() {
-        tracing::error!("try" = advice, "{what}");
-    } else {
-        line(Level::ERROR, format_args!("error: {what}\n  try: {advice}"));
-    }
-}
-
 /// Writes text to standard error in whatever form the log has.
 pub(super) fn line(level: Level, text: impl Display) {
     // Where standard error is gone there is nobody left to tell.

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use super::error::IngestError;
-use super::rejects;
 use crate::buffer::Forget;
 use crate::readers::RejectedLine;
 use crate::whole_file::{self, Readers, WholeFile};
@@ -18,7 +17,7 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
     if !rejects_dir.try_exists().map_err(refuse)? {
         return Ok(0);
     }
-    rejects::refuse_open_folder(rejects_dir).map_err(refuse)?;
+    whole_file::refuse_open_folder(rejects_dir).map_err(refuse)?;
     let entries = whole_file::entries(rejects_dir).map_err(refuse)?;
     let ends_with = |path: &Path, ends: &[&str]| {
         path.extension().and_then(|extension| extension.to_str()).is_some_and(|it| ends.contains(&it))

@@ -2,11 +2,13 @@
 
 use super::error::IngestError;
 use super::load::{Observer, Progress, check_free_disk};
+use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, SourceSummary};
 use super::rejects::{Kept, Rejects};
 use super::summary::{IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
+use crate::readers::RejectReason;
 use crate::readers::ndjson::LineParser;
 
 /// How the inbox is named where a file has its path.
@@ -99,10 +101,15 @@ impl Take<'_> {
     fn read(&mut self, rows: &[InboxRow]) -> Portion {
         let mut portion = Portion::new(INBOX);
         for row in rows {
-            let mut rest = Some(&row.body[..]);
+            let mut rest = Some(misplaced::without_mark(&row.body));
             while let Some(body) = rest {
                 let number = row.rowid.cast_unsigned();
-                portion.take(&self.parser.parse_alone(number, body, self.options.bounds()));
+                let mut line = self.parser.parse_alone(number, body, self.options.bounds());
+                let why = || misplaced::why_no_text(body).or_else(|| misplaced::why_no_lines(body, true));
+                if let Some(why) = line.result.is_err().then(why).flatten() {
+                    line.result = Err(RejectReason::Misplaced(why));
+                }
+                portion.take(&line);
                 rest = self.parser.rest().map(|start| &body[start..]);
             }
         }

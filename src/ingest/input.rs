@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::InputError;
+use super::misplaced::{first_letter, is_utf16};
 use super::options::FormatChoice;
 use super::unpack::{Packing, Unpacked, skip_zeros};
 use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess};
@@ -137,7 +138,7 @@ fn format_of(
     choice: FormatChoice,
     start: &[u8],
 ) -> Result<Option<(Format, Option<Guess>)>, InputError> {
-    if matches!(start, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) {
+    if is_utf16(start) {
         return Err(InputError::Utf16);
     }
     let letter = first_letter(start);
@@ -199,16 +200,6 @@ fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
 /// Whether a start tells every format apart already.
 fn is_telling(start: &[u8]) -> bool {
     start.ends_with(b"\n") && guess(start, false).is_some()
-}
-
-/// The first byte that is neither white space, nor a byte order mark, nor a record separator.
-fn first_letter(start: &[u8]) -> Option<u8> {
-    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
-    // A mark that is not whole yet is no letter.
-    if b"\xEF\xBB\xBF".starts_with(start) {
-        return None;
-    }
-    start.iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
 }
 
 /// Takes bytes from the start of a source until they are enough, most, or all.

@@ -1,6 +1,7 @@
 //! Takes in what senders hand over and wait for: several submissions in one transaction, each with a receipt of its own.
 
 use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Timer};
 
@@ -9,9 +10,10 @@ use serde_json::value::RawValue;
 
 use super::error::IngestError;
 use super::memory;
+use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, Reject, SourceSummary, canonical_text};
-use super::rejects::{Kept, Rejects};
+use super::rejects::{Again, Kept, Rejects};
 use super::summary::{Counts, is_zero, unused};
 use super::unpack::{Packing, Unpacked};
 use crate::buffer::{Buffer, InputId, JobKey, StoreReport};
@@ -26,6 +28,8 @@ pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
 /// How many lines a submission may have. An event has at least 65 bytes, so no submission that is nothing but events has more; a
 /// small body of short lines would keep every other sender waiting for minutes.
 const LINES_MAX: usize = 520_000;
+/// How much of a submission of which nothing could be read is looked at to tell what it is, in bytes.
+const LOOKED_AT_BYTES: usize = 64 << 10;
 /// How many lines a receipt names. It counts the others, and the rejects have them.
 const ERRORS_NAMED_MAX: usize = 100;
 /// How many rejected lines of a submission are held in memory, and may be kept; the others are counted. Each takes some 400
@@ -83,6 +87,9 @@ pub struct Receipt {
     /// What it held beside its events, where it was a report of ESM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
+    /// The file that has its rejected lines, where they are kept: the sender cannot see it.
+    #[serde(skip)]
+    pub rejects_path: Option<PathBuf>,
     /// The keys that no event has; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unknown_keys: String,
@@ -188,18 +195,28 @@ impl Intake {
     fn read(&mut self, PlainSubmission(submission): PlainSubmission) -> Result<Sorted, SubmissionError> {
         let Submission { path, format, body } = submission;
         check_lines(memchr::memchr_iter(b'\n', &body).count())?;
+        let is_lines = matches!(format, Format::Ndjson | Format::RestV2);
+        if let Some(why) = misplaced::why_no_text(&body).filter(|_| is_lines) {
+            return Err(SubmissionError::Unreadable(why));
+        }
         let mut portion = Portion { rejects_max: Some(REJECTS_HELD_MAX), ..Portion::new(&path) };
-        let of_source = match (format, body.trim_ascii_start().first()) {
-            (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, &body)?,
+        let of_source = match (format, misplaced::first_letter(&body)) {
+            (Format::Ndjson, Some(b'[')) => self.read_array(&mut portion, misplaced::without_mark(&body))?,
             _ => {
+                let start = body[..body.len().min(LOOKED_AT_BYTES)].to_vec();
+                let is_all = start.len() == body.len();
                 let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
                 // The clock is asked once: a submission may have millions of lines.
                 let bounds = self.options.bounds();
                 while portion.fill(&mut *reader, &mut self.memory, &|| bounds).map_err(refusal)? {}
+                let is_nothing = is_lines && portion.events.is_empty() && !portion.rejects.is_empty();
+                if let Some(why) = is_nothing.then(|| misplaced::why_no_lines(&start, is_all)).flatten() {
+                    return Err(SubmissionError::Unreadable(why));
+                }
                 SourceSummary::of(&*reader)
             }
         };
-        Ok(Sorted { portion, of_source, kept: Kept::default() })
+        Ok(Sorted { portion, of_source, kept: Kept::of(Again::Sent) })
     }
 
     /// Reads the elements of a JSON array, each as a line that stands alone.
@@ -240,7 +257,9 @@ impl Intake {
                     for rejects in &left_out {
                         self.keep(&mut sorted.kept, rejects)?;
                     }
-                    Ok(sorted.receipt(&report, left_out))
+                    let rejects = self.rejects.as_ref().and_then(|(rejects, _)| rejects.path());
+                    let rejects_path = sorted.kept.path(rejects);
+                    Ok(Receipt { rejects_path, ..sorted.receipt(&report, left_out) })
                 }
             });
         }
@@ -287,6 +306,7 @@ impl Sorted {
             rejects_not_kept: kept.left_out + portion.rejects_not_held,
             exchanges,
             esm,
+            rejects_path: None,
             unknown_keys: if unknown.is_empty() { String::new() } else { unknown.to_string() },
         }
     }

@@ -10,7 +10,7 @@ use super::memory;
 use super::options::IngestOptions;
 use super::portion::{Reject, SourceSummary, canonical_text};
 use super::reading::{self, Read};
-use super::rejects::{Kept, Rejects};
+use super::rejects::{Again, Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InputId, StoreReport};
 use crate::event::PassEvent;
@@ -63,7 +63,7 @@ pub fn load(
         options,
         summary: summary_of(inputs),
         rejects: Rejects::new(options),
-        kept: inputs.iter().map(|input| Kept::of(matches!(input, InputPath::File(_)))).collect(),
+        kept: inputs.iter().map(|input| Kept::of(again(input))).collect(),
         open: None,
     };
     let (readers, memory) = memory::stored(buffer, options)?;
@@ -170,6 +170,13 @@ fn preview_input(
 
 fn summary_of(inputs: &[InputPath]) -> IngestSummary {
     IngestSummary::of(inputs.iter().map(|input| input.name().into_owned()))
+}
+
+fn again(input: &InputPath) -> Again {
+    match input {
+        InputPath::StandardInput => Again::Sent,
+        InputPath::File(_) => Again::Read,
+    }
 }
 
 struct Load<'a> {

@@ -16,6 +16,7 @@ mod input;
 mod intake;
 mod load;
 mod memory;
+mod misplaced;
 mod options;
 mod portion;
 mod reading;

@@ -4,15 +4,16 @@
 //! <rejects_dir>/rejected-20261120T083000Z-1.ndjson      the UTC second the run began in, and a number that makes it unique
 //! ```
 //!
-//! At most `ingest.rejects_max` lines of an input are kept, and a line of a file that an earlier run kept is not kept again while
-//! the file of rejects that has it is there: a file that is read daily fills no disk. `ingest.rejects_days` is their retention.
+//! At most `ingest.rejects_max` lines of an input are kept, and a line that an earlier run kept is not kept again while the file of
+//! rejects that has it is there: neither a file that is read daily nor a sender that repeats fills a disk. `ingest.rejects_days`
+//! is their retention. Of the inbox every line is kept.
 //!
 //! The file is made by the first reject, for its owner's eyes only (mode 0600): its lines name viewers. What a line holds is
 //! described at [`RejectedLine`](crate::readers::RejectedLine).
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -44,11 +45,22 @@ struct RejectsFile {
     writer: BufWriter<File>,
 }
 
+/// Whether the lines of an input can come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Again {
+    /// A row of the inbox is deleted once it is taken: nothing else is left of it.
+    #[default]
+    Never,
+    /// A sender or a pipe may repeat itself, but cannot be asked to.
+    Sent,
+    /// A file can be read again, by a run that goes on where this one is killed.
+    Read,
+}
+
 /// What became of the rejected lines of one input.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Whether the input is a file, which may be read again.
-    is_file: bool,
+    again: Again,
     /// Lines that are in a file of rejects, of this run or an earlier one.
     kept: u64,
     /// Lines that an earlier run kept, and where the last of them is.
@@ -61,8 +73,15 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn of(is_file: bool) -> Kept {
-        Kept { is_file, ..Kept::default() }
+    pub(super) fn of(again: Again) -> Kept {
+        Kept { again, ..Kept::default() }
+    }
+
+    /// The file that has lines of the input, where this run writes to `own`.
+    pub(super) fn path(&self, own: Option<&Path>) -> Option<PathBuf> {
+        let is_own = self.kept > self.before;
+        let path = if is_own { own } else { Some(self.before_in.as_path()).filter(|_| self.before > 0) };
+        path.map(Path::to_owned)
     }
 }
 
@@ -78,8 +97,8 @@ impl Rejects {
         rejects
     }
 
-    /// Adds rejected lines, as far as the limit of one input goes. Those of a source that is gone once it is read are durable
-    /// when this returns; of a file, those that an earlier run kept are left out.
+    /// Adds rejected lines, as far as the limit of one input goes and no earlier run kept them. They are durable when this returns,
+    /// but for those of a file.
     pub(super) fn keep(
         &mut self,
         of_input: &mut Kept,
@@ -89,7 +108,7 @@ impl Rejects {
         if rejects.is_empty() {
             return Ok(());
         }
-        if !of_input.is_file {
+        if of_input.again == Again::Never {
             self.write(of_input, rejects.iter())?;
             return self.sync();
         }
@@ -107,7 +126,7 @@ impl Rejects {
         of_input.kept += before.len() as u64;
         let written = self.write(of_input, new.iter().map(|(reject, _)| *reject))?;
         of_input.unknown.extend(new.into_iter().take(written).map(|(_, digest)| digest));
-        Ok(())
+        if of_input.again == Again::Read { Ok(()) } else { self.end_input(of_input, buffer) }
     }
 
     /// Writes lines until the limit of their input, and gives how many.
@@ -123,7 +142,7 @@ impl Rejects {
             return Ok(0);
         }
         let failed = |source| refuse(dir, source);
-        make_folder(dir).and_then(|()| refuse_open_folder(dir)).map_err(failed)?;
+        make_folder(dir).and_then(|()| whole_file::refuse_open_folder(dir)).map_err(failed)?;
         check_free_disk(dir, self.config.min_free_bytes)?;
         let file = match &mut self.file {
             Some(file) => file,
@@ -223,17 +242,6 @@ fn make_folder(dir: &Path) -> io::Result<()> {
     }
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     whole_file::share_owner(&File::open(dir)?, whole_file::folder(dir))
-}
-
-/// Refuses a folder that everybody may write to: who is not the service could put lines there that it ingests or erases, or
-/// take away what it keeps.
-pub(super) fn refuse_open_folder(dir: &Path) -> io::Result<()> {
-    let mode = fs::metadata(dir)?.permissions().mode();
-    if mode & 0o002 == 0 {
-        return Ok(());
-    }
-    let why = format!("others may write to this folder (mode {:04o}): chmod o-w {dir:?}", mode & 0o7777);
-    Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
 fn refuse(path: &Path, source: io::Error) -> IngestError {

@@ -66,11 +66,10 @@ pub struct InputSummary {
 /// has a reason of its own.
 pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Option<String> {
     let exchanges = exchanges?;
-    let ExchangeSummary { rules, again, others, prefixed, .. } = exchanges;
+    let ExchangeSummary { again, others, prefixed, .. } = exchanges;
     let Counts { read, conflicts, rejected, .. } = *counts;
     let unprocessed = exchanges.unprocessed();
-    let all: u64 = rules.values().map(|(count, _)| count).sum();
-    if read > rejected + conflicts || all > unprocessed || *again > 0 {
+    if read > rejected + conflicts || exchanges.used() > unprocessed || *again > 0 {
         return None;
     }
     if unprocessed > 0 {
@@ -268,6 +267,17 @@ impl IngestSummary {
     }
 
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
+        let (used, ExchangeSummary { prefixed, unprefixed, .. }) = (exchanges.used(), exchanges);
+        if used > 0 && *prefixed > 0 {
+            self.note(format!(
+                "{path}: {prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
+            ));
+        }
+        if used > 0 && *unprefixed == used {
+            self.note(format!(
+                "{path}: none of its {used} exchanges with the API has rest_v2.path_prefix before /api/v2/; they are used all the same, so correct that key"
+            ));
+        }
         let known = self.exchanges.as_ref().and_then(|all| all.first_broken_device_info);
         if let (None, Some(line)) = (known, exchanges.first_broken_device_info) {
             let count = exchanges.broken_device_infos;

@@ -191,6 +191,9 @@ pub enum RejectReason {
     MixedFeeds(String),
     #[error("{0}")]
     Esm(String),
+    /// It belongs to another format or door, and to which.
+    #[error("{0}")]
+    Misplaced(String),
     /// A line of an earlier run's rejects still shows where it was not UTF-8.
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,

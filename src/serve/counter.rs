@@ -1,5 +1,6 @@
 //! The thread that stores: takes the submissions that wait as one group, and gives each sender its receipt.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ impl Counter {
                 is_backlog_full: false,
                 counted_at: None,
                 total: Counts::default(),
+                rejects_not_kept: 0,
+                rejects_path: None,
                 told_at: Instant::now(),
             });
             // The one who opened this has gone only if it panicked; then nobody hands anything in.
@@ -108,8 +111,10 @@ struct Worker {
     /// Whether as many wait, as of a few seconds ago.
     is_backlog_full: bool,
     counted_at: Option<Instant>,
-    /// What came in since the log told of it.
+    /// What came in since the log told of it, and the last file of rejected lines.
     total: Counts,
+    rejects_not_kept: u64,
+    rejects_path: Option<PathBuf>,
     told_at: Instant,
 }
 
@@ -138,6 +143,8 @@ impl Worker {
         for (outcome, sender) in self.intake.take(group).into_iter().zip(senders) {
             if let Ok(receipt) = &outcome {
                 self.total.add(&receipt.counts);
+                self.rejects_not_kept += receipt.rejects_not_kept;
+                self.rejects_path = receipt.rejects_path.clone().or(self.rejects_path.take());
             }
             sender.answer(outcome.map_err(Refusal::from));
         }
@@ -160,6 +167,12 @@ impl Worker {
         let Counts { read, stored, duplicates, conflicts, rejected } = std::mem::take(&mut self.total);
         if read > 0 {
             tracing::info!(read, stored, duplicates, conflicts, rejected, "events were posted");
+        }
+        let rejects_not_kept = std::mem::take(&mut self.rejects_not_kept);
+        if rejected + conflicts > 0 {
+            let path = self.rejects_path.take().unwrap_or_default();
+            let path = path.display();
+            tracing::warn!(%path, rejected, conflicts, rejects_not_kept, "posted lines were rejected, and are kept");
         }
         self.told_at = Instant::now();
     }

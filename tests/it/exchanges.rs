@@ -12,6 +12,7 @@ use passbridge::clock::Clock;
 use passbridge::config::{IngestConfig, RestV2Config};
 use passbridge::event::Instant;
 use passbridge::ingest::{FormatChoice, IngestOptions, IngestSummary, InputPath, Warning, load, preview};
+use passbridge::readers::Format;
 use passbridge::readers::rest_v2::ExchangeSummary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -230,6 +231,103 @@ fn an_exchange_that_an_earlier_release_swallowed_is_counted_once_and_said() {
 }
 
 #[test]
+fn an_exchange_is_the_same_in_any_spelling_of_its_members_and_of_its_method() {
+    let dir = TempDir::new().expect("a temporary folder");
+    // What a release wrote that took `post` and `POST` for two methods.
+    let path = dir.path().join("passbridge.db");
+    fs::copy(fixture::path("buffers/exchange-of-lower-case-method.sqlite"), &path).expect("a copy");
+    let clock = Clock::fixed(Instant::from_nanos(NOW_NANOS));
+    let buffer = Buffer::open(&buffer_options(path, &clock)).expect("it opens");
+    let small = changed(authorize(), "/request/method", json!("post")).to_string();
+    let respelled = json!({
+        "StartedAt": "2026-11-10T08:00:01.123Z", "durationMs": 5,
+        "Request": {
+            "Method": "Post", "URL": "https://h/api/v2/REF30/decisions/authorize/M",
+            "Header": {"AP-Device-Identifier": ["fingerprint YWJj"]}, "Body": "{\"resources\":[\"A\"]}",
+        },
+        "Response": {"StatusCode": 503, "Headers": {}, "Body": ""},
+    });
+    let respelled_entry = entry()
+        .to_string()
+        .replace("\"headers\"", "\"Headers\"")
+        .replace("\"postData\"", "\"PostData\"")
+        .replace("\"startedDateTime\"", "\"started_date_time\"");
+    let respelled_entry = serde_json::from_str(&respelled_entry).expect("JSON");
+    let sources = [
+        ("small.ndjson", small.clone()),
+        ("large.ndjson", authorize().to_string()),
+        ("respelled.ndjson", respelled.to_string()),
+        ("respelled.har", archive(&[respelled_entry])),
+    ];
+    for remembers in [true, false] {
+        if !remembers {
+            let database = rusqlite::Connection::open(buffer.path()).expect("the database opens");
+            database.execute("DELETE FROM source_memory", []).expect("it forgets");
+        }
+        for (name, text) in &sources {
+            let path = dir.path().join(name);
+            fs::write(&path, text).expect("a source");
+            let mut options = options(dir.path());
+            options.format =
+                FormatChoice::Is(if name.ends_with("har") { Format::Har } else { Format::RestV2 });
+            let summary = load(&buffer, &[InputPath::new(&path)], &options, &mut ()).expect("an ingest");
+            let again = summary.exchanges.as_ref().map(|exchanges| exchanges.again);
+            assert_eq!((summary.total.stored, summary.total.rejected), (0, 0), "{name}: {summary:?}");
+            assert!(!remembers || again == Some(1), "{name}: {summary:?}");
+            // The method in small letters is what that release knew the events by.
+            if !remembers && name.starts_with("small") {
+                assert_eq!(summary.total.duplicates, 2, "{summary:?}");
+                break;
+            }
+        }
+    }
+    assert_eq!(buffer.verify().expect("a recount"), []);
+}
+
+#[test]
+fn a_member_that_stands_twice_or_is_called_otherwise_is_rejected_by_its_name() {
+    let twice = |pointer, value| changed(authorize(), pointer, value);
+    for (exchange, expected) in [
+        (twice("/request/Headers", json!({})), "headers is given twice"),
+        (twice("/request/METHOD", json!("GET")), "request.method is given twice"),
+        (twice("/response/StatusCode", json!(200)), "status is given twice"),
+        (twice("/startedAt", json!("2026-11-10T08:00:01Z")), "started_at is given twice"),
+        (
+            twice("/response", json!({"code": 200, "body": "{}"})),
+            "response.status is missing, though the response has a body",
+        ),
+    ] {
+        let path = "log.ndjson";
+        let read = read_text(path, format!("{}\n{exchange}", changed(authorize(), "/duration_ms", json!(9))));
+        let rejected = read.rejected();
+        assert!(rejected.len() == 1 && rejected[0].1.contains(expected), "{expected}: {rejected:?}");
+    }
+}
+
+#[test]
+fn a_body_of_an_answer_that_is_missing_or_cut_off_is_named() {
+    let granted = json!({"decisions": [{"resource": "A", "mvpd": "M", "authorized": true}]}).to_string();
+    let denied = json!({"code": "authorization_denied_by_mvpd", "message": "no"}).to_string();
+    for (status, body, expected) in [
+        (200, Value::Null, Some("(response.body) is missing or empty")),
+        (200, json!(""), Some("(response.body) is missing or empty")),
+        (200, json!(granted[..30]), Some("(response.body) is cut off after 30 bytes")),
+        (403, json!(denied[..20]), Some("(response.body) is cut off after 20 bytes")),
+        (200, json!(granted), None),
+        (403, json!(denied), None),
+        (502, json!("<html>"), None),
+    ] {
+        let answered =
+            changed(changed(authorize(), "/response/status", json!(status)), "/response/body", body);
+        let rejected = read_text("log.ndjson", answered.to_string()).rejected();
+        match expected {
+            Some(why) => assert!(rejected.len() == 1 && rejected[0].1.contains(why), "{why}: {rejected:?}"),
+            None => assert_eq!(rejected, [], "{answered}"),
+        }
+    }
+}
+
+#[test]
 fn repeats_and_what_is_out_of_order_are_told_without_being_asked() {
     let program = Program::new();
     let mut lines: Vec<String> = (0..130)
@@ -439,11 +537,24 @@ fn a_path_behind_a_prefix_is_told_and_can_be_named() {
     let why = reply.document["unused"].as_str().unwrap_or_default();
     assert_eq!((reply.status, why.contains("rest_v2.path_prefix")), (400, true), "{reply:?}");
     server.kill();
-    for prefix in ["/tve", "tve/", "https://gateway.example.com/tve/"] {
+    for prefix in ["/tve", "tve/", "https://gateway.example.com/tve/", "tve/api/v2", "/tve/api/v2/"] {
         let program = Program::with(&format!("[rest_v2]\npath_prefix = \"{prefix}\"\n"));
         let (code, document) = program.json(&["ingest", log]);
         assert_eq!((code, document["total"]["stored"].as_u64()), (0, Some(10)), "{prefix}: {document}");
     }
+    let plain = changed(authorize(), "/started_at", json!("2026-11-10T07:00:01Z")).to_string();
+    program.write("both.ndjson", &format!("{plain}\n{}", text("exchanges/other-path.ndjson")));
+    let both = program.path("both.ndjson");
+    let done = program.run(&["ingest", both.to_str().expect("UTF-8")]);
+    assert!(
+        done.err.contains("7 exchanges were passed over, because they have something before"),
+        "{done:?}"
+    );
+    let program = Program::with("[rest_v2]\npath_prefix = \"/other\"\n");
+    program.write("plain.ndjson", &plain);
+    let path = program.path("plain.ndjson");
+    let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+    assert!(done.err.contains("none of its 1 exchanges with the API has rest_v2.path_prefix"), "{done:?}");
 }
 
 #[test]
@@ -673,11 +784,8 @@ fn the_exchanges_before_a_break_are_taken() {
     }
 }
 
-#[test]
-fn an_archive_takes_no_more_memory_than_its_exchanges() {
-    const ENTRIES: usize = 128;
-    /// Well below what 128 MiB of entries would take; the program alone takes some 20 MiB.
-    const PEAK_KIB_MAX: u64 = 80 << 10;
+/// Feeds an archive of 128 entries, each made of its number, and gives what was told and the peak of the memory until then, in KiB.
+fn fed(entry_of: impl Fn(usize) -> String) -> (String, u64) {
     let program = Program::new();
     let mut child = program
         .command(&["ingest", "--format", "har", "-"])
@@ -688,10 +796,8 @@ fn an_archive_takes_no_more_memory_than_its_exchanges() {
         .expect("it starts");
     let mut source = child.stdin.take().expect("its standard input");
     source.write_all(b"{\"log\":{\"entries\":[").expect("it reads");
-    let other = changed(entry(), "/request/url", json!("https://www.example.com/x.js"));
-    let other = changed(other, "/response/content", json!({"text": "x".repeat(1 << 20)})).to_string();
-    for _ in 0..ENTRIES {
-        source.write_all(format!("{other},").as_bytes()).expect("it reads");
+    for number in 0..128 {
+        source.write_all(format!("{},", entry_of(number)).as_bytes()).expect("it reads");
     }
     // All but what a pipe holds was read.
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process that runs");
@@ -700,7 +806,36 @@ fn an_archive_takes_no_more_memory_than_its_exchanges() {
     source.write_all(format!("{}]}}}}", entry()).as_bytes()).expect("it reads");
     drop(source);
     let done = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success() && told.contains("128 of other paths"), "{told}");
+    assert!(done.status.success(), "{done:?}");
+    (String::from_utf8_lossy(&done.stdout).into_owned(), peak)
+}
+
+#[test]
+fn an_archive_takes_no_more_memory_than_its_exchanges() {
+    /// Well below what 128 MiB of entries would take; the program alone takes some 20 MiB.
+    const PEAK_KIB_MAX: u64 = 80 << 10;
+    let other = changed(entry(), "/request/url", json!("https://www.example.com/x.js"));
+    let other = changed(other, "/response/content", json!({"text": "x".repeat(1 << 20)})).to_string();
+    let (told, peak) = fed(|_| other.clone());
+    assert!(told.contains("128 of other paths"), "{told}");
+    assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
+}
+
+#[test]
+fn exchanges_that_hold_much_are_bounded_by_their_bodies() {
+    /// 128 MiB of profiles would take some 400 MiB.
+    const PEAK_KIB_MAX: u64 = 192 << 10;
+    let profiles: serde_json::Map<String, Value> = (0..10_000)
+        .map(|number| {
+            let attributes =
+                json!({"userID": {"value": format!("a-user-of-the-tests-{number}"), "state": "plain"}});
+            (format!("M{number}"), json!({"notAfter": 1_900_000_000_000_i64, "attributes": attributes}))
+        })
+        .collect();
+    let many = changed(entry(), "/request/url", json!("https://h/api/v2/REF30/profiles"));
+    let many = changed(changed(many, "/request/method", json!("GET")), "/response/status", json!(200));
+    let text = json!({"profiles": profiles}).to_string();
+    let many = changed(many, "/response/content/text", json!(text)).to_string();
+    let (_, peak) = fed(|number| many.replace("08:00:01.123", &format!("08:00:01.{number:03}")));
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
 }

@@ -318,6 +318,9 @@ fn an_ingest_stopped_by_a_signal_is_1_and_says_what_is_stored() {
         failures.len() == 1 && failures[0].as_str().is_some_and(|why| why.contains("stopped")),
         "{report}"
     );
+    let failure = &report["failure"];
+    assert_eq!(failure["code"], "stopped", "{report}");
+    assert!(failure["try"].as_str().is_some_and(|advice| !advice.contains("mend")), "{report}");
 }
 
 #[test]

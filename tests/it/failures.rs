@@ -39,6 +39,25 @@ fn a_failed_command_prints_one_document_with_a_stable_code() {
 }
 
 #[test]
+fn an_ingest_that_fails_says_why_in_its_document() {
+    let program = Program::new();
+    program.write("wide.ndjson", "{\0\"\0");
+    program.write("good.ndjson", &lines(1));
+    let [missing, wide, good] = ["missing", "wide.ndjson", "good.ndjson"].map(|name| program.path(name));
+    for (bad, code) in [(&missing, "file"), (&wide, "input_unreadable")] {
+        let paths = [bad, &good].map(|path| path.to_str().expect("UTF-8"));
+        for words in [&["ingest"][..], &["ingest", "--dry-run"]] {
+            let (exit, report) = program.json(&[words, &paths].concat());
+            let failure = &report["failure"];
+            assert_eq!((exit, &failure["code"]), (1, &code.into()), "{report}");
+            assert!(failure["error"].as_str().is_some_and(|error| error.contains(paths[0])), "{report}");
+            assert!(failure["try"].as_str().is_some_and(|advice| !advice.is_empty()), "{report}");
+            assert_eq!(report["total"]["read"], 1, "{report}");
+        }
+    }
+}
+
+#[test]
 fn a_drain_that_cannot_start_names_its_code_and_its_cause() {
     let program = Program::new();
     std::fs::remove_file(program.path("passbridge.db")).expect("the buffer is gone");

@@ -149,6 +149,19 @@ fn rejects_are_kept_in_no_folder_that_others_may_write_to() {
         assert!(refused.err.contains("others may write"), "{refused:?}");
     }
     fs::set_permissions(program.path("rejects"), Permissions::from_mode(0o750)).expect("its mode");
+    // Whoever may write to a folder above can put another one in its place.
+    fs::set_permissions(program.path(""), Permissions::from_mode(0o777)).expect("its mode");
+    let refused = program.run(&["ingest", text(&bad)]);
+    assert_eq!((refused.code, refused.err.contains("others may write to")), (1, true), "{refused:?}");
+    fs::set_permissions(program.path(""), Permissions::from_mode(0o1777)).expect("its mode");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(program.path("rejects"), Some(54_321), None).expect("another owner");
+        for args in [&["ingest", text(&bad)][..], &["forget", "--visitor-id", "v1"]] {
+            let refused = program.run(args);
+            assert_eq!((refused.code, refused.err.contains("another user")), (1, true), "{refused:?}");
+        }
+        std::os::unix::fs::chown(program.path("rejects"), Some(0), None).expect("its owner");
+    }
     assert_eq!(program.run(&["ingest", text(&bad)]).code, 3);
 
     let rejects =

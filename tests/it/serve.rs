@@ -225,6 +225,70 @@ fn each_bad_line_is_told_and_kept_and_the_rest_is_stored() {
 }
 
 #[test]
+fn what_comes_through_the_wrong_door_is_named() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let zstd = zstd::encode_all(event(0).as_bytes(), 1).expect("memory");
+    let wide: Vec<u8> = event(0).bytes().flat_map(|byte| [byte, 0]).collect();
+    let har = std::fs::read(fixture::path("har/basic.har")).expect("a fixture");
+    let esm = std::fs::read(fixture::path("esm/hour.json")).expect("a fixture");
+    let rows = std::fs::read(fixture::path("esm/hour.csv")).expect("a fixture");
+    let exchange =
+        std::fs::read_to_string(fixture::path("rest-v2/login-authorize-logout.ndjson")).expect("a fixture");
+    let list = format!("[{}]", exchange.lines().collect::<Vec<_>>().join(","));
+    for (path, body, why) in [
+        (EVENTS, &zstd, "the body is packed as Zstandard"),
+        (EVENTS, &wide, "the body is UTF-16"),
+        ("/v1/exchanges", &wide, "the body is UTF-16"),
+        (
+            EVENTS,
+            &esm,
+            "the body is a report of ESM: ingest it as a file, with passbridge ingest --format esm",
+        ),
+        ("/v1/exchanges", &rows, "the body is a report of ESM"),
+        (EVENTS, &b"occurred_at,event,requestor_id\n1794000000,authn_ok,R\n".to_vec(), "the body is CSV"),
+        ("/v1/exchanges", &har, "the body is an HTTP archive"),
+        ("/v1/exchanges", &list.into_bytes(), "the body is one JSON list"),
+    ] {
+        let reply = server.post(path, body);
+        let error = reply.document["error"].as_str().unwrap_or_default();
+        assert_eq!((reply.status, error.contains(why)), (400, true), "{path} {why}: {reply:?}");
+    }
+    let marked = format!("\u{feff} [{}, {}]", event(0), event(1));
+    let reply = server.post(EVENTS, marked.as_bytes());
+    assert_eq!((reply.status, &reply.document["stored"]), (202, &json!(2)), "{reply:?}");
+    server.stop();
+}
+
+#[test]
+fn a_reject_that_is_sent_again_is_kept_once_and_the_log_says_where() {
+    let program = program("");
+    let server = Listening::start(&program);
+    for _ in 0..3 {
+        let reply = server.post(EVENTS, format!("{}\nnonsense\n", event(0)).as_bytes());
+        assert_eq!((reply.status, &reply.document["rejected"]), (202, &json!(1)), "{reply:?}");
+    }
+    let log = server.stop();
+    let told =
+        log.lines().find(|line| line.contains("posted lines were rejected")).expect("a line of the log");
+    assert!(told.contains("WARN") && told.contains("rejected-") && told.contains("rejected=3"), "{told}");
+    for _ in 0..3 {
+        let mut ingest = program
+            .command(&["ingest", "--format", "ndjson", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        ingest.stdin.take().expect("its input").write_all(b"rubbish\n{}\n").expect("it reads");
+        assert_eq!(ingest.wait().expect("it ends").code(), Some(3));
+    }
+    let kept: String = std::fs::read_dir(program.path("rejects"))
+        .expect("rejects")
+        .map(|entry| std::fs::read_to_string(entry.expect("a file").path()).expect("text"))
+        .collect();
+    assert_eq!(kept.lines().count(), 3, "{kept}");
+}
+
+#[test]
 fn exchanges_give_the_events_of_their_log() {
     let program = program("");
     let server = Listening::start(&program);
@@ -633,8 +697,10 @@ fn peak_kib(child: &Child) -> u64 {
 fn a_small_body_that_unpacks_to_a_large_one_takes_little_memory() {
     let program = program("request_timeout_seconds = 600\n");
     let server = Listening::start(&program);
-    let lines = gzip(&b"{}\n".repeat(500_000));
-    let array = gzip(format!("[{}0]", "0,".repeat(499_999)).as_bytes());
+    // Four that differ: a reject that is sent again is not kept again.
+    let lines = ["{}\n", "{ }\n"].map(|line| gzip(line.repeat(500_000).as_bytes()));
+    let arrays =
+        ["0", "1"].map(|number| gzip(format!("[{}0]", format!("{number},").repeat(499_999)).as_bytes()));
     for too_many in [b"{}\n".repeat(600_000), format!("[{}0]", "0,".repeat(600_000)).into_bytes()] {
         let reply = server.post(EVENTS, &gzip(&too_many));
         assert_eq!(reply.status, 400, "{reply:?}");
@@ -642,8 +708,9 @@ fn a_small_body_that_unpacks_to_a_large_one_takes_little_memory() {
         assert!(why.contains("520000 are taken at once"), "{reply:?}");
     }
     thread::scope(|scope| {
-        for body in [&lines, &array, &lines, &array] {
-            scope.spawn(|| {
+        for body in lines.iter().chain(&arrays) {
+            let server = &server;
+            scope.spawn(move || {
                 let reply = server.post(EVENTS, body);
                 assert_eq!(reply.status, 400, "{reply:?}");
                 let (rejected, left_out) = (&reply.document["rejected"], &reply.document["rejects_not_kept"]);

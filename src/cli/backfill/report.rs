@@ -70,9 +70,15 @@ impl Shown {
     }
 }
 
-/// The files of lines that were no events.
-fn rejects(inputs: &[Value]) -> impl Iterator<Item = &str> {
-    inputs.iter().filter_map(|input| input["rejects"].as_str())
+/// The files of lines that were no events, and how many of them are in no file.
+fn rejects(inputs: &[Value]) -> impl Iterator<Item = String> {
+    inputs.iter().filter_map(|input| {
+        let path = input["rejects"].as_str()?;
+        Some(match input["rejects_not_kept"].as_u64().unwrap_or(0) {
+            0 => path.to_owned(),
+            count => format!("{path} ({count} more are kept nowhere: ingest.rejects_max)"),
+        })
+    })
 }
 
 /// What is not known of files whose answers were lost.

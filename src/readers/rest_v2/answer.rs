@@ -1,6 +1,7 @@
 //! What was answered, as far as an event needs it and it may be kept: lenient where Adobe's pages and servers disagree.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::device::Device;
 use super::hop;
@@ -26,8 +27,8 @@ pub(super) enum Reply {
     Error(String),
     /// No body that says anything: a redirect, HTML, an error without a code.
     Nothing,
-    /// A success that cannot be read, from this column on.
-    Unreadable(usize),
+    /// A body that cannot be read, and why: a success, or a failure whose code is cut off.
+    Unreadable(String),
 }
 
 /// Answers of the three session endpoints, the code and the session ID digested.
@@ -95,7 +96,8 @@ impl Decision {
     }
 }
 
-/// Reads the body of an answer. A success that cannot be read is told; the body of a failure may be anything.
+/// Reads the body of an answer. A success that cannot be read is told; the body of a failure may be anything but half of an object,
+/// whose code may be in the other half.
 pub(super) fn read(
     endpoint: Endpoint,
     raw: &RawExchange<'_>,
@@ -104,7 +106,11 @@ pub(super) fn read(
 ) -> Reply {
     let body = surrogates::mended(&raw.answer);
     if !(200..300).contains(&raw.status) {
-        return error_code(&body).map_or(Reply::Nothing, Reply::Error);
+        return match error_code(&body) {
+            Some(code) => Reply::Error(code),
+            None if is_cut(&body) => Reply::Unreadable(cut_off(&body)),
+            None => Reply::Nothing,
+        };
     }
     let digest = |name: &str, code: Option<String>| {
         code.map(|code| keyring.digest(name, &[service_provider.as_bytes(), code.as_bytes()]))
@@ -122,7 +128,29 @@ pub(super) fn read(
         Endpoint::Configuration => proxied(&body),
         Endpoint::UserAgent | Endpoint::Elsewhere => Ok(Reply::Nothing),
     };
-    reply.unwrap_or_else(|error| Reply::Unreadable(error.column()))
+    reply.unwrap_or_else(|error| {
+        Reply::Unreadable(match error.is_eof() {
+            true if body.trim_ascii().is_empty() => {
+                "the body of a success (response.body) is missing or empty: have your gateway log the bodies of answers too"
+                    .to_owned()
+            }
+            true => cut_off(&body),
+            false => format!("the body of a success cannot be read from its column {} on", error.column()),
+        })
+    })
+}
+
+/// Whether a body begins as an object and ends before that does.
+fn is_cut(body: &str) -> bool {
+    body.trim_ascii_start().starts_with('{')
+        && serde_json::from_str::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+}
+
+fn cut_off(body: &str) -> String {
+    let bytes = body.len();
+    format!(
+        "the body of the answer (response.body) is cut off after {bytes} bytes: have your gateway log bodies whole"
+    )
 }
 
 fn session(

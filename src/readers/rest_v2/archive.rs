@@ -10,10 +10,14 @@ use super::entries::Entries;
 use super::exchange::{Parsed, Read, Redactor};
 use super::headers::{self, Headers, Pair, decode_base64};
 use super::json::{BodyText, Text};
+use super::members;
 use super::raw::{self, BadExchange, RawExchange, Unread, bad_form, required};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::options::ReaderOptions;
 use crate::readers::surrogates;
+
+/// Where an entry has the body of its answer.
+const ANSWER: &str = "response.content.text";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "entry")]
@@ -22,9 +26,9 @@ struct Entry<'a> {
     started_date_time: Text<'a>,
     #[serde(borrow, default)]
     time: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "members::in_any_spelling")]
     request: Request<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "members::in_any_spelling")]
     response: Option<Response<'a>>,
 }
 
@@ -37,7 +41,7 @@ struct Request<'a> {
     url: Text<'a>,
     #[serde(borrow, default, deserialize_with = "headers::of_request")]
     headers: Headers<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "members::in_any_spelling")]
     post_data: Option<PostData<'a>>,
 }
 
@@ -60,7 +64,7 @@ struct Response<'a> {
     status: Option<&'a RawValue>,
     #[serde(borrow, deserialize_with = "headers::of_response")]
     headers: Headers<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "members::in_any_spelling")]
     content: Option<Content<'a>>,
     #[serde(borrow, rename = "redirectURL")]
     redirect_url: Text<'a>,
@@ -123,10 +127,16 @@ impl<R: BufRead> Archive<R> {
 
 fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     let Entry { started_date_time, time, request, response } =
-        serde_json::from_str(entry).map_err(|error| bad_form(&error))?;
+        members::parse(entry).map_err(|error| bad_form(&error))?;
     let Response { status, headers, content, redirect_url } = response.unwrap_or_default();
-    let status = raw::status(status)?;
-    let (answer, was_answer_unread) = answer(content.unwrap_or_default(), status)?;
+    let Content { size, text, encoding } = content.unwrap_or_default();
+    let text = raw::body(text, ANSWER)?.unwrap_or_default();
+    let status = raw::status(status, &text)?;
+    if text.is_empty() && status >= 400 && size.and_then(raw::number).is_some_and(|size| size > 0.0) {
+        let what = "is missing, though response.content.size says that there was a body";
+        return Err(BadExchange::Member(ANSWER.to_owned(), what));
+    }
+    let (answer, was_answer_unread) = answer(text, &encoding)?;
     Ok(RawExchange {
         started_at: raw::instant(started_date_time, "startedDateTime")?,
         duration_ms: raw::duration(time, "time")?,
@@ -164,22 +174,15 @@ fn decoded(text: &str) -> Option<String> {
 
 /// What was answered, and whether an earlier release took it for empty. A failure whose code is in a body that cannot be read
 /// must not pass for one without a code.
-fn answer<'a>(content: Content<'a>, status: u16) -> Result<(Cow<'a, str>, bool), BadExchange> {
-    const MEMBER: &str = "response.content.text";
-    let bad = |what| Err(BadExchange::Member(MEMBER.to_owned(), what));
-    let text = raw::body(content.text, MEMBER)?.unwrap_or_default();
-    let has_size = content.size.and_then(raw::number).is_some_and(|size| size > 0.0);
-    if text.is_empty() && has_size && status >= 400 {
-        return bad("is missing, though response.content.size says that there was a body");
-    }
-    if !is_base64(&content.encoding) {
+fn answer<'a>(text: Cow<'a, str>, encoding: &Text<'_>) -> Result<(Cow<'a, str>, bool), BadExchange> {
+    if !is_base64(encoding) {
         return Ok((text, false));
     }
     match decoded(&text) {
         Some(answer) => {
             Ok((Cow::Owned(answer), text.trim().contains(|letter: char| letter.is_ascii_whitespace())))
         }
-        None => bad("is no Base64 of a text"),
+        None => Err(BadExchange::Member(ANSWER.to_owned(), "is no Base64 of a text")),
     }
 }
 

@@ -25,6 +25,12 @@ pub(super) struct Exchange {
     pub(super) fingerprint: MemoryKey,
     /// Its fingerprint of version 1, where an earlier release may have taken it.
     pub(super) former: Option<MemoryKey>,
+    /// Its fingerprint by its method as its log writes it, where that is not in capitals: earlier releases knew it by that.
+    pub(super) as_written: Option<MemoryKey>,
+    /// Whether its path lacks the prefix that is configured.
+    pub(super) is_unprefixed: bool,
+    /// How long what it was made of is: its URL and both bodies. What it holds takes up to three times as much memory.
+    pub(super) text_bytes: usize,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
     pub(super) duration_ms: Option<u64>,
@@ -98,6 +104,8 @@ pub(super) struct Redactor {
 impl Redactor {
     pub(super) fn new(options: &ReaderOptions) -> Redactor {
         let prefix = route::path_of(&options.rest_v2.path_prefix).trim_matches('/');
+        // Who names the whole path of the API means what is before it.
+        let prefix = prefix.strip_suffix("api/v2").unwrap_or(prefix).trim_end_matches('/');
         Redactor {
             keyring: options.keyring.clone(),
             service_keys: options.service_keys.clone(),
@@ -133,13 +141,18 @@ impl Redactor {
         let duration_ms = (raw.duration_ms >= 0.0).then_some(raw.duration_ms.round() as u64);
         let location = raw.location.as_deref().filter(|_| (300..400).contains(status));
         let keyring = &self.keyring;
+        let method = raw.method.to_ascii_uppercase();
+        let is_as_written = method == raw.method;
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
         let visitor_id = headers.visitor_identifier.as_deref().and_then(headers::visitor_identifier);
         let token = headers.service_token.as_deref();
         Ok(Box::new(Exchange {
-            fingerprint: fingerprint(raw, device, keyring),
+            fingerprint: fingerprint(raw, &method, device, keyring),
             former: self.knows_former.then(|| former_fingerprint(raw, device, keyring)),
+            as_written: (!is_as_written).then(|| fingerprint(raw, &raw.method, device, keyring)),
+            is_unprefixed: !route::path_of(&raw.url).starts_with(&self.path_prefix),
+            text_bytes: raw.url.len() + raw.answer.len() + raw.body.as_ref().map_or(0, |body| body.len()),
             started_at: *started_at,
             // A day at most, but the start may be the last instant there is.
             answered_at: Instant::from_nanos(
@@ -165,9 +178,14 @@ impl Redactor {
 }
 
 /// The fingerprint of an exchange, version 2: all that tells two exchanges apart, as far as every kind of log writes it alike. So
-/// the duration is rounded, a form counts by what it says (an archive may list its parameters), and hosts and the headers
-/// that nothing is derived from are left out.
-fn fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyring) -> MemoryKey {
+/// the duration is rounded, the method in capitals, a form counts by what it says (an archive may list its parameters), and hosts
+/// and the headers that nothing is derived from are left out.
+fn fingerprint(
+    raw: &RawExchange<'_>,
+    method: &str,
+    device: Option<MemoryKey>,
+    keyring: &Keyring,
+) -> MemoryKey {
     let said = |text: &str| route::decoded(&route::decoded(text, true), true).into_owned();
     let body = raw.body.as_deref().unwrap_or_default();
     let form: Vec<String> = body.split('&').map(|pair| said(pair.trim())).collect();
@@ -180,7 +198,7 @@ fn fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyri
         &[
             &raw.started_at.nanos().to_be_bytes(),
             &(raw.duration_ms.round() as i64).max(-1).to_be_bytes(),
-            raw.method.as_bytes(),
+            method.as_bytes(),
             route::path_of(&raw.url).as_bytes(),
             route::query_of(&raw.url).as_bytes(),
             device.as_ref().map_or(&[], |device| &device.0[..]),

@@ -18,6 +18,7 @@ mod headers;
 mod hop;
 mod json;
 mod likeness;
+mod members;
 mod raw;
 mod reader;
 mod route;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::headers::{self, Headers};
 use super::json::{BodyText, Text};
+use super::members;
 use crate::event::Instant;
 
 /// The longest answer that an exchange waited for, in milliseconds: a day. Above it lies a wrong unit.
@@ -67,9 +68,9 @@ struct LogLine<'a> {
     started_at: Text<'a>,
     #[serde(borrow, default)]
     duration_ms: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "members::in_any_spelling")]
     request: LogRequest<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "members::in_any_spelling")]
     response: Option<LogResponse<'a>>,
 }
 
@@ -101,8 +102,9 @@ impl<'a> RawExchange<'a> {
     /// Reads a line of an exchange log.
     pub(super) fn from_line(line: &'a str) -> Result<RawExchange<'a>, BadExchange> {
         let LogLine { started_at, duration_ms, request, response } =
-            serde_json::from_str(line).map_err(|error| bad_form(&error))?;
+            members::parse(line).map_err(|error| bad_form(&error))?;
         let response = response.unwrap_or_default();
+        let answer = body(response.body, "response.body")?.unwrap_or_default();
         Ok(RawExchange {
             started_at: instant(started_at, "started_at")?,
             duration_ms: duration(duration_ms, "duration_ms")?,
@@ -110,9 +112,9 @@ impl<'a> RawExchange<'a> {
             url: required(request.url, "request.url")?,
             headers: request.headers,
             body: body(request.body, "request.body")?.ok_or(Unread("request.body is missing")),
-            status: status(response.status)?,
+            status: status(response.status, &answer)?,
             location: response.headers.location,
-            answer: body(response.body, "response.body")?.unwrap_or_default(),
+            answer,
             was_answer_unread: false,
         })
     }
@@ -189,10 +191,12 @@ pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, Bad
 }
 
 /// A status; 0 where no answer came, for which some write null or a number below 0.
-pub(super) fn status(json: Option<&RawValue>) -> Result<u16, BadExchange> {
-    let Some(json) = json else { return Ok(0) };
-    match number(json) {
-        Some(status) if status <= STATUS_MAX && status.fract() == 0.0 => Ok(status.max(0.0) as u16),
-        Some(_) | None => Err(BadExchange::Member("response.status".to_owned(), "is no status of HTTP")),
+pub(super) fn status(json: Option<&RawValue>, answer: &str) -> Result<u16, BadExchange> {
+    let wrong = |what| Err(BadExchange::Member("response.status".to_owned(), what));
+    match json.map(number) {
+        None if answer.is_empty() => Ok(0),
+        None => wrong("is missing, though the response has a body"),
+        Some(Some(status)) if status <= STATUS_MAX && status.fract() == 0.0 => Ok(status.max(0.0) as u16),
+        Some(_) => wrong("is no status of HTTP"),
     }
 }

@@ -18,6 +18,9 @@ pub struct ExchangeSummary {
     /// Those of them whose path is one of the API's behind something else.
     #[serde(rename = "prefixed_paths")]
     pub prefixed: u64,
+    /// Exchanges with the API without the configured `path_prefix`, which are used all the same.
+    #[serde(skip)]
+    pub unprefixed: u64,
     /// Exchanges that were taken before.
     #[serde(rename = "seen_before")]
     pub again: u64,
@@ -65,6 +68,11 @@ fn by_name<S: Serializer>(tokens: &BTreeMap<TokenCheck, u64>, serializer: S) -> 
 }
 
 impl ExchangeSummary {
+    /// Exchanges with the API that were not taken before.
+    pub fn used(&self) -> u64 {
+        self.rules.values().map(|(count, _)| count).sum()
+    }
+
     /// Exchanges that were refused before they were processed, or have no answer.
     pub fn unprocessed(&self) -> u64 {
         self.rules
@@ -83,6 +91,7 @@ impl ExchangeSummary {
         }
         self.others += other.others;
         self.prefixed += other.prefixed;
+        self.unprefixed += other.unprefixed;
         self.again += other.again;
         self.recovered += other.recovered;
         self.unread_bodies += other.unread_bodies;

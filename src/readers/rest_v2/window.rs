@@ -13,8 +13,10 @@ use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
 use crate::readers::memory::{Keyring, Recollection};
 use crate::readers::options::ReaderOptions;
 
-/// Exchanges that are held back at most, whatever the window: some hundred MiB.
+/// Exchanges that are held back at most, whatever the window.
 const HELD_MAX: usize = 50_000;
+/// The length of their URLs and bodies at most: some hundred MiB in memory, where each names a thousand resources.
+const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
 /// Exchanges that must have come before any is taken: enough to see whether the newest is first.
 const SAMPLE: usize = 64;
 
@@ -25,6 +27,7 @@ pub(super) struct Window {
     /// What is held back until nothing earlier can come.
     /// In the order of their start, then of their line; from the last line, where the newest is first.
     held: BTreeMap<(Instant, u64), HeldExchange>,
+    held_text_bytes: usize,
     latest: Instant,
     /// Where the last exchange taken began, once any was.
     taken_to: Option<Instant>,
@@ -63,6 +66,7 @@ impl Window {
             config: options.rest_v2.clone(),
             keyring: options.keyring.clone(),
             held: BTreeMap::new(),
+            held_text_bytes: 0,
             latest: Instant::from_nanos(i64::MIN),
             taken_to: None,
             is_begun: false,
@@ -79,6 +83,7 @@ impl Window {
         match exchange {
             Ok(exchange) => {
                 self.latest = self.latest.max(exchange.started_at);
+                self.held_text_bytes += exchange.text_bytes;
                 self.held.insert((exchange.started_at, number), HeldExchange { number, exchange });
             }
             Err(Elsewhere { is_prefixed }) => {
@@ -127,7 +132,7 @@ impl Window {
 
     /// The next exchange that nothing earlier can precede.
     fn release(&mut self) -> Result<Option<HeldExchange>, ReadError> {
-        let is_full = self.held.len() >= HELD_MAX;
+        let is_full = self.held.len() >= HELD_MAX || self.held_text_bytes >= HELD_TEXT_BYTES_MAX;
         let Some((&(started_at, _), _)) = self.held.first_key_value() else { return Ok(None) };
         if !self.is_ended && !is_full {
             let window = self.window_nanos();
@@ -139,7 +144,7 @@ impl Window {
         }
         if !self.is_begun && self.is_newest_first() {
             if !self.is_ended && is_full {
-                return Err(ReadError::NewestFirst(HELD_MAX));
+                return Err(ReadError::NewestFirst(self.held.len()));
             }
             self.is_whole = true;
             if !self.is_ended {
@@ -149,7 +154,9 @@ impl Window {
             self.held = held.map(|((at, number), held)| ((at, u64::MAX - number), held)).collect();
         }
         self.is_begun = true;
-        Ok(self.held.pop_first().map(|(_, held)| held))
+        let released = self.held.pop_first().map(|(_, held)| held);
+        self.held_text_bytes -= released.as_ref().map_or(0, |held| held.exchange.text_bytes);
+        Ok(released)
     }
 
     /// Whether the exchanges of the second half began before those of the first half, by the middle one of each: a few strays
@@ -195,15 +202,13 @@ impl Window {
             Taken::Mixed(requestor_id) => {
                 return Ok(Some(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
             }
-            Taken::Unreadable(column) => {
-                let what = format!("the body of a success cannot be read from its column {column} on");
-                return Ok(Some(RejectReason::Exchange(what)));
-            }
+            Taken::Unreadable(why) => return Ok(Some(RejectReason::Exchange(why))),
             Taken::Rule { rule, events, is_recovered } => {
                 let sum = self.summary.rules.entry((exchange.endpoint.name(), rule)).or_default();
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
                 self.summary.late += u64::from(is_late);
+                self.summary.unprefixed += u64::from(exchange.is_unprefixed);
                 self.summary.recovered += u64::from(is_recovered);
                 if let Some(check) = exchange.token_check {
                     *self.summary.service_tokens.entry(check).or_default() += 1;

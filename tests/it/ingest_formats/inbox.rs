@@ -93,6 +93,27 @@ fn every_bad_row_is_kept_because_nothing_else_has_it() {
 }
 
 #[test]
+fn a_row_that_is_no_line_says_what_it_is_and_a_byte_order_mark_is_no_matter() {
+    let intake = Intake::new();
+    let event = r#"{"occurred_at":1794000000,"event":"authn_ok","requestor_id":"HarborNews"}"#;
+    intake.insert(&[
+        &format!("'\u{feff}{event}'"),
+        "x'28b52ffd0000'",
+        "x'fffe7b00'",
+        &format!("'[{event}]'"),
+        "'{\"report\":[{\"year\":2026}]}'",
+    ]);
+    let summary = intake.take();
+    assert_eq!(summary.total, counts(5, 1, 0, 0, 4));
+    let reasons: Vec<String> = summary.warnings.iter().map(ToString::to_string).collect();
+    for (reason, why) in
+        reasons.iter().zip(["packed as Zstandard", "UTF-16", "one JSON list", "a report of ESM"])
+    {
+        assert!(reason.contains(why), "{reasons:?}");
+    }
+}
+
+#[test]
 fn a_row_stays_where_its_reject_cannot_be_kept() {
     let mut intake = Intake::new();
     intake.options.config.rejects_dir = intake.file("a-file", b"");

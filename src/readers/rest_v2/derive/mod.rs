@@ -48,8 +48,8 @@ pub(super) enum Taken {
     NoRequestor,
     /// The counts of its requestor come from ESM reports.
     Mixed(RequestorId),
-    /// A success whose body cannot be read, from this column on.
-    Unreadable(usize),
+    /// The body of its answer cannot be read, and why.
+    Unreadable(String),
 }
 
 pub(super) fn take(
@@ -67,8 +67,8 @@ pub(super) fn take(
     if exchange.endpoint == Endpoint::Elsewhere && leg.is_none() {
         return Ok(Taken::Elsewhere);
     }
-    if let Reply::Unreadable(column) = exchange.reply {
-        return Ok(Taken::Unreadable(column));
+    if let Reply::Unreadable(why) = &exchange.reply {
+        return Ok(Taken::Unreadable(why.clone()));
     }
     let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
         return Ok(Taken::NoRequestor);
@@ -154,6 +154,11 @@ impl<'a> Derivation<'a> {
     /// takes it, and counted as recovered. Where only a later one of them is read again, that one passes for the first, and
     /// the events of the first are recognised by their own former identities: nothing is counted twice.
     fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
+        if let Some(as_written) = self.exchange.as_written
+            && self.state.memory.recall(as_written)?.is_some()
+        {
+            return Ok(Former::Taken);
+        }
         let Some(former) = self.exchange.former else { return Ok(Former::Unknown) };
         if self.state.memory.recall(former)?.is_none() {
             return Ok(Former::Unknown);
@@ -277,7 +282,7 @@ impl<'a> Derivation<'a> {
     ) -> Result<(), MemoryError> {
         let exchange = self.exchange;
         let event_id = self.event_id(exchange.fingerprint, rule, kind, facts);
-        let former_id = exchange.former.map(|former| {
+        let former_id = exchange.former.or(exchange.as_written).map(|former| {
             EventId::by_id(&self.requestor_id, kind, &self.event_id(former, rule, kind, facts))
         });
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());

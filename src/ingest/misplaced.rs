@@ -1,0 +1,72 @@
+//! Names what came through the wrong door: packed or encoded in another way, or a document where lines were expected. Without
+//! this, each of its lines would be rejected for a reason that helps nobody.
+
+use super::unpack::Packing;
+use crate::readers::{Format, guess};
+
+/// The byte order mark of UTF-8, which some editors put in front.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The bytes behind a byte order mark.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
+}
+
+/// The first byte that is neither white space, nor a byte order mark, nor a record separator.
+pub(super) fn first_letter(start: &[u8]) -> Option<u8> {
+    // A mark that is not whole yet is no letter.
+    if MARK.starts_with(start) {
+        return None;
+    }
+    without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
+}
+
+/// Whether text begins so that is UTF-16, by its byte order mark or by the zero bytes beside its first letters.
+pub(super) fn is_utf16(start: &[u8]) -> bool {
+    matches!(
+        start,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..]
+    )
+}
+
+/// Why these bytes are no text: they are packed, or of another encoding.
+pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
+    if let Some(packing) = Packing::of(start) {
+        let name = packing.name();
+        return Some(format!(
+            "is packed as {name}: send it plain; by HTTP gzip is taken too, and by files Zstandard"
+        ));
+    }
+    is_utf16(start).then(|| "is UTF-16: write it as UTF-8".to_owned())
+}
+
+/// What bytes are of which no line could be read, as far as their start tells. `is_all`: they end there.
+pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
+    if first_letter(start) == Some(b'[') {
+        return Some("is one JSON list: write one object per line, as jq -c '.[]' does".to_owned());
+    }
+    let format = guess(start, is_all)?.format;
+    let what = match format {
+        Format::Ndjson | Format::RestV2 => return None,
+        Format::Csv => "CSV",
+        Format::Har => "an HTTP archive",
+        Format::Esm => "a report of ESM",
+    };
+    let name = format.name();
+    Some(format!("is {what}: ingest it as a file, with passbridge ingest --format {name} FILE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf16_is_told_from_text_and_from_the_hole_of_a_log() {
+        for start in [&b"\xFF\xFE{\0"[..], b"\xFE\xFF\0{", b"{\0\"\0e\0", b"\0{\0\"\0e"] {
+            assert!(is_utf16(start), "{start:?}");
+        }
+        for start in [&b""[..], b"{", b"{\"", b"\0\0\0\0{\"", b"\0{\"a\"", b"{\0\0\0", b"\xEF\xBB\xBF{"] {
+            assert!(!is_utf16(start), "{start:?}");
+        }
+    }
+}
