@@ -73,13 +73,14 @@ fn rewrite(connection: &Connection) -> Result<()> {
     Err(BufferError::Sqlite(rusqlite::Error::SqliteFailure(busy, Some(why.to_owned()))))
 }
 
-/// An event without an MVPD is theirs when it carries their ID; white space around an ID is not sent, so it does not count.
+/// An event without an MVPD is theirs when it carries their ID; what a spreadsheet puts around an ID, and white space, is not
+/// sent, so it does not count.
 fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
     let (mvpd, property, id) = match forget {
         Forget::MvpdUser { mvpd, mvpd_user_id } => (Some(mvpd), Property::MvpdUserId, mvpd_user_id),
         Forget::Visitor { visitor_id } => (None, Property::VisitorId, visitor_id),
     };
-    let select = "SELECT seq FROM events WHERE trim(body ->> ?1) = trim(?2)
+    let select = "SELECT seq FROM events WHERE trim(body ->> ?1) IN (trim(?2), '=\"' || trim(?2) || '\"', '''' || trim(?2))
          AND (?3 IS NULL OR body ->> 'mvpd' IS NULL OR trim(body ->> 'mvpd') = trim(?3))";
     all(connection, select, (property.name(), id, mvpd), only)
 }

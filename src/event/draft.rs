@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{EventError, clip};
+use super::viewer::is_spoilt_text;
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 
 /// The most times that one event can say it happened. Aggregated sources report an hour or a minute; more than this in one
@@ -154,7 +155,11 @@ impl Draft {
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
         if property == Property::RequestorId {
-            self.requestor_id = Some(RequestorId::new(text)?);
+            // A number or a flag may be one: only of a text is it known what stands for none.
+            self.requestor_id = Some(match value {
+                RawValue::Text(text) => RequestorId::of_source(text)?,
+                _ => RequestorId::new(text)?,
+            });
         } else {
             self.properties.set(property, text);
         }
@@ -223,6 +228,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
 
 fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
     match value {
+        RawValue::Text(text) if is_spoilt_text(text) => Err(EventError::SpoiltEventId(clip(text))),
         RawValue::Text(_) | RawValue::Number(_)
             if plain_text(value).chars().count() <= EVENT_ID_CHARS_MAX =>
         {

@@ -73,14 +73,14 @@ impl Instant {
     /// Reads RFC 3339 text with an offset.
     pub(super) fn parse_text(text: &str) -> Result<Instant, String> {
         let at = DateTime::parse_from_rfc3339(text).map_err(|_| {
-            format!("\"{text}\" is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00Z")
+            format!("{text:?} is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00Z")
         })?;
         if fraction_digits(text).bytes().skip(9).any(|digit| digit != b'0') {
-            return Err(format!("\"{text}\" is finer than a nanosecond"));
+            return Err(format!("{text:?} is finer than a nanosecond"));
         }
         at.timestamp_nanos_opt()
             .map(Instant)
-            .ok_or_else(|| format!("\"{text}\" is beyond the years 1677 to 2262"))
+            .ok_or_else(|| format!("{text:?} is beyond the years 1677 to 2262"))
     }
 
     /// Reads what a source writes: a number as text, RFC 3339, or another spelling of it that leaves no doubt. One reader for
@@ -89,11 +89,13 @@ impl Instant {
         if is_number(text) {
             return Instant::parse_number(text);
         }
+        let parse = |text: String| Instant::parse_text(&text).ok();
         Instant::parse_text(text).or_else(|error| match respelled(text) {
-            Some(text) => Instant::parse_text(&text),
-            None => match respelled(&format!("{text}Z")).map(|with| Instant::parse_text(&with)) {
-                Some(Ok(_)) => Err(format!("\"{text}\" has no offset: add Z for UTC, or one such as +01:00")),
-                _ => Err(error),
+            // What is wrong is told of the text as the source wrote it.
+            Some(text) => parse(text).ok_or(error),
+            None => match respelled(&format!("{text}Z")).and_then(parse) {
+                Some(_) => Err(format!("{text:?} has no offset: add Z for UTC, or one such as +01:00")),
+                None => Err(error),
             },
         })
     }
@@ -287,6 +289,8 @@ mod tests {
         for (text, expected) in [
             ("2026-11-20 08:30:00", "has no offset"),
             ("2026-11-20 08:30:00 CET", "no RFC 3339"),
+            ("2026-11-20T08:30:00 PST", "\"2026-11-20T08:30:00 PST\" is no RFC 3339"),
+            ("\u{feff}2026-11-20T08:30:00Z", "\"\\u{feff}2026-11-20T08:30:00Z\" is no"),
             ("20.11.2026 08:30", "no RFC 3339"),
             ("2026-11-20 08:30:00+1", "no RFC 3339"),
             ("2026-11-20 08:30:00 \u{e9}\u{e9}", "no RFC 3339"),

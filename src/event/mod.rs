@@ -28,4 +28,4 @@ pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
-pub use viewer::{NOBODY, VisitorRules};
+pub use viewer::{VisitorRules, is_lost_address, is_spoilt};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::{EventError, clip};
-use super::{EventKind, Instant, Properties, Property};
+use super::viewer::{is_invisible, is_spoilt_text};
+use super::{EventKind, Instant, Properties, Property, VisitorRules};
 
 /// The longest `requestor_id`, in bytes: what an eVar can report whole.
 pub const REQUESTOR_ID_BYTES_MAX: usize = 255;
@@ -22,6 +23,20 @@ impl RequestorId {
             return Err(EventError::BadRequestor(clip(text)));
         }
         Ok(RequestorId(text.into()))
+    }
+
+    /// The requestor that a source names. What stands for an absent value would be an account that no suite has.
+    pub fn of_source(text: &str) -> Result<RequestorId, EventError> {
+        let why = if is_spoilt_text(text) {
+            "a spreadsheet spoilt it; export that column as text"
+        } else if text.chars().any(is_invisible) {
+            "it has letters without a width; take them out"
+        } else if !text.is_empty() && VisitorRules::default().known(text).is_none() {
+            "it says that there is none"
+        } else {
+            return RequestorId::new(text);
+        };
+        Err(EventError::NoRequestor(clip(text), why))
     }
 
     pub fn as_str(&self) -> &str {

@@ -1,11 +1,13 @@
-//! What sources write of a viewer in more than one way: that nobody is known, and an address.
+//! What sources write of a viewer in more than one way: an identifier, that nobody is known, and an address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::Property;
+
 /// Words that stand for no one, in any case of their letters. One list for every identifier, in the mapping, the report, the
 /// sandbox and the readers. Such an ID sent to Adobe is one giant visitor ("visitorID"). Version 1 of the visitor rules knew
-/// the first three.
-pub const NOBODY: [&str; 15] = [
+/// the first three, version 2 the first fifteen.
+const NOBODY: [&str; 26] = [
     "0",
     "null",
     "unknown",
@@ -24,64 +26,200 @@ pub const NOBODY: [&str; 15] = [
     "[object object]",
     // What a device gives whose owner limits tracking.
     "00000000-0000-0000-0000-000000000000",
+    // What Go, R and Analytics write of an absent value.
+    "<nil>",
+    "<none>",
+    "na",
+    "(not set)",
+    "(unknown)",
+    // A zero or a false that was no text.
+    "0.0",
+    "-0",
+    "-0.0",
+    "false",
+    // Two quotes of a text that was quoted twice.
+    "\"\"",
+    "''",
 ];
-/// How many of [`NOBODY`] version 1 of the visitor rules knew.
-const NOBODY_V1: usize = 3;
+/// The fewest digits of an identifier that is nothing but zeros: those of a UUID. An Experience Cloud ID has 38.
+const ZEROS_MIN: usize = 32;
 
 /// The version of the rules that make a visitor of an event. It is part of a hit's form: what was sent under one version is
 /// always repeated under it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum VisitorRules {
     /// Three words for nobody; an address only in its plain spelling.
     V1,
-    /// Every word for nobody, and every spelling of an address.
-    #[default]
+    /// Fifteen words for nobody, and an address with a port, in brackets, with a zone or first of a list.
     V2,
+    /// Every word for nobody, also in the eVars of identifiers; identifiers without what stands around them; every spelling of an
+    /// address.
+    #[default]
+    V3,
 }
 
 impl VisitorRules {
+    const ALL: [VisitorRules; 3] = [VisitorRules::V1, VisitorRules::V2, VisitorRules::V3];
+
     /// The version in the buffer.
     pub fn number(self) -> i64 {
-        match self {
-            VisitorRules::V1 => 1,
-            VisitorRules::V2 => 2,
-        }
+        self as i64 + 1
     }
 
     /// The rules of a version in the buffer.
     pub fn of_number(number: i64) -> Option<VisitorRules> {
-        [VisitorRules::V1, VisitorRules::V2].into_iter().find(|rules| rules.number() == number)
+        VisitorRules::ALL.into_iter().find(|rules| rules.number() == number)
     }
 
-    /// Whether a value says that nobody is known: nothing, or a word for it.
-    pub fn is_nobody(self, value: &str) -> bool {
-        let bare = value.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+    /// What an identifier says; `None` where it says that nobody is known.
+    pub fn known(self, text: &str) -> Option<&str> {
+        if self < VisitorRules::V3 {
+            let bare = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+            return (!self.is_word_for_nobody(bare)).then_some(text);
+        }
+        match spelling(text) {
+            Spelling::Plain(value) | Spelling::Wrapped(value) => {
+                (!self.is_word_for_nobody(value)).then_some(value)
+            }
+            Spelling::Lost => None,
+        }
+    }
+
+    /// What the eVar of a property shows of a text; `None` where the property counts as absent.
+    pub fn shown(self, property: Property, text: &str) -> Option<&str> {
+        match property {
+            Property::MvpdUserId | Property::VisitorId if self >= VisitorRules::V3 => self.known(text),
+            _ => Some(text),
+        }
+    }
+
+    fn is_word_for_nobody(self, bare: &str) -> bool {
         let words = match self {
-            VisitorRules::V1 => &NOBODY[..NOBODY_V1],
-            VisitorRules::V2 => &NOBODY[..],
+            VisitorRules::V1 => &NOBODY[..3],
+            VisitorRules::V2 => &NOBODY[..15],
+            VisitorRules::V3 => &NOBODY[..],
         };
-        bare.is_empty() || words.iter().any(|word| bare.eq_ignore_ascii_case(word))
+        bare.is_empty()
+            || words.iter().any(|word| bare.eq_ignore_ascii_case(word))
+            || self >= VisitorRules::V3 && is_all_zeros(bare)
     }
 
     /// The address that a text spells.
     pub fn address(self, text: &str) -> Option<IpAddr> {
         match self {
             VisitorRules::V1 => text.trim().parse().ok(),
-            VisitorRules::V2 => address(text),
+            VisitorRules::V2 => address(text.split(',').next()?),
+            VisitorRules::V3 => address_in_list(text),
         }
     }
 }
 
-/// An address in whatever spelling: alone, with a port, in brackets, with a zone, the first of a forwarded list; one that is
-/// IPv4 inside IPv6 is IPv4.
-fn address(text: &str) -> Option<IpAddr> {
-    let first = text.split(',').next()?.trim().trim_matches('"');
-    let bare = match first.strip_prefix('[') {
+/// Whether a text should be an address and none is taken of it: it neither spells one nor says that nobody knows it.
+pub fn is_lost_address(text: &str) -> bool {
+    let mut items = text.split(',').map(node);
+    VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
+}
+
+/// Whether a spreadsheet has left something else of an identifier than what its source wrote.
+pub fn is_spoilt(property: Property, text: &str) -> bool {
+    match property {
+        Property::MvpdUserId | Property::VisitorId | Property::DeviceId | Property::SessionId => {
+            matches!(spelling(text), Spelling::Lost)
+        }
+        // These are sent as they stand.
+        Property::Mvpd | Property::Proxy | Property::ResourceId => is_spoilt_text(text),
+        _ => false,
+    }
+}
+
+/// The same of a text that identifies what is no viewer.
+pub(super) fn is_spoilt_text(text: &str) -> bool {
+    !matches!(spelling(text), Spelling::Plain(_))
+}
+
+/// How an identifier is spelled.
+enum Spelling<'a> {
+    Plain(&'a str),
+    /// As a spreadsheet keeps a text that looks like a number: `="0012345"`, or with an apostrophe in front.
+    Wrapped(&'a str),
+    /// A spreadsheet took it for a number and has left the first digits (`1.23457E+11`), or for a formula (`#N/A`).
+    Lost,
+}
+
+fn spelling(text: &str) -> Spelling<'_> {
+    let text = bare(text);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(inside) = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
+        return Spelling::Wrapped(bare(inside));
+    }
+    // The apostrophe of a name is none of these.
+    if let Some(behind) = text.strip_prefix('\'')
+        && (is_number(behind) || behind.starts_with(['=', '+', '-', '@']))
+    {
+        return Spelling::Wrapped(behind);
+    }
+    let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        // A hexadecimal identifier may be one digit, an e, and digits.
+        let is_marked = digits.contains('.') || exponent.starts_with('+');
+        let power = exponent.strip_prefix('+').unwrap_or(exponent);
+        is_marked && whole.len() == 1 && [whole, fraction, power].into_iter().all(is_number)
+    });
+    let is_error = text.starts_with('#') && text.ends_with(['!', '?'])
+        || ["#n/a", "#nv"].iter().any(|error| text.eq_ignore_ascii_case(error));
+    if is_short || is_error { Spelling::Lost } else { Spelling::Plain(text) }
+}
+
+/// Without what nobody sees at its ends.
+fn bare(text: &str) -> &str {
+    text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control() || is_invisible(letter))
+}
+
+/// Letters without a width, which programs and keyboards leave in texts.
+pub(super) fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+fn is_all_zeros(text: &str) -> bool {
+    let digits = text.bytes().filter(|byte| *byte != b'-');
+    digits.clone().count() >= ZEROS_MIN && digits.into_iter().all(|digit| digit == b'0')
+}
+
+/// The first address of a list as proxies make them; one of them may hide the node before it.
+fn address_in_list(text: &str) -> Option<IpAddr> {
+    let node = text.split(',').map(node).find(|node| !is_hidden(node))?;
+    match node.split_once('/') {
+        None => address(node),
+        // The length of a network that is one address.
+        Some((alone, bits)) if bits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            address(alone).filter(|found| bits == if found.is_ipv4() { "32" } else { "128" })
+        }
+        // As Java writes it: a name, which may be empty, and the address behind it.
+        Some((_, behind)) => address(behind),
+    }
+}
+
+/// The node of an item of a list; of a `Forwarded` header (RFC 7239) what it says behind `for=`.
+fn node(item: &str) -> &str {
+    let mut pairs = item.split(';').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    named.map_or(item, |(_, node)| node).trim().trim_matches('"')
+}
+
+/// Whether a node is not told: left out, a word for nobody, or a made-up name, which begins with an underscore (RFC 7239).
+fn is_hidden(node: &str) -> bool {
+    VisitorRules::V3.is_word_for_nobody(bare(node)) || node.starts_with('_')
+}
+
+/// An address alone, with a port, in brackets, or with a zone; one that is IPv4 inside IPv6 is IPv4.
+fn address(node: &str) -> Option<IpAddr> {
+    let node = node.trim().trim_matches('"');
+    let bare = match node.strip_prefix('[') {
         Some(inside) => inside.split_once(']')?.0,
         // A colon stands before a port, or in an IPv6 address more than once.
-        None => match first.split_once(':') {
+        None => match node.split_once(':') {
             Some((host, port)) if !port.contains(':') => host,
-            _ => first,
+            _ => node,
         },
     };
     if let Ok(address) = bare.parse::<IpAddr>() {
@@ -118,8 +256,34 @@ mod tests {
             ("example.com:80", None),
             ("", None),
         ] {
-            let found = VisitorRules::V2.address(text).map(|address| address.to_string());
+            let found = |rules: VisitorRules| rules.address(text).map(|address| address.to_string());
+            assert_eq!(found(VisitorRules::V2).as_deref(), expected, "{text}");
+            let of_list = (text == "unknown, 203.0.113.9").then_some("203.0.113.9");
+            assert_eq!(found(VisitorRules::V3).as_deref(), expected.or(of_list), "{text}");
+        }
+        for (text, expected) in [
+            ("for=203.0.113.9;proto=https", Some("203.0.113.9")),
+            ("proto=http; For=\"[2001:db8::1]:443\"", Some("2001:db8::1")),
+            ("for=unknown, for=203.0.113.9", Some("203.0.113.9")),
+            ("for=_secret;by=203.0.113.43, for=198.51.100.17", Some("198.51.100.17")),
+            ("203.0.113.9/32", Some("203.0.113.9")),
+            ("2001:db8::1/128", Some("2001:db8::1")),
+            ("/203.0.113.9:51234", Some("203.0.113.9")),
+            ("/[2001:db8:0:0:0:0:0:1]:443", Some("2001:db8::1")),
+            ("home.example/203.0.113.9:51234", Some("203.0.113.9")),
+            (" -, 203.0.113.9", Some("203.0.113.9")),
+            ("203.0.113.0/24", None),
+            ("2001:db8::/32", None),
+            ("viewer, 203.0.113.9", None),
+            ("by=203.0.113.43", None),
+        ] {
+            let found = VisitorRules::V3.address(text).map(|address| address.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
+            assert_eq!(is_lost_address(text), expected.is_none(), "{text}");
+            assert_eq!(VisitorRules::V2.address(text), None, "{text}");
+        }
+        for text in ["", "unknown", "-", "for=unknown", "for=_hidden", "null, unknown"] {
+            assert!(!is_lost_address(text), "{text}: nobody knows it, so none is lost");
         }
         assert_eq!(VisitorRules::V1.address("203.0.113.9:51234"), None);
         assert_eq!(VisitorRules::V1.address("::ffff:203.0.113.9"), "::ffff:203.0.113.9".parse().ok());
@@ -142,8 +306,46 @@ mod tests {
             ("nobody", false, false),
             ("nilsson", false, false),
         ] {
-            assert_eq!(VisitorRules::V1.is_nobody(value), v1, "{value}");
-            assert_eq!(VisitorRules::V2.is_nobody(value), v2, "{value}");
+            let is_nobody = |rules: VisitorRules| rules.known(value).is_none();
+            assert_eq!(is_nobody(VisitorRules::V1), v1, "{value}");
+            assert_eq!(is_nobody(VisitorRules::V2), v2, "{value}");
+            assert_eq!(is_nobody(VisitorRules::V3), v2, "{value}");
         }
+        let zeros = "0".repeat(38);
+        for value in ["<nil>", "0.0", "-0", "False", "(not set)", "\"\"", "NA", "\u{feff}null\u{200b}", &zeros] {
+            assert_eq!(VisitorRules::V3.known(value), None, "{value}");
+            assert_eq!(VisitorRules::V2.known(value), Some(value));
+        }
+        assert_eq!(VisitorRules::V3.known(&zeros[..31]), Some(&zeros[..31]));
+    }
+
+    #[test]
+    fn an_identifier_is_what_its_source_wrote_whatever_a_spreadsheet_put_around_it() {
+        for (text, expected) in [
+            ("bob", Some("bob")),
+            ("bob   ", Some("bob")),
+            ("\tbob\u{200b}", Some("bob")),
+            ("=\"0012345\"", Some("0012345")),
+            ("'0012345", Some("0012345")),
+            ("'-a", Some("-a")),
+            ("'t Gooi", Some("'t Gooi")),
+            ("=\"0\"", None),
+            ("1.23457E+11", None),
+            ("1E+11", None),
+            ("1.23457e11", None),
+            ("#N/A", None),
+            ("#REF!", None),
+            ("#VALUE!", None),
+            ("#NAME?", None),
+            ("#NAME", Some("#NAME")),
+            ("3e4567", Some("3e4567")),
+            ("12.3e+4", Some("12.3e+4")),
+            ("12345678901234567890", Some("12345678901234567890")),
+        ] {
+            assert_eq!(VisitorRules::V3.known(text), expected, "{text}");
+            assert_eq!(VisitorRules::V2.known(text), Some(text));
+        }
+        assert!(is_spoilt(Property::DeviceId, "#REF!") && is_spoilt(Property::Mvpd, "=\"M\""));
+        assert!(!is_spoilt(Property::MvpdUserId, "=\"1\"") && !is_spoilt(Property::UserAgent, "#REF!"));
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::delivery::DeadReason;
 use crate::encode;
-use crate::event::{DefaultValue, EventId, PassEvent, Property};
+use crate::event::{DefaultValue, EventId, PassEvent, Property, VisitorRules};
 use crate::hit::{Hit, VisitorIdentity};
 use crate::mapping::{self, Note, Source};
 use crate::suite::{CountForm, EventIds, HitForm};
@@ -94,7 +94,7 @@ impl Explanation {
     /// Where the value of a tag comes from.
     fn source_of(&self, tag: &str, form: &HitForm) -> String {
         match (evar_property(tag), &self.identity) {
-            (Some(property), _) => evar_source(&self.event, property),
+            (Some(property), _) => evar_source(&self.event, property, form.visitor_rules),
             (None, Some(identity)) if tag == identity.tag => identity.because.clone(),
             (None, _) => plain_source(tag, &self.event, form),
         }
@@ -137,9 +137,9 @@ fn evar_property(tag: &str) -> Option<Property> {
     Property::reported().iter().copied().find(|property| property.evar() == Some(number))
 }
 
-fn evar_source(event: &PassEvent, property: Property) -> String {
+fn evar_source(event: &PassEvent, property: Property, rules: VisitorRules) -> String {
     let name = property.name();
-    match mapping::evar(event, property, &mut Vec::new()).map(|evar| evar.source) {
+    match mapping::evar(event, property, rules, &mut Vec::new()).map(|evar| evar.source) {
         Some(Source::Event) => name.to_owned(),
         Some(Source::MrssTitle) => format!("the item title of the MRSS document in {name}"),
         Some(Source::Default) | None => {

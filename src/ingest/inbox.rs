@@ -6,13 +6,11 @@ use super::misplaced;
 use super::options::IngestOptions;
 use super::portion::{Portion, SourceSummary};
 use super::rejects::{Kept, Rejects};
-use super::summary::{IngestSummary, InputEnd};
+use super::summary::{INBOX, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
 use crate::readers::RejectReason;
 use crate::readers::ndjson::LineParser;
 
-/// How the inbox is named where a file has its path.
-const INBOX: &str = "inbox";
 /// Rows that are moved in one transaction. Another program chose their size, so this also bounds memory.
 const ROWS_MAX: usize = 1_000;
 
@@ -48,7 +46,7 @@ pub fn take_inbox(
         }
     };
     let Take { mut summary, rejects, parser, .. } = take;
-    let of_source = SourceSummary { unknown: parser.unknown_keys().clone(), ..SourceSummary::default() };
+    let of_source = SourceSummary { remarks: parser.remarks().clone(), ..SourceSummary::default() };
     summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, summary: Box::new(of_source) });
     summary.finish(rejects.path());
     summary.left = left;

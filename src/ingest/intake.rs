@@ -93,6 +93,9 @@ pub struct Receipt {
     /// The keys that no event has; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unknown_keys: String,
+    /// What else was passed over, or is not what it seems, each with its line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A line that was not stored.
@@ -232,7 +235,7 @@ impl Intake {
         for (number, element) in (1..).zip(elements) {
             portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
         }
-        Ok(SourceSummary { unknown: parser.unknown_keys().clone(), ..SourceSummary::default() })
+        Ok(SourceSummary { remarks: parser.remarks().clone(), ..SourceSummary::default() })
     }
 
     fn store(
@@ -298,7 +301,8 @@ impl Sorted {
         let counts = Counts::of(report, rejected);
         let lines = portion.rejects.into_iter().chain(mixed).chain(lost);
         let errors = lines.map(|Reject { line, reason, .. }| LineError { line, reason });
-        let SourceSummary { unknown, exchanges, esm } = of_source;
+        let SourceSummary { remarks, exchanges, esm } = of_source;
+        let unknown = &remarks.unknown;
         Receipt {
             unused: unused(&counts, exchanges.as_ref()),
             counts,
@@ -308,6 +312,7 @@ impl Sorted {
             esm,
             rejects_path: None,
             unknown_keys: if unknown.is_empty() { String::new() } else { unknown.to_string() },
+            notes: remarks.notes().into_iter().map(|(line, what)| format!("line {line}: {what}")).collect(),
         }
     }
 }
@@ -335,7 +340,10 @@ fn refusal(error: ReadError) -> SubmissionError {
             tracing::error!(error = &error as &dyn std::error::Error, "a submission cannot be taken");
             SubmissionError::Failed
         }
-        ReadError::Broken { .. } | ReadError::Header(_) | ReadError::NewestFirst(_) => {
+        ReadError::Broken { .. }
+        | ReadError::Header(_)
+        | ReadError::OtherHeader { .. }
+        | ReadError::NewestFirst(_) => {
             SubmissionError::Unreadable(error.to_string())
         }
     }

@@ -11,7 +11,7 @@ use crate::mapping::measure;
 use crate::readers::esm::{EsmSummary, StatedAccounts};
 use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
-use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, UnknownKeys};
+use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, Remarks};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -43,8 +43,8 @@ pub(super) struct Portion {
 /// What a reader says of its whole source.
 #[derive(Default)]
 pub(super) struct SourceSummary {
-    /// Its keys that belong to no event.
-    pub(super) unknown: UnknownKeys,
+    /// What was passed over in it, or is not what it seems.
+    pub(super) remarks: Remarks,
     /// What became of its exchanges, where it holds them.
     pub(super) exchanges: Option<ExchangeSummary>,
     /// What it held beside its events, where it is a report.
@@ -54,10 +54,19 @@ pub(super) struct SourceSummary {
 impl SourceSummary {
     pub(super) fn of(reader: &dyn Reader) -> SourceSummary {
         SourceSummary {
-            unknown: reader.held().unknown_keys(),
+            remarks: reader.held().remarks().cloned().unwrap_or_default(),
             exchanges: reader.held().exchanges().cloned(),
             esm: reader.held().esm().cloned(),
         }
+    }
+}
+
+impl SourceSummary {
+    /// Whether it tells of nothing that was read.
+    pub(super) fn is_empty(&self) -> bool {
+        let SourceSummary { remarks: _, exchanges, esm } = self;
+        exchanges.as_ref().is_none_or(|exchanges| *exchanges == ExchangeSummary::default())
+            && esm.as_ref().is_none_or(|esm| *esm == EsmSummary::default())
     }
 }
 

@@ -14,6 +14,8 @@ use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, UnknownKeys};
 
+/// How the inbox is named where a file has its path.
+pub(super) const INBOX: &str = "inbox";
 /// How many rejected lines, and how many conflicts, are named. The rejects file has more.
 const NAMED_MAX: u64 = 20;
 
@@ -245,8 +247,14 @@ impl IngestSummary {
             InputEnd::Unopened(error) => return self.failed(input, error),
             InputEnd::Read { result, guess, summary } => (result, guess, summary),
         };
-        self.unknown.absorb(&summary.unknown);
-        let Counts { rejected, .. } = self.inputs[input].counts;
+        self.unknown.absorb(&summary.remarks.unknown);
+        for (line, what) in summary.remarks.notes() {
+            self.note(format!("{path}:{line}: {what}"));
+        }
+        let Counts { read, rejected, .. } = self.inputs[input].counts;
+        if read == 0 && result.is_ok() && summary.is_empty() && path != INBOX {
+            self.note(format!("{path}: is empty but for its header or frame: nothing in it could be an event"));
+        }
         if let Some(Guess { format, because }) = guess.filter(|_| rejected > 0) {
             let format = format.name();
             self.note(format!(

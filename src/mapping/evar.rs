@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::limits::EVAR_BYTES_MAX;
 use super::mrss::Resource;
 use super::{Note, mrss, sanitize};
-use crate::event::{DefaultValue, EventKind, PassEvent, Property};
+use crate::event::{DefaultValue, EventKind, PassEvent, Property, VisitorRules};
 
 /// The value of `sdk_type` that stands for the Clientless API. Compared without regard to case, as Analytics compares
 /// eVars ("eVar", Implementation Guide).
@@ -29,8 +29,17 @@ pub(crate) enum Source {
 }
 
 /// The eVar that reports this property; `None` when it sends no tag.
-pub(crate) fn evar<'a>(event: &'a PassEvent, property: Property, notes: &mut Vec<Note>) -> Option<Evar<'a>> {
+pub(crate) fn evar<'a>(
+    event: &'a PassEvent,
+    property: Property,
+    rules: VisitorRules,
+    notes: &mut Vec<Note>,
+) -> Option<Evar<'a>> {
     let Some(text) = event.property(property) else { return default(event, property) };
+    let Some(text) = rules.shown(property, text) else {
+        notes.push(Note::Blank { property });
+        return default(event, property);
+    };
     if property == Property::ResourceId
         && let Some(value) = mrss_title(text, notes)
     {

@@ -1,7 +1,6 @@
 //! What an event adds to the metrics: taken from the event where it was parsed, so that storing it reads nothing again.
 
-use super::evar::evar;
-use super::identity;
+use super::{identity, reported};
 use crate::event::{EventKind, Measure, MeasuredUser, PassEvent, PlainDigest, Property, VisitorRules};
 
 /// What groups are made of, in the order of the columns of `metric_groups`.
@@ -17,7 +16,7 @@ const DEGRADED_TOKEN: &str = "authnall";
 
 /// What an event adds to the metrics. AuthN requested has no user, whatever its source says: nobody has logged in yet.
 pub fn measure(event: &PassEvent) -> Measure {
-    let values = GROUPED.map(|property| evar(event, property, &mut Vec::new()).map(|evar| evar.value));
+    let values = GROUPED.map(|property| reported(event, property));
     let user = match event.kind() {
         EventKind::AuthnRequested => None,
         _ => mvpd_user_id(event)
@@ -26,10 +25,9 @@ pub fn measure(event: &PassEvent) -> Measure {
     Measure::new(values.each_ref().map(|value| value.as_deref().unwrap_or_default()), user)
 }
 
-/// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
-/// that nobody knows it.
+/// The MVPD User ID of an event as eVar10 shows it; `None` where the event has none, or says that nobody knows it.
 pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
-    identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
+    identity::known(event, Property::MvpdUserId, VisitorRules::default())
 }
 
 /// Whether an ID is that of degraded or temporary access, which many viewers share or which is new for each.

@@ -54,7 +54,8 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
         .and_then(|agent| sanitize::clean(agent, Property::UserAgent, USER_AGENT_BYTES_MAX, &mut notes));
     let mut evars = Vec::with_capacity(Property::EVARS);
     for (number, property) in (1..).zip(Property::reported()) {
-        evars.extend(evar(event, *property, &mut notes).map(|evar| (number, evar.value)));
+        let evar = evar(event, *property, form.visitor_rules, &mut notes);
+        evars.extend(evar.map(|evar| (number, evar.value)));
     }
     let first = Hit {
         rsid: &form.rsid,
@@ -83,7 +84,7 @@ pub fn shown(property: Property, text: &str) -> Option<Cow<'_, str>> {
 /// The value that Analytics shows for a property of an event: sanitised, or the documented default; `None` where no tag is
 /// sent.
 pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, str>> {
-    evar(event, property, &mut Vec::new()).map(|evar| evar.value)
+    evar(event, property, VisitorRules::default(), &mut Vec::new()).map(|evar| evar.value)
 }
 
 /// The `events` variables of the hits of an event: several where its count goes out as single hits, each with a serial of its own.

@@ -1,19 +1,20 @@
 //! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
 //!
 //! Every cell is text; an empty one is absent. Unknown columns are counted once per row, like unknown keys. Rows may end in LF
-//! or CR LF, and quoted cells may hold either. A first line `sep=,` and rows without a value, which spreadsheets write, are
-//! passed over.
+//! or CR LF, and quoted cells may hold either. A line `sep=,` and rows without a value, which spreadsheets write, are
+//! passed over. A second header, as a file has that was made of several, holds for the rows behind it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::BufRead;
 
+use super::cause::cause;
 use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason};
-use super::lines::BYTE_ORDER_MARK;
 use super::memory::Recollection;
 use super::records::Records;
 use super::rest_v2::is_like_exchange;
 use super::unknown::UnknownKeys;
+use super::remarks::Remarks;
 use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What every event needs, so every header.
@@ -24,7 +25,7 @@ pub struct CsvReader<R> {
     records: Records<R>,
     header: String,
     columns: Vec<String>,
-    unknown: UnknownKeys,
+    remarks: Remarks,
 }
 
 impl<R: BufRead> CsvReader<R> {
@@ -36,8 +37,8 @@ impl<R: BufRead> CsvReader<R> {
             records.advance()?;
         }
         let columns = records.header().map_err(ReadError::Header)?;
-        let header = String::from_utf8_lossy(&records.raw.bytes).trim_start_matches('\u{feff}').to_owned();
-        Ok(CsvReader { records, header, columns, unknown: UnknownKeys::default() })
+        let header = String::from_utf8_lossy(&records.raw.bytes).into_owned();
+        Ok(CsvReader { records, header, columns, remarks: Remarks::default() })
     }
 }
 
@@ -51,22 +52,44 @@ impl<R: BufRead> Reader for CsvReader<R> {
             if !self.records.advance()? {
                 return Ok(None);
             }
-            if !self.records.is_blank() {
+            if self.records.is_header_again() {
+                self.take_header()?;
+            } else if !self.records.is_blank() && !self.records.is_separator_line() {
                 break;
             }
         }
-        let result = self.records.event(&self.columns, bounds, &mut self.unknown);
+        let line = self.records.start_line;
+        let result = self.records.event(&self.columns, bounds, &mut self.remarks.unknown);
+        if let Ok(event) = &result {
+            self.remarks.look_at(line, event);
+        }
         let excerpt = Excerpt {
             bytes: Cow::Borrowed(&self.records.raw.bytes),
             line_bytes: self.records.raw.whole_bytes,
             header: Some(Cow::Borrowed(&self.header)),
             is_lossy: false,
         };
-        Ok(Some(Line { number: self.records.start_line, excerpt, result, rule: None }))
+        Ok(Some(Line { number: line, excerpt, result, rule: None }))
     }
 
     fn held(&self) -> Held<'_> {
-        Held::UnknownKeys(&self.unknown)
+        Held::Events(&self.remarks)
+    }
+}
+
+impl<R: BufRead> CsvReader<R> {
+    /// Takes the current row as the header of those behind it.
+    fn take_header(&mut self) -> Result<(), ReadError> {
+        let line = self.records.start_line;
+        let columns = self.records.header().map_err(|header| ReadError::OtherHeader { line, header })?;
+        let is_same = columns.len() == self.columns.len()
+            && columns.iter().zip(&self.columns).all(|(one, other)| one.eq_ignore_ascii_case(other));
+        let seen =
+            if is_same { &mut self.remarks.same_headers } else { &mut self.remarks.other_headers };
+        seen.note(line);
+        self.header = String::from_utf8_lossy(&self.records.raw.bytes).into_owned();
+        self.columns = columns;
+        Ok(())
     }
 }
 
@@ -99,12 +122,21 @@ pub(super) fn parse_row(
 impl<R: BufRead> Records<R> {
     /// Whether the current record only tells a spreadsheet what separates the columns.
     fn is_separator_line(&self) -> bool {
-        let raw = &self.raw.bytes;
-        let raw = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw).trim_ascii();
+        let raw = self.raw.bytes.trim_ascii();
         raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
     }
 
+    /// Whether the current record names columns instead of having their values.
+    fn is_header_again(&self) -> bool {
+        let Ok(cells) = self.cells() else { return false };
+        let has = |name: &str| cells.iter().any(|cell| cell.trim().eq_ignore_ascii_case(name));
+        REQUIRED.into_iter().filter(|name| has(name)).count() > 1
+    }
+
     fn header(&self) -> Result<Vec<String>, HeaderError> {
+        if let Some(cause) = cause(&self.raw.bytes) {
+            return Err(HeaderError::Recognised(cause));
+        }
         let cells = self.cells().map_err(|reason| match reason {
             RejectReason::TooLong(_) => HeaderError::TooLong,
             RejectReason::OpenQuote => HeaderError::OpenQuote,
@@ -117,7 +149,8 @@ impl<R: BufRead> Records<R> {
             let found = "(what looks like an exchange: say --format rest-v2)".to_owned();
             return Err(HeaderError::Missing { missing: REQUIRED[0], found });
         }
-        let names: Vec<String> = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
+        let bare = |cell: &str| cell.trim().trim_start_matches('\u{feff}').to_owned();
+        let names: Vec<String> = cells.into_iter().map(bare).collect();
         let mut met = HashMap::new();
         for (column, name) in (1..).zip(&names).filter(|(_, name)| !name.is_empty()) {
             if let Some(first) = met.insert(key_named(name).unwrap_or(name), column) {
@@ -125,7 +158,7 @@ impl<R: BufRead> Records<R> {
             }
         }
         if let [name] = &names[..] {
-            let separators = [('\t', "tabs"), (';', "semicolons")];
+            let separators = [('\t', "tabs"), (';', "semicolons"), ('|', "bars (|)")];
             if let Some((_, separator)) = separators.into_iter().find(|(letter, _)| name.contains(*letter)) {
                 return Err(HeaderError::OtherSeparator { separator, found: start_of(&self.raw.bytes) });
             }
@@ -159,7 +192,6 @@ impl<R: BufRead> Records<R> {
 /// The first characters of a header, for a message.
 fn start_of(raw: &[u8]) -> String {
     const CHARS_MAX: usize = 60;
-    let raw = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw);
     String::from_utf8_lossy(raw).chars().take(CHARS_MAX).collect()
 }
 
@@ -249,7 +281,7 @@ mod tests {
             Some("zone, mvpd ,event,\"occurred_at\",requestor_id,count,")
         );
         assert_eq!(line.excerpt.bytes.as_ref(), b"z,,authn_ok,1790000000000,REF30,,");
-        assert_eq!(reader.held().unknown_keys().to_string(), "\"\" (2 times), \"zone\" (2 times)");
+        assert_eq!(reader.held().remarks().expect("remarks").unknown.to_string(), "\"\" (2 times), \"zone\" (2 times)");
     }
 
     #[test]
@@ -274,6 +306,11 @@ mod tests {
                 "\"occurred_at;event\" is one column: the columns are separated by semicolons; commas are needed",
             ),
             ("occurred_at,\"event\n", "opens a quote that is never closed"),
+            (
+                "occurred_at|event|requestor_id\n",
+                "\"occurred_at|event|requestor_id\" is one column: the columns are separated by bars (|); commas are needed",
+            ),
+            ("o\0c\0c\0u\0r\0r\0e\0d\0_\0a\0t\0\n", "is UTF-16; save it as UTF-8"),
         ] {
             let error = CsvReader::new(source.as_bytes()).err().expect(source);
             assert_eq!(error.to_string(), format!("cannot be read: its header {expected}"), "{source}");
@@ -296,6 +333,41 @@ mod tests {
             let expected = [(first, "a".to_owned()), (first + 4, "a".to_owned())];
             assert_eq!(found, expected, "{start:?}");
         }
+    }
+
+    #[test]
+    fn a_second_header_is_passed_over_or_holds_from_there_on() {
+        let row = "REF30,authn_ok,2026-11-10T08:00:00Z,a";
+        let other = "\"\u{feff}MVPD\",event,requestor_id,occurred_at\nb,authn_ok,REF30,2026-11-10T08:00:00Z";
+        let fewer = "event,requestor_id,occurred_at\r\nauthn_ok,REF30,2026-11-10T08:00:00Z\r\n";
+        let first = format!("{HEADER}\r\n{row}\r\n");
+        let source = format!("{first}\u{feff}{first}{}\nsep=,\n\u{feff}{other}\n{fewer}", first.to_uppercase());
+        let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
+        let mut found = Vec::new();
+        while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("headers") {
+            let mvpd = line.result.map(|event| event.property(Property::Mvpd).map(str::to_owned));
+            found.push((line.number, mvpd.map_err(|reason| reason.to_string())));
+        }
+        let upper = "event \"AUTHN_OK\" is unknown; the nearest is \"authn_ok\"".to_owned();
+        let event = |mvpd: &str| Ok(Some(mvpd.to_owned()));
+        let expected = [(2, event("a")), (4, event("a")), (6, Err(upper)), (10, event("b")), (12, Ok(None))];
+        assert_eq!(found, expected);
+        let notes = reader.held().remarks().expect("remarks").notes();
+        assert_eq!(
+            notes,
+            [
+                (3, "2 header rows repeat the one before, and were passed over".to_owned()),
+                (9, "2 header rows name other columns, or in another order, and hold from there on".to_owned())
+            ]
+        );
+        let twice = format!("{first}occurred_at,event,requestor_id,event\n{row}\n");
+        let mut reader = CsvReader::new(twice.as_bytes()).expect("a header");
+        let mut next = || reader.next_line(bounds(), &mut Recollection::new(None)).map(|line| line.is_some());
+        assert!(next().expect("a row"));
+        assert_eq!(
+            next().expect_err("nobody knows the columns").to_string(),
+            "cannot be read from line 3 on: the header there names \"event\" twice: columns 2 and 4 are the same"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io;
 use super::esm::EsmSummary;
 use super::memory::{Feed, MemoryError, Recollection};
 use super::rest_v2::{ExchangeSummary, Rule};
-use super::unknown::UnknownKeys;
+use super::remarks::Remarks;
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
 /// The longest line or CSV row, in bytes. An event with every property filled takes a few KiB; an MRSS resource may take
@@ -40,31 +40,30 @@ pub trait Reader {
 /// What a source held beside its events.
 #[derive(Debug, Clone, Copy)]
 pub enum Held<'a> {
-    /// Keys that belong to no event.
-    UnknownKeys(&'a UnknownKeys),
+    Events(&'a Remarks),
     Exchanges(&'a ExchangeSummary),
     Report(&'a EsmSummary),
 }
 
 impl<'a> Held<'a> {
-    pub fn unknown_keys(self) -> UnknownKeys {
+    pub fn remarks(self) -> Option<&'a Remarks> {
         match self {
-            Held::UnknownKeys(keys) => keys.clone(),
-            Held::Exchanges(_) | Held::Report(_) => UnknownKeys::default(),
+            Held::Events(remarks) => Some(remarks),
+            Held::Exchanges(_) | Held::Report(_) => None,
         }
     }
 
     pub fn exchanges(self) -> Option<&'a ExchangeSummary> {
         match self {
             Held::Exchanges(summary) => Some(summary),
-            Held::UnknownKeys(_) | Held::Report(_) => None,
+            Held::Events(_) | Held::Report(_) => None,
         }
     }
 
     pub fn esm(self) -> Option<&'a EsmSummary> {
         match self {
             Held::Report(summary) => Some(summary),
-            Held::UnknownKeys(_) | Held::Exchanges(_) => None,
+            Held::Events(_) | Held::Exchanges(_) => None,
         }
     }
 
@@ -177,6 +176,11 @@ pub enum RejectReason {
     },
     #[error("is not a JSON object")]
     NotObject,
+    /// It is recognised as something that is no event.
+    #[error("{0}")]
+    Recognised(&'static str),
+    #[error("has {what} at column {column}, which JSON does not know; write null")]
+    NoNumber { what: &'static str, column: usize },
     #[error("has {found} fields; the header has {expected}")]
     FieldCount { found: usize, expected: usize },
     /// A CSV row opens a quote that the source never closes.
@@ -217,6 +221,8 @@ pub enum ReadError {
     /// The header row of a CSV source cannot be used.
     #[error("cannot be read: its header {0}")]
     Header(HeaderError),
+    #[error("cannot be read from line {line} on: the header there {header}")]
+    OtherHeader { line: u64, header: HeaderError },
     /// A log whose newest exchange is first is put in order as a whole, and this one is too long for that.
     #[error(
         "is sorted newest first and has more than {0} exchanges: sort it oldest first, such as with `tac FILE | passbridge ingest --format rest-v2 -`"
@@ -239,6 +245,9 @@ pub enum HeaderError {
     Missing { missing: &'static str, found: String },
     #[error("{found:?} is one column: the columns are separated by {separator}; commas are needed")]
     OtherSeparator { separator: &'static str, found: String },
+    /// It is recognised as something that is no header.
+    #[error("{0}")]
+    Recognised(&'static str),
     #[error("has more than {} columns", COLUMNS_MAX)]
     TooManyColumns,
     #[error("is not UTF-8")]

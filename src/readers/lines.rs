@@ -83,15 +83,16 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The current line without its ending and, in the first, without a byte order mark.
+    /// The current line without its ending, and without a byte order mark, which may stand in front of any where files were
+    /// put together.
     pub(super) fn bytes(&self) -> &[u8] {
         let line = &self.line.bytes;
-        if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line }
+        line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
     }
 
-    /// The length of the whole line in bytes.
+    /// The length of the whole line in bytes, without a mark.
     pub(super) fn line_bytes(&self) -> u64 {
-        self.line.whole_bytes
+        self.line.whole_bytes - (self.line.bytes.len() - self.bytes().len()) as u64
     }
 
     /// The number of the current line, from 1.
@@ -100,12 +101,8 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Zero bytes that a log which was cut under its writer begins with; they hold nothing.
-pub(super) fn zeros_at_start(chunk: &[u8]) -> usize {
-    chunk.iter().take_while(|byte| **byte == 0).count()
-}
-
-/// Zero bytes, and the record separators of JSON text sequences (RFC 7464).
+/// Zero bytes, which a log begins with that was cut under its writer, and the record separators of JSON text sequences
+/// (RFC 7464).
 pub(super) fn fillers_at_start(chunk: &[u8]) -> usize {
     chunk.iter().take_while(|byte| matches!(**byte, 0 | 0x1E)).count()
 }
@@ -145,7 +142,7 @@ mod tests {
             ("", vec![]),
             ("\n", vec![(1, "")]),
             ("a\r\nb\n\nc", vec![(1, "a"), (2, "b"), (3, ""), (4, "c")]),
-            ("\u{feff}a\n\u{feff}b", vec![(1, "a"), (2, "\u{feff}b")]),
+            ("\u{feff}a\n\u{feff}b", vec![(1, "a"), (2, "b")]),
             ("a\rb\n\r", vec![(1, "a\rb"), (2, "")]),
             ("\0\0a\0\n\u{1e}b\n\0\0\n\0", vec![(1, "a\0"), (2, "b"), (3, "")]),
         ] {

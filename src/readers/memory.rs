@@ -121,6 +121,8 @@ pub struct Recollection {
     marks: [HashSet<u64>; 2],
     /// The feeds that are known.
     feeds: HashMap<String, Feed>,
+    /// Where nothing is ever stored: the totals of ESM by the start of their keys. A report has millions of them.
+    totals: HashMap<u64, u64>,
     /// What changed since it was last taken, in order of the first change.
     changed: Vec<MemoryKey>,
     /// What ESM stated since it was last taken.
@@ -152,6 +154,7 @@ impl Recollection {
             rows: HashMap::new(),
             marks: Default::default(),
             feeds: HashMap::new(),
+            totals: HashMap::new(),
             changed: Vec::new(),
             stated: Vec::new(),
             generation: 0,
@@ -193,6 +196,19 @@ impl Recollection {
         if self.stored.is_some() && before.is_none_or(|row| row.taken.is_some()) {
             self.changed.push(key);
         }
+    }
+
+    /// The total of ESM's count under this key, where nothing is ever stored.
+    pub(super) fn passing_total(&self, key: MemoryKey) -> Option<u64> {
+        self.stored.is_none().then(|| self.totals.get(&start_of(key)).copied().unwrap_or(0))
+    }
+
+    /// Sets such a total; false where rows are stored, and it must be one of them.
+    pub(super) fn set_passing_total(&mut self, key: MemoryKey, total: u64) -> bool {
+        if self.stored.is_none() {
+            self.totals.insert(start_of(key), total);
+        }
+        self.stored.is_none()
     }
 
     fn mark(&mut self, key: MemoryKey) {

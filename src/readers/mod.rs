@@ -7,6 +7,7 @@
 //! - Does not know: files, compression, the time of day, the buffer.
 //! - Rules: section 3 of the design; RFC 8259 and RFC 4180 for the two formats; `schemas/pass-event.schema.json` for a line.
 
+mod cause;
 pub mod csv;
 pub mod esm;
 mod format;
@@ -18,10 +19,12 @@ pub mod ndjson;
 mod options;
 mod records;
 mod rejected;
+mod remarks;
 pub mod rest_v2;
 mod surrogates;
 mod unknown;
 
+pub use cause::cause;
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{
@@ -30,4 +33,5 @@ pub use line::{
 };
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
+pub use remarks::Remarks;
 pub use unknown::UnknownKeys;

@@ -8,10 +8,12 @@ use memchr::memmem::Finder;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
+use super::cause::cause;
 use super::line::{Excerpt, Held, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason};
 use super::lines::{Lines, fillers_at_start};
 use super::memory::Recollection;
 use super::rejected::RejectedLine;
+use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
 use super::{csv, surrogates};
 use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
@@ -63,14 +65,14 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
     }
 
     fn held(&self) -> Held<'_> {
-        Held::UnknownKeys(&self.parser.unknown)
+        Held::Events(&self.parser.remarks)
     }
 }
 
 /// Parses lines that are already apart: those of a source, or the rows of the inbox.
 pub struct LineParser {
     mark: Finder<'static>,
-    unknown: UnknownKeys,
+    remarks: Remarks,
     rest: Option<usize>,
 }
 
@@ -83,7 +85,7 @@ impl Default for LineParser {
 impl LineParser {
     /// A parser that has met no unknown key.
     pub fn new() -> LineParser {
-        LineParser { mark: Finder::new(MARK_OF_REJECTS), unknown: UnknownKeys::default(), rest: None }
+        LineParser { mark: Finder::new(MARK_OF_REJECTS), remarks: Remarks::default(), rest: None }
     }
 
     /// Reads one line that stands alone; an empty one is a reject.
@@ -96,13 +98,21 @@ impl LineParser {
         self.rest
     }
 
-    /// The keys so far that belong to no event.
-    pub fn unknown_keys(&self) -> &UnknownKeys {
-        &self.unknown
+    /// What it has to say of the lines so far.
+    pub fn remarks(&self) -> &Remarks {
+        &self.remarks
     }
 
-    fn parse<'a>(&mut self, number: u64, mut excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
+    fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
         self.rest = None;
+        let line = self.parse_line(number, excerpt, bounds);
+        if let Ok(event) = &line.result {
+            self.remarks.look_at(number, event);
+        }
+        line
+    }
+
+    fn parse_line<'a>(&mut self, number: u64, mut excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
         if excerpt.line_bytes > LINE_BYTES_MAX as u64 {
             let result = Err(RejectReason::TooLong(excerpt.line_bytes));
             return Line { number, excerpt, result, rule: None };
@@ -110,7 +120,8 @@ impl LineParser {
         let text = match std::str::from_utf8(&excerpt.bytes) {
             Ok(text) => text,
             Err(error) => {
-                let result = Err(RejectReason::NotUtf8(error.valid_up_to() + 1));
+                let not_utf8 = RejectReason::NotUtf8(error.valid_up_to() + 1);
+                let result = Err(cause(&excerpt.bytes).map_or(not_utf8, RejectReason::Recognised));
                 return Line { number, excerpt, result, rule: None };
             }
         };
@@ -119,7 +130,7 @@ impl LineParser {
         {
             return self.parse_mended(number, rejected, bounds);
         }
-        let mut result = parse_object(text, bounds, &mut self.unknown);
+        let mut result = parse_object(text, bounds, &mut self.remarks.unknown);
         if result.is_err()
             && let Some((end, next)) = end_of_first(text)
         {
@@ -136,9 +147,9 @@ impl LineParser {
         let result = if rejected.is_lossy && rejected.text.contains(char::REPLACEMENT_CHARACTER) {
             Err(RejectReason::NotMended)
         } else if let Some(header) = &rejected.header {
-            csv::parse_row(header, &rejected.text, bounds, &mut self.unknown)
+            csv::parse_row(header, &rejected.text, bounds, &mut self.remarks.unknown)
         } else {
-            parse_object(&rejected.text, bounds, &mut self.unknown)
+            parse_object(&rejected.text, bounds, &mut self.remarks.unknown)
         };
         let excerpt = Excerpt {
             header: rejected.header.map(|header| Cow::Owned(header.into_owned())),
@@ -239,6 +250,9 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
 }
 
 fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
+    if let Some(cause) = cause(text.as_bytes()) {
+        return RejectReason::Recognised(cause);
+    }
     if !text.trim_start().starts_with(['{', '[', '"'])
         && let Some(object) = text.find("{\"")
     {
@@ -246,6 +260,13 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     }
     if error.is_data() {
         return RejectReason::NotObject;
+    }
+    // The column is that of the value, or behind a minus and the letter that is wrong.
+    for start in error.column().saturating_sub(2)..error.column() {
+        let found = |name: &&str| text.get(start..).is_some_and(|rest| rest.starts_with(*name));
+        if let Some(what) = ["NaN", "Infinity", "-Infinity"].into_iter().find(found) {
+            return RejectReason::NoNumber { what, column: start + 1 };
+        }
     }
     let message = error.to_string();
     let what = message.split(" at line ").next().unwrap_or(&message);
@@ -382,7 +403,13 @@ mod tests {
                 "2026-11-10T08:00:00Z stdout F {\"event\":1}",
                 "has other text before its object, which begins at column 31; take that off first, as sed 's/^[^{]*//' FILE | passbridge ingest - does",
             ),
-            ("{'event':1}", "is not JSON: key must be a string at column 2"),
+            (
+                "{'event':1}",
+                "has single quotes, as Python prints an object; JSON has double ones, as json.dumps writes them",
+            ),
+            ("{\"ttl\":NaN}", "has NaN at column 8, which JSON does not know; write null"),
+            ("{\"ttl\": -Infinity}", "has -Infinity at column 9, which JSON does not know; write null"),
+            ("{\"ttl\":Infinity}", "has Infinity at column 8, which JSON does not know; write null"),
         ] {
             let reason = parse_object(line, bounds(), &mut UnknownKeys::default()).expect_err(line);
             assert_eq!(reason.to_string(), expected, "{line}");
@@ -409,8 +436,11 @@ mod tests {
             };
             found.push(format!("{} {told}", line.number));
         }
-        let bracket =
-            format!("4 is not JSON: trailing characters at column {}: {}]", event("f").len() + 1, event("f"));
+        let bracket = format!(
+            "4 is a JSON list or a part of one; passbridge reads one object per line, as jq -c '.[]' FILE | passbridge ingest - \
+             does: {}]",
+            event("f")
+        );
         let kind = "event \"1\" is unknown; the nearest is \"authn_ok\"";
         assert_eq!(
             found,
@@ -444,7 +474,7 @@ mod tests {
             numbers.push(line.number);
         }
         assert_eq!(numbers, [1, 3]);
-        assert_eq!(reader.held().unknown_keys().to_string(), "\"zone\" (3 times)");
+        assert_eq!(reader.held().remarks().expect("remarks").unknown.to_string(), "\"zone\" (3 times)");
     }
 
     #[test]
@@ -480,7 +510,7 @@ mod tests {
             // What is rejected again is kept in the same form, not wrapped twice.
             let again = RejectedLine::new("a", 3, "was bad", &read.excerpt);
             assert_eq!(serde_json::to_string(&again).expect("text"), line);
-            assert!(parser.unknown_keys().is_empty());
+            assert!(parser.remarks().unknown.is_empty());
         }
     }
 }

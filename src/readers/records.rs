@@ -6,9 +6,9 @@ use csv_core::ReadRecordResult;
 use memchr::memchr_iter;
 
 use super::line::{COLUMNS_MAX, LINE_BYTES_MAX, ReadError, RejectReason};
-use super::lines::{BYTE_ORDER_MARK, Kept, fill, zeros_at_start};
+use super::lines::{BYTE_ORDER_MARK, Kept, fill};
 
-/// The records of a source, one at a time. Blank lines between them are passed over.
+/// The records of a source, one at a time. Blank lines between them are passed over, and byte order marks in front of them.
 pub(super) struct Records<R> {
     source: R,
     machine: csv_core::Reader,
@@ -51,11 +51,9 @@ impl<R: BufRead> Records<R> {
         let mut tail: &[u8] = b"\n";
         loop {
             let chunk = fill(&mut self.source, self.lines_passed + 1)?;
-            let zeros = if self.raw.whole_bytes == 0 { zeros_at_start(chunk) } else { 0 };
-            // A chunk that is a byte order mark and nothing else would look like the end to the machine.
-            let is_mark = self.raw.whole_bytes == 0 && self.lines_passed == 0 && chunk == BYTE_ORDER_MARK;
-            let passed = if is_mark { chunk.len() } else { zeros };
+            let passed = if self.raw.whole_bytes == 0 { passed_at_start(chunk) } else { 0 };
             if passed > 0 {
+                self.lines_passed += line_feeds(&chunk[..passed]);
                 self.source.consume(passed);
                 continue;
             }
@@ -73,14 +71,12 @@ impl<R: BufRead> Records<R> {
                 tail = &tail[read..];
                 self.is_open = input.is_empty() && state == ReadRecordResult::Record;
             } else {
-                let part = &chunk[..read];
-                let is_first = self.raw.whole_bytes == 0;
-                let blank = part.iter().take_while(|byte| is_first && is_line_end(**byte)).count();
-                if is_first {
-                    self.start_line = self.lines_passed + line_feeds(&part[..blank]) + 1;
+                if self.raw.whole_bytes == 0 {
+                    self.start_line = self.lines_passed + 1;
                 }
+                let part = &chunk[..read];
                 self.lines_passed += line_feeds(part);
-                self.raw.push(&part[blank..]);
+                self.raw.push(part);
                 self.source.consume(read);
             }
             match state {
@@ -90,6 +86,11 @@ impl<R: BufRead> Records<R> {
                 ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
             }
+        }
+        if self.raw.is_whole() && self.raw.bytes.starts_with(BYTE_ORDER_MARK) {
+            // It came in pieces. `cells` takes it off the first cell.
+            self.raw.bytes.drain(..BYTE_ORDER_MARK.len());
+            self.raw.whole_bytes = self.raw.bytes.len() as u64;
         }
         while self.raw.is_whole() && self.raw.bytes.last().is_some_and(|byte| is_line_end(*byte)) {
             self.raw.pop();
@@ -117,7 +118,7 @@ impl<R: BufRead> Records<R> {
         // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
         let refuse = || RejectReason::NotUtf8(valid_bytes(&self.raw.bytes) + 1);
         let text = std::str::from_utf8(bytes).map_err(|_| refuse())?;
-        let mut start = 0;
+        let mut start = if text.starts_with('\u{feff}') { BYTE_ORDER_MARK.len() } else { 0 };
         let mut cells = Vec::with_capacity(ends.len());
         for end in ends {
             cells.push(text.get(start..*end).ok_or_else(refuse)?);
@@ -130,6 +131,12 @@ impl<R: BufRead> Records<R> {
 /// How many bytes at the start are whole characters.
 fn valid_bytes(raw: &[u8]) -> usize {
     std::str::from_utf8(raw).map_or_else(|error| error.valid_up_to(), str::len)
+}
+
+/// How many bytes in front of a record are none of it: line ends, zero bytes, a byte order mark.
+fn passed_at_start(chunk: &[u8]) -> usize {
+    let blank = chunk.iter().take_while(|byte| is_line_end(**byte) || **byte == 0).count();
+    if chunk[blank..].starts_with(BYTE_ORDER_MARK) { blank + BYTE_ORDER_MARK.len() } else { blank }
 }
 
 fn is_line_end(byte: u8) -> bool {

@@ -133,7 +133,7 @@ impl<'d> Judge<'d> {
         let identifiers = [visitor_id, ecid].into_iter().chain(others).flatten().count();
         self.check(identifiers < 2, Rule::OneIdentifier, || "more than one identifier".to_owned());
         for id in [visitor_id, ecid].into_iter().flatten() {
-            let is_somebody = !VisitorRules::default().is_nobody(id);
+            let is_somebody = VisitorRules::default().known(id).is_some();
             self.check(is_somebody, Rule::NoPlaceholder, || format!("the identity is {id:?}"));
         }
         if let Some(id) = visitor_id {

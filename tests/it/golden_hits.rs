@@ -40,8 +40,12 @@ fn identities_of_events_never_change() {
 
 #[test]
 fn visitors_never_change() {
-    for rules in [VisitorRules::V1, VisitorRules::V2] {
-        assert_frozen("visitors.golden", |stem| {
+    for (rules, golden) in [
+        (VisitorRules::V1, "visitors.golden"),
+        (VisitorRules::V2, "visitors.golden"),
+        (VisitorRules::V3, "visitors-3.golden"),
+    ] {
+        assert_frozen(golden, |stem| {
             let (event, mut form) = (fixture::event(stem), fixture::form_of(stem));
             form.visitor_rules = rules;
             let mapped = mapping::map(&event, event.identity().0, &form).expect("hits");

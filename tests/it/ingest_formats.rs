@@ -1,6 +1,7 @@
 //! Whatever form events come in, each is stored once, and what is no event is kept with its reason.
 
 mod broken_inputs;
+mod foreign_hands;
 mod inbox;
 mod rejects;
 

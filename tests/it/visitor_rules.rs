@@ -75,7 +75,7 @@ fn an_attempt_of_the_release_before_is_repeated_byte_for_byte_and_new_ones_follo
         Buffer::open(&buffer_options(path, &Clock::system())).expect("it is brought to this version");
     let routes = buffer.routes().expect("routes");
     let route = &routes[0];
-    assert_eq!(route.suite.form.visitor_rules, VisitorRules::V2);
+    assert_eq!(route.suite.form.visitor_rules, VisitorRules::default());
     let mut backlog = buffer.backlog(JobKey::LIVE).expect("what waits");
     let mut walk = Merge::new([route.requestors[0]]);
     let walked = std::iter::from_fn(|| walk.next_of_all(&mut backlog).expect("an event"));
@@ -89,10 +89,50 @@ fn an_attempt_of_the_release_before_is_repeated_byte_for_byte_and_new_ones_follo
     assert!(new.contains("<visitorID>pbs") && new.contains("<ipAddress>203.0.113.9</ipAddress>"), "{new}");
 }
 
+/// What version 2 sent of an ID with white space and of a word that version 3 knows.
+#[test]
+fn a_suite_of_version_two_goes_on_under_version_three_and_repeats_under_its_own() {
+    let house = House::new();
+    let path = house.dir.path().join("before.db");
+    let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/buffers/schema-6.sqlite");
+    std::fs::copy(stored, &path).expect("a buffer of version 6");
+    let before = rusqlite::Connection::open(&path).expect("the file");
+    before
+        .execute_batch(&format!(
+            "INSERT INTO forms VALUES (900, '{RSID}', 'mvpd_user_id', '', 'on', 'single_hits', 2);
+             INSERT INTO suites (suite, rsid, form, collection_url, on_ambiguous, state)
+                VALUES (900, '{RSID}', 900, 'http://127.0.0.1:1', 'retry', 'active');"
+        ))
+        .expect("rows of version 6");
+    drop(before);
+    let buffer =
+        Buffer::open(&buffer_options(path.clone(), &Clock::system())).expect("it is brought to this version");
+    assert_eq!(buffer.verify().expect("a recount"), []);
+    drop(buffer);
+    let after = rusqlite::Connection::open(&path).expect("the file");
+    let select = "SELECT group_concat(f.form || ':' || f.visitor_rules || ':' || (s.suite IS NOT NULL))
+        FROM (SELECT * FROM forms ORDER BY form) f LEFT JOIN suites s USING (form)";
+    let forms: String = after.query_row(select, [], |row| row.get(0)).expect("forms");
+    assert_eq!(forms, "900:2:0,901:3:1");
+
+    let version_2 =
+        HitForm { visitor_rules: VisitorRules::V2, ..HitForm::with_defaults(RSID.parse().expect("a suite")) };
+    let version_3 = HitForm { visitor_rules: VisitorRules::V3, ..version_2.clone() };
+    let padded = event(json!({"mvpd_user_id": "bob  "}));
+    let plain = event(json!({"mvpd_user_id": "bob"}));
+    let zero = event(json!({"mvpd_user_id": 0.0, "device_id": "d"}));
+    let id = padded.identity().0;
+    assert!(sent(&padded, id, &version_2).contains("<visitorID>pbu"));
+    assert_eq!(sent(&padded, id, &version_3), sent(&plain, id, &version_3));
+    assert!(sent(&zero, id, &version_2).contains("<eVar10>0.0</eVar10>"));
+    let hit = sent(&zero, id, &version_3);
+    assert!(hit.contains("<visitorID>pbs") && !hit.contains("eVar10"), "{hit}");
+}
+
 #[test]
 fn words_for_nobody_make_no_user_and_each_device_is_a_visitor_of_its_own() {
     let form = HitForm::with_defaults(RSID.parse().expect("a suite"));
-    let words = ["undefined", "undefined", "None", "NULL", "\\N", "nil"];
+    let words = ["undefined", "undefined", "None", "<nil>", "(not set)", "=\"0\""];
     let visitors: BTreeSet<String> = words
         .iter()
         .enumerate()

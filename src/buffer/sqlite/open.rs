@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/buffer-4.sql"),
     include_str!("../../../schemas/buffer-5.sql"),
     include_str!("../../../schemas/buffer-6.sql"),
+    include_str!("../../../schemas/buffer-7.sql"),
 ];
 
 /// What the name of a copy that a migration made ends with.

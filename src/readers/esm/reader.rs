@@ -145,7 +145,9 @@ impl EsmReader {
             memory.remember(place, drops_at, Some(format!("{ROW_PREFIX}{}", self.grouping.name())));
         }
         for (key, total, before) in totals {
-            memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
+            if !memory.set_passing_total(key, total) {
+                memory.remember(key, drops_at, Some(format!("{ROW_PREFIX}{total} {before}")));
+            }
         }
         self.ready.extend(ready);
         Ok(())
@@ -260,6 +262,9 @@ fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
 
 /// The total that was counted under this key so far. Behind it stands what it was before.
 fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
+    if let Some(total) = memory.passing_total(key) {
+        return Ok(total);
+    }
     let body = memory.recall(key)?;
     let total = body.as_deref().and_then(first_word);
     Ok(total.map_or(Ok(0), str::parse)?)

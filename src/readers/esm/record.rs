@@ -33,7 +33,8 @@ pub(super) struct Count {
     pub(super) kind: EventKind,
     pub(super) requestor_id: RequestorId,
     pub(super) occurred_at: Instant,
-    pub(super) dimensions: BTreeMap<String, String>,
+    /// Those of its record, which all its counts share.
+    pub(super) dimensions: Rc<BTreeMap<String, String>>,
     pub(super) total: u64,
 }
 
@@ -137,8 +138,8 @@ impl Grouping {
         occurred_at: Instant,
     ) -> Result<Vec<Count>, RejectReason> {
         let value = |name: &str| record.field(name).unwrap_or_default().to_owned();
-        let dimensions: BTreeMap<String, String> =
-            self.dimensions().map(|name| (name.to_owned(), value(name))).collect();
+        let dimensions: Rc<BTreeMap<String, String>> =
+            Rc::new(self.dimensions().map(|name| (name.to_owned(), value(name))).collect());
         let counted =
             self.numbers(record).filter_map(|(name, text)| Some((counted_metric(name, config)?, text)));
         let count = |((metric, kind), text): ((&'static str, EventKind), &str)| {
@@ -147,7 +148,7 @@ impl Grouping {
                 kind,
                 requestor_id: requestor_id.clone(),
                 occurred_at,
-                dimensions: dimensions.clone(),
+                dimensions: Rc::clone(&dimensions),
                 total: count_of(metric, text)?,
             })
         };
@@ -186,7 +187,7 @@ impl Count {
     pub(super) fn key(&self, keyring: &Keyring, name: &str) -> MemoryKey {
         let occurred_at = self.occurred_at.nanos().to_be_bytes();
         let mut parts = vec![self.metric.as_bytes(), self.requestor_id.as_str().as_bytes(), &occurred_at];
-        for (name, value) in &self.dimensions {
+        for (name, value) in self.dimensions.iter() {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
         keyring.digest(name, &parts)
@@ -233,5 +234,5 @@ fn requestor_of(record: &Record) -> Result<RequestorId, RejectReason> {
     let requestor = record.field("requestor-id").ok_or_else(|| {
         RejectReason::Esm("has no requestor-id: fetch a report that groups by requestor-id".to_owned())
     })?;
-    RequestorId::new(requestor).map_err(RejectReason::Event)
+    RequestorId::of_source(requestor).map_err(RejectReason::Event)
 }

@@ -103,12 +103,12 @@ impl StatedReport {
         Ok(stated)
     }
 
-    fn state(&self, mut count: Count, time: StatedTime) -> StatedCount {
+    fn state(&self, count: Count, time: StatedTime) -> StatedCount {
         let kind_of_count = if matches!(time, StatedTime::Day(_)) { "count of a day" } else { "count" };
         StatedCount {
             identity: count.key(&self.keyring, kind_of_count),
             or_identity: None,
-            mvpd: count.dimensions.remove("mvpd").unwrap_or_default(),
+            mvpd: count.dimensions.get("mvpd").cloned().unwrap_or_default(),
             is_rejected: count.metric == REJECTED,
             kind: count.kind,
             time,

@@ -1,0 +1,116 @@
+//! Recognises what other programs write in the place of an event, so that a message says what it is and what to do.
+
+use super::lines::BYTE_ORDER_MARK;
+
+/// What a source or a line is that no reader can take. The texts continue a sentence that begins with its name.
+const CAUSES: [(fn(&[u8]) -> bool, &str); 8] = [
+    (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
+    (is_utf16, "is UTF-16; save it as UTF-8"),
+    (
+        is_part_of_list,
+        "is a JSON list or a part of one; passbridge reads one object per line, as jq -c '.[]' FILE | passbridge ingest - does",
+    ),
+    (
+        is_part_of_object,
+        "is a part of a JSON object on several lines; passbridge reads one object per line, as jq -c . FILE | passbridge ingest - does",
+    ),
+    (
+        has_comma_behind,
+        "has a comma behind its object; take it off first, as sed 's/,[[:space:]]*$//' FILE | passbridge ingest - does",
+    ),
+    (is_quoted_object, "is JSON as a text; unwrap it first, as jq -r . FILE | passbridge ingest - does"),
+    (has_single_quotes, "has single quotes, as Python prints an object; JSON has double ones, as json.dumps writes them"),
+    (is_markup, "is XML or HTML"),
+];
+
+/// What a source or a line is that begins so, where it is recognised as something that no reader can take.
+pub fn cause(start: &[u8]) -> Option<&'static str> {
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next()?.trim_ascii_end();
+    CAUSES.into_iter().find(|(is_it, _)| is_it(line)).map(|(_, cause)| cause)
+}
+
+fn is_packed(line: &[u8]) -> bool {
+    [&[0x1F, 0x8B][..], &[0x28, 0xB5, 0x2F, 0xFD], b"PK\x03\x04"].iter().any(|magic| line.starts_with(magic))
+}
+
+/// With its mark, or where ASCII has a zero byte beside nearly every letter.
+fn is_utf16(line: &[u8]) -> bool {
+    let zeros = line.iter().filter(|byte| **byte == 0).count();
+    matches!(line, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) || zeros > 1 && zeros * 5 >= line.len() * 2
+}
+
+fn is_part_of_list(line: &[u8]) -> bool {
+    let inside = line.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    let is_start = inside.is_some_and(|inside| matches!(inside, [] | [b'{', ..]));
+    let is_last = line.starts_with(b"{") && line.strip_suffix(b"]").is_some_and(is_object);
+    is_start || is_last || matches!(line, b"]" | b"],")
+}
+
+fn is_part_of_object(line: &[u8]) -> bool {
+    let name_behind = line.strip_prefix(b"\"").and_then(|rest| rest.splitn(2, |byte| *byte == b'"').nth(1));
+    let is_member = name_behind.is_some_and(|behind| behind.trim_ascii_start().starts_with(b":"));
+    is_member || matches!(line, b"{" | b"}" | b"},")
+}
+
+fn has_comma_behind(line: &[u8]) -> bool {
+    line.strip_suffix(b",").is_some_and(is_object)
+}
+
+fn is_object(text: &[u8]) -> bool {
+    text.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn is_quoted_object(line: &[u8]) -> bool {
+    line.starts_with(b"\"")
+        && serde_json::from_slice::<String>(line).is_ok_and(|text| text.trim_start().starts_with('{'))
+}
+
+fn has_single_quotes(line: &[u8]) -> bool {
+    line.strip_prefix(b"{").is_some_and(|inside| inside.trim_ascii_start().starts_with(b"'"))
+}
+
+fn is_markup(line: &[u8]) -> bool {
+    line.starts_with(b"<") && !line.starts_with(b"<nil>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_programs_write_is_called_by_its_name() {
+        let event = r#"{"event":"authn_ok","mvpd":"a, b"}"#;
+        let wide: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let packed = b"\x1F\x8B\x08\0\0\0\0\0";
+        for (start, expected) in [
+            (&packed[..], Some("compressed data")),
+            (b"\x28\xB5\x2F\xFD\x04", Some("compressed data")),
+            (&wide, Some("UTF-16")),
+            (&wide[1..], Some("UTF-16")),
+            (b"\xFF\xFE{\0", Some("UTF-16")),
+            (format!("\u{feff} [{event},").as_bytes(), Some("a JSON list")),
+            (b"[\n", Some("a JSON list")),
+            (format!("{event}]").as_bytes(), Some("a JSON list")),
+            (b"{\n  \"event\": \"authn_ok\"\n}", Some("on several lines")),
+            (b"  \"event\" : \"authn_ok\",", Some("on several lines")),
+            (b"},", Some("on several lines")),
+            (format!("{event}, ").as_bytes(), Some("a comma behind")),
+            (br#""{\"event\":\"authn_ok\"}""#, Some("JSON as a text")),
+            (b"{'event': 'authn_ok'}", Some("single quotes")),
+            (b"<html>", Some("XML or HTML")),
+            (event.as_bytes(), None),
+            (b"[1]", None),
+            (b"\"text\"", None),
+            (b"occurred_at,event", None),
+            (b"", None),
+        ] {
+            let found = cause(start);
+            let is_right = match (found, expected) {
+                (Some(found), Some(expected)) => found.contains(expected),
+                (found, expected) => found == expected,
+            };
+            assert!(is_right, "{:?}: {found:?}", String::from_utf8_lossy(start));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a source held that is passed over, or is not what it seems: counted, and told once per source.
+
+use super::unknown::UnknownKeys;
+use crate::event::{PassEvent, Property, is_lost_address, is_spoilt};
+
+/// What a reader has to say of its source.
+#[derive(Debug, Clone, Default)]
+pub struct Remarks {
+    /// Keys that belong to no event.
+    pub unknown: UnknownKeys,
+    /// Header rows that are like the one before them.
+    pub(super) same_headers: Seen,
+    /// Header rows that name other columns, or the same ones in another order.
+    pub(super) other_headers: Seen,
+    spoilt: Seen,
+    first_spoilt: String,
+    lost_addresses: Seen,
+}
+
+/// How often something was met, and in which line first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    count: u64,
+    first_line: u64,
+}
+
+impl Seen {
+    pub(super) fn note(&mut self, line: u64) {
+        if self.count == 0 {
+            self.first_line = line;
+        }
+        self.count += 1;
+    }
+}
+
+impl Remarks {
+    /// Looks for what an event says of its viewer and cannot be meant.
+    pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
+        const IDENTIFIERS: [Property; 7] = [
+            Property::MvpdUserId,
+            Property::VisitorId,
+            Property::DeviceId,
+            Property::SessionId,
+            Property::Mvpd,
+            Property::Proxy,
+            Property::ResourceId,
+        ];
+        for property in IDENTIFIERS {
+            if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
+                if self.spoilt.count == 0 {
+                    self.first_spoilt = format!("{property} {text:?}");
+                }
+                self.spoilt.note(line);
+            }
+        }
+        if event.property(Property::IpAddress).is_some_and(is_lost_address) {
+            self.lost_addresses.note(line);
+        }
+    }
+
+    /// What should be told, each with the line where it was met first.
+    pub fn notes(&self) -> Vec<(u64, String)> {
+        let spoilt = format!(
+            "identifiers were spoilt by a spreadsheet, first {}: a user, device or session that has lost its digits counts as \
+             nobody, and other columns are sent as they are; export these columns as text",
+            self.first_spoilt
+        );
+        let all = [
+            (&self.same_headers, "header rows repeat the one before, and were passed over"),
+            (&self.other_headers, "header rows name other columns, or in another order, and hold from there on"),
+            (&self.spoilt, &spoilt),
+            (&self.lost_addresses, "values of ip_address are no address, and none is sent"),
+        ];
+        let seen = all.into_iter().filter(|(seen, _)| seen.count > 0);
+        seen.map(|(seen, what)| (seen.first_line, format!("{} {what}", seen.count))).collect()
+    }
+}
