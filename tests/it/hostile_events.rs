@@ -1,7 +1,7 @@
 //! Whatever an event contains, its hits are whole: well-formed, with exactly the tags that it calls for, and with the values
 //! that an independent reading of the rules expects.
 
-use passbridge::event::{EventKind, PassEvent, Property};
+use passbridge::event::{EventKind, PassEvent, Property, VisitorRules};
 use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -154,7 +154,8 @@ fn expected_default(event: &PassEvent, name: &str) -> Option<&'static str> {
 
 /// The tags that are not eVars, and the eVars with their values, in the order of the document.
 fn expected_tags(event: &PassEvent, form: &HitForm) -> (Vec<&'static str>, Vec<(u8, String)>) {
-    let ecid = event.property(Property::VisitorId).unwrap_or_default().trim();
+    let known = |property| VisitorRules::default().known(event.property(property)?);
+    let ecid = known(Property::VisitorId).unwrap_or_default();
     let is_ecid = ecid.len() == 38 && ecid.bytes().all(|byte| byte.is_ascii_digit());
     let is_sent_as_ecid = form.identity == IdentityKind::Ecid && is_ecid;
     let address = event.property(Property::IpAddress).unwrap_or_default().trim();
@@ -177,7 +178,12 @@ fn expected_tags(event: &PassEvent, form: &HitForm) -> (Vec<&'static str>, Vec<(
     let evars = (1..)
         .zip(Property::reported())
         .filter_map(|(number, property)| {
-            let own = event.property(*property).and_then(|text| expected_value(text, 255));
+            // Which identifiers are nobody's, and what stands around them, has tests of its own.
+            let own = match property {
+                Property::MvpdUserId | Property::VisitorId => known(*property),
+                _ => event.property(*property),
+            };
+            let own = own.and_then(|text| expected_value(text, 255));
             let value = own.or_else(|| expected_default(event, property.name()).map(str::to_owned))?;
             Some((number, value))
         })
