@@ -31,7 +31,9 @@ pub enum EventError {
     NoRequestor(String, &'static str),
     #[error("event_id must be text or a number of 1 to 128 characters")]
     BadEventId,
-    #[error("event_id {0:?} was spoilt by a spreadsheet, so that events may share it; export that column as text")]
+    #[error(
+        "event_id {0:?} was spoilt by a spreadsheet, so that events may share it; export that column as text"
+    )]
     SpoiltEventId(String),
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),

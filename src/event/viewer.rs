@@ -312,7 +312,9 @@ mod tests {
             assert_eq!(is_nobody(VisitorRules::V3), v2, "{value}");
         }
         let zeros = "0".repeat(38);
-        for value in ["<nil>", "0.0", "-0", "False", "(not set)", "\"\"", "NA", "\u{feff}null\u{200b}", &zeros] {
+        for value in
+            ["<nil>", "0.0", "-0", "False", "(not set)", "\"\"", "NA", "\u{feff}null\u{200b}", &zeros]
+        {
             assert_eq!(VisitorRules::V3.known(value), None, "{value}");
             assert_eq!(VisitorRules::V2.known(value), Some(value));
         }

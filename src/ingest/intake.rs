@@ -343,9 +343,7 @@ fn refusal(error: ReadError) -> SubmissionError {
         ReadError::Broken { .. }
         | ReadError::Header(_)
         | ReadError::OtherHeader { .. }
-        | ReadError::NewestFirst(_) => {
-            SubmissionError::Unreadable(error.to_string())
-        }
+        | ReadError::NewestFirst(_) => SubmissionError::Unreadable(error.to_string()),
     }
 }
 

@@ -253,7 +253,9 @@ impl IngestSummary {
         }
         let Counts { read, rejected, .. } = self.inputs[input].counts;
         if read == 0 && result.is_ok() && summary.is_empty() && path != INBOX {
-            self.note(format!("{path}: is empty but for its header or frame: nothing in it could be an event"));
+            self.note(format!(
+                "{path}: is empty but for its header or frame: nothing in it could be an event"
+            ));
         }
         if let Some(Guess { format, because }) = guess.filter(|_| rejected > 0) {
             let format = format.name();

@@ -19,7 +19,10 @@ const CAUSES: [(fn(&[u8]) -> bool, &str); 8] = [
         "has a comma behind its object; take it off first, as sed 's/,[[:space:]]*$//' FILE | passbridge ingest - does",
     ),
     (is_quoted_object, "is JSON as a text; unwrap it first, as jq -r . FILE | passbridge ingest - does"),
-    (has_single_quotes, "has single quotes, as Python prints an object; JSON has double ones, as json.dumps writes them"),
+    (
+        has_single_quotes,
+        "has single quotes, as Python prints an object; JSON has double ones, as json.dumps writes them",
+    ),
     (is_markup, "is XML or HTML"),
 ];
 

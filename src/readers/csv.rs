@@ -12,9 +12,9 @@ use super::cause::cause;
 use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason};
 use super::memory::Recollection;
 use super::records::Records;
+use super::remarks::Remarks;
 use super::rest_v2::is_like_exchange;
 use super::unknown::UnknownKeys;
-use super::remarks::Remarks;
 use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What every event needs, so every header.
@@ -84,8 +84,7 @@ impl<R: BufRead> CsvReader<R> {
         let columns = self.records.header().map_err(|header| ReadError::OtherHeader { line, header })?;
         let is_same = columns.len() == self.columns.len()
             && columns.iter().zip(&self.columns).all(|(one, other)| one.eq_ignore_ascii_case(other));
-        let seen =
-            if is_same { &mut self.remarks.same_headers } else { &mut self.remarks.other_headers };
+        let seen = if is_same { &mut self.remarks.same_headers } else { &mut self.remarks.other_headers };
         seen.note(line);
         self.header = String::from_utf8_lossy(&self.records.raw.bytes).into_owned();
         self.columns = columns;
@@ -281,7 +280,10 @@ mod tests {
             Some("zone, mvpd ,event,\"occurred_at\",requestor_id,count,")
         );
         assert_eq!(line.excerpt.bytes.as_ref(), b"z,,authn_ok,1790000000000,REF30,,");
-        assert_eq!(reader.held().remarks().expect("remarks").unknown.to_string(), "\"\" (2 times), \"zone\" (2 times)");
+        assert_eq!(
+            reader.held().remarks().expect("remarks").unknown.to_string(),
+            "\"\" (2 times), \"zone\" (2 times)"
+        );
     }
 
     #[test]
@@ -341,7 +343,8 @@ mod tests {
         let other = "\"\u{feff}MVPD\",event,requestor_id,occurred_at\nb,authn_ok,REF30,2026-11-10T08:00:00Z";
         let fewer = "event,requestor_id,occurred_at\r\nauthn_ok,REF30,2026-11-10T08:00:00Z\r\n";
         let first = format!("{HEADER}\r\n{row}\r\n");
-        let source = format!("{first}\u{feff}{first}{}\nsep=,\n\u{feff}{other}\n{fewer}", first.to_uppercase());
+        let source =
+            format!("{first}\u{feff}{first}{}\nsep=,\n\u{feff}{other}\n{fewer}", first.to_uppercase());
         let mut reader = CsvReader::new(source.as_bytes()).expect("a header");
         let mut found = Vec::new();
         while let Some(line) = reader.next_line(bounds(), &mut Recollection::new(None)).expect("headers") {
@@ -357,7 +360,11 @@ mod tests {
             notes,
             [
                 (3, "2 header rows repeat the one before, and were passed over".to_owned()),
-                (9, "2 header rows name other columns, or in another order, and hold from there on".to_owned())
+                (
+                    9,
+                    "2 header rows name other columns, or in another order, and hold from there on"
+                        .to_owned()
+                )
             ]
         );
         let twice = format!("{first}occurred_at,event,requestor_id,event\n{row}\n");

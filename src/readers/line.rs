@@ -5,8 +5,8 @@ use std::io;
 
 use super::esm::EsmSummary;
 use super::memory::{Feed, MemoryError, Recollection};
-use super::rest_v2::{ExchangeSummary, Rule};
 use super::remarks::Remarks;
+use super::rest_v2::{ExchangeSummary, Rule};
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
 /// The longest line or CSV row, in bytes. An event with every property filled takes a few KiB; an MRSS resource may take

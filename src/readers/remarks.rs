@@ -67,7 +67,10 @@ impl Remarks {
         );
         let all = [
             (&self.same_headers, "header rows repeat the one before, and were passed over"),
-            (&self.other_headers, "header rows name other columns, or in another order, and hold from there on"),
+            (
+                &self.other_headers,
+                "header rows name other columns, or in another order, and hold from there on",
+            ),
             (&self.spoilt, &spoilt),
             (&self.lost_addresses, "values of ip_address are no address, and none is sent"),
         ];

@@ -16,7 +16,8 @@ fn told(name: &str, content: &[u8]) -> (Counts, Vec<String>) {
 #[test]
 fn headers_within_a_file_hold_for_the_rows_behind_them() {
     let one = "occurred_at,event,requestor_id,mvpd,proxy\n2026-11-10T08:00:00Z,authn_ok,REF30,M,P\n";
-    let other = "\u{feff}occurred_at,event,requestor_id,proxy,mvpd\n2026-11-10T08:00:00Z,authn_ok,REF30,P,M\n";
+    let other =
+        "\u{feff}occurred_at,event,requestor_id,proxy,mvpd\n2026-11-10T08:00:00Z,authn_ok,REF30,P,M\n";
     let (total, told) = told("all.csv", format!("{one}{one}{other}").as_bytes());
     assert_eq!(total, counts(3, 1, 2, 0, 0), "the three rows say the same");
     assert_eq!(
@@ -81,8 +82,14 @@ fn addresses_that_are_none_are_counted_with_their_first_line() {
             "{{\"occurred_at\":\"2026-11-10T08:00:{second:02}Z\",\"event\":\"authn_ok\",\"requestor_id\":\"REF30\",\"ip_address\":\"{address}\"}}\n"
         )
     };
-    let addresses =
-        ["for=203.0.113.9;proto=https", "unknown", "203.0.113.0/24", "/203.0.113.9:51234", "viewer", "203.0.113.9"];
+    let addresses = [
+        "for=203.0.113.9;proto=https",
+        "unknown",
+        "203.0.113.0/24",
+        "/203.0.113.9:51234",
+        "viewer",
+        "203.0.113.9",
+    ];
     let lines: String = addresses.iter().zip(0..).map(|(address, second)| event(address, second)).collect();
     let (total, notes) = told("a.ndjson", lines.as_bytes());
     assert_eq!(total, counts(6, 6, 0, 0, 0));
@@ -96,7 +103,10 @@ fn what_is_no_line_of_json_is_called_by_its_name() {
     for (content, expected) in [
         (format!("{event},\n").into_bytes(), "has a comma behind its object"),
         (format!("[{event},\n{event}]\n").into_bytes(), "is a JSON list or a part of one"),
-        (event.replace('{', "{\n").replace(',', ",\n").into_bytes(), "is a part of a JSON object on several lines"),
+        (
+            event.replace('{', "{\n").replace(',', ",\n").into_bytes(),
+            "is a part of a JSON object on several lines",
+        ),
         (event.replace('{', "{\"ttl\":NaN,").into_bytes(), "has NaN at column 8"),
         (serde_json::to_vec(&event).expect("text"), "is JSON as a text"),
         (wide, "is UTF-16; save it as UTF-8"),
@@ -117,7 +127,8 @@ fn a_source_with_a_header_alone_or_an_empty_report_is_said_to_be_empty() {
         ("d.har", "{\"log\":{\"version\":\"1.2\",\"entries\":[]}}"),
     ] {
         let (total, notes) = told(name, content.as_bytes());
-        let expected = format!("{name}: is empty but for its header or frame: nothing in it could be an event");
+        let expected =
+            format!("{name}: is empty but for its header or frame: nothing in it could be an event");
         assert_eq!((total, notes), (Counts::default(), vec![expected]));
     }
 }
