@@ -194,7 +194,7 @@ fn posted(sink: &Sink, pem: &str, posts: usize) -> Figures {
 /// The baseline of the CPU: the same HTTP library, without buffer, mapping or records.
 fn bare(sink: &Sink, pem: &str, posts: usize) -> Figures {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let host = collection(pem).host(&sink.url.parse().expect("a url"));
+    let host = collection(pem).host(&sink.url.parse().expect("a url")).expect("a way there");
     timed(sink, || {
         runtime.block_on(async {
             let mut lanes = JoinSet::new();

@@ -111,7 +111,7 @@ fn passbridge(url: &str, pem: &str, window: Window) -> u64 {
         ..CollectionOptions::default()
     };
     let url: CollectionUrl = url.parse().expect("a url");
-    let host = Collection::new(options).expect("a collection").host(&url);
+    let host = Collection::new(options).expect("a collection").host(&url).expect("a way there");
     runtime.block_on(async {
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, Rsid};
 
+/// Network Authentication Required (RFC 6585): a portal answers in the host's place.
+const NETWORK_LOG_IN: u16 = 511;
+
 /// The number of an event in its buffer, in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Sequence(pub i64);
@@ -45,7 +48,8 @@ pub enum NotReceived {
     Resolve(String),
     #[error("TLS failed: {0}")]
     Tls(String),
-    #[error("the proxy refused: {0}")]
+    /// It is named, with its port.
+    #[error("the proxy {0}")]
     Proxy(String),
     #[error("cannot open a socket: {0}")]
     OpenFiles(String),
@@ -131,7 +135,9 @@ impl Doubt {
         match self {
             Doubt::Broken(_) => Some(TroubleKind::Broken),
             Doubt::TimedOut => Some(TroubleKind::Timeout),
-            Doubt::Status(status) if *status >= 500 => Some(TroubleKind::ServerError),
+            Doubt::Status(status) if *status >= 500 && *status != NETWORK_LOG_IN => {
+                Some(TroubleKind::ServerError)
+            }
             Doubt::Status(_) | Doubt::Unreadable(_) | Doubt::SomeCounted { .. } | Doubt::RunEnded => None,
         }
     }
@@ -145,7 +151,7 @@ pub enum SuiteFault {
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
     /// Several events in a row were refused, other visitors' among them, and none succeeded.
-    #[error("{cause}, for each of {events} events tried")]
+    #[error("{cause}, for every event tried ({events})")]
     RefusesAll { cause: String, events: u32 },
 }
 
@@ -219,7 +225,7 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// What was said or seen, in one line.
     pub cause: String,
-    /// Attempts of the run that met it.
+    /// Attempts of the run that met it; events, where they were refused.
     pub attempts: u64,
     /// When the first of the runs in a row began that met it.
     pub since: Instant,
@@ -232,13 +238,14 @@ pub struct Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trouble { host, rsid, cause, attempts, since, stopped, advice, .. } = self;
+        let Trouble { host, rsid, kind, cause, attempts, since, stopped, advice } = self;
         write!(out, "{host}")?;
         if let Some(rsid) = rsid {
             write!(out, ", suite {rsid}")?;
         }
         let stopped = if *stopped { "stopped for this run; " } else { "" };
-        write!(out, ": {stopped}{cause} ({attempts} attempts, since {since})")?;
+        let what = if *kind == TroubleKind::Refused { "events" } else { "attempts" };
+        write!(out, ": {stopped}{cause} ({what}: {attempts}, since {})", since.to_the_second())?;
         advice.iter().try_for_each(|advice| write!(out, "; {advice}"))
     }
 }
@@ -270,6 +277,22 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
+    /// What is said of a host that is not sent to because of it.
+    pub fn plight(self) -> &'static str {
+        match self {
+            TroubleKind::OpenFiles => "this process cannot open another socket to the collection host",
+            TroubleKind::Throttled => "the collection host throttles",
+            TroubleKind::Proxy => "the proxy lets nothing through to the collection host",
+            TroubleKind::Resolve
+            | TroubleKind::Connect
+            | TroubleKind::Timeout
+            | TroubleKind::Tls
+            | TroubleKind::ServerError
+            | TroubleKind::Broken
+            | TroubleKind::Refused => "the collection host is down",
+        }
+    }
+
     /// What to do about it.
     pub fn advice(self) -> &'static str {
         match self {

@@ -22,6 +22,7 @@ use crate::suite::SuiteError;
 use crate::web::{ApiError, Cause, SetupError};
 
 const CERTIFICATES: &str = "check the certificates of this host";
+const PROXY: &str = "correct that variable, unset it, or name the host in NO_PROXY to go there directly";
 const THREADS: &str = "check the limits of this host on threads";
 
 pub(super) struct Judgement {
@@ -132,6 +133,7 @@ impl Judge for DrainError {
     fn judge(&self) -> Judgement {
         match self {
             DrainError::Buffer(error) => error.judge(),
+            DrainError::Way(error) => error.judge(),
             DrainError::Thread(_) => Code::Host.failed(THREADS),
         }
     }
@@ -230,8 +232,7 @@ impl Judge for SetupError {
     fn judge(&self) -> Judgement {
         match self {
             SetupError::BadUrl { .. } => Code::ClientSetup.usage("correct the key"),
-            SetupError::Proxy { .. } => Code::ClientSetup
-                .usage("correct that variable, unset it, or name the host in NO_PROXY to go there directly"),
+            SetupError::Proxy { .. } => Code::ClientSetup.usage(PROXY),
             SetupError::Client(_) => Code::Host.failed(CERTIFICATES),
         }
     }
@@ -297,6 +298,7 @@ impl Judge for ProbeError {
         match self {
             ProbeError::Api(error) => error.judge(),
             ProbeError::Buffer(error) => error.judge(),
+            ProbeError::Way(error) => error.judge(),
             ProbeError::NoSuite { rsid, .. } => {
                 Code::SuiteUnknown.usage(format!("see what it is: passbridge suite check {rsid}"))
             }
@@ -333,6 +335,7 @@ impl Judge for CollectionError {
     fn judge(&self) -> Judgement {
         match self {
             CollectionError::BadRoots(_) => Code::Host.usage(CERTIFICATES),
+            CollectionError::Proxy { .. } => Code::ClientSetup.usage(PROXY),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::delivery::Outcome;
+use crate::delivery::{Outcome, TroubleKind};
 use crate::web::doubled;
 
 /// How long the other lanes wait before they ask again while one probes.
@@ -70,6 +70,9 @@ struct State {
     phase: Phase,
     failures: u32,
     first_failure_at: Option<Instant>,
+    latest: Option<(TroubleKind, String)>,
+    /// How often it opened because of failures. The log tells of the first time, and at the end how often it was.
+    outages: u32,
     /// Whether the log already says that the host throttles.
     told_rest: bool,
 }
@@ -126,16 +129,23 @@ impl Breaker {
         let mut state = self.state();
         match outcome.trouble() {
             None => self.close(&mut state),
-            Some((_, cause)) => self.fail(&mut state, now, &cause),
+            Some(trouble) => self.fail(&mut state, now, trouble),
         }
     }
 
-    /// Keeps every lane off the host until it said it may be asked again (`Retry-After`); then one probes.
-    pub fn rest(&self, now: Instant, wait: Duration) {
+    /// Keeps every lane off the host until it said it may be asked again (`Retry-After`), within our own longest wait; then one
+    /// probes.
+    pub fn rest(&self, now: Instant, asked: Duration) {
         let mut state = self.state();
-        let until = now + wait;
+        let given = asked.min(self.options.backoff_max);
+        let until = now + given;
         if !std::mem::replace(&mut state.told_rest, true) {
-            tracing::warn!(host = %self.host, seconds = wait.as_secs(), "the collection host throttles: it asks for a rest, and gets it");
+            tracing::warn!(
+                host = %self.host,
+                asked_seconds = asked.as_secs(),
+                given_seconds = given.as_secs(),
+                "the collection host throttles: it asks for a rest"
+            );
         }
         match state.phase {
             Phase::GivenUp => {}
@@ -157,13 +167,24 @@ impl Breaker {
 
     fn close(&self, state: &mut State) {
         // A host that only asked for a pause was never called down.
-        if !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open {
+        let is_back =
+            !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open;
+        if is_back && state.outages == 1 {
             tracing::info!(host = %self.host, "the collection host answers again");
         }
-        *state = State { told_rest: state.told_rest, ..State::default() };
+        *state = State { told_rest: state.told_rest, outages: state.outages, ..State::default() };
     }
 
-    fn fail(&self, state: &mut State, now: Instant, cause: &str) {
+    /// Tells at the end of a run how often the host was down in it, where that was more than the once that was told.
+    pub fn tell_rest(&self) {
+        let outages = self.state().outages;
+        if outages > 1 {
+            tracing::warn!(host = %self.host, outages, "the collection host could not be sent to several times in this run");
+        }
+    }
+
+    fn fail(&self, state: &mut State, now: Instant, trouble: (TroubleKind, String)) {
+        let (kind, cause) = state.latest.insert(trouble).clone();
         state.failures = state.failures.saturating_add(1);
         state.first_failure_at.get_or_insert(now);
         let probes = match state.phase {
@@ -171,7 +192,11 @@ impl Breaker {
                 return;
             }
             Phase::Closed => {
-                tracing::warn!(host = %self.host, failures = state.failures, cause, "the collection host is down: probing it");
+                state.outages += 1;
+                if state.outages == 1 {
+                    let failures = state.failures;
+                    tracing::warn!(host = %self.host, failures, cause, "{}: probing it", kind.plight());
+                }
                 0
             }
             Phase::Probing { probes, .. } => probes.saturating_add(1),
@@ -191,7 +216,9 @@ impl Breaker {
 
     fn give_up(&self, state: &mut State) {
         let tried_seconds = self.options.give_up.as_secs();
-        tracing::warn!(host = %self.host, tried_seconds, "no sign of life from the collection host: leaving it for this run");
+        let (kind, cause) = state.latest.clone().unwrap_or((TroubleKind::Timeout, "no reply".to_owned()));
+        let (plight, advice) = (kind.plight(), kind.advice());
+        tracing::warn!(host = %self.host, tried_seconds, cause, advice, "{plight} all the time: leaving it for this run");
         state.phase = Phase::GivenUp;
     }
 
@@ -351,6 +378,7 @@ mod tests {
             (Outcome::SuiteFault(SuiteFault::NoAccount), true),
             (Outcome::Ambiguous(Doubt::Unreadable(200)), true),
             (Outcome::Ambiguous(Doubt::Status(302)), true),
+            (Outcome::Ambiguous(Doubt::Status(511)), true),
             (Outcome::Ambiguous(Doubt::Status(502)), false),
             (Outcome::Ambiguous(Doubt::Broken("reset".to_owned())), false),
             (Outcome::Ambiguous(Doubt::TimedOut), false),

@@ -7,16 +7,16 @@ use rustix::io::Errno;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, OtherError, RootCertStore};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::certificate::Verifier;
+use super::certificate::{self, Verifier};
 use super::socket::{Socket, Stream};
 use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
-use crate::web::{Proxy, Route};
+use crate::web::Proxy;
 
 /// Which certificates vouch for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +33,9 @@ pub enum Roots {
 pub enum CollectionError {
     #[error("cannot use the extra root certificates: {0}")]
     BadRoots(String),
+    /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
+    #[error("no way to {host}: {why}")]
+    Proxy { host: String, why: String },
 }
 
 /// The certificates that were given beside the system's.
@@ -77,7 +80,8 @@ pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
 /// Where a host is, how it is reached, and what it must prove.
 pub(super) struct Address {
     pub(super) url: CollectionUrl,
-    pub(super) route: Route,
+    /// `None` where the host is reached directly.
+    pub(super) proxy: Option<Proxy>,
     /// `None` for plain http.
     pub(super) tls: Option<Arc<ClientConfig>>,
 }
@@ -85,17 +89,16 @@ pub(super) struct Address {
 impl Address {
     /// Connects by `deadline`. Each error says which step failed.
     pub(super) async fn connect(&self, deadline: Instant) -> Result<Stream, NotReceived> {
-        let tcp = match &self.route {
-            Route::Direct => dial(self.url.host(), self.url.port(), deadline).await?,
-            Route::Proxy(proxy) => {
+        let tcp = match &self.proxy {
+            None => dial(self.url.host(), self.url.port(), deadline).await?,
+            Some(proxy) => {
                 let mut tcp =
                     dial(&proxy.host, proxy.port, deadline).await.map_err(|cause| of_proxy(cause, proxy))?;
-                timeout_at(deadline, proxy.open_tunnel(&mut tcp, &self.url))
-                    .await
-                    .map_err(|_| NotReceived::Proxy("no answer in time".to_owned()))??;
+                let opened = timeout_at(deadline, proxy.open_tunnel(&mut tcp, &self.url)).await;
+                let opened = opened.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+                opened.map_err(|why| NotReceived::Proxy(format!("{proxy}: {why}")))?;
                 tcp
             }
-            Route::Unusable(why) => return Err(NotReceived::Proxy(why.clone())),
         };
         match &self.tls {
             None => Ok(Stream::plain(Socket::new(tcp))),
@@ -153,29 +156,39 @@ fn is_open_files(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// What is in the way to a proxy is the proxy's trouble, and not the host's behind it.
 fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
-    match cause {
-        NotReceived::Connect(why) => NotReceived::Connect(format!("proxy {proxy}: {why}")),
-        NotReceived::Resolve(why) => NotReceived::Resolve(format!("proxy {why}")),
-        cause @ (NotReceived::Tls(_)
-        | NotReceived::Proxy(_)
-        | NotReceived::OpenFiles(_)
-        | NotReceived::BeforeFirstByte
-        | NotReceived::Status(_)) => cause,
+    if matches!(cause, NotReceived::OpenFiles(_)) {
+        return cause;
     }
+    NotReceived::Proxy(format!("{proxy}: {cause}"))
 }
 
-/// The TLS layer's own words; of a certificate that was refused, whose it is and why.
+/// Why TLS could not be agreed on, in words; of a certificate that was refused, whose it is and why.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(OtherError(refused)))) => {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(refused)))) => {
             refused.to_string()
         }
-        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "this system has no root certificates: install ca-certificates".to_owned()
         }
-        Some(cause) => cause.to_string(),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("the certificate of the host is refused: {}", certificate::reason(why))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the answer is not TLS: something that speaks plain HTTP, or another protocol, listens there"
+                .to_owned()
+        }
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("the host refused the handshake: {}", certificate::in_words(&format!("{alert:?}")))
+        }
+        Some(rustls::Error::PeerIncompatible(why)) => format!(
+            "the host and this program have no way of TLS in common: {}",
+            certificate::in_words(&format!("{why:?}"))
+        ),
+        Some(cause) => certificate::in_words(&cause.to_string()),
         None => error.to_string(),
     }
 }

@@ -25,6 +25,7 @@ use super::Host;
 use super::reply::classify;
 use super::socket::{Meter, Stream, Transport};
 use crate::delivery::{Doubt, NotReceived, Outcome};
+use crate::suite::CollectionUrl;
 
 /// Where DIA reads XML: at response type 6, with the report suite named in the body alone ("Request" of the DIA guide).
 const PATH: &str = "/b/ss//6";
@@ -93,6 +94,10 @@ impl Connection {
 }
 
 impl Host {
+    pub fn url(&self) -> &CollectionUrl {
+        &self.address.url
+    }
+
     /// A connection of its own for a lane. It connects with its first hit.
     pub fn connection(self: &Arc<Self>) -> Connection {
         Connection { host: Arc::clone(self), live: None, timer: Timer::default() }

@@ -37,7 +37,7 @@ pub use reply::classify;
 
 use crate::clock::Clock;
 use crate::suite::{CollectionUrl, Scheme};
-use crate::web::{ProxySettings, Route};
+use crate::web::ProxySettings;
 use connect::Address;
 
 /// The longest that connecting may take where a request may take longer.
@@ -101,41 +101,39 @@ impl Collection {
 
     /// The host behind a URL: one for all who ask, for as long as any of them, or a connection of theirs, holds it. After
     /// that its breaker and its pace are forgotten, and the next one begins anew.
-    pub fn host(&self, url: &CollectionUrl) -> Arc<Host> {
+    /// Refused where the proxy variables cannot be used.
+    pub fn host(&self, url: &CollectionUrl) -> Result<Arc<Host>, CollectionError> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(url).and_then(Weak::upgrade) {
-            return host;
+            return Ok(host);
         }
-        let host = Arc::new(self.new_host(url));
+        let host = Arc::new(self.new_host(url)?);
         hosts.insert(url.clone(), Arc::downgrade(&host));
-        host
+        Ok(host)
     }
 
-    fn new_host(&self, url: &CollectionUrl) -> Host {
+    fn new_host(&self, url: &CollectionUrl) -> Result<Host, CollectionError> {
         let tls = (url.scheme() == Scheme::Https)
             .then(|| Arc::clone(self.tls.get_or_init(|| connect::tls_config(self.extra_roots.clone()))));
         // Plain http is loopback by definition, and never goes through a proxy.
-        let route = match url.scheme() {
-            Scheme::Https => Route::to(url.host(), url.port(), &self.options.proxy),
-            Scheme::Http => Route::Direct,
+        let proxy = match url.scheme() {
+            Scheme::Https => self.options.proxy.way(url.host(), url.port()),
+            Scheme::Http => Ok(None),
         };
-        match &route {
-            Route::Direct => {}
-            Route::Proxy(proxy) => tracing::debug!(host = %url, proxy = %proxy, "hits go through a proxy"),
-            Route::Unusable(why) => {
-                tracing::warn!(host = %url, why, "no hit can be sent: the proxy is unusable")
-            }
+        let proxy = proxy.map_err(|why| CollectionError::Proxy { host: url.to_string(), why })?;
+        if let Some(proxy) = &proxy {
+            tracing::debug!(host = %url, %proxy, "hits go through a proxy");
         }
         let name = url.to_string();
-        Host {
+        Ok(Host {
             headers: request_headers(url),
-            address: Address { url: url.clone(), route, tls },
+            address: Address { url: url.clone(), proxy, tls },
             request_timeout: self.options.request_timeout,
             connect_timeout: self.options.connect_timeout,
             breaker: Breaker::new(&name, self.options.breaker.clone(), self.options.request_timeout),
             limiter: Limiter::new(self.options.rate_per_host, Instant::now()),
             clock: self.options.clock.clone(),
-        }
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
 use crate::web::Proxy;
 
@@ -13,13 +12,9 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 const STATUS_CHARS_MAX: usize = 100;
 
 impl Proxy {
-    /// Opens a tunnel to `url` over a connection to this proxy.
-    pub(super) async fn open_tunnel(
-        &self,
-        tcp: &mut TcpStream,
-        url: &CollectionUrl,
-    ) -> Result<(), NotReceived> {
-        let broken = |error: std::io::Error| NotReceived::Proxy(format!("the connection broke: {error}"));
+    /// Opens a tunnel to `url` over a connection to this proxy, or tells why there is none.
+    pub(super) async fn open_tunnel(&self, tcp: &mut TcpStream, url: &CollectionUrl) -> Result<(), String> {
+        let broken = |error: std::io::Error| format!("the connection broke: {error}");
         tcp.write_all(&self.connect_request(url)).await.map_err(broken)?;
         let mut answer = Vec::with_capacity(512);
         while !answer.ends_with(b"\r\n\r\n") {
@@ -29,13 +24,13 @@ impl Proxy {
                 Err(error) => return Err(broken(error)),
             }
             if answer.len() > ANSWER_BYTES_MAX {
-                return Err(NotReceived::Proxy("its answer has no end".to_owned()));
+                return Err("its answer has no end".to_owned());
             }
         }
         match status_of(&answer) {
             Some((200..=299, _)) => Ok(()),
-            Some((_, line)) => Err(NotReceived::Proxy(line)),
-            None => Err(NotReceived::Proxy("its answer is not HTTP".to_owned())),
+            Some((_, line)) => Err(format!("it answers {line}")),
+            None => Err("its answer is not HTTP".to_owned()),
         }
     }
 

@@ -117,6 +117,12 @@ impl<'a> Feed<'a> {
                 break;
             }
         }
+        let is_cut_off = |place: usize| {
+            self.host.suites[self.suites[place]].is_stopped() && !self.merge.is_exhausted(place)
+        };
+        if (0..self.suites.len()).any(is_cut_off) {
+            self.scope.tally.counts().left = true;
+        }
         // Lanes that have ended took themselves off; what they left is counted there.
         drop(self.deal.flush());
         Ok(())

@@ -1,7 +1,7 @@
 //! What the lanes of one collection host share during a run: its suites, whether they may still be sent to, and its troubles.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use tokio::sync::watch;
 
 use super::parcel::Parcel;
 use super::suite_run::SuiteRun;
+use super::summary::LINES_MAX;
+use super::verdict::Refusal;
 use super::{Stop, StopReason};
 use crate::buffer::Route;
 use crate::collection::Host;
@@ -28,41 +30,42 @@ pub(super) struct HostRun {
     url: CollectionUrl,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
-    met: Mutex<BTreeMap<TroubleKind, Met>>,
+    /// By the place of the suite, where it is not the host's, and by kind.
+    met: Mutex<BTreeMap<(Option<usize>, TroubleKind), Met>>,
     /// Whether some trouble was met that no reply disproved since.
     is_troubled: AtomicBool,
     refuses_all: AtomicBool,
+    /// Suites of which the log was to say why they were stopped.
+    told: AtomicU64,
 }
 
-/// A trouble of the host in this run.
+/// A trouble of the host, or of a suite there, in this run.
+#[derive(Default)]
 struct Met {
     cause: String,
     attempts: u64,
     /// Whether no complete reply came since.
     stands: bool,
+    /// Whether events were left behind because of it, whatever succeeded since.
+    has_left: bool,
 }
 
 impl HostRun {
     /// `earlier` are the troubles that the runs before recorded.
-    pub(super) fn new(
-        host: Arc<Host>,
-        url: CollectionUrl,
-        routes: Vec<Route>,
-        lanes: usize,
-        earlier: &[Trouble],
-    ) -> HostRun {
+    pub(super) fn new(host: Arc<Host>, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]) -> HostRun {
         let changes = Arc::new(watch::Sender::new(0));
         let suite = |route| SuiteRun::new(route, lanes, changes.clone(), earlier);
         HostRun {
+            url: host.url().clone(),
             host,
             suites: routes.into_iter().map(suite).collect(),
             lanes,
-            url,
             ended: Stop::default(),
             changes,
             met: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             refuses_all: AtomicBool::new(false),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -82,6 +85,7 @@ impl HostRun {
 
     pub(super) fn give_up(&self) {
         self.ended.request(StopReason::Host);
+        self.met().values_mut().for_each(|met| met.has_left |= met.stands);
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -94,7 +98,8 @@ impl HostRun {
 
     /// Why the run ended early at this host, if it did.
     pub(super) fn stop_reasons(&self) -> impl Iterator<Item = StopReason> {
-        self.ended.requested().into_iter().chain(self.suites.iter().filter_map(|suite| suite.stop_reason()))
+        let of_suites = self.suites.iter().any(SuiteRun::is_stopped).then_some(StopReason::Suite);
+        self.ended.requested().into_iter().chain(of_suites)
     }
 
     /// Leaves the host where all of its suites that were tried refuse everything: whatever answers there is no collector.
@@ -102,12 +107,40 @@ impl HostRun {
         let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
         let is_left = tried.len() >= REFUSING_SUITES && tried.iter().all(|refuses| *refuses);
         if is_left && !self.refuses_all.swap(true, Ordering::Relaxed) {
+            let fault = self.suites.iter().find_map(SuiteRun::fault_to_tell);
             tracing::error!(
                 host = %self.url,
                 suites = tried.len(),
+                fault = fault.map(|fault| fault.to_string()),
+                advice = TroubleKind::Refused.advice(),
                 "the collection host refuses every event of every suite: it is left for this run, and its events wait"
             );
             self.give_up();
+        }
+    }
+
+    /// Says of each suite that was stopped why, once. While others are undecided it may be the whole host's matter, of which one
+    /// line tells: that waits for them, but for the end of the run.
+    pub(super) fn tell_stopped(&self, is_last: bool) {
+        let is_undecided = |suite: &SuiteRun| {
+            suite.is_on_trial() || (suite.refuses_all() == Some(false) && !suite.has_succeeded())
+        };
+        let is_open = !is_last && self.suites.iter().any(is_undecided);
+        if is_open || self.refuses_all.load(Ordering::Relaxed) {
+            return;
+        }
+        for suite in &self.suites {
+            let Some(fault) = suite.fault_to_tell() else { continue };
+            let (rsid, host) = (suite.rsid(), &self.url);
+            if self.told.fetch_add(1, Ordering::Relaxed) < LINES_MAX {
+                let advice = advice_on(Some(rsid), TroubleKind::Refused);
+                tracing::error!(%rsid, %host, %fault, advice, "report suite stopped for this run; its events wait");
+            }
+        }
+        if let Some(suites @ 1..) = self.told.load(Ordering::Relaxed).checked_sub(LINES_MAX)
+            && is_last
+        {
+            tracing::error!(host = %self.url, suites, "more report suites were stopped, not told one by one");
         }
     }
 
@@ -116,9 +149,7 @@ impl HostRun {
         match outcome.trouble() {
             Some((kind, cause)) => {
                 self.is_troubled.store(true, Ordering::Relaxed);
-                let mut met = self.met();
-                let met = met.entry(kind).or_insert(Met { cause: String::new(), attempts: 0, stands: true });
-                (met.cause, met.attempts, met.stands) = (cause, met.attempts + 1, true);
+                self.note(None, kind, cause, |met| met.stands = true);
             }
             None if self.is_troubled.swap(false, Ordering::Relaxed) => {
                 self.met().values_mut().for_each(|met| met.stands = false);
@@ -127,7 +158,27 @@ impl HostRun {
         }
     }
 
-    /// What stood in the way of the host and its suites when the run ended, and whether the host throttled it.
+    fn note(&self, suite: Option<usize>, kind: TroubleKind, cause: String, how: impl FnOnce(&mut Met)) {
+        let mut met = self.met();
+        let met = met.entry((suite, kind)).or_default();
+        (met.cause, met.attempts) = (cause, met.attempts + 1);
+        how(met);
+    }
+
+    /// Takes note that an event is left to the next run, because no attempt of it came to an end.
+    pub(super) fn leave_behind(&self, parcel: &Parcel, outcome: &Outcome) {
+        match (outcome.trouble(), Refusal::of(outcome)) {
+            (Some((kind, _)), _) => {
+                self.met().entry((None, kind)).and_modify(|met| met.has_left = true);
+            }
+            (None, Some(refusal)) => {
+                self.note(Some(parcel.suite), TroubleKind::Refused, refusal.cause, |met| met.has_left = true);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// What stood in the way of the host and its suites when the run ended or left events behind, and whether the host throttled it.
     pub(super) fn troubles(&self, earlier: &[Trouble], started_at: Instant) -> Vec<Trouble> {
         let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped| {
             let same = |before: &&Trouble| {
@@ -141,20 +192,23 @@ impl HostRun {
                 attempts,
                 since: earlier.iter().find(same).map_or(started_at, |before| before.since),
                 stopped,
-                advice: Some(kind.advice().to_owned()),
+                advice: Some(advice_on(rsid, kind)),
             }
         };
         let refuses_all = self.refuses_all.load(Ordering::Relaxed);
         let is_left = self.is_given_up() && !refuses_all;
-        let mut troubles: Vec<Trouble> = self
-            .met()
-            .iter()
-            .filter(|(kind, met)| met.stands || **kind == TroubleKind::Throttled)
-            .map(|(kind, met)| trouble(None, *kind, met.cause.clone(), met.attempts, is_left && met.stands))
-            .collect();
+        let mut troubles = Vec::new();
+        for ((place, kind), met) in &*self.met() {
+            if met.stands || met.has_left || *kind == TroubleKind::Throttled {
+                let rsid = place.map(|place| self.suites[place].rsid());
+                let stopped = is_left && rsid.is_none() && (met.stands || met.has_left);
+                troubles.push(trouble(rsid, *kind, met.cause.clone(), met.attempts, stopped));
+            }
+        }
         for suite in &self.suites {
             if let Some((fault, events, stopped)) = suite.ward(|ward| ward.trouble()) {
                 let rsid = (!refuses_all).then(|| suite.rsid());
+                troubles.retain(|other| other.rsid.as_ref() != Some(suite.rsid()));
                 troubles.push(trouble(rsid, TroubleKind::Refused, fault.to_string(), events, stopped));
             }
         }
@@ -165,7 +219,13 @@ impl HostRun {
         troubles
     }
 
-    fn met(&self) -> MutexGuard<'_, BTreeMap<TroubleKind, Met>> {
+    fn met(&self) -> MutexGuard<'_, BTreeMap<(Option<usize>, TroubleKind), Met>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to do about a trouble, with the name of the suite in the commands.
+fn advice_on(rsid: Option<&Rsid>, kind: TroubleKind) -> String {
+    let advice = kind.advice();
+    rsid.map_or_else(|| advice.to_owned(), |rsid| advice.replace("RSID", rsid.as_str()))
 }

@@ -267,6 +267,7 @@ impl Lane {
                 self.end_attempt(&mut parcel, None).await?;
                 return self.end_visitor(parcel).await;
             }
+            parcel.sent = self.context.host.suite(&parcel).number_hit();
             let outcome = self.send(body).await?;
             let host_was_up = self.note(&outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
@@ -278,7 +279,7 @@ impl Lane {
             }
             match self.next(&parcel, &outcome) {
                 Next::Delivered => {
-                    self.context.host.suite(&parcel).succeed();
+                    self.context.host.suite(&parcel).succeed(parcel.sent);
                     self.context.tally.counts().hits += 1;
                     parcel.advance();
                 }
@@ -310,7 +311,7 @@ impl Lane {
         breaker.record(now, outcome);
         self.context.host.meet(outcome);
         if let Outcome::Retry { retry_after: Some(asked), .. } = outcome {
-            breaker.rest(now, (*asked).min(self.context.limits.backoff_max));
+            breaker.rest(now, *asked);
         }
         self.is_probing = false;
         was_up
@@ -331,7 +332,7 @@ impl Lane {
         let situation = Situation {
             attempts: parcel.attempts,
             bare_failures: parcel.bare_failures,
-            suite_succeeded: suite.ward(|ward| ward.has_succeeded),
+            suite_succeeded: suite.has_succeeded(),
             policy: suite.suite.on_ambiguous,
             jitter: fastrand::f64(),
         };
@@ -354,7 +355,10 @@ impl Lane {
                 self.end_attempt(&mut parcel, outcome.doubt()).await?;
                 return self.again(parcel, Instant::now() + wait).await;
             }
-            Next::LeavePending => self.end_attempt(&mut parcel, outcome.doubt()).await?,
+            Next::LeavePending => {
+                self.context.host.leave_behind(&parcel, &outcome);
+                self.end_attempt(&mut parcel, outcome.doubt()).await?;
+            }
             Next::StopSuite(fault) => {
                 self.context.host.suite(&parcel).ward(|ward| ward.stop(fault));
                 self.end_attempt(&mut parcel, outcome.doubt()).await?;

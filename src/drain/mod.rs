@@ -41,7 +41,7 @@ use crate::buffer::{
     RunStart, Watch,
 };
 use crate::clock::Clock;
-use crate::collection::Collection;
+use crate::collection::{Collection, CollectionError, Host};
 use crate::delivery::Trouble;
 use crate::suite::CollectionUrl;
 use feed::Scope;
@@ -49,7 +49,7 @@ use host::HostRun;
 use lanes::{Lane, LaneContext};
 use parcel::Parcel;
 use recorder::RecorderGone;
-use summary::{Counts, Tally};
+use summary::{Counts, LINES_MAX, Tally};
 use ward::Ward;
 
 /// How often a drain looks for suites that were paused: the kill switch works within this time.
@@ -79,6 +79,8 @@ pub enum DrainError {
     /// The buffer failed; what was in flight is in doubt.
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Way(#[from] CollectionError),
     #[error("cannot start a thread to read the backlog")]
     Thread(#[source] std::io::Error),
 }
@@ -117,19 +119,25 @@ pub async fn drain(
 ) -> Result<RunSummary, DrainError> {
     let started_at = options.clock.now();
     let (job, after_restore) = (lock.job(), options.after_restore);
-    let (routes, start, earlier, place) = blocking(buffer, move |buffer| {
+    let routes = blocking(buffer, move |buffer| {
         buffer.accept_restored(after_restore)?;
-        let start = buffer.begin_run(job)?;
-        let earlier = buffer.earlier_troubles(start.run, job)?;
-        Ok::<_, DrainError>((buffer.routes()?, start, earlier, buffer.watch()?))
+        buffer.routes()
     })
     .await?;
-    tell_blocked(buffer, job).await?;
+    let ways = ways(out, routes)?;
+    let (start, earlier, place) = blocking(buffer, move |buffer| {
+        let start = buffer.begin_run(job)?;
+        let earlier = buffer.earlier_troubles(start.run, job)?;
+        Ok::<_, BufferError>((start, earlier, buffer.watch()?))
+    })
+    .await?;
+    let blocked = tell_blocked(buffer, job, &[]).await?;
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
-    let (hosts, tally) = (hosts(out, routes, options.lanes, &earlier), Arc::default());
+    let host = |(host, routes)| Arc::new(HostRun::new(host, routes, options.lanes, &earlier));
+    let (hosts, tally) = (ways.into_iter().map(host).collect(), Arc::default());
     let pass = Pass { buffer, hosts, job, start, options, stop, tally };
     let mut ground = Ground { lock: lock.watch(), place };
-    let damage = pass.send_all(ground.clone()).await?;
+    let damage = pass.send_all(ground.clone(), blocked).await?;
     let (run, recorded) = (pass.start.run, pass.tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
@@ -137,7 +145,12 @@ pub async fn drain(
     recorded.tell_rest();
     let stopped = pass.stop_reason(&recorded);
     let times = (started_at, options.clock.now());
-    let troubles = pass.hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
+    let troubles: Vec<Trouble> =
+        pass.hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
+    // What was stopped was told as an error.
+    for trouble in troubles.iter().filter(|trouble| !trouble.stopped).take(LINES_MAX as usize) {
+        tracing::warn!("trouble in this run: {trouble}");
+    }
     let summary = RunSummary::new(&pass.start, times, recorded, &status, cut_off, stopped, troubles);
     let to_record = summary.clone();
     blocking(buffer, move |buffer| buffer.finish_run(run, &to_record)).await?;
@@ -157,10 +170,17 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-/// Says once a run which suites nothing is sent to, because their hits are known to be lost.
-pub async fn tell_blocked(buffer: &Arc<Buffer>, job: JobKey) -> Result<(), BufferError> {
-    for blocked in blocking(buffer, move |buffer| buffer.blocked_suites(job)).await? {
-        let BlockedSuite { rsid, reason, requestors } = blocked;
+/// Says once a run which suites nothing is sent to, because their hits are known to be lost; not again of those that were `told`.
+pub async fn tell_blocked(
+    buffer: &Arc<Buffer>,
+    job: JobKey,
+    told: &[BlockedSuite],
+) -> Result<Vec<BlockedSuite>, BufferError> {
+    let blocked = blocking(buffer, move |buffer| buffer.blocked_suites(job)).await?;
+    let lines_max = LINES_MAX as usize;
+    let new: Vec<_> =
+        blocked.iter().filter(|blocked| told.iter().all(|told| told.rsid != blocked.rsid)).collect();
+    for BlockedSuite { rsid, reason, requestors } in new.iter().take(lines_max) {
         tracing::error!(
             %rsid,
             reason,
@@ -169,7 +189,13 @@ pub async fn tell_blocked(buffer: &Arc<Buffer>, job: JobKey) -> Result<(), Buffe
              {rsid}; or passbridge suite resume {rsid} --anyway"
         );
     }
-    Ok(())
+    if let Some(suites @ 1..) = new.len().checked_sub(lines_max) {
+        tracing::error!(
+            suites,
+            "nothing is sent to more report suites that would lose it: passbridge suite list names them"
+        );
+    }
+    Ok(blocked)
 }
 
 /// What must hold during a drain: it has the lock, and the buffer was not replaced.
@@ -186,13 +212,13 @@ impl Ground {
     }
 }
 
-fn hosts(out: &Collection, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]) -> Vec<Arc<HostRun>> {
+/// The routes by their host. Fails where a proxy variable cannot be used, before anything has begun.
+fn ways(out: &Collection, routes: Vec<Route>) -> Result<Vec<(Arc<Host>, Vec<Route>)>, CollectionError> {
     let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
     for route in routes {
         by_host.entry(route.suite.collection_url.clone()).or_default().push(route);
     }
-    let host = |(url, routes)| Arc::new(HostRun::new(out.host(&url), url, routes, lanes, earlier));
-    by_host.into_iter().map(host).collect()
+    by_host.into_iter().map(|(url, routes)| Ok((out.host(&url)?, routes))).collect()
 }
 
 /// What the parts of a run share.
@@ -209,7 +235,11 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Starts lanes and feeds and waits for them. What a feed could not read ends its host's part, and is given back: what was sent
     /// is recorded and reported all the same.
-    async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
+    async fn send_all(
+        &self,
+        ground: Ground,
+        blocked: Vec<BlockedSuite>,
+    ) -> Result<Option<BufferError>, DrainError> {
         let lanes_in_all = self.hosts.iter().map(|host| host.lanes).sum();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
         let recording = tokio::spawn(recording);
@@ -234,7 +264,11 @@ impl Pass<'_> {
             feeds.push(self.start_feed(host, allowance.clone(), inbounds)?);
         }
         drop(recorder);
-        let finished = self.finish(&mut lanes, ground).await;
+        let finished = self.finish(&mut lanes, ground, blocked).await;
+        for host in &self.hosts {
+            host.tell_stopped(true);
+            host.host.breaker.tell_rest();
+        }
         let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         deadline.abort();
         let mut damage = None;
@@ -268,12 +302,13 @@ impl Pass<'_> {
         &self,
         lanes: &mut JoinSet<Result<(), RecorderGone>>,
         ground: Ground,
+        blocked: Vec<BlockedSuite>,
     ) -> Result<(), BufferError> {
         let grace_is_over = async {
             self.stop.wait().await;
             sleep(self.options.stop_grace).await;
         };
-        let lost = self.watch(ground);
+        let lost = self.watch(ground, blocked);
         tokio::pin!(grace_is_over, lost);
         loop {
             tokio::select! {
@@ -298,16 +333,18 @@ impl Pass<'_> {
     }
 
     /// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
-    async fn watch(&self, mut ground: Ground) -> BufferError {
+    async fn watch(&self, mut ground: Ground, mut blocked: Vec<BlockedSuite>) -> BufferError {
         loop {
             sleep(PAUSE_POLL).await;
-            if let Err(error) = self.look(&mut ground).await {
+            self.hosts.iter().for_each(|host| host.tell_stopped(false));
+            if let Err(error) = self.look(&mut ground, &mut blocked).await {
                 return error;
             }
         }
     }
 
-    async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
+    /// `blocked` are the suites of which the log says that nothing is sent to them.
+    async fn look(&self, ground: &mut Ground, blocked: &mut Vec<BlockedSuite>) -> Result<(), BufferError> {
         let mut looking = ground.clone();
         let looked = blocking(self.buffer, move |buffer| {
             looking.check(buffer)?;
@@ -318,8 +355,9 @@ impl Pass<'_> {
         for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));
-            if !route.is_some_and(maps) {
+            if !route.is_some_and(maps) && !suite.is_paused() {
                 suite.ward(Ward::pause);
+                *blocked = tell_blocked(self.buffer, self.job, blocked).await?;
             }
         }
         Ok(())

@@ -25,6 +25,8 @@ pub(super) struct Parcel {
     pub(super) attempts: u32,
     /// Bare FAILUREs in this run.
     pub(super) bare_failures: u32,
+    /// The number of its latest hit among those that its suite was sent in this run.
+    pub(super) sent: u64,
     /// Whether the pace of its next hit was reserved and waited for.
     pub(super) is_paid: bool,
     pub(super) was_refused: bool,
@@ -72,6 +74,7 @@ impl Parcel {
             is_doubted: pending.doubted.is_some(),
             attempts: 0,
             bare_failures: 0,
+            sent: 0,
             is_paid: false,
             was_refused: false,
             is_candidate: false,

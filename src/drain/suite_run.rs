@@ -1,12 +1,11 @@
 //! A report suite in a run: whether it flows, and the events that wait until it is known whose fault its refusals are.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::StopReason;
 use super::parcel::Parcel;
 use super::ward::{Phase, Ward};
 use crate::buffer::{Flow, FormKey, RequestorKey, Route};
@@ -25,7 +24,13 @@ pub(super) struct SuiteRun {
     phase: AtomicU8,
     /// Events dealt to lanes that are not settled.
     outstanding: AtomicUsize,
+    /// Hits that it was sent: their numbers say whether a success was sent before or after a refusal came back.
+    sent: AtomicU64,
+    /// The highest number of a hit that succeeded.
+    succeeded: AtomicU64,
     ward: Mutex<Ward>,
+    /// Whether the log says why it was stopped.
+    is_told: AtomicBool,
     /// Changes whenever lanes or feed have to look at the ward again.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -53,7 +58,10 @@ impl SuiteRun {
             requestors: route.requestors,
             phase: AtomicU8::new(ward.phase as u8),
             outstanding: AtomicUsize::new(0),
+            sent: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
             ward: Mutex::new(ward),
+            is_told: AtomicBool::new(false),
             changes,
         }
     }
@@ -66,6 +74,8 @@ impl SuiteRun {
     pub(super) fn ward<T>(&self, change: impl FnOnce(&mut Ward) -> T) -> T {
         let mut ward = self.ward.lock().unwrap_or_else(PoisonError::into_inner);
         ward.outstanding = self.outstanding.load(Ordering::Relaxed);
+        ward.sent = self.sent.load(Ordering::Relaxed);
+        ward.succeeded = self.succeeded.load(Ordering::Relaxed);
         let before = ward.phase;
         let result = change(&mut ward);
         self.phase.store(ward.phase as u8, Ordering::Relaxed);
@@ -79,19 +89,25 @@ impl SuiteRun {
     }
 
     fn log(&self, phase: Phase, fault: Option<&SuiteFault>) {
-        let (rsid, host) = (self.rsid(), &self.suite.collection_url);
+        let rsid = self.rsid();
         match (phase, fault) {
             (Phase::OnTrial, _) => {
                 tracing::warn!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
             }
             (Phase::Stopped, Some(fault)) => {
-                tracing::error!(%rsid, %host, %fault, "report suite stopped for this run; its events wait");
+                tracing::info!(%rsid, %fault, "report suite stopped");
             }
             (Phase::Paused, _) => {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
             (Phase::Stopped | Phase::Watched | Phase::Flows, _) => {}
         }
+    }
+
+    /// Why it was stopped, the first time that this is asked.
+    pub(super) fn fault_to_tell(&self) -> Option<SuiteFault> {
+        let fault = if self.is(Phase::Stopped) { self.ward(|ward| ward.fault.clone()) } else { None };
+        fault.filter(|_| !self.is_told.swap(true, Ordering::Relaxed))
     }
 
     fn is(&self, phase: Phase) -> bool {
@@ -134,15 +150,26 @@ impl SuiteRun {
         if flows { Flow::Flows } else { Flow::Waits }
     }
 
-    /// Why the run ended early because of this suite, if it did.
-    pub(super) fn stop_reason(&self) -> Option<StopReason> {
-        self.is(Phase::Stopped).then_some(StopReason::Suite)
+    /// Whether nothing more of it goes in this run, although its events could.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is(Phase::Stopped)
     }
 
-    pub(super) fn succeed(&self) {
+    /// The number of the next hit that it is sent.
+    pub(super) fn number_hit(&self) -> u64 {
+        self.sent.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The hit with this number succeeded.
+    pub(super) fn succeed(&self, sent: u64) {
+        self.succeeded.fetch_max(sent, Ordering::Relaxed);
         if !self.is(Phase::Flows) {
-            self.ward(Ward::succeed);
+            self.ward(|ward| ward.succeed(sent));
         }
+    }
+
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn deal(&self) {
@@ -176,7 +203,7 @@ impl SuiteRun {
         let is_idle = self.outstanding.load(Ordering::Relaxed) == 0;
         self.ward(|ward| match &ward.fault {
             Some(fault) => Some(matches!(fault, SuiteFault::RefusesAll { .. })),
-            None => (!is_idle || ward.has_succeeded).then_some(false),
+            None => (!is_idle || self.has_succeeded()).then_some(false),
         })
     }
 }

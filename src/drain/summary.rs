@@ -12,7 +12,7 @@ use crate::event::Instant;
 use crate::suite::Rsid;
 
 /// Lines of the log that a run spends on one kind of event-level trouble: enough to see a pattern, few enough to read.
-const LINES_MAX: u64 = 20;
+pub(super) const LINES_MAX: u64 = 20;
 
 /// One drain. `read` to `in_doubt` are events of this run, `pending` and `parked` what waits in the buffer after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

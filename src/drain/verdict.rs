@@ -1,11 +1,13 @@
 //! Whose fault refusals are: a plain state machine for each suite of a run, so that its rules are a table of tests.
 //!
 //! ```text
-//!           REFUSALS_IN_A_ROW without a success              nobody is left to try
+//!           REFUSALS_IN_A_ROW without a later success         nobody is left to try
 //!   flows -------------------------------------> on trial -------------------------> stopped: the suite's fault
 //!     ^                                             |
 //!     +---------- a success: the refusals were the events' own ----------------------+
 //! ```
+//!
+//! A success is later than a refusal if its hit was sent after the refusal had come back. Hits are told apart by their numbers.
 
 use crate::delivery::{Outcome, SuiteFault};
 
@@ -59,14 +61,28 @@ pub(super) enum Candidate {
 /// A suite's standing in a run.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    in_a_row: u32,
+    /// Events refused in a row when the run before ended.
+    before: u32,
+    /// Events refused since, without a later success.
+    row: Vec<InRow>,
     in_a_row_max: u32,
     latest: Option<Refusal>,
     trial: Option<Tried>,
 }
 
+/// An event that was refused.
+#[derive(Debug)]
+struct InRow {
+    /// The number of its hit.
+    sent: u64,
+    /// Hits that had been sent when its refusal came back.
+    known_at: u64,
+}
+
 #[derive(Debug, Default)]
 struct Tried {
+    /// Hits that had been sent when the trial began.
+    since: u64,
     others: u32,
     followers: u32,
 }
@@ -77,40 +93,72 @@ impl Verdict {
     pub(super) fn new(before: u64, was_stopped: bool) -> Verdict {
         let before = u32::try_from(before).unwrap_or(u32::MAX).min(REFUSALS_IN_A_ROW - 1);
         let trial = was_stopped.then(Tried::default);
-        Verdict { in_a_row: before, in_a_row_max: REFUSALS_IN_A_ROW, latest: None, trial }
+        Verdict { before, row: Vec::new(), in_a_row_max: REFUSALS_IN_A_ROW, latest: None, trial }
     }
 
-    /// Whether no refusal came after the latest success.
+    /// Whether no refusal is without a later success.
     pub(super) fn is_clear(&self) -> bool {
         self.latest.is_none()
     }
 
-    /// The latest refusal and how many there were in a row, where no success came after.
-    pub(super) fn standing(&self) -> Option<(&Refusal, u32)> {
-        self.latest.as_ref().map(|refusal| (refusal, self.in_a_row))
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
     }
 
-    /// A hit of the suite succeeded: the refusals before it were the events' own.
-    pub(super) fn succeed(&mut self) {
-        let is_sure = self.latest.as_ref().is_none_or(|refusal| !refusal.is_doubtful);
-        if self.trial.take().is_some() && is_sure {
+    /// Whether the latest refusal leaves in doubt whether the hit was counted.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.latest.as_ref().is_some_and(|refusal| refusal.is_doubtful)
+    }
+
+    /// Events refused in a row, over the runs.
+    pub(super) fn in_a_row(&self) -> u32 {
+        self.before + u32::try_from(self.row.len()).unwrap_or(u32::MAX - REFUSALS_IN_A_ROW)
+    }
+
+    /// Whether so many were refused in a row as put a suite on trial.
+    pub(super) fn is_row(&self) -> bool {
+        self.in_a_row() >= REFUSALS_IN_A_ROW
+    }
+
+    /// Whether the trial has tried anybody.
+    pub(super) fn has_asked(&self) -> bool {
+        self.trial.as_ref().is_some_and(|tried| tried.others + tried.followers > 0)
+    }
+
+    /// The hit with this number succeeded: the refusals that came back before it was sent were the events' own.
+    pub(super) fn succeed(&mut self, sent: u64) {
+        let is_sure = !self.is_doubtful();
+        if self.trial.take_if(|tried| tried.since <= sent).is_some() && is_sure {
             self.in_a_row_max = (self.in_a_row_max * 2).min(REFUSALS_IN_A_ROW_MAX);
         }
-        (self.in_a_row, self.latest) = (0, None);
+        self.before = 0;
+        self.strike(|refused| refused.known_at <= sent);
     }
 
-    /// Ends a trial in which nobody was refused.
-    pub(super) fn acquit(&mut self) {
+    /// Takes those out of the row that were sent before a hit which succeeded: enough where nobody is left to ask.
+    pub(super) fn pardon(&mut self, succeeded: u64) {
+        self.strike(|refused| refused.sent < succeeded);
+    }
+
+    fn strike(&mut self, is_own: impl Fn(&InRow) -> bool) {
+        self.row.retain(|refused| !is_own(refused));
+        if self.row.is_empty() {
+            self.latest = None;
+        }
+    }
+
+    pub(super) fn end_trial(&mut self) {
         self.trial = None;
     }
 
-    /// An event was refused, for the first time in this run; true where that begins a trial.
-    pub(super) fn refuse(&mut self, refusal: Refusal) -> bool {
-        self.in_a_row += 1;
+    /// The hit with the number `sent` was refused, the first of its event in this run, when `known_at` had been sent; true where
+    /// that begins a trial.
+    pub(super) fn refuse(&mut self, refusal: Refusal, sent: u64, known_at: u64) -> bool {
+        self.row.push(InRow { sent, known_at });
         self.latest = Some(refusal);
-        let begins = self.trial.is_none() && self.in_a_row >= self.in_a_row_max;
+        let begins = self.trial.is_none() && self.in_a_row() >= self.in_a_row_max;
         if begins {
-            self.trial = Some(Tried::default());
+            self.trial = Some(Tried { since: known_at, ..Tried::default() });
         }
         begins
     }
@@ -144,10 +192,10 @@ impl Verdict {
         has_room
     }
 
-    /// The fault of the suite if no candidate is left; `None` where no event was refused since the latest success.
+    /// The fault of the suite if no candidate is left; `None` where no refusal is without a later success.
     pub(super) fn fault(&self) -> Option<SuiteFault> {
-        let (refusal, events) = self.standing()?;
-        Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events })
+        let refusal = self.latest.as_ref()?;
+        Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events: self.in_a_row() - self.before })
     }
 }
 
@@ -160,26 +208,37 @@ mod tests {
         Refusal { cause: "no".to_owned(), is_doubtful }
     }
 
-    fn is_on_trial(verdict: &Verdict) -> bool {
-        verdict.trial.is_some()
-    }
-
     fn refused(times: u32, is_doubtful: bool) -> Verdict {
         let mut verdict = Verdict::new(0, false);
-        (0..times).for_each(|_| {
-            verdict.refuse(refusal(is_doubtful));
+        (1..=u64::from(times)).for_each(|hit| {
+            verdict.refuse(refusal(is_doubtful), hit, hit);
         });
         verdict
     }
 
     #[test]
     fn three_in_a_row_begin_a_trial_and_two_do_not() {
-        assert!(!is_on_trial(&refused(2, false)));
-        assert!(is_on_trial(&refused(3, false)));
+        assert!(!refused(2, false).is_on_trial());
+        assert!(refused(3, false).is_on_trial());
         let mut verdict = refused(2, false);
-        verdict.succeed();
-        verdict.refuse(refusal(false));
-        assert!(!is_on_trial(&verdict) && verdict.standing().is_some_and(|(_, events)| events == 1));
+        verdict.succeed(3);
+        verdict.refuse(refusal(false), 4, 4);
+        assert_eq!((verdict.is_on_trial(), verdict.in_a_row()), (false, 1));
+    }
+
+    #[test]
+    fn only_a_hit_that_was_sent_after_a_refusal_had_come_back_proves_that_it_was_the_events_own() {
+        let mut verdict = refused(2, false);
+        // Sent as the fourth hit, and refused when nine had been sent: hits 5 to 9 were under way.
+        verdict.refuse(refusal(false), 4, 9);
+        for (succeeded, in_a_row) in [(1, 2), (8, 1), (9, 0)] {
+            verdict.succeed(succeeded);
+            assert_eq!((verdict.in_a_row(), verdict.is_on_trial()), (in_a_row, in_a_row > 0), "{succeeded}");
+        }
+        let mut verdict = refused(1, false);
+        verdict.refuse(refusal(false), 4, 9);
+        verdict.pardon(5);
+        assert!(verdict.is_clear(), "nobody is left to ask, and the fifth hit succeeded");
     }
 
     #[test]
@@ -188,10 +247,10 @@ mod tests {
             let mut verdict = Verdict::new(before, was_stopped);
             assert_eq!(verdict.fault(), None, "nobody was refused in this run");
             (0..refusals).for_each(|_| {
-                assert!(!is_on_trial(&verdict));
-                verdict.refuse(refusal(false));
+                assert!(!verdict.is_on_trial());
+                verdict.refuse(refusal(false), 1, 1);
             });
-            assert!(is_on_trial(&verdict), "{before} {was_stopped}");
+            assert!(verdict.is_on_trial(), "{before} {was_stopped}");
         }
     }
 
@@ -214,10 +273,10 @@ mod tests {
         for (is_doubtful, rows) in [(false, [3, 6, 12, 24, 48, 48]), (true, [3; 6])] {
             let mut verdict = Verdict::new(0, false);
             for row in rows {
-                let begins = (1..).find(|_| verdict.refuse(refusal(is_doubtful)));
+                let begins = (1..).find(|_| verdict.refuse(refusal(is_doubtful), 1, 1));
                 assert_eq!(begins, Some(row));
-                verdict.succeed();
-                assert!(!is_on_trial(&verdict) && verdict.standing().is_none());
+                verdict.succeed(2);
+                assert!(!verdict.is_on_trial() && verdict.is_clear());
             }
         }
     }

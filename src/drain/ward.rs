@@ -1,7 +1,8 @@
 //! The events of a suite whose refusals are not explained yet, and what its trial tries next. It neither waits nor sends.
 //!
-//! A refused event stays undecided until a hit of its suite succeeds (the refusal was its own) or nobody is left to try (it was
-//! the suite's). While the suite is on trial, what its lanes have of it waits here, and goes only as a candidate.
+//! A refused event stays undecided until a hit of its suite succeeds that was sent after the refusal came back (the refusal was
+//! its own) or nobody is left to try (it was the suite's). A success that was under way meanwhile proves nothing: the suite may
+//! have begun to refuse since. While the suite is on trial, what its lanes have of it waits here, and goes only as a candidate.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -56,7 +57,10 @@ pub(super) struct Ward {
     /// Whether its feed shall deal some more for its trial.
     pub(super) is_feeding: bool,
     is_fed_out: bool,
-    pub(super) has_succeeded: bool,
+    /// Hits that it was sent so far.
+    pub(super) sent: u64,
+    /// The highest number of a hit that succeeded.
+    pub(super) succeeded: u64,
     /// Events dealt to lanes that are not settled.
     pub(super) outstanding: usize,
     /// Whether something changed that lanes or feed may wait for.
@@ -70,8 +74,18 @@ pub(super) struct Refused {
     pub(super) outcome: Outcome,
     /// Whether its visitor's later events must wait for the decision.
     pub(super) is_blocking: bool,
-    /// Whether the refusal was its own. Else it is left to the next run, once its suite or the run is over.
-    pub(super) is_decided: bool,
+    /// Hits that the suite had been sent when the refusal came back.
+    pub(super) known_at: u64,
+    /// Whose fault it was, once that is decided. Else it is left to the next run, once its suite or the run is over.
+    pub(super) whose: Option<Whose>,
+}
+
+/// Whose fault a refusal was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Events,
+    /// Too few were refused to say so of the suite, and nobody was left to ask.
+    Unknown,
 }
 
 impl Ward {
@@ -91,7 +105,8 @@ impl Ward {
             ahead: HashSet::new(),
             is_feeding: false,
             is_fed_out: false,
-            has_succeeded: false,
+            sent: 0,
+            succeeded: 0,
             outstanding: 0,
             has_news: false,
         }
@@ -99,7 +114,7 @@ impl Ward {
 
     /// Its fault, the events that met it, and whether it is stopped for that.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
-        let events = self.verdict.standing().map_or(1, |(_, events)| u64::from(events));
+        let events = if self.verdict.is_clear() { 1 } else { u64::from(self.verdict.in_a_row()) };
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
         Some((fault, events, self.fault.is_some()))
     }
@@ -117,17 +132,24 @@ impl Ward {
         (self.phase, self.has_news) = (Phase::Paused, true);
     }
 
-    /// A hit succeeded: what was refused before was refused for its own sake, and a trial ends.
-    pub(super) fn succeed(&mut self) {
-        self.has_succeeded = true;
-        self.verdict.succeed();
-        if self.phase == Phase::OnTrial || self.undecided().count() > 0 {
-            self.decide();
+    /// The hit with this number succeeded: what was refused before it was sent was refused for its own sake.
+    pub(super) fn succeed(&mut self, sent: u64) {
+        self.verdict.succeed(sent);
+        for refused in self.refused.iter_mut().filter(|refused| refused.known_at <= sent) {
+            refused.whose.get_or_insert(Whose::Events);
+            self.has_news = true;
         }
-        if !self.phase.is_over() {
-            (self.phase, self.is_feeding) = (Phase::Watched, false);
-            self.flow_freely();
+        if self.phase == Phase::OnTrial && !self.verdict.is_on_trial() {
+            self.end_trial();
         }
+        self.flow_freely();
+    }
+
+    fn end_trial(&mut self) {
+        self.verdict.end_trial();
+        (self.phase, self.is_feeding, self.is_scouting, self.scouts) = (Phase::Watched, false, false, 0);
+        // Scouts that are under way to their lanes are too late.
+        (self.trial, self.has_news) = (self.trial + 1, true);
     }
 
     /// Stops watching once a hit has succeeded and every refused event is back with its lane.
@@ -135,7 +157,7 @@ impl Ward {
         if self.phase == Phase::Watched
             && self.refused.is_empty()
             && self.verdict.is_clear()
-            && self.has_succeeded
+            && self.succeeded > 0
         {
             self.phase = Phase::Flows;
         }
@@ -148,7 +170,8 @@ impl Ward {
         if self.phase == Phase::Flows {
             self.phase = Phase::Watched;
         }
-        if is_first && self.verdict.refuse(refusal) {
+        refused.known_at = self.sent;
+        if is_first && self.verdict.refuse(refusal, refused.parcel.sent, self.sent) {
             self.trial += 1;
             self.is_scouting = !self.is_fed_out;
             if self.phase == Phase::Watched {
@@ -159,11 +182,28 @@ impl Ward {
         self.consider();
     }
 
-    /// Everything refused so far was refused for its own sake.
-    fn decide(&mut self) {
-        self.refused.iter_mut().for_each(|refused| refused.is_decided = true);
-        (self.is_scouting, self.scouts, self.has_news) = (false, 0, true);
-        self.trial += 1;
+    /// No event is left that could decide. Where nobody was asked, a refused event that was sent before a hit which succeeded was
+    /// refused for its own sake. A row of refusals is the suite's fault, unless it delivered in this run and no refusal leaves a
+    /// doubt.
+    fn conclude(&mut self) {
+        let succeeded = self.succeeded;
+        if !self.verdict.has_asked() {
+            self.verdict.pardon(succeeded);
+            for refused in self.refused.iter_mut().filter(|refused| refused.parcel.sent < succeeded) {
+                refused.whose.get_or_insert(Whose::Events);
+            }
+        }
+        match self.verdict.fault() {
+            Some(fault) if self.verdict.is_row() && (succeeded == 0 || self.verdict.is_doubtful()) => {
+                self.stop(fault);
+            }
+            _ => {
+                for refused in &mut self.refused {
+                    refused.whose.get_or_insert(Whose::Unknown);
+                }
+                self.end_trial();
+            }
+        }
     }
 
     /// Takes an event that may not go: while its suite is on trial, or before one of its visitor is decided.
@@ -213,7 +253,7 @@ impl Ward {
     /// What a lane gets back: what was decided, and where its suite flows what waited; at the end everything.
     pub(super) fn take_back(&mut self, lane: usize, is_last: bool) -> (Vec<Refused>, VecDeque<Parcel>) {
         let takes_all = is_last || self.phase.is_over();
-        let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.is_decided);
+        let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.whose.is_some());
         let refused = self.refused.extract_if(.., is_due).collect();
         self.flow_freely();
         let takes_waiting = is_last || self.phase != Phase::OnTrial;
@@ -261,9 +301,9 @@ impl Ward {
             || self.scouts > 0
             || self.is_scouting;
         if self.phase == Phase::Watched {
-            // Too few refusals for a trial, and no other event left or no more room: each refusal counts as the event's own.
+            // Too few refusals for a trial, and no other event left or no more room.
             if undecided > 0 && (waiting >= WAITING_MAX || (self.is_fed_out && !is_under_way)) {
-                self.decide();
+                self.conclude();
             }
             return;
         }
@@ -277,11 +317,10 @@ impl Ward {
         } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
             (self.is_feeding, self.has_news) = (true, true);
         } else if let Some(fault) = self.verdict.fault() {
-            self.stop(fault);
+            if self.is_fed_out && waiting == 0 { self.conclude() } else { self.stop(fault) }
         } else if waiting > 0 {
             // No candidate was refused: they failed for another reason, which does not stop the suite.
-            self.verdict.acquit();
-            (self.phase, self.has_news) = (Phase::Watched, true);
+            self.end_trial();
         }
     }
 
@@ -290,7 +329,7 @@ impl Ward {
     }
 
     fn undecided(&self) -> impl Iterator<Item = &Refused> {
-        self.refused.iter().filter(|refused| !refused.is_decided)
+        self.refused.iter().filter(|refused| refused.whose.is_none())
     }
 
     /// The next event to try, of this lane where it has one of another visitor: its lane, its place, and what it is. Followers go
@@ -303,9 +342,9 @@ impl Ward {
             return None;
         }
         let mut refused: HashMap<VisitorKey, (u32, bool)> = HashMap::new();
-        for Refused { parcel, is_blocking, is_decided, .. } in &self.refused {
+        for Refused { parcel, is_blocking, whose, .. } in &self.refused {
             let (times, is_blocked) = refused.entry(parcel.visitor).or_default();
-            (*times, *is_blocked) = (*times + u32::from(!is_decided), *is_blocked || *is_blocking);
+            (*times, *is_blocked) = (*times + u32::from(whose.is_none()), *is_blocked || *is_blocking);
         }
         let open = refused.values().filter(|(_, is_blocked)| !is_blocked);
         let most = open.map(|(times, _)| *times).max().unwrap_or(0);

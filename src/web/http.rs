@@ -7,7 +7,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Cause, Endpoint, is_for_the_moment};
-use super::proxy::{ProxySettings, Route};
+use super::proxy::{Proxy, ProxySettings};
 use super::retry::retry_after;
 use crate::clock::Clock;
 
@@ -76,21 +76,17 @@ impl Http {
         // Without the library's own reading of the variables: it sends plain http through HTTP_PROXY, secrets and all.
         let mut builder = Client::builder().no_proxy();
         for url in addresses {
-            match route(url, proxy) {
-                Route::Direct => {}
-                Route::Unusable(why) => return Err(SetupError::Proxy { host: host(url), why }),
-                Route::Proxy(through) => {
-                    let (settings, target) = (proxy.clone(), format!("http://{through}"));
-                    let mut proxies = reqwest::Proxy::custom(move |url| {
-                        matches!(route(url, &settings), Route::Proxy(_)).then(|| target.clone())
-                    });
-                    if let Some(authorization) = through.authorization {
-                        proxies = proxies.custom_http_auth(authorization);
-                    }
-                    // All hosts that have a proxy have the same one.
-                    builder = Client::builder().no_proxy().proxy(proxies);
-                }
+            let found = way(url, proxy).map_err(|why| SetupError::Proxy { host: host(url), why })?;
+            let Some(through) = found else { continue };
+            let (settings, target) = (proxy.clone(), format!("http://{through}"));
+            let mut proxies = reqwest::Proxy::custom(move |url| {
+                matches!(way(url, &settings), Ok(Some(_))).then(|| target.clone())
+            });
+            if let Some(authorization) = through.authorization {
+                proxies = proxies.custom_http_auth(authorization);
             }
+            // All hosts that have a proxy have the same one.
+            builder = Client::builder().no_proxy().proxy(proxies);
         }
         let client = builder
             .timeout(request_timeout)
@@ -141,21 +137,21 @@ impl Http {
 
     fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
         let why = root_cause(error);
-        match route(url, &self.proxy) {
+        match way(url, &self.proxy) {
             _ if !error.is_connect() => Cause::NoAnswer(why),
-            Route::Proxy(proxy) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
-            Route::Direct | Route::Unusable(_) => Cause::NotReached(why),
+            Ok(Some(proxy)) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
+            Ok(None) | Err(_) => Cause::NotReached(why),
         }
     }
 }
 
-/// The way to an address. Plain http is for this host only, and never leaves it.
-fn route(url: &Url, proxy: &ProxySettings) -> Route {
+/// The proxy on the way to an address. Plain http is for this host only, and never leaves it.
+fn way(url: &Url, proxy: &ProxySettings) -> Result<Option<Proxy>, String> {
     if url.scheme() != "https" || is_loopback(url) {
-        return Route::Direct;
+        return Ok(None);
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    Route::to(host, url.port_or_known_default().unwrap_or(443), proxy)
+    proxy.way(host, url.port_or_known_default().unwrap_or(443))
 }
 
 /// What a failed CONNECT says, in words: the library's own are short.

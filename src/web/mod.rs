@@ -21,7 +21,7 @@ pub use error::{ApiError, Cause, Endpoint, words};
 pub use http::{Answer, Http, SetupError, address, beneath, host};
 pub use ims::{ApiOptions, Ims, ImsOptions, check_token};
 pub use pace::{Pace, Turn};
-pub use proxy::{Proxy, ProxySettings, Route};
+pub use proxy::{Proxy, ProxySettings};
 pub use retry::{Backoff, Patience, doubled, retry_after};
 pub use secret::{read_secret, read_secret_text};
 

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
+/// The port of a proxy that names none: that of HTTP.
+const PORT: u16 = 80;
+
 /// The proxy variables of the environment, as the caller read them. An empty value is no value. They may carry a password,
 /// so they cannot be printed.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -41,15 +44,6 @@ impl fmt::Debug for ProxySettings {
     }
 }
 
-/// How a host is reached.
-#[derive(Clone)]
-pub enum Route {
-    Direct,
-    Proxy(Proxy),
-    /// A proxy is asked for that cannot be used: going past it would be worse than not going.
-    Unusable(String),
-}
-
 /// An HTTP proxy.
 #[derive(Clone)]
 pub struct Proxy {
@@ -68,18 +62,20 @@ impl fmt::Display for Proxy {
     }
 }
 
-impl Route {
-    /// Chooses the way to an https host, its name without brackets. Plain http goes to this host only, and never through a proxy.
-    pub fn to(host: &str, port: u16, settings: &ProxySettings) -> Route {
+impl ProxySettings {
+    /// The proxy on the way to an https host, its name without brackets; `None` where it is reached directly. Plain http goes to this
+    /// host only, and never through a proxy. An error names the variable of a proxy that cannot be used: going past it would be
+    /// worse than not going.
+    pub fn way(&self, host: &str, port: u16) -> Result<Option<Proxy>, String> {
         let given = |name, value: &Option<String>| {
             value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))
         };
-        let chosen = given("HTTPS_PROXY", &settings.https).or_else(|| given("ALL_PROXY", &settings.all));
-        let Some((variable, text)) = chosen else { return Route::Direct };
-        if settings.no.as_deref().is_some_and(|no| is_exempt(host, port, no)) {
-            return Route::Direct;
+        let chosen = given("HTTPS_PROXY", &self.https).or_else(|| given("ALL_PROXY", &self.all));
+        let Some((variable, text)) = chosen else { return Ok(None) };
+        if self.no.as_deref().is_some_and(|no| is_exempt(host, port, no)) {
+            return Ok(None);
         }
-        let unusable = |why| Route::Unusable(format!("{variable} {why}"));
+        let unusable = |why| Err(format!("{variable} {why}"));
         let names_user = text.contains('@');
         let intercept =
             Matcher::builder().all(text).build().intercept(&Uri::from_static("https://any.example"));
@@ -94,11 +90,19 @@ impl Route {
         if names_user && intercept.basic_auth().is_none() {
             return unusable("is no proxy URL: percent-encode the signs in its password");
         }
-        Route::Proxy(Proxy {
+        let authority = intercept.uri().authority().map_or("", |authority| authority.as_str());
+        let port = match authority.rsplit_once(host).and_then(|(_, behind)| behind.strip_prefix(':')) {
+            None => PORT,
+            Some(digits) => match digits.parse() {
+                Ok(port @ 1..) => port,
+                Ok(0) | Err(_) => return unusable("names a port that is no number from 1 to 65535"),
+            },
+        };
+        Ok(Some(Proxy {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: intercept.uri().port_u16().unwrap_or(80),
+            port,
             authorization: intercept.basic_auth().cloned(),
-        })
+        }))
     }
 }
 
@@ -153,13 +157,13 @@ mod tests {
     fn route((host, port): (&str, u16), https: &str, all: &str, no: &str) -> String {
         let some = |text: &str| Some(text.to_owned());
         let settings = ProxySettings { https: some(https), all: some(all), no: some(no) };
-        match Route::to(host, port, &settings) {
-            Route::Direct => "direct".to_owned(),
-            Route::Proxy(proxy) => {
+        match settings.way(host, port) {
+            Ok(None) => "direct".to_owned(),
+            Ok(Some(proxy)) => {
                 let auth = proxy.authorization.as_ref().map(|value| value.to_str().expect("text"));
                 format!("{proxy} {}", auth.unwrap_or("-"))
             }
-            Route::Unusable(why) => why,
+            Err(why) => why,
         }
     }
 
@@ -222,6 +226,10 @@ mod tests {
             ("http://user:sec#ret@p", "", "HTTPS_PROXY is no proxy URL"),
             ("http://user:1/sec@p", "", "HTTPS_PROXY is no proxy URL"),
             ("http://:1", "", "HTTPS_PROXY is no proxy URL"),
+            ("http://user:secret@p:31x8", "", "HTTPS_PROXY names a port that is no number"),
+            ("http://user:secret@p:99999", "", "HTTPS_PROXY names a port that is no number"),
+            ("p:", "", "HTTPS_PROXY names a port that is no number"),
+            ("", "http://[::1]:0", "ALL_PROXY names a port that is no number"),
             ("ftp://user:secret@p", "http://q:1", "HTTPS_PROXY is no proxy URL"),
         ] {
             let way = route(("c.example.com", 443), https, all, "");

@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn host(url: &str, options: CollectionOptions) -> Arc<Host> {
     let url = url.parse().expect("a url");
-    Collection::new(options).expect("a collection").host(&url)
+    Collection::new(options).expect("a collection").host(&url).expect("a way there")
 }
 
 fn connection(server: &Server) -> Connection {
@@ -246,11 +246,18 @@ async fn a_host_is_one_for_all_who_hold_it() {
     let url = "http://127.0.0.1:1".parse().expect("a url");
     let now = Instant::now();
 
-    let host = collection.host(&url);
+    let host = collection.host(&url).expect("a way there");
     assert_eq!(host.limiter.reserve(now), Duration::ZERO);
     let connection = host.connection();
     drop(host);
-    assert!(collection.host(&url).limiter.reserve(now) > Duration::ZERO, "a connection keeps its host");
+    assert!(
+        collection.host(&url).expect("a way there").limiter.reserve(now) > Duration::ZERO,
+        "a connection keeps its host"
+    );
     drop(connection);
-    assert_eq!(collection.host(&url).limiter.reserve(now), Duration::ZERO, "nobody holds it: it begins anew");
+    assert_eq!(
+        collection.host(&url).expect("a way there").limiter.reserve(now),
+        Duration::ZERO,
+        "nobody holds it: it begins anew"
+    );
 }

@@ -369,7 +369,9 @@ fn a_proxy_that_cannot_be_used_is_refused_by_every_client_and_never_passed_by() 
     for (number, args) in [&SPAN[..], &CHECK, &upload].into_iter().enumerate() {
         let proxy =
             ["socks5://user:hidden@p:1", "http://user:hid#den@p:1", "https://user:hidden@p:1"][number];
-        {
+        // What the upload began, it would not begin again.
+        let wrong_port = (number < 2).then_some("http://user:hidden@127.0.0.1:31x8");
+        for proxy in [proxy].into_iter().chain(wrong_port) {
             let done = with_proxy(&program, args, &[("HTTPS_PROXY", proxy)]);
             assert_eq!(done.code, 2, "{args:?}: {done:?}");
             assert!(done.err.contains("no way to adobe.example.test: HTTPS_PROXY"), "{args:?}: {}", done.err);

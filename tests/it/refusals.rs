@@ -203,3 +203,72 @@ fn a_pace_that_was_waited_for_is_not_spent_on_another_suites_event() {
     // Thirteen requests at two a second, of which the first goes at once.
     assert!(began.elapsed() > std::time::Duration::from_millis(5_900), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_refusal_that_begins_in_the_middle_kills_nothing_however_late_successes_come_back() {
+    for (good, lanes, kind) in
+        [(300, 8, "failure=\"NO timestamp\""), (40, 32, "status=403"), (300, 1, "bare-failure")]
+    {
+        // Some replies are late: successes among them arrive when others are refused already.
+        let sandbox = sandbox(&format!("latency=60ms:20%; {kind} after={good}"));
+        let house = House::new();
+        house.suite(&sandbox.url());
+        house.store(crowd(600, 300, |_| false));
+        let summary = house.drain_with(|options| options.lanes = lanes).expect("a drain");
+        assert_eq!((summary.delivered, summary.dead, summary.pending), (good, 0, 600 - good), "{kind}");
+        assert!(summary.left && summary.troubles[0].kind == TroubleKind::Refused, "{kind}");
+        sandbox.set_faults("".parse().expect("no faults"));
+        let mended = house.drain();
+        assert_eq!((mended.delivered, mended.dead, mended.pending), (600 - good, 0, 0), "{kind}");
+        house.assert_balanced();
+    }
+}
+
+#[test]
+fn a_refusal_that_begins_for_eight_suites_of_a_host_kills_nothing() {
+    let sandbox = sandbox("latency=60ms:10%; failure=\"NO timestamp\" after=400");
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(crowd(200, 100, |_| false));
+    for number in 1..8 {
+        let name = format!("suite{number}");
+        house.map(&name, &report_suite(&name, &sandbox.url()));
+        house.store((0..200_i64).map(|at| {
+            event(json!({"requestor_id": name, "occurred_at": FIRST_SECOND + at, "mvpd_user_id": (at % 100).to_string(), "resource_id": at.to_string()}))
+        }));
+    }
+    let summary = house.drain();
+    assert_eq!((summary.delivered, summary.dead, summary.pending), (400, 0, 1_200));
+    assert_eq!((summary.stopped, summary.left), (Some(StopReason::Host), true));
+    house.assert_balanced();
+}
+
+#[test]
+fn the_last_bad_events_of_a_suite_that_delivers_are_its_own_once_something_after_them_succeeds() {
+    let sandbox = sandbox(BAD);
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(crowd(60, 60, |number| number >= 55));
+    // One lane sends in the order of time, so that the bad ones are the last.
+    let drain = || house.drain_with(|options| options.lanes = 1).expect("a drain");
+    let first = drain();
+    assert_eq!((first.delivered, first.dead, first.pending, first.stopped), (55, 0, 5, None));
+    assert_eq!((first.left, first.troubles[0].stopped), (true, false), "{:?}", first.troubles);
+    house.store(crowd(100, 100, |number| (55..60).contains(&number)));
+    let second = drain();
+    assert_eq!((second.delivered, second.dead, second.pending), (40, 5, 0));
+    assert_eq!(second.troubles, []);
+    house.assert_balanced();
+}
+
+#[test]
+fn a_suite_that_holds_what_may_have_been_counted_leaves_the_rest_in_every_run_that_it_is_stopped_in() {
+    let sandbox = sandbox("status=302");
+    let house = House::new();
+    house.suite_with(&sandbox.url(), |suite| suite.on_ambiguous = OnAmbiguous::Hold);
+    house.store(crowd(500, 200, |_| false));
+    for run in 0..3 {
+        let summary = house.drain();
+        assert!(summary.left && summary.held > 0 && summary.pending > 0, "{run}: {summary:?}");
+    }
+}

@@ -3,11 +3,14 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use passbridge::buffer::{Buffer, NewVerdict};
+use passbridge::clock::Clock;
 use passbridge::delivery::TroubleKind;
 use passbridge::drain::StopReason;
+use serde_json::json;
 
-use crate::program::Program;
-use crate::support::{House, plays, sandbox};
+use crate::program::{Program, Running};
+use crate::support::{House, PATIENCE, buffer_options, plays, sandbox};
 
 #[test]
 fn a_host_that_refuses_connections_is_a_trouble_since_the_first_run_that_met_it_until_one_gets_through() {
@@ -77,4 +80,135 @@ fn the_log_the_report_and_its_json_say_why_a_host_is_down() {
         (&"connect".into(), &true.into())
     );
     assert!(run["troubles"][0]["since"].as_str() < run["started_at"].as_str(), "{run}");
+}
+
+#[test]
+fn a_trouble_that_left_events_behind_stays_in_the_record_whatever_succeeds_after_it() {
+    // One visitor's hits are never answered for good; the others succeed after them.
+    let sandbox = sandbox(
+        "status=503 only-evar2=bad; malformed accept=no only-evar2=odd; latency=20ms only-evar2=good",
+    );
+    let program = Program::with("[delivery]\nlanes = 4\nmax_attempts = 2\nbackoff_base_ms = 1\n");
+    program.suite(&sandbox.url());
+    let line = |number: usize| {
+        let mvpd = ["bad", "odd", "good"][number.min(2)];
+        format!(
+            "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"REF30\",\"mvpd\":\"{mvpd}\",\"mvpd_user_id\":\"u{number}\"}}\n",
+            1_793_491_200 + number
+        )
+    };
+    program.write("events.ndjson", &(0..80).map(line).collect::<String>());
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let (code, run) = program.json(&["drain"]);
+    assert_eq!((code, run["delivered"].as_u64()), (4, Some(78)), "{run}");
+    let found: Vec<_> =
+        run["troubles"].as_array().expect("troubles").iter().map(|found| found["kind"].as_str()).collect();
+    assert_eq!(found, [Some("server_error"), Some("refused")], "{run}");
+    let (_, status) = program.json(&["status"]);
+    assert_eq!(status["troubles"].as_array().map(Vec::len), Some(2), "{status}");
+}
+
+#[test]
+fn a_suite_that_is_stopped_is_told_once_with_what_to_do_and_a_host_that_refuses_all_of_them_once() {
+    for suites in [1, 12] {
+        let sandbox = sandbox("failure=\"NO timestamp\"");
+        let program = Program::new();
+        let mut lines = String::new();
+        for suite in 0..suites {
+            let (name, url) = (format!("REF{suite}"), sandbox.url());
+            let add = [
+                "suite",
+                "add",
+                "--requestor",
+                &name,
+                "--rsid",
+                &format!("suite{suite}"),
+                "--collection-url",
+                &url,
+            ];
+            assert_eq!(program.run(&add).code, 0);
+            lines.extend((0..20).map(|number| {
+                format!(
+                    "{{\"occurred_at\":{},\"event\":\"play_requested\",\"requestor_id\":\"{name}\",\"mvpd_user_id\":\"u{number}\"}}\n",
+                    1_793_491_200 + number
+                )
+            }));
+        }
+        program.write("events.ndjson", &lines);
+        assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+        let done = program.run(&["drain"]);
+        assert_eq!(done.code, 4, "{}", done.err);
+        let errors: Vec<&str> = done.err.lines().filter(|line| line.contains("ERROR")).collect();
+        let [error] = errors[..] else { panic!("{suites}: {}", done.err) };
+        assert!(error.contains("NO timestamp") && error.contains("passbridge suite check"), "{error}");
+        let since =
+            done.out.split("since ").nth(1).and_then(|rest| rest.split(')').next()).expect("an instant");
+        assert_eq!(since.len(), "2026-11-28T22:46:51Z".len(), "{}", done.out);
+    }
+}
+
+/// Parks a suite of the program because its hits are known to be lost.
+fn block(program: &Program, rsid: &str) {
+    let clock = Clock::system();
+    let buffer = Buffer::open(&buffer_options(program.path("passbridge.db"), &clock)).expect("the buffer");
+    let blocks = vec!["timestamps are not allowed".to_owned()];
+    let verdict =
+        NewVerdict { checked_at: clock.now(), open: 1, blocks, proved_at: None, void: None, seen: json!({}) };
+    buffer.set_verdict(&rsid.parse().expect("an ID"), verdict).expect("a known suite");
+}
+
+#[test]
+fn suites_that_would_lose_hits_are_twenty_errors_and_a_count() {
+    let program = Program::new();
+    let mut lines = String::new();
+    for suite in 0..25 {
+        let (name, rsid) = (format!("REF{suite}"), format!("suite{suite}"));
+        let add =
+            ["suite", "add", "--requestor", &name, "--rsid", &rsid, "--collection-url", "http://127.0.0.1:1"];
+        assert_eq!(program.run(&add).code, 0);
+        block(&program, &rsid);
+        lines.push_str(&crate::program::lines(1).replace("REF30", &name));
+    }
+    program.write("events.ndjson", &lines);
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let done = program.run(&["drain"]);
+    assert_eq!(done.err.lines().filter(|line| line.contains("ERROR")).count(), 21, "{}", done.err);
+    assert!(done.err.contains("suites=5"), "{}", done.err);
+}
+
+#[test]
+fn a_check_that_parks_a_suite_under_a_drain_is_an_error_of_that_drain() {
+    let sandbox = sandbox("latency=100ms");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.ingest(400);
+    let running = Running::start(program.command(&["drain"]));
+    assert!(sandbox.wait_accepted(3, PATIENCE), "it sends");
+    block(&program, "examplersid");
+    let done = running.wait();
+    let errors =
+        done.err.lines().filter(|line| line.contains("ERROR") && line.contains("timestamps are not allowed"));
+    assert_eq!(errors.count(), 1, "{}", done.err);
+}
+
+#[test]
+fn a_proxy_variable_with_a_port_that_is_no_number_is_refused_before_anything_is_sent() {
+    let program = Program::new();
+    program.suite("https://collect.example.test");
+    program.ingest(3);
+    for (variable, proxy) in
+        [("HTTPS_PROXY", "http://user:hush@127.0.0.1:31x8"), ("ALL_PROXY", "http://127.0.0.1:0")]
+    {
+        let mut command = program.command(&["drain"]);
+        command.env(variable, proxy);
+        let done = crate::program::done(command);
+        assert_eq!(done.code, 2, "{}", done.err);
+        assert!(
+            done.err.contains(&format!("{variable} names a port")) && !done.err.contains("hush"),
+            "{}",
+            done.err
+        );
+    }
+    let (_, status) = program.json(&["status"]);
+    assert_eq!(status["runs"].as_array().map(Vec::len), Some(0), "{status}");
 }

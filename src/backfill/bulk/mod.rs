@@ -113,7 +113,7 @@ impl<'a> FileRoute<'a> {
     /// One leg: until everything is settled, or it has to end.
     pub(super) async fn leg(&self, job: &JobRecord, stop: Stop) -> Result<Leg, BackfillError> {
         let groups = self.buffer.fix_groups(job.key, self.way.groups(job))?;
-        tell_blocked(self.buffer, job.key).await?;
+        tell_blocked(self.buffer, job.key, &[]).await?;
         let uploading = self.uploading(job, groups, &stop)?;
         let (senders, receivers) = mpsc::channel(1);
         let writing = Writing {

@@ -2,9 +2,10 @@
 
 use super::super::parcel::Parcel;
 use super::super::recorder::RecorderGone;
+use super::super::retry::Next;
 use super::super::summary::Fate;
 use super::super::verdict::Refusal;
-use super::super::ward::Refused;
+use super::super::ward::{Refused, Whose};
 use super::Lane;
 use crate::delivery::Outcome;
 use crate::suite::OnAmbiguous;
@@ -58,7 +59,7 @@ impl Lane {
         let aside = self.aside.release(parcel.visitor);
         claimed.into_iter().chain(aside).rev().for_each(|parcel| self.queue.push_front(parcel));
         let suite = self.context.host.suite(&parcel);
-        let refused = Refused { lane: self.number, parcel, outcome, is_blocking, is_decided: false };
+        let refused = Refused { lane: self.number, parcel, outcome, is_blocking, known_at: 0, whose: None };
         suite.ward(|ward| ward.refuse(refused, refusal));
         Ok(())
     }
@@ -76,11 +77,14 @@ impl Lane {
             // The latest first: the events of a visitor that go again stand in their order then, and one that is left pending takes the later
             // ones with it.
             for refused in refused.into_iter().rev() {
-                if refused.is_decided {
-                    let step = self.next(&refused.parcel, &refused.outcome);
-                    self.take_step(refused.parcel, refused.outcome, step).await?;
-                } else {
-                    self.leave_refused(refused).await?;
+                let step = self.next(&refused.parcel, &refused.outcome);
+                match (refused.whose, &step) {
+                    (None, _) => self.leave_refused(refused).await?,
+                    // Of a suite that delivers, the next success says whether it was the event.
+                    (Some(Whose::Unknown), Next::Bury(_)) if suite.has_succeeded() => {
+                        self.leave_refused(refused).await?;
+                    }
+                    (Some(_), _) => self.take_step(refused.parcel, refused.outcome, step).await?,
                 }
             }
         }

@@ -95,14 +95,15 @@ impl Judge<'_> {
 
     fn nothing(&self) -> ProbeFinding {
         let mut found = format!(
-            "none of its {} hits was seen in the {} s that it was waited for, though Adobe answered SUCCESS",
+            "none of its {} hits was seen within {} s, though Adobe answered SUCCESS",
             self.plan.hits.len(),
             self.deadline.as_secs()
         );
         if self.deadline < COMPLETE_AFTER {
             let record = &self.plan.record;
             found.push_str(&format!(
-                "; Adobe may need 2 h: read it back later with passbridge suite probe {} --read-back {}",
+                ". That is too early to say that they are lost, as Adobe may show them only after 2 h. Look again then: passbridge suite \
+                 probe {} --read-back {}",
                 record.form.rsid, record.id
             ));
         }

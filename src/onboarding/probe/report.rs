@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::buffer::{BufferError, ProbeRecord};
+use crate::collection::CollectionError;
 use crate::confirmation::Item;
 use crate::event::{Instant, RequestorId};
 use crate::suite::Rsid;
@@ -21,6 +22,8 @@ pub enum ProbeError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Way(#[from] CollectionError),
     #[error("report suite {rsid} {why}, so no hit was sent")]
     NoSuite { rsid: Rsid, why: String },
     /// The suite has no requestor that the hits could name.

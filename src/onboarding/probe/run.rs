@@ -52,7 +52,7 @@ impl Probe<'_> {
         self.buffer.begin_probe(new)?;
         let plan = Plan::new(self.buffer.probe(rsid, &id)?);
         tracing::info!(probe = id, hits = plan.hits.len(), "the probe sends its hits");
-        let connection = &mut self.collection.host(&self.suite.collection_url).connection();
+        let connection = &mut self.collection.host(&self.suite.collection_url)?.connection();
         let is_sent = send::all(connection, &plan, self.suite.hits_per_second).await?;
         if is_sent {
             self.buffer.probe_sent(&id)?;

@@ -26,8 +26,11 @@ impl Authority {
 
     /// A server's certificate for `name`, which this authority vouches for.
     fn server(&self, name: &str) -> ServerConfig {
+        self.certified(CertificateParams::new(vec![name.to_owned()]).expect("parameters"))
+    }
+
+    fn certified(&self, params: CertificateParams) -> ServerConfig {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = rustls::crypto::ring::default_provider().into();
@@ -77,7 +80,7 @@ async fn dia_02_a_host_with_a_trusted_certificate_is_spoken_to_over_tls() {
 async fn dia_02_a_certificate_for_another_name_or_of_a_stranger_is_refused() {
     let authority = Authority::new("trusted");
     for (server, said, issuer) in [
-        (authority.server("elsewhere.example.com"), "not valid for name", "trusted"),
+        (authority.server("elsewhere.example.com"), "not valid for name \"localhost\", but for", "trusted"),
         (
             Authority::new("stranger").server("localhost"),
             "no root certificate of this system vouches for the host",
@@ -94,11 +97,44 @@ async fn dia_02_a_certificate_for_another_name_or_of_a_stranger_is_refused() {
 }
 
 #[tokio::test]
+async fn why_a_certificate_is_refused_is_said_in_words_and_dates() {
+    let authority = Authority::new("trusted");
+    // Another authority of the same name has another key.
+    let forged = Authority::new("trusted").server("localhost");
+    let of = |change: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        change(&mut params);
+        authority.certified(params)
+    };
+    for (server, said) in [
+        (forged, "signature does not fit"),
+        (
+            of(|params| params.not_after = rcgen::date_time_ymd(2020, 2, 3)),
+            "it expired at 2020-02-03T00:00:00Z",
+        ),
+        (
+            of(|params| params.not_before = rcgen::date_time_ymd(2999, 1, 1)),
+            "it is valid from 2999-01-01T00:00:00Z on",
+        ),
+        (
+            of(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            "it is the certificate of a CA",
+        ),
+    ] {
+        let server = Server::start_tls(server, Peer::serve);
+        let outcome = authority.connection(&server, ProxySettings::default()).send("<request/>".into()).await;
+        let NotReceived::Tls(why) = cause(outcome) else { panic!("{said}") };
+        assert!(why.contains(said), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_does_not_speak_tls_is_told_apart_from_one_that_is_silent() {
     let authority = Authority::new("trusted");
     let plain = Server::start(|peer| peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"));
     let outcome = authority.connection(&plain, ProxySettings::default()).send("<request/>".into()).await;
-    assert!(matches!(cause(outcome), NotReceived::Tls(_)));
+    let NotReceived::Tls(why) = cause(outcome) else { panic!("it is plain") };
+    assert!(why.starts_with("the answer is not TLS"), "{why}");
 
     let silent = Server::start(Peer::until_closed);
     let options = CollectionOptions {
@@ -206,7 +242,8 @@ async fn the_proxy_gets_the_password_and_nobody_else_does() {
 
     let mut connection = authority.connection(&server, through(&proxy, "Aladdin:closed@", ""));
     let refused = cause(connection.send("<request/>".into()).await);
-    assert_eq!(refused, NotReceived::Proxy("407 Proxy Authentication Required".to_owned()));
+    let why = format!("{}: it answers 407 Proxy Authentication Required", proxy.address);
+    assert_eq!(refused, NotReceived::Proxy(why));
 }
 
 #[tokio::test]
@@ -228,7 +265,7 @@ async fn a_proxy_that_fails_is_told_apart_from_the_host() {
     let authority = Authority::new("trusted");
     let server = Server::start_tls(authority.server("localhost"), Peer::serve);
     for (answer, said) in [
-        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "it answers 502 Bad Gateway"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is not HTTP"),
         ("HTTP/1.1 200", "the connection broke"),
         ("", "the connection broke"),
@@ -240,22 +277,28 @@ async fn a_proxy_that_fails_is_told_apart_from_the_host() {
         let outcome =
             authority.connection(&server, through(&proxy, "user:secret@", "")).send("x".into()).await;
         let NotReceived::Proxy(why) = cause(outcome) else { panic!("{answer}") };
-        assert!(why.starts_with(said) && !why.contains("secret"), "{why}");
+        assert!(why.starts_with(&format!("{}: {said}", proxy.address)) && !why.contains("secret"), "{why}");
     }
     let gone = ProxySettings {
         https: Some("http://user:secret@127.0.0.1:1".to_owned()),
         ..ProxySettings::default()
     };
-    let NotReceived::Connect(why) = cause(authority.connection(&server, gone).send("x".into()).await) else {
+    let NotReceived::Proxy(why) = cause(authority.connection(&server, gone).send("x".into()).await) else {
         panic!("it connected")
     };
-    assert!(why.starts_with("proxy 127.0.0.1:1: ") && !why.contains("secret"), "{why}");
+    assert!(why.starts_with("127.0.0.1:1: cannot connect: ") && !why.contains("secret"), "{why}");
     let socks = ProxySettings {
         all: Some("socks5://user:secret@127.0.0.1:1".to_owned()),
         ..ProxySettings::default()
     };
-    let why = cause(authority.connection(&server, socks).send("x".into()).await);
-    assert!(why.to_string().contains("ALL_PROXY must begin with http://"), "{why}");
+    let options = CollectionOptions { proxy: socks, ..authority.options() };
+    let url = format!("https://localhost:{}", server.address.port()).parse().expect("a URL");
+    let refused = Collection::new(options)
+        .expect("a collection")
+        .host(&url)
+        .map(drop)
+        .expect_err("a proxy that is none");
+    assert!(refused.to_string().contains("ALL_PROXY must begin with http://"), "{refused}");
     assert_eq!(server.connections(), 0);
 }
 
@@ -270,5 +313,5 @@ async fn a_proxy_that_never_answers_is_not_waited_for() {
     };
     let mut connection = host("https://localhost:1", options).connection();
     let cause = cause(connection.send(SUCCESS.into()).await);
-    assert_eq!(cause, NotReceived::Proxy("no answer in time".to_owned()));
+    assert_eq!(cause, NotReceived::Proxy(format!("{}: no answer in time", proxy.address)));
 }
