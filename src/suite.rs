@@ -256,6 +256,13 @@ pub struct Verdict {
     pub void: Option<String>,
 }
 
+impl Verdict {
+    /// Why its hits are known to be lost, whether a person overruled that or not.
+    pub fn lost(&self) -> Option<&str> {
+        self.blocks.as_ref().or(self.overruled.as_ref()).map(String::as_str)
+    }
+}
+
 /// Whether a suite is ready for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

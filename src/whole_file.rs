@@ -174,6 +174,6 @@ fn in_the_way(partial: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::AlreadyExists {
         return error;
     }
-    let why = "is in the way: a command that was killed left it, or somebody put it there; look at it, and remove it";
-    io::Error::other(format!("{partial:?} {why}"))
+    let why = "is in the way: a command that was killed left it, or somebody put it there";
+    io::Error::new(ErrorKind::ResourceBusy, format!("{partial:?} {why}"))
 }

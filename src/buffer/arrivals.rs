@@ -56,6 +56,11 @@ pub(super) fn note_delivered(
 }
 
 impl Buffer {
+    /// When the first event came in of those that the buffer still has.
+    pub fn first_arrival(&self) -> Result<Option<Instant>> {
+        self.value("SELECT min(at) FROM arrivals", [])
+    }
+
     /// How many events died from this instant on and are dead still.
     pub fn dead_since(&self, from: Instant) -> Result<u64> {
         let select = "SELECT count(*) FROM dead_letters WHERE died_at >= ?1";

@@ -48,6 +48,8 @@ pub enum BufferError {
         "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
     )]
     Restored { copied_at: Instant, rsid: String },
+    #[error("{path:?} is no copy to restore: {why}")]
+    NoCopy { path: PathBuf, why: &'static str },
     /// A copy was given up because the process was told to stop.
     #[error("stopped before the copy was whole, and nothing of it is left")]
     Stopped,

@@ -41,10 +41,10 @@ impl Buffer {
         let failed = BufferError::file;
         let from = fs::canonicalize(from).map_err(failed(from))?;
         if from == path {
-            return Err(failed(&from)(io::Error::other("it is the buffer itself, and no copy of it")));
+            return Err(BufferError::NoCopy { path: from, why: "it is the buffer itself" });
         }
         if !fs::metadata(&from).map_err(failed(&from))?.is_file() {
-            return Err(failed(&from)(io::Error::other("it is no regular file")));
+            return Err(BufferError::NoCopy { path: from, why: "it is no regular file" });
         }
         sqlite::refuse_network_filesystem(options, folder(&path))?;
         let _lock = sqlite::whole(&path)?;

@@ -87,11 +87,7 @@ impl Buffer {
             let suite = suite_key(transaction, &rsid)?;
             refuse_undecided(transaction, &rsid, None)?;
             run(transaction, "DELETE FROM mappings WHERE suite = ?1", [suite])?;
-            run(
-                transaction,
-                "UPDATE suites SET state = 'retired', blocked = NULL WHERE suite = ?1",
-                [suite],
-            )?;
+            run(transaction, "UPDATE suites SET state = 'retired' WHERE suite = ?1", [suite])?;
             forget_words(transaction, suite)
         })
     }

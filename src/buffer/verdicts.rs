@@ -158,8 +158,12 @@ pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Opt
     })
 }
 
-/// Forgets what was said of a suite: whoever takes it up again begins anew.
+/// Forgets what people said of a suite: whoever takes it up again begins anew. The verdict stays, as Adobe goes on losing what it
+/// lost, and a reason that was overruled counts again.
 pub(super) fn forget_words(connection: &Connection, suite: SuiteKey) -> Result<()> {
     run(connection, "DELETE FROM confirmations WHERE suite = ?1", [suite])?;
-    run(connection, "DELETE FROM verdicts WHERE suite = ?1", [suite])
+    let restore = "UPDATE suites SET blocked = concat_ws('; ', blocked, v.overruled) FROM verdicts v
+         WHERE v.suite = suites.suite AND v.suite = ?1 AND v.overruled IS NOT NULL";
+    run(connection, restore, [suite])?;
+    run(connection, "UPDATE verdicts SET overruled = NULL WHERE suite = ?1", [suite])
 }

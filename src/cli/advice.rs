@@ -2,6 +2,7 @@
 //! match for each type of error; what wraps another error is judged as that one.
 
 use std::borrow::Cow;
+use std::io::{self, ErrorKind};
 
 use super::code::Code;
 use super::exit::Exit;
@@ -24,6 +25,17 @@ use crate::web::{ApiError, Cause, SetupError};
 const CERTIFICATES: &str = "check the certificates of this host";
 const PROXY: &str = "correct that variable, unset it, or name the host in NO_PROXY to go there directly";
 const THREADS: &str = "check the limits of this host on threads";
+
+/// What to do about what the operating system refused: for some reasons that is the same wherever it happens.
+pub(super) fn of_system(error: &io::Error, otherwise: &'static str) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some disk, or raise the limit on it, and run it again: what is stored stays once"
+        }
+        ErrorKind::ResourceBusy => "look at the file in the way, remove it, and run it again",
+        _ => otherwise,
+    }
+}
 
 pub(super) struct Judgement {
     pub(super) code: Code,
@@ -84,9 +96,10 @@ impl Judge for IngestError {
                 "free some disk, drain, or lower ingest.min_free_bytes; then ingest the same inputs again",
             ),
             IngestError::Buffer(error) => error.judge(),
-            IngestError::Rejects { .. } => Code::RejectsUnwritable.failed(
+            IngestError::Rejects { source, .. } => Code::RejectsUnwritable.failed(of_system(
+                source,
                 "make ingest.rejects_dir a folder that this user alone may write to; then run it again",
-            ),
+            )),
         }
     }
 }
@@ -368,6 +381,7 @@ impl Judge for ReportError {
             ReportError::UnknownRequestor { known, .. } => {
                 Code::Refused.usage(format!("name one of which events were: {}", known.join(", ")))
             }
+            ReportError::ToCome { .. } => Code::Refused.usage("choose another with --period or --from"),
             ReportError::TooManyRows { .. } => {
                 Code::Refused.usage("group by less, or ask for a shorter period")
             }
@@ -391,9 +405,10 @@ impl Judge for BufferError {
                 Code::BufferMissing.usage("create it with: passbridge init; or correct buffer.path")
             }
             BufferError::Exists(_) => Code::BufferExists.usage("nothing to do: it was left as it is"),
-            BufferError::File { .. } => Code::BufferUnusable.failed(
+            BufferError::File { source, .. } => Code::BufferUnusable.failed(of_system(
+                source,
                 "check that the folder exists and that this user may write there",
-            ),
+            )),
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
             BufferError::Newer { .. } => {
@@ -410,6 +425,7 @@ impl Judge for BufferError {
             BufferError::Restored { .. } => Code::Restored.usage(
                 "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
             ),
+            BufferError::NoCopy { .. } => Code::BufferUnusable.failed("name a copy, as passbridge backup FILE makes one"),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => {
                 Code::Locked.locked("wait for it to end; the lock frees itself when its holder ends")

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::words::written;
 use super::{Context, Exit, Failure, blocking, refused, until_stopped};
+use crate::buffer::BufferError;
 
 /// Copies the live buffer to a new file.
 ///
@@ -14,7 +16,7 @@ use super::{Context, Exit, Failure, blocking, refused, until_stopped};
 #[command(after_help = "Example: passbridge backup /var/backups/passbridge-$(date +%F).db")]
 pub(super) struct Args {
     /// The file to write; it must not exist.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = written())]
     file: PathBuf,
 }
 
@@ -25,16 +27,17 @@ struct BackupReport<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    if args.file.exists() {
+    let ((_, buffer), file) = (context.open()?, args.file.clone());
+    let copied = until_stopped(async |stop| {
+        Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await)
+    })?;
+    if let Err(BufferError::Exists(file)) = copied {
         return Err(refused(
-            format!("{:?} exists, and a backup overwrites nothing", args.file),
+            format!("{file:?} exists, and a backup overwrites nothing"),
             "name another file",
         ));
     }
-    let ((_, buffer), file) = (context.open()?, args.file.clone());
-    until_stopped(async |stop| {
-        Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await?)
-    })?;
+    copied?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();
     context.answer(
         &BackupReport { path: &args.file, bytes },

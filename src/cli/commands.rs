@@ -8,7 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     Context, Exit, Failure, Form, backfill, backup, bus_error, dead_letter, demo, drain, explain, forget,
-    held, hint, ingest, init, pull, reconcile, report, restore, retention, run, sandbox, status, suite,
+    held, hint, ingest, init, log, pull, reconcile, report, restore, retention, run, sandbox, settings,
+    status, suite,
 };
 use crate::buffer::name_command;
 use crate::clock::Clock;
@@ -88,15 +89,26 @@ enum Command {
 pub(super) fn run(args: Vec<OsString>) -> Exit {
     match Cli::try_parse_from(&args) {
         Ok(cli) => {
-            let form = Form::of(cli.json);
-            dispatch(cli).unwrap_or_else(|failure| form.failure(&failure))
+            let (form, config) = (Form::of(cli.json), cli.config.clone());
+            dispatch(cli).unwrap_or_else(|failure| {
+                log::start_for_failure(settings::log_format(config.as_deref()));
+                form.failure(&failure)
+            })
         }
         Err(error) => {
-            // Arguments that cannot be parsed may still say how the answer is read.
-            let mut words = args.iter().take_while(|word| *word != "--");
-            Form::of(words.any(|word| word == "--json")).usage(&error)
+            // Arguments that cannot be parsed may still say how the answer and the log are read.
+            let words: Vec<&OsString> = args.iter().take_while(|word| *word != "--").collect();
+            log::start_for_failure(settings::log_format(config_of(&words).as_deref()));
+            Form::of(words.iter().any(|word| *word == "--json")).usage(&error)
         }
     }
+}
+
+/// The `--config` among arguments that cannot be parsed as a whole.
+fn config_of(words: &[&OsString]) -> Option<PathBuf> {
+    let behind = words.iter().skip_while(|word| **word != "--config").nth(1).map(PathBuf::from);
+    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
+    behind.or_else(joined)
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {

@@ -14,7 +14,6 @@ use super::settings::{self, Settings};
 use super::signals::{self, Hangup};
 use crate::buffer::{Buffer, BufferOptions};
 use crate::clock::Clock;
-use crate::config::{LogConfig, LogFormat};
 use crate::drain::Stop;
 use crate::mapping;
 
@@ -28,11 +27,7 @@ impl Context {
     /// Finds and reads the configuration, and starts logging as it says.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let path = settings::find(self.config.as_deref())?;
-        let settings = settings::read(&path).inspect_err(|_| {
-            // Who reads the log as JSON also reads so what is wrong elsewhere in the file.
-            let format = settings::log_format(&path).unwrap_or(LogFormat::Text);
-            log::start(&LogConfig { format, ..LogConfig::default() });
-        })?;
+        let settings = settings::read(&path)?;
         log::start(&settings.config.log);
         for warning in &settings.warnings {
             tracing::warn!("{warning}");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::pass::{DrainReport, Pass};
 use super::{Context, Exit, Failure, Table, output, until_stopped};
-use crate::buffer::{AfterRestore, Buffer};
+use crate::buffer::{AfterRestore, Buffer, RequestorStatus, Status};
 use crate::config::duration;
 use crate::drain::{RunSummary, StopReason};
 use crate::explain::{self, Preview};
@@ -54,6 +54,15 @@ struct PreviewReport {
     preview: Preview,
     /// Rows of the inbox, which a drain would validate and send as well.
     inbox: i64,
+    /// Events that would stay, and whose.
+    parked: i64,
+    parked_requestors: Vec<RequestorStatus>,
+}
+
+/// Why events of a requestor stay where they are, as people say it; `None` where they flow.
+pub(super) fn why_parked(requestor: &RequestorStatus) -> Option<String> {
+    let why = requestor.parked?.replace('_', " ");
+    Some(requestor.parked_because.as_ref().map_or(why.clone(), |because| format!("{why}, {because}")))
 }
 
 impl fmt::Display for PreviewReport {
@@ -65,6 +74,11 @@ impl fmt::Display for PreviewReport {
         )?;
         if self.inbox > 0 {
             writeln!(out, "the inbox has {} rows more", self.inbox)?;
+        }
+        for parked in &self.parked_requestors {
+            let (events, of, why) =
+                (parked.pending, &parked.requestor_id, why_parked(parked).unwrap_or_default());
+            writeln!(out, "{events} events of {of} stay parked: {why}")?;
         }
         if suites.is_empty() {
             return Ok(());
@@ -81,10 +95,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
     if args.dry_run {
         let buffer = Buffer::open(&context.buffer_options(&settings))?;
-        let report =
-            PreviewReport { preview: explain::preview(&buffer, args.limit)?, inbox: buffer.status()?.inbox };
-        context.form.report(&report)?;
-        return Ok(Exit::Done);
+        let Status { inbox, parked, mut requestors, .. } = buffer.status()?;
+        requestors.retain(|requestor| requestor.parked.is_some() && requestor.pending > 0);
+        let preview = explain::preview(&buffer, args.limit)?;
+        return context.done(&PreviewReport { preview, inbox, parked, parked_requestors: requestors });
     }
     let mut pass = Pass::open(&settings, context)?;
     pass.options.limit = args.limit;

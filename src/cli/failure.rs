@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-use super::advice::{Judge, Judgement, judge_backfill};
+use super::advice::{Judge, Judgement, judge_backfill, of_system};
 use super::code::Code;
 use super::exit::Exit;
 use super::hint;
-use super::safe::without_passwords;
+use super::safe::without_secrets;
 use crate::backfill::BackfillError;
 use crate::ingest::InputFailure;
 use crate::job::JobName;
@@ -46,9 +46,9 @@ pub(super) fn refused(what: impl AsRef<str>, advice: impl Into<String>) -> Failu
 impl Failure {
     pub(super) fn of(what: &str, source: Option<&(dyn Error + 'static)>, judgement: Judgement) -> Failure {
         let Judgement { code, exit, advice } = judgement;
-        let causes = causes(what, source).iter().map(|cause| without_passwords(cause)).collect();
+        let causes = causes(what, source).iter().map(|cause| without_secrets(cause)).collect();
         let advice = hint::complete(&advice).into_owned();
-        Failure { what: without_passwords(what), causes, advice, code, exit }
+        Failure { what: without_secrets(what), causes, advice, code, exit }
     }
 
     pub(super) fn reading(path: &Path) -> impl Fn(io::Error) -> Failure {
@@ -59,8 +59,8 @@ impl Failure {
         move |source| Failure::of_file("write", path, &source)
     }
 
-    fn of_file(verb: &str, path: &Path, source: &(dyn Error + 'static)) -> Failure {
-        let advice = "check that the path exists and this user may use it";
+    fn of_file(verb: &str, path: &Path, source: &io::Error) -> Failure {
+        let advice = of_system(source, "check that the path exists and this user may use it");
         Failure::of(&format!("cannot {verb} {path:?}"), Some(source), Code::File.failed(advice))
     }
 

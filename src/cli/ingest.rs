@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 
 use super::progress::IngestProgress;
+use super::pull::{warn_of_large_counts, write_stated};
 use super::signals::{self, Hangup};
 use super::table::write_notes;
 use super::{Context, Exit, Failure, Form, Table, options, output};
@@ -172,6 +173,7 @@ impl fmt::Display for IngestReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_exchanges(out)?;
         self.counts().fmt(out)?;
+        write_stated(out, self.summary.esm.as_ref().filter(|_| !self.dry_run))?;
         match &self.rejects {
             _ if self.dry_run => write!(out, "  nothing was stored (--dry-run)"),
             Some(path) => {
@@ -212,7 +214,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let report = IngestReport { shows_exchanges: args.summary, ..IngestReport::new(loaded?, false) };
     report.warn();
     if report.summary.esm.is_some() {
-        super::pull::warn_of_large_counts(&buffer)?;
+        warn_of_large_counts(&buffer)?;
     }
     context.form.report(&report)?;
     Ok(report.exit(context.form))

@@ -142,7 +142,7 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
         let span = error.span().unwrap_or(0..0);
         let name = text.get(span.clone()).unwrap_or_default();
         let is_twice = error.message() == "duplicate key";
-        let why = match is_twice.then(|| last_given(&text[..span.start], name)).flatten() {
+        let why = match is_twice.then(|| given_before(text, span.start)).flatten() {
             Some(line) => format!("{name} is given twice; the first is in line {line}"),
             None => error.message().to_owned(),
         };
@@ -172,13 +172,21 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
     Ok(found)
 }
 
-/// The last line, from 1, that gives this table or key.
-fn last_given(text: &str, name: &str) -> Option<usize> {
-    let gives = |line: &str| {
-        let path = line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t']);
-        path.rsplit('.').next() == Some(name)
-    };
-    (1..).zip(text.lines()).filter(|(_, line)| gives(line)).map(|(number, _)| number).last()
+/// The first line, from 1, that gives the table or key which stands at a place of the text, or one beneath it.
+fn given_before(text: &str, at: usize) -> Option<usize> {
+    let (mut table, mut given) = (String::new(), Vec::new());
+    let last = text[..at].matches('\n').count();
+    for (number, line) in (1..).zip(text.lines().take(last + 1)) {
+        let name = line.split(['=', ']']).next().unwrap_or_default().trim_matches(['[', ' ', '\t']);
+        let is_table = line.trim_start().starts_with('[');
+        let path = if is_table || table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+        if is_table {
+            table.clone_from(&path);
+        }
+        given.push((number, format!("{path}.")));
+    }
+    let (_, twice) = given.pop()?;
+    given.into_iter().find(|(_, path)| path.starts_with(&twice)).map(|(number, _)| number)
 }
 
 fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<Vec<Given>, Mistake> {

@@ -33,6 +33,13 @@ pub(super) fn start(config: &LogConfig) {
     }
 }
 
+/// Starts logging for a command that has failed before it could: who reads the log as JSON reads so why.
+pub(super) fn start_for_failure(format: LogFormat) {
+    if !tracing::dispatcher::has_been_set() {
+        start(&LogConfig { format, ..LogConfig::default() });
+    }
+}
+
 /// Whether standard error is read as one JSON object a line.
 pub(super) fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)

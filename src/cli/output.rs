@@ -16,7 +16,7 @@ use super::code::Code;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::log;
-use super::safe::{harmless, safe, without_passwords};
+use super::safe::{harmless, safe, without_secrets};
 use crate::whole_file::{Readers, WholeFile};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +49,15 @@ impl Form {
     /// Tells why a command failed, and gives its exit status. A command that has printed its one document already has said
     /// there what became of it.
     pub(super) fn failure(self, failure: &Failure) -> Exit {
+        self.tell(failure, failure)
+    }
+
+    fn tell(self, failure: &Failure, text: impl Display) -> Exit {
         if log::is_json() {
             let Failure { what, causes, advice, code, .. } = failure;
             tracing::error!(cause = causes.join(": "), "try" = advice, code = code.word(), "{what}");
         } else {
-            line(Level::ERROR, failure);
+            line(Level::ERROR, text);
         }
         if self == Form::Json && !IS_REPORTED.load(Ordering::Relaxed) {
             // Where standard output is gone, standard error has said it.
@@ -70,23 +74,17 @@ impl Form {
                 Ok(()) | Err(_) => Exit::Done,
             };
         }
-        let text = without_passwords(&error.render().to_string());
-        line(Level::ERROR, text.trim_end());
-        if self == Form::Json {
-            let mut lines =
-                text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
-            let what = lines.next().unwrap_or_default().to_owned();
-            let advice = "see the usage: add --help".to_owned();
-            let failure = Failure {
-                what,
-                causes: lines.map(str::to_owned).collect(),
-                advice,
-                code: Code::Arguments,
-                exit: Exit::Usage,
-            };
-            document(&failure).unwrap_or_default();
-        }
-        Exit::Usage
+        let text = without_secrets(&error.render().to_string());
+        let mut lines =
+            text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
+        let failure = Failure {
+            what: lines.next().unwrap_or_default().to_owned(),
+            causes: lines.map(str::to_owned).collect(),
+            advice: "see the usage: add --help".to_owned(),
+            code: Code::Arguments,
+            exit: Exit::Usage,
+        };
+        self.tell(&failure, text.trim_end())
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc}
 use serde::Serialize;
 
 use super::advice::Judge;
+use super::table::write_notes;
 use super::{Context, Exit, Failure, Table, hint, options, output, refused, runtime};
 use crate::buffer::{Buffer, Feed};
 use crate::esm::EsmClient;
@@ -81,13 +82,23 @@ struct PullReport {
     failure: Option<Failure>,
 }
 
+/// Says that figures of ESM are kept beside the events.
+pub(super) fn write_stated(out: &mut fmt::Formatter<'_>, esm: Option<&EsmSummary>) -> fmt::Result {
+    let records = esm.map_or(0, |esm| esm.stated_accounts);
+    let note = format!(
+        "unique accounts of {records} records are kept as ESM stated them: passbridge report shows them"
+    );
+    write_notes(out, [(records, hint::complete(&note))])
+}
+
 impl fmt::Display for PullReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stored = if self.dry_run { "would be stored" } else { "stored" };
         let mut table = Table::new(&["reports", "events", stored, "duplicates", "rejected"]);
         let Counts { read, stored, duplicates, rejected, .. } = self.total;
         table.row(&[&self.reports, &read, &stored, &duplicates, &rejected]);
-        write!(out, "from {} to {}\n{table}", self.from, self.to)
+        write!(out, "from {} to {}\n{table}", self.from, self.to)?;
+        write_stated(out, Some(&self.esm).filter(|_| !self.dry_run))
     }
 }
 

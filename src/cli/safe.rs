@@ -61,6 +61,51 @@ pub(super) fn without_passwords(text: &str) -> String {
     out
 }
 
+/// Conceals the passwords also of what somebody took for a URL, such as `user:password@host`: for texts that say what is wrong.
+pub(super) fn without_secrets(text: &str) -> String {
+    let text = without_passwords(text);
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some(letter) = rest.chars().next() {
+        let word = match letter {
+            '"' | '\'' | '`' => quoted(rest).unwrap_or(1),
+            _ if letter.is_whitespace() => letter.len_utf8(),
+            _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+        };
+        let (word, behind) = rest.split_at(word);
+        match loose_password(word) {
+            Some(at) => out.extend([&word[..at.start], "***", &word[at.end..]]),
+            None => out.push_str(word),
+        }
+        rest = behind;
+    }
+    out
+}
+
+/// How long a quoted text is, with its quotes: a closing one stands before no letter or digit, and behind no backslash.
+fn quoted(text: &str) -> Option<usize> {
+    let quote = text.chars().next()?;
+    let ends = |(at, _): &(usize, &str)| {
+        let escapes = text[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        escapes % 2 == 0 && !text[at + 1..].starts_with(char::is_alphanumeric)
+    };
+    text.match_indices(quote).skip(1).find(ends).map(|(at, _)| at + 1)
+}
+
+/// Where the password of `user:password@host` stands, behind whatever looks like a scheme.
+fn loose_password(word: &str) -> Option<Range<usize>> {
+    // `without_passwords` knows whole URLs.
+    if word.contains("://") && !word.contains(char::is_whitespace) {
+        return None;
+    }
+    let end = word.rfind('@')?;
+    let mut start = word.find(':')? + 1;
+    let slashes = word[start..].find(|letter| !matches!(letter, '/' | '\\')).unwrap_or(0);
+    if slashes > 0 {
+        start += slashes + word[start + slashes..].find(':')? + 1;
+    }
+    (start <= end).then_some(start..end)
+}
+
 /// Where the password of a URL stands, whose scheme is left out.
 fn password(url: &str) -> Option<Range<usize>> {
     let url = url.split(|letter: char| letter.is_whitespace() || "\"'<>".contains(letter)).next()?;
@@ -104,6 +149,16 @@ mod tests {
             ("http://[::1]:80/a@b https://h:80/a@b", "http://[::1]:80/a@b https://h:80/a@b"),
         ] {
             assert_eq!(without_passwords(text), expected);
+        }
+        for (text, expected) in [
+            ("no URL: a:b@c", "no URL: a:***@c"),
+            ("'//u:p@h' and \"HTTPS:\\\\u:p@h\"", "'//u:***@h' and \"HTTPS:\\\\u:***@h\""),
+            ("\"u:p \\\" q@h\": no URL", "\"u:***@h\": no URL"),
+            ("'https://u:p q@h' for it's", "'https://u:***@h' for it's"),
+            ("https:u:p@h", "https:***@h"),
+            ("ask ann@h at 10:30, c.toml:3: `a`", "ask ann@h at 10:30, c.toml:3: `a`"),
+        ] {
+            assert_eq!(without_secrets(text), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{env, io};
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -127,16 +127,34 @@ pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, SettingsError> {
 
 /// Reads a file, lays the environment over it, and checks it.
 pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
-    let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    read_text(text.strip_prefix('\u{feff}').unwrap_or(&text), path)
+    read_text(&text_of(path)?, path)
 }
 
-/// How the log is written, of a configuration that cannot be used otherwise.
-pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
+/// The text of a file, which may hold secrets.
+fn text_of(path: &Path) -> Result<String, SettingsError> {
+    let bytes =
+        read_secret(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    // Texts of ASCII letters in UTF-16 are UTF-8 as well, every other letter of them a zero.
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0);
+    let (valid, what) = match str::from_utf8(&bytes) {
+        _ if is_utf16 => (0, "it is UTF-16"),
+        Ok(text) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        Err(error) => (error.valid_up_to(), "it is not UTF-8, but perhaps Latin-1"),
+    };
+    let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let place = format!("{}:{line}", path.display());
+    Err(Mistake { place, why: format!("{what}: save the file as UTF-8") }.into())
+}
+
+/// How the log is written, of a configuration that is not read or cannot be used.
+pub(super) fn log_format(option: Option<&Path>) -> LogFormat {
     let named = env::var(format!("{VARIABLE_PREFIX}LOG__FORMAT")).ok().map(Value::String);
-    let in_file = || fs::read_to_string(path).ok()?.parse::<Table>().ok()?.get("log")?.get("format").cloned();
-    LogFormat::deserialize(named.or_else(in_file)?).ok()
+    let in_file = || {
+        let text = text_of(&find(option).ok()?).ok()?;
+        text.parse::<Table>().ok()?.get("log")?.get("format").cloned()
+    };
+    let format = named.or_else(in_file).and_then(|format| LogFormat::deserialize(format).ok());
+    format.unwrap_or(LogFormat::Text)
 }
 
 /// Reads a text as if it stood in this file.

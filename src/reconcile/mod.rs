@@ -132,6 +132,7 @@ pub async fn reconcile(
         tolerance: options.tolerance,
         with_esm: sides.esm.is_some(),
         with_analytics: sides.analytics.is_some(),
+        loses_hits: known.verdict.as_ref().is_some_and(|verdict| verdict.lost().is_some()),
         verdict: cells.iter().map(|cell| cell.verdict).max().unwrap_or(Verdict::Agrees),
         total: Sums::of(&cells),
         requestors: outcome::lines(people.shown(), &cells, |cell| &cell.requestor_id),

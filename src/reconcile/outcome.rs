@@ -23,6 +23,9 @@ pub struct Reconciliation {
     pub tolerance: Tolerance,
     pub with_esm: bool,
     pub with_analytics: bool,
+    /// Whether Analytics is known to lose the hits of the suite.
+    #[serde(skip)]
+    pub loses_hits: bool,
     /// The worst verdict of all cells.
     pub verdict: Verdict,
     pub total: Sums,

@@ -12,7 +12,7 @@ use super::key::Name;
 use super::seen::{Refused, Seen};
 use super::standing::People;
 use crate::buffer::{Buffer, StandingFacts, SuiteListing, TRANSIENT_IDS, TransientIds};
-use crate::suite::Readiness;
+use crate::suite::{Readiness, Verdict};
 
 /// What the verdict on the suite says of its numbers. Where the suite loses its hits, they are not too fresh but lost. Where none of
 /// them ever appeared, and nothing proves that they will, nobody knows whether they are only too fresh.
@@ -25,7 +25,7 @@ pub(super) fn doubt(
     let rsid = &known.suite.form.rsid;
     let mut remarks = Vec::new();
     let verdict = known.verdict.as_ref();
-    let lost = verdict.and_then(|verdict| verdict.blocks.as_ref().or(verdict.overruled.as_ref()));
+    let lost = verdict.and_then(Verdict::lost);
     let delivered: u64 = sides.stored.values().map(Stored::delivered).sum();
     let is_absent =
         seen.is_some_and(|seen| seen.refused.is_empty() && seen.side.units.values().all(|units| *units == 0));

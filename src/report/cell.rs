@@ -34,6 +34,11 @@ pub(super) struct Source {
 impl Cell {
     pub(super) fn count(&mut self, kind: EventKind, units: u64, source: Source) {
         self.units[usize::from(kind.slot() - 1)] += units;
+        self.note(source);
+    }
+
+    /// Notes that something of a requestor is in the cell.
+    pub(super) fn note(&mut self, source: Source) {
         self.has_sums |= source.is_esm;
         self.requestors = match self.requestors {
             Requestors::Nobody => Requestors::One(source.requestor),

@@ -138,10 +138,21 @@ impl<'a> Counting<'a> {
         }
     }
 
-    pub(super) fn read(&mut self, reader: &MetricsReader) -> Result<(), ReportError> {
+    pub(super) fn read(
+        &mut self,
+        reader: &MetricsReader,
+        statements: &Statements<'_>,
+        now: Instant,
+    ) -> Result<(), ReportError> {
         let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
         let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));
         reader.each_counted(hours[0], hours[1], |counted| self.count(&counted))?;
+        // Days to come have no row, unless something was counted there: the clock of a source may be ahead.
+        self.trend.table.fill(now);
+        let tables = [&mut self.total, &mut self.mvpds, &mut self.trend];
+        for grouped in tables.into_iter().chain(&mut self.rows) {
+            statements.all().for_each(|(stated, source)| grouped.table.state(stated, source));
+        }
         self.tell_others();
         let days = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_A_DAY));
         reader.each_user(days[0], days[1], |seen| self.see(seen))?;
@@ -177,12 +188,9 @@ impl<'a> Counting<'a> {
     }
 
     /// The requestors whose counts of this period come from ESM.
-    pub(super) fn requestors_of_sums(&self) -> Vec<&'a str> {
+    pub(super) fn requestors_of_sums(&self) -> impl Iterator<Item = &'a str> {
         let sums = self.counted_groups().filter(|group| self.sources[&group.number].is_esm);
-        let mut found: Vec<&str> = sums.map(|group| group.requestor_id.as_str()).collect();
-        found.sort_unstable();
-        found.dedup();
-        found
+        sums.map(|group| group.requestor_id.as_str())
     }
 
     /// Counts one user, in every place where it was seen.
@@ -194,13 +202,7 @@ impl<'a> Counting<'a> {
         }
     }
 
-    pub(super) fn finish(
-        mut self,
-        statements: &Statements<'_>,
-        now: Instant,
-    ) -> Result<Counted, ReportError> {
-        // Days to come have no row, unless something was counted there: the clock of a source may be ahead.
-        self.trend.table.fill(now);
+    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Counted, ReportError> {
         let spellings = self.spellings();
         let finish = |grouped: Grouped| grouped.table.finish(statements, now);
         let column = |row: Row| Column { mvpd: row.key.concat(), figures: row.figures };

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::name::cut_apart;
 use crate::event::EventKind;
 
 /// The server-side metrics of a period.
@@ -64,6 +65,13 @@ impl Report {
     /// The largest MVPDs: all, where only one would be left out.
     pub fn shown(&self) -> &[Column] {
         if self.others.is_some() { &self.mvpds[..MVPDS_SHOWN] } else { &self.mvpds }
+    }
+
+    /// What heads the columns of those MVPDs: their names, cut to so many characters where they stay different.
+    pub fn short_names(&self, chars_max: usize, blank: &str) -> Vec<String> {
+        let shown = self.shown().iter().map(|column| column.mvpd.as_str());
+        let names: Vec<&str> = shown.map(|mvpd| if mvpd.is_empty() { blank } else { mvpd }).collect();
+        cut_apart(&names, chars_max)
     }
 
     /// Whether the trend is by `hour` or by `day`.

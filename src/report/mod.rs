@@ -16,6 +16,7 @@ mod error;
 mod figures;
 mod left;
 mod metric;
+mod name;
 mod note;
 mod number;
 mod page;
@@ -48,15 +49,18 @@ pub struct ReportOptions {
 /// Counts the metrics of a period.
 pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, ReportError> {
     let ReportOptions { period, requestors, by } = options;
+    let now = buffer.now();
+    if period.from() > now {
+        return Err(ReportError::ToCome { from: period.from_text() });
+    }
     let reader = buffer.metrics()?;
-    let groups = reader.groups()?;
-    refuse_unknown(requestors, &groups)?;
+    let (groups, sources) = (reader.groups()?, Sources::read(&reader)?);
+    refuse_unknown(requestors, &groups, &sources)?;
     let is_kept = by.iter().all(|dimension| is_kept(*dimension));
     let kept = Some(by.as_slice()).filter(|by| is_kept && !by.is_empty());
-    let (sources, now) = (Sources::read(&reader)?, buffer.now());
-    let statements = Statements::read(&reader, period, &sources)?;
+    let statements = Statements::read(&reader, period, requestors, &sources)?;
     let mut counting = Counting::new(&groups, requestors, period, kept, &sources);
-    counting.read(&reader)?;
+    counting.read(&reader, &statements, now)?;
     let mut remarks = remark::of_period(&reader, period, now)?;
     remarks.extend(remark::without_users(&counting, &statements));
     let mut counted = counting.finish(&statements, now)?;
@@ -89,8 +93,13 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     })
 }
 
-fn refuse_unknown(requestors: &[String], groups: &[MetricGroup]) -> Result<(), ReportError> {
-    let unknown = requestors.iter().find(|wanted| groups.iter().all(|group| group.requestor_id != **wanted));
+fn refuse_unknown(
+    requestors: &[String],
+    groups: &[MetricGroup],
+    sources: &Sources,
+) -> Result<(), ReportError> {
+    let is_counted = |id: &str| groups.iter().any(|group| group.requestor_id == id);
+    let unknown = requestors.iter().find(|wanted| !is_counted(wanted) && !sources.of(wanted).is_esm);
     let Some(requestor_id) = unknown else { return Ok(()) };
     let mut known: Vec<String> = groups.iter().map(|group| group.requestor_id.clone()).collect();
     known.sort_unstable();

@@ -1,5 +1,7 @@
 //! What a reader must know of the figures of a report, in sentences.
 
+use std::collections::BTreeSet;
+
 use chrono::DateTime;
 
 use super::count::{Counting, is_kept};
@@ -35,8 +37,10 @@ pub(super) fn of_period(
 
 /// That users of some requestors are not known, and where ESM said how many accounts it saw.
 pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>) -> Option<String> {
-    let requestors = counting.requestors_of_sums();
-    let all = (!requestors.is_empty()).then(|| requestors.join(", "))?;
+    let stated =
+        statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());
+    let requestors: BTreeSet<&str> = counting.requestors_of_sums().chain(stated).collect();
+    let all = (!requestors.is_empty()).then(|| Vec::from_iter(requestors).join(", "))?;
     let stated = if statements.is_empty() {
         ""
     } else {

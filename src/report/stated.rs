@@ -46,10 +46,15 @@ impl<'s> Statements<'s> {
     pub(super) fn read(
         reader: &MetricsReader,
         period: &Period,
+        requestors: &[String],
         sources: &'s Sources,
     ) -> Result<Statements<'s>, ReportError> {
         let mut stated: HashMap<_, Vec<StatedAccounts>> = HashMap::new();
+        let is_asked = |id: &str| requestors.is_empty() || requestors.iter().any(|asked| asked == id);
         reader.each_stated(period.from(), period.to(), |one| {
+            if !is_asked(one.requestor_id.as_str()) {
+                return;
+            }
             stated.entry((one.from.unix_quarter(), one.to.unix_quarter())).or_default().push(one);
         })?;
         Ok(Statements { sources, stated })
@@ -57,6 +62,12 @@ impl<'s> Statements<'s> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.stated.is_empty()
+    }
+
+    /// What it stated, but for nobody.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&StatedAccounts, Source)> {
+        let stated = self.stated.values().flatten().filter(|one| one.accounts > 0);
+        stated.map(|one| (one, self.sources.of(one.requestor_id.as_str())))
     }
 
     /// The figure of a row by these dimensions.

@@ -9,6 +9,7 @@ use super::figures::Row;
 use super::period::{DAY_FORM, HOUR_FORM, Period, Timeline};
 use super::stated::Statements;
 use crate::event::{EventKind, Instant, Property};
+use crate::readers::esm::StatedAccounts;
 
 /// The most rows: nobody reads more, and they would take all memory.
 const ROWS_MAX: usize = 500_000;
@@ -106,6 +107,30 @@ impl Table {
 
     pub(super) fn count(&mut self, place: usize, kind: EventKind, units: u64, source: Source) {
         self.cells[place].count(kind, units, source);
+    }
+
+    /// Takes in that ESM stated accounts: in a row for them, where one row has all of that time, else in what rows there are.
+    pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
+        let mut texts = Vec::new();
+        for property in self.by.iter().filter_map(|dimension| dimension.property()) {
+            match property {
+                Property::RequestorId => texts.push(stated.requestor_id.to_string()),
+                Property::Mvpd if stated.has_mvpd() => texts.push(stated.mvpd.clone()),
+                _ => return,
+            }
+        }
+        let (first, end) = (stated.from.unix_quarter(), stated.to.unix_quarter());
+        let bins = [first, first.max(end - 1)].map(|quarter| self.timeline.bin(quarter));
+        let [Some(first_bin), Some(last_bin)] = bins else { return };
+        let combination = self.intern(texts);
+        if first_bin == last_bin {
+            self.place(combination, first);
+        }
+        for bin in first_bin..=last_bin {
+            if let Some(place) = self.places.get(&(combination, bin)) {
+                self.cells[*place].note(source);
+            }
+        }
     }
 
     /// Adds the units of a cell of another table, of the whole period.

@@ -166,3 +166,132 @@ fn a_password_in_a_url_is_never_echoed() {
     everything.push_str(&done(command).err);
     assert!(everything.contains("***") && !everything.contains("ter2"), "{everything}");
 }
+
+#[test]
+fn a_password_in_what_is_no_url_is_never_echoed_either() {
+    let program = Program::new();
+    let add = ["suite", "add", "--requestor", "REF40", "--rsid", "new", "--collection-url"];
+    for url in [
+        "joe:hunter2@host",
+        "//joe:hunter2@h",
+        "HTTPS:\\\\joe:hunter2@h",
+        "https:joe:hunter2@h",
+        "https:/joe:hunter2@h",
+        "https://joe:hun ter2@h",
+        "joe:hun\"ter2@h",
+    ] {
+        let is_bare = !url.contains([' ', '"', '\\']);
+        let mut failed: Vec<Done> = Vec::new();
+        for json in [&[][..], &["--json"]] {
+            failed.push(program.run(&[&add[..], &[url], json].concat()));
+            failed.push(program.run(&[&["suite", "show", url][..], json].concat()));
+            failed.push(program.run(&[&["reconcile", "--suite", "a", "--from", url][..], json].concat()));
+            failed.push(program.run(&[&[url][..], json].concat()));
+            for section in ["bulk", "analytics", "esm"] {
+                let mut command = program.command(&[&["pull", "esm"][..], json].concat());
+                command.env(format!("PASSBRIDGE_{}__URL", section.to_uppercase()), url);
+                failed.push(done(command));
+            }
+            for key in [
+                "bulk.rate",
+                "log.format",
+                "monitor.max_age",
+                "esm.group_by",
+                "serve.listen",
+                "schedule.cron",
+            ] {
+                program.write("d.toml", &format!("{key} = '{url}'\n"));
+                let mut command = bare_command(&program.path(""));
+                command.args(["--config", "d.toml", "status"]).args(json);
+                failed.push(done(command));
+            }
+        }
+        for proxy in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"].into_iter().filter(|_| is_bare) {
+            let mut command = program.command(&["pull", "esm"]);
+            command.env(proxy, url);
+            failed.push(done(command));
+        }
+        for failed in failed {
+            let text = format!("{}{}", failed.out, failed.err);
+            assert!(failed.code != 0 && !text.contains("ter2") && !text.contains("hunt"), "{url}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_or_a_device_is_no_configuration() {
+    let program = Program::bare();
+    let pipe = program.path("c.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    for words in [&["status"][..], &["init"], &["drain", "--limit", "x"]] {
+        let refused = program.run(words);
+        assert_eq!(refused.code, 2, "{words:?} {refused:?}");
+        assert!(words.len() > 1 || refused.err.contains("it is no regular file"), "{refused:?}");
+    }
+    let mut command = bare_command(Path::new("/"));
+    command.args(["--config", "/dev/zero", "status"]);
+    assert!(done(command).err.contains("it is no regular file"));
+}
+
+#[test]
+fn arguments_that_cannot_be_read_are_json_lines_too_where_the_log_is() {
+    let program = Program::with("[log]\nformat = \"json\"\n");
+    let of =
+        |done: &Done| -> Value { serde_json::from_str(&done.err).unwrap_or_else(|_| panic!("{done:?}")) };
+    for words in
+        [&["drain", "--limit", "soon"][..], &["nonsense"], &["suite", "sheet", "--out", "/x.unknown"]]
+    {
+        let failed = program.run(words);
+        assert_eq!((failed.code, &of(&failed)["level"]), (2, &"ERROR".into()), "{failed:?}");
+    }
+    assert_eq!(of(&program.run(&["nonsense"]))["code"], "arguments");
+    // The file that the environment names, the one in the folder, and the environment alone.
+    let config = program.path("c.toml");
+    let bare = |variables: &[(&str, &str)], args: &[&str]| {
+        let mut command = bare_command(Path::new("/"));
+        command.args(args).envs(variables.iter().copied());
+        of(&done(command))
+    };
+    let file = config.to_str().expect("UTF-8");
+    assert_eq!(bare(&[("PASSBRIDGE_CONFIG", file)], &["nonsense"])["code"], "arguments");
+    assert_eq!(bare(&[("PASSBRIDGE_LOG__FORMAT", "json")], &["nonsense"])["code"], "arguments");
+    assert_eq!(bare(&[("PASSBRIDGE_LOG__FORMAT", "json")], &["status"])["code"], "config_missing");
+    assert_eq!(bare(&[], &[&format!("--config={file}"), "nonsense"])["code"], "arguments");
+}
+
+#[test]
+fn what_a_configuration_is_written_in_and_what_it_gives_twice_is_named() {
+    let program = Program::bare();
+    let read = |bytes: &[u8]| {
+        std::fs::write(program.path("c.toml"), bytes).expect("a file");
+        program.run(&["status"]).err
+    };
+    for (text, line) in [
+        (
+            "ingest.rejects_max = 1\n[ingest]\nrejects_days = 2\n",
+            "c.toml:2: ingest is given twice; the first is in line 1",
+        ),
+        (
+            "[serve]\ningest = true\n[ingest]\n[ingest]\n",
+            "c.toml:4: ingest is given twice; the first is in line 3",
+        ),
+        (
+            "[esm]\nrows = 1\n[bulk]\nrate = 1\nrate = 2\n",
+            "c.toml:5: rate is given twice; the first is in line 4",
+        ),
+        (
+            "[ingest]\nrejects_max = 1\nrejects_max = 2\n",
+            "c.toml:3: rejects_max is given twice; the first is in line 2",
+        ),
+    ] {
+        assert!(read(text.as_bytes()).contains(line), "{text}: {}", read(text.as_bytes()));
+    }
+    let utf_16 = |unit: u16| unit.to_le_bytes();
+    let utf_16: Vec<u8> = "\u{feff}[log]\n".encode_utf16().flat_map(utf_16).collect();
+    assert!(read(&utf_16).contains("UTF-16") && read(&utf_16).contains("UTF-8"), "{}", read(&utf_16));
+    let latin_1 = read(b"[log]\n# f\xfcr\n");
+    assert!(
+        latin_1.contains("c.toml:2") && latin_1.contains("UTF-8") && !latin_1.contains("exists"),
+        "{latin_1}"
+    );
+}

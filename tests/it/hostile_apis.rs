@@ -482,6 +482,37 @@ fn faults_of_analytics_and_of_its_tokens_advise_the_right_key() {
 }
 
 #[test]
+fn a_walk_over_all_suites_goes_on_past_one_that_cannot_be_read_and_ends_where_none_can() {
+    let answer = |path: &str| match path {
+        "/token" => token(),
+        path if path.contains("/collections/suites/examplersid") => refused("503 Busy", ""),
+        path if path.contains("/collections/suites/") => ok(json!({"rsid": "other", "name": "Other"})),
+        _ => ok(json!([])),
+    };
+    let busy = server(move |_, path, _| answer(path));
+    let program = reading(&busy.url(), &format!("{}/token", busy.url()));
+    let add =
+        ["suite", "add", "--requestor", "REF40", "--rsid", "other", "--collection-url", "http://127.0.0.1:1"];
+    assert_eq!(program.run(&add).code, 0);
+    let (code, report) = program.json(&["suite", "check", "--all"]);
+    assert_eq!((code, &report["suites"][0]["rsid"]), (1, &"other".into()), "{report}");
+    assert!(report["unread"]["examplersid"].as_str().is_some_and(|why| why.contains("503")), "{report}");
+
+    let closed = server(|_, _, _| refused("401 No", json!({"error": "invalid_client"})));
+    let program = reading(&closed.url(), &format!("{}/token", closed.url()));
+    assert_eq!(program.run(&add).code, 0);
+    let ended = program.run(&["suite", "check", "--all"]);
+    assert!(ended.code == 1 && ended.out.is_empty() && ended.err.contains("/token"), "{ended:?}");
+    assert_eq!(count(&closed, "POST /token"), 1, "what refuses the first refuses all");
+    let barred = server(|_, path, _| if path == "/token" { token() } else { refused("401 No", "") });
+    let program = reading(&barred.url(), &format!("{}/token", barred.url()));
+    assert_eq!(program.run(&add).code, 0);
+    let ended = program.run(&["suite", "check", "--all"]);
+    assert!(ended.code == 1 && ended.out.is_empty(), "{ended:?}");
+    assert!(!ended.err.contains("suites/examplersid"), "no suite is at fault: {}", ended.err);
+}
+
+#[test]
 fn what_a_suite_says_of_itself_cannot_steer_a_terminal() {
     let server = server(|_, path, _| match path {
         "/token" => token(),

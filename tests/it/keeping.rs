@@ -477,3 +477,55 @@ fn nothing_is_restored_under_a_process_that_has_the_buffer_open() {
     drop(run);
     assert_eq!(program.run(&["restore", text(&copy)]).code, 0);
 }
+
+#[test]
+fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
+    let program = Program::new();
+    let copy = program.path("copy.db");
+    symlink(program.path("elsewhere"), &copy).expect("a link that leads nowhere");
+    let refused = program.run(&["backup", text(&copy)]);
+    assert!(refused.code == 2 && refused.err.contains("name another file"), "{refused:?}");
+    fs::remove_file(&copy).expect("the link goes");
+    program.write("copy.db.partial", "left");
+    let refused = program.run(&["backup", text(&copy)]);
+    assert!(
+        refused.code == 1 && refused.err.contains("try: look at the file in the way, remove it"),
+        "{refused:?}"
+    );
+    let itself = program.run(&["restore", text(&program.path("passbridge.db"))]);
+    assert!(itself.code == 1 && itself.err.contains("try: name a copy"), "{itself:?}");
+}
+
+#[test]
+fn a_full_disk_of_rejects_is_advised_to_be_freed() {
+    let program = Program::new();
+    program.write("bad.ndjson", &format!("{}\n", "nonsense ".repeat(25)).repeat(20_000));
+    let bad = program.path("bad.ndjson");
+    let failed = through_shell(&program, "trap '' XFSZ; ulimit -f 4000", &["ingest", text(&bad)]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("cannot keep rejected lines") && failed.err.contains("try: free some disk"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_dash_is_standard_output_or_refused_and_never_a_file_of_that_name() {
+    let program = Program::new();
+    program.suite(NOWHERE);
+    let exported = |args: &[&str]| {
+        let mut command = program.command(args);
+        command.current_dir(program.path(""));
+        crate::program::done(command)
+    };
+    assert!(exported(&["suite", "export", "-"]).out.contains("\"suites\""));
+    assert!(
+        exported(&["suite", "sheet", "--out", "-"]).out.contains("examplersid")
+            || exported(&["suite", "sheet", "--out", "-"]).out.contains("event1")
+    );
+    for args in [&["backup", "-"][..], &["report", "--html", "-"], &["backfill", "export", "x", "-"]] {
+        let refused = exported(args);
+        assert_eq!(refused.code, 2, "{args:?} {refused:?}");
+    }
+    assert!(!program.path("-").exists());
+}

@@ -101,7 +101,7 @@ fn a_silent_source_alarms_once_a_limit_is_set_also_by_requestor() {
     past.now();
     past.0.store([event(json!({ "requestor_id": "REF40", "mvpd_user_id": "u" }))]);
     let check =
-        |args: &[&str]| broken(&past.status(&[&["--check", "--json", "--max-age", "9h"], args].concat()));
+        |args: &[&str]| broken(&past.status(&[&["--check", "--json", "--max-age", "6h"], args].concat()));
     let never_drained = ("max_age".to_owned(), "last_run".into());
     assert_eq!(check(&[]), std::slice::from_ref(&never_drained), "silence is off until it is set");
     assert_eq!(check(&["--max-silence", "6h"]), std::slice::from_ref(&never_drained));
@@ -205,4 +205,72 @@ fn status_says_what_waits_and_when_something_came_and_went() {
     assert!(text.contains("waits        since 20") && text.contains("passbridge   0."), "{text}");
     let is_nanosecond = |word: &str| word.contains('.') && word.ends_with('Z');
     assert!(!text.split_whitespace().any(is_nanosecond), "{text}");
+}
+
+#[test]
+fn a_fresh_buffer_alarms_when_its_events_have_waited_too_long_for_a_first_drain() {
+    let program = Program::new();
+    assert_eq!(program.run(&["status", "--check"]).code, 0, "nothing ever came in");
+    program.ingest(2);
+    let fresh = program.run(&["status", "--check"]);
+    assert_eq!((fresh.code, fresh.err.as_str()), (0, ""), "a drain has two hours");
+    let past = Past::new(3);
+    past.0.store(plays(1));
+    let check = past.status(&["--check", "--json"]);
+    assert_eq!(
+        (check.code, broken(&check)),
+        (4, vec![("max_age".to_owned(), "last_run".into())]),
+        "{check:?}"
+    );
+    let text = past.status(&["--check"]).err;
+    assert!(
+        text.contains("no drain was ever completed") && text.contains("came in") && text.contains("(3h"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_broken_limit_says_where_to_look() {
+    let program = Program::new();
+    program.ingest(2);
+    program.write("bad.ndjson", "nonsense\n");
+    assert_eq!(program.run(&["ingest", program.path("bad.ndjson").to_str().expect("UTF-8")]).code, 3);
+    let check = program.run(&["status", "--check", "--max-parked", "0", "--max-rejects", "0"]);
+    let line =
+        |name: &str| check.err.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    let parked = line("max_parked");
+    assert!(parked.contains("REF30") && parked.contains("no suite") && parked.contains("status"), "{parked}");
+    let rejects = program.path("rejects");
+    assert!(line("max_rejects").contains(rejects.to_str().expect("UTF-8")), "{check:?}");
+}
+
+#[test]
+fn a_dry_run_names_what_stays_parked_and_why() {
+    let (sandbox, program) = (sandbox(""), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(3);
+    program.write("others.ndjson", &lines(2).replace("REF30", "REF40").replace("\"e", "\"f"));
+    assert_eq!(program.run(&["ingest", program.path("others.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let dry = || program.run(&["drain", "--dry-run"]).out;
+    assert!(
+        dry().contains("would send 3 events") && dry().contains("2 events of REF40 stay parked: no suite"),
+        "{}",
+        dry()
+    );
+    assert_eq!(program.run(&["suite", "pause", "examplersid"]).code, 0);
+    assert!(dry().contains("3 events of REF30 stay parked: paused"), "{}", dry());
+    assert_eq!(program.run(&["suite", "resume", "examplersid"]).code, 0);
+    let buffer = Connection::open(program.path("passbridge.db")).expect("SQLite");
+    buffer.execute("UPDATE suites SET blocked = 'timestamps are not allowed'", []).expect("an update");
+    assert!(
+        dry().contains("3 events of REF30 stay parked: blocked, timestamps are not allowed"),
+        "{}",
+        dry()
+    );
+    let (_, json) = program.json(&["drain", "--dry-run"]);
+    assert_eq!(
+        (&json["parked"], &json["parked_requestors"][0]["requestor_id"]),
+        (&5.into(), &"REF30".into()),
+        "{json}"
+    );
 }

@@ -108,9 +108,11 @@ impl MetricsReader {
         all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
 
-    /// The requestors whose events come in as the sums of ESM, which have no users.
+    /// The requestors whose events come in as the sums of ESM, which have no users, or of which ESM stated accounts alone.
     pub fn esm_requestors(&self) -> Result<BTreeSet<String>> {
-        let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'";
+        let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'
+             UNION SELECT requestor_id FROM esm_accounts JOIN requestors USING (requestor)
+             WHERE requestor NOT IN (SELECT requestor FROM feeds)";
         all(&self.connection, select, [], only)
     }
 

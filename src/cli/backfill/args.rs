@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::buffer::{JobSettings, JobSource};
 use crate::cli::ingest::format;
-use crate::cli::words::explained;
+use crate::cli::words::{explained, written};
 use crate::cli::{Failure, refused};
 use crate::event::Instant;
 use crate::ingest::FormatChoice;
@@ -178,7 +178,7 @@ pub(crate) struct ExportArgs {
     /// Which.
     pub(super) name: JobName,
     /// The folder for the files.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = written())]
     pub(super) folder: PathBuf,
 }
 

@@ -111,7 +111,11 @@ impl Reconciliation {
             text.push_str(&format!("; without traffic: {}", silent.join(", ")));
         }
         if self.verdict == Verdict::Differs {
-            text.push_str(&hint::complete("\n  try: passbridge status; the same command a day later"));
+            let next = match self.with_analytics && self.loses_hits {
+                true => format!("mend the suite, then: passbridge suite check {}", self.rsid),
+                false => "passbridge status; the same command a day later".to_owned(),
+            };
+            text.push_str(&format!("\n  try: {}", hint::complete(&next)));
         }
         text
     }

@@ -4,6 +4,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+use super::words::written;
 use super::{Context, Exit, Failure, output};
 use crate::event::{EventKind, Instant, Property};
 use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
@@ -55,7 +56,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// Also write the report as one page with charts, which needs no network; an earlier file of this name is replaced.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = written())]
     html: Option<PathBuf>,
 }
 

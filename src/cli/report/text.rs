@@ -9,7 +9,7 @@ use crate::report::{Figures, Report, Row};
 
 /// Columns of MVPDs beside each other, the total not among them: with the longest headings, a hundred characters.
 const MVPDS_A_BLOCK: usize = 4;
-/// The longest name of an MVPD that heads a column.
+/// The longest name of an MVPD that heads a column, unless another begins and ends alike.
 const HEADING_CHARS_MAX: usize = 13;
 /// The most failures that are listed; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
@@ -98,8 +98,9 @@ impl fmt::Display for Report {
 
 /// Adobe's table: the largest MVPDs first, a few beside each other, each block with the total at its end.
 fn write_columns(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    let mut columns: Vec<(String, &Figures)> =
-        report.shown().iter().map(|column| (heading(&column.mvpd), &column.figures)).collect();
+    let headings = report.short_names(HEADING_CHARS_MAX, "(none)").into_iter();
+    let shown = report.shown().iter().map(|column| &column.figures);
+    let mut columns: Vec<(String, &Figures)> = headings.zip(shown).collect();
     if let Some(others) = &report.others {
         columns.push((format!("{} others", others.mvpds), &others.figures));
     }
@@ -134,14 +135,6 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
         }
     }
     table.write_below(out)
-}
-
-fn heading(mvpd: &str) -> String {
-    match mvpd.chars().count() {
-        0 => "(none)".to_owned(),
-        1..=HEADING_CHARS_MAX => mvpd.to_owned(),
-        _ => mvpd.chars().take(HEADING_CHARS_MAX - 1).chain(['…']).collect(),
-    }
 }
 
 /// A line for each row, with the six metrics of Adobe's table and the share granted.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::buffer::{Buffer, BufferError, Holder, JobCounts, RunId, Status, SuiteListing};
@@ -28,6 +29,9 @@ pub(super) struct StatusReport {
     pub(super) backfills: Vec<BackfillStatus>,
     /// When the last drain ended that was not cut off.
     pub(super) last_completed_at: Option<Instant>,
+    /// Since when a first drain has had something to do: the first event, or the buffer itself where only the inbox has rows.
+    #[serde(skip)]
+    pub(super) first_arrival_at: Option<Instant>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +105,11 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         (None, Some(_)) => DrainState::CutOff,
         (None, None) => DrainState::Idle,
     };
+    let created_at = || fs::metadata(buffer.path()).and_then(|file| file.created()).ok();
+    let first_arrival_at = match buffer.first_arrival()? {
+        None if status.inbox > 0 => created_at().map(|at| Instant::from(DateTime::<Utc>::from(at))),
+        first => first,
+    };
     let finished = status.runs.iter().find_map(|run| run.summary.as_ref());
     let troubles = finished.and_then(|summary| summary.get("troubles").cloned());
     Ok(StatusReport {
@@ -122,6 +131,7 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         verdicts: verdicts(buffer, proof_age)?,
         backfills: backfills(buffer)?,
         last_completed_at: buffer.last_finished_run()?,
+        first_arrival_at,
         status,
     })
 }

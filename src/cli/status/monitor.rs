@@ -1,5 +1,6 @@
 //! `status --check`: which limit of `[monitor]` is broken, one line each.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,14 +10,18 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::look::StatusReport;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, RequestorStatus};
 use crate::cli::ages::{age, ago, passed};
+use crate::cli::drain::why_parked;
 use crate::cli::{Failure, hint};
 use crate::config::{MonitorConfig, Span};
 use crate::event::Instant;
 
 /// What became dead, or was rejected, within this time counts: a day has everybody's working hours in it.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Requestors with parked events that a line names.
+const PARKED_NAMED_MAX: usize = 5;
 
 /// One limit and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,21 +50,14 @@ pub(super) fn checks(
     let rejects = rejects(rejects_dir, report.at)?;
     let mut checks = ages(report, limits.max_age);
     checks.extend(silences(report, limits));
+    let (held, parked_events) = (status.held.unsigned_abs(), status.parked.unsigned_abs());
+    let parked = format!("events are parked ({}): passbridge status", parked(&status.requestors));
+    let rejected = format!("lines were rejected within 24 hours: see {}", rejects_dir.display());
     for (check, found, limit, what) in [
         ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
-        ("max_held", status.held.unsigned_abs(), limits.max_held, "events are held: passbridge held list"),
-        (
-            "max_parked",
-            status.parked.unsigned_abs(),
-            limits.max_parked,
-            "events are parked: passbridge suite list",
-        ),
-        (
-            "max_rejects",
-            rejects,
-            limits.max_rejects,
-            "lines were rejected within 24 hours: see ingest.rejects_dir",
-        ),
+        ("max_held", held, limits.max_held, "events are held: passbridge held list"),
+        ("max_parked", parked_events, limits.max_parked, &parked),
+        ("max_rejects", rejects, limits.max_rejects, &rejected),
     ] {
         let says = format!("{found} {}; {limit} are allowed", hint::complete(what));
         let (found, limit, broken) = (Some(found), Some(limit), found > limit);
@@ -88,17 +86,32 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
             format!("events wait since {}{more}", ago(at, now))
         }
     };
-    let last = report.last_completed_at;
-    let run = match last {
-        Some(at) => format!("the last drain was completed {}", ago(at, now)),
-        None => "no drain was ever completed".to_owned(),
+    let run = match (report.last_completed_at, report.first_arrival_at) {
+        (Some(at), _) => format!("the last drain was completed {}", ago(at, now)),
+        (None, Some(at)) => {
+            format!("no drain was ever completed, and the first event came in {}", ago(at, now))
+        }
+        (None, None) => "no drain was ever completed, and no event ever came in".to_owned(),
     };
-    let mut checks = vec![
+    let since = report.last_completed_at.or(report.first_arrival_at);
+    vec![
         aged("max_age", None, oldest, limit, now, waits),
-        aged("max_age", Some("last_run".to_owned()), last, limit, now, run),
-    ];
-    checks[1].broken |= last.is_none();
-    checks
+        aged("max_age", Some("last_run".to_owned()), since, limit, now, run),
+    ]
+}
+
+/// The requestors of which most is parked, and why.
+fn parked(requestors: &[RequestorStatus]) -> String {
+    let mut parked: Vec<(i64, String)> = requestors
+        .iter()
+        .filter_map(|one| {
+            Some((one.pending, format!("{} of {}: {}", one.pending, one.requestor_id, why_parked(one)?)))
+        })
+        .filter(|(events, _)| *events > 0)
+        .collect();
+    parked.sort_by_key(|(events, _)| Reverse(*events));
+    let named: Vec<String> = parked.into_iter().take(PARKED_NAMED_MAX).map(|(_, text)| text).collect();
+    named.join("; ")
 }
 
 /// How long ago the last event came in: of all, and of each requestor that has a limit of its own.

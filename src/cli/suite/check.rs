@@ -17,7 +17,7 @@ use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Sev
 use crate::onboarding::settings_file::{self, SettingsFile};
 use crate::onboarding::verdict;
 use crate::suite::{Readiness, Rsid};
-use crate::web::ApiError;
+use crate::web::{ApiError, Cause};
 
 const ROWS_NAMED_MAX: usize = 5;
 
@@ -89,7 +89,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> 
     Ok(if is_refused { Exit::Unclean } else { Exit::Done })
 }
 
-/// Checks every suite at the pace of one client. Only what is about one suite lets the walk go on.
+/// Checks every suite at the pace of one client. Only what the credentials lack ends the walk: no other suite could be read either.
 fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
     let client = options::analytics(settings)?;
     let runtime = runtime()?;
@@ -98,12 +98,10 @@ fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context
         let rsid = listing.suite.form.rsid;
         match runtime.block_on(read(&client, &rsid)) {
             Ok(api) => report.suites.push(judge(suites, &rsid, Some(api), None)?),
-            Err(error)
-                if !error.endpoint.gives_credentials && matches!(error.status(), Some(400 | 403 | 404)) =>
-            {
+            Err(error) if is_of_credentials(&error) => return Err(of_no_suite(error).into()),
+            Err(error) => {
                 report.unread.insert(rsid, error.to_string());
             }
-            Err(error) => return Err(error.into()),
         }
     }
     let is_refused = report.suites.iter().any(|one| one.is_refused(args.strict));
@@ -113,6 +111,19 @@ fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context
         (true, true) => Exit::Unclean,
         (true, false) => Exit::Done,
     })
+}
+
+fn is_of_credentials(error: &ApiError) -> bool {
+    let is_of_company =
+        matches!(error.cause, Cause::NoCompany | Cause::SeveralCompanies(_) | Cause::NotSendable(_));
+    error.endpoint.gives_credentials || is_of_company || error.status() == Some(401)
+}
+
+/// The error without the address of the suite that happened to be read first.
+fn of_no_suite(mut error: ApiError) -> ApiError {
+    let place = &mut error.endpoint.place;
+    place.truncate(place.find("/reportsuites").unwrap_or(place.len()));
+    error
 }
 
 /// Adds what was read to what is known, and judges all of it.

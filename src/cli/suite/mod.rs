@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Probe(probe::ProbeArgs),
     /// Writes every suite as JSON, for `import` elsewhere. Holds no secrets.
     Export {
-        /// The file to write; it must not exist. Without one, standard output.
+        /// The file to write; it must not exist. Without one, or with `-`, standard output.
         file: Option<PathBuf>,
     },
     /// Adds the suites of an export. Suites that are known already must have the same settings.

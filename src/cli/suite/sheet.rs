@@ -22,7 +22,7 @@ pub(crate) struct SheetArgs {
     /// The form [default: what the name of FILE ends in; md on standard output].
     #[arg(long, value_parser = explained(FORMS))]
     format: Option<SheetForm>,
-    /// The file to write; it must not exist. Without one, standard output.
+    /// The file to write; it must not exist. Without one, or with `-`, standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ pub(super) fn run(args: &SheetArgs, context: &Context) -> Result<Exit, Failure> 
         }
     };
     let sheet = Sheet::of(&of);
-    match &args.out {
+    match args.out.as_ref().filter(|path| path.as_os_str() != "-") {
         Some(path) => to_file(&sheet, path, args.format, context),
         None => to_output(&sheet, args.format, context.form),
     }

@@ -105,7 +105,9 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
     let mut text =
         serde_json::to_string_pretty(&Export { suites }).expect("texts and numbers always serialise");
     text.push('\n');
-    let Some(path) = file else { return output::text(&text).map(|()| Exit::Done) };
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        return output::text(&text).map(|()| Exit::Done);
+    };
     // Confirmations name the people who gave them.
     whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(Failure::writing(path))?;
     context.answer(

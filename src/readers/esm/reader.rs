@@ -100,8 +100,9 @@ impl EsmReader {
         let accounts = self.grouping.accounts(record, &self.config, pass)?;
         if accounts.is_some() && record.field("hour").is_none() {
             // The counts of a whole day or month are no events.
+            let by = if record.field("day").is_some() { "day" } else { "month" };
             let counts = self.grouping.metrics(record).filter(|(name, _)| *name != ACCOUNTS);
-            counts.for_each(|(name, _)| self.summary.skipped(&format!("{name} by day")));
+            counts.for_each(|(name, _)| self.summary.skipped(&format!("{name} by {by}")));
         } else {
             self.count(record, pass, bounds, memory)?;
         }

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::part::{Chart, cut, mvpd_name, reason_name};
+use super::part::{Chart, NO_MVPD, mvpd_name, reason_name};
 use crate::report::figures::{Column, Failure, Report};
 use crate::report::metric::{AUTHENTICATION_CONVERSION, AUTHORIZATION_CONVERSION, Metric};
+use crate::report::name::cut;
 use crate::report::number::{Number, percent};
 
 /// MVPDs in one drawing: two of these stand above each other on a sheet of paper, and none is cut by its edge.
@@ -22,6 +23,7 @@ const SLIGHT: f64 = 0.3;
 
 /// Both rates of each MVPD.
 pub(super) fn conversion(report: &Report) -> Markup {
+    let names = report.short_names(NAME_CHARS_MAX, NO_MVPD);
     let numbered: Vec<(usize, &Column)> = report.shown().iter().enumerate().collect();
     html! {
         @if numbered.is_empty() {
@@ -29,13 +31,13 @@ pub(super) fn conversion(report: &Report) -> Markup {
         } @else {
             p.legend { span.key.authn {} "Authentication " span.key.authz {} "Authorization" }
             div.charts {
-                @for part in numbered.chunks(MVPDS_PER_CHART) { (conversion_chart(part, numbered.len())) }
+                @for part in numbered.chunks(MVPDS_PER_CHART) { (conversion_chart(part, &names)) }
             }
         }
     }
 }
 
-fn conversion_chart(part: &[(usize, &Column)], of: usize) -> Markup {
+fn conversion_chart(part: &[(usize, &Column)], names: &[String]) -> Markup {
     const HEAD: usize = 20;
     const ROW: usize = 48;
     let first = part.first().map_or(0, |(index, _)| index + 1);
@@ -44,14 +46,14 @@ fn conversion_chart(part: &[(usize, &Column)], of: usize) -> Markup {
         kind: "conversion",
         id: &format!("conversion-{first}"),
         height,
-        title: &format!("Conversion by MVPD, {first} to {} of {of}", first + part.len() - 1),
+        title: &format!("Conversion by MVPD, {first} to {} of {}", first + part.len() - 1, names.len()),
         description: "For each MVPD the share of attempted authentications and of attempted authorizations that succeeded. The table \
                       below has the same numbers.",
     };
     chart.of(&html! {
         @for share in [0.0, 0.25, 0.5, 0.75, 1.0] { (percent_mark(share, height)) }
         @for ((index, column), y) in part.iter().zip((HEAD..).step_by(ROW)) {
-            (name_above(mvpd_name(&column.mvpd), &column.mvpd, y + 14))
+            (name_above(&names[*index], &column.mvpd, y + 14))
             (share_bar(&AUTHENTICATION_CONVERSION, "authn", y + 20, *index, column))
             (share_bar(&AUTHORIZATION_CONVERSION, "authz", y + 33, *index, column))
         }
@@ -124,7 +126,7 @@ fn failure_bar(failure: &Failure, index: usize, y: usize, (most, total): (u64, u
         number,
         pointer: format!("/failures/{index}/count"),
     };
-    html! { (name_above(&name, &name, y + 14)) (bar.drawn()) }
+    html! { (name_above(&cut(&name, NAME_CHARS_MAX), &name, y + 14)) (bar.drawn()) }
 }
 
 struct Bar<'a> {
@@ -154,5 +156,5 @@ impl Bar<'_> {
 }
 
 fn name_above(name: &str, whole: &str, y: usize) -> Markup {
-    html! { text.name x="0" y=(y) { (cut(name, NAME_CHARS_MAX)) title { (whole) } } }
+    html! { text.name x="0" y=(y) { (name) title { (whole) } } }
 }

@@ -40,31 +40,15 @@ impl Chart<'_> {
     }
 }
 
+/// What stands for the name of an MVPD where there is none.
+pub(super) const NO_MVPD: &str = "(no MVPD)";
+
 /// An MVPD's name, or that there is none.
 pub(super) fn mvpd_name(mvpd: &str) -> &str {
-    if mvpd.is_empty() { "(no MVPD)" } else { mvpd }
+    if mvpd.is_empty() { NO_MVPD } else { mvpd }
 }
 
 /// A reason, or that there is none.
 pub(super) fn reason_name(reason: &str) -> &str {
     if reason.is_empty() { "(no reason given)" } else { reason }
-}
-
-/// The beginning of a text that is too long for its place.
-pub(super) fn cut(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    text.chars().take(chars_max - 1).chain(['…']).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        assert_eq!(cut("Comcast", 7), "Comcast");
-        assert_eq!(cut(&"é".repeat(300), 4), "ééé…");
-    }
 }

@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-use super::part::{cut, mvpd_name, reason_name, section};
+use super::part::{NO_MVPD, mvpd_name, reason_name, section};
 use crate::event::EventKind;
 use crate::report::figures::{Figures, Report, Row};
 use crate::report::metric::{METRICS, Metric, STATED, event_name};
@@ -126,11 +126,12 @@ pub(super) fn events(report: &Report) -> Markup {
 
 /// A line for each MVPD that is shown, for the others, and for the total.
 fn by_mvpd(report: &Report) -> Vec<Line<'_>> {
-    let head = |name: &str, class: Option<&str>| {
-        html! { th scope="row" class=[class] title=(name) { bdi { (cut(name, NAME_CHARS_MAX)) } } }
+    let head = |name: &str, whole: &str, class: Option<&str>| {
+        html! { th scope="row" class=[class] title=(whole) { bdi { (name) } } }
     };
-    let shown = report.shown().iter().enumerate().map(|(index, column)| Line {
-        heads: head(mvpd_name(&column.mvpd), column.mvpd.is_empty().then_some("unnamed")),
+    let names = report.short_names(NAME_CHARS_MAX, NO_MVPD);
+    let shown = report.shown().iter().zip(&names).enumerate().map(|(index, (column, name))| Line {
+        heads: head(name, mvpd_name(&column.mvpd), column.mvpd.is_empty().then_some("unnamed")),
         place: format!("/mvpds/{index}"),
         class: None,
         figures: &column.figures,
@@ -144,7 +145,7 @@ fn by_mvpd(report: &Report) -> Vec<Line<'_>> {
         figures: &others.figures,
     });
     let total = Line {
-        heads: head("Total", None),
+        heads: head("Total", "Total", None),
         place: "/total".to_owned(),
         class: Some("total"),
         figures: &report.total,

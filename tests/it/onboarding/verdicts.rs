@@ -85,6 +85,28 @@ fn a_suite_that_is_seen_to_drop_timestamps_is_parked_until_a_check_finds_it_mend
 }
 
 #[test]
+fn a_suite_that_is_removed_and_added_again_still_blocks() {
+    let desk = Desk::with_events(3);
+    desk.wrong(&["timestamps=not_allowed"]);
+    assert_eq!(desk.check_with_file().0, 3);
+    for overruled in [false, true] {
+        if overruled {
+            assert_eq!(desk.run(&format!("suite resume {RSID} --anyway")).code, 0);
+        }
+        assert_eq!(desk.run(&format!("suite remove {RSID}")).code, 0);
+        desk.add(&[]);
+        assert_eq!(desk.readiness(), "blocks", "overruled before: {overruled}");
+        assert_eq!(desk.drained().0, 0);
+        assert_eq!(desk.parked().2, "Timestamps: Not Allowed");
+    }
+    assert_eq!(desk.run(&format!("suite remove {RSID}")).code, 0);
+    desk.wrong(&[]);
+    desk.add(&[]);
+    assert_eq!(desk.check_with_file().0, 0);
+    assert_eq!(desk.drained().0, 3);
+}
+
+#[test]
 fn a_person_overrules_a_reason_by_name_and_another_reason_parks_again() {
     let desk = Desk::with_events(3);
     desk.wrong(&["timestamps=not_allowed"]);

@@ -259,6 +259,78 @@ fn rows_made_of_what_is_left_say_so_beside_them() {
 }
 
 #[test]
+fn what_esm_stated_of_a_month_without_any_event_is_shown_and_never_0_users() {
+    let program = Program::new();
+    program.write(
+        "month.csv",
+        "year,month,requestor-id,mvpd,authn-attempts,unique-accounts\n2025,10,REF12,Cable,3,15\n2025,10,REF12,Dish,,4\n",
+    );
+    let path = program.path("month.csv");
+    let ingest = ["ingest", "--format", "esm", path.to_str().expect("UTF-8")];
+    let done = program.run(&ingest);
+    assert!(done.err.contains("authn-attempts by month") && !done.err.contains("by day"), "{done:?}");
+    assert!(done.out.contains("unique accounts of 2 records are kept as ESM stated them"), "{done:?}");
+    let month = [&OCTOBER[..], &["--requestor", "REF12"]].concat();
+    let (code, json) = program.json(&month);
+    assert_eq!((code, &json["total"]["unique_users"]), (0, &Value::Null), "{json}");
+    assert_eq!(json["total"]["stated_unique_accounts"], Value::Null, "15 and 4 are no sum");
+    let stated =
+        |column: &Value| json!([column["mvpd"], column["stated_unique_accounts"], column["unique_users"]]);
+    let columns: Vec<Value> = json["mvpds"].as_array().expect("MVPDs").iter().map(stated).collect();
+    assert_eq!(columns, [json!(["Cable", 15, null]), json!(["Dish", 4, null])]);
+    let text = program.run(&month).out;
+    assert!(text.contains("Unique users of REF12 are not known"), "{text}");
+    assert!(text.lines().any(|line| line.contains("ESM stated") && line.contains("15")), "{text}");
+    let (_, rows) = program.json(&[&month[..], &["--by", "requestor", "--by", "mvpd"]].concat());
+    assert_eq!(rows["rows"][0]["stated_unique_accounts"], 15, "{rows}");
+
+    program.write("all.csv", "year,month,requestor-id,unique-accounts\n2025,10,REF12,17\n");
+    let path = program.path("all.csv");
+    assert_eq!(program.run(&["ingest", "--format", "esm", path.to_str().expect("UTF-8")]).code, 0);
+    let (_, json) = program.json(&OCTOBER);
+    assert_eq!(json["total"]["stated_unique_accounts"], 17);
+    let (_, days) = program.json(&[&month[..], &["--by", "day"]].concat());
+    let users = |row: &Value| row["unique_users"].is_null();
+    assert!(days["trend"].as_array().expect("days").iter().all(users), "nobody knows those of a day: {days}");
+}
+
+#[test]
+fn a_period_that_has_not_begun_is_refused_instead_of_counted_as_0() {
+    let program = world();
+    for by in [&[][..], &["--by", "mvpd"]] {
+        let asked = [&["report", "--period", "2199-03"], by].concat();
+        let (code, refused) = program.json(&asked);
+        assert_eq!((code, &refused["code"]), (2, &"refused".into()), "{refused}");
+        assert!(refused["error"].as_str().is_some_and(|why| why.contains("2199-03-01")), "{refused}");
+    }
+}
+
+#[test]
+fn mvpds_that_begin_alike_can_be_told_apart() {
+    let program = Program::new();
+    let long =
+        |end: &str| format!("A cable company with many subsidiaries all over the country and one {end}");
+    let mvpds =
+        ["Comcast Xfinity East", "Comcast Xfinity West", "Comcast Xfinity", "Dish", &long("a"), &long("b")];
+    let lines: String = mvpds.iter().map(|mvpd| line(1, mvpd, "play_requested", 3, "u", 1)).collect();
+    program.write("events.ndjson", &lines);
+    assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+    let page = program.path("alike.html");
+    let asked = [&OCTOBER[..], &["--html", page.to_str().expect("UTF-8")]].concat();
+    let text = program.run(&asked).out;
+    let heads = text.lines().filter(|line| line.trim_start().starts_with("Metric"));
+    let heads: Vec<&str> =
+        heads.flat_map(|line| line.split("  ")).map(str::trim).filter(|head| !head.is_empty()).collect();
+    for head in heads.iter().filter(|head| !["Metric", "Total"].contains(head)) {
+        assert_eq!(heads.iter().filter(|other| *other == head).count(), 1, "{heads:?}");
+    }
+    let html = std::fs::read_to_string(&page).expect("a page");
+    for drawn in html.split("class=\"name\"").skip(1).filter_map(|text| text.split(['>', '<']).nth(1)) {
+        assert_eq!(html.matches(&format!(">{drawn}<title>")).count(), 1, "{drawn}");
+    }
+}
+
+#[test]
 fn what_is_still_to_come_is_no_data_and_today_is_partial() {
     let program = Program::new();
     let now = chrono::Utc::now();
