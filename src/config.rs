@@ -1,5 +1,7 @@
-//! The configuration file: every section, every key, its unit and its default.
+//! The configuration file: every section and every key with its type and its default.
 //!
+//! What a key means, its unit and its range stand in `deploy/passbridge.full.toml`, which `init` writes; a test holds the two together.
+//! Here stand the reasons of defaults.
 //! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
 
 mod value;
@@ -53,14 +55,11 @@ macro_rules! sections {
 sections! {
     /// `[buffer]`: where events wait.
     pub struct BufferConfig {
-        /// The SQLite file, relative to the configuration file.
         pub path: PathBuf = "passbridge.db".into();
-        /// How long delivered and discarded events are kept after their outcome, in days.
         pub retention_days: u32 = 30;
         /// How long an event is recognised as a duplicate after it was deleted, in days: a file of last
         /// year's same month, ingested again, is still one.
         pub dedup_days: u32 = 400;
-        /// Whether the buffer may lie on a network file system. SQLite's locks cannot be trusted there.
         pub allow_network_filesystem: bool = false;
     }
 
@@ -69,42 +68,30 @@ sections! {
         /// When a drain starts, as a cron expression of six fields (seconds first) or five: every 30 minutes, as
         /// the integration prescribes.
         pub cron: String = "0 */30 * * * *".into();
-        /// The time zone of the expression, by its IANA name: that of Adobe Pass.
         pub timezone: String = "America/Los_Angeles".into();
-        /// A random delay of up to this many seconds before each drain.
         pub jitter_seconds: u64 = 0;
     }
 
     /// `[delivery]`: how hits are sent.
     pub struct DeliveryConfig {
-        /// Connections per collection host, each with one request in flight.
         pub lanes: u32 = 64;
-        /// How long a request may take, in seconds, its connection included.
         pub request_timeout_seconds: u64 = 30;
-        /// Attempts per event in one run, after which it stays pending.
         pub max_attempts: u32 = 8;
-        /// How long a host may answer nothing before a run leaves it, in seconds.
         pub give_up_seconds: u64 = 300;
-        /// Hits per second and host over all lanes; 0 is no limit.
         pub rate_per_host: u32 = 0;
         /// How long a stop waits for requests in flight, in seconds: as long as a request may take.
         pub stop_grace_seconds: u64 = 30;
-        /// The first wait before a retry, in milliseconds; each further one doubles it, with full jitter.
         pub backoff_base_ms: u64 = 500;
-        /// The longest wait before a retry, in seconds, also where `Retry-After` asks for more.
         pub backoff_max_seconds: u64 = 60;
     }
 
     /// `[ingest]`: how events come in.
     pub struct IngestConfig {
-        /// The folder for rejected lines, relative to the configuration file.
         pub rejects_dir: PathBuf = "rejects".into();
         /// The most rejected lines that are kept of one input; the others are counted. More of them have one cause, such as
         /// a wrong format.
         pub rejects_max: u32 = 10_000;
-        /// How long a file of rejects is kept after it was last written to, in days.
         pub rejects_days: u32 = 90;
-        /// How far ahead of the clock an event may be, in seconds.
         pub future_skew_seconds: u32 = 300;
         /// Free disk below which nothing more is ingested, in bytes: 256 MiB, room for a drain to record its outcomes.
         pub min_free_bytes: u64 = 256 << 20;
@@ -115,47 +102,29 @@ sections! {
         /// The file of the secret that devices, codes and the identities of events are digested with. Without, the buffer makes
         /// one and keeps it. Another secret gives the same exchange other events.
         pub secret_file: PathBuf = PathBuf::new();
-        /// What stands in front of `/api/v2/` in the paths of a gateway, such as `/tve`. Paths without it are taken too.
         pub path_prefix: String = String::new();
-        /// How far exchanges may be out of order, in seconds: lines are held back so long, then taken in order of their start;
-        /// later ones are taken as they come.
         pub reorder_seconds: u32 = 60;
-        /// How long an exchange is recognised when it is read again, in days.
         pub dedup_days: u32 = 45;
-        /// Where an AuthN request is counted: at the session that sends the viewer to the MVPD (`session`), or at the redirect
-        /// that a browser gets (`user_agent`), which a gateway seldom sees.
         pub authn_requested_at: AuthnRequestedAt = AuthnRequestedAt::Session;
-        /// Which events are counted of those that Adobe's documentation leaves open.
         pub counting: Counting = Counting::Complete;
-        /// Events that are not counted besides.
         pub leave_out: Vec<OpenEvent> = Vec::new();
-        /// Whether a poll of profiles completes the login of its device, as the first answer to its code does.
         pub profiles_complete_login: bool = true;
-        /// Whether a preflight counts granted and denied once a resource, or once with all resources joined.
         pub preflight_per_resource: bool = true;
         /// From which distance between a decision and its media token a permission came from Adobe's cache, in milliseconds.
         /// Fresh ones differ by 0 to 313.
         pub cached_above_ms: u32 = 5000;
-        /// `sdk_type` of every event.
         pub sdk_type: String = "Clientless".into();
-        /// `sdk_version` of every event.
         pub sdk_version: String = "REST V2".into();
-        /// `server_version` of every event.
         pub server_version: String = String::new();
         /// `proxy` of an MVPD that the configuration calls a proxied one: the API never names the proxy.
         pub proxied_by: String = "Unknown".into();
-        /// `proxy` of MVPDs by their ID, which wins over `proxied_by`.
         pub proxies: BTreeMap<String, String> = BTreeMap::new();
-        /// `sso_mechanism` by the type of profile.
         pub sso_mechanisms: BTreeMap<String, String> = map(&[
             ("platformSSO", "platform"), ("appleSSO", "partner"), ("serviceTokenSSO", "service-token"),
         ]);
-        /// `device_type` by the primary hardware type; others stand for themselves.
         pub device_types: BTreeMap<String, String> = map(&[
             ("Desktop", "computer"), ("Tablet", "tablet"), ("MobilePhone", "mobile"), ("GamesConsole", "gameconsole"),
         ]);
-        /// Files of the public keys (PEM) that service tokens are checked with, by the `kid` that they name. What is found is
-        /// counted, and changes no event.
         pub service_token_keys: BTreeMap<String, PathBuf> = BTreeMap::new();
     }
 
@@ -164,26 +133,17 @@ sections! {
         /// The time zone of the reports, by its IANA name: `Etc/GMT+8` where the clock of a contract knows no summer
         /// time.
         pub timezone: Zone = Zone(chrono_tz::America::Los_Angeles);
-        /// How long the counts of an hour are known after they were read, in days.
         pub dedup_days: u32 = 400;
-        /// Whether `authz-rejected`, what Adobe refused as an attack, counts as event6 too.
         pub rejected_is_failed: bool = false;
-        /// Dimensions beside the documented ones.
         pub dimensions: Vec<String> = Vec::new();
-        /// Where reports are fetched.
         pub url: String = "https://mgmt.auth.adobe.com/esm/v3".into();
-        /// Where credentials and tokens are had.
         pub dcr_url: String = "https://sp.auth.adobe.com".into();
-        /// The file of the software statement, as the TVE Dashboard gives it.
         pub software_statement_file: PathBuf = PathBuf::new();
-        /// The file that keeps the client credentials once they were had.
         pub credentials_file: PathBuf = "esm-client.json".into();
         /// What reports group by beneath the hour, as the path of the API has it; `minute/` before it makes reports by minute.
         /// Of the published paths by hour this is the shortest with all that names whose event it is.
         pub group_by: String = "media-company/proxy/mvpd/requestor-id".into();
-        /// Rows of one report; a full one is fetched again in parts.
         pub rows: u32 = 10_000;
-        /// How long a request may take, in seconds.
         pub request_timeout_seconds: u64 = 120;
     }
 
@@ -192,23 +152,16 @@ sections! {
     /// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
     /// ones loses no event, but slows the ingestion of the whole company.
     pub struct BulkConfig {
-        /// Where files are uploaded. With `analytics-collection-us.` or `-eu.` the data stays there.
         pub url: String = "https://analytics-collection.adobe.io/aa/collect/v1/events".into();
-        /// Where access tokens are had.
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
-        /// The client ID of the OAuth server-to-server credential.
         pub client_id: String = String::new();
-        /// The file of its secret.
         pub client_secret_file: PathBuf = PathBuf::new();
-        /// Its secret, for the environment: PASSBRIDGE_BULK__CLIENT_SECRET.
         pub client_secret: Secret = Secret(String::new());
-        /// Its scopes, as the Developer Console lists them.
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext".into();
         /// What the names of visitor groups begin with: the company, so that Adobe finds them.
         pub company: String = "passbridge".into();
         /// What stands for the user agent of events that have none: a row without one is dropped.
         pub user_agent: String = STAND_IN_AGENT.into();
-        /// Where files wait for their upload.
         pub dir: PathBuf = "bulk".into();
         /// Rows a second that a backfill sends at the most where it says nothing else. One visitor group takes 2000.
         pub rate: u32 = 2_000;
@@ -224,32 +177,20 @@ sections! {
         pub group_spacing_ms: u64 = 20_000;
         /// Rows a second of one group, as Adobe advises.
         pub group_rows_per_second: u32 = 2_000;
-        /// For how long a file whose answer was lost must stay unknown to Adobe until it is sent again, in milliseconds.
-        ///
         pub lookup_ms: u64 = 300_000;
-        /// The first pause before an upload is tried again, in milliseconds; each further one doubles it.
         pub backoff_base_ms: u64 = 2_000;
-        /// The longest of these pauses, in milliseconds.
         pub backoff_max_ms: u64 = 120_000;
-        /// How long a request may take, in seconds.
         pub request_timeout_seconds: u64 = 300;
     }
 
     /// `[analytics]`: how Adobe Analytics is read.
     pub struct AnalyticsConfig {
-        /// Where the Analytics 2.0 API is.
         pub url: String = "https://analytics.adobe.io".into();
-        /// The global company ID; empty for the only one that the credential has.
         pub company: String = String::new();
-        /// The client ID of the OAuth server-to-server credential.
         pub client_id: String = String::new();
-        /// The file of its secret.
         pub client_secret_file: PathBuf = PathBuf::new();
-        /// Its secret, for the environment: PASSBRIDGE_ANALYTICS__CLIENT_SECRET.
         pub client_secret: Secret = Secret(String::new());
-        /// Its scopes, as the Developer Console lists them.
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,additional_info.job_function".into();
-        /// Where access tokens are had.
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
         /// How long a request may take, in seconds: Adobe gives up after 60.
         pub request_timeout_seconds: u64 = 90;
@@ -257,21 +198,16 @@ sections! {
         pub calls_per_window: u32 = 12;
         /// How long a window is, in milliseconds, at Adobe; pauses before a call is tried again follow it.
         pub window_ms: u64 = 6_000;
-        /// How long a probe, or a settings file, proves how a suite is set, in days.
         pub proof_days: u32 = 90;
     }
 
     /// `[serve]`: the HTTP collector of `run`.
     pub struct ServeConfig {
-        /// Where `run` listens for HTTP: `off`, a port of the loopback interface, or an address with its port.
         pub listen: Listen = Listen::Off;
-        /// Whether other programs may post events and exchanges. Without, only `/healthz` answers.
         pub ingest: bool = false;
-        /// The file of the bearer tokens that let them in, one a line, read again when it changes.
         pub tokens_file: PathBuf = PathBuf::new();
         /// How many events may wait in the buffer before no more are taken by HTTP; 0 is no limit. 20 million take some 12 GB.
         pub backlog_max_events: u64 = 20_000_000;
-        /// How long the body of a request may take, in seconds.
         pub request_timeout_seconds: u64 = 30;
         /// How long a connection may be silent, in seconds: longer than reverse proxies keep theirs.
         pub idle_timeout_seconds: u64 = 75;
@@ -283,23 +219,17 @@ sections! {
         pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
         /// How long no event may come in: off, as sources differ.
         pub max_silence: Span = Span(None);
-        /// The same of single requestors, by their ID.
         pub max_silence_of: BTreeMap<String, Span> = BTreeMap::new();
-        /// Events that may die within 24 hours.
         pub max_dead: u64 = 100;
-        /// Events that may be held.
         pub max_held: u64 = 100;
         /// Events that may be parked: a requestor without a suite is seen within days.
         pub max_parked: u64 = 10_000;
-        /// Lines that may be rejected within 24 hours.
         pub max_rejects: u64 = 100;
     }
 
     /// `[log]`: what is logged.
     pub struct LogConfig {
-        /// `text` or `json`.
         pub format: LogFormat = LogFormat::Text;
-        /// `error`, `warn`, `info`, `debug` or `trace`.
         pub level: LogLevel = LogLevel::Info;
     }
 }
@@ -347,35 +277,24 @@ impl OpenEvent {
 words! {
     /// Which exchange counts AuthN requested.
     pub enum AuthnRequestedAt {
-        /// The session that sends the viewer to the MVPD.
         Session = "session",
-        /// The redirect that a browser gets.
         UserAgent = "user_agent",
     }
 
     /// Which events of exchanges are counted.
     pub enum Counting {
-        /// Every event that an exchange may stand for.
         Complete = "complete",
-        /// Without event9, event10 and event11, which only older APIs report.
         CurrentApi = "current_api",
-        /// Without what no MVPD answered: AuthN events of partner single sign-on, AuthZ events of degradation and temporary access.
         MvpdAnswers = "mvpd_answers",
     }
 
     /// An event of which Adobe's documentation leaves open whether it counts.
     pub enum OpenEvent {
-        /// AuthN requested, pending, OK and failed of Apple's single sign-on.
         PartnerAuthn = "partner_authn",
-        /// AuthN pending, at the first answer to a code.
         AuthnPending = "authn_pending",
-        /// event9 and event10: they come from the older clientless API.
         ClientlessTokens = "clientless_tokens",
-        /// event11, of a permission without a media token.
         PlayFailed = "play_failed",
-        /// AuthZ requested and OK of decisions of a degradation rule.
         DegradedAuthz = "degraded_authz",
-        /// AuthZ requested and OK of decisions of temporary access.
         TemporaryAuthz = "temporary_authz",
     }
 }

@@ -8,7 +8,6 @@ use crate::word::words;
 
 /// What is to be known of an item.
 pub struct About {
-    /// What the admin page calls it.
     pub title: &'static str,
     /// How many settings make it up.
     pub settings: usize,
@@ -34,7 +33,6 @@ macro_rules! items {
         }
 
         impl Item {
-            /// What is to be known of it.
             pub fn about(self) -> About {
                 match self {
                     $(Item::$variant => About {
@@ -125,7 +123,6 @@ impl Item {
 pub struct Confirmation {
     pub item: Item,
     pub by: String,
-    /// When it was given.
     pub at: Instant,
     #[serde(default)]
     pub note: Option<String>,
@@ -134,7 +131,6 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Whether it still holds for this suite.
     pub fn holds(&self, suite: &ReportSuite, requestors: &[String]) -> bool {
         self.basis == self.item.basis(suite, requestors)
     }

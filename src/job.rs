@@ -11,7 +11,6 @@ use crate::word::{serde_as_text, words};
 
 /// The longest name: it becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
-/// Minutes of a day.
 const DAY_MINUTES: u16 = 24 * 60;
 
 /// What a backfill is called: letters, digits, `-`, `_` and `.`, not `.` first.
@@ -59,10 +58,8 @@ words! {
     /// How the events of a backfill reach Adobe.
     #[derive(Default)]
     pub enum JobRoute {
-        /// One hit a request, as live events go.
         #[default]
         Dia = "dia",
-        /// Files of the Bulk Data Insertion API.
         Bulk = "bulk",
     }
 
@@ -86,7 +83,6 @@ words! {
 /// The hours of each day at which a backfill may send, on the clock of the schedule: `22:00-06:00` goes over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
-    /// Minutes since midnight.
     from: u16,
     to: u16,
 }
@@ -99,7 +95,6 @@ impl Hours {
         (!self.contains(minute)).then(|| self.minutes_until(minute))
     }
 
-    /// Whether a minute of the day lies within.
     fn contains(self, minute: u16) -> bool {
         if self.from < self.to {
             (self.from..self.to).contains(&minute)
@@ -108,7 +103,6 @@ impl Hours {
         }
     }
 
-    /// Minutes from this one to the next beginning.
     fn minutes_until(self, minute: u16) -> u16 {
         (self.from + DAY_MINUTES - minute % DAY_MINUTES) % DAY_MINUTES
     }

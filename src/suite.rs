@@ -61,7 +61,6 @@ impl CollectionUrl {
         self.scheme
     }
 
-    /// The host name or address, an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -222,7 +221,6 @@ words! {
     pub enum SuiteState {
         #[default]
         Active = "active",
-        /// They wait in the buffer.
         Paused = "paused",
         /// They wait in the buffer, because the suite's hits are known to be lost. A verdict says so, never an export.
         Blocked = "blocked",
@@ -252,7 +250,6 @@ pub struct Verdict {
     pub overruled: Option<String>,
     /// When the oldest proof was made that an item rests on.
     pub proved_at: Option<Instant>,
-    /// Why a proof does not count any more.
     pub void: Option<String>,
 }
 
@@ -270,14 +267,14 @@ pub enum Readiness {
     /// Nobody has checked it. Its events flow.
     Unchecked,
     /// So many items are wrong, warned of or not known.
-    Open { items: u32 },
-    /// Its hits are known to be lost.
+    Open {
+        items: u32,
+    },
     Blocks,
     /// Every item is shown, proved or confirmed.
     Ready,
     /// The same, but a proof is too old to count.
     ProofAged {
-        /// When the oldest one was made.
         proved_at: Instant,
     },
 }
@@ -314,11 +311,13 @@ impl fmt::Display for Readiness {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HitForm {
     pub rsid: Rsid,
+    #[serde(default)]
     pub identity: IdentityKind,
-    /// The organisation that an ECID belongs to.
+    #[serde(default)]
     pub org_id: Option<OrgId>,
+    #[serde(default)]
     pub event_ids: EventIds,
-    /// How counts above one are sent.
+    #[serde(default)]
     pub count_form: CountForm,
     /// How its visitor is made; a new suite has the latest, and nobody chooses.
     #[serde(skip)]
@@ -326,18 +325,20 @@ pub struct HitForm {
 }
 
 /// A report suite as the buffer knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportSuite {
-    /// What its hits look like.
     #[serde(flatten)]
     pub form: HitForm,
     pub collection_url: CollectionUrl,
+    #[serde(default)]
     pub on_ambiguous: OnAmbiguous,
     /// Hits per second, over all lanes; `None` is no limit.
-    #[serde(rename = "rate")]
+    #[serde(default, rename = "rate")]
     pub hits_per_second: Option<NonZeroU32>,
+    #[serde(default)]
     pub state: SuiteState,
     /// What it is for. Decides nothing about its hits.
+    #[serde(default)]
     pub stage: Stage,
 }
 
@@ -364,7 +365,6 @@ impl HitForm {
         }
     }
 
-    /// The form with every setting at its default.
     pub fn with_defaults(rsid: Rsid) -> HitForm {
         HitForm {
             rsid,
@@ -390,11 +390,7 @@ pub enum SuiteError {
     )]
     VirtualRsid(String),
     #[error("collection URL {url:?}: {why}")]
-    BadCollectionUrl {
-        url: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+    BadCollectionUrl { url: String, why: &'static str },
     #[error("organisation ID {0:?} must be 24 letters or digits and @AdobeOrg")]
     BadOrgId(String),
 }

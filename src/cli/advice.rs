@@ -53,13 +53,11 @@ impl Code {
         Judgement { code: self, exit: Exit::Failed, advice: advice.into() }
     }
 
-    /// Another process has what this one needs.
     fn locked(self, advice: &'static str) -> Judgement {
         Judgement { code: self, exit: Exit::LockHeld, advice: advice.into() }
     }
 }
 
-/// An error that can end a command.
 pub(super) trait Judge {
     fn judge(&self) -> Judgement;
 }

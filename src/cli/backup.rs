@@ -1,8 +1,8 @@
 //! `backup`: a copy of the live buffer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::words::written;
 use super::{Context, Exit, Failure, blocking, refused, until_stopped};
@@ -20,12 +20,6 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-#[derive(Serialize)]
-struct BackupReport<'a> {
-    path: &'a Path,
-    bytes: u64,
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let ((_, buffer), file) = (context.open()?, args.file.clone());
     let copied = until_stopped(async |stop| {
@@ -39,8 +33,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     copied?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();
-    context.answer(
-        &BackupReport { path: &args.file, bytes },
-        format_args!("{} ({bytes} bytes)", args.file.display()),
-    )
+    let report = json!({ "path": args.file, "bytes": bytes });
+    context.answer(&report, format_args!("{} ({bytes} bytes)", args.file.display()))
 }

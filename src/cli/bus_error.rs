@@ -15,7 +15,7 @@ use super::output::Form;
 /// What is written when it comes, with the file that it goes to: the handler may not even allocate.
 static LAST_WORDS: OnceLock<Vec<(i32, String)>> = OnceLock::new();
 
-/// Meets the fault for the rest of the process's life.
+/// Handles SIGBUS until the process ends.
 #[expect(
     unsafe_code,
     reason = "the handlers of safe crates run behind that of the standard library, which has the signal kill the process"

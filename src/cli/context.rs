@@ -24,7 +24,6 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Finds and reads the configuration, and starts logging as it says.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let path = settings::find(self.config.as_deref())?;
         let settings = settings::read(&path)?;
@@ -44,14 +43,12 @@ impl Context {
         }
     }
 
-    /// The configuration, and its buffer, open.
     pub(super) fn open(&self) -> Result<(Settings, Buffer), Failure> {
         let settings = self.settings()?;
         let buffer = Buffer::open(&self.buffer_options(&settings))?;
         Ok((settings, buffer))
     }
 
-    /// Prints the report of a command that is done.
     pub(super) fn done(&self, report: &(impl Display + Serialize)) -> Result<Exit, Failure> {
         self.form.report(report)?;
         Ok(Exit::Done)

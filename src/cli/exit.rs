@@ -2,30 +2,23 @@
 
 use std::process::ExitCode;
 
-/// An exit status.
+/// An exit status. What each means for which command stands in `docs/operating.md`, "Exit status".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything that was asked for is done. `run` also ends so on its first signal.
     Done = 0,
-    /// It failed; the message says what holds now. For `ingest`: an input could not be read to its end, and the whole lines
-    /// before the break are stored.
     Failed = 1,
-    /// The arguments or the configuration are wrong, or there is no buffer yet. Nothing was changed.
+    /// Nothing was changed.
     Usage = 2,
-    /// Done, but this run left events dead or held, or lines were rejected or in conflict, or the inbox was left. For
-    /// `suite check` and `suite probe`: something about the suite is wrong, or with `--strict` not confirmed.
+    /// Done, and a person has to look at something.
     Unclean = 3,
-    /// Stopped with events pending that could have gone; those parked or paused do not count. For `status --max-age`: the
-    /// oldest of them, or the last completed run, is older than allowed. For `suite probe`: not everything was seen in time.
+    /// Something is not done that could have been.
     Pending = 4,
-    /// Another drain holds the lock of this buffer: the `EX_TEMPFAIL` of sysexits.h, worth a try later.
+    /// The `EX_TEMPFAIL` of sysexits.h, worth a try later.
     LockHeld = 75,
-    /// A second signal, and that was SIGHUP: ended at once, like [`Exit::Interrupted`].
+    /// Ended at once, by a second SIGHUP, SIGINT or SIGTERM.
     HungUp = 129,
-    /// A second SIGINT: ended at once. What was in flight is in doubt, and on record as such.
     Interrupted = 130,
-    /// A second SIGTERM: ended at once, like [`Exit::Interrupted`].
     Terminated = 143,
 }
 

@@ -1,13 +1,11 @@
 //! `explain`: the hit that an event becomes.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
 use super::code::Code;
-use super::{Context, Exit, Failure, output, refused};
+use super::{Context, Exit, Failure, input, output, refused};
 use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
 use crate::explain::explain;
 use crate::readers::memory::Recollection;
@@ -17,7 +15,7 @@ use crate::suite::HitForm;
 
 /// The longest text that is read, in bytes: an event of the longest line, written over several with white space. It is in memory
 /// as a whole, some times over.
-const TEXT_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
+const TEXT_BYTES_MAX: u64 = 2 * LINE_BYTES_MAX as u64;
 /// The report suite that is shown where none is mapped.
 const UNMAPPED_RSID: &str = "unmapped";
 
@@ -63,54 +61,26 @@ fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<H
 }
 
 fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
-    let mut text = Vec::new();
-    let (name, read) = if path == Path::new("-") {
-        ("standard input".to_owned(), read_start(io::stdin().lock(), &mut text))
-    } else {
-        (format!("{path:?}"), fs::File::open(path).and_then(|file| read_start(file, &mut text)))
-    };
-    let source = if path == Path::new("-") { Path::new("standard input") } else { path };
-    read.map_err(Failure::reading(source))?;
+    let advice = "give it the event alone, as head -1 FILE | passbridge explain does";
+    let text = input::read(path, TEXT_BYTES_MAX, advice)?;
     let refuse = |why: String| {
         refused(
-            format!("{name} holds no event: {why}"),
+            format!("{} holds no event: {why}", input::name_of(path)),
             "schemas/pass-event.schema.json says what an event is; passbridge ingest --dry-run checks many",
         )
     };
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(refused(
-            format!("{name} is longer than {TEXT_BYTES_MAX} bytes; explain reads one event"),
-            "give it the event alone, as head -1 FILE | passbridge explain does",
-        ));
-    }
     let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
-    let line = on_one_line(&text);
+    // An object may be spread over several lines: line breaks inside JSON only stand between its tokens.
+    let is_one = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+    let line = if is_one { text.replace(['\n', '\r'], " ") } else { text.clone() };
     // A person asks what would become of it; the clock's bounds are the business of ingest.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
     let (mut reader, mut memory) = (NdjsonReader::new(line.as_bytes()), Recollection::new(None));
     let line = reader.next_line(bounds, &mut memory).map_err(|error| refuse(error.to_string()))?;
     let line = line.ok_or_else(|| refuse("it is empty".to_owned()))?;
-    note_others(line.number, &text);
-    line.result.map_err(|reason| refuse(reason.to_string()))
-}
-
-/// As much as is read of any source, and a byte more where it is longer.
-fn read_start(source: impl Read, text: &mut Vec<u8>) -> io::Result<usize> {
-    source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(text)
-}
-
-/// Says which line is shown, where there are several and they are no single object.
-fn note_others(number: u64, text: &str) {
     let lines = text.lines().count();
-    if lines > 1 && serde_json::from_str::<IgnoredAny>(text).is_err() {
-        output::note(format_args!("note: shown: line {number} of {lines}"));
+    if lines > 1 && !is_one {
+        output::note(format_args!("note: shown: line {} of {lines}", line.number));
     }
-}
-
-/// The text as a line: an object may be spread over several. Line breaks inside JSON only stand between its tokens.
-fn on_one_line(text: &str) -> String {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => text.replace(['\n', '\r'], " "),
-        Err(_) => text.to_owned(),
-    }
+    line.result.map_err(|reason| refuse(reason.to_string()))
 }

@@ -16,7 +16,7 @@ use crate::backfill::BackfillError;
 use crate::ingest::InputFailure;
 use crate::job::JobName;
 
-/// Ready to print, as JSON as well.
+/// What is printed when a command fails, as text or as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
     /// What happened, and where; the causes behind it follow.
@@ -38,7 +38,7 @@ impl<E: Error + Judge> From<E> for Failure {
     }
 }
 
-/// Arguments that are wrong together, or ask for something that needs a word more.
+/// Refuses arguments that contradict each other, or that another option has to confirm.
 pub(super) fn refused(what: impl AsRef<str>, advice: impl Into<String>) -> Failure {
     Failure::of(what.as_ref(), None, Code::Refused.usage(advice.into()))
 }
@@ -52,19 +52,18 @@ impl Failure {
     }
 
     pub(super) fn reading(path: &Path) -> impl Fn(io::Error) -> Failure {
-        move |source| Failure::of_file("read", path, &source)
+        move |source| Failure::of_file("read", &format!("{path:?}"), &source)
     }
 
     pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> Failure {
-        move |source| Failure::of_file("write", path, &source)
+        move |source| Failure::of_file("write", &format!("{path:?}"), &source)
     }
 
-    fn of_file(verb: &str, path: &Path, source: &io::Error) -> Failure {
+    pub(super) fn of_file(verb: &str, name: &str, source: &io::Error) -> Failure {
         let advice = of_system(source, "check that the path exists and this user may use it");
-        Failure::of(&format!("cannot {verb} {path:?}"), Some(source), Code::File.failed(advice))
+        Failure::of(&format!("cannot {verb} {name}"), Some(source), Code::File.failed(advice))
     }
 
-    /// The operating system gives no thread or signal.
     pub(super) fn starting(source: io::Error) -> Failure {
         let advice = "check the limits of this host on threads and open files";
         Failure::of("cannot start", Some(&source), Code::Host.failed(advice))
@@ -84,7 +83,6 @@ impl Failure {
         move |error| Failure::of(&error.to_string(), error.source(), judge_backfill(name, &error))
     }
 
-    /// What happened and why, for a line of the log.
     pub(super) fn on_one_line(&self) -> String {
         let mut line = self.what.clone();
         self.causes.iter().for_each(|cause| line.push_str(&format!(": {cause}")));

@@ -1,6 +1,6 @@
 //! `forget`: erasure at a person's wish.
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::{Context, Exit, Failure, refused};
 use crate::backfill;
@@ -30,21 +30,6 @@ pub(super) struct Args {
     /// The programmer's ID of the person, as in visitor_id.
     #[arg(long, value_name = "ID", conflicts_with = "mvpd")]
     visitor_id: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ForgetReport {
-    events: u64,
-    inbox_rows: u64,
-    /// Rows of what sources remember between runs.
-    memory_rows: u64,
-    rejected_lines: u64,
-    /// Files of backfills, which hold everybody's rows, and were deleted whole.
-    bulk_files: u64,
-    /// Their digests in the metrics, each replaced by a random one.
-    metric_digests: u64,
-    /// Copies of the buffer beside it, from upgrades and restores, deleted whole.
-    copies: u64,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -89,7 +74,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             "; replaced {metric_digests} digests of theirs in the metrics by random ones"
         ));
     }
-    let report =
-        ForgetReport { events, inbox_rows, memory_rows, rejected_lines, bulk_files, metric_digests, copies };
+    let report = json!({
+        "events": events,
+        "inbox_rows": inbox_rows,
+        "memory_rows": memory_rows,
+        "rejected_lines": rejected_lines,
+        "bulk_files": bulk_files,
+        "metric_digests": metric_digests,
+        "copies": copies,
+    });
     context.answer(&report, text)
 }

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// `--config` of this process.
 static CONFIG: OnceLock<PathBuf> = OnceLock::new();
 
 /// Notes the `--config` of this process. A second call changes nothing.

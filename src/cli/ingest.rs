@@ -79,9 +79,7 @@ pub(super) fn format() -> impl TypedValueParser<Value = FormatChoice> {
 pub(super) struct IngestReport {
     #[serde(flatten)]
     pub(super) summary: IngestSummary,
-    /// Whether nothing was stored on purpose.
     dry_run: bool,
-    /// The inputs that could not be read to their end, and why.
     failures: Vec<String>,
     /// Why the first of them could not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +116,6 @@ impl IngestReport {
         }
     }
 
-    /// A line for each input, and for all where they are several.
     fn counts(&self) -> Table {
         let headings: &[&str] = match self.dry_run {
             true => &["input", "read", "events", "rejected"],
@@ -220,7 +217,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(report.exit(context.form))
 }
 
-/// An event and where it comes from.
 #[derive(Serialize)]
 struct Explained<'a> {
     #[serde(flatten)]
@@ -237,7 +233,6 @@ struct Why {
     rule_name: Option<&'static str>,
 }
 
-/// Prints the events, and stores nothing.
 fn preview(
     inputs: &[InputPath],
     options: &IngestOptions,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::settings::{self, SettingsError};
 use super::{Context, Exit, Failure, hint};
@@ -21,14 +21,6 @@ const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: passbridge --config /etc/passbridge/passbridge.toml init")]
 pub(super) struct Args {}
-
-#[derive(Serialize)]
-struct InitReport {
-    config: PathBuf,
-    config_written: bool,
-    buffer: PathBuf,
-    buffer_created: bool,
-}
 
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let file = match settings::find(context.config.as_deref()) {
@@ -54,20 +46,25 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     if buffer_created {
         Buffer::create(&options)?;
     }
-    let report = InitReport { config: settings.file, config_written, buffer: options.path, buffer_created };
+    let (config, buffer) = (settings.file, options.path);
     let made = |is_made: bool, verb: &'static str| if is_made { verb } else { "kept as it was" };
     let text = format!(
         "configuration  {}  ({})\nbuffer         {}  ({})\n\nnext: {}",
-        report.config.display(),
+        config.display(),
         made(config_written, "written"),
-        report.buffer.display(),
+        buffer.display(),
         made(buffer_created, "created"),
         hint::complete("passbridge suite add --requestor ID --rsid RSID --collection-url URL")
     );
+    let report = json!({
+        "config": config,
+        "config_written": config_written,
+        "buffer": buffer,
+        "buffer_created": buffer_created,
+    });
     context.answer(&report, text)
 }
 
-/// Writes the file unless it exists; says whether it did.
 fn write_template(file: &Path) -> Result<bool, Failure> {
     match whole_file::write_new(file, TEMPLATE.as_bytes(), Readers::Umask) {
         Ok(()) => Ok(true),

@@ -51,7 +51,6 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
     ("serve", "idle_timeout_seconds", 1..=3600),
 ];
 
-/// A name or value that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {why}")]
 pub(super) struct Mistake {
@@ -64,7 +63,6 @@ fn mistake(place: impl Into<String>, why: String) -> Mistake {
     Mistake { place: place.into(), why }
 }
 
-/// One value and where it was given.
 struct Given {
     section: String,
     key: String,
@@ -126,7 +124,6 @@ fn take_former_key(
     Ok(format!("{place}: rest_v2.{key} is a key of an earlier release and still holds; {now}"))
 }
 
-/// Every key that exists, with its section.
 fn keys(known: &Table) -> impl Iterator<Item = (&str, &str)> {
     known.iter().flat_map(|(section, keys)| {
         keys.as_table().into_iter().flat_map(Table::keys).map(move |key| (section.as_str(), key.as_str()))

@@ -12,14 +12,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::safe::{one_line, without_passwords};
-use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::config::{LogConfig, LogFormat};
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging for the life of the process. A second call changes nothing.
 pub(super) fn start(config: &LogConfig) {
     // The level is ours; of the libraries below us only what wants attention.
-    let own = level(config.level);
+    let own: LevelFilter = config.level.as_str().parse().expect("the words of the levels are theirs");
     let filter = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("passbridge", own);
     let lines = fmt::layer().with_writer(Lines).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
@@ -70,7 +70,6 @@ fn is_journal() -> bool {
     })
 }
 
-/// Makes the writer of each line, which knows its level.
 struct Lines;
 
 /// Standard error, given a whole line of the log at once.
@@ -107,14 +106,4 @@ impl Write for Line {
 
 fn is_coloured() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
 }

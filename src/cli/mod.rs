@@ -26,6 +26,7 @@ mod held;
 mod hint;
 mod ingest;
 mod init;
+mod input;
 mod layers;
 mod log;
 mod options;

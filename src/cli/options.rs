@@ -123,7 +123,7 @@ pub(super) fn bulk(
     })
 }
 
-/// The proxy variables of the environment. One that is not UTF-8 is given on, and refused as no proxy.
+/// The proxy variables of the environment. One that is not UTF-8 is passed on altered, so that the client refuses it.
 fn proxy() -> ProxySettings {
     ProxySettings::from_variables(|name| env::var_os(name).map(|text| text.to_string_lossy().into_owned()))
 }

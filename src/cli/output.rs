@@ -26,7 +26,6 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The form that `--json` asks for.
     pub(super) fn of(json: bool) -> Form {
         if json { Form::Json } else { Form::Text }
     }
@@ -88,13 +87,7 @@ impl Form {
     }
 }
 
-/// Whether the one document of `--json` is printed.
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
-
-/// Prints text that is a command's whole output as it is, such as a file that was asked for on standard output.
-pub(super) fn text(text: &str) -> Result<(), Failure> {
-    bytes(text.as_bytes())
-}
 
 /// Prints a file that was asked for on standard output: as it is, but harmless where that is a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
@@ -167,7 +160,6 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.replace()
 }
 
-/// Tells a person something beside the report.
 pub(super) fn note(text: impl Display) {
     tell(Level::INFO, "", text);
 }
@@ -177,7 +169,6 @@ pub(super) fn alarm(text: impl Display) {
     tell(Level::ERROR, "", text);
 }
 
-/// Warns a person of something beside the report.
 pub(super) fn warn(text: impl Display) {
     tell(Level::WARN, "warning: ", text);
 }
@@ -191,7 +182,7 @@ fn tell(level: Level, prefix: &str, text: impl Display) {
     }
 }
 
-/// Writes text to standard error in whatever form the log has.
+/// Writes text to standard error, its harmful letters escaped.
 pub(super) fn line(level: Level, text: impl Display) {
     // Where standard error is gone there is nobody left to tell.
     log::write(level, &safe(&text.to_string())).unwrap_or_default();

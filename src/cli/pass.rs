@@ -27,7 +27,6 @@ pub(super) struct Pass {
 pub(super) struct DrainReport {
     #[serde(flatten)]
     pub(super) run: RunSummary,
-    /// What came out of the inbox before.
     pub(super) inbox: InboxReport,
     /// Why what is old could not be deleted, after a drain that is done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +49,6 @@ impl Pass {
         Pass::of(Arc::new(Buffer::open(&context.buffer_options(settings))?), settings, context)
     }
 
-    /// The same buffer by other settings.
     pub(super) fn with(&self, settings: &Settings, context: &Context) -> Result<Pass, Failure> {
         Pass::of(Arc::clone(&self.buffer), settings, context)
     }
@@ -77,7 +75,7 @@ impl Pass {
         let drained = drain::drain(buffer, collection, options, stop.clone(), Locked::Live(&lock)).await;
         drop(watch);
         let run = drained?;
-        // Who waits for the stop waits for nothing else; the next drain deletes as well.
+        // A stop does not wait for deletions: the next drain does them.
         let failure = match run.stopped {
             Some(StopReason::Signal | StopReason::Deadline) => None,
             _ => self.retain().await.err(),
@@ -110,7 +108,6 @@ impl Pass {
 }
 
 impl InboxReport {
-    /// Tells of it in the log.
     fn new(moved: IngestSummary) -> InboxReport {
         for warning in &moved.warnings {
             tracing::warn!("{warning}");
@@ -125,7 +122,6 @@ impl InboxReport {
         InboxReport { counts: moved.total, rejects: moved.rejects_path, left }
     }
 
-    /// Whether a person has to look at it.
     pub(super) fn is_unclean(&self) -> bool {
         self.counts.rejected + self.counts.conflicts > 0 || self.left.is_some()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use serde::Serialize;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::output::{self, Form};
@@ -76,7 +76,6 @@ impl Progress {
         }
     }
 
-    /// Shows how many days of Analytics are read.
     pub(super) fn show_days(&mut self, reconcile::Progress { days_read, days }: reconcile::Progress) {
         let on_bar = |bar: &ProgressBar| {
             bar.set_length(days as u64);
@@ -102,7 +101,6 @@ impl backfill::PlanObserver for Progress {
     }
 }
 
-/// Shows an ingest, and ends it at a stop.
 pub(super) struct IngestProgress {
     stop: Stop,
     path: String,
@@ -142,7 +140,6 @@ impl ingest::Observer for IngestProgress {
 /// Shows work that goes on elsewhere, by looking at the buffer again and again until it is dropped.
 pub(super) struct Watch {
     task: JoinHandle<()>,
-    /// Taken away with the watch.
     _shown: Progress,
 }
 
@@ -173,7 +170,6 @@ impl Watch {
         Watch { task, _shown: shown }
     }
 
-    /// Watches a drain.
     pub(super) fn drain(buffer: &Arc<Buffer>) -> Watch {
         let mut told = None;
         Watch::start(buffer, Buffer::status, move |first, now, bar| {
@@ -198,7 +194,6 @@ impl Watch {
         })
     }
 
-    /// Watches the sending of a backfill.
     fn job(buffer: &Arc<Buffer>, job: JobKey, form: Form) -> Watch {
         let (began, mut told) = (Instant::now(), None);
         Watch::start(
@@ -222,8 +217,7 @@ impl Watch {
                         bar.set_message(format!("{in_files} in files, {dead} dead"));
                     }
                     None if form == Form::Json => {
-                        let progress = JobProgress { progress: now, events_per_second: rate, seconds_left };
-                        let line = serde_json::to_string(&progress).expect("numbers always serialise");
+                        let line = json!({ "progress": now, "events_per_second": rate, "seconds_left": seconds_left });
                         output::line(tracing::Level::INFO, line);
                     }
                     None if told == Some((done, in_files)) => {}
@@ -255,14 +249,6 @@ impl Drop for Watch {
 /// Events that are no longer pending. Retention runs after the drain, so these only grow while it is watched.
 fn decided(status: &Status) -> i64 {
     status.delivered + status.dead + status.held
-}
-
-/// How a backfill goes, for machines.
-#[derive(Serialize)]
-struct JobProgress<'a> {
-    progress: &'a JobCounts,
-    events_per_second: f64,
-    seconds_left: Option<u64>,
 }
 
 /// Shows a backfill: the loading of each input, then what is left to send.

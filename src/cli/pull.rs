@@ -72,7 +72,6 @@ struct PullReport {
     /// The first hour, and the one after the last, on the clock of the reports.
     from: String,
     to: String,
-    /// Whether nothing was stored on purpose.
     dry_run: bool,
     reports: u64,
     total: Counts,
@@ -143,7 +142,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
 
 struct Pull {
     intake: Intake,
-    /// Rejected records that were named.
     named: usize,
     report: PullReport,
 }

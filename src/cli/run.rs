@@ -107,7 +107,6 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.answer(&report, format_args!("stopped after {drains} drains, {failed} of which failed"))
 }
 
-/// Says once what is going to be done, for whoever reads the log later.
 fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
     let Config { schedule, delivery, ingest, buffer: kept, .. } = &settings.config;
     let suites = buffer.suites()?;
@@ -155,7 +154,6 @@ fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, contex
     }
 }
 
-/// The keys of which two configurations have different values.
 fn changed_keys(old: &Config, new: &Config) -> Vec<String> {
     let table = |config| toml::Table::try_from(config).unwrap_or_default();
     let (old, new) = (table(old), table(new));
@@ -182,7 +180,6 @@ fn needs_restart(key: &str, started: &Config) -> bool {
     }
 }
 
-/// Starts the HTTP collector, where the configuration asks for it.
 fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result<Option<Server>, Failure> {
     let ServeConfig { listen, ingest, ref tokens_file, .. } = settings.config.serve;
     let config = &settings.config.serve;
@@ -221,7 +218,7 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
     Ok(Some(server))
 }
 
-/// One line for a slot that failed. Who waits for another drain has not failed in a way that wants attention.
+/// Logs a slot that failed. One that only waits for another drain is a warning, not an error.
 fn log_failure(failure: &Failure) {
     let (why, advice, exit) = (failure.on_one_line(), &failure.advice, failure.exit.code());
     if failure.exit == Exit::LockHeld {
@@ -231,7 +228,7 @@ fn log_failure(failure: &Failure) {
     }
 }
 
-/// Waits until the buffer is no longer at its path. Whoever drains a file without a name sends what nobody sees any more.
+/// Waits until the buffer is no longer at its path: what is recorded in a deleted file is lost.
 async fn buffer_lost(buffer: &Buffer) -> BufferError {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

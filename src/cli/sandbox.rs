@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Context, Exit, Failure, runtime};
@@ -65,11 +65,6 @@ pub(super) struct Args {
     faults: Option<FaultPlan>,
 }
 
-#[derive(Serialize)]
-struct SandboxReport {
-    url: String,
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     super::log::start(&LogConfig::default());
     let mut wrong: BTreeMap<Rsid, Vec<WrongSetting>> = BTreeMap::new();
@@ -97,7 +92,7 @@ listening at {url}
   passbridge suite add --requestor ID --rsid RSID --collection-url {url}
   curl {url}/sandbox/summary"
         );
-        context.answer(&SandboxReport { url }, text)?;
+        context.answer(&json!({ "url": url }), text)?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -107,7 +102,6 @@ listening at {url}
     })
 }
 
-/// Reads `RSID[:KEY=VALUE,...]`.
 fn suite(text: &str) -> Result<(Rsid, SuiteSettings), String> {
     let (rsid, settings) = text.split_once(':').unwrap_or((text, ""));
     let rsid: Rsid = rsid.parse().map_err(|error: crate::suite::SuiteError| error.to_string())?;
@@ -120,7 +114,6 @@ fn suite(text: &str) -> Result<(Rsid, SuiteSettings), String> {
     Ok((rsid, settings))
 }
 
-/// Reads `RSID:SETTING`.
 fn wrong(text: &str) -> Result<(Rsid, WrongSetting), String> {
     let (rsid, setting) = text.split_once(':').ok_or_else(|| format!("{text:?} is no RSID:SETTING"))?;
     let rsid: Rsid = rsid.parse().map_err(|error: crate::suite::SuiteError| error.to_string())?;

@@ -23,15 +23,12 @@ const SECRET_BYTES_MIN: usize = 16;
 pub(super) struct Settings {
     /// The file that it was read from, absolute.
     pub(super) file: PathBuf,
-    /// Every value, its paths absolute.
     pub(super) config: Config,
-    /// When `run` drains.
     pub(super) timetable: Timetable,
     /// Variables that look meant for us and are not read.
     pub(super) warnings: Vec<String>,
 }
 
-/// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
     #[error("no configuration file; looked at {LOCAL_FILE}, {SYSTEM_FILE}")]
@@ -41,12 +38,7 @@ pub(super) enum SettingsError {
     #[error(transparent)]
     Invalid(#[from] Mistake),
     #[error("cannot use the secret of {key} in {path:?}: {why}")]
-    Secret {
-        /// The key that names its file.
-        key: &'static str,
-        path: PathBuf,
-        why: String,
-    },
+    Secret { key: &'static str, path: PathBuf, why: String },
     #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
     ServiceKey {
         /// The `kid` that tokens name.
@@ -57,7 +49,7 @@ pub(super) enum SettingsError {
 }
 
 impl Settings {
-    /// What sources are digested with, where a file holds it.
+    /// The secret that exchanges are digested with; `None` where no file of it is named, as the buffer then has one.
     pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
         let path = &self.config.rest_v2.secret_file;
         if path.as_os_str().is_empty() {
@@ -78,14 +70,12 @@ impl Settings {
         client_secret("bulk.client_secret_file", &bulk.client_secret_file, &bulk.client_secret)
     }
 
-    /// The secret of `[analytics]`, likewise.
     pub(super) fn analytics_secret(&self) -> Result<Option<String>, SettingsError> {
         let analytics = &self.config.analytics;
         let path = &analytics.client_secret_file;
         client_secret("analytics.client_secret_file", path, &analytics.client_secret)
     }
 
-    /// The keys of `rest_v2.service_token_keys`.
     pub(super) fn service_keys(&self) -> Result<ServiceKeys, SettingsError> {
         let mut keys = ServiceKeys::default();
         for (kid, path) in &self.config.rest_v2.service_token_keys {

@@ -14,7 +14,6 @@ use super::failure::Failure;
 use crate::drain::{Stop, StopReason};
 
 pub(super) enum Hangup {
-    /// It stops, as the others do.
     Stops,
     /// It has the configuration read again.
     Reloads(Arc<Notify>),

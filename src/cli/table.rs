@@ -27,7 +27,6 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| one_line(&cell.to_string()).into_owned()).collect());
     }
 
-    /// The table without these columns.
     pub(super) fn without(mut self, headings: &[&str]) -> Table {
         let first = self.rows[0].iter();
         let kept: Vec<bool> = first.map(|heading| !headings.contains(&heading.as_str())).collect();

@@ -35,7 +35,6 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Says that these are not among them.
     fn missing(&self, missing: &[i64]) -> String {
         let numbers: Vec<String> = missing.iter().map(i64::to_string).collect();
         match &numbers[..] {
@@ -60,7 +59,6 @@ pub(super) struct SelectionArgs {
     all: bool,
 }
 
-/// A selection that is not empty.
 pub(super) struct Found {
     pub(super) selection: Selection,
     pub(super) missing: Vec<i64>,
@@ -177,13 +175,11 @@ pub(super) fn requeue<T: Undecided>(
     Ok(unclean_if_missing::<T>(&report.missing, if left > 0 { Exit::Unclean } else { Exit::Done }))
 }
 
-/// What was decided.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ChangedReport {
     pub(super) discarded: u64,
     pub(super) delivered: u64,
     pub(super) missing: Vec<i64>,
-    /// What was done to them, for people.
     #[serde(skip)]
     pub(super) verb: &'static str,
 }

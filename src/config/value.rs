@@ -84,7 +84,6 @@ words! {
     /// How log lines are written.
     pub enum LogFormat {
         Text = "text",
-        /// One JSON object a line.
         Json = "json",
     }
 

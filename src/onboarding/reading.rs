@@ -42,7 +42,6 @@ pub(super) fn takes_timestamps(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether a switch is on.
 pub(super) fn switch(text: &str) -> Option<bool> {
     match plain(text).as_str() {
         "1" | "yes" | "on" | "true" | "enabled" | "enable" | "active" | "supported" | "utf 8" | "utf8" => {
@@ -54,7 +53,6 @@ pub(super) fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// What a success event counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventType {
     Counter,
@@ -97,7 +95,6 @@ pub(super) fn recording(text: &str) -> Option<Recording> {
     }
 }
 
-/// Whether a time zone is that of ESM.
 pub(super) fn is_pacific(text: &str) -> bool {
     const NAMES: [&str; 5] =
         ["America/Los_Angeles", "US/Pacific", "US/Pacific-New", "PST8PDT", "America/Tijuana"];

@@ -23,7 +23,6 @@ use crate::word::words;
 pub const BYTES_MAX: u64 = 64 << 20;
 /// More columns than any company has report suites; what stands behind them stays in the last one.
 const COLUMNS_MAX: usize = 20_000;
-/// How many columns an error names.
 const COLUMNS_NAMED_MAX: usize = 8;
 
 words! {
@@ -35,13 +34,11 @@ words! {
         /// The suite that it is a view of, for a virtual one.
         Parent = "parent",
         TimeZone = "time_zone",
-        /// What it does with timestamps.
         Timestamps = "timestamps",
         /// Whether it reads UTF-8.
         MultiByte = "multi_byte",
         /// Counter, numeric, currency, or disabled; text or counter.
         Kind = "kind",
-        /// What an event does with its event IDs.
         Recording = "recording",
         /// Which value gets the credit.
         Allocation = "allocation",
@@ -79,7 +76,6 @@ const VARIABLE_LABELS: [(Field, &str); 7] = [
     (Field::Merchandising, "merchandising, enable merchandising, merchandising enabled"),
 ];
 
-/// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Suite,
@@ -92,13 +88,9 @@ enum Subject {
 pub struct SettingsFile {
     /// The heading of the column that was read.
     pub column: String,
-    /// The settings of the suite itself.
     pub suite: Rows,
-    /// The success events, by their number.
     pub events: BTreeMap<u16, Rows>,
-    /// The eVars, by their number.
     pub evars: BTreeMap<u16, Rows>,
-    /// How many rows were understood.
     pub understood_rows: usize,
     /// The labels of the rows that were not.
     pub other_rows: Vec<String>,
@@ -110,7 +102,6 @@ pub struct SettingsFile {
 pub struct Rows(BTreeMap<Field, String>);
 
 impl Rows {
-    /// What a row says; `None` where there is none.
     pub fn get(&self, field: Field) -> Option<&str> {
         self.0.get(&field).map(String::as_str)
     }
@@ -134,12 +125,7 @@ pub enum SettingsFileError {
     #[error("none of its {rows} rows is a setting that is known, such as \"Timestamps\" or \"event1: Name\"")]
     NoRow { rows: usize },
     #[error("its rows {first:?} and {second:?} say different things of one setting")]
-    Contradiction {
-        /// The label of the first.
-        first: String,
-        /// The label of the second.
-        second: String,
-    },
+    Contradiction { first: String, second: String },
 }
 
 /// Reads what a file says of a suite. `names` are other headings that its column may have: the suite's name in Analytics.

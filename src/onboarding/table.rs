@@ -4,9 +4,7 @@ use super::reading::plain;
 use super::settings_file::Field;
 use crate::analytics::EvarFacts;
 
-/// Where events are set.
 pub(super) const EVENTS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Success Events";
-/// Where eVars are set.
 pub(super) const EVARS_PAGE: &str =
     "Admin > Report Suites > Edit Settings > Conversion > Conversion Variables";
 /// What an event's Unique Event Recording must be.
@@ -14,7 +12,6 @@ pub(super) const USE_EVENT_ID: &str = "Use Event ID";
 
 /// A setting that is the same for every eVar.
 pub(super) struct EvarSetting {
-    /// Its name on the admin page.
     pub(super) name: &'static str,
     pub(super) expected: &'static str,
     /// The field of the settings file that says it.
@@ -23,7 +20,6 @@ pub(super) struct EvarSetting {
     pub(super) in_api: fn(&EvarFacts) -> &str,
     /// Every wording of what is expected, as [`plain`] writes it.
     right: &'static [&'static str],
-    /// What is wrong otherwise.
     pub(super) why: &'static str,
     /// Whether an eVar is known only once a source has shown it.
     pub(super) is_needed: bool,

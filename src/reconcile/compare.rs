@@ -77,7 +77,6 @@ impl Sides {
         cells
     }
 
-    /// What is known of a cell.
     fn counts(&self, key: &CellKey) -> Counts {
         let place = (key.requestor.clone(), key.day);
         let esm = self.esm.as_ref().filter(|_| has_metric(key.kind));
@@ -126,7 +125,6 @@ impl Sides {
         }
     }
 
-    /// Adds to the cells that differ what their rests look like.
     fn hint(&self, side: Side, rests: &[Rest<'_>], cells: &mut [Cell]) {
         for (rest, guesses) in rests.iter().zip(hint::guess(rests)) {
             let cell = &mut cells[rest.cell];

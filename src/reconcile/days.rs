@@ -20,9 +20,7 @@ pub struct Span {
     /// Its first day, and the one after its last.
     pub dates: Range<NaiveDate>,
     pub from: Instant,
-    /// Its end, exclusive.
     pub to: Instant,
-    /// The same on the suite's clock.
     pub on_suite: Range<NaiveDateTime>,
 }
 
@@ -40,7 +38,6 @@ pub struct Calendar {
 pub(super) enum Astray {
     /// Before the first day or after the last.
     Outside,
-    /// In two days.
     Across,
 }
 
@@ -95,7 +92,6 @@ impl Calendar {
         (first, self.spans.last().map_or(edge, |span| span.to))
     }
 
-    /// The day that has an instant.
     pub(super) fn day_at(&self, at: Instant) -> Option<usize> {
         let behind = self.spans.partition_point(|span| span.from <= at);
         let index = behind.checked_sub(1)?;
@@ -112,12 +108,10 @@ impl Calendar {
         }
     }
 
-    /// The day of this date.
     pub(super) fn day_of_date(&self, date: NaiveDate) -> Option<usize> {
         self.spans.iter().position(|span| span.dates.contains(&date))
     }
 
-    /// The days as they are compared at this time.
     pub(super) fn days(&self, now: Instant) -> Vec<Day> {
         let day = |span: &Span| Day {
             label: span.to_string(),

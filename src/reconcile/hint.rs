@@ -56,15 +56,12 @@ impl fmt::Display for Hint {
 pub enum Likeness {
     /// A neighbouring day has the same number with the other sign.
     AnotherDay,
-    /// Another MVPD of the day has it.
     AnotherMvpd,
-    /// Another event of the day and MVPD has it.
     AnotherEvent,
     /// Exactly twice what it should be.
     Doubled,
     /// The number that is too many is that of the units that were sent again with the same event ID.
     RepeatsCounted,
-    /// Nothing of it is there.
     NothingThere,
     /// It is there, and nothing of it should be.
     NeverSent,
@@ -76,11 +73,9 @@ pub(super) struct Rest<'k> {
     pub(super) key: &'k CellKey,
     /// Where its cell stands among all.
     pub(super) cell: usize,
-    /// Too many, or below zero too few.
     pub(super) units: i64,
     pub(super) expected: u64,
     pub(super) found: u64,
-    /// Units that were sent again with the same event ID.
     pub(super) repeated: u64,
 }
 
@@ -112,7 +107,6 @@ pub(super) fn guess<'k>(rests: &[Rest<'k>]) -> Vec<Vec<(Likeness, Option<&'k Cel
     rests.iter().map(guess).collect()
 }
 
-/// What a rest looks like by itself.
 fn alone(rest: &Rest<'_>) -> Option<Likeness> {
     let units = rest.units.unsigned_abs();
     match rest.units {

@@ -59,10 +59,8 @@ pub struct ReconcileOptions {
     pub rsid: Rsid,
     /// The first day, and the one after the last.
     pub dates: Range<NaiveDate>,
-    /// The zone whose days they are.
     pub zone: Zone,
     pub tolerance: Tolerance,
-    /// How reports of ESM are read.
     pub esm: EsmConfig,
     /// How long a probe or a settings file proves how the suite is set.
     pub proof_age: Duration,
@@ -73,7 +71,6 @@ pub enum EsmSource {
     None,
     /// Saved reports, each with its name.
     Reports(Vec<(String, Vec<u8>)>),
-    /// Adobe.
     Live(Box<EsmClient>),
 }
 

@@ -14,7 +14,6 @@ use crate::event::Instant;
 pub struct Reconciliation {
     pub rsid: String,
     pub from: NaiveDate,
-    /// The last day.
     pub to: NaiveDate,
     pub timezone: String,
     /// That of the suite; `null` where Analytics was not asked.
@@ -64,11 +63,8 @@ pub struct Sums {
     pub analytics: u64,
     /// Cells in which everyone says the same.
     pub agrees: u64,
-    /// Cells that differ, with an explanation.
     pub explained: u64,
-    /// Cells of which a number that is needed is not known.
     pub unknown: u64,
-    /// Cells that differ, and nothing explains it.
     pub differs: u64,
 }
 
@@ -79,9 +75,7 @@ pub struct Stranger {
     pub requestor_id: String,
     /// What Analytics reports of it, over all events.
     pub units: u64,
-    /// Whether the buffer has events of it.
     pub is_known: bool,
-    /// The suite that it is mapped to instead.
     pub rsid: Option<String>,
 }
 
@@ -122,7 +116,6 @@ impl Sums {
         *cells += 1;
     }
 
-    /// The worst verdict among the cells.
     pub fn verdict(&self) -> Verdict {
         match self {
             Sums { differs: 1.., .. } => Verdict::Differs,

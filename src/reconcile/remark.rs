@@ -69,7 +69,10 @@ pub(super) fn of_users(
         remarks.push(format!("{mvpd:?} had {users} users of {logins} logins in a month: {TRANSIENT_IDS}"));
     }
     let mut stated = 0_u64;
-    reader.each_stated(from, to, |one| stated += u64::from(own.contains(one.requestor_id.as_str())))?;
+    reader.each_stated(from, to, |one| {
+        let is_within = one.from >= from && one.to <= to;
+        stated += u64::from(is_within && own.contains(one.requestor_id.as_str()));
+    })?;
     if stated > 0 {
         remarks.push(format!(
             "ESM stated {stated} figures of unique accounts for these days: `report` shows each where ESM stated it; no sum of \

@@ -3,7 +3,6 @@
 use super::figures::Figures;
 use crate::event::EventKind;
 
-/// What is counted in one cell.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     units: [u64; EventKind::COUNT],
@@ -24,11 +23,13 @@ pub(super) enum Requestors {
     Several,
 }
 
-/// A requestor, by its number, and whether its events come from ESM.
+/// A requestor, by its number, and whether what is known of it comes from ESM.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) requestor: u32,
     pub(super) is_esm: bool,
+    /// Whether nothing is known of it but how many accounts it had.
+    pub(super) is_stated_alone: bool,
 }
 
 impl Cell {

@@ -81,17 +81,14 @@ fn quarters(counted: &CountedHour) -> impl Iterator<Item = (i64, u64)> {
 /// The metrics of a period while they are counted.
 pub(super) struct Counting<'a> {
     period: &'a Period,
-    /// Those of the requestors that are asked for.
     groups: Vec<&'a MetricGroup>,
     sources: HashMap<u32, Source>,
-    /// The groups of which anything was counted.
     counted: BTreeSet<u32>,
     total: Grouped,
     mvpds: Grouped,
     /// The MVPDs that are too many to be shown, together.
     others: Grouped,
     trend: Grouped,
-    /// Grouped by the reason (eVar7).
     failures: Grouped,
     /// `None` without `--by`, and where metrics do not know what it groups by.
     rows: Option<Grouped>,

@@ -27,7 +27,6 @@ pub struct Report {
     pub others: Option<Others>,
     /// One row for each combination of the values of `by`, in their order.
     pub rows: Vec<Row>,
-    /// A remark on all rows; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows_note: String,
     /// Every day of the period in its order (every hour, where the period is of two days at most), for the trend. What is still
@@ -35,7 +34,6 @@ pub struct Report {
     pub trend: Vec<Row>,
     /// Failures by event and reason (eVar7), the most frequent first.
     pub failures: Vec<Failure>,
-    /// Where the figures are not what Adobe's page calls usual.
     pub notes: Vec<Note>,
     /// What a reader must know of the figures, in sentences: for example that some events were deleted before they were counted.
     pub remarks: Vec<String>,

@@ -46,7 +46,6 @@ impl Number {
     }
 }
 
-/// Digits in groups of three.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

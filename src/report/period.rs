@@ -1,5 +1,7 @@
 //! The period of a report on the clock of a time zone, and the days and hours that it has there.
 
+use std::ops::{Range, RangeInclusive};
+
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
@@ -12,7 +14,7 @@ const MONTH_QUARTERS_MIN: i64 = (28 * 24 - 1) * 4;
 /// How far back a clock may be put, in hours and days of a timeline.
 const RECENT_BINS: usize = 4;
 /// The years of which there are reports: instants can hold them, with room to spare.
-const YEARS: std::ops::Range<i32> = 1970..2200;
+const YEARS: Range<i32> = 1970..2200;
 /// The longest period, in days: a wrong year should not be answered with a line for each day since.
 const DAYS_MAX: i64 = 3660;
 
@@ -39,7 +41,6 @@ pub struct Period {
     zone: Tz,
     /// The first quarter hour, counted from the Unix epoch.
     first_quarter: i64,
-    /// The first quarter hour after it.
     end_quarter: i64,
 }
 
@@ -91,7 +92,6 @@ impl Period {
         Instant::of_quarter(self.first_quarter)
     }
 
-    /// Its end, exclusive.
     pub fn to(&self) -> Instant {
         Instant::of_quarter(self.end_quarter)
     }
@@ -105,13 +105,12 @@ impl Period {
         text(self.first_quarter, self.zone)
     }
 
-    /// Its end in the same form.
     pub fn to_text(&self) -> String {
         text(self.end_quarter, self.zone)
     }
 
     /// The quarter hours that it has, counted from the Unix epoch.
-    pub(super) fn quarters(&self) -> std::ops::Range<i64> {
+    pub(super) fn quarters(&self) -> Range<i64> {
         self.first_quarter..self.end_quarter
     }
 
@@ -137,7 +136,6 @@ pub(super) const HOUR_FORM: &str = "%Y-%m-%dT%H:00%:z";
 pub(super) struct Timeline {
     first_quarter: i64,
     bin_of_quarter: Vec<u32>,
-    /// Their names.
     pub(super) bins: Vec<String>,
     /// The first quarter hour of each, and the one after its last.
     pub(super) spans: Vec<(i64, i64)>,
@@ -170,6 +168,15 @@ impl Timeline {
 
     pub(super) fn is_going_on(&self, bin: usize, now: Instant) -> bool {
         self.has_begun(bin, now) && Instant::of_quarter(self.spans[bin].1) > now
+    }
+
+    /// The bins of these quarter hours as far as they are in the period, and whether all of them are.
+    pub(super) fn bins(&self, quarters: &Range<i64>) -> Option<(RangeInclusive<u32>, bool)> {
+        let end = self.first_quarter + self.bin_of_quarter.len() as i64;
+        // A minute ends in its own quarter.
+        let (first, last) = (quarters.start, quarters.start.max(quarters.end - 1));
+        let bins = self.bin(first.max(self.first_quarter))?..=self.bin(last.min(end - 1))?;
+        Some((bins, first >= self.first_quarter && last < end))
     }
 
     /// The bin of a quarter hour; `None` outside the period.

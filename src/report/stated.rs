@@ -20,22 +20,22 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn read(reader: &MetricsReader) -> Result<Sources, ReportError> {
-        let esm = reader.esm_requestors()?;
+        let (esm, alone) = (reader.esm_requestors()?, reader.requestors_stated_alone()?);
         let all = (0..).zip(reader.requestors()?);
         let source = |(requestor, id): (u32, String)| {
-            let is_esm = esm.contains(&id);
-            (id, Source { requestor, is_esm })
+            let is_stated_alone = alone.contains(&id);
+            let is_esm = is_stated_alone || esm.contains(&id);
+            (id, Source { requestor, is_esm, is_stated_alone })
         };
         Ok(Sources { numbers: all.map(source).collect() })
     }
 
     pub(super) fn of(&self, requestor_id: &str) -> Source {
-        let unknown = Source { requestor: u32::MAX, is_esm: false };
+        let unknown = Source { requestor: u32::MAX, is_esm: false, is_stated_alone: false };
         self.numbers.get(requestor_id).copied().unwrap_or(unknown)
     }
 }
 
-/// What ESM stated within a period.
 pub(super) struct Statements<'s> {
     sources: &'s Sources,
     /// By the time of the figure: its first quarter hour, and the one after its last.

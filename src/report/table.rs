@@ -14,7 +14,6 @@ use crate::readers::esm::StatedAccounts;
 /// The most rows: nobody reads more, and they would take all memory.
 const ROWS_MAX: usize = 500_000;
 
-/// A table while it is counted.
 #[derive(Debug)]
 pub(super) struct Table {
     by: Vec<Dimension>,
@@ -109,7 +108,8 @@ impl Table {
         self.cells[place].count(kind, units, source);
     }
 
-    /// Takes in that ESM stated accounts: in a row for them, where one row has all of that time, else in what rows there are.
+    /// Takes in that ESM stated accounts: in a row for them, where one row has all of that time. Of a requestor of which nothing else
+    /// is known, nobody knows the users of a part of that time either.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {
@@ -119,14 +119,17 @@ impl Table {
                 _ => return,
             }
         }
-        let (first, end) = (stated.from.unix_quarter(), stated.to.unix_quarter());
-        let bins = [first, first.max(end - 1)].map(|quarter| self.timeline.bin(quarter));
-        let [Some(first_bin), Some(last_bin)] = bins else { return };
-        let combination = self.intern(texts);
-        if first_bin == last_bin {
-            self.place(combination, first);
+        let quarters = stated.from.unix_quarter()..stated.to.unix_quarter();
+        let Some((bins, is_whole)) = self.timeline.bins(&quarters) else { return };
+        let is_one = bins.start() == bins.end();
+        if !source.is_stated_alone && !(is_one && is_whole) {
+            return;
         }
-        for bin in first_bin..=last_bin {
+        let combination = self.intern(texts);
+        if is_one {
+            self.place(combination, self.timeline.spans[*bins.start() as usize].0);
+        }
+        for bin in bins {
             if let Some(place) = self.places.get(&(combination, bin)) {
                 self.cells[*place].note(source);
             }
@@ -145,12 +148,10 @@ impl Table {
         self.cells[place].see(user, is_synthetic);
     }
 
-    /// The units of all events in all rows.
     pub(super) fn units(&self) -> u64 {
         self.cells.iter().map(Cell::units_of_all).sum()
     }
 
-    /// The cells, each with its combination.
     pub(super) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
         self.places.iter().map(|((combination, _), place)| (*combination, &self.cells[*place]))
     }

@@ -188,6 +188,11 @@ fn suites_move_to_another_host_by_export_and_import() {
         assert_eq!(there.run(&["suite", "import", path.to_str().expect("UTF-8")]).code, 0);
     }
     assert_eq!(there.run(&["suite", "export"]).out, export);
+    for (from, to, word) in [("\"rate\"", "\"pace\"", "\"pace\""), ("\"hold\"", "\"held\"", "held")] {
+        there.write("suites.json", &export.replace(from, to));
+        let refused = there.run(&["suite", "import", path.to_str().expect("UTF-8")]);
+        assert!(refused.code == 2 && refused.err.contains(word), "{refused:?}");
+    }
 }
 
 #[test]

@@ -249,7 +249,10 @@ fn a_dry_run_names_what_stays_parked_and_why() {
     let (sandbox, program) = (sandbox(""), Program::new());
     program.suite(&sandbox.url());
     program.ingest(3);
-    program.write("others.ndjson", &lines(2).replace("REF30", "REF40").replace("\"e", "\"f"));
+    program.write(
+        "others.ndjson",
+        &lines(2).replace("REF30", "REF40").replace("\"e0\"", "\"f0\"").replace("\"e1\"", "\"f1\""),
+    );
     assert_eq!(program.run(&["ingest", program.path("others.ndjson").to_str().expect("UTF-8")]).code, 0);
     let dry = || program.run(&["drain", "--dry-run"]).out;
     assert!(

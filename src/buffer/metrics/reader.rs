@@ -108,10 +108,15 @@ impl MetricsReader {
         all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
 
-    /// The requestors whose events come in as the sums of ESM, which have no users, or of which ESM stated accounts alone.
+    /// The requestors whose events come in as the sums of ESM, which have no users.
     pub fn esm_requestors(&self) -> Result<BTreeSet<String>> {
-        let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'
-             UNION SELECT requestor_id FROM esm_accounts JOIN requestors USING (requestor)
+        let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'";
+        all(&self.connection, select, [], only)
+    }
+
+    /// The requestors without any event, of which ESM stated accounts.
+    pub fn requestors_stated_alone(&self) -> Result<BTreeSet<String>> {
+        let select = "SELECT DISTINCT requestor_id FROM esm_accounts JOIN requestors USING (requestor)
              WHERE requestor NOT IN (SELECT requestor FROM feeds)";
         all(&self.connection, select, [], only)
     }

@@ -75,7 +75,7 @@ impl MetricsReader {
         Ok(found)
     }
 
-    /// Shows what ESM stated of times within these.
+    /// Shows what ESM stated of times that have a part between these.
     pub fn each_stated(
         &self,
         from: Instant,
@@ -83,7 +83,7 @@ impl MetricsReader {
         mut show: impl FnMut(StatedAccounts),
     ) -> Result<()> {
         let select = "SELECT requestor_id, starts_at, ends_at, mvpd, dimensions, accounts
-             FROM esm_accounts JOIN requestors USING (requestor) WHERE starts_at >= ?1 AND starts_at < ?2 AND ends_at <= ?2";
+             FROM esm_accounts JOIN requestors USING (requestor) WHERE starts_at < ?2 AND ends_at > ?1";
         each(&self.connection, select, (from, to), |row| {
             // An ID that is none can only be damage, which `status --verify` names.
             if let Ok(requestor_id) =

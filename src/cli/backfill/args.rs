@@ -109,10 +109,10 @@ pub(crate) struct InputArgs {
     #[arg(long, value_parser = format(), default_value = "auto")]
     pub(super) format: FormatChoice,
     /// Take events that wait in the buffer and happened at or after this instant.
-    #[arg(long, value_name = "INSTANT", requires = "to", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", requires = "to")]
     pub(super) from: Option<Instant>,
     /// The same, before this instant.
-    #[arg(long, value_name = "INSTANT", requires = "from", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", requires = "from")]
     pub(super) to: Option<Instant>,
 }
 
@@ -143,7 +143,6 @@ const ROUTES: [(JobRoute, &str); 2] = [
     (JobRoute::Bulk, "The Bulk Data Insertion API"),
 ];
 
-/// Hours, or none.
 #[derive(Debug, Clone, Copy)]
 struct Window(Option<Hours>);
 
@@ -152,10 +151,6 @@ fn window(text: &str) -> Result<Window, String> {
         return Ok(Window(None));
     }
     text.parse().map(|hours| Window(Some(hours))).map_err(|error: JobError| error.to_string())
-}
-
-fn instant(text: &str) -> Result<Instant, String> {
-    text.parse()
 }
 
 /// Which backfill.

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde_json::json;
 use tokio::runtime::Builder;
 
 pub(super) use args::Command;
@@ -53,7 +53,6 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
     }
 }
 
-/// Whether a process runs a backfill of this buffer.
 pub(super) fn is_running(buffer: &Buffer) -> bool {
     matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)))
 }
@@ -63,25 +62,6 @@ pub(super) fn seen(job: &JobRecord, is_running: bool) -> JobState {
     if job.state == JobState::Running && !is_running { JobState::Stopped } else { job.state }
 }
 
-#[derive(Serialize)]
-struct PauseReport<'a> {
-    name: &'a JobName,
-    state: JobState,
-}
-
-#[derive(Serialize)]
-struct CancelReport<'a> {
-    name: &'a JobName,
-    /// Events that are discarded now.
-    discarded: u64,
-    /// Events that may have been counted, and go on waiting.
-    pending: u64,
-    /// Those of them that are in files whose answers are not recorded.
-    in_files: u64,
-    /// Whether it had brought no event, and its name is free again.
-    is_forgotten: bool,
-}
-
 struct Backfills<'a> {
     buffer: Arc<Buffer>,
     settings: &'a Settings,
@@ -89,7 +69,6 @@ struct Backfills<'a> {
 }
 
 impl Backfills<'_> {
-    /// The backfill of this name, where there is one.
     fn known(&self, name: &JobName) -> Result<Option<JobRecord>, Failure> {
         match self.buffer.job(name) {
             Ok(job) => Ok(Some(job)),
@@ -247,8 +226,8 @@ impl Backfills<'_> {
             ));
         }
         self.buffer.set_job_state(job.key, JobState::Paused)?;
-        let report = PauseReport { name, state: JobState::Paused };
-        self.context.answer(&report, format_args!("backfill {name} is {}", report.state.as_str()))
+        let report = json!({ "name": name, "state": JobState::Paused });
+        self.context.answer(&report, format_args!("backfill {name} is {}", JobState::Paused))
     }
 
     fn cancel(&self, name: &JobName) -> Result<Exit, Failure> {
@@ -283,7 +262,14 @@ impl Backfills<'_> {
                 ));
             }
         }
-        self.context.answer(&CancelReport { name, discarded, pending, in_files, is_forgotten }, text)
+        let report = json!({
+            "name": name,
+            "discarded": discarded,
+            "pending": pending,
+            "in_files": in_files,
+            "is_forgotten": is_forgotten,
+        });
+        self.context.answer(&report, text)
     }
 
     /// The lock of backfills, once the process that runs the job has seen that it is cancelled.

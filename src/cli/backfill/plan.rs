@@ -76,12 +76,11 @@ impl Plan {
         };
         for SuitePlan { rsid, state, requestors, days, total, .. } in &self.suites {
             let state = match state {
-                SuiteState::Active => "active",
-                SuiteState::Paused => "PAUSED",
-                SuiteState::Blocked => "BLOCKED",
+                SuiteState::Active => state.to_string(),
+                SuiteState::Paused | SuiteState::Blocked => state.as_str().to_uppercase(),
             };
             let requestors: Vec<&str> = requestors.iter().map(|id| id.as_str()).collect();
-            add(rsid.as_str(), state, &requestors.join(" "), days, total);
+            add(rsid.as_str(), &state, &requestors.join(" "), days, total);
         }
         for unmapped in &self.unmapped {
             add("-", "NO SUITE", unmapped.requestor_id.as_str(), &unmapped.days, &unmapped.total);
@@ -125,7 +124,6 @@ fn duplicates(counts: &Counts) -> u64 {
     counts.duplicates_in_buffer + counts.duplicates_in_inputs
 }
 
-/// The days, or the months that they are in.
 fn periods(days: &[DayPlan], is_by_day: bool) -> BTreeMap<String, Counts> {
     let mut periods: BTreeMap<String, Counts> = BTreeMap::new();
     for day in days {

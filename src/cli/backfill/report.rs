@@ -81,7 +81,6 @@ fn rejects(inputs: &[Value]) -> impl Iterator<Item = String> {
     })
 }
 
-/// What is not known of files whose answers were lost.
 fn looked_up(name: &JobName, rows: u64) -> String {
     format!(
         "{rows} rows are in files whose answers were lost: Adobe has the files, and says nothing of rows that it refused \

@@ -13,7 +13,6 @@ use crate::readers::esm::REPORT_BYTES_MAX;
 use crate::reconcile::{DAYS_MAX, EsmSource, ReconcileOptions, Tolerance, Verdict, reconcile};
 use crate::suite::Rsid;
 
-/// What stands for Adobe in place of files.
 const LIVE: &str = "live";
 
 /// Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ.
@@ -90,7 +89,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-/// Refuses what cannot be compared.
 fn check(args: &Args) -> Result<(), Failure> {
     let Args { from, to, esm, no_analytics, .. } = args;
     let (what, advice) = if from > to {

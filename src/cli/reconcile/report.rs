@@ -38,7 +38,6 @@ impl fmt::Display for Reconciliation {
 }
 
 impl Reconciliation {
-    /// The table without the columns of what was not compared.
     fn compared(&self, table: Table) -> Table {
         let table = if self.with_esm { table } else { table.without(&["ESM", "counted beside"]) };
         if self.with_analytics { table } else { table.without(&["Analytics"]) }
@@ -120,7 +119,6 @@ impl Reconciliation {
         text
     }
 
-    /// The causes of all parts, with their sums.
     fn causes(&self) -> String {
         let mut sums: BTreeMap<Cause, i64> = BTreeMap::new();
         let explained = self.cells.iter().filter(|cell| cell.verdict == Verdict::Explained);
@@ -137,7 +135,6 @@ fn spell(parts: &[Part]) -> String {
     parts.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
-/// How the cells of a line came out.
 fn result(sums: &Sums) -> String {
     let Sums { agrees, explained, unknown, differs, .. } = *sums;
     if agrees + explained + unknown + differs == 0 {
@@ -149,7 +146,6 @@ fn result(sums: &Sums) -> String {
     if told.is_empty() { "agrees".to_owned() } else { told.join(", ") }
 }
 
-/// What explains a cell, what is left, and what that looks like.
 fn why(cell: &Cell) -> String {
     let mut said = Vec::new();
     for (parts, rest, whose) in [

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::words::written;
 use super::{Context, Exit, Failure, output};
+use crate::config::Zone;
 use crate::event::{EventKind, Instant, Property};
 use crate::report::{Dimension, Period, PeriodError, Report, ReportOptions, csv, page, report};
 use chrono_tz::Tz;
@@ -44,8 +45,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DATE", requires = "from")]
     to: Option<String>,
     /// Whose days and hours, by its IANA name. Default esm.timezone.
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
-    timezone: Option<Tz>,
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
     /// Only this requestor; may be given several times.
     #[arg(long, value_name = "ID")]
     requestor: Vec<String>,
@@ -62,7 +63,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
-    let zone = args.timezone.unwrap_or(settings.config.esm.timezone.0);
+    let zone = args.timezone.unwrap_or(settings.config.esm.timezone).0;
     let period = period(args, zone, context.clock.now())?;
     let options = ReportOptions { period, requestors: args.requestor.clone(), by: once_each(&args.by) };
     let report = report(&buffer, &options)?;
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         write_page(&report, path)?;
     }
     if args.csv {
-        output::text(&csv(&report))?;
+        output::bytes(csv(&report).as_bytes())?;
         report.remarks.iter().for_each(output::note);
     } else {
         context.form.report(&report)?;
@@ -89,12 +90,6 @@ fn period(args: &Args, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
         Some(from) => Period::from_to(from, args.to.as_deref(), zone, now),
         None => Period::named(args.period.as_deref().unwrap_or("last-month"), zone, now),
     }
-}
-
-fn zone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| {
-        format!("{name:?} is no IANA time zone, such as \"America/Los_Angeles\" or \"Asia/Kolkata\"")
-    })
 }
 
 fn dimension(name: &str) -> Result<Dimension, String> {

@@ -14,46 +14,40 @@ const HEADING_CHARS_MAX: usize = 13;
 /// The most failures that are listed; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
-struct Metric {
-    name: &'static str,
-    value: fn(&Figures) -> String,
-}
-
 /// The metrics of Adobe's page ("Events Summary", "Example"), in its order, then those that it describes.
-const METRICS: [Metric; 27] = [
-    Metric { name: "Successful Authentications", value: |of| of.successful_authentications.to_string() },
-    Metric { name: "Successful Authorizations", value: |of| of.successful_authorizations.to_string() },
-    Metric { name: "Successful Play Requests", value: |of| of.successful_play_requests.to_string() },
-    Metric { name: "Unique Users", value: |of| known(of.unique_users) },
-    Metric { name: "Attempted Authentications", value: |of| of.attempted_authentications.to_string() },
-    Metric { name: "Attempted Authorizations", value: |of| of.attempted_authorizations.to_string() },
-    Metric { name: "", value: |_| String::new() },
-    Metric { name: "Unsuccessful Authentications", value: |of| of.unsuccessful_authentications.to_string() },
-    Metric { name: "Authentication conversion", value: |of| share(of.authentication_conversion) },
-    Metric { name: "  requests / granted", value: |of| ratio(of.authentication_ratio) },
-    Metric { name: "Authorization conversion", value: |of| share(of.authorization_conversion) },
-    Metric { name: "  requests / granted", value: |of| ratio(of.authorization_ratio) },
-    Metric { name: "Pending Authentications", value: |of| units(of, EventKind::AuthnPending) },
-    Metric { name: "Failed Authentications", value: |of| units(of, EventKind::AuthnFailed) },
-    Metric { name: "Denied Authorizations", value: |of| units(of, EventKind::AuthzFailed) },
-    Metric { name: "Failed Play Requests", value: |of| units(of, EventKind::PlayFailed) },
-    Metric { name: "Logout requests", value: |of| units(of, EventKind::LogoutRequested) },
-    Metric { name: "Logouts completed", value: |of| units(of, EventKind::LogoutCompleted) },
-    Metric { name: "Logouts failed", value: |of| units(of, EventKind::LogoutFailed) },
-    Metric { name: "Preauthorization requests", value: |of| units(of, EventKind::PreflightRequested) },
-    Metric { name: "Preauthorizations granted", value: |of| units(of, EventKind::PreflightGranted) },
-    Metric { name: "Preauthorizations denied", value: |of| units(of, EventKind::PreflightDenied) },
-    Metric { name: "Preauthorizations failed", value: |of| units(of, EventKind::PreflightFailed) },
-    Metric { name: "Clientless tokens OK", value: |of| units(of, EventKind::ClientlessTokenOk) },
-    Metric { name: "Clientless tokens failed", value: |of| units(of, EventKind::ClientlessTokenFailed) },
-    Metric { name: "Synthetic users (apart)", value: |of| known(of.synthetic_users) },
-    Metric { name: "Unique accounts (ESM stated)", value: |of| known(of.stated_unique_accounts) },
+const METRICS: [(&str, fn(&Figures) -> String); 27] = [
+    ("Successful Authentications", |of| of.successful_authentications.to_string()),
+    ("Successful Authorizations", |of| of.successful_authorizations.to_string()),
+    ("Successful Play Requests", |of| of.successful_play_requests.to_string()),
+    ("Unique Users", |of| known(of.unique_users)),
+    ("Attempted Authentications", |of| of.attempted_authentications.to_string()),
+    ("Attempted Authorizations", |of| of.attempted_authorizations.to_string()),
+    ("", |_| String::new()),
+    ("Unsuccessful Authentications", |of| of.unsuccessful_authentications.to_string()),
+    ("Authentication conversion", |of| share(of.authentication_conversion)),
+    ("  requests / granted", |of| ratio(of.authentication_ratio)),
+    ("Authorization conversion", |of| share(of.authorization_conversion)),
+    ("  requests / granted", |of| ratio(of.authorization_ratio)),
+    ("Pending Authentications", |of| units(of, EventKind::AuthnPending)),
+    ("Failed Authentications", |of| units(of, EventKind::AuthnFailed)),
+    ("Denied Authorizations", |of| units(of, EventKind::AuthzFailed)),
+    ("Failed Play Requests", |of| units(of, EventKind::PlayFailed)),
+    ("Logout requests", |of| units(of, EventKind::LogoutRequested)),
+    ("Logouts completed", |of| units(of, EventKind::LogoutCompleted)),
+    ("Logouts failed", |of| units(of, EventKind::LogoutFailed)),
+    ("Preauthorization requests", |of| units(of, EventKind::PreflightRequested)),
+    ("Preauthorizations granted", |of| units(of, EventKind::PreflightGranted)),
+    ("Preauthorizations denied", |of| units(of, EventKind::PreflightDenied)),
+    ("Preauthorizations failed", |of| units(of, EventKind::PreflightFailed)),
+    ("Clientless tokens OK", |of| units(of, EventKind::ClientlessTokenOk)),
+    ("Clientless tokens failed", |of| units(of, EventKind::ClientlessTokenFailed)),
+    ("Synthetic users (apart)", |of| known(of.synthetic_users)),
+    ("Unique accounts (ESM stated)", |of| known(of.stated_unique_accounts)),
 ];
 
 /// The metrics of Adobe's table: they are shown even where they are all 0.
 const PUBLISHED: usize = 6;
 
-/// What nobody knows is not 0.
 fn known(figure: Option<u64>) -> String {
     figure.map_or("-".to_owned(), |figure| figure.to_string())
 }
@@ -126,7 +120,7 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
     let headings: Vec<&str> = ["Metric"].into_iter().chain(names).chain(["Total"]).collect();
     let figures: Vec<&Figures> = block.iter().map(|(_, figures)| *figures).chain([total]).collect();
     let mut table = Table::of_figures(&headings);
-    for (index, Metric { name, value }) in METRICS.iter().enumerate() {
+    for (index, (name, value)) in METRICS.iter().enumerate() {
         let cells: Vec<String> = figures.iter().map(|figures| value(figures)).collect();
         // Of the events that Adobe's table does not have, those are left out that did not happen.
         if index <= PUBLISHED || cells.iter().any(|cell| cell != "0" && cell != "-") {

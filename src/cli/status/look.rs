@@ -19,15 +19,13 @@ pub(super) struct StatusReport {
     pub(super) at: Instant,
     pub(super) buffer: BufferFile,
     pub(super) drain: DrainStatus,
-    /// What stood in the way of the last run.
     pub(super) troubles: Vec<Trouble>,
     #[serde(flatten)]
     pub(super) status: Status,
-    /// The suites whose verdict has a word to say: blocked, overruled, or proved by what is too old or void.
+    /// The suites that are blocked or overruled, or whose proofs are too old or void.
     pub(super) verdicts: Vec<SuiteVerdict>,
     /// The backfills that have events waiting: no drain sends those.
     pub(super) backfills: Vec<BackfillStatus>,
-    /// When the last drain ended that was not cut off.
     pub(super) last_completed_at: Option<Instant>,
     /// Since when a first drain has had something to do: the first event, or the buffer itself where only the inbox has rows.
     #[serde(skip)]

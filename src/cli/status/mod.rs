@@ -4,9 +4,8 @@ mod look;
 mod monitor;
 mod text;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::{Context, Exit, Failure, Form, Settings, output};
 use crate::buffer::Buffer;
@@ -68,11 +67,6 @@ fn silence(text: &str) -> Result<(Option<String>, Span), String> {
     Ok((id, span.parse()?))
 }
 
-#[derive(Serialize)]
-struct CheckReport {
-    checks: Vec<Check>,
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let (settings, buffer) = context.open()?;
     let report = look::look(&buffer, context, settings.config.analytics.proof_age())?;
@@ -105,7 +99,7 @@ fn check(
     let limits = args.over(settings.config.monitor.clone());
     let checks = monitor::checks(report, buffer, &limits, &settings.config.ingest.rejects_dir)?;
     if form == Form::Json {
-        output::document(&CheckReport { checks: checks.clone() })?;
+        output::document(&BTreeMap::from([("checks", &checks)]))?;
     }
     let broken = broken(checks);
     tell(broken.iter());
@@ -136,7 +130,6 @@ fn broken(checks: Vec<Check>) -> Vec<Check> {
     checks.into_iter().filter(|check| check.broken).collect()
 }
 
-/// A line for each limit that is broken.
 fn tell<'a>(broken: impl Iterator<Item = &'a Check>) {
     for Check { check, of, says, .. } in broken {
         let of = of.as_deref().map_or_else(String::new, |of| format!(" ({of})"));

@@ -20,10 +20,8 @@ use crate::event::Instant;
 /// What became dead, or was rejected, within this time counts: a day has everybody's working hours in it.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Requestors with parked events that a line names.
 const PARKED_NAMED_MAX: usize = 5;
 
-/// One limit and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     /// The key of `[monitor]`, or `blocked` and `balanced`, which always count.
@@ -37,7 +35,6 @@ pub(super) struct Check {
     pub(super) says: String,
 }
 
-/// Every check of these limits.
 pub(super) fn checks(
     report: &StatusReport,
     buffer: &Buffer,
@@ -100,7 +97,6 @@ pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
     ]
 }
 
-/// The requestors of which most is parked, and why.
 fn parked(requestors: &[RequestorStatus]) -> String {
     let mut parked: Vec<(i64, String)> = requestors
         .iter()

@@ -13,18 +13,14 @@ use crate::cli::{Table, hint};
 use crate::delivery::Trouble;
 use crate::event::Instant;
 
-/// The status, and what was asked for beside it.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     #[serde(flatten)]
     pub(super) report: StatusReport,
-    /// With `--max-age`: which limit is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) overdue: Option<Vec<Check>>,
-    /// With `--verify`: where counters and rows differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discrepancies: Option<Vec<Discrepancy>>,
-    /// With `--in-doubt`: the events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) doubted: Option<Vec<DoubtedEvent>>,
 }

@@ -1,13 +1,12 @@
 //! `suite add`, `set`, `pause`, `resume` and `remove`.
 
-use serde::Serialize;
+use serde_json::json;
 
-use super::listing::{self, SuiteReport};
+use super::listing::{self, SuiteReport, Suites};
 use super::settings::SettingArgs;
-use super::suites::Suites;
 use crate::buffer::{BufferError, SuiteListing};
 use crate::cli::{Context, Exit, Failure, refused};
-use crate::event::{EventError, RequestorId};
+use crate::event::RequestorId;
 use crate::suite::{CollectionUrl, HitForm, IdentityKind, ReportSuite, Rsid, SuiteState};
 
 /// Maps requestors to a suite, whose events flow from then on, or with --paused from `suite resume` on.
@@ -17,7 +16,7 @@ use crate::suite::{CollectionUrl, HitForm, IdentityKind, ReportSuite, Rsid, Suit
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddArgs {
     /// The requestor IDs whose events go there.
-    #[arg(long = "requestor", required = true, num_args = 1.., value_name = "ID", value_parser = requestor)]
+    #[arg(long = "requestor", required = true, num_args = 1.., value_name = "ID", value_parser = RequestorId::new)]
     requestors: Vec<RequestorId>,
     /// The report suite ID, 1 to 40 letters, digits or periods.
     #[arg(long)]
@@ -71,32 +70,29 @@ pub(crate) struct RemoveArgs {
     /// The report suite ID.
     rsid: Rsid,
     /// Free only these requestors, and keep the suite.
-    #[arg(long = "requestor", num_args = 1.., value_name = "ID", value_parser = requestor)]
+    #[arg(long = "requestor", num_args = 1.., value_name = "ID", value_parser = RequestorId::new)]
     requestors: Vec<RequestorId>,
-}
-
-fn requestor(text: &str) -> Result<RequestorId, EventError> {
-    RequestorId::new(text)
 }
 
 pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
     // Only what is named is compared with a known suite: a requestor is added without repeating every setting.
-    let base = match (buffer.suite(&args.rsid), &args.collection_url) {
-        (Ok(known), Some(url)) => ReportSuite { collection_url: url.clone(), ..known.suite },
-        (Ok(known), None) => known.suite,
-        (Err(BufferError::UnknownSuite(_)), Some(url)) => {
-            ReportSuite::with_defaults(args.rsid.clone(), url.clone())
-        }
-        (Err(BufferError::UnknownSuite(rsid)), None) => {
+    let known = match buffer.suite(&args.rsid) {
+        Err(BufferError::UnknownSuite(_)) => None,
+        known => Some(known?.suite),
+    };
+    let is_known = known.is_some();
+    let base = match (known, &args.collection_url) {
+        (Some(known), Some(url)) => ReportSuite { collection_url: url.clone(), ..known },
+        (Some(known), None) => known,
+        (None, Some(url)) => ReportSuite::with_defaults(args.rsid.clone(), url.clone()),
+        (None, None) => {
             return Err(refused(
-                format!("report suite {rsid} is new: it needs a collection host"),
+                format!("report suite {} is new: it needs a collection host", args.rsid),
                 "add --collection-url https://HOST, the tracking server of the programmer's site",
             ));
         }
-        (Err(error), _) => return Err(error.into()),
     };
-    let is_known = buffer.suite(&args.rsid).is_ok();
     let mut suite = args.settings.apply(base);
     args.settings.refuse_unknown_organisation(&suite)?;
     if args.paused && is_known && suite.state != SuiteState::Paused {
@@ -171,13 +167,6 @@ pub(super) fn resume(args: &ResumeArgs, suites: &Suites) -> Result<SuiteReport, 
     listing::one(suites, rsid)
 }
 
-#[derive(Serialize)]
-struct RemoveReport<'a> {
-    rsid: &'a Rsid,
-    retired: bool,
-    freed_requestors: Vec<String>,
-}
-
 pub(super) fn remove(args: &RemoveArgs, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
     let (rsid, buffer) = (&args.rsid, &suites.buffer);
     let retired = args.requestors.is_empty();
@@ -194,5 +183,6 @@ pub(super) fn remove(args: &RemoveArgs, suites: &Suites, context: &Context) -> R
     };
     let first = if retired { format!("report suite {rsid} is retired\n") } else { String::new() };
     let text = format!("{first}without a suite now: {}", listing::names(&freed_requestors));
-    context.answer(&RemoveReport { rsid, retired, freed_requestors }, text)
+    let report = json!({ "rsid": rsid, "retired": retired, "freed_requestors": freed_requestors });
+    context.answer(&report, text)
 }

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::listing;
-use super::suites::Suites;
+use super::listing::{self, Suites};
 use crate::analytics::AnalyticsClient;
 use crate::cli::code::Code;
-use crate::cli::{Context, Exit, Failure, Settings, Table, hint, options, refused, runtime};
+use crate::cli::{Context, Exit, Failure, Settings, Table, hint, input, options, refused, runtime};
 use crate::onboarding::check::{ApiSettings, CheckReport, Finding, ItemState, Severity};
 use crate::onboarding::settings_file::{self, SettingsFile};
 use crate::onboarding::verdict;
@@ -169,21 +166,11 @@ pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSet
 }
 
 fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, Failure> {
-    let failed = Failure::reading(path);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(&failed)?;
-    file.take(settings_file::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(&failed)?;
-    let refuse = |why: String| {
-        refused(
-            format!("{path:?} is no settings file for this suite: {why}"),
-            "in Admin > Report Suites select the suite, then Download, and give that file as it is",
-        )
-    };
-    if bytes.len() as u64 > settings_file::BYTES_MAX {
-        return Err(refuse(format!("it is longer than {} bytes", settings_file::BYTES_MAX)));
-    }
+    let advice = "in Admin > Report Suites select the suite, then Download, and give that file as it is";
+    let bytes = input::read(path, settings_file::BYTES_MAX, advice)?;
     let names: Vec<&str> = name.into_iter().collect();
-    settings_file::parse(&bytes, rsid, &names).map_err(|error| refuse(error.to_string()))
+    settings_file::parse(&bytes, rsid, &names)
+        .map_err(|error| refused(format!("{path:?} is no settings file for this suite: {error}"), advice))
 }
 
 impl fmt::Display for Report {

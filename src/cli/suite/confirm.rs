@@ -1,7 +1,6 @@
 //! `suite confirm`.
 
-use super::listing::{self, SuiteReport};
-use super::suites::Suites;
+use super::listing::{self, SuiteReport, Suites};
 use crate::cli::{Failure, refused};
 use crate::confirmation::{Confirmation, Item};
 use crate::suite::Rsid;

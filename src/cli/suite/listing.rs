@@ -1,15 +1,34 @@
-//! `suite list` and `suite show`.
+//! `suite list` and `suite show`, and the suites that every command here is about.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::suites::Suites;
-use crate::buffer::{ProbeRecord, SuiteListing};
-use crate::cli::{Failure, Table, hint};
+use crate::buffer::{Buffer, ProbeRecord, SuiteListing};
+use crate::cli::{Context, Failure, Settings, Table, hint};
 use crate::confirmation::Confirmation;
 use crate::event::Instant;
+use crate::onboarding::verdict;
 use crate::suite::{CountForm, HitForm, Readiness, ReportSuite, Rsid, Verdict};
+
+/// The buffer whose suites a command is about, and how long a proof of their settings counts.
+pub(super) struct Suites {
+    pub(super) buffer: Buffer,
+    pub(super) proof_age: Duration,
+}
+
+impl Suites {
+    pub(super) fn open(context: &Context, settings: &Settings) -> Result<Suites, Failure> {
+        let buffer = Buffer::open(&context.buffer_options(settings))?;
+        Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
+    }
+
+    /// Judges a suite anew that was changed here.
+    pub(super) fn renew(&self, rsid: &Rsid) -> Result<(), Failure> {
+        Ok(verdict::renew(&self.buffer, rsid, self.proof_age)?)
+    }
+}
 
 #[derive(Debug, Serialize)]
 pub(super) struct SuitesReport {

@@ -7,7 +7,6 @@ mod listing;
 mod probe;
 mod settings;
 mod sheet;
-mod suites;
 mod transfer;
 
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 use super::{Context, Exit, Failure};
 use crate::suite::Rsid;
 use change::{AddArgs, RemoveArgs, ResumeArgs, SetArgs};
-use suites::Suites;
+use listing::Suites;
 
 /// Says which requestor's events go to which report suite, and how.
 ///

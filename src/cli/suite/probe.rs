@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::check::{self, ranges};
-use super::suites::Suites;
+use super::listing::Suites;
 use crate::cli::{Context, Exit, Failure, Table, hint, options, output, refused, until_stopped};
 use crate::collection::Collection;
 use crate::config::duration;

@@ -36,7 +36,6 @@ pub(super) struct SettingArgs {
     stage: Option<Stage>,
 }
 
-/// A value, or its explicit absence.
 #[derive(Debug, Clone)]
 pub(super) enum Unset<T> {
     Set(T),
@@ -57,7 +56,7 @@ fn org_id(text: &str) -> Result<Unset<OrgId>, crate::suite::SuiteError> {
 }
 
 impl SettingArgs {
-    /// Refuses ECIDs of nobody knows which organisation: Adobe may not tell whose they are. `none` has to be said.
+    /// Refuses ECIDs without an organisation, as Adobe may not know whose they are; `--org-id none` accepts that.
     pub(super) fn refuse_unknown_organisation(&self, suite: &ReportSuite) -> Result<(), Failure> {
         if self.identity.is_none() || self.org_id.is_some() {
             return Ok(());
@@ -71,7 +70,6 @@ impl SettingArgs {
         }
     }
 
-    /// The suite with what was named changed.
     pub(super) fn apply(&self, mut suite: ReportSuite) -> ReportSuite {
         let form = &mut suite.form;
         form.identity = self.identity.unwrap_or(form.identity);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde_json::json;
 
 use crate::buffer::SuiteListing;
 use crate::cli::words::explained;
@@ -27,7 +27,6 @@ pub(crate) struct SheetArgs {
     out: Option<PathBuf>,
 }
 
-/// The forms of a sheet.
 const FORMS: [(SheetForm, &str); 4] = [
     (SheetForm::Markdown, "Markdown, for a ticket or a wiki"),
     (SheetForm::Csv, "One table, for programs"),
@@ -37,13 +36,6 @@ const FORMS: [(SheetForm, &str); 4] = [
 
 fn form_of(path: &Path) -> Option<SheetForm> {
     path.extension()?.to_str()?.to_ascii_lowercase().parse().ok()
-}
-
-#[derive(Serialize)]
-struct WrittenReport<'a> {
-    path: &'a Path,
-    format: SheetForm,
-    settings: usize,
 }
 
 pub(super) fn run(args: &SheetArgs, context: &Context) -> Result<Exit, Failure> {
@@ -82,11 +74,9 @@ fn to_file(
         _ => Failure::writing(path)(source),
     };
     whole_file::write_new(path, &bytes, Readers::Umask).map_err(failed)?;
-    let settings = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
-    context.answer(
-        &WrittenReport { path, format, settings },
-        format_args!("{settings} settings written to {}", path.display()),
-    )
+    let settings: usize = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
+    let report = json!({ "path": path, "format": format, "settings": settings });
+    context.answer(&report, format_args!("{settings} settings written to {}", path.display()))
 }
 
 fn to_output(sheet: &Sheet, format: Option<SheetForm>, form: Form) -> Result<Exit, Failure> {

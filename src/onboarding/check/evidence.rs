@@ -28,13 +28,11 @@ pub struct ApiSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Seen {
-    /// When a source was last read.
     pub checked_at: Option<Instant>,
     /// What the API showed when it last showed the suite.
     pub api: Option<Dated<ApiSettings>>,
     /// Since when the API shows these credentials no such suite; `None` where it does, or was never asked.
     pub invisible_at: Option<Instant>,
-    /// What the latest settings file says.
     pub file: Option<Dated<SettingsFile>>,
     /// When a source was last seen to show other settings than before.
     pub changed_at: Option<Instant>,
@@ -48,7 +46,6 @@ pub struct Dated<T> {
 }
 
 impl Seen {
-    /// Takes what the API shows now.
     pub fn add_api(&mut self, api: ApiSettings, now: Instant) {
         self.checked_at = Some(now);
         if api.suite.is_none() {
@@ -60,7 +57,6 @@ impl Seen {
         self.api = Some(Dated { at: now, read: api });
     }
 
-    /// Takes what a settings file says.
     pub fn add_file(&mut self, file: SettingsFile, now: Instant) {
         self.checked_at = Some(now);
         // Rows about other things are not compared, and may be many.
@@ -82,7 +78,6 @@ pub struct Evidence<'a> {
     /// What the API and the settings file showed, now or before.
     pub seen: &'a Seen,
     pub confirmations: &'a [Confirmation],
-    /// What the latest probe saw.
     pub probe: Option<&'a ProbeOutcome>,
     /// Whether Adobe ever answered SUCCESS to events for the suite.
     pub has_delivered: bool,
@@ -97,17 +92,14 @@ impl<'a> Evidence<'a> {
         self.seen.api.as_ref().filter(|_| self.seen.invisible_at.is_none()).map(|api| &api.read)
     }
 
-    /// From the API, of the suite itself.
     pub(super) fn facts(&self) -> Option<&'a SuiteFacts> {
         self.api().and_then(|api| api.suite.as_ref())
     }
 
-    /// From a settings file, where one was given.
     pub(super) fn file(&self) -> Option<&'a SettingsFile> {
         self.seen.file.as_ref().map(|file| &file.read)
     }
 
-    /// What a settings file says of the suite itself.
     pub(super) fn row(&self, field: Field) -> Option<&'a str> {
         self.file().and_then(|file| file.suite.get(field))
     }

@@ -27,9 +27,7 @@ words! {
 
     /// Who says what was found.
     pub enum Source {
-        /// The Analytics 2.0 API.
         Api = "api",
-        /// The settings file of the admin page.
         File = "file",
         Probe = "probe",
         /// The suite's own settings here.
@@ -48,7 +46,6 @@ words! {
         NotNeeded = "not_needed",
         /// A source shows it, with a warning that nobody has confirmed.
         Warned = "warned",
-        /// Something about it is wrong.
         Wrong = "wrong",
         Open = "open",
     }
@@ -92,7 +89,6 @@ impl Finding {
         }
     }
 
-    /// An item of the suite itself that is right.
     pub(super) fn of_suite(item: Item, texts: [&str; 2], source: Source) -> Finding {
         Finding::new(item, "suite", item.about().title, texts, source)
     }
@@ -102,7 +98,6 @@ impl Finding {
         if is_right { self } else { self.but(severity, fix) }
     }
 
-    /// The same setting, which is not right.
     pub(super) fn but(self, severity: Severity, fix: impl Into<String>) -> Finding {
         Finding { severity, fix: fix.into(), ..self }
     }
@@ -123,7 +118,6 @@ pub struct CheckReport {
     /// Its name in Analytics, where a source shows it.
     pub name: Option<String>,
     pub requestors: Vec<String>,
-    /// Every item, in its order.
     pub items: Vec<ItemReport>,
     /// Everything that was compared, the worst first.
     pub findings: Vec<Finding>,
@@ -131,7 +125,6 @@ pub struct CheckReport {
     pub hints: Vec<String>,
     /// When the oldest proof was made that an item rests on: a probe, or a settings file.
     pub proved_at: Option<Instant>,
-    /// Why a proof does not count any more.
     pub void: Option<String>,
 }
 
@@ -147,7 +140,6 @@ impl CheckReport {
         self.items.iter().filter(is_open).map(|report| report.item)
     }
 
-    /// The items that are open or wrong.
     pub fn unsettled(&self) -> impl Iterator<Item = Item> {
         let wrong = self.items.iter().filter(|report| report.state == ItemState::Wrong);
         self.open().chain(wrong.map(|report| report.item))
@@ -160,7 +152,6 @@ impl CheckReport {
     }
 }
 
-/// A check under way.
 pub(super) struct Check<'a> {
     pub(super) suite: &'a ReportSuite,
     pub(super) requestors: &'a [String],
@@ -173,12 +164,10 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Notes that a source has shown one setting of an item.
     pub(super) fn saw(&mut self, item: Item) {
         *self.shown.entry(item).or_default() += 1;
     }
 
-    /// Adds a finding that shows a setting of its item.
     pub(super) fn show(&mut self, finding: Finding) {
         self.saw(finding.item);
         self.findings.push(finding);

@@ -36,7 +36,6 @@ pub fn check(suite: &ReportSuite, requestors: &[String], evidence: Evidence<'_>)
 }
 
 impl<'a> Check<'a> {
-    /// Says how an item stands.
     fn settle(&mut self, item: Item) -> ItemReport {
         self.drop_outdated(item);
         let report = self.judge(item);
@@ -191,7 +190,6 @@ impl<'a> Check<'a> {
         Finding::of_suite(item, [about.claim, &found], Source::Nobody).but(severity, fix)
     }
 
-    /// Shorter ways to settle what is open.
     fn hints(&self, items: &[ItemReport]) -> Vec<String> {
         let open = items.iter().filter(|report| report.state == ItemState::Open).map(|report| report.item);
         let names = |is_meant: fn(Item) -> bool| {
@@ -228,7 +226,6 @@ fn disproved(item: Item, probe: &ProbeOutcome, proof: &Proof, is_disputed: bool)
     finding.but(severity, format!("{}; then probe again", proof.fix))
 }
 
-/// What a unique visitor is in this suite, and why that surprises.
 fn visitors(suite: &ReportSuite, requestors: &[String]) -> String {
     let text = match suite.form.identity {
         IdentityKind::MvpdUserId => {

@@ -6,7 +6,6 @@ use crate::onboarding::reading;
 use crate::onboarding::settings_file::Field;
 use crate::suite::{CountForm, EventIds, IdentityKind};
 
-/// What a suite must be.
 const COLLECTS: &str = "a report suite that collects";
 
 impl Check<'_> {

@@ -13,7 +13,6 @@ use crate::suite::EventIds;
 const ADD_TO_PROFILE: &str = "add it to the product profile of these credentials in the Admin Console, as the settings file has it enabled; or \
      download the file again, if it was disabled since";
 
-/// One event or eVar of the table.
 struct Slot {
     item: Item,
     number: u16,
@@ -149,7 +148,6 @@ impl Check<'_> {
         }
     }
 
-    /// Whether a source shows this setting of an eVar.
     fn evar_setting(
         &mut self,
         slot: &Slot,
@@ -172,7 +170,6 @@ impl Check<'_> {
         true
     }
 
-    /// Whether an event or eVar is enabled, as far as a source says.
     fn is_enabled(&mut self, slot: &Slot, api: Option<bool>, file: Option<bool>) -> bool {
         let source = if api.is_some() { Source::Api } else { Source::File };
         let Some(is_enabled) = api.or(file) else { return false };
@@ -192,7 +189,6 @@ impl Check<'_> {
         is_enabled
     }
 
-    /// Whether a source shows the name.
     fn name(&mut self, slot: &Slot, others: &[Slot], api: Option<&str>, file: Option<&str>) -> bool {
         let Some((text, source)) = first(api, file) else { return false };
         let Slot { subject, label, page, .. } = slot;

@@ -31,15 +31,11 @@ pub(super) struct Comparison {
     expected: BTreeMap<u8, BTreeMap<String, ExpectedRow>>,
     /// What was seen, by eVar; one that is absent was not asked for.
     pub(super) rows: BTreeMap<u8, Vec<ObservedRow>>,
-    /// The events that Analytics has an error for, and why.
     pub(super) refused: BTreeMap<u16, String>,
-    /// The eVars that it refuses as a whole, and why.
     pub(super) refused_evars: BTreeMap<u8, String>,
-    /// When each event was first seen.
     pub(super) first_seen: BTreeMap<EventKind, Instant>,
 }
 
-/// A row of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObservedRow {
     pub(super) item_id: String,
@@ -104,24 +100,20 @@ impl Comparison {
         value[at..].split_whitespace().next().map(str::to_owned)
     }
 
-    /// What rows of an eVar are searched for.
     pub(super) fn search(&self, evar: u8) -> &str {
         let (identity, own) = &self.identity;
         if evar == *identity { own } else { &self.id }
     }
 
-    /// The eVar of the suite's identity.
     pub(super) fn identity(&self) -> u8 {
         self.identity.0
     }
 
-    /// The row of the probe's own visitor.
     pub(super) fn main(&self, evar: u8) -> Option<(&str, &ExpectedRow)> {
         let rows = self.expected.get(&evar)?;
         rows.iter().find(|(_, row)| row.is_main).map(|(key, row)| (key.as_str(), row))
     }
 
-    /// The row of a key.
     pub(super) fn row(&self, evar: u8, key: &str) -> Option<&ExpectedRow> {
         self.expected.get(&evar)?.get(key)
     }

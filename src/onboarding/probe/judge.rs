@@ -12,7 +12,6 @@ use crate::event::{EventKind, Instant, Property};
 use crate::onboarding::table::{EVARS_PAGE, EVENTS_PAGE, USE_EVENT_ID};
 use crate::suite::{CountForm, ReportSuite};
 
-/// Everything that a judgement is made from.
 pub(super) struct Judge<'a> {
     pub(super) suite: &'a ReportSuite,
     pub(super) requestors: &'a [String],

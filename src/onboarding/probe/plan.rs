@@ -28,10 +28,8 @@ pub(super) const COUNT: u32 = 3;
 pub(super) const COUNTED: EventKind = EventKind::AuthzOk;
 /// The eVar of the first bare hit, and of the second.
 pub(super) const BARE_EVARS: [Property; 2] = [Property::ResourceId, Property::SdkVersion];
-/// The events of the bare hits.
 pub(super) const BARE_KINDS: [EventKind; 2] = [EventKind::LogoutRequested, EventKind::LogoutCompleted];
 
-/// Why a hit is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     First,
@@ -62,12 +60,10 @@ pub(super) struct Canary {
     pub(super) group: Group,
     pub(super) kind: EventKind,
     pub(super) count: u32,
-    /// The eVars that it carries.
     pub(super) evars: Vec<(u8, String)>,
     pub(super) body: Bytes,
 }
 
-/// Everything that a probe sends.
 pub(super) struct Plan {
     pub(super) record: ProbeRecord,
     pub(super) hits: Vec<Canary>,
@@ -125,7 +121,6 @@ impl Plan {
         self.record.form.event_ids == EventIds::On
     }
 
-    /// The property that the suite's visitors are known by.
     pub(super) fn identity(&self) -> Property {
         match self.record.form.identity {
             IdentityKind::MvpdUserId => Property::MvpdUserId,

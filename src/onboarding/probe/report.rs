@@ -47,7 +47,6 @@ words! {
     /// How an eVar came back.
     pub enum EvarState {
         Right = "right",
-        /// None of its values was seen.
         Missing = "missing",
         Altered = "altered",
         /// Its value has fewer events than were seen.
@@ -68,10 +67,8 @@ pub struct EventSeen {
     pub label: &'static str,
     /// Hits that were sent, repeats too.
     pub sent: usize,
-    /// How often it should be counted.
     pub expected: u64,
     pub seen: u64,
-    /// When it was first seen.
     pub first_seen_at: Option<Instant>,
 }
 
@@ -84,7 +81,6 @@ pub struct EvarSeen {
     pub label: &'static str,
     pub state: EvarState,
     pub sent: String,
-    /// What was seen, where that differs.
     pub seen: Option<String>,
 }
 
@@ -118,11 +114,9 @@ pub struct ProbeOutcome {
     /// When it began: what the suite was set to since then may be something else.
     #[serde(skip, default = "epoch")]
     pub started_at: Instant,
-    /// When it was last read back.
     pub read_at: Instant,
     /// Whether counts above one were seen to count as `eventN=count:id`.
     pub proves_counts: bool,
-    /// The items that it says something of.
     pub proofs: Vec<Proof>,
 }
 
@@ -139,21 +133,16 @@ pub struct ProbeReport {
     /// The requestor that its hits name.
     pub requestor_id: RequestorId,
     pub verdict: Verdict,
-    /// When it began.
     pub started_at: Instant,
-    /// When it was last read back.
     pub read_at: Instant,
     /// Hits that it sends, repeats too.
     pub hits: usize,
     /// Whether all of them are known to have been answered with SUCCESS.
     pub is_sent: bool,
-    /// The events, by their slot.
     pub events: Vec<EventSeen>,
-    /// The eVars, by their number.
     pub evars: Vec<EvarSeen>,
     /// What is wrong, the likeliest cause first.
     pub findings: Vec<ProbeFinding>,
-    /// What it proves, and what it disproves.
     pub outcome: ProbeOutcome,
 }
 

@@ -30,12 +30,10 @@ pub struct ProbeOptions {
 /// Everything that a probe works with.
 #[derive(Clone, Copy)]
 pub struct Probe<'a> {
-    /// Where it is put on record.
     pub buffer: &'a Buffer,
     pub collection: &'a Collection,
     pub analytics: &'a AnalyticsClient,
     pub suite: &'a ReportSuite,
-    /// The requestors mapped to it.
     pub requestors: &'a [String],
 }
 
@@ -60,7 +58,6 @@ impl Probe<'_> {
         self.read(&plan, &facts, is_sent, options).await
     }
 
-    /// Reads an earlier probe back.
     pub async fn read_back(
         &self,
         record: &ProbeRecord,
@@ -125,7 +122,6 @@ fn span(facts: &SuiteFacts, started_at: Instant, now: Instant) -> (NaiveDateTime
     (first.and_time(NaiveTime::MIN), last.and_time(NaiveTime::MIN))
 }
 
-/// A probe being read back.
 struct Reading<'a> {
     probe: &'a Probe<'a>,
     plan: &'a Plan,
@@ -163,7 +159,6 @@ impl Reading<'_> {
         }
     }
 
-    /// One look at the eVars that are waited for.
     async fn look(&mut self) -> Result<Progress, ProbeError> {
         for evar in WAITED_FOR {
             self.ask(evar, None).await?;

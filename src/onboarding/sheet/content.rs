@@ -5,7 +5,6 @@ use crate::event::{EventKind, Property};
 use crate::onboarding::table::{EVAR_SETTINGS, EVARS_PAGE, EVENTS_PAGE, USE_EVENT_ID};
 use crate::suite::{EventIds, IdentityKind};
 
-/// The rows that are texts alone.
 const ROWS: &str = include_str!("rows.txt");
 /// What a person writes in, where no suite is mapped yet.
 const TO_FILL_IN: &str = "________";
@@ -20,7 +19,6 @@ fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
-/// The rows of a section of [`ROWS`].
 fn section(name: &str) -> impl Iterator<Item = Vec<String>> {
     let title = format!("[{name}]");
     let rows = ROWS.lines().skip_while(move |line| *line != title).skip(1);

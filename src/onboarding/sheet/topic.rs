@@ -29,10 +29,8 @@ pub struct Topic {
     /// Its name: short enough for the tab of a workbook.
     pub name: &'static str,
     pub place: &'static str,
-    /// What to know of all of it.
     pub note: &'static str,
     /// The names of its columns. Every form that a person reads has one more, to tick off.
     pub columns: &'static [&'static str],
-    /// A row for each setting.
     pub rows: Vec<Vec<String>>,
 }

@@ -13,7 +13,6 @@ const HEADER_ROW: u32 = 4;
 const WIDTH_MAX: usize = 52;
 /// What the column to tick off takes, in the order of the work.
 const STATES: [&str; 3] = ["open", "done", "not needed"];
-/// A4, in the numbers of the format.
 const PAPER_A4: u8 = 9;
 /// Headers, every other row, lines, quiet text; what is done.
 const HEAD: Color = Color::RGB(0x1F_3A5F);

@@ -6,12 +6,10 @@ use crate::report::Row;
 
 /// The most marks of the time axis: more labels than these run into each other on a phone.
 const TICKS_MAX: usize = 5;
-/// Days between two marks.
 const DAY_STEPS: [usize; 6] = [1, 2, 3, 7, 14, 28];
 /// The most days that are marked by day; more are marked by month.
 const DAYS_BY_DAY_MAX: usize = 70;
 const MONTH_STEPS: [u32; 8] = [1, 2, 3, 6, 12, 24, 60, 120];
-/// Hours between two marks.
 const HOUR_STEPS: [u32; 7] = [1, 2, 3, 6, 12, 24, 48];
 
 /// Round values from 0 upwards, the last of them at least `highest`.
@@ -97,7 +95,6 @@ impl TimeAxis {
         1.0 / (self.last - self.first).max(1) as f64
     }
 
-    /// Few marks with their labels.
     pub(super) fn ticks(&self) -> Vec<Tick> {
         let marked = |is_marked: &dyn Fn(usize, &NaiveDateTime) -> bool| -> Vec<usize> {
             let all = self.moments.iter().enumerate();

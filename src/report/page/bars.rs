@@ -21,7 +21,6 @@ const NAME_CHARS_MAX: usize = 38;
 /// The shortest bar, in percent of the width: one could not see a shorter one.
 const SLIGHT: f64 = 0.3;
 
-/// Both rates of each MVPD.
 pub(super) fn conversion(report: &Report) -> Markup {
     let names = report.short_names(NAME_CHARS_MAX, NO_MVPD);
     let numbered: Vec<(usize, &Column)> = report.shown().iter().enumerate().collect();
@@ -88,7 +87,6 @@ fn share_bar(metric: &Metric, class: &str, y: usize, index: usize, column: &Colu
     bar.drawn()
 }
 
-/// The most frequent failures, by event and reason.
 pub(super) fn failures(report: &Report) -> Markup {
     const ROW: usize = 36;
     let Some(most) = report.failures.iter().map(|failure| failure.count).max() else {

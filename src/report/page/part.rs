@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 
-/// A part of the page.
 pub(super) fn section(heading: &str, note: &str, content: &Markup) -> Markup {
     html! {
         section {
@@ -19,14 +18,12 @@ pub(super) struct Chart<'a> {
     /// Which kind of chart it is, for tests in a browser.
     pub(super) kind: &'a str,
     pub(super) id: &'a str,
-    /// In pixels.
     pub(super) height: usize,
     pub(super) title: &'a str,
     pub(super) description: &'a str,
 }
 
 impl Chart<'_> {
-    /// The drawing in its frame.
     pub(super) fn of(&self, drawing: &Markup) -> Markup {
         let Chart { kind, id, height, title, description } = self;
         html! {
@@ -43,12 +40,10 @@ impl Chart<'_> {
 /// What stands for the name of an MVPD where there is none.
 pub(super) const NO_MVPD: &str = "(no MVPD)";
 
-/// An MVPD's name, or that there is none.
 pub(super) fn mvpd_name(mvpd: &str) -> &str {
     if mvpd.is_empty() { NO_MVPD } else { mvpd }
 }
 
-/// A reason, or that there is none.
 pub(super) fn reason_name(reason: &str) -> &str {
     if reason.is_empty() { "(no reason given)" } else { reason }
 }

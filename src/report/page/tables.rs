@@ -53,7 +53,6 @@ pub(super) fn style_of_lists() -> String {
     steps.chain([always]).collect()
 }
 
-/// A column of a table.
 struct Figure {
     name: String,
     /// Its place in the JSON document, below that of the row.
@@ -61,16 +60,13 @@ struct Figure {
     value: Box<dyn Fn(&Figures) -> Number>,
 }
 
-/// A row of a table.
 struct Line<'r> {
     heads: Markup,
-    /// Its place in the JSON document.
     place: String,
     class: Option<&'static str>,
     figures: &'r Figures,
 }
 
-/// The metrics that a report shows.
 pub(super) fn metrics_of(report: &Report) -> Vec<&'static Metric> {
     let columns = report.mvpds.iter().map(|column| &column.figures);
     let rows = report.rows.iter().chain(&report.trend).map(|row| &row.figures);
@@ -88,7 +84,6 @@ fn figures_of(report: &Report) -> Vec<Figure> {
     metrics_of(report).into_iter().map(figure).collect()
 }
 
-/// The metrics of Adobe's page, and what follows from them.
 pub(super) fn metrics(report: &Report) -> Markup {
     let caption = "Metrics by MVPD";
     let others = match report.others {
@@ -99,7 +94,6 @@ pub(super) fn metrics(report: &Report) -> Markup {
     section(caption, &note, &table(caption, &["MVPD".to_owned()], &figures_of(report), &by_mvpd(report)))
 }
 
-/// Units of all events that happened.
 pub(super) fn events(report: &Report) -> Markup {
     let figure = |kind: EventKind| Figure {
         name: event_name(kind),
@@ -153,7 +147,6 @@ fn by_mvpd(report: &Report) -> Vec<Line<'_>> {
     shown.chain(others).chain([total]).collect()
 }
 
-/// The rows that `--by` asked for.
 pub(super) fn rows(report: &Report) -> Markup {
     if report.by.is_empty() {
         return Markup::default();
@@ -243,7 +236,6 @@ fn cell(label: &str, number: Number, pointer: &str) -> Markup {
     html! { td data-label=(label) data-json=(pointer) data-value=(number.exact()) { (number.text()) } }
 }
 
-/// Every failure with what Adobe says of its reason.
 pub(super) fn failures(report: &Report) -> Markup {
     if report.failures.is_empty() {
         return Markup::default();

@@ -14,11 +14,9 @@ use crate::report::number::{Number, short};
 const SERIES: [Metric; 4] = [AUTHENTICATIONS, AUTHORIZATIONS, PLAYS, USERS];
 /// Where the plot begins, in percent of the width: left of it stand the numbers of the axis.
 const LEFT: f64 = 11.0;
-/// How wide the plot is, in percent of the width.
 const WIDTH: f64 = 86.0;
 /// Where the plot begins, in pixels from above.
 const TOP: f64 = 10.0;
-/// How high the plot is, in pixels.
 const HEIGHT: f64 = 130.0;
 /// The height of the drawing: the plot, and the days below it.
 const DRAWING: usize = 166;
@@ -51,7 +49,6 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
     html! { figure.panel { figcaption { (metric.name) } (chart.of(&drawing)) } }
 }
 
-/// The value of a point; `None` where nobody knows it.
 fn count(metric: &Metric, row: &Row) -> Option<u64> {
     match (metric.value)(&row.figures) {
         Number::Count(count) => Some(count),
@@ -80,7 +77,6 @@ fn label(row: &Row) -> &str {
     row.key.first().map_or("", String::as_str)
 }
 
-/// A line across the plot, with its number left of it.
 fn grid_line(mark: u64, top: u64) -> Markup {
     let y = height(mark, top);
     let (class, at, text_at) = (if mark == 0 { "base" } else { "grid" }, pixels(y), pixels(y + 4.0));
@@ -90,7 +86,6 @@ fn grid_line(mark: u64, top: u64) -> Markup {
     }
 }
 
-/// A mark of the time axis, with its day or hour below.
 fn tick_mark(tick: &Tick) -> Markup {
     let (x, bottom) = (percent_of_width(LEFT + WIDTH * tick.at), TOP + HEIGHT);
     let anchor = if tick.at > 0.92 { "end" } else { "middle" };
@@ -108,7 +103,6 @@ fn percent_of_width(part: f64) -> String {
     format!("{part:.2}%")
 }
 
-/// Where a value stands, in pixels from above.
 fn height(value: u64, top: u64) -> f64 {
     TOP + HEIGHT * (1.0 - value as f64 / top.max(1) as f64)
 }
@@ -120,7 +114,6 @@ struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// The points whose value is known.
     fn known(&self) -> impl Iterator<Item = (usize, u64)> {
         self.values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?)))
     }
@@ -182,7 +175,6 @@ impl Plot<'_> {
     }
 }
 
-/// Leads the area back to the axis.
 fn close(area: &mut String, open: Option<f64>) {
     if let Some(x) = open {
         area.push_str(&format!("L{x:.1} {HEIGHT}Z"));

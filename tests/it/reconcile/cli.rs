@@ -227,6 +227,8 @@ fn hits_of_a_suite_that_loses_them_are_not_too_fresh() {
         assert!(done.out.contains(words), "{words}: {}", done.out);
     }
     assert!(!done.out.contains("late -"), "{}", done.out);
+    let next = done.out.lines().last().unwrap_or_default();
+    assert!(next.contains("suite check examplersid") && !done.out.contains("a day later"), "{}", done.out);
 }
 
 #[test]

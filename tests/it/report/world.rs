@@ -290,6 +290,8 @@ fn what_esm_stated_of_a_month_without_any_event_is_shown_and_never_0_users() {
     let (_, json) = program.json(&OCTOBER);
     assert_eq!(json["total"]["stated_unique_accounts"], 17);
     let (_, days) = program.json(&[&month[..], &["--by", "day"]].concat());
+    let (_, day) = program.json(&["report", "--period", "2025-10-05"]);
+    assert_eq!(day["total"]["unique_users"], Value::Null, "nor by itself");
     let users = |row: &Value| row["unique_users"].is_null();
     assert!(days["trend"].as_array().expect("days").iter().all(users), "nobody knows those of a day: {days}");
 }
