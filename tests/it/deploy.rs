@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use passbridge::config::Config;
 use passbridge::sandbox::Handle;
+use rusqlite::Connection;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use toml::{Table, Value};
@@ -75,6 +76,13 @@ impl Host {
         let add = "suite add --requestor REF30 --rsid examplersid --collection-url";
         assert_eq!(self.run(&format!("{passbridge} {add} {}", sandbox.url())).code, 0);
         assert_eq!(self.run(&format!("{passbridge} ingest {}", file.display())).code, 0);
+        self
+    }
+
+    /// Has the events come in so many hours earlier.
+    fn hours_ago(self, hours: i64) -> Host {
+        let buffer = Connection::open(self.place("/var/lib/passbridge/passbridge.db")).expect("SQLite");
+        buffer.execute("UPDATE arrivals SET at = at - ?1 * 3600000000000", [hours]).expect("an update");
         self
     }
 }
@@ -152,6 +160,8 @@ fn the_cron_file_drains_and_its_monitor_speaks_only_when_events_wait() {
     assert_eq!((drain_time.split(' ').count(), monitor_time.split(' ').count()), (5, 5));
     assert_eq!((drain_user.as_str(), monitor_user.as_str()), ("passbridge", "passbridge"));
     assert!(!drain.contains('%') && !monitor.contains('%'), "cron reads % as the end of the line");
+    assert_eq!(host.shell(monitor).err, "", "the first drain has two hours");
+    let host = host.hours_ago(3);
     assert!(host.shell(monitor).err.contains("no drain was ever completed"));
     host.shell(drain);
     assert_eq!(sandbox.counted("examplersid")[6], 3);
@@ -162,7 +172,7 @@ fn the_cron_file_drains_and_its_monitor_speaks_only_when_events_wait() {
 #[test]
 fn the_unit_of_the_monitor_fails_where_a_limit_is_broken() {
     let sandbox = sandbox("");
-    let host = Host::new("").with_events(&sandbox);
+    let host = Host::new("").with_events(&sandbox).hours_ago(3);
     let [line] = &unit("passbridge-monitor.service", "ExecStart")[..] else { panic!("one ExecStart") };
     assert_eq!(host.run(line).code, 4, "nothing was ever drained");
     let [drain] = &unit("passbridge-drain.service", "ExecStart")[..] else { panic!("one ExecStart") };

@@ -1,11 +1,9 @@
 //! `suite export` and `suite import`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::listing::Suites;
 use crate::buffer::{Buffer, SuiteListing};
@@ -20,8 +18,8 @@ const EXPORT_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Export {
-    suites: Vec<ExportedSuite>,
+struct Export<T> {
+    suites: Vec<T>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,9 +29,6 @@ struct ExportedSuite {
     requestors: Vec<String>,
     #[serde(default)]
     confirmations: Vec<Confirmation>,
-    /// What no release writes: refused.
-    #[serde(flatten, skip_serializing)]
-    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 impl From<SuiteListing> for ExportedSuite {
@@ -43,7 +38,7 @@ impl From<SuiteListing> for ExportedSuite {
         if suite.state == SuiteState::Blocked {
             suite.state = SuiteState::Paused;
         }
-        ExportedSuite { suite, requestors, confirmations, unknown: BTreeMap::new() }
+        ExportedSuite { suite, requestors, confirmations }
     }
 }
 
@@ -67,15 +62,21 @@ pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<E
     let advice = "write one with: passbridge suite export";
     let text = input::read(path, EXPORT_BYTES_MAX, advice)?;
     let refuse = |why: String| refused(format!("{path:?} is no export of suites: {why}"), advice);
-    let Export { suites } = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
+    let Export::<Value> { suites } =
+        serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
     // Everything is read before anything is changed; a refusal half way leaves whole suites, and the same import goes on.
     let mut ready = Vec::with_capacity(suites.len());
-    for ExportedSuite { suite, requestors, confirmations, unknown } in suites {
+    for written in suites {
+        let refuse = |why: String| refuse(format!("suite {}: {why}", written["rsid"]));
+        let read = ExportedSuite::deserialize(&written).map_err(|error| refuse(error.to_string()))?;
+        let understood = serde_json::to_value(&read).expect("texts and numbers always serialise");
+        let mut keys = written.as_object().into_iter().flatten().map(|(key, _)| key);
+        if let Some(key) = keys.find(|key| understood.get(key).is_none()) {
+            return Err(refuse(format!("no suite has {key:?}")));
+        }
+        let ExportedSuite { suite, requestors, confirmations } = read;
         if suite.state == SuiteState::Blocked {
             return Err(refuse("a verdict blocks a suite, never an export".to_owned()));
-        }
-        if let Some((key, _)) = unknown.first_key_value() {
-            return Err(refuse(format!("no suite has {key:?}")));
         }
         let requestors = requestors.iter().map(|name| RequestorId::new(name)).collect::<Result<Vec<_>, _>>();
         ready.push((suite, requestors.map_err(|error| refuse(error.to_string()))?, confirmations));
