@@ -109,7 +109,7 @@ mod tests {
             cell.see(user, is_synthetic);
         }
         assert_eq!((cell.figures().unique_users, cell.figures().synthetic_users), (Some(2), Some(2)));
-        cell.count(EventKind::AuthnOk, 1, Source { requestor: 0, is_esm: true });
+        cell.count(EventKind::AuthnOk, 1, Source { requestor: 0, is_esm: true, is_stated_alone: false });
         assert_eq!((cell.figures().unique_users, cell.figures().synthetic_users), (None, None));
     }
 
@@ -121,7 +121,7 @@ mod tests {
             cell.figures(),
             Figures { unique_users: nobody, synthetic_users: nobody, ..Figures::default() }
         );
-        let source = Source { requestor: 0, is_esm: false };
+        let source = Source { requestor: 0, is_esm: false, is_stated_alone: false };
         cell.count(EventKind::AuthnRequested, 9, source);
         cell.count(EventKind::AuthnOk, 12, source);
         cell.count(EventKind::AuthzRequested, 4, source);
