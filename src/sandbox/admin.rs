@@ -1,56 +1,25 @@
 //! The sandbox's own interface: questions and settings over HTTP, in JSON.
-//!
-//! ```text
-//! GET  /sandbox/summary                          what Analytics would count, and what the wire looked like
-//! GET  /sandbox/hits?rsid=&offset=0&limit=100    accepted hits, in the order of acceptance; limit at most 10000
-//! GET  /sandbox/violations                       broken rules, the first 10000 with their details
-//! POST /sandbox/reset                            forgets hits, files, counts and violations; settings and faults stay
-//! PUT  /sandbox/suites/{rsid}                    {"timestamps":"optional","recording":"use_event_id","expected_ids":"either"}
-//! GET  /sandbox/suites/{rsid}/settings.tab       the file that Admin > Report Suites > Download makes
-//! GET  /sandbox/suites/{rsid}/wrong              what is wrong with the suite
-//! PUT  /sandbox/suites/{rsid}/wrong              {"wrong":["event7=disabled","evar2.expiration=visit"]}; see sandbox --help
-//! GET  /sandbox/analytics                        how often the Analytics 2.0 API was called
-//! PUT  /sandbox/analytics                        {"latency_ms":1000,"calls_per_window":12,"window_ms":6000,"busy_next":1}
-//! PUT  /sandbox/esm                              {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
-//! GET  /sandbox/bulk                             the files that the bulk interface has received
-//! PUT  /sandbox/bulk                             {"call_spacing_ms":10,"lose_answer":5,"invalid_rows_per_100000":10}
-//! PUT  /sandbox/faults                           {"seed":7,"faults":["status=503:5%"]}
-//! ```
+//! `answer` and `route` have every question; `passbridge sandbox --help` shows them with examples. Unknown keys are refused.
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hyper::Response;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::analytics;
-use super::faults::FaultPlan;
-use super::makeup::WrongSetting;
-use super::reply::{self, ReplyBody};
+use super::makeup::{SuiteSettings, WrongSetting};
+use super::reply::{self, Complaint, Reply, bad};
 use super::request::Fields;
-use super::settings::SuiteSettings;
 use super::world::{Shared, World};
 use crate::suite::Rsid;
 
-/// Where every request of this interface begins.
 pub(super) const PREFIX: &str = "/sandbox/";
 /// Hits in an answer, where the question names no limit.
 const HITS_DEFAULT: usize = 100;
-/// The most hits in an answer.
 const HITS_MAX: usize = 10_000;
 
-/// What is wrong with a request.
-type Complaint = (StatusCode, String);
-type Answer = Result<Response<ReplyBody>, Complaint>;
-
-/// A fault plan as JSON carries it: each fault as its text.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PlanText {
-    seed: u64,
-    faults: Vec<String>,
-}
+type Answer = Result<Reply, Complaint>;
 
 /// What is wrong with a suite as JSON carries it: each setting as its text.
 #[derive(Serialize, Deserialize)]
@@ -59,10 +28,10 @@ struct WrongText {
     wrong: Vec<WrongSetting>,
 }
 
-pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
     let path = head.uri.path().strip_prefix(PREFIX).unwrap_or("");
     let answer = match (&head.method, path) {
-        (&Method::PUT, "faults") => set_plan(shared, body),
+        (&Method::PUT, "faults") => set(body, |plan| shared.set_plan(plan)),
         (&Method::POST, "reset") => {
             shared.world().reset();
             ok(&json!({}))
@@ -82,7 +51,7 @@ fn route(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Answer 
             let counts = world.summary().violations;
             ok(&json!({ "counts": counts, "violations": world.violations.kept }))
         }
-        (&Method::GET, ("bulk", "")) => ok(&json!({ "files": world.bulk.files() })),
+        (&Method::GET, ("bulk", "")) => ok(&json!({ "files": world.bulk.received })),
         (&Method::PUT, ("bulk", "")) => set(body, |settings| world.bulk.set(settings)),
         (&Method::PUT, ("esm", "")) => set(body, |settings| world.esm.settings = settings),
         (&Method::GET, ("analytics", "")) => ok(&world.quota.calls),
@@ -111,15 +80,6 @@ fn suite(world: &mut World, method: &Method, rest: &str, body: &[u8]) -> Answer 
     }
 }
 
-fn set_plan(shared: &Shared, body: &[u8]) -> Answer {
-    let text: PlanText = parsed(body)?;
-    let mut plan = FaultPlan::with_seed(text.seed);
-    text.faults.iter().try_for_each(|fault| plan.read(fault)).map_err(bad)?;
-    let answer = ok(&plan);
-    shared.set_plan(plan);
-    answer
-}
-
 fn hits(world: &World, query: &Fields) -> Answer {
     if let Some(name) = query.unknown(&["rsid", "offset", "limit"]) {
         return Err(bad(format!("{name:?}: rsid=, offset=N or limit=N")));
@@ -145,10 +105,6 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Complaint> {
 
 fn ok(answer: &impl Serialize) -> Answer {
     Ok(reply::json(StatusCode::OK, answer))
-}
-
-fn bad(error: impl ToString) -> Complaint {
-    (StatusCode::BAD_REQUEST, error.to_string())
 }
 
 fn unknown(method: &Method, path: &str) -> Complaint {

@@ -4,23 +4,20 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode, header, request};
+use http::{Method, StatusCode, header};
 use hyper::body::{Body, Incoming};
-use hyper::{Request, Response};
 
-use super::faults::{Fate, FaultKind, FaultTarget};
+use super::faults::{Fate, FaultKind, Shape};
 use super::hits::Arrival;
-use super::incoming::{IncomingHit, Refusal, suite_of, visitor_of};
+use super::incoming::{IncomingHit, Refusal, suite_of};
 use super::judge::judge;
-use super::reply::{self, Broken, ReplyBody, Shape, Verdict};
-use super::request::read;
+use super::reply::{self, Broken, Reply, Verdict};
+use super::request::{Call, read};
 use super::rules::{Finding, Rule};
-use super::tags::Document;
-use super::wire::Line;
+use super::tags::is_digits;
 use super::world::{Judge, Shared};
 use super::xml;
 
-/// Where every request of this interface begins.
 const PREFIX: &str = "/b/ss/";
 /// The response type at which an XML body is parsed.
 const XML_TYPE: u8 = 6;
@@ -46,34 +43,15 @@ impl<'p> Address<'p> {
     fn of(path: &'p str) -> Option<Address<'p>> {
         let mut parts = path.strip_prefix(PREFIX)?.split('/');
         let (rsid, response_type, tail) = (parts.next()?, parts.next()?, parts.next());
-        let is_tail = |tail: &str| {
-            tail.is_empty()
-                || tail.strip_prefix('s').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        if parts.next().is_some() || !tail.is_none_or(is_tail) {
-            return None;
-        }
-        if !response_type.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_tail = |tail: &str| tail.is_empty() || tail.strip_prefix('s').is_some_and(is_digits);
+        if parts.next().is_some() || !tail.is_none_or(is_tail) || !is_digits(response_type) {
             return None;
         }
         Some(Address { rsid, response_type: response_type.parse().ok()?, has_tail: tail.is_some() })
     }
 }
 
-/// One request: where it came in, and by what.
-struct Call<'c> {
-    shared: &'c Arc<Shared>,
-    line: &'c Line,
-    head: request::Parts,
-}
-
-pub(super) async fn answer(
-    shared: &Arc<Shared>,
-    line: &Line,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Broken> {
-    let (head, body) = request.into_parts();
-    let call = Call { shared, line, head };
+pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken> {
     match Address::of(call.head.uri.path()) {
         Some(address) if call.head.method == Method::POST && address.response_type == XML_TYPE => {
             call.post(address, body).await
@@ -100,61 +78,41 @@ impl Drop for Flight {
     }
 }
 
-impl Call<'_> {
-    /// Answers a request that holds no hit, and records why.
-    fn refuse(
-        &self,
-        rsid: &str,
-        rule: Rule,
-        detail: &str,
-        response: Response<ReplyBody>,
-    ) -> Response<ReplyBody> {
-        let mut world = self.shared.world();
-        let origin = world.requested(self.line.number);
-        world.violate(origin, rsid, [Finding::new(rule, detail)]);
-        response
-    }
-
+impl Call {
     /// A request that can hold no hit of ours: by GET, to another response type, or to no address at all.
-    fn misaddressed(&self, address: Option<Address<'_>>) -> Response<ReplyBody> {
+    fn misaddressed(&self, address: Option<Address<'_>>) -> Reply {
         let method = &self.head.method;
         let rule = if method == Method::GET { Rule::NoGet } else { Rule::Address };
         let response = match (address, method) {
-            (Some(address), &Method::GET | &Method::POST) => {
-                reply::unread(address.response_type, method == Method::POST)
-            }
+            (Some(address), &Method::GET | &Method::POST) => reply::unread(address.response_type),
             (Some(_), _) => Some(reply::bare(StatusCode::METHOD_NOT_ALLOWED)),
             (None, _) => None,
         };
-        let response = response.unwrap_or_else(|| reply::bare(StatusCode::NOT_FOUND));
         let rsid = address.map_or("", |address| address.rsid);
-        self.refuse(rsid, rule, &format!("{method} {}", self.head.uri.path()), response)
+        self.found(rsid, rule, format!("{method} {}", self.head.uri.path()));
+        response.unwrap_or_else(|| reply::bare(StatusCode::NOT_FOUND))
     }
 
-    async fn post(&self, address: Address<'_>, body: Incoming) -> Result<Response<ReplyBody>, Broken> {
+    async fn post(&self, address: Address<'_>, mut body: Incoming) -> Result<Reply, Broken> {
         if self.head.headers.contains_key(header::EXPECT) {
             // Rejected before the body is read, which would make the server ask for it.
-            let response = reply::bare(StatusCode::EXPECTATION_FAILED);
-            return Ok(self.refuse(address.rsid, Rule::Expect, "the header is present", response));
+            self.found(address.rsid, Rule::Expect, "the header is present");
+            return Ok(reply::bare(StatusCode::EXPECTATION_FAILED));
         }
-        let (Some(body), _) = read(body, BODY_BYTES_MAX).await? else {
-            let response = reply::bare(StatusCode::PAYLOAD_TOO_LARGE);
-            return Ok(self.refuse(address.rsid, Rule::Size, "more than 4 MiB", response));
+        let (Some(body), _) = read(&mut body, BODY_BYTES_MAX).await? else {
+            self.found(address.rsid, Rule::Size, "more than 4 MiB");
+            return Ok(reply::bare(StatusCode::PAYLOAD_TOO_LARGE));
         };
         let Decision { fate, verdict, _flight } = self.decide(address, &body);
         if !fate.latency.is_zero() {
             tokio::time::sleep(fate.latency).await;
         }
-        match self.reply(fate, &verdict)? {
-            Some(response) => Ok(response),
-            // Until the client gives up and closes, which drops this.
-            None => pending().await,
-        }
+        self.reply(fate, &verdict).await
     }
 
     /// Judges a request, draws its fault, counts its hit.
     fn decide(&self, address: Address<'_>, body: &[u8]) -> Decision {
-        let (shared, line) = (self.shared, self.line);
+        let (shared, line) = (&self.shared, &self.line);
         let document = xml::read(body);
         let mut findings = judge(&self.head.headers, address.rsid, body, &document);
         if address.has_tail {
@@ -167,16 +125,14 @@ impl Call<'_> {
         let rsid = suite_of(&document, address.rsid).unwrap_or("");
 
         let mut world = shared.world();
-        let origin = world.requested(line.number);
-        findings.extend(self.idled(world.requests_per_connection[line.number as usize]));
-        let connection_max = world.dice.plan().requests_per_connection_max();
-        let is_last = connection_max.is_some_and(|max| line.carried_one() >= max);
+        let carried = world.requests_per_connection[line.number as usize];
+        findings.extend(self.idled(carried));
+        let is_last = world.faults.requests_per_connection_max().is_some_and(|max| carried >= max);
         world.received(rsid);
-        let fate = world.dice.decide(&target(rsid, &document));
+        let fate = world.faults.decide(rsid, &document);
         let mut flight = None;
         if let Ok(hit) = &hit {
-            let content_hash = hit.content_hash();
-            let (key, finding) = world.flies(hit, content_hash);
+            let (key, finding) = world.flies(hit);
             flight = Some(Flight { shared: Arc::clone(shared), key });
             findings.extend(finding);
             let strike = fate.strike.as_ref();
@@ -186,59 +142,54 @@ impl Call<'_> {
                     connection: line.number,
                     is_answered: strike.is_none_or(|(kind, _)| kind.leaves_reply_whole()),
                 };
-                findings.extend(world.accept(hit, content_hash, arrival));
+                findings.extend(world.accept(hit, arrival));
                 shared.tell();
             }
         }
-        world.violate(origin, rsid, findings);
+        world.violate(self.origin, rsid, findings);
         drop(world);
 
-        let verdict = match &hit {
-            Ok(_) => Verdict::Success,
-            Err(refusal) => Verdict::Failure(Some(refusal.to_string())),
-        };
+        let verdict = hit.map(|_| ()).map_err(|refusal| Some(refusal.to_string()));
         if is_last {
-            line.wire.close_after_reply();
+            line.close_after_reply();
         }
         Decision { fate, verdict, _flight: flight }
     }
 
-    /// The reply, as the fault that strikes wants it; `None` where none ever comes.
-    fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Option<Response<ReplyBody>>, Broken> {
-        let wire = &self.line.wire;
-        let Some((kind, _)) = fate.strike else { return Ok(Some(reply::xml(verdict, Shape::Whole))) };
-        Ok(Some(match kind {
-            FaultKind::ResetBefore | FaultKind::ResetAfter => {
-                wire.reset();
+    /// The reply, as the fault that strikes wants it.
+    async fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Reply, Broken> {
+        let line = &self.line;
+        let Some((kind, _)) = fate.strike else { return Ok(reply::xml(verdict, Shape::Whole)) };
+        Ok(match kind {
+            FaultKind::Reset => {
+                line.reset();
                 return Err(Broken);
             }
-            FaultKind::TimeoutBefore | FaultKind::TimeoutAfter => return Ok(None),
+            // Until the client gives up and closes, which drops this.
+            FaultKind::Timeout => pending().await,
             FaultKind::Status { code, retry_after_seconds } => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 reply::faulty(status, retry_after_seconds)
             }
-            FaultKind::BareFailure => reply::xml(&Verdict::Failure(None), Shape::Whole),
-            FaultKind::Failure(reason) => reply::xml(&Verdict::Failure(Some(reason)), Shape::Whole),
+            FaultKind::Failure(reason) => reply::xml(&Err(reason), Shape::Whole),
             FaultKind::Malformed => reply::malformed(),
             FaultKind::Empty => reply::bare(StatusCode::OK),
-            FaultKind::SlowReply(pause) => reply::xml(verdict, Shape::Slow(pause)),
-            FaultKind::Chunked => reply::xml(verdict, Shape::Chunked),
-            FaultKind::TwoDeclarations => reply::xml(verdict, Shape::TwoDeclarations),
+            FaultKind::Shaped(shape) => reply::xml(verdict, shape),
             FaultKind::ResetMidReply => {
                 let response = reply::xml(verdict, Shape::Whole);
                 let length = response.body().size_hint().lower() as u32 + HEAD_BYTES_MIN;
                 // At least one byte, and never the last one.
-                wire.reset_after_bytes(1 + (fate.dice % length) as usize);
+                line.reset_after_bytes(1 + (fate.dice % length) as usize);
                 response
             }
             FaultKind::Close => {
-                wire.close_after_reply();
+                line.close_after_reply();
                 reply::xml(verdict, Shape::Whole)
             }
             FaultKind::Refuse | FaultKind::Latency(_) | FaultKind::MaxRequestsPerConnection(_) => {
                 reply::xml(verdict, Shape::Whole)
             }
-        }))
+        })
     }
 
     /// Whether the connection was used again after it had been idle for too long, by how many requests it has carried.
@@ -247,12 +198,6 @@ impl Call<'_> {
         let detail = || format!("the connection was idle for {} s", idle.as_secs());
         (carried > 1 && idle > IDLE_MAX).then(|| Finding::new(Rule::IdleConnection, detail()))
     }
-}
-
-/// What a request carries as far as faults ask.
-fn target<'t>(rsid: &'t str, document: &'t Document<'_>) -> FaultTarget<'t> {
-    let visitor = visitor_of(document).map(|(_, visitor)| visitor).unwrap_or_default();
-    FaultTarget { rsid, visitor, evars: document.evars().collect() }
 }
 
 #[cfg(test)]

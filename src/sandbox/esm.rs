@@ -14,22 +14,19 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike};
+use chrono::{DurationRound, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header as names};
-use hyper::Response;
-use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::reply::{self, ReplyBody};
+use super::reply::{self, Complaint, Reply, bad};
 use super::request::{Fields, header};
-use super::settings::take_one;
+use super::settings::{take_last, take_one};
 use super::world::{EsmState, Shared};
 
-/// Where reports begin.
 pub(super) const REPORTS: &str = "/esm/v3/";
-/// Where credentials are had.
 pub(super) const CLIENTS: &str = "/o/client/";
 /// How long a token lives: Adobe's sample.
 const TOKEN_LIFE: Duration = Duration::from_secs(21_600);
@@ -58,13 +55,7 @@ const TREE: [&str; 5] = [
 const METRICS: &str = "authn-attempts authn-pending authn-successful authz-attempts authz-successful authz-failed \
     authz-rejected authz-latency media-tokens clientless-tokens clientless-failures unique-accounts";
 
-type Refusal = (StatusCode, String);
-
-fn bad(why: impl Into<String>) -> Refusal {
-    (StatusCode::BAD_REQUEST, why.into())
-}
-
-pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
     let esm = &mut shared.world().esm;
     match (&head.method, head.uri.path()) {
         (&Method::POST, "/o/client/register") => register(esm, body),
@@ -80,18 +71,14 @@ pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<Rep
     }
 }
 
-fn register(esm: &mut EsmState, body: &[u8]) -> Response<ReplyBody> {
-    #[derive(Deserialize)]
-    struct Statement {
-        software_statement: String,
-    }
-    let statement = serde_json::from_slice(body).ok();
-    if statement.is_none_or(|Statement { software_statement }| software_statement.is_empty()) {
+fn register(esm: &mut EsmState, body: &[u8]) -> Reply {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    if request["software_statement"].as_str().is_none_or(str::is_empty) {
         return reply::error(StatusCode::BAD_REQUEST, "invalid_software_statement");
     }
     esm.clients += 1;
     let number = esm.clients;
-    let answer = serde_json::json!({
+    let answer = json!({
         "client_id": format!("client-{number}"), "client_secret": format!("secret-of-client-{number}"),
         "client_id_issued_at": 0, "redirect_uris": [], "grant_types": ["client_credentials"],
         "scopes": ["api:client:v2"],
@@ -99,7 +86,7 @@ fn register(esm: &mut EsmState, body: &[u8]) -> Response<ReplyBody> {
     reply::json(StatusCode::CREATED, &answer)
 }
 
-fn token(esm: &mut EsmState, form: &Fields) -> Response<ReplyBody> {
+fn token(esm: &mut EsmState, form: &Fields) -> Reply {
     if form.get("grant_type") != "client_credentials" {
         return reply::error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
@@ -109,14 +96,14 @@ fn token(esm: &mut EsmState, form: &Fields) -> Response<ReplyBody> {
         return reply::error(StatusCode::BAD_REQUEST, "invalid_client");
     }
     let token = esm.tokens.issue(id, TOKEN_LIFE);
-    let answer = serde_json::json!({
+    let answer = json!({
         "id": token, "access_token": token, "created_at": 0, "expires_in": TOKEN_LIFE.as_secs(), "token_type": "bearer",
     });
     reply::json(StatusCode::CREATED, &answer)
 }
 
 /// A report as it goes back: packed where the client takes that, and broken off where the settings want it.
-fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -> Response<ReplyBody> {
+fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -> Reply {
     if !header(&head.headers, "accept-encoding").contains("gzip") {
         return reply::whole(StatusCode::OK, media, text);
     }
@@ -132,7 +119,7 @@ fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -
 }
 
 /// The media type of a report, and its text.
-fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Refusal> {
+fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Complaint> {
     let query = Fields::of(head.uri.query().unwrap_or("").as_bytes());
     let authorization = match header(&head.headers, "authorization") {
         "" => format!("Bearer {}", query.get("access_token")),
@@ -142,10 +129,9 @@ fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Re
         let why = "the access token is missing, unknown or expired".to_owned();
         return Err((StatusCode::UNAUTHORIZED, why));
     }
-    if esm.settings.forget_tokens_after == 1 {
+    if take_last(&mut esm.settings.forget_tokens_after) {
         esm.tokens.forget();
     }
-    take_one(&mut esm.settings.forget_tokens_after);
     if take_one(&mut esm.settings.refuse_next) {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "come again".to_owned()));
     }
@@ -158,41 +144,35 @@ fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Re
         "json" | "application/json" | "*/*" => "application/json",
         _ => return Err((StatusCode::NOT_ACCEPTABLE, "json, xml or csv".to_owned())),
     };
-    let cut = Cut::of(path.trim_start_matches(REPORTS))?;
-    let time = |name: &str| match query.get(name) {
-        "" => Err(bad(format!("{name} is missing here"))),
-        text => filled(text).ok_or_else(|| bad(format!("{name} {text:?} is no date"))),
-    };
-    let (start, end) = (time("start")?, time("end")?);
-    if (end - start).num_hours() > HOURS_MAX {
-        return Err(bad("too much data: narrow the time"));
-    }
-    let limit = query.number("limit", LIMIT_DEFAULT).map_err(|_| bad("limit is no number"))?;
-    let limit = if esm.settings.limit > 0 { limit.min(esm.settings.limit) } else { limit };
-    let requestors: Vec<&str> = query.all("requestor-id").collect();
-    let rows = rows(&esm.settings.add, (start, end), &cut, &requestors, limit);
-    let [from, to] = [start, end].map(|time| time.format("%Y-%m-%dT%H:%M:%S"));
-    let own = format!("{path}?start={from}&end={to}&limit={limit}");
+    let report = Report::of(path, &query, esm.settings.limit)?;
+    let rows = report.rows(&esm.settings.add);
+    let [from, to] = [report.start, report.end].map(|time| time.format("%Y-%m-%dT%H:%M:%S"));
+    let own = format!("{path}?start={from}&end={to}&limit={}", report.rows_max);
     let text = match media {
         "text/csv" => csv(&rows),
         "application/xml" => xml(&rows, &own),
-        _ => json(&rows, &own),
+        _ => json_text(&rows, &own),
     };
     Ok((media, text))
 }
 
-/// What a report groups by.
-struct Cut {
-    /// By number, as [`DIMENSIONS`] has them.
+/// What is asked for.
+struct Report<'q> {
+    start: NaiveDateTime,
+    end: NaiveDateTime,
+    /// What it groups by, besides the hour, by number, as [`DIMENSIONS`] has them.
     columns: Vec<usize>,
     has_minutes: bool,
+    /// All where none is named.
+    requestors: Vec<&'q str>,
+    rows_max: usize,
 }
 
-impl Cut {
-    /// That of a path beneath the root.
-    fn of(path: &str) -> Result<Cut, Refusal> {
+impl<'q> Report<'q> {
+    /// Reads a path beneath the root and a query; `limit` is that of the settings.
+    fn of(path: &str, query: &'q Fields, limit: usize) -> Result<Report<'q>, Complaint> {
         let missing = |why: &str| (StatusCode::NOT_FOUND, why.to_owned());
-        let hours = path.strip_prefix("year/month/day/hour/");
+        let hours = path.trim_start_matches(REPORTS).strip_prefix("year/month/day/hour/");
         let path = hours.ok_or_else(|| missing("paths begin with year/month/day/hour here"))?;
         let (path, tree, has_minutes) = match path.strip_prefix("minute/") {
             Some(path) => (path, &TREE[..3], true),
@@ -204,19 +184,74 @@ impl Cut {
         let columns: Option<Vec<usize>> =
             path.split('/').map(|name| DIMENSIONS.iter().position(|known| *known == name)).collect();
         let columns = columns.filter(|_| is_published).ok_or_else(|| missing("no such drill-down"))?;
-        Ok(Cut { columns, has_minutes })
+        let time = |name: &str| match query.get(name) {
+            "" => Err(bad(format!("{name} is missing here"))),
+            text => filled(text).ok_or_else(|| bad(format!("{name} {text:?} is no date"))),
+        };
+        let (start, end) = (time("start")?, time("end")?);
+        if (end - start).num_hours() > HOURS_MAX {
+            return Err(bad("too much data: narrow the time"));
+        }
+        let rows_max = query.number("limit", LIMIT_DEFAULT).map_err(|_| bad("limit is no number"))?;
+        let rows_max = if limit > 0 { rows_max.min(limit) } else { rows_max };
+        Ok(Report {
+            start,
+            end,
+            columns,
+            has_minutes,
+            requestors: query.all("requestor-id").collect(),
+            rows_max,
+        })
     }
 
-    fn step(&self) -> TimeDelta {
-        if self.has_minutes { TimeDelta::minutes(1) } else { TimeDelta::hours(1) }
+    /// Its rows, with what corrects each hour.
+    fn rows(&self, corrections: &BTreeMap<String, i64>) -> Vec<Row> {
+        let step = if self.has_minutes { TimeDelta::minutes(1) } else { TimeDelta::hours(1) };
+        // Only records are shown that begin within the span.
+        let begun = self.start.duration_trunc(step).unwrap_or(self.start);
+        let mut at = if begun < self.start { begun + step } else { begun };
+        let (mut rows, mut is_again) = (Vec::new(), false);
+        while at < self.end && rows.len() < self.rows_max {
+            // A corrected hour has its correction in the first row of its first minute.
+            let hour = at.format("%Y-%m-%dT%H").to_string();
+            let mut correction = corrections.get(&hour).copied().filter(|_| at.minute() == 0).unwrap_or(0);
+            for (key, counts) in self.sums(at) {
+                rows.push(self.row(at, &key, counts.iter().map(|count| (count + correction).max(0))));
+                correction = 0;
+            }
+            at = match shown_again(at, step).filter(|_| !std::mem::replace(&mut is_again, true)) {
+                Some(again) => again,
+                None => at + step,
+            };
+        }
+        rows.truncate(self.rows_max);
+        rows
     }
 
-    /// When the first record begins that lies behind a time.
-    fn first(&self, start: NaiveDateTime) -> NaiveDateTime {
-        let minute = if self.has_minutes { start.minute() } else { 0 };
-        let begun =
-            start.date().and_time(NaiveTime::from_hms_opt(start.hour(), minute, 0).unwrap_or_default());
-        if begun < start { begun + self.step() } else { begun }
+    /// The counts of an hour or minute. Cells that are alike in the dimensions asked for are one row.
+    fn sums(&self, at: NaiveDateTime) -> BTreeMap<Vec<&'static str>, Vec<i64>> {
+        let mut sums: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+        for (cell, names) in CELLS.iter().enumerate() {
+            if self.requestors.is_empty() || self.requestors.contains(&names[1]) {
+                let key = self.columns.iter().map(|column| names[*column]).collect();
+                let counts =
+                    (0..METRICS.split(' ').count()).map(|metric| count(at, cell, metric, self.has_minutes));
+                let sum = sums.entry(key).or_default();
+                *sum = counts.enumerate().map(|(at, count)| count + sum.get(at).unwrap_or(&0)).collect();
+            }
+        }
+        sums
+    }
+
+    fn row(&self, at: NaiveDateTime, key: &[&str], counts: impl Iterator<Item = i64>) -> Row {
+        let times = [("year", "%Y"), ("month", "%-m"), ("day", "%-d"), ("hour", "%-H"), ("minute", "%-M")];
+        let times = times.into_iter().take(if self.has_minutes { 5 } else { 4 });
+        let names = self.columns.iter().map(|column| DIMENSIONS[*column]);
+        times
+            .map(|(name, form)| (name, at.format(form).to_string()))
+            .chain(names.zip(key.iter().map(|value| (*value).to_owned())))
+            .chain(METRICS.split(' ').zip(counts.map(|count| count.to_string())))
+            .collect()
     }
 }
 
@@ -230,60 +265,6 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
 /// Names and values, in the order of a record.
 type Row = Vec<(&'static str, String)>;
 
-/// The rows of a report, at most so many, with what corrects each hour.
-fn rows(
-    corrections: &BTreeMap<String, i64>,
-    (start, end): (NaiveDateTime, NaiveDateTime),
-    cut: &Cut,
-    requestors: &[&str],
-    limit: usize,
-) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let (mut at, mut is_again) = (cut.first(start), false);
-    while at < end && rows.len() < limit {
-        let mut sums = sums(at, cut, requestors).into_iter();
-        // A corrected hour has its correction in the first row of its first minute.
-        let correction = corrections.get(&at.format("%Y-%m-%dT%H").to_string()).filter(|_| at.minute() == 0);
-        if let Some(correction) = correction
-            && let Some((key, counts)) = sums.next()
-        {
-            rows.push(row(at, cut, &key, counts.iter().map(|count| (count + correction).max(0))));
-        }
-        rows.extend(sums.map(|(key, counts)| row(at, cut, &key, counts.into_iter())));
-        at = match shown_again(at, cut.step()).filter(|_| !std::mem::replace(&mut is_again, true)) {
-            Some(again) => again,
-            None => at + cut.step(),
-        };
-    }
-    rows.truncate(limit);
-    rows
-}
-
-/// The counts of an hour or minute. Cells that are alike in the dimensions asked for are one row.
-fn sums(at: NaiveDateTime, cut: &Cut, requestors: &[&str]) -> BTreeMap<Vec<&'static str>, Vec<i64>> {
-    let mut sums: BTreeMap<_, Vec<i64>> = BTreeMap::new();
-    for (cell, names) in CELLS.iter().enumerate() {
-        if requestors.is_empty() || requestors.contains(&names[1]) {
-            let key = cut.columns.iter().map(|column| names[*column]).collect();
-            let counts = (0..METRICS.split(' ').count()).map(|metric| count(at, cell, metric, cut));
-            let sum = sums.entry(key).or_default();
-            *sum = counts.enumerate().map(|(at, count)| count + sum.get(at).unwrap_or(&0)).collect();
-        }
-    }
-    sums
-}
-
-fn row(at: NaiveDateTime, cut: &Cut, key: &[&str], counts: impl Iterator<Item = i64>) -> Row {
-    let times = [("year", "%Y"), ("month", "%-m"), ("day", "%-d"), ("hour", "%-H"), ("minute", "%-M")];
-    let times = times.into_iter().take(if cut.has_minutes { 5 } else { 4 });
-    let names = cut.columns.iter().map(|column| DIMENSIONS[*column]);
-    times
-        .map(|(name, form)| (name, at.format(form).to_string()))
-        .chain(names.zip(key.iter().map(|value| (*value).to_owned())))
-        .chain(METRICS.split(' ').zip(counts.map(|count| count.to_string())))
-        .collect()
-}
-
 /// Where the clock goes on that is put back at the end of this hour or minute: an hour before.
 fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
     let zone = chrono_tz::America::Los_Angeles;
@@ -292,19 +273,17 @@ fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
 }
 
 /// A count that looks like one: follows from its place alone. The minutes of an hour have as much as the hour.
-fn count(at: NaiveDateTime, cell: usize, metric: usize, cut: &Cut) -> i64 {
+fn count(at: NaiveDateTime, cell: usize, metric: usize, is_minute: bool) -> i64 {
     let days = (at.date() - NaiveDate::default()).num_days();
     let seed = days * 1_009 + i64::from(at.hour()) * 97 + cell as i64 * 31 + metric as i64 * 7;
     let hour = 10 + seed.rem_euclid(83);
     let is_larger_share = i64::from(at.minute()) < hour % 60;
-    if cut.has_minutes { hour / 60 + i64::from(is_larger_share) } else { hour }
+    if is_minute { hour / 60 + i64::from(is_larger_share) } else { hour }
 }
 
-fn json(rows: &[Row], own: &str) -> String {
-    let record =
-        |row: &Row| row.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-    let records: Vec<serde_json::Map<_, _>> = rows.iter().map(record).collect();
-    serde_json::json!({"_links": {"self": {"href": own}}, "report": records}).to_string()
+fn json_text(rows: &[Row], own: &str) -> String {
+    let records: Vec<BTreeMap<_, _>> = rows.iter().map(|row| row.iter().cloned().collect()).collect();
+    json!({"_links": {"self": {"href": own}}, "report": records}).to_string()
 }
 
 fn xml(rows: &[Row], own: &str) -> String {

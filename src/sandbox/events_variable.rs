@@ -1,5 +1,7 @@
 //! The `events` variable: `event7`, `event7=3`, `event7:id`, `event7=3:id`, several separated by commas.
 
+use super::tags::is_digits;
+
 /// How much of an event ID Analytics keeps, in bytes (Adobe Analytics guide, "Event serialization").
 pub(super) const EVENT_ID_BYTES_MAX: usize = 20;
 /// The last event slot of the integration.
@@ -44,7 +46,7 @@ impl<'v> EventUse<'v> {
     /// Its event slot, if it is `event1` to `event18`, case-sensitive.
     pub(super) fn slot(&self) -> Option<u8> {
         let digits = self.name.strip_prefix("event")?;
-        if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if digits.starts_with('0') || !is_digits(digits) {
             return None;
         }
         digits.parse().ok().filter(|slot| (1..=SLOTS as u8).contains(slot))
@@ -66,7 +68,6 @@ impl<'v> EventUse<'v> {
     }
 }
 
-/// The text of a serial.
 pub(super) fn serial_text(serial: &Serial) -> String {
     let end = serial.iter().position(|byte| *byte == 0).unwrap_or(serial.len());
     String::from_utf8_lossy(&serial[..end]).into_owned()

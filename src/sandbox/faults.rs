@@ -1,13 +1,14 @@
 //! The fault plan: which requests go wrong, and how. The same seed and the same order of requests give the same faults.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
 use fastrand::Rng;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::incoming::visitor_of;
 use super::syntax::{SyntaxError, name_and_value, number, split_unquoted};
+use super::tags::{Document, is_digits};
 
 /// How faults are written, ready for `--help`.
 pub const FAULT_SYNTAX: &str = "\
@@ -50,62 +51,71 @@ const WHOLE_PPM: u32 = 1_000_000;
 /// The pause between the pieces of a slow reply, where none is given.
 const SLOW_REPLY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How the bytes of a reply come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Shape {
+    #[default]
+    Whole,
+    /// A few bytes at a time, this long apart.
+    Slow(Duration),
+    Chunked,
+    TwoDeclarations,
+}
+
 /// What goes wrong with a request; [`FAULT_SYNTAX`] explains each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FaultKind {
     Refuse,
-    ResetBefore,
-    ResetAfter,
+    Reset,
     ResetMidReply,
-    TimeoutBefore,
-    TimeoutAfter,
-    Status { code: u16, retry_after_seconds: Option<u32> },
-    BareFailure,
-    Failure(String),
+    Timeout,
+    Status {
+        code: u16,
+        retry_after_seconds: Option<u32>,
+    },
+    /// With its reason, if one is given.
+    Failure(Option<String>),
     Malformed,
     Empty,
-    SlowReply(Duration),
-    Chunked,
-    TwoDeclarations,
+    Shaped(Shape),
     Close,
     Latency(Duration),
     MaxRequestsPerConnection(u32),
 }
 
-/// The kinds that take no value.
-const PLAIN_KINDS: [(&str, FaultKind); 12] = [
-    ("refuse", FaultKind::Refuse),
-    ("reset-before", FaultKind::ResetBefore),
-    ("reset-after", FaultKind::ResetAfter),
-    ("reset-mid-reply", FaultKind::ResetMidReply),
-    ("timeout-before", FaultKind::TimeoutBefore),
-    ("timeout-after", FaultKind::TimeoutAfter),
-    ("bare-failure", FaultKind::BareFailure),
-    ("malformed", FaultKind::Malformed),
-    ("empty", FaultKind::Empty),
-    ("chunked", FaultKind::Chunked),
-    ("two-declarations", FaultKind::TwoDeclarations),
-    ("close", FaultKind::Close),
+/// The kinds that take no value, and whether a hit that they strike is accepted.
+const PLAIN_KINDS: [(&str, FaultKind, bool); 12] = [
+    ("refuse", FaultKind::Refuse, false),
+    ("reset-before", FaultKind::Reset, false),
+    ("reset-after", FaultKind::Reset, true),
+    ("reset-mid-reply", FaultKind::ResetMidReply, true),
+    ("timeout-before", FaultKind::Timeout, false),
+    ("timeout-after", FaultKind::Timeout, true),
+    ("bare-failure", FaultKind::Failure(None), false),
+    ("malformed", FaultKind::Malformed, true),
+    ("empty", FaultKind::Empty, true),
+    ("chunked", FaultKind::Shaped(Shape::Chunked), true),
+    ("two-declarations", FaultKind::Shaped(Shape::TwoDeclarations), true),
+    ("close", FaultKind::Close, true),
 ];
 
 impl FaultKind {
-    fn parse(name: &str, value: Option<&str>) -> Result<FaultKind, String> {
-        let plain = PLAIN_KINDS.into_iter().find(|(known, _)| *known == name);
-        Ok(match (name, value, plain) {
-            (_, None, Some((_, kind))) => kind,
-            ("status", Some(code), _) => FaultKind::status(code)?,
-            (code, None, None) if code.bytes().all(|byte| byte.is_ascii_digit()) => FaultKind::status(code)?,
-            ("failure", Some(reason), _) => FaultKind::Failure(reason.to_owned()),
-            ("slow-reply", pause, _) => FaultKind::SlowReply(pause.map_or(Ok(SLOW_REPLY_PAUSE), wait)?),
-            ("latency", Some(time), _) => FaultKind::Latency(wait(time)?),
-            ("max-requests-per-connection", Some(count), _) => match number(name, count)? {
+    /// Reads a kind, and whether a hit that it strikes is accepted unless the fault says otherwise.
+    fn parse(name: &str, value: Option<&str>) -> Result<(FaultKind, bool), String> {
+        if let Some((_, kind, accepts)) = PLAIN_KINDS.into_iter().find(|(known, ..)| *known == name) {
+            return value.map_or(Ok((kind, accepts)), |_| Err(format!("{name:?} takes no value")));
+        }
+        let needed = || value.ok_or_else(|| format!("{name} needs a value, {name}=…"));
+        Ok(match name {
+            "status" => (FaultKind::status(needed()?)?, false),
+            "failure" => (FaultKind::Failure(Some(needed()?.to_owned())), false),
+            "slow-reply" => (FaultKind::Shaped(Shape::Slow(value.map_or(Ok(SLOW_REPLY_PAUSE), wait)?)), true),
+            "latency" => (FaultKind::Latency(wait(needed()?)?), true),
+            "max-requests-per-connection" => match number(name, needed()?)? {
                 0 => return Err("a connection carries at least 1 request".to_owned()),
-                count => FaultKind::MaxRequestsPerConnection(count),
+                count => (FaultKind::MaxRequestsPerConnection(count), true),
             },
-            ("status" | "failure" | "latency" | "max-requests-per-connection", None, _) => {
-                return Err(format!("{name} needs a value, {name}=…"));
-            }
-            (_, Some(_), Some(_)) => return Err(format!("{name:?} takes no value")),
+            code if value.is_none() && is_digits(code) => (FaultKind::status(code)?, false),
             _ => return Err(format!("{name:?} is no kind of fault; --help lists them")),
         })
     }
@@ -118,17 +128,9 @@ impl FaultKind {
         }
     }
 
-    /// Whether a hit that it strikes is accepted, unless the fault says otherwise.
-    fn accepts(&self) -> bool {
-        use FaultKind::{BareFailure, Failure, Refuse, ResetBefore, Status, TimeoutBefore};
-        !matches!(self, Refuse | ResetBefore | TimeoutBefore | Status { .. } | BareFailure | Failure(_))
-    }
-
     /// Whether a client that waits gets the collector's own verdict.
     pub(super) fn leaves_reply_whole(&self) -> bool {
-        use FaultKind::{Chunked, Close, Latency, MaxRequestsPerConnection, SlowReply, TwoDeclarations};
-        matches!(self, SlowReply(_) | Chunked | TwoDeclarations | Close)
-            || matches!(self, Latency(_) | MaxRequestsPerConnection(_))
+        matches!(self, FaultKind::Shaped(_) | FaultKind::Close)
     }
 }
 
@@ -149,15 +151,14 @@ enum Field {
     Evar(u16),
 }
 
-/// One line of the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One line of the plan, with the state of its draws: its own, so that editing one does not change what the others strike.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 struct Fault {
     /// As it was written, with one space between its words.
     text: String,
     kind: FaultKind,
-    /// How many of the matching requests it strikes, in parts per million.
     share_ppm: u32,
-    /// Whether the hit is accepted.
     accepts: bool,
     /// Strikes only requests with all of these values.
     only: Vec<(Field, String)>,
@@ -165,6 +166,10 @@ struct Fault {
     after: u64,
     /// Strikes among this many matching requests, counted from there.
     first: u64,
+    random: Rng,
+    /// Requests or connections so far that it could have struck, and those that it did strike.
+    matched: u64,
+    struck: u64,
 }
 
 impl Fault {
@@ -179,21 +184,36 @@ impl Fault {
             _ => (*head, WHOLE_PPM),
         };
         let (name, value) = name_and_value(head);
-        let kind = FaultKind::parse(name, value)?;
-        let accepts = kind.accepts();
+        let (kind, accepts) = FaultKind::parse(name, value)?;
         let text = words.join(" ");
-        let mut fault = Fault { text, kind, share_ppm, accepts, only: Vec::new(), after: 0, first: u64::MAX };
+        let mut fault = Fault {
+            text,
+            kind,
+            share_ppm,
+            accepts,
+            only: Vec::new(),
+            after: 0,
+            first: u64::MAX,
+            random: Rng::with_seed(0),
+            matched: 0,
+            struck: 0,
+        };
         if name.starts_with(|first: char| first.is_ascii_digit()) {
             fault.text.insert_str(0, "status=");
         }
         for word in options {
-            match name_and_value(word) {
-                (name, Some(value)) => fault.set_option(name, value)?,
-                (_, None) => return Err(format!("{word:?} is no option=value")),
-            }
+            let (name, value) = name_and_value(word);
+            fault.set_option(name, value.ok_or_else(|| format!("{word:?} is no option=value"))?)?;
         }
-        fault.check()?;
-        Ok(fault)
+        match fault.kind {
+            FaultKind::MaxRequestsPerConnection(_) if !fault.strikes_every_request() => {
+                Err("it holds for every connection: no share, no options".to_owned())
+            }
+            FaultKind::Refuse if !fault.only.is_empty() => {
+                Err("a connection is refused before it says what it carries: no only-…".to_owned())
+            }
+            _ => Ok(fault),
+        }
     }
 
     fn set_option(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -202,8 +222,7 @@ impl Fault {
                 *retry_after_seconds = Some(number(name, value)?);
             }
             ("retry-after", ..) => return Err("only a status has retry-after".to_owned()),
-            ("accept", "yes", _) => self.accepts = true,
-            ("accept", "no", _) => self.accepts = false,
+            ("accept", "yes" | "no", _) => self.accepts = value == "yes",
             ("accept", ..) => return Err("accept is yes or no".to_owned()),
             ("first", ..) => self.first = number(name, value)?,
             ("after", ..) => self.after = number(name, value)?,
@@ -220,27 +239,26 @@ impl Fault {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), String> {
-        match self.kind {
-            FaultKind::MaxRequestsPerConnection(_) if !self.strikes_every_request() => {
-                Err("it holds for every connection: no share, no options".to_owned())
-            }
-            FaultKind::Refuse if !self.only.is_empty() => {
-                Err("a connection is refused before it says what it carries: no only-…".to_owned())
-            }
-            _ => Ok(()),
-        }
+    /// Draws whether it strikes a request or a connection that it could strike.
+    fn strikes(&mut self) -> bool {
+        self.matched += 1;
+        let is_drawn = self.random.u32(0..WHOLE_PPM) < self.share_ppm;
+        let is_spared = self.matched <= self.after || self.matched - self.after > self.first;
+        let strikes = is_drawn && !is_spared;
+        self.struck += u64::from(strikes);
+        strikes
     }
 
     fn strikes_every_request(&self) -> bool {
         self.share_ppm == WHOLE_PPM && self.first == u64::MAX && self.after == 0 && self.only.is_empty()
     }
 
-    fn matches(&self, target: &FaultTarget<'_>) -> bool {
+    /// Whether a request for this suite, with this body, carries what it is limited to.
+    fn matches(&self, rsid: &str, document: &Document<'_>) -> bool {
         self.only.iter().all(|(field, wanted)| match field {
-            Field::Rsid => target.rsid == wanted,
-            Field::Visitor => target.visitor == *wanted,
-            Field::Evar(number) => target.evars.contains(&(*number, wanted)),
+            Field::Rsid => rsid == wanted,
+            Field::Visitor => visitor_of(document).is_some_and(|(_, visitor)| visitor == *wanted),
+            Field::Evar(number) => document.evars().any(|evar| evar == (*number, wanted)),
         })
     }
 }
@@ -254,6 +272,14 @@ fn ppm(share: &str) -> Result<u32, String> {
     }
 }
 
+impl TryFrom<String> for Fault {
+    type Error = SyntaxError;
+
+    fn try_from(text: String) -> Result<Fault, SyntaxError> {
+        Fault::parse(&text).map_err(|why| SyntaxError { what: "fault", text, why })
+    }
+}
+
 impl Serialize for Fault {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
@@ -261,29 +287,39 @@ impl Serialize for Fault {
 }
 
 /// The whole plan. Empty by default: nothing goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FaultPlan {
     seed: u64,
     /// In the order in which they are tried.
     faults: Vec<Fault>,
 }
 
-impl FaultPlan {
-    pub(super) fn with_seed(seed: u64) -> FaultPlan {
-        FaultPlan { seed, faults: Vec::new() }
-    }
+impl FromStr for FaultPlan {
+    type Err = SyntaxError;
 
-    /// Adds the faults and the seed of a text.
-    pub(super) fn read(&mut self, text: &str) -> Result<(), SyntaxError> {
+    fn from_str(text: &str) -> Result<FaultPlan, SyntaxError> {
+        let mut plan = FaultPlan::default();
         for part in split_unquoted(text, |letter| letter == ';').map(str::trim) {
-            let refuse = |why| SyntaxError { what: "fault", text: part.to_owned(), why };
             match part.strip_prefix("seed=") {
-                Some(seed) => self.seed = number("seed", seed).map_err(refuse)?,
+                Some(seed) => {
+                    let refuse = |why| SyntaxError { what: "fault", text: part.to_owned(), why };
+                    plan.seed = number("seed", seed).map_err(refuse)?;
+                }
                 None if part.is_empty() => {}
-                None => self.faults.push(Fault::parse(part).map_err(refuse)?),
+                None => plan.faults.push(part.to_owned().try_into()?),
             }
         }
-        Ok(())
+        Ok(plan)
+    }
+}
+
+impl FaultPlan {
+    pub(super) fn begin(&mut self) {
+        for (fault, index) in self.faults.iter_mut().zip(0_u64..) {
+            let seed = self.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            (fault.random, fault.matched, fault.struck) = (Rng::with_seed(seed), 0, 0);
+        }
     }
 
     /// Whether the listening socket is to be closed: nothing that any request does could lift it.
@@ -298,30 +334,48 @@ impl FaultPlan {
             _ => None,
         })
     }
-}
 
-impl FromStr for FaultPlan {
-    type Err = SyntaxError;
+    pub(super) fn summary(&self) -> Vec<FaultSummary> {
+        let told = |fault: &Fault| FaultSummary { fault: fault.text.clone(), struck: fault.struck };
+        self.faults.iter().map(told).collect()
+    }
 
-    fn from_str(text: &str) -> Result<FaultPlan, SyntaxError> {
-        let mut plan = FaultPlan::default();
-        plan.read(text)?;
-        Ok(plan)
+    /// Whether the next connection is reset as soon as it stands.
+    pub(super) fn refuses_connection(&mut self) -> bool {
+        self.faults.iter_mut().any(|fault| fault.kind == FaultKind::Refuse && fault.strikes())
+    }
+
+    /// Decides about the next request. Every fault that matches draws, so that no fault's luck depends on another's.
+    pub(super) fn decide(&mut self, rsid: &str, document: &Document<'_>) -> Fate {
+        let mut fate = Fate::default();
+        for fault in &mut self.faults {
+            let is_of_connections =
+                matches!(fault.kind, FaultKind::Refuse | FaultKind::MaxRequestsPerConnection(_));
+            if is_of_connections || !fault.matches(rsid, document) || !fault.strikes() {
+                continue;
+            }
+            if let FaultKind::Latency(wait) = fault.kind {
+                fate.latency += wait;
+            } else if fate.strike.is_none() {
+                fate.strike = Some((fault.kind.clone(), fault.accepts));
+                fate.dice = fault.random.u32(..);
+            }
+        }
+        fate
     }
 }
 
-/// What a fault may be limited to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct FaultTarget<'a> {
-    pub(super) rsid: &'a str,
-    pub(super) visitor: Cow<'a, str>,
-    pub(super) evars: Vec<(u16, &'a str)>,
+/// How often a fault struck.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultSummary {
+    pub fault: String,
+    /// Requests, or connections, since the plan was set.
+    pub struck: u64,
 }
 
 /// What the plan has decided about one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fate {
-    /// How long the reply waits.
     pub(super) latency: Duration,
     /// What strikes it, and whether its hit is accepted.
     pub(super) strike: Option<(FaultKind, bool)>,
@@ -329,81 +383,20 @@ pub(super) struct Fate {
     pub(super) dice: u32,
 }
 
-/// A plan with the state of its draws.
-#[derive(Debug, Default)]
-pub(super) struct FaultDice {
-    plan: FaultPlan,
-    /// One per fault, so that editing one does not change what the others strike.
-    draws: Vec<Draw>,
-}
-
-#[derive(Debug)]
-struct Draw {
-    random: Rng,
-    matched: u64,
-    struck: u64,
-}
-
-impl FaultDice {
-    pub(super) fn new(plan: FaultPlan) -> FaultDice {
-        let seeds = (0..).map(|index: u64| plan.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let seeds = seeds.take(plan.faults.len());
-        let draws = seeds.map(|seed| Draw { random: Rng::with_seed(seed), matched: 0, struck: 0 }).collect();
-        FaultDice { plan, draws }
-    }
-
-    pub(super) fn plan(&self) -> &FaultPlan {
-        &self.plan
-    }
-
-    /// How many requests or connections each fault has struck, by its text.
-    pub(super) fn struck(&self) -> impl Iterator<Item = (String, u64)> + '_ {
-        self.plan.faults.iter().zip(&self.draws).map(|(fault, draw)| (fault.text.clone(), draw.struck))
-    }
-
-    /// Whether the next connection is reset as soon as it stands.
-    pub(super) fn refuses_connection(&mut self) -> bool {
-        let mut faults = self.plan.faults.iter().zip(&mut self.draws);
-        faults.any(|(fault, draw)| fault.kind == FaultKind::Refuse && draw.strikes(fault))
-    }
-
-    /// Decides about the next request. Every fault that matches draws, so that no fault's luck depends on another's.
-    pub(super) fn decide(&mut self, target: &FaultTarget<'_>) -> Fate {
-        let mut fate = Fate::default();
-        for (fault, draw) in self.plan.faults.iter().zip(&mut self.draws) {
-            match fault.kind {
-                FaultKind::Refuse | FaultKind::MaxRequestsPerConnection(_) => {}
-                _ if !fault.matches(target) || !draw.strikes(fault) => {}
-                FaultKind::Latency(wait) => fate.latency += wait,
-                _ if fate.strike.is_some() => {}
-                _ => {
-                    fate.strike = Some((fault.kind.clone(), fault.accepts));
-                    fate.dice = draw.random.u32(..);
-                }
-            }
-        }
-        fate
-    }
-}
-
-impl Draw {
-    fn strikes(&mut self, fault: &Fault) -> bool {
-        self.matched += 1;
-        let is_drawn = self.random.u32(0..WHOLE_PPM) < fault.share_ppm;
-        let is_spared = self.matched <= fault.after || self.matched - fault.after > fault.first;
-        let strikes = is_drawn && !is_spared;
-        self.struck += u64::from(strikes);
-        strikes
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::xml::{DECLARATION, read};
     use super::*;
 
+    fn begun(plan: &str) -> FaultPlan {
+        let mut plan: FaultPlan = plan.parse().expect("a plan");
+        plan.begin();
+        plan
+    }
+
     fn strikes(plan: &str, requests: usize) -> Vec<bool> {
-        let mut dice = FaultDice::new(plan.parse().expect("a plan"));
-        (0..requests).map(|_| dice.decide(&FaultTarget::default()).strike.is_some()).collect()
+        let mut plan = begun(plan);
+        (0..requests).map(|_| plan.decide("", &Document::default()).strike.is_some()).collect()
     }
 
     #[test]
@@ -425,24 +418,25 @@ mod tests {
 
     #[test]
     fn limits_are_compared_with_the_whole_value() {
-        let mut dice =
-            FaultDice::new("close only-rsid=a only-visitor=v only-evar6=r".parse().expect("a plan"));
-        let evars = vec![(6, "r"), (7, "x")];
-        let target = FaultTarget { rsid: "a", visitor: "v".into(), evars };
-        assert!(dice.decide(&target).strike.is_some());
-        for other in [
-            FaultTarget { rsid: "ab", ..target.clone() },
-            FaultTarget { visitor: "w".into(), ..target.clone() },
-            FaultTarget { evars: vec![(7, "r")], ..target },
+        let mut plan = begun("close only-rsid=a only-visitor=v only-evar6=r");
+        let mut strikes = |rsid: &str, tags: &str| {
+            let body = format!("{DECLARATION}<request>{tags}</request>");
+            plan.decide(rsid, &read(body.as_bytes())).strike.is_some()
+        };
+        assert!(strikes("a", "<visitorID>v</visitorID><eVar6>r</eVar6><eVar7>x</eVar7>"));
+        for (rsid, tags) in [
+            ("ab", "<visitorID>v</visitorID><eVar6>r</eVar6>"),
+            ("a", "<visitorID>w</visitorID><eVar6>r</eVar6>"),
+            ("a", "<visitorID>v</visitorID><eVar7>r</eVar7>"),
         ] {
-            assert_eq!(dice.decide(&other).strike, None);
+            assert!(!strikes(rsid, tags), "{rsid} {tags}");
         }
     }
 
     #[test]
     fn latency_adds_to_what_else_strikes() {
-        let mut dice = FaultDice::new("latency=5ms; status=503; latency=2ms; 500".parse().expect("a plan"));
-        let fate = dice.decide(&FaultTarget::default());
+        let mut plan = begun("latency=5ms; status=503; latency=2ms; 500");
+        let fate = plan.decide("", &Document::default());
         assert_eq!(fate.latency, Duration::from_millis(7));
         assert!(matches!(fate.strike, Some((FaultKind::Status { code: 503, .. }, false))));
     }

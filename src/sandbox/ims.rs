@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hyper::Response;
 
-use super::reply::{self, ReplyBody};
+use super::reply::{self, Reply};
 use super::request::Fields;
 use super::world::Shared;
 
-/// Where every request of this interface begins.
 pub(super) const PREFIX: &str = "/ims/";
 
-pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
     if head.uri.path() != "/ims/token/v3" {
         return reply::bare(StatusCode::NOT_FOUND);
     }

@@ -1,24 +1,20 @@
 //! What a request asks to be recorded, as Adobe would read it, or the reason why it would not.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::DateTime;
 use serde::Serialize;
 
-use super::digest::digest;
 use super::tags::Document;
 
 /// Which identifier a hit counts by, in Adobe's order of precedence (Adobe Analytics guide, "Identify visitors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VisitorKind {
-    /// `visitorID`.
     VisitorId,
-    /// `analyticsVisitorID`.
     AnalyticsVisitorId,
-    /// `marketingCloudVisitorID`.
     MarketingCloudVisitorId,
-    /// `fallbackVisitorID`.
     FallbackVisitorId,
     /// `ipAddress` with `userAgent`.
     IpAddress,
@@ -41,7 +37,7 @@ pub(super) enum Refusal {
 }
 
 /// A hit that Adobe would accept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct IncomingHit<'d> {
     /// As it was written: several suites stand in it with commas between.
     pub(super) rsid: &'d str,
@@ -51,6 +47,10 @@ pub(super) struct IncomingHit<'d> {
     pub(super) events: &'d str,
     /// Whether it is a link hit, which is no page view.
     pub(super) is_link: bool,
+    /// A digest of what it says but for its timestamp, equal as long as the program runs, whichever way it came: neither the
+    /// order of the tags counts, nor those that only one of the two interfaces has, nor the agent, for which a row of a
+    /// file needs a stand-in.
+    pub(super) content_hash: u64,
     pub(super) document: &'d Document<'d>,
 }
 
@@ -75,6 +75,7 @@ impl<'d> IncomingHit<'d> {
             timestamp: document.value("timestamp"),
             events: document.value("events").unwrap_or(""),
             is_link,
+            content_hash: content_hash(document),
             document,
         })
     }
@@ -89,16 +90,6 @@ impl<'d> IncomingHit<'d> {
         digest((self.rsid, self.visitor_hash()))
     }
 
-    /// A digest of what it says but for its timestamp, equal as long as the program runs, whichever way it came: neither the
-    /// order of the tags counts, nor those that only one of the two interfaces has, nor the agent, for which a row of a
-    /// file needs a stand-in.
-    pub(super) fn content_hash(&self) -> u64 {
-        const LEFT_OUT: [&str; 5] =
-            ["timestamp", "userAgent", "scXmlVer", "sc_xml_ver", "marketingCloudOrgID"];
-        let tags = self.document.tags.iter().filter(|tag| !LEFT_OUT.iter().any(|name| tag.is(name)));
-        tags.map(|tag| digest((tag.name.to_ascii_lowercase(), &tag.value))).fold(0, u64::wrapping_add)
-    }
-
     pub(super) fn evar(&self, number: u16) -> Option<&'d str> {
         self.document.value(&format!("eVar{number}"))
     }
@@ -107,6 +98,19 @@ impl<'d> IncomingHit<'d> {
     pub(super) fn seconds(&self) -> Option<i64> {
         self.timestamp.and_then(timestamp_seconds)
     }
+}
+
+/// A digest of a value, equal as long as the program runs.
+pub(super) fn digest(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn content_hash(document: &Document<'_>) -> u64 {
+    const LEFT_OUT: [&str; 5] = ["timestamp", "userAgent", "scXmlVer", "sc_xml_ver", "marketingCloudOrgID"];
+    let tags = document.tags.iter().filter(|tag| !LEFT_OUT.iter().any(|name| tag.is(name)));
+    tags.map(|tag| digest((tag.name.to_ascii_lowercase(), &tag.value))).fold(0, u64::wrapping_add)
 }
 
 /// The suite that a document names, or its path.
@@ -122,33 +126,20 @@ pub(super) fn visitor_of<'d>(document: &'d Document<'_>) -> Option<(VisitorKind,
         ("marketingCloudVisitorID", VisitorKind::MarketingCloudVisitorId),
         ("fallbackVisitorID", VisitorKind::FallbackVisitorId),
     ];
-    let named = by_precedence
-        .iter()
-        .find_map(|(tag, kind)| document.value(tag).map(|value| (*kind, Cow::Borrowed(value))));
-    named.or_else(|| {
-        let address = document.value("ipAddress")?;
-        let agent = document.value("userAgent")?;
-        Some((VisitorKind::IpAddress, Cow::Owned(format!("{address} {agent}"))))
-    })
+    let mut named = by_precedence.into_iter().filter_map(|(tag, kind)| Some((kind, document.value(tag)?)));
+    if let Some((kind, visitor)) = named.next() {
+        return Some((kind, Cow::Borrowed(visitor)));
+    }
+    let (address, agent) = (document.value("ipAddress")?, document.value("userAgent")?);
+    Some((VisitorKind::IpAddress, Cow::Owned(format!("{address} {agent}"))))
 }
 
 /// The Unix seconds of a timestamp: digits, or ISO 8601 with date, hours and minutes (Adobe Analytics guide, "timestamp").
 /// `None` where Adobe's reading is not published.
 fn timestamp_seconds(timestamp: &str) -> Option<i64> {
-    if let Ok(seconds) = timestamp.parse() {
-        return Some(seconds);
-    }
-    if let Ok(at) = DateTime::parse_from_rfc3339(timestamp) {
-        return Some(at.timestamp());
-    }
-    let zoned = ["%Y-%m-%dT%H:%M:%S%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%#z", "%Y%m%dT%H%M%#z"];
-    if let Some(at) = zoned.iter().find_map(|form| DateTime::parse_from_str(timestamp, form).ok()) {
-        return Some(at.timestamp());
-    }
-    ["%Y-%m-%dT%H:%MZ", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%MZ"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(timestamp, form).ok())
-        .map(|at| at.and_utc().timestamp())
+    let forms = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%#z", "%Y%m%dT%H%M%#z"];
+    let iso = || forms.iter().find_map(|form| DateTime::parse_from_str(timestamp, form).ok());
+    timestamp.parse().ok().or_else(|| Some(iso()?.timestamp()))
 }
 
 #[cfg(test)]
@@ -198,7 +189,7 @@ mod tests {
             let body = format!(
                 "{DECLARATION}<request><reportSuiteID>s</reportSuiteID><pageName>p</pageName>{tags}</request>"
             );
-            IncomingHit::of(&read(body.as_bytes()), "").expect("a hit").content_hash()
+            IncomingHit::of(&read(body.as_bytes()), "").expect("a hit").content_hash
         };
         let first = hash("<timestamp>100</timestamp><visitorID>v</visitorID><eVar1>1</eVar1>");
         assert_eq!(first, hash("<timestamp>200</timestamp><visitorID>v</visitorID><eVar1>1</eVar1>"));

@@ -4,7 +4,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 
 use super::events_variable::{EVENT_ID_BYTES_MAX, EventUse, event_uses};
 use super::rules::{Finding, Rule};
-use super::tags::{Document, Tag, TagKind};
+use super::tags::{Document, Tag, TagKind, is_digits};
 use crate::event::{DefaultValue, EventKind, Property, VisitorRules};
 use crate::suite::Rsid;
 
@@ -142,7 +142,7 @@ impl<'d> Judge<'d> {
             self.check(is_plain && is_short, Rule::VisitorIdForm, || format!("visitorID is {id:?}"));
         }
         if let Some(id) = ecid {
-            let is_ecid = id.len() == ECID_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
+            let is_ecid = id.len() == ECID_DIGITS && is_digits(id);
             self.check(is_ecid, Rule::EcidForm, || format!("marketingCloudVisitorID is {id:?}"));
         }
     }
@@ -171,8 +171,8 @@ impl<'d> Judge<'d> {
             self.find(Rule::Timestamp, "no timestamp");
             return;
         };
-        let is_digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        let is_seconds = is_digits && timestamp.parse().is_ok_and(|seconds: u64| seconds < MILLISECONDS_FROM);
+        let is_seconds =
+            is_digits(timestamp) && timestamp.parse().is_ok_and(|seconds: u64| seconds < MILLISECONDS_FROM);
         self.check(is_seconds, Rule::TimestampDigits, || format!("timestamp is {timestamp:?}"));
     }
 
@@ -189,7 +189,7 @@ impl<'d> Judge<'d> {
         let (name, is_ours) = (event.name, event.slot().is_some());
         self.check(is_ours, Rule::EventName, || format!("{name:?} is none of event1 to event18"));
         if let Some(count) = event.count {
-            let is_whole = !count.starts_with('0') && count.bytes().all(|byte| byte.is_ascii_digit());
+            let is_whole = !count.starts_with('0') && is_digits(count);
             let is_right = is_whole && count.parse().is_ok_and(|count: u64| count >= 2);
             self.check(is_right, Rule::EventCount, || format!("the count is {count:?}"));
         }

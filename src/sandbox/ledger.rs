@@ -6,11 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::digest::digest;
 use super::events_variable::{Serial, event_uses};
 use super::hits::{HitText, KeptHit};
 use super::makeup::{Access, Allocation, EvarType, EventRecording, Expiration, Makeup, Merchandising};
-use super::settings::SuiteSettings;
 use crate::event::{Instant, Property};
 
 /// The pause after which another visit begins, in seconds (Adobe Analytics guide, "Visits").
@@ -30,43 +28,30 @@ pub(super) struct Counted {
     pub(super) slot: u16,
     pub(super) units: f64,
     /// What it is credited to, by eVar from the first.
-    pub(super) values: [Item; Property::EVARS],
+    values: [Item; Property::EVARS],
 }
 
-/// The values of an eVar by their IDs, each as first seen. Case does not count.
+impl Counted {
+    /// The value of an eVar that it is credited to.
+    pub(super) fn item(&self, evar: u16) -> Item {
+        self.values.get(usize::from(evar) - 1).copied().unwrap_or(0)
+    }
+}
+
+/// The values of an eVar, each as first seen; its ID is its place, from 1. Case does not count.
 #[derive(Debug, Default)]
-pub(super) struct Items(HashMap<Item, String>);
+struct Items {
+    ids: HashMap<String, Item>,
+    shown: Vec<String>,
+}
 
 impl Items {
     /// The ID of a value, which is met for the first time perhaps.
     fn item(&mut self, value: &str) -> Item {
-        let item = self.place(value);
-        self.0.entry(item).or_insert_with(|| value.to_owned());
-        item
-    }
-
-    /// Where a value has its place. Where Adobe's IDs collide two values become one; here they never do.
-    fn place(&self, value: &str) -> Item {
-        let text = value.to_lowercase();
-        let mut item = (digest(&text) as Item).max(1);
-        while self.0.get(&item).is_some_and(|known| known.to_lowercase() != text) {
-            item = item.wrapping_add(1).max(1);
-        }
-        item
-    }
-
-    /// The value with this ID; 0 is none. `None` where nobody ever saw it.
-    pub(super) fn with_id(&self, id: &str) -> Option<Item> {
-        id.parse().ok().filter(|item| *item == 0 || self.0.contains_key(item))
-    }
-
-    /// The value with this text.
-    pub(super) fn with_text(&self, text: &str) -> Option<Item> {
-        Some(self.place(text)).filter(|item| self.0.contains_key(item))
-    }
-
-    pub(super) fn shown(&self, item: Item) -> &str {
-        self.0.get(&item).map_or("Unspecified", String::as_str)
+        *self.ids.entry(value.to_lowercase()).or_insert_with(|| {
+            self.shown.push(value.to_owned());
+            self.shown.len() as Item
+        })
     }
 }
 
@@ -93,41 +78,57 @@ pub(super) struct Ledger {
     pub(super) looked_at: usize,
     pub(super) counted: Vec<Counted>,
     /// By eVar.
-    pub(super) items: BTreeMap<u16, Items>,
+    items: BTreeMap<u16, Items>,
     seen: HashSet<(u8, Serial)>,
     visitors: HashMap<u64, Visitor>,
 }
 
 impl Ledger {
-    /// Processes a hit by the makeup of its suite and, where that says nothing, by its own settings.
-    pub(super) fn take(&mut self, hit: &KeptHit, text: &HitText, makeup: &Makeup, settings: &SuiteSettings) {
+    /// The value of an eVar with this ID; 0 is none. `None` where nobody ever saw it.
+    pub(super) fn item(&self, evar: u16, id: &str) -> Option<Item> {
+        let seen = self.items.get(&evar).map_or(0, |items| items.shown.len());
+        id.parse().ok().filter(|item| *item as usize <= seen)
+    }
+
+    pub(super) fn shown(&self, evar: u16, item: Item) -> &str {
+        let place = (item as usize).checked_sub(1);
+        let shown = place.and_then(|place| self.items.get(&evar)?.shown.get(place));
+        shown.map_or("Unspecified", String::as_str)
+    }
+
+    /// Processes a hit by the makeup of its suite.
+    pub(super) fn take(&mut self, hit: &KeptHit, text: &HitText, makeup: &Makeup) {
         let agent = text.agent.to_lowercase();
         let is_excluded = makeup.bots.iter().any(|bot| agent.contains(bot.as_str()))
             || makeup.excluded_addresses.iter().any(|prefix| text.address.starts_with(prefix.as_str()));
-        if is_excluded || makeup.timestamps.unwrap_or(settings.timestamps).drops(text.is_timestamped) {
+        if is_excluded || makeup.timestamps.drops(text.is_timestamped) {
             return;
         }
-        let received_at = hit.received_at;
-        let at = hit.timestamp.unwrap_or_else(|| received_at.unix_seconds());
-        self.visit(hit.visitor_hash, at);
+        let received_at = hit.shown.received_at;
+        let at = hit.shown.timestamp.unwrap_or_else(|| received_at.unix_seconds());
+        self.visit(hit.shown.visitor_hash, at);
         let values = self.credit(hit, at, makeup);
         for event in event_uses(&text.events) {
             let Some(slot) = event.slot() else { continue };
-            let enabled =
-                makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled);
-            let Some(event_makeup) = enabled else { continue };
-            let recording = event_makeup.recording.unwrap_or(settings.recording);
-            if self.is_recorded(hit.visitor_hash, slot, event.serial(), recording) {
-                let units = match recording {
-                    EventRecording::OncePerVisit => 1.0,
-                    EventRecording::UseEventId | EventRecording::AlwaysRecord => event.units() as f64,
-                };
-                self.counted.push(Counted { at, received_at, slot: u16::from(slot), units, values });
-            }
+            let makeup = makeup.events.get(&u16::from(slot)).filter(|event| event.access != Access::Disabled);
+            let Some(makeup) = makeup else { continue };
+            let units = match makeup.recording {
+                EventRecording::AlwaysRecord => Some(event.units()),
+                EventRecording::UseEventId => {
+                    let is_new = event.serial().is_none_or(|serial| self.seen.insert((slot, serial)));
+                    is_new.then(|| event.units())
+                }
+                EventRecording::OncePerVisit => {
+                    let visitor = self.visitors.get_mut(&hit.shown.visitor_hash);
+                    visitor.is_none_or(|visitor| visitor.recorded.insert(slot)).then_some(1)
+                }
+            };
+            let counted =
+                |units| Counted { at, received_at, slot: u16::from(slot), units: units as f64, values };
+            self.counted.extend(units.map(counted));
         }
     }
 
-    /// Notes that a visitor was there.
     fn visit(&mut self, visitor: u64, at: i64) {
         let visitor =
             self.visitors.entry(visitor).or_insert_with(|| Visitor { last: at, ..Visitor::default() });
@@ -151,7 +152,7 @@ impl Ledger {
                 EvarType::Counter => text.parse::<f64>().is_ok(),
             });
             let item = text.map(|text| self.items.entry(*number).or_default().item(&text));
-            let Some(visitor) = self.visitors.get_mut(&hit.visitor_hash) else { continue };
+            let Some(visitor) = self.visitors.get_mut(&hit.shown.visitor_hash) else { continue };
             if evar.expiration == Expiration::PageView {
                 values[index] = item.unwrap_or(0);
                 continue;
@@ -167,22 +168,6 @@ impl Ledger {
             }
         }
         values
-    }
-
-    fn is_recorded(
-        &mut self,
-        visitor: u64,
-        slot: u8,
-        serial: Option<Serial>,
-        recording: EventRecording,
-    ) -> bool {
-        match recording {
-            EventRecording::AlwaysRecord => true,
-            EventRecording::UseEventId => serial.is_none_or(|serial| self.seen.insert((slot, serial))),
-            EventRecording::OncePerVisit => {
-                self.visitors.get_mut(&visitor).is_none_or(|visitor| visitor.recorded.insert(slot))
-            }
-        }
     }
 }
 
@@ -223,13 +208,14 @@ mod tests {
 
     #[test]
     fn values_are_one_in_any_case_and_shown_as_first_seen() {
-        let mut items = Items::default();
+        let mut ledger = Ledger::default();
+        let items = ledger.items.entry(2).or_default();
         let item = items.item("Cableco");
-        assert_eq!(items.item("CABLECO"), item);
+        assert_eq!((items.item("CABLECO"), items.item("cablecO")), (item, item));
         assert_ne!(items.item("Smallco"), item);
-        assert_eq!((items.shown(item), items.with_id(&item.to_string())), ("Cableco", Some(item)));
-        assert_eq!((items.shown(0), items.with_id("0"), items.with_id("x")), ("Unspecified", Some(0), None));
-        assert_eq!((items.with_text("cablecO"), items.with_text("Otherco")), (Some(item), None));
+        assert_eq!((ledger.shown(2, item), ledger.item(2, &item.to_string())), ("Cableco", Some(item)));
+        assert_eq!((ledger.shown(2, 0), ledger.item(2, "0")), ("Unspecified", Some(0)));
+        assert_eq!((ledger.item(2, "x"), ledger.item(2, "3"), ledger.item(3, "1")), (None, None, None));
     }
 
     #[test]

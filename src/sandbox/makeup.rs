@@ -37,7 +37,7 @@ event* and evar* stand for all of them. Hits keep what the settings were when th
 
 /// A setting of a suite that is not as the integration needs it: its text is as [`WRONG_SYNTAX`] has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct WrongSetting(String);
 
 impl FromStr for WrongSetting {
@@ -45,7 +45,10 @@ impl FromStr for WrongSetting {
 
     fn from_str(text: &str) -> Result<WrongSetting, SyntaxError> {
         let refuse = |why| SyntaxError { what: "wrong setting", text: text.to_owned(), why };
-        Makeup::right().spoil(text).map(|()| WrongSetting(text.to_owned())).map_err(refuse)
+        Makeup::right(&SuiteSettings::default())
+            .spoil(text)
+            .map(|()| WrongSetting(text.to_owned()))
+            .map_err(refuse)
     }
 }
 
@@ -54,12 +57,6 @@ impl TryFrom<String> for WrongSetting {
 
     fn try_from(text: String) -> Result<WrongSetting, SyntaxError> {
         text.parse()
-    }
-}
-
-impl From<WrongSetting> for String {
-    fn from(setting: WrongSetting) -> String {
-        setting.0
     }
 }
 
@@ -119,8 +116,31 @@ impl TimestampSetting {
     }
 }
 
+/// Whether the client is expected to send event IDs to a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedIds {
+    #[default]
+    Either,
+    /// A hit without is a violation.
+    Always,
+    /// A hit with one is a violation.
+    Never,
+}
+
+/// The settings of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SuiteSettings {
+    pub timestamps: TimestampSetting,
+    /// Unique event recording, of all events alike. Default by event ID.
+    pub recording: EventRecording,
+    pub expected_ids: ExpectedIds,
+}
+
 /// What a credential can see of an event or an eVar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Access {
     #[default]
     Open,
@@ -128,19 +148,24 @@ pub(super) enum Access {
     Forbidden,
 }
 
-#[derive(Debug, Clone, Default)]
+/// An event as it is set. Wrong settings name its parts as serde does.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EventMakeup {
     pub(super) name: String,
     pub(super) access: Access,
+    #[serde(rename = "type")]
     pub(super) kind: EventType,
-    /// `None`: as the suite's own settings have it for all events alike.
-    pub(super) recording: Option<EventRecording>,
+    pub(super) recording: EventRecording,
 }
 
-#[derive(Debug, Clone, Default)]
+/// The same of an eVar.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EvarMakeup {
     pub(super) name: String,
     pub(super) access: Access,
+    #[serde(rename = "type")]
     pub(super) kind: EvarType,
     pub(super) allocation: Allocation,
     pub(super) expiration: Expiration,
@@ -151,13 +176,10 @@ pub(super) struct EvarMakeup {
 #[derive(Debug, Clone)]
 pub(super) struct Makeup {
     pub(super) is_missing: bool,
-    /// Whether the credential may not see it.
     pub(super) is_invisible: bool,
-    /// The suite that it is a view of.
     pub(super) parent: Option<Rsid>,
     pub(super) timezone: Tz,
-    /// `None`: as the suite's own settings have it.
-    pub(super) timestamps: Option<TimestampSetting>,
+    pub(super) timestamps: TimestampSetting,
     pub(super) is_multi_byte: bool,
     /// In lower case: hits whose user agent contains one are in no report.
     pub(super) bots: Vec<String>,
@@ -168,10 +190,11 @@ pub(super) struct Makeup {
 }
 
 impl Makeup {
-    /// That of a suite that is set as the integration needs it.
-    fn right() -> Makeup {
+    /// That of a suite that is set as the integration needs it, but for its own settings.
+    fn right(settings: &SuiteSettings) -> Makeup {
         let event = |kind: EventKind| {
-            let makeup = EventMakeup { name: kind.label().to_owned(), ..EventMakeup::default() };
+            let recording = settings.recording;
+            let makeup = EventMakeup { name: kind.label().to_owned(), recording, ..EventMakeup::default() };
             (u16::from(kind.slot()), makeup)
         };
         let evar = |property: &Property| {
@@ -183,7 +206,7 @@ impl Makeup {
             is_invisible: false,
             parent: None,
             timezone: Tz::US__Pacific,
-            timestamps: None,
+            timestamps: settings.timestamps,
             is_multi_byte: true,
             bots: Vec::new(),
             excluded_addresses: Vec::new(),
@@ -193,8 +216,8 @@ impl Makeup {
     }
 
     /// The same, with all this wrong.
-    pub(super) fn of(wrong: &[WrongSetting]) -> Makeup {
-        let mut makeup = Makeup::right();
+    pub(super) fn of(settings: &SuiteSettings, wrong: &[WrongSetting]) -> Makeup {
+        let mut makeup = Makeup::right(settings);
         for WrongSetting(text) in wrong {
             makeup.spoil(text).expect("a wrong setting is read once before it is one");
         }
@@ -207,12 +230,10 @@ impl Makeup {
         let (subject, part) = name.split_once('.').unwrap_or((name, ""));
         let subject = subject.to_ascii_lowercase();
         if let Some(number) = subject.strip_prefix("event") {
-            return meant(&mut self.events, number)?
-                .try_for_each(|event| event.spoil(part, value.unwrap_or("")));
+            return spoil_part(&mut self.events, number, part, value);
         }
         if let Some(number) = subject.strip_prefix("evar") {
-            return meant(&mut self.evars, number)?
-                .try_for_each(|evar| evar.spoil(part, value.unwrap_or("")));
+            return spoil_part(&mut self.evars, number, part, value);
         }
         match (name, value) {
             ("missing", None) => self.is_missing = true,
@@ -222,7 +243,9 @@ impl Makeup {
             ("timezone", Some(zone)) => {
                 self.timezone = zone.parse().map_err(|_| "it names no IANA time zone")?;
             }
-            ("timestamps", Some(word)) => self.timestamps = Some(word_of(word)?),
+            ("timestamps", Some(word)) => {
+                self.timestamps = serde_json::from_value(word.into()).map_err(told)?
+            }
             ("bot", Some(text)) if !text.is_empty() => self.bots.push(text.to_lowercase()),
             ("ip", Some(text)) if !text.is_empty() => self.excluded_addresses.push(text.to_owned()),
             _ => return Err("see passbridge sandbox --help".to_owned()),
@@ -235,65 +258,38 @@ impl Makeup {
         self.events.get(&number).map_or(Access::Disabled, |event| event.access)
     }
 
-    /// The same of an eVar.
     pub(super) fn evar_access(&self, number: u16) -> Access {
         self.evars.get(&number).map_or(Access::Disabled, |evar| evar.access)
     }
 
-    /// Whether hits are collected at all.
     pub(super) fn collects(&self) -> bool {
         !self.is_missing && self.parent.is_none()
     }
 }
 
-/// The event or eVar of this number, or all of them.
-fn meant<'m, T>(
-    all: &'m mut BTreeMap<u16, T>,
+/// Sets a part of the event or eVar of this number, or of all of them; without a part, what a credential sees of it.
+fn spoil_part<T: Serialize + DeserializeOwned>(
+    all: &mut BTreeMap<u16, T>,
     number: &str,
-) -> Result<impl Iterator<Item = &'m mut T>, String> {
+    part: &str,
+    word: Option<&str>,
+) -> Result<(), String> {
     let last = all.keys().next_back().copied().unwrap_or(0);
     let only: Option<u16> = number.parse().ok();
     if number != "*" && only.is_none_or(|number| !all.contains_key(&number)) {
         return Err(format!("numbers go from 1 to {last}, and * stands for all"));
     }
-    Ok(all.iter_mut().filter(move |(own, _)| only.is_none_or(|only| only == **own)).map(|(_, value)| value))
-}
-
-impl EventMakeup {
-    fn spoil(&mut self, part: &str, value: &str) -> Result<(), String> {
-        match (part, value) {
-            ("", "disabled") => self.access = Access::Disabled,
-            ("", "forbidden") => self.access = Access::Forbidden,
-            ("name", name) => name.clone_into(&mut self.name),
-            ("type", word) => self.kind = word_of(word)?,
-            ("recording", word) => self.recording = Some(word_of(word)?),
-            _ => return Err("an event has name, type and recording, or is disabled or forbidden".to_owned()),
-        }
-        Ok(())
+    let part = if part.is_empty() { "access" } else { part };
+    for (_, one) in all.iter_mut().filter(|(own, _)| only.is_none_or(|only| only == **own)) {
+        let mut parts = serde_json::to_value(&*one).map_err(told)?;
+        parts[part] = word.unwrap_or("").into();
+        *one = serde_json::from_value(parts).map_err(told)?;
     }
+    Ok(())
 }
 
-impl EvarMakeup {
-    fn spoil(&mut self, part: &str, value: &str) -> Result<(), String> {
-        match (part, value) {
-            ("", "disabled") => self.access = Access::Disabled,
-            ("", "forbidden") => self.access = Access::Forbidden,
-            ("name", name) => name.clone_into(&mut self.name),
-            ("type", word) => self.kind = word_of(word)?,
-            ("allocation", word) => self.allocation = word_of(word)?,
-            ("expiration", word) => self.expiration = word_of(word)?,
-            ("merchandising", word) => self.merchandising = word_of(word)?,
-            _ => {
-                let parts = "name, type, allocation, expiration and merchandising";
-                return Err(format!("an eVar has {parts}, or is disabled or forbidden"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn word_of<T: DeserializeOwned>(word: &str) -> Result<T, String> {
-    serde_json::from_value(word.into()).map_err(|error| error.to_string())
+fn told(error: serde_json::Error) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -324,7 +320,7 @@ mod tests {
             "evar*.expiration=visit",
             "evar2.merchandising=product",
         ] {
-            assert_eq!(text.parse::<WrongSetting>().map(String::from), Ok(text.to_owned()));
+            assert_eq!(text.parse::<WrongSetting>().map(|setting| setting.0), Ok(text.to_owned()));
         }
         for text in [
             "",
@@ -345,7 +341,8 @@ mod tests {
     #[test]
     fn a_star_is_all_of_them_and_a_later_setting_wins() {
         let wrong = ["evar*.expiration=visit", "evar3.expiration=never", "event*.type=numeric"];
-        let makeup = Makeup::of(&wrong.map(|text| text.parse().expect("a wrong setting")));
+        let wrong = wrong.map(|text| text.parse().expect("a wrong setting"));
+        let makeup = Makeup::of(&SuiteSettings::default(), &wrong);
         assert_eq!(makeup.evars[&34].expiration, Expiration::Visit);
         assert_eq!(makeup.evars[&3].expiration, Expiration::Never);
         assert!(makeup.events.values().all(|event| event.kind == EventType::Numeric));

@@ -1,42 +1,26 @@
 //! A faithful local stand-in for the Adobe endpoints that passbridge talks to: a rehearsal room, and the server behind tests.
 //!
-//! - In: HTTP requests to the Data Insertion API and its bulk sibling on a loopback address. Out: the replies that Adobe publishes, and on
-//!   request what Analytics would count of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON
-//!   under `/sandbox/`).
+//! - In: HTTP requests on a loopback address. Out: the replies that Adobe publishes, and on request what Analytics would count
+//!   of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON under `/sandbox/`).
 //! - Guarantees: a hit that is answered with SUCCESS was counted first; a hit is counted once per event ID where its suite
-//!   says so; the same fault plan and the same order of requests give the same faults; every rule of [`Rule`] that a
-//!   request breaks is recorded under its number.
+//!   says so; the same fault plan and the same order of requests give the same faults; every [`Rule`] that a request breaks
+//!   is recorded.
 //! - Does not know: what sends the hits. It shares no code with `encode` and `collection`: it reads the wire with its own
 //!   eyes, or both would be wrong together. It forgets everything when it ends.
-//! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis, "Build a request",
-//!   "Response types", "Variable reference") and on timestamps and event serialization (Adobe Analytics guide). Where they
-//!   are silent, the code says so.
-//!
+//! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis) and on timestamps and event
+//!   serialization (Adobe Analytics guide). Where they are silent, the code says so.
 //! - The world, all that is remembered: `world` (the lock, and what it holds), `suites`, `hits`, `ledger` (what reports are made
-//!   of), `makeup` (how a suite is set), `traffic` (groups and files of the bulk interface), `tokens`, `quota`, `settings` (what
+//!   of), `makeup` (how a suite is set), `traffic` (groups and files of the bulk interface), `credentials`, `settings` (what
 //!   each interface was told), `faults` and `syntax` (what goes wrong), `rules`.
 //! - The wire: `server` hands each request to its surface, `wire` is a connection, `request` and `reply` are what surfaces
 //!   share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
 //! - The surfaces: `dia`, `bulk`, `ims` for tokens, `esm`, `analytics`, and `admin` for the sandbox's own.
-//!
-//! A request to `dia` goes through
-//!
-//! ```text
-//! xml (bytes -> tags) -> judge (rules) -> incoming (tags -> hit, or a refusal)
-//!     -> faults (what goes wrong) -> world, suites (what is counted) -> reply, wire (what goes back)
-//! ```
-//!
-//! and one to `bulk` through
-//!
-//! ```text
-//! call, traffic (let in or not) -> form (body -> file) -> records, file (file -> rows, judged) -> world -> reply
-//! ```
 
 mod admin;
 mod analytics;
 mod bulk;
+mod credentials;
 mod dia;
-mod digest;
 mod esm;
 mod events_variable;
 mod faults;
@@ -46,7 +30,6 @@ mod incoming;
 mod judge;
 mod ledger;
 mod makeup;
-mod quota;
 mod reply;
 mod request;
 mod rules;
@@ -55,7 +38,6 @@ mod settings;
 mod suites;
 mod syntax;
 mod tags;
-mod tokens;
 mod traffic;
 mod wire;
 mod world;
@@ -64,23 +46,24 @@ mod xml;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
-pub use faults::{FAULT_SYNTAX, FaultPlan};
+pub use credentials::AnalyticsCalls;
+pub use faults::{FAULT_SYNTAX, FaultPlan, FaultSummary};
 pub use hits::{AcceptedHit, KeepHits};
 pub use incoming::VisitorKind;
-pub use makeup::{EventRecording, TimestampSetting, WRONG_SYNTAX, WrongSetting};
-pub use quota::AnalyticsCalls;
+pub use makeup::{EventRecording, ExpectedIds, SuiteSettings, TimestampSetting, WRONG_SYNTAX, WrongSetting};
 pub use rules::{Rule, Violation};
-pub use settings::{AnalyticsSettings, BulkSettings, ExpectedIds, SuiteSettings};
+pub use settings::{AnalyticsSettings, BulkFault, BulkSettings};
 pub use suites::{EventSummary, EventTally, OrderBy, SuiteSummary};
 pub use syntax::SyntaxError;
 pub use traffic::BulkFile;
-pub use world::{FaultSummary, Judge, Summary, UnknownSuites};
+pub use world::{Judge, Summary, UnknownSuites};
 
 use crate::clock::Clock;
 use crate::suite::Rsid;
@@ -104,7 +87,6 @@ pub struct SandboxOptions {
     pub suites: BTreeMap<Rsid, SuiteSettings>,
     /// What becomes of hits for other suites. Default they are counted.
     pub unknown_suites: UnknownSuites,
-    /// What goes wrong. Default nothing.
     pub faults: FaultPlan,
     /// How the bulk interface behaves. Default with Adobe's limits and no faults.
     pub bulk: BulkSettings,
@@ -114,7 +96,6 @@ pub struct SandboxOptions {
     pub analytics: AnalyticsSettings,
     /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as Adobe's.
     pub idle_close: Option<Duration>,
-    /// Tells when a hit was received.
     pub clock: Clock,
 }
 
@@ -162,26 +143,28 @@ impl Sandbox {
             return Err(SandboxError::NotLoopback(address));
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut world =
-            World::new(options.keep_hits, options.order_by, options.unknown_suites, options.faults);
+        let mut world = World::default();
+        (world.keep, world.order_by, world.unknown) =
+            (options.keep_hits, options.order_by, options.unknown_suites);
+        world.bulk.set(options.bulk);
+        world.analytics = options.analytics;
         for (rsid, settings) in &options.suites {
             world.set_suite(rsid.as_str(), *settings);
         }
         for (rsid, wrong) in options.wrong {
             world.set_wrong(rsid.as_str(), wrong);
         }
-        world.bulk.set(options.bulk);
-        world.analytics = options.analytics;
-        let shared = Arc::new(Shared::new(world, options.judge, options.clock));
+        let shared = Arc::new(Shared::new(world, options.faults, options.judge, options.clock));
 
-        let (ready, listening) = mpsc::channel();
+        let refused = |source| SandboxError::Listen { address, source };
+        let socket = server::bind(address).map_err(refused)?;
+        let address = socket.local_addr().map_err(refused)?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(SandboxError::Thread)?;
         let server = Server { shared: Arc::clone(&shared), tls: tls.map(TlsAcceptor::from), idle_close };
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || server::serve(&server, address, &ready))
+            .spawn(move || runtime.block_on(server.keep_door(address, socket)))
             .map_err(SandboxError::Thread)?;
-        let listening = listening.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")));
-        let address = listening.map_err(|source| SandboxError::Listen { address, source })?;
         shared.wait_for_door();
         Ok(Handle { address, scheme, shared, thread: Some(thread) })
     }
@@ -206,7 +189,6 @@ impl Handle {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    /// What Analytics would count, and what the wire looked like.
     pub fn summary(&self) -> Summary {
         self.shared.world().summary()
     }
@@ -245,7 +227,7 @@ impl Handle {
 
     /// How many first deliveries were older than the one before of the same suite and visitor.
     pub fn inversions(&self) -> u64 {
-        self.shared.world().inversions()
+        self.summary().inversions
     }
 
     /// By the connection's number.
@@ -266,12 +248,12 @@ impl Handle {
 
     /// The files that the bulk interface has received, in their order, repeats too.
     pub fn bulk_files(&self) -> Vec<BulkFile> {
-        self.shared.world().bulk.files()
+        self.shared.world().bulk.received.clone()
     }
 
     /// How many formats of files the bulk interface has found valid before they came.
     pub fn bulk_validations(&self) -> usize {
-        self.shared.world().bulk.validations()
+        self.shared.world().bulk.validated.len()
     }
 
     /// Lists a suite, or sets it anew; what it has counted stays.
@@ -290,7 +272,6 @@ impl Handle {
         self.shared.world().analytics = settings;
     }
 
-    /// How often the Analytics 2.0 API was called.
     pub fn analytics_calls(&self) -> AnalyticsCalls {
         self.shared.world().quota.calls
     }

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -15,6 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::time::Sleep;
 
+use super::faults::Shape;
 use super::xml::DECLARATION;
 
 /// How long an idle connection is kept, as the published sample reply says it.
@@ -24,88 +24,69 @@ const XML: &str = "application/xml";
 const NO_ACCOUNT: &str = "NO account";
 /// How large the pieces of a slow or chunked reply are, in bytes, over and over.
 const PIECES: [usize; 7] = [1, 2, 3, 5, 8, 13, 21];
-/// A transparent image of one pixel, which response type 1 is.
-const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
-/// What the collector thinks of a hit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Success,
-    /// With its reason, if one is given.
-    Failure(Option<String>),
-}
+/// What the collector thinks of a hit: success, or failure with its reason, if one is given.
+pub(super) type Verdict = Result<(), Option<String>>;
+
+pub(super) type Reply = Response<ReplyBody>;
 
 /// The connection breaks instead of a reply: the client has gone, or the fault plan wants it.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is broken")]
 pub(super) struct Broken;
 
-/// How the bytes of a reply come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Shape {
-    #[default]
-    Whole,
-    /// A few bytes at a time, this long apart.
-    Slow(Duration),
-    Chunked,
-    TwoDeclarations,
-}
-
-/// A reply of this media type.
-pub(super) fn whole(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::whole(body.into()));
+pub(super) fn whole(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut response = Response::new(ReplyBody::new(body, Shape::Whole));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response.headers_mut().insert("keep-alive", KEEP_ALIVE);
     response
 }
 
-/// A reply without a body.
-pub(super) fn bare(status: StatusCode) -> Response<ReplyBody> {
+pub(super) fn bare(status: StatusCode) -> Reply {
     whole(status, XML, "")
 }
 
 /// A reply as JSON. None of them has a key that is no string, which is all that can fail.
-pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Response<ReplyBody> {
+pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Reply {
     match serde_json::to_vec(answer) {
         Ok(body) => whole(status, "application/json", body),
         Err(error) => whole(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", error.to_string()),
     }
 }
 
-/// JSON that says what is wrong.
-pub(super) fn error(status: StatusCode, error: impl ToString) -> Response<ReplyBody> {
+/// Why a request is refused: the status, and what is wrong with it.
+pub(super) type Complaint = (StatusCode, String);
+
+/// A request that cannot be understood.
+pub(super) fn bad(why: impl ToString) -> Complaint {
+    (StatusCode::BAD_REQUEST, why.to_string())
+}
+
+pub(super) fn error(status: StatusCode, error: impl ToString) -> Reply {
     json(status, &serde_json::json!({ "error": error.to_string() }))
 }
 
 /// The reply with the header Retry-After, where that is given.
-pub(super) fn retry_after(mut response: Response<ReplyBody>, seconds: Option<u32>) -> Response<ReplyBody> {
+pub(super) fn retry_after(mut response: Reply, seconds: Option<u32>) -> Reply {
     response.headers_mut().extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     response
 }
 
 /// The reply of response type 6.
-pub(super) fn xml(verdict: &Verdict, shape: Shape) -> Response<ReplyBody> {
-    let text = xml_text(verdict, shape);
+pub(super) fn xml(verdict: &Verdict, shape: Shape) -> Reply {
     let mut response = bare(StatusCode::OK);
-    *response.body_mut() = match shape {
-        Shape::Whole | Shape::TwoDeclarations => ReplyBody::whole(text.into()),
-        Shape::Slow(pause) => ReplyBody { pause: Some(pause), ..ReplyBody::in_pieces(text.into()) },
-        Shape::Chunked => ReplyBody { is_chunked: true, ..ReplyBody::in_pieces(text.into()) },
+    *response.body_mut() = ReplyBody::new(xml_text(verdict, shape), shape);
+    // The headers repeat the verdict.
+    let (status, reason) = match verdict {
+        Ok(()) => ("SUCCESS", None),
+        Err(Some(reason)) if reason == NO_ACCOUNT => return response,
+        Err(reason) => ("FAILURE", reason.as_deref()),
     };
     let headers = response.headers_mut();
-    // The headers repeat the verdict.
-    match verdict {
-        Verdict::Success => {
-            headers.insert("status", HeaderValue::from_static("SUCCESS"));
-        }
-        Verdict::Failure(Some(reason)) if reason == NO_ACCOUNT => {}
-        Verdict::Failure(reason) => {
-            headers.insert("status", HeaderValue::from_static("FAILURE"));
-            if let Some(reason) = reason.as_deref().and_then(|reason| HeaderValue::from_str(reason).ok()) {
-                headers.insert("reason", reason);
-            }
-        }
+    headers.insert("status", HeaderValue::from_static(status));
+    if let Some(Ok(reason)) = reason.map(HeaderValue::from_str) {
+        headers.insert("reason", reason);
     }
     response
 }
@@ -113,9 +94,9 @@ pub(super) fn xml(verdict: &Verdict, shape: Shape) -> Response<ReplyBody> {
 fn xml_text(verdict: &Verdict, shape: Shape) -> String {
     let second = if shape == Shape::TwoDeclarations { format!("{DECLARATION}\n") } else { String::new() };
     match verdict {
-        Verdict::Success => format!("{DECLARATION}\n{second}<status>SUCCESS</status>"),
-        Verdict::Failure(None) => format!("{DECLARATION}\n{second}<status>FAILURE</status>"),
-        Verdict::Failure(Some(reason)) => format!(
+        Ok(()) => format!("{DECLARATION}\n{second}<status>SUCCESS</status>"),
+        Err(None) => format!("{DECLARATION}\n{second}<status>FAILURE</status>"),
+        Err(Some(reason)) => format!(
             "{DECLARATION}\n<status>FAILURE</status>\n{second}<reason>{}</reason>",
             reason.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
         ),
@@ -123,12 +104,12 @@ fn xml_text(verdict: &Verdict, shape: Shape) -> String {
 }
 
 /// 200 with a body that breaks off in its status: a reader that looks for the word alone is caught.
-pub(super) fn malformed() -> Response<ReplyBody> {
+pub(super) fn malformed() -> Reply {
     whole(StatusCode::OK, XML, format!("{DECLARATION}\n<status>SUCCESS</sta"))
 }
 
 /// A status of the fault plan: a redirect gets the place of a cookie check, which is the published one.
-pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Response<ReplyBody> {
+pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Reply {
     let mut response = retry_after(bare(status), retry_after_seconds);
     if status.is_redirection() {
         let place = HeaderValue::from_static("/b/ss//6?pccr=true&vidn=0000000000000000-0000000000000000");
@@ -137,51 +118,34 @@ pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Re
     response
 }
 
-/// The reply of any other response type to a hit that holds nothing it could read; `None` for types that do not exist.
-pub(super) fn unread(response_type: u8, is_post: bool) -> Option<Response<ReplyBody>> {
-    let (media, body): (_, &'static [u8]) = match response_type {
-        0 => ("text/html", b" "),
-        1 | 4 => ("image/gif", GIF),
-        2 => ("text/plain", b""),
-        3 => ("application/javascript", b""),
-        5 => ("image/wbmp", b"\0\0\x01\x01\x80"),
-        6 => return Some(xml(&Verdict::Failure(None), Shape::Whole)),
-        10 => ("application/json", b"{\"status\":\"FAILURE\"}"),
-        11 => (XML, b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<visitor></visitor>"),
-        _ => return None,
-    };
-    let status = if response_type == 2 { StatusCode::NO_CONTENT } else { StatusCode::OK };
-    let mut response = whole(status, media, body);
-    if matches!((response_type, is_post), (0 | 2, _) | (1 | 3, true)) {
-        response.headers_mut().insert("status", HeaderValue::from_static("FAILURE"));
+/// The reply of a response type to a hit that it could not read, without the image or the script that some have; `None` for
+/// types that do not exist.
+pub(super) fn unread(response_type: u8) -> Option<Reply> {
+    match response_type {
+        2 => Some(bare(StatusCode::NO_CONTENT)),
+        0..=6 | 10 | 11 => Some(bare(StatusCode::OK)),
+        _ => None,
     }
-    Some(response)
 }
 
 /// The body of a reply, in one or more pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReplyBody {
     left: VecDeque<Bytes>,
-    /// Chunked: without its length told before.
-    is_chunked: bool,
+    shape: Shape,
     /// Between the pieces.
-    pause: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ReplyBody {
-    fn whole(body: Bytes) -> ReplyBody {
-        let left = Some(body).filter(|body| !body.is_empty()).into_iter().collect();
-        ReplyBody { left, ..ReplyBody::default() }
-    }
-
-    fn in_pieces(mut body: Bytes) -> ReplyBody {
-        let (mut left, mut sizes) = (VecDeque::new(), PIECES.into_iter().cycle());
+    fn new(body: impl Into<Bytes>, shape: Shape) -> ReplyBody {
+        let (mut body, mut left, mut sizes) = (body.into(), VecDeque::new(), PIECES.into_iter().cycle());
+        let is_whole = matches!(shape, Shape::Whole | Shape::TwoDeclarations);
         while !body.is_empty() {
-            let size = sizes.next().unwrap_or(1).min(body.len());
-            left.push_back(body.split_to(size));
+            let size = sizes.next().filter(|_| !is_whole).unwrap_or(body.len());
+            left.push_back(body.split_to(size.min(body.len())));
         }
-        ReplyBody { left, ..ReplyBody::default() }
+        ReplyBody { left, shape, sleep: None }
     }
 }
 
@@ -196,7 +160,9 @@ impl Body for ReplyBody {
         if let Some(sleep) = &mut self.sleep {
             std::task::ready!(sleep.as_mut().poll(cx));
         }
-        self.sleep = self.pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
+        if let Shape::Slow(pause) = self.shape {
+            self.sleep = Some(Box::pin(tokio::time::sleep(pause)));
+        }
         Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
@@ -205,7 +171,7 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.is_chunked {
+        if self.shape == Shape::Chunked {
             return SizeHint::default();
         }
         SizeHint::with_exact(self.left.iter().map(|piece| piece.len() as u64).sum())
@@ -218,24 +184,24 @@ mod tests {
 
     #[test]
     fn a_failure_names_its_reason_as_a_second_root() {
-        let failure = Verdict::Failure(Some("Syntax Error".to_owned()));
+        let failure = Err(Some("Syntax Error".to_owned()));
         assert_eq!(
             xml_text(&failure, Shape::Whole),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<status>FAILURE</status>\n<reason>Syntax Error</reason>"
         );
         assert_eq!(xml_text(&failure, Shape::TwoDeclarations).matches("<?xml").count(), 2);
         let success = format!("{DECLARATION}\n<status>SUCCESS</status>");
-        assert_eq!(xml_text(&Verdict::Success, Shape::Whole), success);
+        assert_eq!(xml_text(&Ok(()), Shape::Whole), success);
     }
 
     #[test]
     fn headers_mirror_every_reason_but_no_account() {
         let headers = |verdict| xml(&verdict, Shape::Whole).headers().clone();
-        let text = |reason: &str| Verdict::Failure(Some(reason.to_owned()));
-        assert_eq!(headers(Verdict::Success)["status"], "SUCCESS");
+        let text = |reason: &str| Err(Some(reason.to_owned()));
+        assert_eq!(headers(Ok(()))["status"], "SUCCESS");
         assert_eq!(headers(text("Syntax Error"))["reason"], "Syntax Error");
         assert!(!headers(text("NO account")).contains_key("reason"));
         assert!(!headers(text("NO account")).contains_key("status"));
-        assert!(!headers(Verdict::Failure(None)).contains_key("reason"));
+        assert!(!headers(Err(None)).contains_key("reason"));
     }
 }

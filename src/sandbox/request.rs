@@ -1,11 +1,44 @@
-//! What every surface asks of a request: its headers, its whole body, and the fields of its query or form.
+//! What every surface asks of a request: its headers, its whole body, and the fields of its query or form; and where a request that
+//! collects hits came from.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::reply::Broken;
+use super::rules::{Finding, Rule};
+use super::wire::Line;
+use super::world::{Origin, Shared};
+
+/// A request that collects hits, without its body.
+pub(super) struct Call {
+    pub(super) shared: Arc<Shared>,
+    pub(super) line: Arc<Line>,
+    /// Its number and that of its connection, for the record of broken rules.
+    pub(super) origin: Origin,
+    /// When its head came.
+    pub(super) at: Instant,
+    pub(super) head: Parts,
+}
+
+impl Call {
+    pub(super) fn header(&self, name: &str) -> &str {
+        header(&self.head.headers, name)
+    }
+
+    pub(super) fn violated(&self, rsid: &str, findings: Vec<Finding>) {
+        self.shared.world().violate(self.origin, rsid, findings);
+    }
+
+    pub(super) fn found(&self, rsid: &str, rule: Rule, detail: impl Into<String>) {
+        self.violated(rsid, vec![Finding::new(rule, detail)]);
+    }
+}
 
 /// The text of a header; empty where it is missing.
 pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
@@ -14,7 +47,7 @@ pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
 
 /// The whole body, `None` where it is larger than that; and its length. A body that is too large is read to its end all the
 /// same, as a client that still writes would see a broken connection instead of the reply.
-pub(super) async fn read(mut body: Incoming, bytes_max: u64) -> Result<(Option<Bytes>, u64), Broken> {
+pub(super) async fn read(body: &mut Incoming, bytes_max: u64) -> Result<(Option<Bytes>, u64), Broken> {
     let mut whole = BytesMut::new();
     let mut length = 0_u64;
     while let Some(frame) = body.frame().await {
@@ -46,7 +79,6 @@ impl Fields {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A number, or why it is none.
     pub(super) fn number(&self, name: &str, default: usize) -> Result<usize, String> {
         match self.get(name) {
             "" => Ok(default),

@@ -1,34 +1,28 @@
-//! The server: one thread with its own runtime, the door, and the connections.
+//! The server: the door, and the connections.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use super::admin;
-use super::analytics;
-use super::bulk;
-use super::dia;
-use super::esm;
-use super::ims;
-use super::reply::{self, Broken, ReplyBody};
-use super::request::read;
-use super::wire::{Line, Wire, WireControl};
+use super::reply::{self, Broken, Reply};
+use super::request::{Call, read};
+use super::wire::{Line, Wire, reset};
 use super::world::{Door, Shared};
+use super::{admin, analytics, bulk, dia, esm, ims};
 
 /// How many connections may wait to be accepted: more than any drain has lanes.
 const BACKLOG: u32 = 4096;
@@ -47,54 +41,37 @@ pub(super) struct Server {
     pub(super) idle_close: Option<Duration>,
 }
 
-/// Serves until the door is closed; says on `ready` where it listens, or why it does not. For a thread of its own.
-pub(super) fn serve(server: &Server, address: SocketAddr, ready: &mpsc::Sender<io::Result<SocketAddr>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            let listener = listen(address)?;
-            let address = listener.local_addr()?;
-            // The one who started it has gone only if it panicked; then there is nobody to serve.
-            if ready.send(Ok(address)).is_ok() {
-                server.keep_door(address, listener).await;
-            }
-            Ok(())
-        })
-    });
-    if let Err(error) = outcome
-        && let Err(unheard) = ready.send(Err(error))
-    {
-        tracing::error!(error = ?unheard.0, "the sandbox has stopped");
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes a port, at which nobody listens yet.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // So that the port can be taken again at once while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 impl Server {
-    /// Lets connections in, or not, as the door says.
-    async fn keep_door(&self, address: SocketAddr, listener: TcpListener) {
+    /// Lets connections in, or not, as the door says, until it is closed.
+    pub(super) async fn keep_door(self, address: SocketAddr, socket: TcpSocket) {
         let mut door = self.shared.door.subscribe();
-        let mut listener = Some(listener);
+        let (mut bound, mut listener) = (Some(socket), None);
         loop {
             let wanted = *door.borrow_and_update();
             match wanted {
                 Door::Closed => return,
                 Door::Refusing => listener = None,
-                Door::Open if listener.is_none() => match listen(address) {
-                    Ok(again) => listener = Some(again),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot listen again");
-                        sleep(RETRY_PAUSE).await;
-                        door.mark_changed();
-                        continue;
+                Door::Open if listener.is_none() => {
+                    let socket = bound.take().map_or_else(|| bind(address), Ok);
+                    match socket.and_then(|socket| socket.listen(BACKLOG)) {
+                        Ok(again) => listener = Some(again),
+                        Err(error) => {
+                            tracing::warn!(%error, "the sandbox cannot listen");
+                            sleep(RETRY_PAUSE).await;
+                            door.mark_changed();
+                            continue;
+                        }
                     }
-                },
+                }
                 Door::Open => {}
             }
             self.shared.door_is(wanted);
@@ -107,7 +84,6 @@ impl Server {
         }
     }
 
-    /// Accepts connections for ever.
     async fn accept(&self, listener: Option<&TcpListener>) {
         let Some(listener) = listener else { return std::future::pending().await };
         loop {
@@ -127,17 +103,15 @@ impl Server {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "cannot send small packets at once");
         }
-        let control = WireControl::new();
-        let wire = Wire::new(socket, Arc::clone(&control));
         let number = {
             let mut world = self.shared.world();
-            if world.dice.refuses_connection() {
-                control.reset();
-                return;
+            if world.faults.refuses_connection() {
+                return reset(&socket);
             }
             world.connected()
         };
-        let line = Line::new(number, control);
+        let line = Line::new(number);
+        let wire = Wire { socket, line: Arc::clone(&line) };
         match &self.tls {
             None => self.converse(&line, wire).await,
             Some(acceptor) => match acceptor.accept(wire).await {
@@ -148,15 +122,15 @@ impl Server {
     }
 
     /// Answers the requests of one connection until either side ends it.
-    async fn converse(&self, line: &Line, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn converse(&self, line: &Arc<Line>, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut door = self.shared.door.subscribe();
         // It may have changed since the connection was accepted.
         door.mark_changed();
+        let mut protocol = http1::Builder::new();
+        // The time for the next head is the time for which a connection may be idle.
+        protocol.timer(TokioTimer::new()).header_read_timeout(self.idle_close);
         let service = service_fn(|request| answer(&self.shared, line, request));
-        let connection =
-            http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let mut idle_check = pin!(sleep(self.idle_close.unwrap_or_default()));
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
         loop {
             tokio::select! {
                 biased;
@@ -171,42 +145,31 @@ impl Server {
                         connection.as_mut().graceful_shutdown();
                     }
                 }
-                () = idle_check.as_mut(), if self.idle_close.is_some() => {
-                    let left = self.idle_close.unwrap_or_default().saturating_sub(line.idle());
-                    if left.is_zero() {
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    idle_check.as_mut().reset(tokio::time::Instant::now() + left.max(RETRY_PAUSE));
-                }
             }
         }
     }
 }
 
-/// Hands a request to its surface.
-async fn answer(
-    shared: &Arc<Shared>,
-    line: &Line,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Broken> {
+async fn answer(shared: &Arc<Shared>, line: &Arc<Line>, request: Request<Incoming>) -> Result<Reply, Broken> {
     line.begin();
-    let path = request.uri().path();
-    let response = if path.starts_with(bulk::PREFIX) {
-        bulk::answer(shared, line, request).await
-    } else if let Some(surface) = surface_of(path) {
-        let (head, body) = request.into_parts();
-        let (body, _) = read(body, BODY_BYTES_MAX).await?;
-        Ok(body
-            .map_or_else(|| reply::bare(StatusCode::PAYLOAD_TOO_LARGE), |body| surface(shared, &head, &body)))
+    let (head, mut body) = request.into_parts();
+    let path = head.uri.path();
+    let response = if let Some(surface) = surface_of(path) {
+        let (body, _) = read(&mut body, BODY_BYTES_MAX).await?;
+        let too_large = || reply::bare(StatusCode::PAYLOAD_TOO_LARGE);
+        Ok(body.map_or_else(too_large, |body| surface(shared, &head, &body)))
     } else {
-        dia::answer(shared, line, request).await
+        let (origin, is_bulk) = (shared.world().requested(line.number), path.starts_with(bulk::PREFIX));
+        let (shared, line, at) = (Arc::clone(shared), Arc::clone(line), Instant::now());
+        let call = Arc::new(Call { shared, line, origin, at, head });
+        if is_bulk { bulk::answer(call, body).await } else { dia::answer(&call, body).await }
     };
     line.end();
     response
 }
 
 /// Answers a request whose body is read.
-type Surface = fn(&Shared, &Parts, &[u8]) -> Response<ReplyBody>;
+type Surface = fn(&Shared, &Parts, &[u8]) -> Reply;
 
 /// The surface whose requests are small, and see nothing of their connection.
 fn surface_of(path: &str) -> Option<Surface> {

@@ -1,38 +1,12 @@
-//! What each interface and each suite is told over HTTP or by a test: limits, faults, settings. Unknown names are refused.
+//! What each interface is told over HTTP or by a test: limits, faults, settings. Unknown names are refused.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::makeup::{EventRecording, TimestampSetting};
-
-/// Whether the client is expected to send event IDs to a suite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpectedIds {
-    #[default]
-    Either,
-    /// A hit without is a violation.
-    Always,
-    /// A hit with one is a violation.
-    Never,
-}
-
-/// The settings of a suite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SuiteSettings {
-    /// Timestamps optional, required or not allowed. Default optional.
-    pub timestamps: TimestampSetting,
-    /// Unique event recording, of all events alike. Default by event ID.
-    pub recording: EventRecording,
-    /// What is expected of the client. Default either.
-    pub expected_ids: ExpectedIds,
-}
-
 /// How the bulk interface and the tokens for it behave. The limits are Adobe's where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct BulkSettings {
     /// The least time between two uploads, over all groups; sooner ones are refused with 429. Default 1000.
     pub call_spacing_ms: u64,
@@ -49,23 +23,11 @@ pub struct BulkSettings {
     /// How long a token is good, in seconds. Default a day less one second, as Adobe's.
     pub token_seconds: u64,
     /// After how many uploads all tokens are good no more, once; 0 is never.
-    pub forget_tokens_after: u64,
-    /// The seed of all draws.
+    pub forget_tokens_after: u32,
     pub seed: u64,
-    /// Percent of uploads that are counted, and then reset before the reply.
-    pub lose_answer: f64,
-    /// Percent of uploads that are reset, with nothing counted.
-    pub break_before: f64,
-    /// Percent of uploads that are answered with 429 and Retry-After, nothing counted.
-    pub busy: f64,
-    /// Percent of uploads that are answered with 500, nothing counted.
-    pub server_error: f64,
-    /// Percent of uploads that are answered with 500, though they are counted.
-    pub server_error_after: f64,
-    /// Percent of uploads that are answered with 413, nothing counted.
-    pub too_large: f64,
-    /// Percent of uploads that are REJECTED, nothing counted.
-    pub reject: f64,
+    /// What goes wrong with how many percent of the uploads; as JSON its keys stand beside the other settings.
+    #[serde(flatten)]
+    pub faults: BTreeMap<BulkFault, f64>,
     /// How many of 100,000 rows are declared invalid, whatever they say: always the same ones of one seed.
     pub invalid_rows_per_100000: u32,
     /// Whether the processing log names every invalid row, not only the first ten of a kind.
@@ -88,13 +50,7 @@ impl Default for BulkSettings {
             token_seconds: 86_399,
             forget_tokens_after: 0,
             seed: 0,
-            lose_answer: 0.0,
-            break_before: 0.0,
-            busy: 0.0,
-            server_error: 0.0,
-            server_error_after: 0.0,
-            too_large: 0.0,
-            reject: 0.0,
+            faults: BTreeMap::new(),
             invalid_rows_per_100000: 0,
             name_all_invalid: false,
             rows_untold: 0,
@@ -104,33 +60,32 @@ impl Default for BulkSettings {
 }
 
 /// What goes wrong with an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BulkFault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BulkFault {
+    /// It is counted, and the connection reset before the reply.
     LoseAnswer,
+    /// The connection is reset, with nothing counted.
     BreakBefore,
+    /// 429 and Retry-After, nothing counted.
     Busy,
+    /// 500, nothing counted.
     ServerError,
+    /// 500, though it is counted.
     ServerErrorAfter,
+    /// 413, nothing counted.
     TooLarge,
+    /// REJECTED, nothing counted.
     Reject,
 }
 
 impl BulkSettings {
     /// The fault of an upload, if any, by a number from 0 up to 100: the shares lie one after the other.
     pub(super) fn fault(&self, percent: f64) -> Option<BulkFault> {
-        let shares = [
-            (BulkFault::LoseAnswer, self.lose_answer),
-            (BulkFault::BreakBefore, self.break_before),
-            (BulkFault::Busy, self.busy),
-            (BulkFault::ServerError, self.server_error),
-            (BulkFault::ServerErrorAfter, self.server_error_after),
-            (BulkFault::TooLarge, self.too_large),
-            (BulkFault::Reject, self.reject),
-        ];
         let mut end = 0.0;
-        shares.into_iter().find_map(|(fault, share)| {
+        self.faults.iter().find_map(|(fault, share)| {
             end += share;
-            (percent < end).then_some(fault)
+            (percent < end).then_some(*fault)
         })
     }
 }
@@ -208,13 +163,19 @@ pub(super) fn take_one(left: &mut u32) -> bool {
     is_left
 }
 
+/// Takes one from a count; whether it was the last.
+pub(super) fn take_last(left: &mut u32) -> bool {
+    take_one(left) && *left == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn shares_lie_one_after_the_other() {
-        let settings = BulkSettings { lose_answer: 10.0, busy: 5.0, reject: 0.5, ..BulkSettings::default() };
+        let faults = [(BulkFault::Reject, 0.5), (BulkFault::Busy, 5.0), (BulkFault::LoseAnswer, 10.0)].into();
+        let settings = BulkSettings { faults, ..BulkSettings::default() };
         for (percent, fault) in [
             (0.0, Some(BulkFault::LoseAnswer)),
             (9.99, Some(BulkFault::LoseAnswer)),
@@ -231,7 +192,9 @@ mod tests {
     fn settings_are_read_by_name_and_unknown_ones_refused() {
         let settings: BulkSettings =
             serde_json::from_str(r#"{"call_spacing_ms":10,"lose_answer":5}"#).expect("settings");
-        let expected = BulkSettings { call_spacing_ms: 10, lose_answer: 5.0, ..BulkSettings::default() };
+        let faults = [(BulkFault::LoseAnswer, 5.0)].into();
+        let expected = BulkSettings { call_spacing_ms: 10, faults, ..BulkSettings::default() };
+        assert_eq!(serde_json::to_value(&expected).expect("JSON")["lose_answer"], 5.0);
         assert_eq!(settings, expected);
         assert!(serde_json::from_str::<BulkSettings>(r#"{"lose_answers":5}"#).is_err());
     }

@@ -54,6 +54,11 @@ fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
     })
 }
 
+/// Whether a text has no sign but digits.
+pub(super) fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// One tag with its text, entities resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tag<'b> {
@@ -72,7 +77,6 @@ impl Tag<'_> {
 /// A body as it was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Document<'b> {
-    /// In the order of the body.
     pub(super) tags: Vec<Tag<'b>>,
     /// Rules of the grammar that its bytes break.
     pub(super) findings: Vec<Finding>,

@@ -24,27 +24,15 @@ pub struct BulkFile {
     pub key: String,
     pub group: String,
     pub rows: u64,
-    /// Those that were not taken.
     pub invalid_rows: u64,
-    /// When it was taken.
     pub received_at: Receipt,
-}
-
-/// What a look-up tells of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Received {
+    #[serde(skip)]
     pub(super) file_id: String,
-    pub(super) size_bytes: u64,
-    pub(super) file: BulkFile,
+    #[serde(skip)]
+    pub(super) size_bytes: usize,
     /// When it was received, by a clock that nobody sets.
-    at: Instant,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sender {
-    pub(super) group: String,
-    /// Empty where none was sent.
-    pub(super) key: String,
+    #[serde(skip)]
+    pub(super) at: Instant,
 }
 
 #[derive(Debug)]
@@ -63,16 +51,6 @@ struct Group {
     lost: Option<String>,
 }
 
-/// The last row of a visitor.
-#[derive(Debug)]
-struct Track {
-    timestamp: i64,
-    /// A digest of its group's name.
-    group: u64,
-    upload: u64,
-}
-
-/// An upload that is let in.
 #[derive(Debug)]
 pub(super) struct Admission {
     /// Its number among all that were let in, from 1.
@@ -80,11 +58,8 @@ pub(super) struct Admission {
     pub(super) fault: Option<BulkFault>,
     /// How long ago its group's previous upload started.
     pub(super) since_previous: Option<Duration>,
-    /// Whether all tokens are good no more, as the settings want it.
-    pub(super) ends_tokens: bool,
 }
 
-/// What becomes of a call.
 #[derive(Debug)]
 pub(super) enum Gate {
     Open(Admission),
@@ -97,7 +72,6 @@ pub(super) enum Gate {
 /// A row as far as its visitor goes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// The visitor in its suite.
     pub(super) visitor: u64,
     pub(super) timestamp: i64,
     pub(super) upload: u64,
@@ -111,18 +85,17 @@ pub(super) struct Step {
 pub(super) struct Traffic {
     pub(super) settings: BulkSettings,
     rng: Rng,
-    /// Uploads that were let in, since start or reset, and since the settings were made.
     uploads: u64,
-    uploads_of_settings: u64,
     called_at: Option<Instant>,
     groups: HashMap<String, Group>,
     keys: HashMap<String, Key>,
     /// Under which key each content came first.
     contents: HashMap<u64, String>,
-    received: Vec<Received>,
-    visitors: HashMap<u64, Track>,
+    pub(super) received: Vec<BulkFile>,
+    /// The last row of each.
+    visitors: HashMap<u64, Step>,
     /// By client and beginning of the group's name.
-    validated: HashSet<(String, String)>,
+    pub(super) validated: HashSet<(String, String)>,
 }
 
 impl Traffic {
@@ -133,7 +106,6 @@ impl Traffic {
     /// Replaces the settings, and begins the draws.
     pub(super) fn set(&mut self, settings: BulkSettings) {
         self.rng = Rng::with_seed(settings.seed);
-        self.uploads_of_settings = 0;
         self.settings = settings;
     }
 
@@ -142,32 +114,21 @@ impl Traffic {
         *self = Traffic::new(self.settings.clone());
     }
 
-    /// How many formats of clients were found valid.
-    pub(super) fn validations(&self) -> usize {
-        self.validated.len()
-    }
-
-    /// The files that were received, in their order.
-    pub(super) fn files(&self) -> Vec<BulkFile> {
-        self.received.iter().map(|received| received.file.clone()).collect()
-    }
-
     /// Lets an upload in, or not. `now` is when its head came.
-    pub(super) fn admit(&mut self, sender: &Sender, now: Instant) -> (Gate, Vec<Finding>) {
+    pub(super) fn admit(&mut self, group: &str, key: &str, now: Instant) -> (Gate, Vec<Finding>) {
         let mut findings = Vec::new();
-        if sender.key.is_empty() {
-            findings.push(Finding::new(Rule::BulkKey, "no x-adobe-idempotency-key"));
+        let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
+        if key.is_empty() {
+            find(Rule::BulkKey, "no x-adobe-idempotency-key".to_owned());
         }
-        let group = self.groups.entry(sender.group.clone()).or_default();
+        let group = self.groups.entry(group.to_owned()).or_default();
         if let Some(lost) = group.lost.take() {
-            let detail = format!("the answer to {lost:?} was lost, and nobody has looked for it");
-            findings.push(Finding::new(Rule::LookUpFirst, detail));
+            find(Rule::LookUpFirst, format!("the answer to {lost:?} was lost, and nobody has looked for it"));
         }
         let spacing = Duration::from_millis(self.settings.call_spacing_ms);
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         if let Some(since) = since(self.called_at).filter(|since| falls_short(*since, spacing)) {
-            let detail = format!("{} ms after the upload before", since.as_millis());
-            findings.push(Finding::new(Rule::CallSpacing, detail));
+            find(Rule::CallSpacing, format!("{} ms after the upload before", since.as_millis()));
             return (Gate::Busy(retry_after_seconds(spacing, since)), findings);
         }
         let fault = self.settings.fault(self.rng.f64() * 100.0);
@@ -182,36 +143,32 @@ impl Traffic {
         let since_previous = since(group.started_at);
         let spacing = Duration::from_millis(self.settings.group_spacing_ms);
         if group.in_flight > 0 {
-            findings.push(Finding::new(Rule::GroupSpacing, "another upload of its group is under way"));
+            find(Rule::GroupSpacing, "another upload of its group is under way".to_owned());
         } else if let Some(since) = since_previous.filter(|since| falls_short(*since, spacing)) {
-            let detail = format!("{} ms after the start before in its group", since.as_millis());
-            findings.push(Finding::new(Rule::GroupSpacing, detail));
+            find(Rule::GroupSpacing, format!("{} ms after the start before in its group", since.as_millis()));
         }
         group.started_at = Some(now);
         group.in_flight += 1;
         self.uploads += 1;
-        self.uploads_of_settings += 1;
-        let ends_tokens = self.uploads_of_settings == self.settings.forget_tokens_after;
-        (Gate::Open(Admission { upload: self.uploads, fault, since_previous, ends_tokens }), findings)
+        (Gate::Open(Admission { upload: self.uploads, fault, since_previous }), findings)
     }
 
     /// An upload has its answer, or has lost it.
-    pub(super) fn ended(&mut self, sender: &Sender, is_answered: bool) {
-        if let Some(group) = self.groups.get_mut(&sender.group) {
+    pub(super) fn ended(&mut self, group: &str, key: &str, is_answered: bool) {
+        if let Some(group) = self.groups.get_mut(group) {
             group.in_flight = group.in_flight.saturating_sub(1);
             if !is_answered {
-                group.lost = Some(sender.key.clone());
+                group.lost = Some(key.to_owned());
             }
         }
     }
 
     /// Notes which content comes under a key. Says what is wrong with that, and whether the file was received before.
-    pub(super) fn identify(&mut self, sender: &Sender, content: u64) -> (bool, Vec<Finding>) {
+    pub(super) fn identify(&mut self, key: &str, content: u64) -> (bool, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
-        let key = sender.key.clone();
-        let first_key = self.contents.entry(content).or_insert_with(|| key.clone());
-        let is_renamed = *first_key != key;
+        let first_key = self.contents.entry(content).or_insert_with(|| key.to_owned());
+        let is_renamed = first_key != key;
         if is_renamed {
             find(Rule::BulkKey, format!("the same bytes came under {first_key:?} before"));
         }
@@ -219,17 +176,16 @@ impl Traffic {
         if key.is_empty() {
             return (is_received_otherwise, findings);
         }
-        let known = self.keys.entry(key).or_insert(Key { content, is_received: false, told: None });
+        let fresh = Key { content, is_received: false, told: None };
+        let known = self.keys.entry(key.to_owned()).or_insert(fresh);
         let mut is_repeat = is_received_otherwise;
         if known.content != content {
-            find(Rule::BulkKey, format!("{:?} came with other bytes before", sender.key));
+            find(Rule::BulkKey, format!("{key:?} came with other bytes before"));
         } else if known.is_received {
             is_repeat = true;
             match known.told {
-                Some(true) => {
-                    find(Rule::SentOnce, format!("{:?} was looked up, and had been received", sender.key));
-                }
-                None => find(Rule::SentOnce, format!("{:?} was received before", sender.key)),
+                Some(true) => find(Rule::SentOnce, format!("{key:?} was looked up, and had been received")),
+                None => find(Rule::SentOnce, format!("{key:?} was received before")),
                 // The client was told that it had not been received, and could know no better.
                 Some(false) => {}
             }
@@ -241,24 +197,23 @@ impl Traffic {
     /// What is wrong with a file's rows as a whole.
     pub(super) fn judge_file<'s>(
         &self,
-        sender: &Sender,
-        admission: &Admission,
+        group: &str,
+        since_previous: Option<Duration>,
         rows: u64,
         mut suites: impl Iterator<Item = &'s str>,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Some(since) = admission.since_previous {
+        if let Some(since) = since_previous {
             let allowed = self.settings.group_rows_per_second as f64 * since.as_secs_f64();
             if rows as f64 > allowed * (100 + RATE_TOLERANCE_PERCENT) as f64 / 100.0 {
                 let detail = format!("{rows} rows {} ms after the start before", since.as_millis());
                 findings.push(Finding::new(Rule::GroupRate, detail));
             }
         }
-        let group = sender.group.to_ascii_lowercase();
-        let company = self.settings.company.to_ascii_lowercase();
-        let has = |name: &str| !name.is_empty() && group.contains(&name.to_ascii_lowercase());
-        if !has(&company) && !suites.any(has) {
-            findings.push(Finding::new(Rule::GroupName, format!("the group is {:?}", sender.group)));
+        let text = group.to_ascii_lowercase();
+        let has = |name: &str| !name.is_empty() && text.contains(&name.to_ascii_lowercase());
+        if !has(&self.settings.company) && !suites.any(has) {
+            findings.push(Finding::new(Rule::GroupName, format!("the group is {group:?}")));
         }
         findings
     }
@@ -268,7 +223,7 @@ impl Traffic {
     pub(super) fn follow(&mut self, step: Step) -> Result<bool, (Rule, String)> {
         let Step { visitor, timestamp, upload, group, is_repeat } = step;
         let Some(track) = self.visitors.get_mut(&visitor) else {
-            self.visitors.insert(visitor, Track { timestamp, group, upload });
+            self.visitors.insert(visitor, step);
             return Ok(is_repeat);
         };
         let (last, is_older) = (track.timestamp, timestamp < track.timestamp);
@@ -284,22 +239,21 @@ impl Traffic {
         Ok(is_repeat || is_older)
     }
 
-    /// Notes a file whose rows were counted.
-    pub(super) fn receive(&mut self, file_id: String, size_bytes: u64, file: BulkFile) {
+    pub(super) fn receive(&mut self, file: BulkFile) {
         if let Some(key) = self.keys.get_mut(&file.key) {
             key.is_received = true;
         }
-        self.received.push(Received { file_id, size_bytes, file, at: Instant::now() });
+        self.received.push(file);
     }
 
     /// Looks a key up, and remembers what the client has learnt.
-    pub(super) fn look_up(&mut self, key: &str) -> Option<Received> {
+    pub(super) fn look_up(&mut self, key: &str) -> Option<BulkFile> {
         self.groups
             .values_mut()
             .filter(|group| group.lost.as_deref() == Some(key))
             .for_each(|group| group.lost = None);
         let blind = Duration::from_millis(self.settings.lookup_blind_ms);
-        let is_seen = |received: &&Received| received.file.key == key && received.at.elapsed() >= blind;
+        let is_seen = |file: &&BulkFile| file.key == key && file.at.elapsed() >= blind;
         let found = self.received.iter().find(is_seen).cloned();
         if let Some(known) = self.keys.get_mut(key) {
             known.told = Some(found.is_some());
@@ -309,12 +263,10 @@ impl Traffic {
 
     /// Notes that a client has had a file found valid; says whether that was one too many. A file that was not valid may
     /// have been repaired: it costs nothing.
-    pub(super) fn validated(&mut self, client_id: &str, group: &str) -> Option<Finding> {
+    pub(super) fn validates_again(&mut self, client_id: &str, group: &str) -> bool {
         let prefix =
             group.trim_end_matches(|sign: char| sign.is_ascii_digit()).trim_end_matches(['_', '-', '.']);
-        let is_new = self.validated.insert((client_id.to_owned(), prefix.to_owned()));
-        let detail = || format!("files of {prefix:?} were validated before");
-        (!is_new).then(|| Finding::new(Rule::ValidateOnce, detail()))
+        !self.validated.insert((client_id.to_owned(), prefix.to_owned()))
     }
 }
 
@@ -323,8 +275,8 @@ fn falls_short(distance: Duration, demanded: Duration) -> bool {
     distance + (demanded / TOLERANCE_PART).max(TOLERANCE_MIN) < demanded
 }
 
-/// How long a client should wait that came too soon, in whole seconds, which are all that the header can say: none where the
 /// distance itself is less.
+/// How long a client should wait that came too soon, in whole seconds, which are all that the header can say: none where the
 fn retry_after_seconds(spacing: Duration, since: Duration) -> u32 {
     if spacing < Duration::from_secs(1) { 0 } else { (spacing - since).as_secs_f64().ceil() as u32 }
 }
@@ -333,19 +285,15 @@ fn retry_after_seconds(spacing: Duration, since: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    fn sender(group: &str, key: &str) -> Sender {
-        Sender { group: group.to_owned(), key: key.to_owned() }
-    }
-
     fn codes(findings: &[Finding]) -> Vec<&'static str> {
         findings.iter().map(|finding| finding.rule.code()).collect()
     }
 
     /// Lets an upload in so many milliseconds after a start, ends it with an answer, and gives the broken rules.
-    fn upload(state: &mut Traffic, start: Instant, ms: u64, sender: &Sender) -> Vec<&'static str> {
-        let (gate, findings) = state.admit(sender, start + Duration::from_millis(ms));
+    fn upload(state: &mut Traffic, start: Instant, ms: u64, (group, key): (&str, &str)) -> Vec<&'static str> {
+        let (gate, findings) = state.admit(group, key, start + Duration::from_millis(ms));
         if matches!(gate, Gate::Open(_)) {
-            state.ended(sender, true);
+            state.ended(group, key, true);
         }
         codes(&findings)
     }
@@ -354,42 +302,41 @@ mod tests {
     fn calls_and_starts_keep_their_distances_within_a_tolerance() {
         let mut state = Traffic::new(BulkSettings::default());
         let start = Instant::now();
-        let (one, two) = (sender("s_1", "a"), sender("s_2", "b"));
-        assert_eq!(upload(&mut state, start, 0, &one), [""; 0]);
-        assert_eq!(upload(&mut state, start, 940, &two), ["BDIA-19"]);
+        let (one, two) = (("s_1", "a"), ("s_2", "b"));
+        assert_eq!(upload(&mut state, start, 0, one), [""; 0]);
+        assert_eq!(upload(&mut state, start, 940, two), ["BDIA-19"]);
         // Whoever was refused may come as soon as the distance to the last call that was let in is right.
-        assert_eq!(upload(&mut state, start, 950, &two), [""; 0]);
-        assert_eq!(upload(&mut state, start, 18_900, &one), ["BDIA-20"]);
-        assert_eq!(upload(&mut state, start, 19_951, &two), [""; 0]);
-        assert_eq!(upload(&mut state, start, 37_901, &one), [""; 0]);
+        assert_eq!(upload(&mut state, start, 950, two), [""; 0]);
+        assert_eq!(upload(&mut state, start, 18_900, one), ["BDIA-20"]);
+        assert_eq!(upload(&mut state, start, 19_951, two), [""; 0]);
+        assert_eq!(upload(&mut state, start, 37_901, one), [""; 0]);
     }
 
     #[test]
     fn one_upload_of_a_group_is_under_way_at_a_time() {
         let mut state = Traffic::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
         let start = Instant::now();
-        let one = sender("s_1", "a");
-        assert_eq!(codes(&state.admit(&one, start).1), [""; 0]);
-        assert_eq!(upload(&mut state, start, 1000, &one), ["BDIA-20"]);
-        assert_eq!(upload(&mut state, start, 2000, &sender("s_2", "b")), [""; 0]);
-        state.ended(&one, true);
-        assert_eq!(upload(&mut state, start, 3000, &one), [""; 0]);
+        let one = ("s_1", "a");
+        assert_eq!(codes(&state.admit("s_1", "a", start).1), [""; 0]);
+        assert_eq!(upload(&mut state, start, 1000, one), ["BDIA-20"]);
+        assert_eq!(upload(&mut state, start, 2000, ("s_2", "b")), [""; 0]);
+        state.ended("s_1", "a", true);
+        assert_eq!(upload(&mut state, start, 3000, one), [""; 0]);
     }
 
     #[test]
     fn a_lost_answer_is_looked_up_before_anything_else_of_its_group() {
         let mut state = Traffic::new(BulkSettings { group_spacing_ms: 0, ..BulkSettings::default() });
         let start = Instant::now();
-        let one = sender("s_1", "a");
         for (ms, is_looked_up, expected) in [(0, false, &["BDIA-30"][..]), (10_000, true, &[])] {
             let at = start + Duration::from_millis(ms);
-            assert_eq!(codes(&state.admit(&one, at).1), [""; 0]);
-            state.ended(&one, false);
+            assert_eq!(codes(&state.admit("s_1", "a", at).1), [""; 0]);
+            state.ended("s_1", "a", false);
             if is_looked_up {
                 assert_eq!(state.look_up("a"), None);
             }
-            assert_eq!(upload(&mut state, start, ms + 1000, &sender("s_2", "b")), [""; 0], "another group");
-            assert_eq!(upload(&mut state, start, ms + 2000, &sender("s_1", "c")), expected);
+            assert_eq!(upload(&mut state, start, ms + 1000, ("s_2", "b")), [""; 0], "another group");
+            assert_eq!(upload(&mut state, start, ms + 2000, ("s_1", "c")), expected);
         }
     }
 
@@ -402,14 +349,17 @@ mod tests {
             rows: 1,
             invalid_rows: 0,
             received_at: Receipt::from_nanos(0),
+            file_id: "1".to_owned(),
+            size_bytes: 1,
+            at: Instant::now(),
         };
         let identified = |state: &mut Traffic, key: &str, content| {
-            let (is_repeat, findings) = state.identify(&sender("s_1", key), content);
+            let (is_repeat, findings) = state.identify(key, content);
             (is_repeat, codes(&findings))
         };
         assert_eq!(identified(&mut state, "a", 1), (false, vec![]));
         assert_eq!(identified(&mut state, "a", 1), (false, vec![]), "it was not received");
-        state.receive("1".to_owned(), 1, file("a"));
+        state.receive(file("a"));
         assert_eq!(identified(&mut state, "a", 1), (true, vec!["BDIA-31"]));
         assert_eq!(state.look_up("a"), None, "too soon");
         assert_eq!(identified(&mut state, "a", 1), (true, vec![]), "it was told so");
@@ -425,8 +375,7 @@ mod tests {
         let mut state = Traffic::new(BulkSettings::default());
         let judged = |state: &Traffic, group: &str, rows, since: Option<u64>| {
             let since_previous = since.map(Duration::from_millis);
-            let admission = Admission { upload: 1, fault: None, since_previous, ends_tokens: false };
-            codes(&state.judge_file(&sender(group, "a"), &admission, rows, ["examplersid"].into_iter()))
+            codes(&state.judge_file(group, since_previous, rows, ["examplersid"].into_iter()))
         };
         assert_eq!(judged(&state, "pb_ExampleRsid_1", 1_000_000, None), [""; 0]);
         assert_eq!(judged(&state, "examplersid_1", 42_000, Some(20_000)), [""; 0]);
@@ -452,9 +401,9 @@ mod tests {
     #[test]
     fn one_validation_of_a_format_is_enough() {
         let mut state = Traffic::new(BulkSettings::default());
-        assert!(state.validated("one", "examplersid_1").is_none());
-        assert!(state.validated("one", "other_1").is_none());
-        assert!(state.validated("two", "examplersid_1").is_none());
-        assert!(state.validated("one", "examplersid_2").is_some());
+        assert!(!state.validates_again("one", "examplersid_1"));
+        assert!(!state.validates_again("one", "other_1"));
+        assert!(!state.validates_again("two", "examplersid_1"));
+        assert!(state.validates_again("one", "examplersid_2"));
     }
 }

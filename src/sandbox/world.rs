@@ -7,16 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::digest::digest;
-use super::faults::{FaultDice, FaultPlan};
+use super::credentials::{Quota, Tokens};
+use super::faults::{FaultPlan, FaultSummary};
 use super::hits::{AcceptedHit, Arrival, KeepHits, KeptHit};
-use super::incoming::IncomingHit;
-use super::makeup::WrongSetting;
-use super::quota::Quota;
+use super::incoming::{IncomingHit, digest};
+use super::makeup::{SuiteSettings, WrongSetting};
 use super::rules::{Finding, Rule, Violation, Violations};
-use super::settings::{AnalyticsSettings, BulkSettings, EsmSettings, SuiteSettings};
-use super::suites::{Counted, OrderBy, Suite, SuiteSummary};
-use super::tokens::Tokens;
+use super::settings::{AnalyticsSettings, EsmSettings};
+use super::suites::{OrderBy, Suite, SuiteSummary};
 use super::traffic::Traffic;
 use crate::clock::Clock;
 
@@ -44,10 +42,11 @@ pub enum UnknownSuites {
 }
 
 /// Whether connections are let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Door {
     Open,
     /// Nobody listens at the port.
+    #[default]
     Refusing,
     Closed,
 }
@@ -65,9 +64,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(world: World, judge: Judge, clock: Clock) -> Shared {
-        let door = watch::Sender::new(door_of(world.dice.plan()));
-        Shared { world: Mutex::new(world), changed: Condvar::new(), door, judge, clock }
+    pub(super) fn new(world: World, plan: FaultPlan, judge: Judge, clock: Clock) -> Shared {
+        let door = watch::Sender::new(Door::Open);
+        let shared = Shared { world: Mutex::new(world), changed: Condvar::new(), door, judge, clock };
+        shared.set_plan(plan);
+        shared
     }
 
     /// The world. A test that panicked while it held the lock has changed nothing by halves that anyone could still use.
@@ -87,9 +88,10 @@ impl Shared {
     }
 
     /// Replaces the plan and begins its draws. The door follows soon.
-    pub(super) fn set_plan(&self, plan: FaultPlan) {
-        let door = door_of(&plan);
-        self.world().dice = FaultDice::new(plan);
+    pub(super) fn set_plan(&self, mut plan: FaultPlan) {
+        let door = if plan.refuses_everything() { Door::Refusing } else { Door::Open };
+        plan.begin();
+        self.world().faults = plan;
         let is_new = |current: &Door| *current != door && *current != Door::Closed;
         self.door.send_if_modified(|current| is_new(current).then(|| *current = door).is_some());
     }
@@ -107,10 +109,6 @@ impl Shared {
     }
 }
 
-fn door_of(plan: &FaultPlan) -> Door {
-    if plan.refuses_everything() { Door::Refusing } else { Door::Open }
-}
-
 /// Where a broken rule was seen: the number of the request, and that of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
@@ -118,7 +116,6 @@ pub(super) struct Origin {
     pub(super) connection: u32,
 }
 
-/// What ESM knows of its clients.
 #[derive(Debug, Default)]
 pub(super) struct EsmState {
     pub(super) settings: EsmSettings,
@@ -126,20 +123,19 @@ pub(super) struct EsmState {
     pub(super) tokens: Tokens,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct World {
-    keep: KeepHits,
-    order_by: OrderBy,
+    pub(super) keep: KeepHits,
+    pub(super) order_by: OrderBy,
     pub(super) unknown: UnknownSuites,
     /// In the order in which they were first named.
     pub(super) suites: Vec<Suite>,
-    /// In the order of acceptance.
     hits: Vec<KeptHit>,
     requests: u64,
     /// How many requests each connection has carried, by its number.
     pub(super) requests_per_connection: Vec<u32>,
     pub(super) violations: Violations,
-    pub(super) dice: FaultDice,
+    pub(super) faults: FaultPlan,
     /// The hits under way, by suite and visitor: the content of the last, and how many. A second one breaks DIA-33.
     in_flight: HashMap<u64, (u64, u32)>,
     /// What the server's thread has made of the door.
@@ -153,37 +149,16 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(keep: KeepHits, order_by: OrderBy, unknown: UnknownSuites, plan: FaultPlan) -> World {
-        World {
-            keep,
-            order_by,
-            unknown,
-            suites: Vec::new(),
-            hits: Vec::new(),
-            requests: 0,
-            requests_per_connection: Vec::new(),
-            violations: Violations::default(),
-            dice: FaultDice::new(plan),
-            in_flight: HashMap::new(),
-            door: Door::Open,
-            tokens: Tokens::default(),
-            bulk: Traffic::new(BulkSettings::default()),
-            esm: EsmState::default(),
-            analytics: AnalyticsSettings::default(),
-            quota: Quota::default(),
-        }
-    }
-
     pub(super) fn suite(&self, rsid: &str) -> Option<&Suite> {
-        self.suites.iter().find(|suite| *suite.rsid == *rsid)
+        self.suites.iter().find(|suite| suite.summary.rsid == rsid)
     }
 
     /// A suite, which is named for the first time perhaps.
     fn suite_mut(&mut self, rsid: &str) -> &mut Suite {
-        let known = self.suites.iter().position(|suite| *suite.rsid == *rsid);
+        let known = self.suites.iter().position(|suite| suite.summary.rsid == rsid);
         let place = known.unwrap_or_else(|| {
             let is_known = self.unknown == UnknownSuites::Counted;
-            self.suites.push(Suite::new(rsid, SuiteSettings::default(), is_known));
+            self.suites.push(Suite::new(rsid, is_known));
             self.suites.len() - 1
         });
         &mut self.suites[place]
@@ -192,37 +167,33 @@ impl World {
     /// Lists a suite, or sets it anew; what it has counted stays, in reports too.
     pub(super) fn set_suite(&mut self, rsid: &str, settings: SuiteSettings) {
         self.catch_up(rsid);
-        let summary = &mut self.suite_mut(rsid).summary;
-        (summary.settings, summary.is_known) = (settings, true);
+        let suite = self.suite_mut(rsid);
+        suite.summary.is_known = true;
+        suite.set(settings, suite.wrong.clone());
     }
 
     /// Sets what is wrong with a suite; what it has counted stays, in reports too.
     pub(super) fn set_wrong(&mut self, rsid: &str, wrong: Vec<WrongSetting>) {
         self.catch_up(rsid);
-        self.suite_mut(rsid).set_wrong(wrong);
+        let suite = self.suite_mut(rsid);
+        suite.set(suite.summary.settings, wrong);
     }
 
     /// Puts the hits of a suite that are new into its ledger, by the settings that it has now.
     pub(super) fn catch_up(&mut self, rsid: &str) {
-        let Some(suite) = self.suites.iter_mut().find(|suite| *suite.rsid == *rsid) else { return };
+        let Some(suite) = self.suites.iter_mut().find(|suite| suite.summary.rsid == rsid) else { return };
         let fresh = self.hits.get(suite.ledger.looked_at..).unwrap_or(&[]).iter();
         suite.ledger.looked_at = self.hits.len();
         if !suite.collects() {
             return;
         }
-        for hit in fresh.filter(|hit| hit.rsid.split(',').any(|named| named == rsid)) {
+        for hit in fresh.filter(|hit| hit.shown.rsid.split(',').any(|named| named == rsid)) {
             if let Some(text) = &hit.text {
-                suite.ledger.take(hit, text, &suite.makeup, &suite.summary.settings);
+                suite.ledger.take(hit, text, &suite.makeup);
             }
         }
     }
 
-    /// Whether hits are kept with all that reports need.
-    pub(super) fn keeps_all(&self) -> bool {
-        self.keep == KeepHits::Full
-    }
-
-    /// Counts a connection, and gives its number.
     pub(super) fn connected(&mut self) -> u32 {
         self.requests_per_connection.push(0);
         self.requests_per_connection.len() as u32 - 1
@@ -243,40 +214,21 @@ impl World {
     }
 
     /// Accepts a hit: counts it for each suite that it names, and keeps it. Gives the rules that it breaks beside those before it.
-    pub(super) fn accept(
-        &mut self,
-        hit: &IncomingHit<'_>,
-        content_hash: u64,
-        arrival: Arrival,
-    ) -> Vec<Finding> {
-        let counted = Counted {
-            visitor_hash: hit.visitor_hash(),
-            is_timestamped: hit.timestamp.is_some(),
-            timestamp: hit.seconds(),
-            events: hit.events,
-            is_link: hit.is_link,
-            evar6: hit.evar(6),
-            content_hash,
-        };
+    pub(super) fn accept(&mut self, hit: &IncomingHit<'_>, arrival: Arrival) -> Vec<Finding> {
         let (mut findings, order_by) = (Vec::new(), self.order_by);
-        let mut named = None;
         for rsid in suites_of(hit.rsid) {
-            let suite = self.suite_mut(rsid);
-            suite.count(&counted, order_by, &mut findings);
-            named.get_or_insert_with(|| suite.rsid.clone());
+            findings.extend(self.suite_mut(rsid).count(hit, order_by));
         }
-        let named = named.filter(|first| **first == *hit.rsid).unwrap_or_else(|| hit.rsid.into());
-        self.hits.push(KeptHit::new(hit, named, arrival, self.keep));
+        self.hits.push(KeptHit::new(hit, self.accepted() + 1, arrival, self.keep));
         findings
     }
 
     /// Notes that a hit is under way; gives what is wrong with that, and the key that [`World::landed`] takes.
-    pub(super) fn flies(&mut self, hit: &IncomingHit<'_>, content_hash: u64) -> (u64, Option<Finding>) {
+    pub(super) fn flies(&mut self, hit: &IncomingHit<'_>) -> (u64, Option<Finding>) {
         let key = digest((hit.rsid, hit.visitor_kind, hit.visitor.as_ref()));
-        let (flying, count) = self.in_flight.entry(key).or_insert((content_hash, 0));
-        let is_overtaking = *count > 0 && *flying != content_hash;
-        *count += 1;
-        *flying = content_hash;
+        let (flying, count) = self.in_flight.entry(key).or_default();
+        let is_overtaking = *count > 0 && *flying != hit.content_hash;
+        (*flying, *count) = (hit.content_hash, *count + 1);
         let overlap = || Finding::new(Rule::VisitorOrder, "it overlaps with another hit of the same visitor");
         (key, is_overtaking.then(overlap))
     }
@@ -291,13 +243,7 @@ impl World {
         }
     }
 
-    /// Records broken rules.
-    pub(super) fn violate(
-        &mut self,
-        origin: Origin,
-        rsid: &str,
-        findings: impl IntoIterator<Item = Finding>,
-    ) {
+    pub(super) fn violate(&mut self, origin: Origin, rsid: &str, findings: Vec<Finding>) {
         let Origin { request, connection } = origin;
         for Finding { rule, detail } in findings {
             self.violations.add(Violation { rule, detail, rsid: rsid.to_owned(), request, connection });
@@ -308,10 +254,6 @@ impl World {
         self.hits.len() as u64
     }
 
-    pub(super) fn inversions(&self) -> u64 {
-        self.suites.iter().map(|suite| suite.summary.inversions).sum()
-    }
-
     /// Forgets hits, files, counts and violations, and begins the draws anew; settings, tokens and plan stay.
     pub(super) fn reset(&mut self) {
         self.suites.iter_mut().for_each(Suite::reset);
@@ -319,28 +261,27 @@ impl World {
         self.requests = 0;
         self.requests_per_connection.fill(0);
         self.violations = Violations::default();
-        self.dice = FaultDice::new(self.dice.plan().clone());
+        self.faults.begin();
         self.bulk.reset();
         self.quota = Quota::default();
     }
 
     /// The kept hits of one suite, or of all, in the order of acceptance.
     pub(super) fn hits(&self, rsid: Option<&str>, offset: usize, limit: usize) -> Vec<AcceptedHit> {
-        let hits = self.hits.iter().zip(1..).filter(|(hit, _)| rsid.is_none_or(|rsid| *hit.rsid == *rsid));
-        hits.skip(offset).take(limit).map(|(hit, receipt)| hit.shown(receipt)).collect()
+        let hits = self.hits.iter().filter(|hit| rsid.is_none_or(|rsid| hit.shown.rsid == rsid));
+        hits.skip(offset).take(limit).map(KeptHit::accepted).collect()
     }
 
-    /// What Analytics would show, and what the wire looked like.
     pub(super) fn summary(&self) -> Summary {
         let violations = self.violations.counts.iter();
         Summary {
             requests: self.requests,
             accepted: self.accepted(),
-            inversions: self.inversions(),
+            inversions: self.suites.iter().map(|suite| suite.summary.inversions).sum(),
             connections: self.requests_per_connection.len() as u64,
             requests_per_connection_max: self.requests_per_connection.iter().copied().max().unwrap_or(0),
             violations: violations.map(|(rule, count)| (rule.code(), *count)).collect(),
-            faults: self.dice.struck().map(|(fault, struck)| FaultSummary { fault, struck }).collect(),
+            faults: self.faults.summary(),
             suites: self.suites.iter().map(|suite| suite.summary.clone()).collect(),
         }
     }
@@ -356,7 +297,6 @@ fn suites_of(rsid: &str) -> impl Iterator<Item = &str> {
 pub struct Summary {
     /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
     pub requests: u64,
-    /// Hits accepted, over all suites.
     pub accepted: u64,
     /// First deliveries that were older than the one before of the same visitor.
     pub inversions: u64,
@@ -364,18 +304,8 @@ pub struct Summary {
     pub connections: u64,
     /// The most requests that one connection has carried, since start or reset.
     pub requests_per_connection_max: u32,
-    /// How often each rule was broken.
     pub violations: BTreeMap<&'static str, u64>,
-    /// How often each fault of the plan struck.
     pub faults: Vec<FaultSummary>,
     /// In the order in which they were first named.
     pub suites: Vec<SuiteSummary>,
-}
-
-/// How often a fault struck.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FaultSummary {
-    pub fault: String,
-    /// Requests, or connections, since the plan was set.
-    pub struck: u64,
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError};
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use super::rules::{Finding, Rule};
@@ -49,7 +50,6 @@ struct Reading<'b> {
     document: Document<'b>,
     /// The tag that is open directly in the root.
     open: Option<Open<'b>>,
-    /// How many elements are open.
     depth: u32,
     roots: u32,
 }
@@ -187,8 +187,8 @@ impl<'b> Reading<'b> {
             }
             return;
         }
-        let known = ENTITIES.iter().find(|(known, _)| *known == name);
-        match known.map(|(_, character)| *character) {
+        // Adobe supports the five of XML (Data Insertion API, "Build a request").
+        match resolve_xml_entity(name) {
             Some(character) => self.text(Cow::Borrowed(character)),
             None => {
                 self.find(Rule::Entities, format!("the entity &{name};"));
@@ -215,9 +215,6 @@ fn is_xml_name(name: &str) -> bool {
             .chars()
             .all(|letter| is_start(letter) || letter.is_numeric() || matches!(letter, '-' | '.' | '·'))
 }
-
-/// The entities that Adobe supports (Data Insertion API, "Build a request").
-const ENTITIES: [(&str, &str); 5] = [("amp", "&"), ("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'")];
 
 fn has_illegal_character(text: &str) -> bool {
     text.contains(|letter| matches!(letter, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
-use passbridge::sandbox::{AcceptedHit, BulkSettings, Handle};
+use passbridge::sandbox::{AcceptedHit, BulkFault, BulkSettings, Handle};
 use serde_json::{Value, json};
 
 use crate::program::{Program, send};
@@ -185,11 +185,14 @@ fn a_suite_that_is_paused_gets_no_further_file() {
 #[test]
 fn files_are_counted_once_through_faults_and_kills() {
     let faults = BulkSettings {
-        lose_answer: 15.0,
-        break_before: 10.0,
-        busy: 10.0,
-        server_error: 5.0,
-        server_error_after: 5.0,
+        faults: [
+            (BulkFault::LoseAnswer, 15.0),
+            (BulkFault::BreakBefore, 10.0),
+            (BulkFault::Busy, 10.0),
+            (BulkFault::ServerError, 5.0),
+            (BulkFault::ServerErrorAfter, 5.0),
+        ]
+        .into(),
         forget_tokens_after: 7,
         token_seconds: 2,
         lookup_blind_ms: 60,

@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use passbridge::buffer::{Buffer, JobCounts};
 use passbridge::clock::Clock;
-use passbridge::sandbox::{BulkSettings, EventRecording, Handle, KeepHits, SandboxOptions, SuiteSettings};
+use passbridge::sandbox::{
+    BulkFault, BulkSettings, EventRecording, Handle, KeepHits, SandboxOptions, SuiteSettings,
+};
 use serde_json::{Value, json};
 
 use self::history::{History, REQUESTORS};
@@ -367,11 +369,14 @@ fn a_history_by_files_counts_each_event_once_through_faults_and_kills() {
         call_spacing_ms: 10,
         group_spacing_ms: 200,
         company: "acme".to_owned(),
-        lose_answer: 8.0,
-        break_before: 5.0,
-        busy: 8.0,
-        server_error: 4.0,
-        server_error_after: 4.0,
+        faults: [
+            (BulkFault::LoseAnswer, 8.0),
+            (BulkFault::BreakBefore, 5.0),
+            (BulkFault::Busy, 8.0),
+            (BulkFault::ServerError, 4.0),
+            (BulkFault::ServerErrorAfter, 4.0),
+        ]
+        .into(),
         forget_tokens_after: 7,
         token_seconds: 4,
         lookup_blind_ms: 100,

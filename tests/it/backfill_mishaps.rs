@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use passbridge::sandbox::BulkSettings;
+use passbridge::sandbox::{BulkFault, BulkSettings};
 use serde_json::json;
 
 use crate::backfill::{Backfills, history, limits};
@@ -39,7 +39,13 @@ fn counts(numbers: std::ops::Range<usize>, count: u32) -> String {
 
 #[test]
 fn files_that_vanish_are_written_anew_once_it_is_known_that_nothing_of_them_is_in() {
-    let house = Backfills::new(BulkSettings { lose_answer: 30.0, break_before: 30.0, ..limits() }, "");
+    let house = Backfills::new(
+        BulkSettings {
+            faults: [(BulkFault::LoseAnswer, 30.0), (BulkFault::BreakBefore, 30.0)].into(),
+            ..limits()
+        },
+        "",
+    );
     let file = house.file("h.ndjson", &history(0, 6000));
     house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
     for file in house.files("h") {
@@ -205,7 +211,7 @@ fn a_job_that_waits_for_another_changes_nothing() {
 
 /// Uploads whose answers are lost, and whose keys nobody finds for a while.
 fn unanswered() -> BulkSettings {
-    BulkSettings { lose_answer: 100.0, lookup_blind_ms: 600_000, ..limits() }
+    BulkSettings { faults: [(BulkFault::LoseAnswer, 100.0)].into(), lookup_blind_ms: 600_000, ..limits() }
 }
 
 #[test]
@@ -324,11 +330,12 @@ fn a_file_that_is_stuck_keeps_no_other_backfill_from_going() {
 #[test]
 fn a_file_that_may_be_in_stays_on_record_when_its_repeat_is_refused() {
     let blind = || BulkSettings { lookup_blind_ms: 3_600_000, ..limits() };
-    let house = Backfills::new(BulkSettings { lose_answer: 100.0, ..blind() }, "");
+    let house =
+        Backfills::new(BulkSettings { faults: [(BulkFault::LoseAnswer, 100.0)].into(), ..blind() }, "");
     let file = house.file("h.ndjson", &history(0, 300));
     house.killed(&["backfill", "run", "h", "--via", "bulk", &file]);
     let in_files = house.status("h")["in_files"].clone();
-    house.sandbox.set_bulk(BulkSettings { reject: 100.0, ..blind() });
+    house.sandbox.set_bulk(BulkSettings { faults: [(BulkFault::Reject, 100.0)].into(), ..blind() });
     assert_eq!(house.program.run(&["backfill", "resume", "h"]).code, 1);
     let status = house.status("h");
     assert_eq!((&status["in_files"], &status["delivered"]), (&in_files, &json!(0)), "{status}");
@@ -339,7 +346,8 @@ fn a_file_that_may_be_in_stays_on_record_when_its_repeat_is_refused() {
 
 #[test]
 fn a_file_that_never_arrived_does_not_go_to_a_suite_that_is_paused_by_now() {
-    let house = Backfills::new(BulkSettings { break_before: 100.0, ..limits() }, "");
+    let house =
+        Backfills::new(BulkSettings { faults: [(BulkFault::BreakBefore, 100.0)].into(), ..limits() }, "");
     let file = house.file("h.ndjson", &history(0, 300));
     let mut child = house.start(&["backfill", "run", "h", "--via", "bulk", &file]);
     let since = Instant::now();
@@ -398,7 +406,8 @@ fn rows_that_an_answer_does_not_count_stop_the_job() {
 
 #[test]
 fn a_single_event_that_is_too_large_a_file_ends_with_what_to_do() {
-    let house = Backfills::new(BulkSettings { too_large: 100.0, ..limits() }, "");
+    let house =
+        Backfills::new(BulkSettings { faults: [(BulkFault::TooLarge, 100.0)].into(), ..limits() }, "");
     let file = house.file("h.ndjson", &history(0, 3));
     let ended = house.program.run(&["backfill", "run", "h", "--via", "bulk", &file]);
     assert!(ended.code == 1 && ended.err.contains("--via dia"), "{ended:?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use passbridge::sandbox::{
-    AcceptedHit, BulkSettings, Handle, Judge, KeepHits, Sandbox, SandboxOptions, VisitorKind,
+    AcceptedHit, BulkFault, BulkSettings, Handle, Judge, KeepHits, Sandbox, SandboxOptions, VisitorKind,
 };
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -548,7 +548,8 @@ async fn faults_do_what_their_names_say() {
 
 #[tokio::test]
 async fn after_a_lost_answer_nothing_is_sent_before_its_key_is_looked_up() {
-    let bulk = Bulk::start(BulkSettings { lose_answer: 100.0, ..unlimited() }).await;
+    let bulk =
+        Bulk::start(BulkSettings { faults: [(BulkFault::LoseAnswer, 100.0)].into(), ..unlimited() }).await;
     let rows = |at| file(&[row("abc", at, "event5")]);
     assert!(bulk.try_upload(GROUP, "a", &rows(10)).await.is_err());
     assert!(!bulk.sandbox.hits()[0].is_answered);
@@ -594,7 +595,7 @@ async fn a_client_that_waits_is_asked_for_its_file_once_its_headers_are_right() 
 
 #[tokio::test]
 async fn the_share_of_a_fault_holds_and_its_seed_gives_the_same_again() {
-    let settings = BulkSettings { busy: 30.0, seed: 5, ..unlimited() };
+    let settings = BulkSettings { faults: [(BulkFault::Busy, 30.0)].into(), seed: 5, ..unlimited() };
     let bulk = Bulk::start(settings.clone()).await;
     let draws = async || {
         let mut statuses = Vec::new();

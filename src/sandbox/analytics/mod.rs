@@ -4,86 +4,78 @@
 //! ```text
 //! GET  /discovery/me                                             the companies of the credential
 //! GET  /api/{company}/reportsuites/collections/suites/{rsid}     a suite: ?expansion=
-//! GET  /api/{company}/reportsuites/collections/suites            suites: ?rsids= &rsidContains= &limit= &page= &expansion=
+//! GET  /api/{company}/reportsuites/collections/suites            suites: ?rsids= &limit= &page= &expansion=
 //! GET  /api/{company}/dimensions?rsid=                           its eVars: &expansion=
 //! GET  /api/{company}/metrics?rsid=                              its success events
 //! POST /api/{company}/reports                                    a ranked report of metrics/eventN, by variables/evarN,
 //!                                                                variables/daterangeday or nothing
 //! ```
 //!
-//! A report is made of a ledger, which follows the kept hits with its own eyes, as the store does. Reports need every hit
-//! (`KeepHits::Full`).
-//!
 //! Where Adobe's pages are silent: a suite that does not exist is answered with 404, one that the credential may not see with
 //! 403, as is another company; an event or eVar that is disabled or kept from the credential is in no list, and an error of its
 //! column in reports.
 
-mod clause;
 mod describe;
-mod refusal;
 mod report;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hyper::Response;
 use serde_json::{Value, json};
 
-use self::refusal::{Refusal, bad, not_found, refusal};
-use self::report::Source;
-use super::makeup::Makeup;
-use super::reply::{self, ReplyBody};
+use self::report::{Refusal, Source, bad, not_found, refusal};
+use super::hits::KeepHits;
+use super::makeup::{Makeup, SuiteSettings};
+use super::reply::{self, Reply};
 use super::request::{Fields, header};
-use super::settings::take_one;
+use super::settings::{take_last, take_one};
 use super::world::{Shared, UnknownSuites, World};
 use crate::event::Instant;
 
 /// Suites of a list, where a request names no limit.
 const SUITES_DEFAULT: usize = 10;
 
-pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Response<ReplyBody> {
+pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
     let world = &mut *shared.world();
-    if let Err(response) = let_in(world, head) {
-        return *response;
-    }
-    let answer = route(world, shared.clock.now(), head, body);
+    let answer = let_in(world, head).and_then(|()| route(world, shared.clock.now(), head, body));
     let (status, document) = answer.unwrap_or_else(|refusal| refusal);
-    if status.is_success() && take_one(&mut world.analytics.break_next) {
+    let settings = &mut world.analytics;
+    if status.is_success() && take_one(&mut settings.break_next) {
         let text = document.to_string();
         let half: String = text.chars().take(text.len() / 2).collect();
         return reply::whole(status, "application/json", half);
     }
-    reply::json(status, &document)
+    let wait = settings.retry_after_seconds.filter(|_| status.as_u16() == settings.busy_status);
+    reply::retry_after(reply::json(status, &document), wait)
 }
 
 /// Looks at token, pace and faults. The replies of the gateway before the API have another form than its own.
-fn let_in(world: &mut World, head: &Parts) -> Result<(), Box<Response<ReplyBody>>> {
+fn let_in(world: &mut World, head: &Parts) -> Result<(), Refusal> {
     let gateway = |status: StatusCode, code: &str, message: &str| {
-        Box::new(reply::json(status, &json!({ "error_code": code, "message": message })))
+        Err((status, json!({ "error_code": code, "message": message })))
     };
     let settings = &mut world.analytics;
     let Some(client_id) = world.tokens.client_of(header(&head.headers, "authorization")) else {
-        return Err(gateway(StatusCode::UNAUTHORIZED, "401013", "Oauth token is not valid"));
+        return gateway(StatusCode::UNAUTHORIZED, "401013", "Oauth token is not valid");
     };
     if header(&head.headers, "x-api-key") != client_id {
-        return Err(gateway(StatusCode::FORBIDDEN, "403000", "Api Key is invalid"));
+        return gateway(StatusCode::FORBIDDEN, "403000", "Api Key is invalid");
     }
     let window = Duration::from_millis(settings.window_ms);
     if !world.quota.admit(client_id, settings.calls_per_window, window) {
-        return Err(gateway(StatusCode::TOO_MANY_REQUESTS, "429050", "Too many requests"));
+        return gateway(StatusCode::TOO_MANY_REQUESTS, "429050", "Too many requests");
     }
     if take_one(&mut settings.busy_next) {
         let status = StatusCode::from_u16(settings.busy_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let response = gateway(status, "503000", "Service is temporarily unavailable");
-        return Err(Box::new(reply::retry_after(*response, settings.retry_after_seconds)));
+        return gateway(status, "503000", "Service is temporarily unavailable");
     }
-    if settings.forget_tokens_after == 1 {
+    if take_last(&mut settings.forget_tokens_after) {
         world.tokens.forget();
     }
-    take_one(&mut settings.forget_tokens_after);
     if settings.forbidden {
-        return Err(gateway(StatusCode::FORBIDDEN, "403025", "Profile is not valid"));
+        return gateway(StatusCode::FORBIDDEN, "403025", "Profile is not valid");
     }
     Ok(())
 }
@@ -121,7 +113,7 @@ fn route(world: &mut World, now: Instant, head: &Parts, body: &[u8]) -> Result<(
 fn report(world: &mut World, now: Instant, body: &[u8]) -> Result<(StatusCode, Value), Refusal> {
     let request: report::Request = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
     let makeup = visible(world, &request.rsid)?;
-    if !world.keeps_all() {
+    if world.keep != KeepHits::Full {
         let why = "the sandbox keeps no hits, so it has no reports";
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", why));
     }
@@ -149,7 +141,8 @@ fn discovery(companies: &[String]) -> Value {
 
 /// How a suite is set, whether or not anybody has named it before.
 fn makeup_of(world: &World, rsid: &str) -> Makeup {
-    world.suite(rsid).map_or_else(|| Makeup::of(&[]), |suite| suite.makeup.clone())
+    let right = || Makeup::of(&SuiteSettings::default(), &[]);
+    world.suite(rsid).map_or_else(right, |suite| suite.makeup.clone())
 }
 
 /// How a suite is set that the credential may see.
@@ -171,31 +164,20 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     Ok(makeup)
 }
 
-/// The suites that a query asks for, of those that are known by name.
+/// The suites that a query names, or all that were named so far, as far as the credential may see them.
 fn suites(world: &World, query: &Fields) -> Result<Value, Refusal> {
-    let rsids: Vec<&str> = query.get("rsids").split(',').filter(|rsid| !rsid.is_empty()).collect();
-    let named = world.suites.iter().filter(|suite| suite.summary.is_known || !suite.wrong.is_empty());
-    let mut known: Vec<&str> = named.map(|suite| &*suite.rsid).collect();
-    if world.unknown == UnknownSuites::Counted {
-        // Those that nobody has named yet exist as soon as somebody does.
-        known.extend(&rsids);
+    let mut rsids: BTreeSet<&str> = query.get("rsids").split(',').filter(|rsid| !rsid.is_empty()).collect();
+    if rsids.is_empty() {
+        rsids.extend(world.suites.iter().map(|suite| suite.summary.rsid.as_str()));
     }
-    known.sort_unstable();
-    known.dedup();
-    let listed = known
-        .into_iter()
-        .map(|rsid| (rsid, makeup_of(world, rsid)))
-        .filter(|(_, makeup)| !makeup.is_missing && !makeup.is_invisible)
-        .filter(|(rsid, _)| rsids.is_empty() || rsids.contains(rsid))
-        .filter(|(rsid, _)| rsid.contains(query.get("rsidContains")));
     let limit = query.number("limit", SUITES_DEFAULT).map_err(bad)?;
     let page = query.number("page", 0).map_err(bad)?;
+    let listed = rsids.into_iter().filter_map(|rsid| Some((rsid, visible(world, rsid).ok()?)));
     let page = listed.skip(page.saturating_mul(limit)).take(limit);
     Ok(page.map(|(rsid, makeup)| describe::suite(rsid, &makeup, query.get("expansion"))).collect())
 }
 
 /// The file of a suite's settings that the admin pages download.
 pub(super) fn settings_file(world: &World, rsid: &str) -> String {
-    let settings = world.suite(rsid).map(|suite| suite.summary.settings).unwrap_or_default();
-    describe::settings_file(rsid, &makeup_of(world, rsid), &settings)
+    describe::settings_file(rsid, &makeup_of(world, rsid))
 }

@@ -8,47 +8,53 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::ledger::{Counted, Item, Items, Ledger};
+use super::super::ledger::{Counted, Item, Ledger};
 use super::super::makeup::{Access, Makeup};
-use super::clause::Clause;
-use super::refusal::{Refusal, bad};
 use crate::event::Instant;
 
 /// Rows of a page where a request names no limit.
 const LIMIT_DEFAULT: usize = 10;
 
+/// Why a request is refused: the status, and what the API says.
+pub(super) type Refusal = (StatusCode, Value);
+
+pub(super) fn refusal(status: StatusCode, code: &str, why: impl Into<String>) -> Refusal {
+    (status, json!({ "errorCode": code, "errorDescription": why.into(), "errorId": "0" }))
+}
+
+pub(super) fn not_found(what: &str) -> Refusal {
+    refusal(StatusCode::NOT_FOUND, "resource_not_found", format!("there is no {what}"))
+}
+
+/// A request that cannot be understood.
+pub(super) fn bad(why: impl Into<String>) -> Refusal {
+    refusal(StatusCode::BAD_REQUEST, "invalid_parameters", why)
+}
+
 /// What of a request is understood. Anything else is left aside, as by Adobe.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Request {
     pub(super) rsid: String,
-    #[serde(default)]
     global_filters: Vec<Filter>,
-    #[serde(default)]
     dimension: String,
     metric_container: Metrics,
-    #[serde(default)]
     settings: Settings,
-    #[serde(default)]
     search: Search,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Metrics {
-    #[serde(default)]
     metrics: Vec<Metric>,
-    #[serde(default)]
     metric_filters: Vec<Filter>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Metric {
-    #[serde(default)]
     column_id: Option<String>,
     id: String,
-    #[serde(default)]
     filters: Vec<String>,
 }
 
@@ -59,8 +65,7 @@ struct Filter {
     #[serde(rename = "type")]
     kind: String,
     dimension: String,
-    item_id: Option<String>,
-    item_value: Option<String>,
+    item_id: String,
     date_range: String,
 }
 
@@ -73,12 +78,11 @@ struct Settings {
     nones_behavior: String,
 }
 
+/// What else a search can ask for is refused here, as a report without it would be wrong.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default, deny_unknown_fields)]
 struct Search {
     clause: String,
-    item_ids: Vec<Value>,
-    exclude_item_ids: Vec<Value>,
 }
 
 /// A span in Unix seconds, its end exclusive.
@@ -95,29 +99,22 @@ enum Dimension {
     Day,
 }
 
-/// What a column counts only.
-#[derive(Debug)]
-enum Condition {
-    /// The value or day with this ID; `None` is a value that nobody has.
-    Is(Dimension, Option<i64>),
-    Within(Span),
-}
-
 struct Column {
     id: String,
     slot: u16,
-    conditions: Vec<Condition>,
+    /// It counts only what has these values of eVars; `None` is a value that nobody has.
+    within: Vec<(u16, Option<Item>)>,
     error: Option<String>,
 }
 
 struct Row {
-    /// Its ID, by which it also sorts.
-    id: i64,
     shown: String,
     counts: Vec<f64>,
 }
 
-/// What a report is made of.
+/// By the IDs of their values or days.
+type Rows = BTreeMap<i64, Row>;
+
 pub(super) struct Source<'s> {
     pub(super) ledger: &'s Ledger,
     pub(super) makeup: &'s Makeup,
@@ -129,40 +126,14 @@ pub(super) struct Source<'s> {
 /// Answers a request: 206 where a column has an error. What a column with an error shows is not published; here it is zero,
 /// which nobody should believe.
 pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCode, Value), Refusal> {
-    let zone = source.makeup.timezone;
     let mut spans = request.global_filters.iter().filter(|filter| filter.kind == "dateRange");
     let span = match (spans.next(), spans.next()) {
-        (Some(filter), None) => span(&filter.date_range, zone)?,
+        (Some(filter), None) => span(&filter.date_range, source.makeup.timezone)?,
         _ => return Err(bad("globalFilters must have one dateRange here")),
     };
     let dimension = dimension(&request.dimension)?;
-    let metrics = &request.metric_container.metrics;
-    if metrics.is_empty() {
-        return Err(bad("metricContainer has no metrics"));
-    }
-    let columns = metrics.iter().enumerate().map(|(index, metric)| column(index, metric, request, source));
-    let mut columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
-    if let Some(Dimension::Evar(number)) = dimension
-        && let Some(error) = error_of(source.makeup.evar_access(number), "dimension_global")
-    {
-        columns.iter_mut().for_each(|column| column.error = Some(error.clone()));
-    }
-    let (totals, rows) = count(source, span, dimension, &columns);
-    let errors: Vec<Value> = columns
-        .iter()
-        .filter_map(|column| Some((column, column.error.as_ref()?)))
-        .map(|(column, error)| json!({ "columnId": column.id, "errorCode": error, "errorId": "0", "errorDescription": error }))
-        .collect();
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
-    let column_ids: Vec<&str> = columns.iter().map(|column| column.id.as_str()).collect();
-    let mut described = json!({ "columnIds": column_ids });
-    if !errors.is_empty() {
-        described["columnErrors"] = errors.into();
-    }
-    if let Some(dimension) = dimension {
-        let kind = if dimension == Dimension::Day { "time" } else { "string" };
-        described["dimension"] = json!({ "id": request.dimension, "type": kind });
-    }
+    let columns = request.columns(dimension, source)?;
+    let (totals, rows) = source.count(span, dimension, &columns);
     let rows = request.select(rows)?;
     let limit = request.settings.limit.unwrap_or(LIMIT_DEFAULT).min(source.rows_per_page_max);
     if limit == 0 {
@@ -172,83 +143,138 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCo
     let pages = rows.len().div_ceil(limit).max(1);
     let page = rows.iter().skip(number.saturating_mul(limit)).take(limit);
     let page: Vec<Value> = page
-        .map(|row| json!({ "itemId": row.id.to_string(), "value": row.shown, "data": row.counts }))
+        .map(|(id, row)| json!({ "itemId": id.to_string(), "value": row.shown, "data": row.counts }))
         .collect();
+    let (status, columns) = request.described(dimension, &columns);
     let document = json!({ "totalPages": pages, "firstPage": number == 0, "lastPage": number + 1 >= pages,
-        "numberOfElements": page.len(), "number": number, "totalElements": rows.len(), "columns": described, "rows": page,
+        "numberOfElements": page.len(), "number": number, "totalElements": rows.len(), "columns": columns, "rows": page,
         "summaryData": { "totals": totals } });
     Ok((status, document))
 }
 
 impl Request {
+    fn columns(&self, dimension: Option<Dimension>, source: &Source<'_>) -> Result<Vec<Column>, Refusal> {
+        let metrics = &self.metric_container.metrics;
+        if metrics.is_empty() {
+            return Err(bad("metricContainer has no metrics"));
+        }
+        let error = match dimension {
+            Some(Dimension::Evar(number)) => error_of(source.makeup.evar_access(number), "dimension_global"),
+            Some(Dimension::Day) | None => None,
+        };
+        let columns = metrics.iter().enumerate().map(|(index, metric)| {
+            let column = self.column(index, metric, source)?;
+            Ok(Column { error: error.clone().or(column.error), ..column })
+        });
+        columns.collect()
+    }
+
+    fn column(&self, index: usize, metric: &Metric, source: &Source<'_>) -> Result<Column, Refusal> {
+        let slot = metric.id.strip_prefix("metrics/event").and_then(|number| number.parse().ok());
+        let no_metric = || bad(format!("the sandbox has no metric {:?}, but metrics/eventN", metric.id));
+        let slot = slot.ok_or_else(no_metric)?;
+        let mut error = error_of(source.makeup.event_access(slot), "metric");
+        let mut within = Vec::new();
+        for name in &metric.filters {
+            let filter = self.metric_container.metric_filters.iter().find(|filter| filter.id == *name);
+            let filter = filter.ok_or_else(|| bad(format!("no metricFilter has the id {name:?}")))?;
+            let number = match dimension(&filter.dimension)? {
+                Some(Dimension::Evar(number)) if filter.kind == "breakdown" => number,
+                _ => {
+                    return Err(bad(format!("metricFilter {name:?}: the sandbox breaks down by eVars only")));
+                }
+            };
+            error = error.or_else(|| error_of(source.makeup.evar_access(number), "dimension"));
+            within.push((number, source.ledger.item(number, &filter.item_id)));
+        }
+        let id = metric.column_id.clone().unwrap_or_else(|| index.to_string());
+        Ok(Column { id, slot, within, error })
+    }
+
     /// The rows that are asked for, in their order.
-    fn select(&self, rows: Vec<Row>) -> Result<Vec<Row>, Refusal> {
-        let clause = Clause::of(&self.search.clause).map_err(bad)?;
-        let ids = |values: &[Value]| -> Vec<String> {
-            values.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect()
-        };
-        let (only, without) = (ids(&self.search.item_ids), ids(&self.search.exclude_item_ids));
+    fn select(&self, rows: Rows) -> Result<Vec<(i64, Row)>, Refusal> {
+        let wanted = wanted_text(&self.search.clause)?;
         let hides_nones = self.settings.nones_behavior == "exclude-nones";
-        let is_wanted = |row: &Row| {
-            let id = row.id.to_string();
-            (only.is_empty() || only.contains(&id))
-                && !without.contains(&id)
-                && !(hides_nones && row.id == 0)
-                && clause.takes(&row.shown)
-        };
-        let mut rows: Vec<Row> = rows.into_iter().filter(is_wanted).collect();
+        let rows = rows
+            .into_iter()
+            .filter(|(id, row)| !(hides_nones && *id == 0) && row.shown.to_lowercase().contains(&wanted));
+        let mut rows: Vec<(i64, Row)> = rows.collect();
         match self.settings.dimension_sort.as_str() {
-            "asc" => rows.sort_by_key(|row| row.id),
-            "desc" => rows.sort_by_key(|row| -row.id),
+            "asc" => {}
+            "desc" => rows.reverse(),
             // By the first column, as Adobe does where nothing is asked for.
-            _ => rows.sort_by(|one, other| {
-                let first = |row: &Row| row.counts.first().copied().unwrap_or(0.0);
-                first(other).total_cmp(&first(one)).then(one.id.cmp(&other.id))
-            }),
+            _ => rows.sort_by(|(_, one), (_, other)| other.counts[0].total_cmp(&one.counts[0])),
         }
         Ok(rows)
     }
+
+    /// What the answer says of its columns, and the status that follows from their errors.
+    fn described(&self, dimension: Option<Dimension>, columns: &[Column]) -> (StatusCode, Value) {
+        let ids: Vec<&str> = columns.iter().map(|column| column.id.as_str()).collect();
+        let mut described = json!({ "columnIds": ids });
+        if let Some(dimension) = dimension {
+            let kind = if dimension == Dimension::Day { "time" } else { "string" };
+            described["dimension"] = json!({ "id": self.dimension, "type": kind });
+        }
+        let errors = columns.iter().filter_map(|column| Some((column, column.error.as_ref()?)));
+        let errors: Vec<Value> = errors
+            .map(|(column, error)| json!({ "columnId": column.id, "errorCode": error, "errorId": "0", "errorDescription": error }))
+            .collect();
+        if errors.is_empty() {
+            return (StatusCode::OK, described);
+        }
+        described["columnErrors"] = errors.into();
+        (StatusCode::PARTIAL_CONTENT, described)
+    }
 }
 
-/// The totals and the rows of a report. A day shows even where nothing happened, a value only where something did.
-fn count(
-    source: &Source<'_>,
-    span: Span,
-    dimension: Option<Dimension>,
-    columns: &[Column],
-) -> (Vec<f64>, Vec<Row>) {
-    let zone = source.makeup.timezone;
-    let mut totals = vec![0.0; columns.len()];
-    let mut rows: BTreeMap<i64, Row> = BTreeMap::new();
-    let row = |id, shown: String| Row { id, shown, counts: vec![0.0; columns.len()] };
-    if dimension == Some(Dimension::Day) {
-        for day in days(span, zone) {
-            rows.insert(day_id(day), row(day_id(day), day.format("%b %-d, %Y").to_string()));
+/// The text of a search clause in lower case; empty where there is none. Of Adobe's search features the sandbox knows
+/// `CONTAINS 'text'` alone, in which a backslash takes the sign behind it literally.
+fn wanted_text(clause: &str) -> Result<String, Refusal> {
+    let refuse = || bad(format!("search.clause {clause:?}: the sandbox knows CONTAINS 'text' only"));
+    if clause.is_empty() {
+        return Ok(String::new());
+    }
+    let quoted = clause.strip_prefix("CONTAINS '").and_then(|rest| rest.strip_suffix('\''));
+    let mut signs = quoted.ok_or_else(refuse)?.chars();
+    let mut text = String::new();
+    while let Some(sign) = signs.next() {
+        match sign {
+            '\\' => text.push(signs.next().ok_or_else(refuse)?),
+            '*' | '\'' => return Err(refuse()),
+            _ => text.push(sign),
         }
     }
-    let counted = source.ledger.counted.iter();
-    for event in counted.filter(|event| span.has(event.at) && event.received_at <= source.visible_until) {
-        let counting = columns.iter().enumerate().filter(|(_, column)| column.counts(event, zone));
-        for (index, _) in counting {
-            totals[index] += event.units;
-            if let Some(dimension) = dimension {
-                let id = dimension.id_of(event, zone);
-                let shown = || row(id, source.shown(dimension, id));
-                rows.entry(id).or_insert_with(shown).counts[index] += event.units;
-            }
-        }
-    }
-    (totals, rows.into_values().collect())
+    Ok(text.to_lowercase())
 }
 
 impl Source<'_> {
-    /// The value of an eVar as it is shown.
-    fn shown(&self, dimension: Dimension, id: i64) -> String {
-        let items = match dimension {
-            Dimension::Evar(number) => self.ledger.items.get(&number),
-            Dimension::Day => None,
-        };
-        items.map_or("Unspecified", |items| items.shown(id as Item)).to_owned()
+    /// The totals and the rows of a report. A day shows even where nothing happened, a value only where something did.
+    fn count(&self, span: Span, dimension: Option<Dimension>, columns: &[Column]) -> (Vec<f64>, Rows) {
+        let zone = self.makeup.timezone;
+        let nothing = vec![0.0; columns.len()];
+        let (mut totals, mut rows) = (nothing.clone(), BTreeMap::new());
+        if dimension == Some(Dimension::Day) {
+            rows.extend(days(span, zone).map(|day| {
+                (day_id(day), Row { shown: day.format("%b %-d, %Y").to_string(), counts: nothing.clone() })
+            }));
+        }
+        let counted = self.ledger.counted.iter();
+        for event in counted.filter(|event| span.has(event.at) && event.received_at <= self.visible_until) {
+            for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.counts(event)) {
+                totals[index] += event.units;
+                let Some(dimension) = dimension else { continue };
+                let id = dimension.id_of(event, zone);
+                let shown = match dimension {
+                    Dimension::Evar(number) => self.ledger.shown(number, id as Item),
+                    // Every day of the span has its row already.
+                    Dimension::Day => "",
+                };
+                let row = || Row { shown: shown.to_owned(), counts: nothing.clone() };
+                rows.entry(id).or_insert_with(row).counts[index] += event.units;
+            }
+        }
+        (totals, rows)
     }
 }
 
@@ -257,20 +283,17 @@ impl Dimension {
     fn id_of(self, event: &Counted, zone: Tz) -> i64 {
         match self {
             Dimension::Day => day_id(day_of(event.at, zone)),
-            Dimension::Evar(number) => {
-                event.values.get(usize::from(number) - 1).map_or(0, |item| i64::from(*item))
-            }
+            Dimension::Evar(number) => event.item(number).into(),
         }
     }
 }
 
 impl Column {
-    fn counts(&self, event: &Counted, zone: Tz) -> bool {
-        let holds = |condition: &Condition| match condition {
-            Condition::Is(dimension, id) => *id == Some(dimension.id_of(event, zone)),
-            Condition::Within(span) => span.has(event.at),
-        };
-        self.error.is_none() && self.slot == event.slot && self.conditions.iter().all(holds)
+    fn counts(&self, event: &Counted) -> bool {
+        let mut within = self.within.iter();
+        self.error.is_none()
+            && self.slot == event.slot
+            && within.all(|(number, item)| *item == Some(event.item(*number)))
     }
 }
 
@@ -278,47 +301,6 @@ impl Span {
     fn has(self, at: i64) -> bool {
         (self.from..self.to).contains(&at)
     }
-}
-
-fn column(index: usize, metric: &Metric, request: &Request, source: &Source<'_>) -> Result<Column, Refusal> {
-    let number = metric.id.strip_prefix("metrics/").and_then(|name| name.strip_prefix("event"));
-    let slot: u16 = number
-        .and_then(|number| number.parse().ok())
-        .ok_or_else(|| bad(format!("the sandbox has no metric {:?}, but metrics/eventN", metric.id)))?;
-    let mut error = error_of(source.makeup.event_access(slot), "metric");
-    let mut conditions = Vec::new();
-    for name in &metric.filters {
-        let filter = request.metric_container.metric_filters.iter().find(|filter| filter.id == *name);
-        let filter = filter.ok_or_else(|| bad(format!("no metricFilter has the id {name:?}")))?;
-        match filter.kind.as_str() {
-            "dateRange" => {
-                conditions.push(Condition::Within(span(&filter.date_range, source.makeup.timezone)?));
-            }
-            "breakdown" => {
-                let dimension =
-                    dimension(&filter.dimension)?.ok_or_else(|| bad("a breakdown needs a dimension"))?;
-                let nothing = Items::default();
-                let (items, access) = match dimension {
-                    Dimension::Evar(number) => {
-                        (source.ledger.items.get(&number), source.makeup.evar_access(number))
-                    }
-                    Dimension::Day => (None, Access::Open),
-                };
-                let items = items.unwrap_or(&nothing);
-                let id = match (dimension, &filter.item_id, &filter.item_value) {
-                    (Dimension::Day, Some(id), _) => id.parse().ok(),
-                    (Dimension::Evar(_), Some(id), _) => items.with_id(id).map(i64::from),
-                    (Dimension::Evar(_), None, Some(text)) => items.with_text(text).map(i64::from),
-                    _ => return Err(bad("a breakdown needs itemId, or by an eVar itemValue")),
-                };
-                error = error.or_else(|| error_of(access, "dimension"));
-                conditions.push(Condition::Is(dimension, id));
-            }
-            kind => return Err(bad(format!("the sandbox knows no filter of type {kind:?}"))),
-        }
-    }
-    let id = metric.column_id.clone().unwrap_or_else(|| index.to_string());
-    Ok(Column { id, slot, conditions, error })
 }
 
 /// The code of the error that a column has by what the credential can see.
@@ -366,7 +348,6 @@ fn day_of(at: i64, zone: Tz) -> NaiveDate {
     utc.with_timezone(&zone).date_naive()
 }
 
-/// Every day that a span touches.
 fn days(span: Span, zone: Tz) -> impl Iterator<Item = NaiveDate> {
     let last = day_of(span.to - 1, zone);
     day_of(span.from, zone).iter_days().take_while(move |day| *day <= last)
@@ -393,5 +374,28 @@ mod tests {
         let midnight = unix_seconds(midnight.expect("a day"), zone);
         assert_eq!(day_id(day_of(midnight - 1, zone)), 1_251_028);
         assert!(span("2026-11-02T00:00/2026-11-01T00:00", zone).is_err() && span("td-7d/td", zone).is_err());
+    }
+
+    #[test]
+    fn a_clause_takes_text_with_literal_signs_and_nothing_else() {
+        for (clause, expected) in [
+            ("", ""),
+            ("CONTAINS 'Home'", "home"),
+            ("CONTAINS 'a\\*c'", "a*c"),
+            ("CONTAINS 'it\\'s'", "it's"),
+            ("CONTAINS ''", ""),
+        ] {
+            assert_eq!(wanted_text(clause), Ok(expected.to_owned()), "{clause}");
+        }
+        for clause in [
+            "CONTAINS 'open",
+            "CONTAINS 'a\\'",
+            "CONTAINS 'a*c'",
+            "CONTAINS 'a' AND CONTAINS 'b'",
+            "MATCH 'a'",
+            "(CONTAINS 'a')",
+        ] {
+            assert!(wanted_text(clause).is_err(), "{clause}");
+        }
     }
 }

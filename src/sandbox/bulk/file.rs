@@ -1,15 +1,14 @@
-//! A file as Adobe would read it: its header, its rows, and which of them are hits.
+//! A file as Adobe would read it: its header, its rows, which of them are hits, and the log of those that are not.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
-use super::super::digest::digest;
-use super::super::incoming::{IncomingHit, Refusal};
+use super::super::incoming::{IncomingHit, Refusal, digest};
 use super::super::judge::judge_values;
 use super::super::rules::{Finding, Rule};
 use super::super::settings::BulkSettings;
-use super::super::tags::{Document, Tag, TagKind};
-use super::log::{Flaw, ProcessingLog, completed};
+use super::super::tags::{Document, Tag, TagKind, is_digits};
 use super::records::{FileFault, Record, Records};
 
 /// From here on a number is milliseconds: as seconds it lies beyond the year 5138.
@@ -45,7 +44,6 @@ pub(super) struct Inspection {
     pub(super) log: ProcessingLog,
     /// Why the file as a whole is not taken: the text of its log.
     pub(super) refusal: Option<String>,
-    /// The suites of its rows.
     pub(super) suites: BTreeSet<String>,
     pub(super) findings: FileFindings,
 }
@@ -100,7 +98,7 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
         findings.note(rule, || format!("row {row}: {detail}"));
     }
     let timestamp = hit.timestamp.unwrap_or("");
-    if !timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !is_digits(timestamp) {
         findings.note(Rule::BulkTimestamp, || format!("row {row}: timestamp is {timestamp:?}"));
     }
     let link_type = hit.document.value("linkType").unwrap_or("o");
@@ -117,7 +115,6 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
     *last = seconds.max(*last);
 }
 
-/// The first row of a file.
 #[derive(Debug, Default)]
 struct Header {
     columns: Vec<(String, TagKind)>,
@@ -129,7 +126,7 @@ impl Header {
     fn of(record: &Record<'_>, findings: &mut FileFindings) -> Header {
         let columns = record.cells().into_iter().flatten();
         let columns: Vec<_> = columns.map(|name| (name.to_owned(), kind_of(name))).collect();
-        let mut twice = None;
+        let mut refusal = None;
         for (at, (name, kind)) in columns.iter().enumerate() {
             if name.is_empty() {
                 findings.note(Rule::BulkWidth, || "the header has a column without a name".to_owned());
@@ -141,15 +138,15 @@ impl Header {
             }
             if columns[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 findings.note(Rule::BulkColumns, || format!("{name:?} stands twice"));
-                twice.get_or_insert(name);
+                let why = || (format!("Duplicate column in the file header: {name}."), false);
+                refusal.get_or_insert_with(why);
             }
         }
-        let refusal = match twice {
-            Some(name) => Some((format!("Duplicate column in the file header: {name}."), false)),
-            None => lack_of(&columns).map(|(why, counts)| (why.to_owned(), counts)),
-        };
-        if let (Some((why, _)), None) = (&refusal, twice) {
-            findings.note(Rule::BulkRequired, || why.clone());
+        if refusal.is_none()
+            && let Some((why, counts)) = lack_of(&columns)
+        {
+            findings.note(Rule::BulkRequired, || why.to_owned());
+            refusal = Some((why.to_owned(), counts));
         }
         Header { columns, refusal }
     }
@@ -190,7 +187,6 @@ fn kind_of(name: &str) -> TagKind {
     }
 }
 
-/// The rows below the header.
 pub(super) struct Rows<'f> {
     records: Records<'f>,
     header: Header,
@@ -212,11 +208,11 @@ impl<'f> Rows<'f> {
         Ok(Rows { records, header, settings, number: 0 })
     }
 
-    /// The next row; `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, FileFault> {
         let Some(record) = self.records.next()? else { return Ok(None) };
         self.number += 1;
-        Ok(Some(Row::new(self.number, &record, &self.header, self.settings)))
+        let is_chosen = is_chosen(record.bytes, self.settings);
+        Ok(Some(Row { number: self.number, document: document_of(&record, &self.header), is_chosen }))
     }
 }
 
@@ -229,12 +225,7 @@ pub(super) struct Row<'r> {
     is_chosen: bool,
 }
 
-impl<'r> Row<'r> {
-    fn new(number: u64, record: &Record<'r>, header: &'r Header, settings: &BulkSettings) -> Row<'r> {
-        let is_chosen = is_chosen(record.bytes(), settings);
-        Row { number, document: document_of(record, header), is_chosen }
-    }
-
+impl Row<'_> {
     /// Its hit, or why it is none.
     pub(super) fn hit(&self) -> Result<IncomingHit<'_>, Flaw> {
         let document = self.document.as_ref().map_err(Flaw::clone)?;
@@ -244,7 +235,7 @@ impl<'r> Row<'r> {
             Refusal::NoVisitor if has_agent => Flaw::missing("VisitorID"),
             Refusal::NoVisitor => Flaw::missing("UserAgent"),
             Refusal::NoPage => Flaw::missing("PageName"),
-            Refusal::SyntaxError | Refusal::Strict(_) => Flaw::malformed(),
+            Refusal::SyntaxError | Refusal::Strict(_) => Flaw::new("malformed CSV", Rule::BulkCsv),
         })?;
         if !has_agent {
             return Err(Flaw::missing("UserAgent"));
@@ -252,18 +243,18 @@ impl<'r> Row<'r> {
         if hit.timestamp.is_none() {
             return Err(Flaw::missing("Timestamp"));
         }
-        match hit.seconds() {
-            Some(seconds) if seconds < MILLISECONDS_FROM && self.is_chosen => Err(Flaw::chosen()),
-            Some(seconds) if seconds < MILLISECONDS_FROM => Ok(hit),
-            _ => Err(Flaw::timestamp()),
+        // What Adobe says of a timestamp that is none, or has milliseconds, is not published.
+        if hit.seconds().is_none_or(|seconds| seconds >= MILLISECONDS_FROM) {
+            return Err(Flaw::new("invalid 'Timestamp'", Rule::BulkTimestamp));
         }
+        if self.is_chosen { Err(Flaw::new("invalid value", None)) } else { Ok(hit) }
     }
 }
 
 fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'r>, Flaw> {
-    let cells = record.cells().ok_or_else(Flaw::malformed)?;
-    if record.width() != header.columns.len() {
-        return Err(Flaw::width(header.columns.len(), record.width()));
+    let cells = record.cells().ok_or_else(|| Flaw::new("malformed CSV", Rule::BulkCsv))?;
+    if record.ends.len() != header.columns.len() {
+        return Err(Flaw::width(header.columns.len(), record.ends.len()));
     }
     let filled = header.columns.iter().zip(cells);
     let filled = filled.filter(|((_, kind), cell)| !cell.is_empty() && *kind != TagKind::Unknown);
@@ -278,6 +269,87 @@ fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'
 /// Whether the settings declare a row invalid: by its content, so that a repeat of it has the same fate.
 fn is_chosen(cells: &[u8], settings: &BulkSettings) -> bool {
     digest((settings.seed, cells)) % 100_000 < u64::from(settings.invalid_rows_per_100000)
+}
+
+/// How many rows of a kind are named; the others are summed up (Bulk Data Insertion API, "Troubleshooting").
+const NAMED_OF_A_KIND: u64 = 10;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    /// By which the rows are summed up.
+    kind: String,
+    more: String,
+    rule: Option<Rule>,
+}
+
+impl Flaw {
+    /// Of a kind, and the rule that it breaks; none where the settings have chosen the row.
+    fn new(kind: impl Into<String>, rule: impl Into<Option<Rule>>) -> Flaw {
+        Flaw { kind: kind.into(), more: "This row will not be submitted.".to_owned(), rule: rule.into() }
+    }
+
+    fn width(expected: usize, found: usize) -> Flaw {
+        let more = format!("Expected {expected} columns, but found {found}.");
+        Flaw { more, ..Flaw::new("inconsistent column count", Rule::BulkWidth) }
+    }
+
+    /// It lacks a value that every row needs.
+    fn missing(name: &str) -> Flaw {
+        let rule = if name == "UserAgent" { Rule::BulkAgent } else { Rule::BulkRequired };
+        Flaw::new(format!("missing '{name}'"), rule)
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}. {}", self.kind, self.more)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ProcessingLog {
+    names_all: bool,
+    sentences: Vec<String>,
+    counts: BTreeMap<String, u64>,
+    pub(super) first_row: Option<u64>,
+}
+
+impl ProcessingLog {
+    fn new(names_all: bool) -> ProcessingLog {
+        ProcessingLog { names_all, ..ProcessingLog::default() }
+    }
+
+    /// Notes an invalid row by its number, from 1 for the first below the header.
+    pub(super) fn note(&mut self, row: u64, flaw: &Flaw) {
+        let count = self.counts.entry(flaw.kind.clone()).or_default();
+        *count += 1;
+        if self.names_all || *count <= NAMED_OF_A_KIND {
+            self.sentences.push(format!("On row: {row}, {flaw}"));
+        }
+        self.first_row.get_or_insert(row);
+    }
+
+    pub(super) fn invalid_rows(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// The whole text for a file of so many rows; empty where all of them were valid.
+    pub(super) fn text(&self, rows: u64) -> String {
+        let invalid = self.invalid_rows();
+        if invalid == 0 {
+            return String::new();
+        }
+        let summed_up = self.counts.iter().filter(|(_, count)| !self.names_all && **count > NAMED_OF_A_KIND);
+        let summed_up =
+            summed_up.map(|(kind, count)| format!("{kind} on {} more rows.", count - NAMED_OF_A_KIND));
+        let sentences: Vec<String> = self.sentences.iter().cloned().chain(summed_up).collect();
+        format!("{} {}", sentences.join(" "), completed(rows - invalid, invalid))
+    }
+}
+
+/// The sentence at the end of a log.
+fn completed(valid: u64, invalid: u64) -> String {
+    format!("Processing complete: {valid} rows will be submitted. {invalid} rows were invalid.")
 }
 
 #[cfg(test)]
@@ -393,5 +465,38 @@ mod tests {
         assert!((20..60).contains(&invalid), "{invalid} of 200");
         assert_eq!(text(&settings).1, log);
         assert_ne!(text(&BulkSettings { seed: 8, ..settings }).1, log);
+    }
+
+    #[test]
+    fn rows_are_named_in_their_order_and_summed_up_above_ten_of_a_kind() {
+        let mut log = ProcessingLog::new(false);
+        assert_eq!(log.text(5), "");
+        log.note(1, &Flaw::missing("UserAgent"));
+        log.note(3, &Flaw::width(5, 6));
+        assert_eq!(
+            log.text(5000),
+            "On row: 1, missing 'UserAgent'. This row will not be submitted. \
+             On row: 3, inconsistent column count. Expected 5 columns, but found 6. \
+             Processing complete: 4998 rows will be submitted. 2 rows were invalid."
+        );
+        for row in 4..=14 {
+            log.note(row, &Flaw::width(5, row as usize));
+        }
+        let text = log.text(20);
+        assert_eq!(text.matches("On row: ").count(), 11);
+        assert!(
+            text.contains(" inconsistent column count on 2 more rows. Processing complete: 7 rows"),
+            "{text}"
+        );
+        assert_eq!((log.invalid_rows(), log.first_row), (13, Some(1)));
+    }
+
+    #[test]
+    fn all_rows_are_named_where_that_is_wanted() {
+        let mut log = ProcessingLog::new(true);
+        (1..=25).for_each(|row| log.note(row, &Flaw::new("invalid value", None)));
+        let text = log.text(25);
+        assert_eq!(text.matches("On row: ").count(), 25);
+        assert!(!text.contains("more rows"), "{text}");
     }
 }

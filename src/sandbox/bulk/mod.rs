@@ -14,76 +14,68 @@
 
 mod call;
 mod file;
-mod form;
-mod log;
 mod records;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use http::header::EXPECT;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
 use serde_json::json;
 
-use self::call::{Call, Ending, on_a_thread, refused, too_large};
+use self::call::{Ending, FILE_HEADERS, on_a_thread, refused, too_large};
 use self::file::inspect;
 use self::records::FileFault;
-use super::reply::{self, Broken, ReplyBody};
-use super::rules::{Finding, Rule};
-use super::wire::Line;
-use super::world::Shared;
+use super::reply::{self, Broken, Reply};
+use super::request::{Call, read};
+use super::rules::Rule;
 
-/// Where every request of this interface begins.
 pub(super) const PREFIX: &str = "/aa/collect/";
 const EVENTS: &str = "/aa/collect/v1/events";
 const VALIDATE: &str = "/aa/collect/v1/events/validate";
 const KEY: &str = "/aa/collect/v1/events/key/";
 
-pub(super) async fn answer(
-    shared: &Arc<Shared>,
-    line: &Line,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Broken> {
-    let at = Instant::now();
-    let (head, body) = request.into_parts();
-    let origin = shared.world().requested(line.number);
-    let call = Call { shared, origin, at, head };
+pub(super) async fn answer(call: Arc<Call>, mut body: Incoming) -> Result<Reply, Broken> {
     let path = call.head.uri.path();
     let method = &call.head.method;
     let outcome = match (method, path.strip_prefix(KEY)) {
         (&Method::GET, Some(key)) if !key.is_empty() => look_up(&call, key),
-        (&Method::POST, _) if path == EVENTS => upload::upload(&call, body).await,
-        (&Method::POST, _) if path == VALIDATE => validate(&call, body).await,
+        (&Method::POST, _) if path == EVENTS => upload::upload(&call, &mut body).await,
+        (&Method::POST, _) if path == VALIDATE => validate(&call, &mut body).await,
         _ => {
-            call.violated("", [Finding::new(Rule::BulkAddress, format!("{method} {path}"))]);
+            call.found("", Rule::BulkAddress, format!("{method} {path}"));
             Err(refused(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
         }
     };
-    match outcome {
-        Ok(response) => Ok(response),
-        Err(Ending::Refused(status, error)) => Ok(reply::error(status, error)),
+    let response = match outcome {
+        Ok(response) => response,
+        Err(Ending::Refused(status, error)) => reply::error(status, error),
         Err(Ending::Broken) => {
-            line.wire.reset();
-            Err(Broken)
+            call.line.reset();
+            return Err(Broken);
         }
+    };
+    // A client that does not wait to be asked for its body would see a broken connection instead of the reply.
+    if !call.head.headers.contains_key(EXPECT) {
+        read(&mut body, 0).await?;
     }
+    Ok(response)
 }
 
-fn look_up(call: &Call<'_>, key: &str) -> Result<Response<ReplyBody>, Ending> {
+fn look_up(call: &Call, key: &str) -> Result<Reply, Ending> {
     call.authorize(&["authorization", "x-api-key"])?;
     let found = call.shared.world().bulk.look_up(key);
     let found = found.ok_or_else(|| refused(StatusCode::NOT_FOUND, "File not found"))?;
     let answer = json!({
-        "file_id": found.file_id, "size": found.size_bytes, "received_date": found.file.received_at.unix_seconds(),
-        "rows": found.file.rows, "idempotency_key": found.file.key,
+        "file_id": found.file_id, "size": found.size_bytes, "received_date": found.received_at.unix_seconds(),
+        "rows": found.rows, "idempotency_key": found.key,
     });
     Ok(reply::json(StatusCode::OK, &answer))
 }
 
-async fn validate(call: &Call<'_>, body: Incoming) -> Result<Response<ReplyBody>, Ending> {
-    let (client_id, body) = call.authorize_file(body).await?;
+async fn validate(call: &Call, body: &mut Incoming) -> Result<Reply, Ending> {
+    let client_id = call.authorize(&FILE_HEADERS)?;
     let file = call.file(body).await?;
     let settings = call.shared.world().bulk.settings.clone();
     let bad = |error: String| refused(StatusCode::BAD_REQUEST, error);
@@ -99,7 +91,8 @@ async fn validate(call: &Call<'_>, body: Incoming) -> Result<Response<ReplyBody>
         let what = "rows that do not conform to the required CSV format!";
         return Err(bad(format!("File has {} {what} (Ex: row #{row})", inspection.log.invalid_rows())));
     }
-    let finding = call.shared.world().bulk.validated(&client_id, call.header("x-adobe-vgid"));
-    call.violated("", finding);
+    if call.shared.world().bulk.validates_again(&client_id, call.group()) {
+        call.found("", Rule::ValidateOnce, "a file of its format was validated before");
+    }
     Ok(reply::json(StatusCode::OK, &json!({ "success": "File is valid" })))
 }

@@ -20,22 +20,14 @@ pub(super) enum FileFault {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'r> {
     /// The cells, without anything between them.
-    bytes: &'r [u8],
-    ends: &'r [usize],
+    pub(super) bytes: &'r [u8],
+    /// Where each of them ends.
+    pub(super) ends: &'r [usize],
     /// Whether the file ended within a quoted cell of it.
     is_open: bool,
 }
 
 impl<'r> Record<'r> {
-    pub(super) fn width(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Its cells, one after the other.
-    pub(super) fn bytes(&self) -> &'r [u8] {
-        self.bytes
-    }
-
     /// Its cells; `None` where one of them is not UTF-8, or is not closed.
     pub(super) fn cells(&self) -> Option<impl Iterator<Item = &'r str>> {
         let text = str::from_utf8(self.bytes).ok().filter(|_| !self.is_open)?;
@@ -62,7 +54,6 @@ impl<'f> Records<'f> {
         Records { source, raw_bytes: 0, raw_bytes_max, grammar: Grammar::default() }
     }
 
-    /// The next record; `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, FileFault> {
         let grammar = &mut self.grammar;
         grammar.cells.clear();
