@@ -164,6 +164,13 @@ fn rejects_are_kept_in_no_folder_that_others_may_write_to() {
     }
     assert_eq!(program.run(&["ingest", text(&bad)]).code, 3);
 
+    // The files of backfills, which it deletes, are in such a folder too.
+    fs::create_dir(program.path("bulk")).expect("a folder");
+    fs::set_permissions(program.path("bulk"), Permissions::from_mode(0o777)).expect("its mode");
+    let refused = program.run(&["forget", "--visitor-id", "v1"]);
+    assert_eq!((refused.code, refused.err.contains("others may write to")), (1, true), "{refused:?}");
+    fs::set_permissions(program.path("bulk"), Permissions::from_mode(0o700)).expect("its mode");
+
     let rejects =
         fs::read_dir(program.path("rejects")).expect("a folder").next().expect("one").expect("a file");
     let planted = rejects.path().with_extension("forgetting");

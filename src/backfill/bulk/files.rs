@@ -36,6 +36,7 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(&path)
+            .and_then(|()| whole_file::refuse_open_folder(&path))
             .map_err(|source| failed(&path, source))?;
         Ok(Folder(path))
     }
@@ -51,6 +52,10 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
 
 /// Deletes every file of backfills beneath a folder; gives how many.
 pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
+    if dir.is_dir() {
+        // A link that somebody else put there would lead to files of others.
+        whole_file::refuse_open_folder(dir).map_err(|source| unusable(dir, source))?;
+    }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
     folders.iter().map(|folder| sweep(folder, &HashSet::new())).sum()
 }
@@ -77,7 +82,6 @@ fn unusable(path: &Path, source: io::Error) -> BufferError {
 /// A file that is whole and on disk.
 #[derive(Debug)]
 pub(super) struct Written {
-    /// The name of its visitor group.
     pub(super) group: String,
     pub(super) path: PathBuf,
     pub(super) key: String,
@@ -127,7 +131,6 @@ impl<'a> Files<'a> {
         Ok(written)
     }
 
-    /// Closes what is open.
     pub(super) fn finish(self) -> Result<Vec<Written>, BackfillError> {
         self.open.into_values().map(|open| open.close(self.folder)).collect()
     }

@@ -169,6 +169,8 @@ fn a_file_that_may_not_be_read_says_so() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("our file");
     std::fs::set_permissions(intake.house.dir.path(), std::fs::Permissions::from_mode(0o755))
         .expect("our folder");
+    // The connection that reads is open by now, as in a program that has begun its work.
+    assert_eq!(intake.pending(), 0);
     let summary = std::thread::scope(|scope| {
         let reading = scope.spawn(|| {
             // The superuser may read everything, so this thread, and the one it starts, become another user.
