@@ -30,7 +30,6 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Creates a file that will be at `path`.
     pub fn create(path: &Path, readers: Readers) -> io::Result<WholeFile> {
         let partial = beside(path, PARTIAL);
         let file = open_new(&partial, readers).map_err(|error| in_the_way(&partial, error))?;

@@ -11,17 +11,17 @@ pub struct UnknownWord {
 
 /// Enumerations whose variants have a word each.
 macro_rules! words {
-    ($($(#[$doc:meta])* pub enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)+ })+) => {$(
+    ($($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)+ })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$about])* $variant,)+ }
+        $vis enum $name { $($(#[$about])* $variant,)+ }
 
         impl $name {
             /// Every value, in the order of the declaration.
-            pub const ALL: [$name; [$($word),+].len()] = [$($name::$variant),+];
+            $vis const ALL: [$name; [$($word),+].len()] = [$($name::$variant),+];
 
             /// Its word.
-            pub fn as_str(self) -> &'static str {
+            $vis fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)+ }
             }
         }

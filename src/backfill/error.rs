@@ -33,30 +33,17 @@ pub enum BackfillError {
     NotConfigured,
     /// Nothing of a file is in, and Adobe will not take it as it is.
     #[error("Adobe rejects the file {path:?}: {why}")]
-    Rejected {
-        path: PathBuf,
-        /// In Adobe's words.
-        why: String,
-    },
+    Rejected { path: PathBuf, why: String },
     #[error("Adobe does not find the first file valid: {0}")]
     NotValid(String),
     /// Each upload of a file was left without an answer, and each look-up knew nothing of it.
     #[error("no upload of the file {path:?} was answered: {why}")]
-    Unanswered {
-        path: PathBuf,
-        /// What the last one came to.
-        why: String,
-    },
+    Unanswered { path: PathBuf, why: String },
     #[error("Adobe finds the file {0:?} of one event too large")]
     TooLarge(PathBuf),
     /// A file is in, and it is not known which of its rows are not.
     #[error("Adobe has taken the file {path:?} but for {rows} rows that it does not name{}", said(log))]
-    Unnamed {
-        path: PathBuf,
-        rows: u64,
-        /// In Adobe's words.
-        log: String,
-    },
+    Unnamed { path: PathBuf, rows: u64, log: String },
     #[error("backfill {name} is {}", state)]
     State { name: JobName, state: JobState },
     #[error("cannot start a thread to write files")]

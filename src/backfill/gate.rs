@@ -24,7 +24,6 @@ const POLLS_A_LOOK: u32 = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Everything that can go is gone.
     Done,
     Paused,
     Cancelled,
@@ -47,9 +46,7 @@ pub(super) enum Leg {
 
 pub(super) enum Passage {
     Open,
-    /// Not now, and why.
     Waits(String),
-    /// Not any more.
     Ended(Ending),
 }
 
@@ -82,7 +79,6 @@ impl Gate {
         })
     }
 
-    /// Whether events may be sent now.
     pub(super) fn sending(&self) -> Result<Passage, BufferError> {
         Ok(match (self.loading()?, self.outside_hours()) {
             (Passage::Open | Passage::Waits(_), Some(why)) => Passage::Waits(why),

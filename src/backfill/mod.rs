@@ -19,7 +19,6 @@ pub use error::BackfillError;
 pub use gate::Ending;
 pub use plan::{
     BulkRoute, Counts, Day, DayPlan, DiaRoute, HostRoute, InputPlan, Limit, Observer as PlanObserver, Plan,
-    PlanError, Progress, REMEMBERED_MAX, Rates, SuitePlan, UnmappedPlan, Warning, Window, plan,
-    plan_buffered,
+    Progress, REMEMBERED_MAX, Rates, SuitePlan, UnmappedPlan, Warning, Window, plan, plan_buffered,
 };
 pub use run::{BackfillOptions, BackfillReport, Observer, run};

@@ -28,7 +28,6 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 /// How backfills go about it.
 pub struct BackfillOptions {
     pub ingest: IngestOptions,
-    /// How the DIA route drains.
     pub drain: DrainOptions,
     /// The connections of the DIA route, at the rate of the job.
     pub collection: Collection,
@@ -137,7 +136,6 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Loads a file, and gives what it held.
     fn load_file(
         &mut self,
         path: &Path,

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use super::code::Code;
 use super::exit::Exit;
 use super::settings::SettingsError;
-use crate::backfill::{BackfillError, PlanError};
+use crate::backfill::BackfillError;
 use crate::buffer::BufferError;
 use crate::clock::ClockError;
 use crate::collection::CollectionError;
@@ -330,14 +330,6 @@ impl Judge for ServeError {
                 .usage("write one token a line into it, such as: head -c 32 /dev/urandom | base64"),
             ServeError::Ingest(error) => error.judge(),
             ServeError::Thread(_) => Code::Host.failed(THREADS),
-        }
-    }
-}
-
-impl Judge for PlanError {
-    fn judge(&self) -> Judgement {
-        match self {
-            PlanError::Buffer(error) => error.judge(),
         }
     }
 }

@@ -159,7 +159,7 @@ impl IngestReport {
         writeln!(out, "{table}")?;
         if !exchanges.service_tokens.is_empty() {
             let tokens = exchanges.service_tokens.iter();
-            let tokens: Vec<_> = tokens.map(|(check, count)| format!("{count} {}", check.name())).collect();
+            let tokens: Vec<_> = tokens.map(|(check, count)| format!("{count} {check}")).collect();
             writeln!(out, "  service tokens: {}", tokens.join(", "))?;
         }
         Ok(())

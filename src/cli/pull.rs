@@ -12,7 +12,7 @@ use super::table::write_notes;
 use super::{Context, Exit, Failure, Table, hint, options, output, refused, runtime};
 use crate::buffer::{Buffer, Feed};
 use crate::esm::EsmClient;
-use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError};
+use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError, is_zero};
 use crate::mapping::SINGLE_HITS_MAX;
 use crate::readers::Format;
 use crate::readers::esm::EsmSummary;
@@ -75,6 +75,9 @@ struct PullReport {
     dry_run: bool,
     reports: u64,
     total: Counts,
+    /// Rejected records above `ingest.rejects_max`: counted, and kept nowhere.
+    #[serde(skip_serializing_if = "is_zero")]
+    rejects_not_kept: u64,
     esm: EsmSummary,
     /// Why it ended before its span did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +172,7 @@ impl Pull {
         let receipt = taken?;
         self.report.reports += 1;
         self.report.total.add(&receipt.counts);
+        self.report.rejects_not_kept += receipt.rejects_not_kept;
         for error in receipt.errors.iter().take(REJECTS_NAMED_MAX - self.named) {
             output::warn(format_args!("record {}: {}", error.line, error.reason));
             self.named += 1;
@@ -182,8 +186,11 @@ impl Pull {
     fn tell(&self) {
         let unnamed = self.report.total.rejected + self.report.total.conflicts - self.named as u64;
         if unnamed > 0 {
-            let kept = if self.report.dry_run { "" } else { "; the rejects file has them all" };
-            output::warn(format_args!("{unnamed} more rejected records are not named here{kept}"));
+            output::warn(format_args!("{unnamed} more rejected records are not named here"));
+        }
+        let not_kept = self.report.rejects_not_kept;
+        if not_kept > 0 && !self.report.dry_run {
+            output::warn(format_args!("{not_kept} rejected records are kept nowhere: ingest.rejects_max"));
         }
         let EsmSummary { skipped_metrics, decreases, decreased_units, .. } = &self.report.esm;
         if !skipped_metrics.is_empty() {

@@ -35,7 +35,6 @@ pub struct Explanation {
     pub tags: Vec<TagLine>,
     /// The properties that send no tag, in the order of their eVars.
     pub absent: Vec<&'static str>,
-    /// What was changed on the way.
     pub notes: Vec<Note>,
     /// The XML of every hit, as it is sent.
     pub xml: Vec<String>,
@@ -91,7 +90,6 @@ pub fn explain(event: &PassEvent, id: EventId, form: &HitForm) -> Explanation {
 }
 
 impl Explanation {
-    /// Where the value of a tag comes from.
     fn source_of(&self, tag: &str, form: &HitForm) -> String {
         match (evar_property(tag), &self.identity) {
             (Some(property), _) => evar_source(&self.event, property, form.visitor_rules),

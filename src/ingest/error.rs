@@ -27,17 +27,9 @@ pub enum InputError {
     #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
     JsonList,
     #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.name())]
-    Misnamed {
-        /// The format of the name.
-        named: &'static str,
-        guess: Guess,
-    },
+    Misnamed { named: &'static str, guess: Guess },
     #[error("was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
-    Guessed {
-        /// What it was taken for.
-        guess: Guess,
-        source: ReadError,
-    },
+    Guessed { guess: Guess, source: ReadError },
     #[error("was not read to its end, because the ingest was stopped")]
     Stopped,
     #[error(transparent)]
@@ -50,12 +42,7 @@ pub enum IngestError {
     #[error(
         "the disk of the buffer has {free_bytes} bytes free, and ingest.min_free_bytes keeps {min_free_bytes} for the drain; {stored} events were stored before"
     )]
-    DiskFloor {
-        free_bytes: u64,
-        min_free_bytes: u64,
-        /// What this ingest had stored.
-        stored: u64,
-    },
+    DiskFloor { free_bytes: u64, min_free_bytes: u64, stored: u64 },
     #[error(transparent)]
     Buffer(#[from] BufferError),
     /// The disk of the rejects is too full to keep more.
@@ -67,7 +54,6 @@ pub enum IngestError {
     Rejects {
         /// The file, or its folder.
         path: PathBuf,
-        /// What the operating system said.
         source: io::Error,
     },
 }

@@ -23,13 +23,11 @@ const PEEK_BYTES_MAX: usize = 64 << 10;
 /// Where lines come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputPath {
-    /// Standard input, `-`.
     StandardInput,
     File(PathBuf),
 }
 
 impl InputPath {
-    /// The input that an argument names.
     pub fn new(argument: impl AsRef<OsStr>) -> InputPath {
         let argument = argument.as_ref();
         if argument == "-" { InputPath::StandardInput } else { InputPath::File(PathBuf::from(argument)) }

@@ -45,7 +45,6 @@ pub struct Submission {
     pub path: String,
     /// Its format; NDJSON may be one JSON array too.
     pub format: Format,
-    /// Its bytes, plain or gzip.
     pub body: Vec<u8>,
 }
 
@@ -54,14 +53,12 @@ pub struct Submission {
 pub struct PlainSubmission(Submission);
 
 impl Submission {
-    /// Unpacks the body where it is gzip.
     pub fn unpack(self) -> Result<PlainSubmission, SubmissionError> {
         Ok(PlainSubmission(Submission { body: unpacked(self.body)?, ..self }))
     }
 }
 
 impl PlainSubmission {
-    /// The bytes of the body.
     pub fn bytes(&self) -> usize {
         self.0.body.len()
     }
@@ -70,7 +67,6 @@ impl PlainSubmission {
 /// What became of a submission: its events are durable. Serialises as the sender reads it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Receipt {
-    /// What became of its lines.
     #[serde(flatten)]
     pub counts: Counts,
     /// The first lines that were rejected or lost against another event.
@@ -136,7 +132,6 @@ pub struct Intake {
 struct Sorted {
     portion: Portion,
     of_source: SourceSummary,
-    /// What became of its rejects.
     kept: Kept,
 }
 

@@ -30,7 +30,6 @@ pub struct Progress<'a> {
     /// How long it is on disk; `None` where nobody knows, as of standard input.
     pub input_bytes: Option<u64>,
     pub input: &'a Counts,
-    /// The counts of all inputs so far.
     pub total: &'a Counts,
 }
 
@@ -185,7 +184,6 @@ struct Load<'a> {
     options: &'a IngestOptions,
     summary: IngestSummary,
     rejects: Rejects,
-    /// What became of the rejects of each input.
     kept: Vec<Kept>,
     /// The input at work, as the buffer knows it, once it had an event.
     open: Option<(usize, InputId)>,

@@ -34,4 +34,5 @@ pub use intake::{
 pub use load::{Observer, Origin, Progress, load, preview};
 pub use options::{FormatChoice, IngestOptions};
 pub use rejects::retain_rejects;
+pub(crate) use summary::is_zero;
 pub use summary::{Counts, IngestSummary, InputFailure, InputSummary, Warning};

@@ -23,9 +23,7 @@ pub struct IngestOptions {
     pub format: FormatChoice,
     /// Section `[ingest]` of the configuration, its paths resolved.
     pub config: IngestConfig,
-    /// Section `[rest_v2]`.
     pub rest_v2: RestV2Config,
-    /// Section `[esm]`.
     pub esm: EsmConfig,
     /// What codes and devices are digested with; `None`: the buffer keeps one of its own.
     pub secret: Option<Vec<u8>>,
@@ -38,7 +36,6 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// What the clock allows now.
     pub(super) fn bounds(&self) -> TimeBounds {
         let now = self.clock.now();
         let skew_nanos = i64::from(self.config.future_skew_seconds) * 1_000_000_000;

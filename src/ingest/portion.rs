@@ -24,7 +24,6 @@ const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST A
 /// Some lines of one input.
 #[derive(Default)]
 pub(super) struct Portion {
-    /// The input as it was named.
     pub(super) path: String,
     pub(super) events: Vec<NewEvent>,
     pub(super) rejects: Vec<Reject>,
@@ -75,7 +74,6 @@ impl Portion {
         Portion { path: path.to_owned(), ..Portion::default() }
     }
 
-    /// Whether it has anything for the buffer.
     pub(super) fn has_rows(&self) -> bool {
         !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
     }
@@ -172,7 +170,6 @@ impl Portion {
 pub(super) struct Reject {
     pub(super) line: u64,
     pub(super) reason: String,
-    /// The line of the rejects file.
     pub(super) kept: String,
     /// What tells it from every other rejected line: path, line and text.
     pub(super) digest: [u8; 32],

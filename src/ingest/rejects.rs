@@ -174,7 +174,6 @@ impl Rejects {
             .map_err(|source| refuse(&file.path, source))
     }
 
-    /// The file, where there was a reject.
     pub(super) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| file.path.as_path())
     }

@@ -41,7 +41,6 @@ impl Counts {
         Counts { read: stored + duplicates + conflicts + rejected, stored, duplicates, conflicts, rejected }
     }
 
-    /// Adds those of another part.
     pub fn add(&mut self, other: &Counts) {
         self.read += other.read;
         self.stored += other.stored;
@@ -56,7 +55,6 @@ impl Counts {
 pub struct InputSummary {
     /// The input as it was named; `inbox` for the table.
     pub path: String,
-    /// What became of its lines.
     #[serde(flatten)]
     pub counts: Counts,
     /// Why nothing of it was used, where it held something and none of that is stored.
@@ -94,13 +92,11 @@ pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Op
 /// Something that its caller should be told, though the work is done. The texts name the input and the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A line is no event.
     #[error("{path}:{line}: {reason}")]
     Rejected { path: String, line: u64, reason: String },
     /// A line lost against another of its `event_id`.
     #[error("{path}:{line}: {reason}")]
     Conflict { path: String, line: u64, reason: String },
-    /// Something about an input as a whole.
     #[error("{0}")]
     Noted(String),
 }
@@ -108,7 +104,6 @@ pub enum Warning {
 /// An input that could not be read to its end; the whole lines before the break are stored.
 #[derive(Debug)]
 pub struct InputFailure {
-    /// The input as it was named.
     pub path: String,
     pub error: InputError,
 }
@@ -129,7 +124,6 @@ impl fmt::Display for InputFailure {
 /// What an ingest did. Serialises as `ingest --json` prints it.
 #[derive(Debug, Default, Serialize)]
 pub struct IngestSummary {
-    /// Every input, in the order given.
     pub inputs: Vec<InputSummary>,
     pub total: Counts,
     /// Rejected lines and conflicts that an earlier run kept.
@@ -157,12 +151,11 @@ pub struct IngestSummary {
     /// Why rows were left in the inbox, where they were; always `None` of files.
     #[serde(skip)]
     pub left: Option<IngestError>,
-    /// Keys that no event has, of all inputs.
     #[serde(skip)]
     unknown: UnknownKeys,
 }
 
-pub(super) fn is_zero(count: &u64) -> bool {
+pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -11,12 +11,10 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 pub(super) enum Packing {
     Gzip,
     Zstandard,
-    /// A format that is not unpacked here.
     Other(&'static str),
 }
 
 impl Packing {
-    /// How many bytes tell every packing apart.
     pub(super) const MAGIC_BYTES: usize = 6;
 
     /// The packing of what begins so; `None`: it is plain.
@@ -32,7 +30,6 @@ impl Packing {
         })
     }
 
-    /// Its name, for a message.
     pub(super) fn name(self) -> &'static str {
         match self {
             Packing::Gzip => "gzip",

@@ -89,7 +89,6 @@ impl Desk {
         Ok(reply)
     }
 
-    /// Takes in what a sender posts.
     async fn take(&self, request: Request<Incoming>, guest: Guest, format: Format) -> Result<Reply, Refusal> {
         let Guest::Seated(sender) = guest else {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections are open");

@@ -40,7 +40,6 @@ impl Health {
         Ok(Health { questions, _thread: thread })
     }
 
-    /// Whether the buffer answers, in time.
     pub(super) async fn is_good(&self) -> bool {
         let (question, answer) = oneshot::channel();
         self.questions.try_send(question).is_ok() && matches!(timeout(WITHIN, answer).await, Ok(Ok(true)))

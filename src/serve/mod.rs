@@ -79,7 +79,6 @@ pub struct ServeOptions {
 /// How senders are taken in.
 #[derive(Debug, Clone)]
 pub struct IntakeOptions {
-    /// How events are read and checked.
     pub ingest: IngestOptions,
     /// The file of the bearer tokens, one a line.
     pub tokens_file: PathBuf,

@@ -26,11 +26,7 @@ pub enum TokensError {
     #[error(
         "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
     )]
-    NotAToken {
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
+    NotAToken { path: PathBuf, line: usize },
     #[error("{0:?} has no token: nobody could be let in")]
     None(PathBuf),
 }

@@ -46,7 +46,6 @@ const DEAD_TOGETHER: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
     pub folder: PathBuf,
-    /// Its files, each by its path.
     pub files: Vec<PathBuf>,
     pub rows: u64,
     /// Events of which nothing can be sent.

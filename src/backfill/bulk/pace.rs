@@ -13,8 +13,8 @@ use crate::web;
 const CALL_MARGIN_PERCENT: u32 = 25;
 /// The same, of the spacing of a group.
 const GROUP_MARGIN_PERCENT: u32 = 5;
-/// The least of either: what a call may be late on its way by on busy hosts, whose next one is not. At 20 ms two programs that
-/// share two cores were seen to exceed it once in some hundred files.
+/// The smallest margin. On a busy host one call may be delayed by this long and the next one not, which shrinks the gap that Adobe
+/// sees. With 20 ms, two programs on two cores were too quick once in some hundred files.
 const MARGIN_MIN: Duration = Duration::from_millis(50);
 
 /// What the groups of a job share.

@@ -188,7 +188,6 @@ impl Group {
         }))
     }
 
-    /// Uploads a file once it is its turn.
     async fn attempt(&mut self, file: &BulkFile, is_new: bool) -> Result<Attempt, BackfillError> {
         if self.shared.waits_until(self.next_at(file.file.rows)).await {
             return Ok(Attempt::Ends);

@@ -12,9 +12,15 @@ const COVER: Sequence = Sequence(i64::MAX);
 
 pub(super) enum Step {
     /// The rows of an event, and where they go.
-    Rows { rsid: Rsid, event: FiledEvent },
-    /// Nothing of it can be sent.
-    Dead { event: EventRef, form: FormKey, reason: DeadReason },
+    Rows {
+        rsid: Rsid,
+        event: FiledEvent,
+    },
+    Dead {
+        event: EventRef,
+        form: FormKey,
+        reason: DeadReason,
+    },
 }
 
 pub(super) struct Walk {

@@ -17,14 +17,10 @@ const STEADY: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct BulkLimits {
     pub file_rows: u64,
-    /// Bytes of a file.
     pub file_bytes: u64,
-    /// Bytes of a file before it is compressed.
     pub file_bytes_unpacked: u64,
     pub call_spacing: Duration,
-    /// Between two uploads of a group.
     pub group_spacing: Duration,
-    /// Rows a second of a group.
     pub group_rows_per_second: NonZeroU32,
     /// How long a key must stay unknown until its file goes again.
     pub lookup: Duration,
@@ -54,7 +50,6 @@ impl BulkLimits {
 pub struct BulkWay {
     /// Whom they are sent to; `None` where nothing is configured, for jobs of the other route.
     pub client: Option<Arc<BulkClient>>,
-    /// What must not be exceeded.
     pub limits: BulkLimits,
     /// Rows a second where a job says nothing else.
     pub rate: NonZeroU32,

@@ -63,7 +63,6 @@ pub struct SuitePlan {
     /// Its requestors that have events, by name.
     pub requestors: Vec<RequestorId>,
     pub state: SuiteState,
-    /// Whether its hits carry event IDs.
     pub event_ids: EventIds,
     pub host: String,
     pub hits_per_second: Option<NonZeroU32>,
@@ -83,7 +82,6 @@ pub struct SuitePlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnmappedPlan {
     pub requestor_id: RequestorId,
-    /// All its days.
     pub total: Counts,
     /// Each day that has events, in order.
     pub days: Vec<DayPlan>,
@@ -92,9 +90,7 @@ pub struct UnmappedPlan {
 /// A day's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DayPlan {
-    /// The day.
     pub day: Day,
-    /// What becomes of its events.
     #[serde(flatten)]
     pub counts: Counts,
 }
@@ -109,7 +105,6 @@ impl Day {
         Day(number)
     }
 
-    /// The day of an instant.
     pub fn of(instant: Instant) -> Day {
         Day(instant.unix_seconds().div_euclid(DAY_SECONDS))
     }

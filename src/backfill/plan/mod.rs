@@ -34,9 +34,7 @@ pub struct Plan {
     /// The window, where events of the buffer are planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Rejected lines of all inputs.
     pub rejected: u64,
-    /// Everything, with a suite and without.
     pub total: Counts,
     /// Each suite that has events, by its ID.
     pub suites: Vec<SuitePlan>,
@@ -62,14 +60,12 @@ pub struct InputPlan {
     pub path: String,
     pub read: u64,
     pub events: u64,
-    /// Lines that are no event.
     pub rejected: u64,
 }
 
 /// Events that happened from an instant until before another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// The first instant within.
     pub from: Instant,
     /// The first instant behind.
     pub to: Instant,
@@ -85,14 +81,8 @@ impl Observer for () {
     fn progress(&mut self, _: Progress) {}
 }
 
-/// Why no plan could be made. An input that fails is in the plan's failures instead.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    #[error(transparent)]
-    Buffer(#[from] BufferError),
-}
-
-/// Plans the inputs as an ingest would read them: every input once, from the first line to the last, and nothing is stored.
+/// Plans the inputs as an ingest would read them: every input once, from the first line to the last, and nothing is stored. An
+/// input that fails is in the plan's failures.
 /// What readers of exchanges and of ESM reports remember of earlier inputs in the buffer is not consulted, so of those an
 /// ingest may derive other events where logs begin in the middle of a session.
 pub fn plan(
@@ -101,7 +91,7 @@ pub fn plan(
     options: &IngestOptions,
     rates: &Rates,
     observer: &mut dyn Observer,
-) -> Result<Plan, PlanError> {
+) -> Result<Plan, BufferError> {
     let mut options = options.clone();
     if options.secret.is_none() {
         // The identity of an exchange depends on it.
@@ -147,7 +137,12 @@ pub fn plan(
 
 /// Plans the live events that wait in the buffer and happened from `from` until before `to`, by the buffer's clock. An event in
 /// doubt counts in the form of its attempts.
-pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates) -> Result<Plan, PlanError> {
+pub fn plan_buffered(
+    buffer: &Buffer,
+    from: Instant,
+    to: Instant,
+    rates: &Rates,
+) -> Result<Plan, BufferError> {
     let reader = buffer.planning()?;
     let mut tally = Tally::new(buffer, reader.now(), true)?;
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
@@ -165,7 +160,7 @@ pub fn plan_buffered(buffer: &Buffer, from: Instant, to: Instant, rates: &Rates)
     Ok(Plan { window: Some(Window { from, to }), ..assemble(tally, rates)? })
 }
 
-fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, PlanError> {
+fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, BufferError> {
     let planned_at = tally.now;
     let Tallied { suites, unmapped, sample, warnings } = tally.finish()?;
     let mut total = Counts::default();

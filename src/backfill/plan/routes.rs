@@ -24,11 +24,9 @@ pub struct Rates {
     /// limit holds besides. Default `None`.
     pub hits_per_second: Option<NonZeroU32>,
     pub lanes: NonZeroU32,
-    /// How long a request takes. Default 100 ms.
     pub request_latency: Duration,
     /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are.
     pub rows_per_second: NonZeroU32,
-    /// Of files and of calls.
     pub limits: BulkLimits,
 }
 
@@ -94,10 +92,8 @@ pub enum Limit {
 /// As bulk files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BulkRoute {
-    /// Rows, as many as hits.
     pub rows: u64,
     pub files: u64,
-    /// The files before gzip.
     pub raw_bytes: u64,
     /// The files as gzip at level 3: estimated from the first rows.
     pub compressed_bytes: u64,

@@ -33,7 +33,6 @@ impl Sample {
         sample
     }
 
-    /// Packs rows, until there are enough.
     pub(super) fn take(&mut self, text: &[u8], rows: u64) {
         if self.rows >= SAMPLE_ROWS {
             return;

@@ -80,7 +80,6 @@ struct SuiteTally {
     listing: SuiteListing,
     /// Its part of the plan; requestors, days and the sums over them follow at the end.
     plan: SuitePlan,
-    /// Distinct visitors of each day.
     day_visitors: BTreeMap<Day, u64>,
     dead: Option<DeadReason>,
     beyond_retention: Aged,

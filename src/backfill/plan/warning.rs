@@ -26,31 +26,17 @@ pub(super) const GIANT_SHARE: u64 = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
-    /// Lines of an input are no events.
     #[error(
         "{path}: {lines} lines are no events and stay out; mend them in the file, or later in the rejects file that the run names"
     )]
     Rejected { path: String, lines: u64 },
     /// Events have the identity of others and other content: they stay out.
     #[error("{} events have the event_id of another event and other content ({in_buffer} against the buffer, {in_inputs} among the inputs); the first one stays: give each its own event_id", .in_buffer + .in_inputs)]
-    Conflicts {
-        /// Against events of the buffer.
-        in_buffer: u64,
-        /// Against events of the inputs.
-        in_inputs: u64,
-    },
-    /// A requestor is mapped to no suite.
+    Conflicts { in_buffer: u64, in_inputs: u64 },
     #[error(
         "requestor {requestor_id} has no report suite: its {events} events ({first_day} to {last_day}) would wait in the buffer; map it first: passbridge suite add --requestor {requestor_id} --rsid RSID --collection-url URL"
     )]
-    NoSuite {
-        requestor_id: RequestorId,
-        events: u64,
-        /// The first day with one.
-        first_day: Day,
-        /// The last day with one.
-        last_day: Day,
-    },
+    NoSuite { requestor_id: RequestorId, events: u64, first_day: Day, last_day: Day },
     #[error(
         "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
     )]
@@ -65,37 +51,20 @@ pub enum Warning {
         "report suite {rsid} is not on event IDs: of its {hits} hits, each that is repeated after a lost reply counts twice, for good; set its events to \"Use Event ID\", then passbridge suite set {rsid} --event-ids on"
     )]
     EventIdsOff { rsid: Rsid, hits: u64 },
-    /// Events can never be sent as they are.
     #[error(
         "{events} events for report suite {rsid} would be dead before they are sent; the first of them: {reason}"
     )]
-    Dead {
-        rsid: Rsid,
-        events: u64,
-        /// Why the first of them cannot.
-        reason: DeadReason,
-    },
+    Dead { rsid: Rsid, events: u64, reason: DeadReason },
     /// One visitor has so many hits that it is hardly one person.
     #[error(
         "one visitor has {hits} of the {of_hits} hits for report suite {rsid}: Analytics cuts such visits and takes long over them, and its hits go one after the other; look for an mvpd_user_id or device_id that the source gives to everybody"
     )]
-    GiantVisitor {
-        rsid: Rsid,
-        hits: u64,
-        /// All hits of the suite.
-        of_hits: u64,
-    },
+    GiantVisitor { rsid: Rsid, hits: u64, of_hits: u64 },
     /// Analytics may delete the events as soon as it has them.
     #[error(
         "{events} events for report suite {rsid} are older than {RETAINED_DAYS} days (the oldest: {oldest_at}): Analytics keeps 25 months by default and may delete them at once; ask Adobe for the suite's retention, or leave them out"
     )]
-    BeyondRetention {
-        rsid: Rsid,
-        events: u64,
-        /// When the oldest happened.
-        oldest_at: Instant,
-    },
-    /// The visits of that time are closed.
+    BeyondRetention { rsid: Rsid, events: u64, oldest_at: Instant },
     #[error(
         "{events} events for report suite {rsid} are older than {OLD_DAYS} days (the oldest: {oldest_at}): visits of that time are closed, and reports take up to a day; counts of events hold, read visits and time spent with care"
     )]
@@ -103,19 +72,12 @@ pub enum Warning {
         rsid: Rsid,
         /// How many; those beyond the retention are not among them.
         events: u64,
-        /// When the oldest of these happened.
         oldest_at: Instant,
     },
-    /// Events are ahead of the clock.
     #[error(
         "{events} events for report suite {rsid} are ahead of this host's clock (the latest: {latest_at}): Analytics would show hours that have not been; check the clock of the source and of this host"
     )]
-    Future {
-        rsid: Rsid,
-        events: u64,
-        /// When the latest happens.
-        latest_at: Instant,
-    },
+    Future { rsid: Rsid, events: u64, latest_at: Instant },
     /// Analytics has events of the same requestor and days.
     #[error(
         "report suite {rsid} has {delivered_events} events of requestor {requestor_id} on {days} of these days already ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, leave these days out: Analytics cannot take a count back"
@@ -123,15 +85,10 @@ pub enum Warning {
     DeliveredDays {
         rsid: Rsid,
         requestor_id: RequestorId,
-        /// How many days.
         days: u64,
-        /// The first of them.
         first_day: Day,
-        /// The last of them.
         last_day: Day,
-        /// Events of these days that were delivered.
         delivered_events: u64,
-        /// Events of these days that the backfill would add.
         events: u64,
     },
     /// Visitors were already sent something that happened later (BDIA-39).
@@ -144,7 +101,6 @@ pub enum Warning {
         /// The hits of these visitors; those that happened later than all that was sent are among them.
         hits_at_most: u64,
     },
-    /// There was more than a plan remembers.
     #[error(
         "a plan remembers {REMEMBERED_MAX} events and visitors: of {events} events more, duplicates among the inputs count as new, and new visitors are not counted; plan in parts, by month for instance"
     )]

@@ -88,7 +88,6 @@ pub(super) struct Archive<R> {
 }
 
 impl<R: BufRead> Archive<R> {
-    /// Goes to the first entry.
     pub(super) fn open(source: R, options: &ReaderOptions) -> Result<Archive<R>, ReadError> {
         Ok(Archive { entries: Entries::open(source)?, redactor: Redactor::new(options) })
     }

@@ -13,7 +13,6 @@ const NAME_BYTES_MAX: usize = 64;
 /// The entries of an archive.
 pub(super) struct Entries<R> {
     source: R,
-    /// The line of the source that is read.
     line: u64,
     /// The current entry, or its start where it is above [`LINE_BYTES_MAX`].
     entry: Vec<u8>,
@@ -23,7 +22,6 @@ pub(super) struct Entries<R> {
 }
 
 impl<R: BufRead> Entries<R> {
-    /// Goes to the list of entries.
     pub(super) fn open(source: R) -> Result<Entries<R>, ReadError> {
         let mut entries =
             Entries { source, line: 1, entry: Vec::new(), entry_bytes: 0, number: 0, is_ended: false };
@@ -67,12 +65,10 @@ impl<R: BufRead> Entries<R> {
         &self.entry
     }
 
-    /// The length of the whole entry in bytes.
     pub(super) fn entry_bytes(&self) -> u64 {
         self.entry_bytes
     }
 
-    /// The number of the current entry, from 1.
     pub(super) fn number(&self) -> u64 {
         self.number
     }

@@ -41,7 +41,6 @@ pub(super) struct Exchange {
     /// The keyed digest of the path's code.
     pub(super) code: Option<MemoryKey>,
     pub(super) status: u16,
-    /// The keyed digest of the device.
     pub(super) device: Option<MemoryKey>,
     pub(super) device_info: Option<Arc<Device>>,
     /// Whether there was an `X-Device-Info` that does not decode.
@@ -97,7 +96,6 @@ pub(super) struct Redactor {
     device_infos: DeviceInfos,
     /// What paths may have in front, from the configuration.
     path_prefix: String,
-    /// Whether an earlier release may have taken exchanges.
     knows_former: bool,
 }
 
@@ -115,7 +113,6 @@ impl Redactor {
         }
     }
 
-    /// Whether a request is for the API.
     pub(super) fn route<'a>(&self, method: &str, url: &'a str) -> Result<Route<'a>, Elsewhere> {
         let path = route::path_of(url);
         let inside = path.strip_prefix(self.path_prefix.as_str()).unwrap_or(path);
@@ -125,7 +122,6 @@ impl Redactor {
         })
     }
 
-    /// The exchange without what must not be kept.
     pub(super) fn redacted(&mut self, raw: &RawExchange<'_>) -> Result<Box<Exchange>, Elsewhere> {
         let hop = Hop::of(raw, &self.keyring);
         let route = match (self.route(&raw.method, &raw.url), hop) {

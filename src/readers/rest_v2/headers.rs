@@ -24,11 +24,8 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// The headers of one side of an exchange, as far as they are kept: the others are bearer tokens, addresses and cookies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Headers<'a> {
-    /// `AP-Device-Identifier`.
     pub device_identifier: Option<Cow<'a, str>>,
-    /// `X-Device-Info`.
     pub device_info: Option<Cow<'a, str>>,
-    /// `AP-Visitor-Identifier`.
     pub visitor_identifier: Option<Cow<'a, str>>,
     /// `AD-Service-Token`: looked at where its keys are known, and never kept.
     pub service_token: Option<Cow<'a, str>>,

@@ -96,7 +96,6 @@ pub(super) enum BodyText<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
-    /// It is of another type.
     Other,
 }
 

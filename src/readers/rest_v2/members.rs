@@ -98,7 +98,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownNames<A> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let Some(Text(name)) = self.map.next_key()? else { return Ok(None) };
         let name = name.unwrap_or_default();
-        let known = self.names.iter().find(|known| is_same(&name, known));
+        let exactly = self.names.iter().find(|known| name == **known);
+        let known = exactly.or_else(|| self.names.iter().find(|known| is_same(&name, known)));
         seed.deserialize(StrDeserializer::<A::Error>::new(known.copied().unwrap_or(&name))).map(Some)
     }
 
@@ -109,7 +110,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownNames<A> {
 
 fn is_same(name: &str, known: &str) -> bool {
     let is_other = |(other, meant): &(&str, &str)| *meant == known && letters(name).eq(other.bytes());
-    name == known || letters(name).eq(letters(known)) || OTHER_NAMES.iter().any(is_other)
+    letters(name).eq(letters(known)) || OTHER_NAMES.iter().any(is_other)
 }
 
 /// The letters of a name, small, without what joins its words.

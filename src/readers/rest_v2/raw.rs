@@ -99,7 +99,6 @@ struct LogResponse<'a> {
 }
 
 impl<'a> RawExchange<'a> {
-    /// Reads a line of an exchange log.
     pub(super) fn from_line(line: &'a str) -> Result<RawExchange<'a>, BadExchange> {
         let LogLine { started_at, duration_ms, request, response } =
             members::parse(line).map_err(|error| bad_form(&error))?;

@@ -4,45 +4,26 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The endpoints of section 2 of the reference, under the names that it gives them; [`route`] says their paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Endpoint {
-    Configuration,
-    CreateSession,
-    ResumeSession,
-    RetrieveSession,
-    UserAgent,
-    Profiles,
-    ProfileOfMvpd,
-    ProfileOfCode,
-    Authorize,
-    Preauthorize,
-    Logout,
-    PartnerSession,
-    PartnerProfile,
-    /// A redirect of some other server: perhaps a browser on its way through a logout.
-    Elsewhere,
-}
+use crate::word::words;
 
-impl Endpoint {
-    /// The name that reports show.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Endpoint::Configuration => "configuration",
-            Endpoint::CreateSession => "create session",
-            Endpoint::ResumeSession => "resume session",
-            Endpoint::RetrieveSession => "retrieve session",
-            Endpoint::UserAgent => "authenticate in user agent",
-            Endpoint::Profiles => "profiles",
-            Endpoint::ProfileOfMvpd => "profile of mvpd",
-            Endpoint::ProfileOfCode => "profile of code",
-            Endpoint::Authorize => "authorize",
-            Endpoint::Preauthorize => "preauthorize",
-            Endpoint::Logout => "logout",
-            Endpoint::PartnerSession => "partner session",
-            Endpoint::PartnerProfile => "partner profile",
-            Endpoint::Elsewhere => "logout in user agent",
-        }
+words! {
+    /// The endpoints of section 2 of the reference, under the names that it gives them; [`route`] says their paths.
+    pub(super) enum Endpoint {
+        Configuration = "configuration",
+        CreateSession = "create session",
+        ResumeSession = "resume session",
+        RetrieveSession = "retrieve session",
+        UserAgent = "authenticate in user agent",
+        Profiles = "profiles",
+        ProfileOfMvpd = "profile of mvpd",
+        ProfileOfCode = "profile of code",
+        Authorize = "authorize",
+        Preauthorize = "preauthorize",
+        Logout = "logout",
+        PartnerSession = "partner session",
+        PartnerProfile = "partner profile",
+        /// A redirect of some other server: perhaps a browser on its way through a logout.
+        Elsewhere = "logout in user agent",
     }
 }
 

@@ -15,6 +15,7 @@ use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::state::ms_of;
 use crate::event::Instant;
+use crate::word::words;
 
 /// The longest token that is looked at, in bytes: servers refuse headers that are longer.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -42,40 +43,21 @@ pub enum ServiceKeyError {
     NotRsa,
 }
 
-/// What a look at a token found, in the order of looking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TokenCheck {
-    /// Its signature holds, it is for Adobe, and it was valid when it was sent.
-    Valid,
-    /// It is no signed token of three parts.
-    Malformed,
-    /// It is signed with another algorithm than RS256, or with none.
-    OtherAlgorithm,
-    /// It names a key that is not configured.
-    UnknownKey,
-    /// Its signature does not hold.
-    BadSignature,
-    /// It is for somebody else.
-    OtherAudience,
-    /// It was issued after it was sent.
-    NotYetIssued,
-    /// It had expired when it was sent.
-    Expired,
-}
-
-impl TokenCheck {
-    /// The word that reports say.
-    pub fn name(self) -> &'static str {
-        match self {
-            TokenCheck::Valid => "valid",
-            TokenCheck::Malformed => "malformed",
-            TokenCheck::OtherAlgorithm => "other_algorithm",
-            TokenCheck::UnknownKey => "unknown_key",
-            TokenCheck::BadSignature => "bad_signature",
-            TokenCheck::OtherAudience => "other_audience",
-            TokenCheck::NotYetIssued => "not_yet_issued",
-            TokenCheck::Expired => "expired",
-        }
+words! {
+    /// What a look at a token found, in the order of looking.
+    pub enum TokenCheck {
+        /// Its signature holds, it is for Adobe, and it was valid when it was sent.
+        Valid = "valid",
+        /// It is no signed token of three parts.
+        Malformed = "malformed",
+        /// It is signed with another algorithm than RS256, or with none.
+        OtherAlgorithm = "other_algorithm",
+        UnknownKey = "unknown_key",
+        BadSignature = "bad_signature",
+        /// It is for somebody else.
+        OtherAudience = "other_audience",
+        NotYetIssued = "not_yet_issued",
+        Expired = "expired",
     }
 }
 
@@ -199,21 +181,12 @@ mod tests {
         let mut seen = Vec::new();
         for line in TOKENS.lines().filter(|line| !line.starts_with('#')) {
             let (expected, token) = line.split_once(' ').expect("a word and a token");
-            let found = keys.check(token, sent_at).map(TokenCheck::name);
+            let found = keys.check(token, sent_at).map(TokenCheck::as_str);
             assert_eq!(found, Some(expected), "{token}");
             seen.push(expected);
         }
-        for word in [
-            "valid",
-            "malformed",
-            "other_algorithm",
-            "unknown_key",
-            "bad_signature",
-            "other_audience",
-            "not_yet_issued",
-            "expired",
-        ] {
-            assert!(seen.contains(&word), "no token is {word}");
+        for check in TokenCheck::ALL {
+            assert!(seen.contains(&check.as_str()), "no token is {check}");
         }
     }
 

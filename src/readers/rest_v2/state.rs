@@ -153,7 +153,6 @@ impl State<'_> {
         self.keyring.derived(store, &parts)
     }
 
-    /// The login that a device opened last.
     pub(super) fn open_login(&mut self, device: &str) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         self.login(self.device_key("open login", device, ""))
     }
@@ -225,7 +224,6 @@ impl State<'_> {
         Ok(known)
     }
 
-    /// The logout that a browser's request belongs to.
     pub(super) fn logout_leg(&mut self, hop: MemoryKey) -> Result<Option<LogoutLeg>, MemoryError> {
         self.read(hop)
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::rule::Rule;
-use super::service_token::TokenCheck;
 
 /// What became of the exchanges of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -33,8 +32,7 @@ pub struct ExchangeSummary {
     /// Exchanges that came later than they may be out of order.
     pub late: u64,
     /// What looks at service tokens found; empty where no keys are configured.
-    #[serde(serialize_with = "by_name")]
-    pub service_tokens: BTreeMap<TokenCheck, u64>,
+    pub service_tokens: BTreeMap<&'static str, u64>,
     /// `X-Device-Info` headers that do not decode, and the first line with one.
     pub broken_device_infos: u64,
     #[serde(skip)]
@@ -62,11 +60,6 @@ fn rows<S: Serializer>(
     }))
 }
 
-fn by_name<S: Serializer>(tokens: &BTreeMap<TokenCheck, u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    let by_name: BTreeMap<_, _> = tokens.iter().map(|(check, count)| (check.name(), count)).collect();
-    by_name.serialize(serializer)
-}
-
 impl ExchangeSummary {
     /// Exchanges with the API that were not taken before.
     pub fn used(&self) -> u64 {
@@ -82,7 +75,6 @@ impl ExchangeSummary {
             .sum()
     }
 
-    /// Adds those of another source.
     pub fn add(&mut self, other: &ExchangeSummary) {
         for (key, (exchanges, events)) in &other.rules {
             let sum = self.rules.entry(*key).or_default();

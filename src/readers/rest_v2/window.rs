@@ -31,21 +31,18 @@ pub(super) struct Window {
     latest: Instant,
     /// Where the last exchange taken began, once any was.
     taken_to: Option<Instant>,
-    /// Whether any exchange was taken.
     is_begun: bool,
     /// Whether all of the source is put in order before any exchange is taken, as far as there is room.
     is_whole: bool,
     is_ended: bool,
     /// The events of the exchange taken last.
     ready: VecDeque<(u64, Derived)>,
-    /// Exchanges that are done with.
     spent: Spent,
     summary: ExchangeSummary,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a line, and none is kept")]
 pub(super) enum Step {
-    /// An event or a reject.
     Line(Line<'static>),
     /// Nothing until its changes were taken.
     Paused,
@@ -194,24 +191,16 @@ impl Window {
         match taken {
             Taken::Again => self.summary.again += 1,
             Taken::Elsewhere => self.summary.others += 1,
-            Taken::Refused(error) => return Ok(Some(RejectReason::Event(error))),
-            Taken::NoRequestor => {
-                let what = "the service provider of its path cannot be a requestor ID".to_owned();
-                return Ok(Some(RejectReason::Exchange(what)));
-            }
-            Taken::Mixed(requestor_id) => {
-                return Ok(Some(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
-            }
-            Taken::Unreadable(why) => return Ok(Some(RejectReason::Exchange(why))),
+            Taken::Rejected(reason) => return Ok(Some(reason)),
             Taken::Rule { rule, events, is_recovered } => {
-                let sum = self.summary.rules.entry((exchange.endpoint.name(), rule)).or_default();
+                let sum = self.summary.rules.entry((exchange.endpoint.as_str(), rule)).or_default();
                 sum.0 += 1;
                 sum.1 += events.len() as u64;
                 self.summary.late += u64::from(is_late);
                 self.summary.unprefixed += u64::from(exchange.is_unprefixed);
                 self.summary.recovered += u64::from(is_recovered);
                 if let Some(check) = exchange.token_check {
-                    *self.summary.service_tokens.entry(check).or_default() += 1;
+                    *self.summary.service_tokens.entry(check.as_str()).or_default() += 1;
                 }
                 let is_decision = matches!(exchange.endpoint, Endpoint::Authorize | Endpoint::Preauthorize);
                 let said = if is_decision { Property::ResourceId } else { Property::Mvpd };

@@ -15,9 +15,8 @@ use super::rule::Rule;
 use super::state::{DAY_MS, Login, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
-use crate::event::{
-    Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
-};
+use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+use crate::readers::line::RejectReason;
 use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 
 /// An event and the rule that made it.
@@ -42,14 +41,13 @@ pub(super) enum Taken {
     Again,
     /// It is none of the API's, and no part of a logout.
     Elsewhere,
-    /// The clock forbids its events.
-    Refused(EventError),
-    /// Its path names what cannot be a requestor.
-    NoRequestor,
-    /// The counts of its requestor come from ESM reports.
-    Mixed(RequestorId),
-    /// The body of its answer cannot be read, and why.
-    Unreadable(String),
+    Rejected(RejectReason),
+}
+
+impl Taken {
+    fn no_exchange(why: &str) -> Taken {
+        Taken::Rejected(RejectReason::Exchange(why.to_owned()))
+    }
 }
 
 pub(super) fn take(
@@ -68,19 +66,19 @@ pub(super) fn take(
         return Ok(Taken::Elsewhere);
     }
     if let Reply::Unreadable(why) = &exchange.reply {
-        return Ok(Taken::Unreadable(why.clone()));
+        return Ok(Taken::no_exchange(why));
     }
     let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
-        return Ok(Taken::NoRequestor);
+        return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID"));
     };
     if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
-        return Ok(Taken::Mixed(requestor_id));
+        return Ok(Taken::Rejected(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
     }
     // What the clock forbids is refused before anything is remembered of it.
     for at in [exchange.started_at, exchange.answered_at] {
         let probe = Draft::derived(EventKind::AuthnRequested, at, requestor_id.clone(), "".into());
         if let Err(error) = probe.finish(bounds) {
-            return Ok(Taken::Refused(error));
+            return Ok(Taken::Rejected(error.into()));
         }
     }
     let state = State { service_provider: &exchange.service_provider, ..state };
