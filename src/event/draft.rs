@@ -36,15 +36,6 @@ pub enum RawValue<'a> {
     Nested,
 }
 
-/// Whether a key of the source belongs to an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// It does, and its value was taken.
-    Known,
-    /// It does not. Sources get new fields, so this is counted and is no error.
-    Unknown,
-}
-
 /// An event being read: keys in any order, then [`Draft::finish`].
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -127,18 +118,16 @@ impl Draft {
         self.properties.set(property, value);
     }
 
-    /// Takes one key and its value.
-    pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<KeyKind, EventError> {
-        let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else {
-            return Ok(KeyKind::Unknown);
-        };
+    /// Takes one key and its value; false where the key belongs to no event. Sources get new fields, so that is no error.
+    pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<bool, EventError> {
+        let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else { return Ok(false) };
         if self.seen & (1 << bit) != 0 {
             return Err(EventError::Twice(key.to_owned()));
         }
         self.seen |= 1 << bit;
         let value = match value {
-            RawValue::Absent => return Ok(KeyKind::Known),
-            RawValue::Text(text) if text.is_empty() => return Ok(KeyKind::Known),
+            RawValue::Absent => return Ok(true),
+            RawValue::Text(text) if text.is_empty() => return Ok(true),
             RawValue::Nested => return Err(EventError::Nested(key.to_owned())),
             value => value,
         };
@@ -149,7 +138,7 @@ impl Draft {
             SEEN_COUNT => self.count = Some(read_count(&value)?),
             _ => self.set_property(Property::ALL[bit as usize], &value)?,
         }
-        Ok(KeyKind::Known)
+        Ok(true)
     }
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {

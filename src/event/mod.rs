@@ -18,7 +18,7 @@ mod table;
 mod viewer;
 
 pub use draft::{
-    COUNT_MAX, Draft, EARLIEST_UNIX_SECONDS, EVENT_ID_CHARS_MAX, KeyKind, RawValue, TimeBounds, key_named,
+    COUNT_MAX, Draft, EARLIEST_UNIX_SECONDS, EVENT_ID_CHARS_MAX, RawValue, TimeBounds, key_named,
 };
 pub use error::EventError;
 pub use identity::{ContentDigest, EventId};

@@ -4,7 +4,7 @@ use super::error::IngestError;
 use super::load::{Observer, Progress, check_free_disk};
 use super::misplaced;
 use super::options::IngestOptions;
-use super::portion::{Portion, SourceSummary};
+use super::portion::Portion;
 use super::rejects::{Kept, Rejects};
 use super::summary::{INBOX, IngestSummary, InputEnd};
 use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
@@ -46,8 +46,7 @@ pub fn take_inbox(
         }
     };
     let Take { mut summary, rejects, parser, .. } = take;
-    let of_source = SourceSummary { remarks: parser.remarks().clone(), ..SourceSummary::default() };
-    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, summary: Box::new(of_source) });
+    summary.ended(0, InputEnd::Read { result: Ok(()), guess: None, summary: Box::new(parser.summary()) });
     summary.finish(rejects.path());
     summary.left = left;
     Ok(summary)

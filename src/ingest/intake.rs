@@ -12,7 +12,7 @@ use super::error::IngestError;
 use super::memory;
 use super::misplaced;
 use super::options::IngestOptions;
-use super::portion::{Portion, Reject, SourceSummary, canonical_text};
+use super::portion::{Portion, Reject, canonical_text};
 use super::rejects::{Again, Kept, Rejects};
 use super::summary::{Counts, is_zero, unused};
 use super::unpack::{Packing, Unpacked};
@@ -21,7 +21,7 @@ use crate::readers::esm::EsmSummary;
 use crate::readers::memory::Recollection;
 use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Format, ReadError, ReaderOptions};
+use crate::readers::{Format, ReadError, ReaderOptions, SourceSummary};
 
 /// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
@@ -211,7 +211,7 @@ impl Intake {
                 if let Some(why) = is_nothing.then(|| misplaced::why_no_lines(&start, is_all)).flatten() {
                     return Err(SubmissionError::Unreadable(why));
                 }
-                SourceSummary::of(&*reader)
+                reader.summary()
             }
         };
         Ok(Sorted { portion, of_source, kept: Kept::of(Again::Sent) })
@@ -230,7 +230,7 @@ impl Intake {
         for (number, element) in (1..).zip(elements) {
             portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
         }
-        Ok(SourceSummary { remarks: parser.remarks().clone(), ..SourceSummary::default() })
+        Ok(parser.summary())
     }
 
     fn store(

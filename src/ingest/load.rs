@@ -8,7 +8,7 @@ use super::error::{IngestError, InputError};
 use super::input::{self, InputPath};
 use super::memory;
 use super::options::IngestOptions;
-use super::portion::{Reject, SourceSummary, canonical_text};
+use super::portion::{Reject, canonical_text};
 use super::reading::{self, Read};
 use super::rejects::{Again, Kept, Rejects};
 use super::summary::{Counts, IngestSummary, InputEnd};
@@ -163,7 +163,7 @@ fn preview_input(
             }
         }
     }
-    let summary = Box::new(SourceSummary::of(&*open.reader));
+    let summary = Box::new(open.reader.summary());
     (InputEnd::Read { result, guess: open.guess, summary }, flow)
 }
 

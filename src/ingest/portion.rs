@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use crate::buffer::{Batch, Conflict, Feed, InputId, JobKey, NewEvent, StoreReport};
 use crate::event::{PassEvent, StoredColumns, TimeBounds};
 use crate::mapping::measure;
-use crate::readers::esm::{EsmSummary, StatedAccounts};
+use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{MemoryRow, Recollection};
-use crate::readers::rest_v2::{ExchangeSummary, is_like_exchange};
-use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine, Remarks};
+use crate::readers::rest_v2::is_like_exchange;
+use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine};
 
 /// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
 const PORTION_LINES_MAX: usize = 10_000;
@@ -37,36 +37,6 @@ pub(super) struct Portion {
     pub(super) rejects_max: Option<usize>,
     /// Rejected lines beyond that: they are counted alone.
     pub(super) rejects_not_held: u64,
-}
-
-/// What a reader says of its whole source.
-#[derive(Default)]
-pub(super) struct SourceSummary {
-    /// What was passed over in it, or is not what it seems.
-    pub(super) remarks: Remarks,
-    /// What became of its exchanges, where it holds them.
-    pub(super) exchanges: Option<ExchangeSummary>,
-    /// What it held beside its events, where it is a report.
-    pub(super) esm: Option<EsmSummary>,
-}
-
-impl SourceSummary {
-    pub(super) fn of(reader: &dyn Reader) -> SourceSummary {
-        SourceSummary {
-            remarks: reader.held().remarks().cloned().unwrap_or_default(),
-            exchanges: reader.held().exchanges().cloned(),
-            esm: reader.held().esm().cloned(),
-        }
-    }
-}
-
-impl SourceSummary {
-    /// Whether it tells of nothing that was read.
-    pub(super) fn is_empty(&self) -> bool {
-        let SourceSummary { remarks: _, exchanges, esm } = self;
-        exchanges.as_ref().is_none_or(|exchanges| *exchanges == ExchangeSummary::default())
-            && esm.as_ref().is_none_or(|esm| *esm == EsmSummary::default())
-    }
 }
 
 impl Portion {
@@ -107,7 +77,7 @@ impl Portion {
         };
         self.changes.append(&mut memory.take_changes());
         self.stated.append(&mut memory.take_stated());
-        self.feed = reader.held().feed();
+        self.feed = reader.feed();
         has_more
     }
 

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use super::error::InputError;
 use super::input::{self, InputPath};
 use super::options::IngestOptions;
-use super::portion::{Portion, SourceSummary};
+use super::portion::Portion;
 use super::summary::InputEnd;
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
@@ -85,7 +85,7 @@ fn read_input(
         let end = end.map(|result| InputEnd::Read {
             result,
             guess: open.guess.clone(),
-            summary: Box::new(SourceSummary::of(&*open.reader)),
+            summary: Box::new(open.reader.summary()),
         });
         let is_end = end.is_some();
         let (input_bytes_read, input_bytes) = (open.position.load(Ordering::Relaxed), open.bytes);

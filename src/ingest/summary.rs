@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{IngestError, InputError};
-use super::portion::{Portion, Reject, SourceSummary};
+use super::portion::{Portion, Reject};
 use super::rejects::Kept;
 use crate::buffer::StoreReport;
 use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
-use crate::readers::{Guess, UnknownKeys};
+use crate::readers::{Guess, SourceSummary, UnknownKeys};
 
 /// How the inbox is named where a file has its path.
 pub(super) const INBOX: &str = "inbox";

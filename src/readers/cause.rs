@@ -27,7 +27,7 @@ const CAUSES: [(fn(&[u8]) -> bool, &str); 8] = [
 ];
 
 /// What a source or a line is that begins so, where it is recognised as something that no reader can take.
-pub fn cause(start: &[u8]) -> Option<&'static str> {
+pub(super) fn cause(start: &[u8]) -> Option<&'static str> {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next()?.trim_ascii_end();
     CAUSES.into_iter().find(|(is_it, _)| is_it(line)).map(|(_, cause)| cause)

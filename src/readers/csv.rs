@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::cause::cause;
-use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Held, Line, ReadError, Reader, RejectReason};
+use super::line::{COLUMNS_MAX, Excerpt, HeaderError, Line, ReadError, Reader, RejectReason, SourceSummary};
 use super::memory::Recollection;
 use super::records::Records;
 use super::remarks::Remarks;
 use super::rest_v2::is_like_exchange;
 use super::unknown::UnknownKeys;
-use crate::event::{Draft, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
+use crate::event::{Draft, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What every event needs, so every header.
 const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
@@ -72,8 +72,8 @@ impl<R: BufRead> Reader for CsvReader<R> {
         Ok(Some(Line { number: line, excerpt, result, rule: None }))
     }
 
-    fn held(&self) -> Held<'_> {
-        Held::Events(&self.remarks)
+    fn summary(&self) -> SourceSummary {
+        (&self.remarks).into()
     }
 }
 
@@ -180,7 +180,7 @@ impl<R: BufRead> Records<R> {
         }
         let mut draft = Draft::default();
         for (column, cell) in columns.iter().zip(cells) {
-            if draft.set(column, RawValue::Text(Cow::Borrowed(cell)))? == KeyKind::Unknown {
+            if !draft.set(column, RawValue::Text(Cow::Borrowed(cell)))? {
                 unknown.note(column);
             }
         }
@@ -280,10 +280,7 @@ mod tests {
             Some("zone, mvpd ,event,\"occurred_at\",requestor_id,count,")
         );
         assert_eq!(line.excerpt.bytes.as_ref(), b"z,,authn_ok,1790000000000,REF30,,");
-        assert_eq!(
-            reader.held().remarks().expect("remarks").unknown.to_string(),
-            "\"\" (2 times), \"zone\" (2 times)"
-        );
+        assert_eq!(reader.summary().remarks.unknown.to_string(), "\"\" (2 times), \"zone\" (2 times)");
     }
 
     #[test]
@@ -355,7 +352,7 @@ mod tests {
         let event = |mvpd: &str| Ok(Some(mvpd.to_owned()));
         let expected = [(2, event("a")), (4, event("a")), (6, Err(upper)), (10, event("b")), (12, Ok(None))];
         assert_eq!(found, expected);
-        let notes = reader.held().remarks().expect("remarks").notes();
+        let notes = reader.summary().remarks.notes();
         assert_eq!(
             notes,
             [

@@ -33,43 +33,38 @@ pub trait Reader {
         false
     }
 
+    /// How the events of the source count.
+    fn feed(&self) -> Feed {
+        Feed::Events
+    }
+
     /// What the source held so far beside its events.
-    fn held(&self) -> Held<'_>;
+    fn summary(&self) -> SourceSummary;
 }
 
 /// What a source held beside its events.
-#[derive(Debug, Clone, Copy)]
-pub enum Held<'a> {
-    Events(&'a Remarks),
-    Exchanges(&'a ExchangeSummary),
-    Report(&'a EsmSummary),
+#[derive(Debug, Clone, Default)]
+pub struct SourceSummary {
+    /// What was passed over in it, or is not what it seems.
+    pub remarks: Remarks,
+    /// What became of its exchanges, where it holds them.
+    pub exchanges: Option<ExchangeSummary>,
+    /// What a report told, where it is one.
+    pub esm: Option<EsmSummary>,
 }
 
-impl<'a> Held<'a> {
-    pub fn remarks(self) -> Option<&'a Remarks> {
-        match self {
-            Held::Events(remarks) => Some(remarks),
-            Held::Exchanges(_) | Held::Report(_) => None,
-        }
+impl SourceSummary {
+    /// Whether it tells of nothing that was read.
+    pub fn is_empty(&self) -> bool {
+        let SourceSummary { remarks: _, exchanges, esm } = self;
+        exchanges.as_ref().is_none_or(|exchanges| *exchanges == ExchangeSummary::default())
+            && esm.as_ref().is_none_or(|esm| *esm == EsmSummary::default())
     }
+}
 
-    pub fn exchanges(self) -> Option<&'a ExchangeSummary> {
-        match self {
-            Held::Exchanges(summary) => Some(summary),
-            Held::Events(_) | Held::Report(_) => None,
-        }
-    }
-
-    pub fn esm(self) -> Option<&'a EsmSummary> {
-        match self {
-            Held::Report(summary) => Some(summary),
-            Held::Events(_) | Held::Exchanges(_) => None,
-        }
-    }
-
-    /// How the events of the source count.
-    pub fn feed(self) -> Feed {
-        if matches!(self, Held::Report(_)) { Feed::Esm } else { Feed::Events }
+impl From<&Remarks> for SourceSummary {
+    fn from(remarks: &Remarks) -> SourceSummary {
+        SourceSummary { remarks: remarks.clone(), ..SourceSummary::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Rows are found by keyed digests, so that codes and devices never lie in them in clear. A reader asks what is stored, and
 //! lays its own changes over that; whoever runs it stores them together with the events of the same lines.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -121,8 +121,9 @@ pub struct Recollection {
     marks: [HashSet<u64>; 2],
     /// The feeds that are known.
     feeds: HashMap<String, Feed>,
-    /// Where nothing is ever stored: the totals of ESM by the start of their keys. A report has millions of them.
-    totals: HashMap<u64, u64>,
+    /// Where nothing is ever stored: the totals of ESM by the start of their keys. A report has millions of them, and a tree
+    /// never holds them twice while it grows.
+    totals: BTreeMap<u64, u64>,
     /// What changed since it was last taken, in order of the first change.
     changed: Vec<MemoryKey>,
     /// What ESM stated since it was last taken.
@@ -154,7 +155,7 @@ impl Recollection {
             rows: HashMap::new(),
             marks: Default::default(),
             feeds: HashMap::new(),
-            totals: HashMap::new(),
+            totals: BTreeMap::new(),
             changed: Vec::new(),
             stated: Vec::new(),
             generation: 0,

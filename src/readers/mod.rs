@@ -24,12 +24,11 @@ pub mod rest_v2;
 mod surrogates;
 mod unknown;
 
-pub use cause::cause;
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{
-    AppliedRule, EXCERPT_BYTES_MAX, Excerpt, HeaderError, Held, LINE_BYTES_MAX, Line, ReadError, Reader,
-    RejectReason,
+    AppliedRule, EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader,
+    RejectReason, SourceSummary,
 };
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;

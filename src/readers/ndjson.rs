@@ -9,14 +9,14 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
 use super::cause::cause;
-use super::line::{Excerpt, Held, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason};
+use super::line::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, SourceSummary};
 use super::lines::{Lines, fillers_at_start};
 use super::memory::Recollection;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
 use super::{csv, surrogates};
-use crate::event::{Draft, EventError, KeyKind, PassEvent, RawValue, TimeBounds, key_named};
+use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
@@ -64,8 +64,8 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
         Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)))
     }
 
-    fn held(&self) -> Held<'_> {
-        Held::Events(&self.parser.remarks)
+    fn summary(&self) -> SourceSummary {
+        self.parser.summary()
     }
 }
 
@@ -98,9 +98,9 @@ impl LineParser {
         self.rest
     }
 
-    /// What it has to say of the lines so far.
-    pub fn remarks(&self) -> &Remarks {
-        &self.remarks
+    /// What the lines so far held beside their events.
+    pub fn summary(&self) -> SourceSummary {
+        (&self.remarks).into()
     }
 
     fn parse<'a>(&mut self, number: u64, excerpt: Excerpt<'a>, bounds: TimeBounds) -> Line<'a> {
@@ -296,8 +296,8 @@ impl<'de> Visitor<'de> for Keys<'_> {
             let key = unquoted(key.get()).map_err(serde::de::Error::custom)?;
             let value = raw_value(value.get()).map_err(serde::de::Error::custom)?;
             match self.draft.set(&key, value) {
-                Ok(KeyKind::Known) => {}
-                Ok(KeyKind::Unknown) => self.unknown.note(&key),
+                Ok(true) => {}
+                Ok(false) => self.unknown.note(&key),
                 Err(error) => {
                     *self.refused = Some(error);
                     return Err(serde::de::Error::custom("refused"));
@@ -474,7 +474,7 @@ mod tests {
             numbers.push(line.number);
         }
         assert_eq!(numbers, [1, 3]);
-        assert_eq!(reader.held().remarks().expect("remarks").unknown.to_string(), "\"zone\" (3 times)");
+        assert_eq!(reader.summary().remarks.unknown.to_string(), "\"zone\" (3 times)");
     }
 
     #[test]
@@ -510,7 +510,7 @@ mod tests {
             // What is rejected again is kept in the same form, not wrapped twice.
             let again = RejectedLine::new("a", 3, "was bad", &read.excerpt);
             assert_eq!(serde_json::to_string(&again).expect("text"), line);
-            assert!(parser.remarks().unknown.is_empty());
+            assert!(parser.summary().remarks.unknown.is_empty());
         }
     }
 }

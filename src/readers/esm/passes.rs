@@ -10,13 +10,13 @@
 //! count an hour twice.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use chrono::{LocalResult, NaiveDateTime, NaiveTime, TimeZone};
 
 use super::record::Grouping;
 use super::report::Record;
 use super::time::{Pass, day_alone, local_time};
-use crate::config::EsmConfig;
 use crate::readers::memory::Keyring;
 
 /// The pass of each record.
@@ -40,7 +40,7 @@ impl Grouping {
     /// Which of two hours each record is of, where the clock shows them alike. Where records say the same of different
     /// things, or a text stands where a number should, the report groups by a dimension that nobody knows: then none of its
     /// counts has an identity, and this tells the record and why.
-    pub(super) fn passes(&self, records: &[Record], config: &EsmConfig) -> Result<Passes, (u64, String)> {
+    pub(super) fn passes(&self, records: &[Record]) -> Result<Passes, (u64, String)> {
         let keyring = Keyring::new(b"");
         let mut known: HashMap<Moment, usize> = HashMap::with_capacity(records.len());
         let mut second: HashMap<Moment, usize> = HashMap::new();
@@ -63,7 +63,7 @@ impl Grouping {
             let moment = (local, keyring.derived(if is_day { "day" } else { "cell" }, &values).0);
             moments.push(Some(moment));
             let is_shown_twice = !is_day
-                && matches!(config.timezone.0.from_local_datetime(&local), LocalResult::Ambiguous(..));
+                && matches!(self.config.timezone.0.from_local_datetime(&local), LocalResult::Ambiguous(..));
             let first = *known.entry(moment).or_insert(index);
             if is_shown_twice && record.has_name("utc-offset") {
                 passes.of[index] = Pass::Told;
@@ -90,13 +90,12 @@ impl Grouping {
 }
 
 /// Why a record is held back whose hour nobody knows.
-pub(super) fn in_doubt(record: &Record, config: &EsmConfig) -> String {
+pub(super) fn in_doubt(record: &Record, zone: impl Display) -> String {
     let local = local_time(record).map_or(String::new(), |local| local.to_string());
     format!(
-        "is of {local}, which the clock of {} shows twice that night, and the report does not say which of the two: read one \
-         that has both in the order of time, or give the record a utc-offset such as -08:00; where the reports have no summer \
-         time, set esm.timezone to a zone without",
-        config.timezone
+        "is of {local}, which the clock of {zone} shows twice that night, and the report does not say which of the two: read \
+         one that has both in the order of time, or give the record a utc-offset such as -08:00; where the reports have no \
+         summer time, set esm.timezone to a zone without"
     )
 }
 

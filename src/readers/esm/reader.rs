@@ -1,6 +1,6 @@
 //! Reads a report: what of its counts nobody had before, as events.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
 
 use super::fields::ACCOUNTS;
@@ -12,7 +12,7 @@ use super::summary::EsmSummary;
 use super::time::Pass;
 use crate::config::EsmConfig;
 use crate::event::{Instant, PassEvent, TimeBounds};
-use crate::readers::line::{Excerpt, Held, Line, ReadError, Reader, RejectReason};
+use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
 
 /// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
@@ -24,7 +24,6 @@ const HOUR_NANOS: i64 = 3_600_000_000_000;
 
 /// Reads a report. The number of a line is that of its record, from 1.
 pub struct EsmReader {
-    config: EsmConfig,
     keyring: Keyring,
     /// The records that are left.
     records: VecDeque<Waiting>,
@@ -43,22 +42,13 @@ struct Waiting {
 }
 
 /// Why a record is not taken.
+#[derive(Debug, thiserror::Error)]
 enum Refusal {
-    Rejected(RejectReason),
+    #[error(transparent)]
+    Rejected(#[from] RejectReason),
     /// Nothing more can be read.
-    Memory(MemoryError),
-}
-
-impl From<RejectReason> for Refusal {
-    fn from(reason: RejectReason) -> Refusal {
-        Refusal::Rejected(reason)
-    }
-}
-
-impl From<MemoryError> for Refusal {
-    fn from(error: MemoryError) -> Refusal {
-        Refusal::Memory(error)
-    }
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
 
 impl EsmReader {
@@ -73,10 +63,9 @@ impl EsmReader {
         let refuse = |(line, what)| ReadError::Broken { line, source: io::Error::other(what) };
         let report = report::read(&document).map_err(refuse)?;
         drop(document);
-        let grouping = Grouping::of(&report.records, config);
-        let passes = grouping.passes(&report.records, config).map_err(refuse)?;
+        let grouping = Grouping::of(&report.records, config.clone());
+        let passes = grouping.passes(&report.records).map_err(refuse)?;
         Ok(EsmReader {
-            config: config.clone(),
             keyring: Keyring::new(NO_SECRET),
             records: waiting(report.records, &passes),
             grouping,
@@ -95,9 +84,10 @@ impl EsmReader {
     ) -> Result<(), Refusal> {
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
-            pass = known.ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, &self.config)))?;
+            pass = known
+                .ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, &self.grouping.config.timezone)))?;
         }
-        let accounts = self.grouping.accounts(record, &self.config, pass)?;
+        let accounts = self.grouping.accounts(record, pass)?;
         if accounts.is_some() && record.field("hour").is_none() {
             // The counts of a whole day or month are no events.
             let by = if record.field("day").is_some() { "day" } else { "month" };
@@ -121,9 +111,8 @@ impl EsmReader {
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<(), Refusal> {
-        let counts = self.grouping.counts(record, &self.config, pass)?;
-        let skipped = self.grouping.skipped(record, &self.config);
-        skipped.for_each(|name| self.summary.skipped(name));
+        let counts = self.grouping.counts(record, pass)?;
+        self.grouping.skipped(record).for_each(|name| self.summary.skipped(name));
         let Some(first) = counts.first() else { return Ok(()) };
         let place = self.place(first);
         self.refuse_counted_otherwise(first, place, memory)?;
@@ -161,7 +150,7 @@ impl EsmReader {
         pass: Pass,
         memory: &mut Recollection,
     ) -> Result<Vec<(u64, u64)>, MemoryError> {
-        let counts = self.grouping.counts(record, &self.config, pass).unwrap_or_default();
+        let counts = self.grouping.counts(record, pass).unwrap_or_default();
         let known = |count: Count| Ok((count.total, total_of(memory, count.key(&self.keyring, "count"))?));
         counts.into_iter().map(known).collect()
     }
@@ -232,33 +221,21 @@ impl EsmReader {
 
     /// Totals are known for as long as Adobe may correct them, or a report may be read again.
     fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
-        let days = i64::from(self.config.dedup_days) * DAY_NANOS;
+        let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
         Instant::from_nanos(occurred_at.nanos().max(now.nanos()).saturating_add(days))
     }
 }
 
 /// Records in their order, those of two hours that the clock shows alike together.
 fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
-    if passes.twins.is_empty() {
-        let alone = |(record, pass): (Record, &Pass)| Waiting { record, pass: *pass, twin: None };
-        return records.into_iter().zip(&passes.of).map(alone).collect();
-    }
-    let mut twins: HashMap<usize, Box<Record>> = HashMap::new();
     let seconds: HashSet<usize> = passes.twins.values().copied().collect();
-    let mut waiting = VecDeque::with_capacity(records.len());
-    for (index, record) in records.into_iter().enumerate() {
-        if seconds.contains(&index) {
-            twins.insert(index, Box::new(record));
-        } else {
-            waiting.push_back((index, record));
-        }
-    }
-    let with_twin = |(index, record)| Waiting {
-        record,
-        pass: passes.of[index],
-        twin: passes.twins.get(&index).and_then(|second| twins.remove(second)),
+    let firsts = (0..records.len()).filter(|index| !seconds.contains(index));
+    let mut records: Vec<Option<Record>> = records.into_iter().map(Some).collect();
+    let with_twin = |index: usize| {
+        let twin = passes.twins.get(&index).and_then(|second| records[*second].take());
+        Some(Waiting { record: records[index].take()?, pass: passes.of[index], twin: twin.map(Box::new) })
     };
-    waiting.into_iter().map(with_twin).collect()
+    firsts.filter_map(with_twin).collect()
 }
 
 /// The total that was counted under this key so far. Behind it stands what it was before.
@@ -310,7 +287,11 @@ impl Reader for EsmReader {
         !self.ready.is_empty()
     }
 
-    fn held(&self) -> Held<'_> {
-        Held::Report(&self.summary)
+    fn feed(&self) -> Feed {
+        Feed::Esm
+    }
+
+    fn summary(&self) -> SourceSummary {
+        SourceSummary { esm: Some(self.summary.clone()), ..SourceSummary::default() }
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use chrono::{NaiveDate, NaiveTime};
-
 use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_time};
 use super::report::Record;
 use super::summary::StatedAccounts;
@@ -20,8 +18,8 @@ const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
 const TOTAL_MAX: u64 = 10_000_000_000;
 
 /// What a report groups by: the same for all its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Grouping {
+    pub(super) config: EsmConfig,
     dimensions: BTreeSet<String>,
     name: String,
 }
@@ -40,20 +38,20 @@ pub(super) struct Count {
 
 impl Grouping {
     /// That of these records together: one that lacks a dimension has no value in it.
-    pub(super) fn of(records: &[Record], config: &EsmConfig) -> Grouping {
+    pub(super) fn of(records: &[Record], config: EsmConfig) -> Grouping {
         // Most records share their names with the one before.
         let is_new =
             |index: &usize| *index == 0 || !Rc::ptr_eq(records[*index].names(), records[*index - 1].names());
         let names = (0..records.len()).filter(is_new).flat_map(|index| records[index].names().iter());
         let dimensions: BTreeSet<String> =
-            names.clone().filter(|name| is_dimension(name, config)).cloned().collect();
+            names.clone().filter(|name| is_dimension(name, &config)).cloned().collect();
         let has_minutes = names.clone().any(|name| name == "minute");
         let mut name = if has_minutes { "minute".to_owned() } else { "hour".to_owned() };
         for dimension in &dimensions {
             name.push('/');
             name.push_str(dimension);
         }
-        Grouping { dimensions, name }
+        Grouping { config, dimensions, name }
     }
 
     /// The names of the dimensions, in their order.
@@ -99,49 +97,28 @@ impl Grouping {
     }
 
     /// The metrics of a record that no event stands for.
-    pub(super) fn skipped<'r>(
-        &'r self,
-        record: &'r Record,
-        config: &EsmConfig,
-    ) -> impl Iterator<Item = &'r str> {
-        let is_skipped = |name: &&str| *name != ACCOUNTS && counted_metric(name, config).is_none();
+    pub(super) fn skipped<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r str> {
+        let is_skipped = |name: &&str| *name != ACCOUNTS && counted_metric(name, &self.config).is_none();
         self.numbers(record).map(|(name, _)| name).filter(is_skipped)
     }
 
     /// The counts of a record. `pass` says which of two hours it is where the clock shows one twice.
-    pub(super) fn counts(
-        &self,
-        record: &Record,
-        config: &EsmConfig,
-        pass: Pass,
-    ) -> Result<Vec<Count>, RejectReason> {
-        let requestor_id = requestor_of(record)?;
-        self.counts_at(record, config, requestor_id, instant(record, config, pass)?)
+    pub(super) fn counts(&self, record: &Record, pass: Pass) -> Result<Vec<Count>, RejectReason> {
+        self.counts_at(record, instant(record, &self.config, pass)?)
     }
 
-    /// The counts of a record of a whole day, which no event could carry. They occur at midnight UTC of that date.
-    pub(super) fn counts_of_day(
+    /// The same of a record that is of another time than an hour or a minute.
+    pub(super) fn counts_at(
         &self,
         record: &Record,
-        config: &EsmConfig,
-        date: NaiveDate,
-    ) -> Result<Vec<Count>, RejectReason> {
-        let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
-        self.counts_at(record, config, requestor_of(record)?, midnight)
-    }
-
-    fn counts_at(
-        &self,
-        record: &Record,
-        config: &EsmConfig,
-        requestor_id: RequestorId,
         occurred_at: Instant,
     ) -> Result<Vec<Count>, RejectReason> {
+        let requestor_id = requestor_of(record)?;
         let value = |name: &str| record.field(name).unwrap_or_default().to_owned();
         let dimensions: Rc<BTreeMap<String, String>> =
             Rc::new(self.dimensions().map(|name| (name.to_owned(), value(name))).collect());
         let counted =
-            self.numbers(record).filter_map(|(name, text)| Some((counted_metric(name, config)?, text)));
+            self.numbers(record).filter_map(|(name, text)| Some((counted_metric(name, &self.config)?, text)));
         let count = |((metric, kind), text): ((&'static str, EventKind), &str)| {
             Ok(Count {
                 metric,
@@ -159,14 +136,13 @@ impl Grouping {
     pub(super) fn accounts(
         &self,
         record: &Record,
-        config: &EsmConfig,
         pass: Pass,
     ) -> Result<Option<StatedAccounts>, RejectReason> {
         let Some(text) = record.field(ACCOUNTS).filter(|text| !is_no_number(text)) else {
             return Ok(None);
         };
         let accounts = count_of(ACCOUNTS, text)?;
-        let (from, to) = span(record, config, pass)?;
+        let (from, to) = span(record, &self.config, pass)?;
         let dimension = |name: &str| {
             let value = record.field(name).unwrap_or("").replace(['\n', '\r'], " ");
             if name == "mvpd" { format!("{name}\n") } else { format!("{name}={value}\n") }

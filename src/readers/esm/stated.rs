@@ -1,6 +1,6 @@
 //! A report as it stands: what ESM says that it counted, whoever had it before. For comparing, where no event is to be made.
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::fields::REJECTED;
 use super::passes::Passes;
@@ -17,8 +17,6 @@ pub struct StatedReport {
     records: Vec<Record>,
     passes: Passes,
     grouping: Grouping,
-    /// With rejections, which are read in any case and told apart by their metric.
-    config: EsmConfig,
     keyring: Keyring,
     /// The limit of rows that it has reached: there may be more that it does not show.
     pub truncated_at: Option<u64>,
@@ -54,12 +52,18 @@ impl StatedReport {
     /// Reads a report in any of its forms, by minute, by hour or by day; where it breaks, in lines from 1, and what is wrong.
     pub fn read(document: &[u8], config: &EsmConfig) -> Result<StatedReport, (u64, String)> {
         let report = report::read(document)?;
-        let grouping = Grouping::of(&report.records, config);
-        let passes = grouping.passes(&report.records, config)?;
+        // Rejections are read in any case, and told apart by their metric.
         let config = EsmConfig { rejected_is_failed: true, ..config.clone() };
-        let keyring = Keyring::new(b"");
+        let grouping = Grouping::of(&report.records, config);
+        let passes = grouping.passes(&report.records)?;
         let truncated_at = report.reached_limit;
-        Ok(StatedReport { records: report.records, passes, grouping, config, keyring, truncated_at })
+        Ok(StatedReport {
+            records: report.records,
+            passes,
+            grouping,
+            keyring: Keyring::new(b""),
+            truncated_at,
+        })
     }
 
     /// What it groups by, as messages name it.
@@ -83,9 +87,10 @@ impl StatedReport {
     }
 
     fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, RejectReason> {
-        let StatedReport { grouping, config, .. } = self;
         if let Some(date) = day_alone(record)? {
-            let counts = grouping.counts_of_day(record, config, date)?;
+            // No event could carry them: for their identity they occur at midnight UTC of that date.
+            let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
+            let counts = self.grouping.counts_at(record, midnight)?;
             return Ok(counts.into_iter().map(|count| self.state(count, StatedTime::Day(date))).collect());
         }
         let state = |count: Count| {
@@ -93,9 +98,9 @@ impl StatedReport {
             self.state(count, StatedTime::Span(from, end(record, from)))
         };
         let mut stated: Vec<StatedCount> =
-            grouping.counts(record, config, pass)?.into_iter().map(state).collect();
+            self.grouping.counts(record, pass)?.into_iter().map(state).collect();
         if pass == Pass::Unknown {
-            let second = grouping.counts(record, config, Pass::Second)?;
+            let second = self.grouping.counts(record, Pass::Second)?;
             for (count, second) in stated.iter_mut().zip(second) {
                 count.or_identity = Some(state(second).identity);
             }

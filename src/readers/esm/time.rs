@@ -1,9 +1,6 @@
 //! The time that a record is of, on the clock of the reports.
 
-use chrono::{
-    DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
-    TimeZone,
-};
+use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone};
 
 use super::report::Record;
 use crate::config::EsmConfig;
@@ -113,14 +110,6 @@ pub(super) fn span(
         Some(_) => first.checked_add_days(Days::new(1)),
         None => first.checked_add_months(Months::new(1)),
     };
-    Ok((midnight(first, config), midnight(next.unwrap_or(NaiveDate::MAX), config)))
-}
-
-/// When a day begins: at midnight, or where the clock jumps over it with the hour after it.
-fn midnight(day: NaiveDate, config: &EsmConfig) -> Instant {
-    let at = day.and_time(NaiveTime::MIN);
-    let zone = config.timezone.0;
-    let begins = [at, at + TimeDelta::hours(1)];
-    let begins = begins.iter().find_map(|at| zone.from_local_datetime(at).earliest());
-    begins.map_or(Instant::from(at.and_utc()), |local| Instant::from(local.to_utc()))
+    let begin = |day| Instant::of_day(day, config.timezone.0);
+    Ok((begin(first), begin(next.unwrap_or(NaiveDate::MAX))))
 }

@@ -7,7 +7,7 @@ use super::archive::Archive;
 use super::exchange::{Parsed, Spent};
 use super::window::{Step, Window, reject};
 use crate::event::TimeBounds;
-use crate::readers::line::{Held, Line, ReadError, Reader};
+use crate::readers::line::{Line, ReadError, Reader, SourceSummary};
 use crate::readers::memory::Recollection;
 use crate::readers::options::ReaderOptions;
 
@@ -84,7 +84,7 @@ impl<R: BufRead> Reader for ExchangeReader<R> {
         self.window.is_inside_line()
     }
 
-    fn held(&self) -> Held<'_> {
-        Held::Exchanges(self.window.summary())
+    fn summary(&self) -> SourceSummary {
+        SourceSummary { exchanges: Some(self.window.summary().clone()), ..SourceSummary::default() }
     }
 }

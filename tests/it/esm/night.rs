@@ -241,6 +241,27 @@ fn peak_mib(program: &Program, args: &[&str]) -> (i32, u64) {
 }
 
 #[test]
+fn a_dry_run_of_a_report_with_many_counts_takes_no_more_memory_than_its_documentation_says() {
+    let metrics = "authn-attempts,authn-pending,authn-successful,authz-attempts,authz-successful,authz-failed,media-tokens,authn-failed";
+    let mut text = format!("year,month,day,hour,requestor-id,mvpd,resource-id,{metrics}\n");
+    for row in 0..40_000 {
+        let (day, hour) = (1 + row / 24 % 28, row % 24);
+        text.push_str(&format!(
+            "2026,10,{day},{hour},REF30,mvpd{},a resource of the report {row:040},11,12,13,14,15,16,17,18\n",
+            row % 50
+        ));
+    }
+    let program = Program::new();
+    program.write("report.csv", &text);
+    let path = program.path("report.csv");
+    let path = path.to_str().expect("UTF-8");
+    let (code, peak) = peak_mib(&program, &["ingest", "--dry-run", "--json", "--format", "esm", path]);
+    let size = text.len() as u64 >> 20;
+    // Six times its size, and what the program has without it.
+    assert!(code == 0 && peak <= 6 * size + 20, "{code}: {peak} MiB for {size} MiB");
+}
+
+#[test]
 fn a_report_of_twenty_megabytes_takes_little_more_memory_than_its_documentation_says() {
     let head = "year,month,day,hour,requestor-id,proxy,mvpd,authn-attempts,unique-accounts,authz-latency";
     let rows: Vec<String> = (0..100_000)
