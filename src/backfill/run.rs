@@ -18,7 +18,6 @@ use crate::drain::{self, DrainOptions, Locked, Stop, StopReason};
 use crate::event::Instant;
 use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
-use crate::readers::Format;
 
 /// The pause before a host that did not answer, or events that were refused for the moment, are tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -141,7 +140,7 @@ impl Run<'_> {
         path: &Path,
         format: Option<&str>,
     ) -> Result<ControlFlow<Ending, serde_json::Value>, BackfillError> {
-        let format = format.and_then(Format::of_name).map_or(FormatChoice::Auto, FormatChoice::Is);
+        let format = format.and_then(|word| word.parse().ok()).map_or(FormatChoice::Auto, FormatChoice::Is);
         let ingest = IngestOptions { format, job: self.key, ..self.options.ingest.clone() };
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
         // Storing blocks, and nothing else is to be done meanwhile.

@@ -158,7 +158,8 @@ impl Buffer {
 
     /// Whether a release before schema 6 may have read exchanges into it.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        self.read(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
+        // Not by a connection of the caller's thread, which may have fewer rights than who opened the buffer.
+        self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
 }
 

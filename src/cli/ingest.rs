@@ -59,20 +59,23 @@ pub(super) struct Args {
 pub(super) fn format() -> impl TypedValueParser<Value = FormatChoice> {
     let words = [
         ("auto", "By the name of each input, then by its content"),
-        (Format::Ndjson.name(), "One canonical event as a JSON object per line"),
-        (Format::Csv.name(), "A header row of property names, then one event per row"),
-        (Format::RestV2.name(), "Exchanges with the Pass REST API V2, one per line; events follow from them"),
+        (Format::Ndjson.as_str(), "One canonical event as a JSON object per line"),
+        (Format::Csv.as_str(), "A header row of property names, then one event per row"),
         (
-            Format::Har.name(),
+            Format::RestV2.as_str(),
+            "Exchanges with the Pass REST API V2, one per line; events follow from them",
+        ),
+        (
+            Format::Har.as_str(),
             "The same exchanges as an HTTP archive (HAR 1.2), as browsers and proxies save them",
         ),
         (
-            Format::Esm.name(),
+            Format::Esm.as_str(),
             "A report of Entitlement Service Monitoring by hour or minute, as JSON, XML or CSV: events with a count",
         ),
     ];
     PossibleValuesParser::new(words.map(|(word, meaning)| PossibleValue::new(word).help(meaning)))
-        .map(|word| Format::of_name(&word).map_or(FormatChoice::Auto, FormatChoice::Is))
+        .map(|word| word.parse().map_or(FormatChoice::Auto, FormatChoice::Is))
 }
 
 #[derive(Debug, Serialize)]

@@ -229,15 +229,19 @@ fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
 
 fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
     let refuse = || EventError::BadCount(clip(plain_text(value)));
-    let number = match value {
-        RawValue::Number(number) => number,
-        RawValue::Text(text) if text.starts_with(|letter: char| letter.is_ascii_digit()) => text.as_ref(),
-        _ => return Err(refuse()),
+    let count = match value {
+        RawValue::Number(_) | RawValue::Text(_) => whole_number(plain_text(value)).ok_or_else(refuse)?,
+        RawValue::Absent | RawValue::Flag(_) | RawValue::Nested => return Err(refuse()),
     };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let count: u32 = whole.parse().map_err(|_| refuse())?;
+    u32::try_from(count).ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(refuse)
+}
+
+/// A whole number as sources write it: digits, perhaps with a fraction of zeros.
+pub fn whole_number(text: &str) -> Option<u64> {
+    let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
     let is_whole = fraction.bytes().all(|digit| digit == b'0');
-    if is_whole && (1..=COUNT_MAX).contains(&count) { Ok(count) } else { Err(refuse()) }
+    digits.parse().ok().filter(|_| is_plain && is_whole)
 }
 
 #[cfg(test)]

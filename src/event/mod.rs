@@ -19,6 +19,7 @@ mod viewer;
 
 pub use draft::{
     COUNT_MAX, Draft, EARLIEST_UNIX_SECONDS, EVENT_ID_CHARS_MAX, RawValue, TimeBounds, key_named,
+    whole_number,
 };
 pub use error::EventError;
 pub use identity::{ContentDigest, EventId};
@@ -28,4 +29,4 @@ pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
-pub use viewer::{VisitorRules, is_lost_address, is_spoilt};
+pub use viewer::{IDENTIFIERS, VisitorRules, is_lost_address, is_spoilt};

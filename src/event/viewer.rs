@@ -44,6 +44,18 @@ const NOBODY: [&str; 26] = [
 /// The fewest digits of an identifier that is nothing but zeros: those of a UUID. An Experience Cloud ID has 38.
 const ZEROS_MIN: usize = 32;
 
+/// What spreadsheets take for numbers: first what is read by the rules below, then what is sent as it stands.
+pub const IDENTIFIERS: [Property; 7] = [
+    Property::MvpdUserId,
+    Property::VisitorId,
+    Property::DeviceId,
+    Property::SessionId,
+    Property::Mvpd,
+    Property::Proxy,
+    Property::ResourceId,
+];
+const OF_VIEWER: usize = 4;
+
 /// The version of the rules that make a visitor of an event. It is part of a hit's form: what was sent under one version is
 /// always repeated under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -77,20 +89,13 @@ impl VisitorRules {
             let bare = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
             return (!self.is_word_for_nobody(bare)).then_some(text);
         }
-        match spelling(text) {
-            Spelling::Plain(value) | Spelling::Wrapped(value) => {
-                (!self.is_word_for_nobody(value)).then_some(value)
-            }
-            Spelling::Lost => None,
-        }
+        written(text).filter(|value| !self.is_word_for_nobody(value))
     }
 
     /// What the eVar of a property shows of a text; `None` where the property counts as absent.
     pub fn shown(self, property: Property, text: &str) -> Option<&str> {
-        match property {
-            Property::MvpdUserId | Property::VisitorId if self >= VisitorRules::V3 => self.known(text),
-            _ => Some(text),
-        }
+        let is_of_viewer = matches!(property, Property::MvpdUserId | Property::VisitorId);
+        if is_of_viewer && self >= VisitorRules::V3 { self.known(text) } else { Some(text) }
     }
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
@@ -120,43 +125,30 @@ pub fn is_lost_address(text: &str) -> bool {
     VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
 }
 
-/// Whether a spreadsheet has left something else of an identifier than what its source wrote.
+/// Whether one of the [`IDENTIFIERS`] is not sent as its source wrote it, because of a spreadsheet.
 pub fn is_spoilt(property: Property, text: &str) -> bool {
-    match property {
-        Property::MvpdUserId | Property::VisitorId | Property::DeviceId | Property::SessionId => {
-            matches!(spelling(text), Spelling::Lost)
-        }
-        // These are sent as they stand.
-        Property::Mvpd | Property::Proxy | Property::ResourceId => is_spoilt_text(text),
-        _ => false,
-    }
+    if IDENTIFIERS[..OF_VIEWER].contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }
 }
 
 /// The same of a text that identifies what is no viewer.
 pub(super) fn is_spoilt_text(text: &str) -> bool {
-    !matches!(spelling(text), Spelling::Plain(_))
+    written(text) != Some(bare(text))
 }
 
-/// How an identifier is spelled.
-enum Spelling<'a> {
-    Plain(&'a str),
-    /// As a spreadsheet keeps a text that looks like a number: `="0012345"`, or with an apostrophe in front.
-    Wrapped(&'a str),
-    /// A spreadsheet took it for a number and has left the first digits (`1.23457E+11`), or for a formula (`#N/A`).
-    Lost,
-}
-
-fn spelling(text: &str) -> Spelling<'_> {
+/// An identifier as its source wrote it, without what a spreadsheet keeps around a text that looks like a number: `="0012345"`,
+/// or an apostrophe in front. `None` where the spreadsheet took it for a number and has left the first digits (`1.23457E+11`),
+/// or for a formula (`#N/A`).
+fn written(text: &str) -> Option<&str> {
     let text = bare(text);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(inside) = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
-        return Spelling::Wrapped(bare(inside));
+        return Some(bare(inside));
     }
     // The apostrophe of a name is none of these.
     if let Some(behind) = text.strip_prefix('\'')
         && (is_number(behind) || behind.starts_with(['=', '+', '-', '@']))
     {
-        return Spelling::Wrapped(behind);
+        return Some(behind);
     }
     let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -167,7 +159,7 @@ fn spelling(text: &str) -> Spelling<'_> {
     });
     let is_error = text.starts_with('#') && text.ends_with(['!', '?'])
         || ["#n/a", "#nv"].iter().any(|error| text.eq_ignore_ascii_case(error));
-    if is_short || is_error { Spelling::Lost } else { Spelling::Plain(text) }
+    (!is_short && !is_error).then_some(text)
 }
 
 /// Without what nobody sees at its ends.
@@ -348,6 +340,6 @@ mod tests {
             assert_eq!(VisitorRules::V2.known(text), Some(text));
         }
         assert!(is_spoilt(Property::DeviceId, "#REF!") && is_spoilt(Property::Mvpd, "=\"M\""));
-        assert!(!is_spoilt(Property::MvpdUserId, "=\"1\"") && !is_spoilt(Property::UserAgent, "#REF!"));
+        assert!(!is_spoilt(Property::MvpdUserId, "=\"1\"") && !is_spoilt(Property::Mvpd, "M"));
     }
 }

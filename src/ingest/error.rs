@@ -26,9 +26,9 @@ pub enum InputError {
     Utf16,
     #[error("is one JSON list; passbridge reads one object per line, as jq -c '.[]' writes them")]
     JsonList,
-    #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.name())]
+    #[error("is named as {named}, but {}: say --format {}", guess.because, guess.format.as_str())]
     Misnamed { named: &'static str, guess: Guess },
-    #[error("was taken for {}, because {}; if it is none, say --format", guess.format.name(), guess.because)]
+    #[error("was taken for {}, because {}; if it is none, say --format", guess.format.as_str(), guess.because)]
     Guessed { guess: Guess, source: ReadError },
     #[error("was not read to its end, because the ingest was stopped")]
     Stopped,

@@ -28,7 +28,7 @@ pub fn take_inbox(
         options,
         summary: IngestSummary::of([INBOX.to_owned()].into_iter()),
         rejects: Rejects::without_limit(options),
-        parser: LineParser::new(),
+        parser: LineParser::default(),
         input: None,
     };
     // A short page is the last one: rows that arrive while it is moved are left for the next drain, or a busy program

@@ -163,7 +163,7 @@ fn format_of(
             (guess.format, Some(guess))
         }
         Some(guess) if named != Format::Har && named != guess.format => {
-            return Err(InputError::Misnamed { named: named.name(), guess });
+            return Err(InputError::Misnamed { named: named.as_str(), guess });
         }
         _ => (named, None),
     }))

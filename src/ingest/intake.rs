@@ -226,7 +226,7 @@ impl Intake {
             ))
         })?;
         check_lines(elements.len())?;
-        let (mut parser, bounds) = (LineParser::new(), self.options.bounds());
+        let (mut parser, bounds) = (LineParser::default(), self.options.bounds());
         for (number, element) in (1..).zip(elements) {
             portion.take(&parser.parse_alone(number, element.get().as_bytes(), bounds));
         }

@@ -52,7 +52,7 @@ pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
         Format::Har => "an HTTP archive",
         Format::Esm => "a report of ESM",
     };
-    let name = format.name();
+    let name = format.as_str();
     Some(format!("is {what}: ingest it as a file, with passbridge ingest --format {name} FILE"))
 }
 

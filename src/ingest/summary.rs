@@ -251,7 +251,7 @@ impl IngestSummary {
             ));
         }
         if let Some(Guess { format, because }) = guess.filter(|_| rejected > 0) {
-            let format = format.name();
+            let format = format.as_str();
             self.note(format!(
                 "{path}: was taken for {format}, because {because}; if it is none, say --format"
             ));

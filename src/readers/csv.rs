@@ -63,12 +63,9 @@ impl<R: BufRead> Reader for CsvReader<R> {
         if let Ok(event) = &result {
             self.remarks.look_at(line, event);
         }
-        let excerpt = Excerpt {
-            bytes: Cow::Borrowed(&self.records.raw.bytes),
-            line_bytes: self.records.raw.whole_bytes,
-            header: Some(Cow::Borrowed(&self.header)),
-            is_lossy: false,
-        };
+        let header = Some(Cow::Borrowed(&self.header[..]));
+        let raw = &self.records.raw;
+        let excerpt = Excerpt { header, ..Excerpt::part(&raw.bytes, raw.whole_bytes) };
         Ok(Some(Line { number: line, excerpt, result, rule: None }))
     }
 

@@ -1,14 +1,13 @@
 //! Guesses the format of a source from how it begins. A guess needs the whole form of a line or of a document, never one key:
 //! an event may have keys of its own, and a log may begin with lines of another program.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::lines::{BYTE_ORDER_MARK, fillers_at_start};
+use super::members::{Members, unquoted};
 use super::rejected::RejectedLine;
 use super::{esm, format::Format};
 
@@ -128,17 +127,14 @@ fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
     EVENT.into_iter().all(has).then_some((Format::Ndjson, "occurred_at, event and requestor_id"))
 }
 
-/// The members of an object.
-#[derive(Deserialize)]
-struct Members<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
-
 impl Members<'_> {
     fn has(&self, name: &str) -> bool {
-        self.0.keys().any(|key| key.eq_ignore_ascii_case(name))
+        self.0.iter().any(|(key, _)| unquoted(key).is_ok_and(|key| key.eq_ignore_ascii_case(name)))
     }
 
     fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
-        self.0.get(name).and_then(|value| serde_json::from_str(value.get()).ok())
+        let (_, value) = self.0.iter().find(|(key, _)| unquoted(key).is_ok_and(|key| key == name))?;
+        serde_json::from_str(value).ok()
     }
 
     fn is_exchange(&self) -> bool {

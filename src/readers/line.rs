@@ -129,7 +129,12 @@ impl Excerpt<'_> {
     /// What is kept of a line that is whole in memory.
     pub fn of(line: &[u8]) -> Excerpt<'_> {
         let kept = if line.len() > LINE_BYTES_MAX { &line[..EXCERPT_BYTES_MAX] } else { line };
-        Excerpt { bytes: kept.into(), line_bytes: line.len() as u64, header: None, is_lossy: false }
+        Excerpt::part(kept, line.len() as u64)
+    }
+
+    /// What is kept of a line that has so many bytes.
+    pub(super) fn part(kept: &[u8], line_bytes: u64) -> Excerpt<'_> {
+        Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false }
     }
 }
 

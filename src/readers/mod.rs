@@ -14,6 +14,7 @@ mod format;
 mod guess;
 mod line;
 mod lines;
+mod members;
 pub mod memory;
 pub mod ndjson;
 mod options;

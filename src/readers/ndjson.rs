@@ -4,18 +4,19 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::BufRead;
 
-use memchr::memmem::Finder;
+use memchr::memmem;
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 
 use super::cause::cause;
+use super::csv;
 use super::line::{Excerpt, LINE_BYTES_MAX, Line, ReadError, Reader, RejectReason, SourceSummary};
 use super::lines::{Lines, fillers_at_start};
+use super::members::{Members, unquoted};
 use super::memory::Recollection;
 use super::rejected::RejectedLine;
 use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
-use super::{csv, surrogates};
 use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
 /// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
@@ -34,7 +35,7 @@ pub struct NdjsonReader<R> {
 impl<R: BufRead> NdjsonReader<R> {
     /// A reader from the start of a source.
     pub fn new(source: R) -> NdjsonReader<R> {
-        NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::new() }
+        NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::default() }
     }
 }
 
@@ -55,12 +56,8 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
                 }
             }
         }
-        let excerpt = Excerpt {
-            bytes: Cow::Borrowed(&self.lines.bytes()[self.next..]),
-            line_bytes: self.lines.line_bytes() - self.next as u64,
-            header: None,
-            is_lossy: false,
-        };
+        let line_bytes = self.lines.line_bytes() - self.next as u64;
+        let excerpt = Excerpt::part(&self.lines.bytes()[self.next..], line_bytes);
         Ok(Some(self.parser.parse(self.lines.number(), excerpt, bounds)))
     }
 
@@ -70,24 +67,13 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
 }
 
 /// Parses lines that are already apart: those of a source, or the rows of the inbox.
+#[derive(Default)]
 pub struct LineParser {
-    mark: Finder<'static>,
     remarks: Remarks,
     rest: Option<usize>,
 }
 
-impl Default for LineParser {
-    fn default() -> LineParser {
-        LineParser::new()
-    }
-}
-
 impl LineParser {
-    /// A parser that has met no unknown key.
-    pub fn new() -> LineParser {
-        LineParser { mark: Finder::new(MARK_OF_REJECTS), remarks: Remarks::default(), rest: None }
-    }
-
     /// Reads one line that stands alone; an empty one is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
         self.parse(number, Excerpt::of(bytes), bounds)
@@ -125,7 +111,7 @@ impl LineParser {
                 return Line { number, excerpt, result, rule: None };
             }
         };
-        if self.mark.find(text.as_bytes()).is_some()
+        if memmem::find(text.as_bytes(), MARK_OF_REJECTS).is_some()
             && let Ok(rejected) = serde_json::from_str::<RejectedLine<'_>>(text)
         {
             return self.parse_mended(number, rejected, bounds);
@@ -186,33 +172,6 @@ fn end_of_first(text: &str) -> Option<(usize, usize)> {
     let end = start + values.byte_offset();
     let next = text[end..].trim_start_matches(['\0', '\u{1e}', ' ', '\t', '\r', '\n']);
     next.starts_with('{').then_some((end, text.len() - next.len()))
-}
-
-/// The members of an object, each as it stands; looked at only where something is wrong.
-#[derive(Default)]
-struct Members<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
-        deserializer.deserialize_map(Members::default())
-    }
-}
-
-impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
-    type Value = Members<'a>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Members<'a>, A::Error> {
-        while let Some((key, value)) =
-            map.next_entry::<&serde_json::value::RawValue, &serde_json::value::RawValue>()?
-        {
-            self.0.push((key.get(), value.get()));
-        }
-        Ok(self)
-    }
 }
 
 /// Why an object is no event, with the place or the cause where a second look finds it.
@@ -317,14 +276,6 @@ fn raw_value(json: &str) -> Result<RawValue<'_>, serde_json::Error> {
         Some(b'n') | None => RawValue::Absent,
         Some(_) => RawValue::Number(json),
     })
-}
-
-/// The text of a JSON string, its escapes resolved; half a surrogate pair becomes U+FFFD.
-fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
-    if memchr::memchr(b'\\', json.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
-    }
-    serde_json::from_str(&surrogates::mended(json)).map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -504,7 +455,7 @@ mod tests {
                 Some("still holds U+FFFD where its source was not UTF-8; put what belongs there"),
             ),
         ] {
-            let mut parser = LineParser::new();
+            let mut parser = LineParser::default();
             let read = parser.parse_alone(9, line.as_bytes(), bounds());
             assert_eq!(read.result.err().map(|reason| reason.to_string()).as_deref(), expected, "{line}");
             // What is rejected again is kept in the same form, not wrapped twice.

@@ -1,7 +1,7 @@
 //! What a source held that is passed over, or is not what it seems: counted, and told once per source.
 
 use super::unknown::UnknownKeys;
-use crate::event::{PassEvent, Property, is_lost_address, is_spoilt};
+use crate::event::{IDENTIFIERS, PassEvent, Property, is_lost_address, is_spoilt};
 
 /// What a reader has to say of its source.
 #[derive(Debug, Clone, Default)]
@@ -36,15 +36,6 @@ impl Seen {
 impl Remarks {
     /// Looks for what an event says of its viewer and cannot be meant.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
-        const IDENTIFIERS: [Property; 7] = [
-            Property::MvpdUserId,
-            Property::VisitorId,
-            Property::DeviceId,
-            Property::SessionId,
-            Property::Mvpd,
-            Property::Proxy,
-            Property::ResourceId,
-        ];
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
                 if self.spoilt.count == 0 {

@@ -1,7 +1,7 @@
 //! Whatever an event contains, its hits are whole: well-formed, with exactly the tags that it calls for, and with the values
 //! that an independent reading of the rules expects.
 
-use passbridge::event::{EventKind, PassEvent, Property, VisitorRules};
+use passbridge::event::{EventKind, PassEvent, Property, RequestorId, VisitorRules};
 use passbridge::suite::{CountForm, EventIds, HitForm, IdentityKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -88,13 +88,11 @@ fn hostile_event() -> impl Strategy<Value = PassEvent> {
     )
 }
 
-/// A requestor ID that a source is let in with: no control characters, no white space at its ends, 255 bytes at most.
+/// A requestor ID that a source is let in with: no control characters, no white space at its ends, 255 bytes at most, and
+/// nothing that stands for none.
 fn accepted(text: &str) -> String {
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(60).collect();
-    match text.trim() {
-        "" => "SPORT1".to_owned(),
-        text => text.to_owned(),
-    }
+    RequestorId::of_source(text.trim()).map_or("SPORT1".to_owned(), |known| known.to_string())
 }
 
 fn any_form() -> impl Strategy<Value = HitForm> {

@@ -19,7 +19,7 @@ fn validator() -> jsonschema::Validator {
 fn read(line: &str) -> Result<(), String> {
     let now = Instant::from_nanos(1_795_200_000_000_000_000);
     let bounds = TimeBounds { latest: now, now };
-    let line = LineParser::new().parse_alone(1, line.as_bytes(), bounds);
+    let line = LineParser::default().parse_alone(1, line.as_bytes(), bounds);
     line.result.map(drop).map_err(|reason| reason.to_string())
 }
 

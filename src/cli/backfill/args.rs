@@ -211,7 +211,7 @@ impl InputArgs {
     fn file(&self, path: &Path) -> Result<JobSource, Failure> {
         let format = match self.format {
             FormatChoice::Auto => None,
-            FormatChoice::Is(format) => Some(format.name().to_owned()),
+            FormatChoice::Is(format) => Some(format.to_string()),
         };
         let path = std::path::absolute(path).and_then(fs::canonicalize).map_err(Failure::reading(path))?;
         match path.to_str() {

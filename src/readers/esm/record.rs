@@ -6,9 +6,11 @@ use std::rc::Rc;
 use super::fields::{ACCOUNTS, PROPERTIES, counted_metric, is_dimension, is_metric, is_time};
 use super::report::Record;
 use super::summary::StatedAccounts;
-use super::time::{Pass, instant, span, whole};
+use super::time::{Pass, instant, span};
 use crate::config::EsmConfig;
-use crate::event::{COUNT_MAX, Draft, EventError, EventKind, Instant, PassEvent, RequestorId, TimeBounds};
+use crate::event::{
+    COUNT_MAX, Draft, EventError, EventKind, Instant, PassEvent, RequestorId, TimeBounds, whole_number,
+};
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
@@ -197,7 +199,7 @@ impl Count {
 }
 
 fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
-    let total = whole(text).filter(|total| *total <= TOTAL_MAX);
+    let total = whole_number(text.trim()).filter(|total| *total <= TOTAL_MAX);
     total.ok_or_else(|| RejectReason::Esm(format!("has {name} {text:?}, which is no count")))
 }
 

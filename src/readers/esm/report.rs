@@ -1,16 +1,16 @@
 //! A report in any of its three forms, as records of names and texts.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 
 use quick_xml::events::Event;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::readers::line::COLUMNS_MAX;
 use crate::readers::lines::BYTE_ORDER_MARK;
+use crate::readers::members::{Members, unquoted};
 use crate::readers::records::Records;
 
 /// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
@@ -122,71 +122,17 @@ enum Kind {
 }
 
 #[derive(Deserialize)]
-struct JsonReport<T> {
+struct JsonReport<'a> {
     #[serde(rename = "_links", default)]
     links: Value,
-    report: T,
+    #[serde(borrow)]
+    report: Vec<&'a RawValue>,
 }
 
-impl<T> JsonReport<T> {
+impl JsonReport<'_> {
     /// The most rows that it may have, as its own link tells it.
     fn limit(&self) -> Option<u64> {
         limit_of(self.links["self"]["href"].as_str()?)
-    }
-}
-
-/// The records of a report in JSON, numbered from 1.
-struct JsonRecords(Vec<Record>);
-
-impl<'de> Deserialize<'de> for JsonRecords {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonRecords, D::Error> {
-        deserializer.deserialize_seq(JsonRecords(Vec::new()))
-    }
-}
-
-impl<'de> Visitor<'de> for JsonRecords {
-    type Value = JsonRecords;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a list of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<JsonRecords, A::Error> {
-        let mut shapes = Shapes::default();
-        while let Some(record) = list.next_element_seed(OneRecord(self.0.len() as u64 + 1, &mut shapes))? {
-            self.0.push(record);
-        }
-        Ok(self)
-    }
-}
-
-/// A record of a report in JSON, by its number.
-struct OneRecord<'s>(u64, &'s mut Shapes);
-
-impl<'de> DeserializeSeed<'de> for OneRecord<'_> {
-    type Value = Record;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OneRecord<'_> {
-    type Value = Record;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        let OneRecord(number, shapes) = self;
-        let (mut names, mut values) = (Vec::new(), Vec::new());
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            names.push(name_of(&name));
-            values.push(text_of(value));
-        }
-        let names = shapes.of(names, &format!("record {number}"), "member").map_err(A::Error::custom)?;
-        Record::new(number, &names, values.iter()).map_err(A::Error::custom)
     }
 }
 
@@ -249,43 +195,62 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
 pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
     let mut whole = Report::default();
     let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
-    for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport<JsonRecords>>() {
+    let mut shapes = Shapes::default();
+    for report in serde_json::Deserializer::from_slice(document).into_iter::<JsonReport<'_>>() {
         let report = report.map_err(|error| (error.line() as u64, error.to_string()))?;
-        let limit = report.limit();
-        let JsonRecords(records) = report.report;
-        let limit = limit.filter(|limit| records.len() as u64 >= *limit);
+        let limit = report.limit().filter(|limit| report.report.len() as u64 >= *limit);
         whole.reached_limit = whole.reached_limit.or(limit);
+        let before = whole.records.len();
+        let mut records = Vec::with_capacity(report.report.len());
+        for json in &report.report {
+            let number = (before + records.len()) as u64 + 1;
+            let at = json.get().as_ptr().addr() - document.as_ptr().addr();
+            let record = json_record(number, json.get(), &mut shapes);
+            records.push(record.map_err(|what| (line_at(document, at), what))?);
+        }
         let is_known = |page: &std::ops::Range<usize>| {
             page.len() == records.len()
                 && whole.records[page.clone()].iter().zip(&records).all(|(one, other)| one.is_like(other))
         };
-        if pages.iter().any(is_known) {
-            continue;
+        if !pages.iter().any(is_known) {
+            whole.records.append(&mut records);
+            pages.push(before..whole.records.len());
         }
-        let before = whole.records.len();
-        whole.records.extend(
-            records.into_iter().map(|record| Record { number: record.number + before as u64, ..record }),
-        );
-        pages.push(before..whole.records.len());
     }
     Ok(whole)
+}
+
+fn json_record(number: u64, json: &str, shapes: &mut Shapes) -> Result<Record, String> {
+    let read = || {
+        let Members(members) = serde_json::from_str(json)?;
+        let pairs = members.into_iter().map(|(name, value)| Ok((name_of(&unquoted(name)?), text_of(value)?)));
+        pairs.collect::<serde_json::Result<(Vec<String>, Vec<String>)>>()
+    };
+    let (names, values) = read().map_err(|error| format!("record {number} cannot be read: {error}"))?;
+    let names = shapes.of(names, &format!("record {number}"), "member")?;
+    Record::new(number, &names, values.iter())
+}
+
+/// The line that a byte of a document is in, from 1.
+fn line_at(document: &[u8], at: usize) -> u64 {
+    memchr::memchr_iter(b'\n', &document[..at.min(document.len())]).count() as u64 + 1
 }
 
 /// The limit of rows that a report in JSON has reached: its own, as its link tells it, or the one that was asked for. `None`
 /// where it has fewer rows, or is no report.
 pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
-    let rows: JsonReport<Vec<IgnoredAny>> = serde_json::from_slice(document).ok()?;
+    let rows: JsonReport<'_> = serde_json::from_slice(document).ok()?;
     let limit = rows.limit().map_or(rows_asked, |own| own.min(rows_asked));
     (rows.report.len() as u64 >= limit).then_some(limit)
 }
 
 /// A value as text; an absent one is blank, so that its column is still one.
-fn text_of(value: Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
+fn text_of(json: &str) -> serde_json::Result<String> {
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => unquoted(json)?.into_owned(),
+        Some(b'n') => String::new(),
+        _ => serde_json::from_str::<Value>(json)?.to_string(),
+    })
 }
 
 fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
@@ -293,8 +258,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     let document = std::str::from_utf8(document).map_err(|error| (1, error.to_string()))?;
     let mut reader = quick_xml::Reader::from_str(document);
     let line = |reader: &quick_xml::Reader<&[u8]>| {
-        let at = usize::try_from(reader.buffer_position()).unwrap_or(document.len()).min(document.len());
-        document.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1
+        line_at(document.as_bytes(), usize::try_from(reader.buffer_position()).unwrap_or(document.len()))
     };
     let (mut is_ended, mut limit, mut shapes) = (false, None, Shapes::default());
     loop {

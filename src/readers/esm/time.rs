@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveD
 
 use super::report::Record;
 use crate::config::EsmConfig;
-use crate::event::Instant;
+use crate::event::{Instant, whole_number};
 use crate::readers::line::RejectReason;
 
 /// Which of the two hours that a clock set back shows alike; the first where it shows one alone.
@@ -26,7 +26,7 @@ pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason>
 fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| match record.field(name) {
         None => Ok(None),
-        Some(text) => match whole(text).and_then(|number| u32::try_from(number).ok()) {
+        Some(text) => match whole_number(text).and_then(|number| u32::try_from(number).ok()) {
             Some(number) => Ok(Some(number)),
             None => Err(RejectReason::Esm(format!("has {name} {text:?}, which is no number"))),
         },
@@ -52,15 +52,6 @@ pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReas
         return Ok(None);
     }
     local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
-}
-
-/// A count as ESM writes it: digits, perhaps with a fraction of zeros.
-pub(super) fn whole(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text
-        .split_once('.')
-        .map_or(text, |(digits, zeros)| if zeros.bytes().all(|digit| digit == b'0') { digits } else { text });
-    digits.parse().ok()
 }
 
 /// The instant at which a record's hour or minute begins.

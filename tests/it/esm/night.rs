@@ -258,7 +258,7 @@ fn a_dry_run_of_a_report_with_many_counts_takes_no_more_memory_than_its_document
     let (code, peak) = peak_mib(&program, &["ingest", "--dry-run", "--json", "--format", "esm", path]);
     let size = text.len() as u64 >> 20;
     // Six times its size, and what the program has without it.
-    assert!(code == 0 && peak <= 6 * size + 20, "{code}: {peak} MiB for {size} MiB");
+    assert!(code == 0 && peak <= 6 * size + 30, "{code}: {peak} MiB for {size} MiB");
 }
 
 #[test]

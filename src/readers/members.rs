@@ -1,0 +1,42 @@
+//! Reads a JSON object member by member, in the order and the spelling of its source, also one that has a name twice.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::surrogates;
+
+/// The members of an object: each name and value as it stands.
+#[derive(Default)]
+pub(super) struct Members<'a>(pub(super) Vec<(&'a str, &'a str)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
+        deserializer.deserialize_map(Members::default())
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+    type Value = Members<'a>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Members<'a>, A::Error> {
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            self.0.push((key.get(), value.get()));
+        }
+        Ok(self)
+    }
+}
+
+/// The text of a JSON string, its escapes resolved; half a surrogate pair becomes U+FFFD.
+pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    if memchr::memchr(b'\\', json.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(&json[1..json.len() - 1]));
+    }
+    serde_json::from_str(&surrogates::mended(json)).map(Cow::Owned)
+}
