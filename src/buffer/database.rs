@@ -147,6 +147,19 @@ impl Buffer {
         self.write(move |transaction| run(transaction, sql, values))
     }
 
+    /// Changes the buffer part after part, each in a transaction of its own so that live recording never waits long, until a
+    /// part finds nothing more; gives how many rows in all.
+    pub(super) fn write_in_parts(
+        &self,
+        part: impl Fn(&Transaction<'_>) -> Result<u64> + Send + Copy + 'static,
+    ) -> Result<u64> {
+        let mut changed = 0;
+        while let more @ 1.. = self.write(part)? {
+            changed += more;
+        }
+        Ok(changed)
+    }
+
     /// A change that does not block the runtime. Once submitted it is done, awaited or not.
     pub(super) async fn write_async<T: Send + 'static>(
         &self,

@@ -1,13 +1,12 @@
 //! What waits for a person: dead letters, condemned by a reply, and held events, which may have been counted.
 
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::database::Buffer;
 use super::error::Result;
 use super::ledger::Term;
-use super::rows::{event_name, find_event, from_row, reference, run};
-use super::states::{Moves, To};
+use super::rows::{each, event_name, find_event, from_row};
+use super::states::{To, shift_all};
 use crate::delivery::{DeadReason, Sequence};
 use crate::event::{Instant, PassEvent};
 
@@ -116,45 +115,38 @@ impl Buffer {
 
     /// Sends dead letters once more, in the next run.
     pub fn requeue_dead(&self, selection: Selection, requeue: Requeue) -> Result<Requeued> {
-        self.requeue(Term::Dead, selection, requeue)
+        self.decide(Term::Dead, &selection, requeue, To::Pending)
     }
 
     /// Sends held events once more, in the next run, in the form of their first attempt.
     pub fn requeue_held(&self, selection: Selection, requeue: Requeue) -> Result<Requeued> {
-        self.requeue(Term::Held, selection, requeue)
+        self.decide(Term::Held, &selection, requeue, To::Pending)
     }
 
     pub fn discard_dead(&self, selection: Selection) -> Result<u64> {
-        let at = self.now();
-        let chosen = self.chosen(Term::Dead, &selection)?;
-        self.move_chosen(Term::Dead, &chosen, To::Discarded { at, by_cancel: false })
+        let to = To::Discarded { at: self.now(), by_cancel: false };
+        Ok(self.decide(Term::Dead, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
     /// Decides what held events were.
     pub fn settle_held(&self, selection: Selection, settlement: Settlement) -> Result<u64> {
         let at = self.now();
-        let chosen = self.chosen(Term::Held, &selection)?;
-        self.move_chosen(
-            Term::Held,
-            &chosen,
-            match settlement {
-                Settlement::Delivered => To::Vouched { at },
-                Settlement::Discarded => To::Discarded { at, by_cancel: false },
-            },
-        )
+        let to = match settlement {
+            Settlement::Delivered => To::Vouched { at },
+            Settlement::Discarded => To::Discarded { at, by_cancel: false },
+        };
+        Ok(self.decide(Term::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
-    fn requeue(&self, from: Term, selection: Selection, requeue: Requeue) -> Result<Requeued> {
-        let mut chosen = self.chosen(from, &selection)?;
-        let all = chosen.len();
-        if requeue == Requeue::OnlyExact {
-            chosen.retain(|choice| !choice.may_double);
-        }
-        let may_double = (all - chosen.len()) as u64;
-        Ok(Requeued { requeued: self.move_chosen(from, &chosen, To::Pending)?, may_double })
-    }
-
-    fn chosen(&self, from: Term, selection: &Selection) -> Result<Vec<Choice>> {
+    /// Moves the selected events, some a transaction, so that live recording never waits long; gives how many were still
+    /// there.
+    fn decide(
+        &self,
+        from: Term,
+        selection: &Selection,
+        requeue: Requeue,
+        to: To<'static>,
+    ) -> Result<Requeued> {
         let select = if from == Term::Dead {
             "SELECT p.seq, d.seq IS NOT NULL AND f.event_ids = 'off' AS may_double FROM dead_letters p
              LEFT JOIN doubts d ON d.seq = p.seq LEFT JOIN forms f ON f.form = d.form
@@ -164,39 +156,24 @@ impl Buffer {
              JOIN doubts d ON d.seq = p.seq JOIN forms f ON f.form = d.form
              WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2))) ORDER BY p.seq"
         };
-        self.all(select, filters(selection), |row| {
-            Ok(Choice { sequence: row.get("seq")?, may_double: row.get("may_double")? })
-        })
-    }
-
-    /// Moves these events, some a transaction, so that live recording never waits long; gives how many were still there.
-    fn move_chosen(&self, from: Term, chosen: &[Choice], to: To<'static>) -> Result<u64> {
-        let mut moved = 0;
+        let mut decided = Requeued::default();
+        let mut chosen: Vec<Sequence> = Vec::new();
+        self.read(|connection| {
+            each(connection, select, filters(selection), |row| {
+                if row.get("may_double")? && requeue == Requeue::OnlyExact {
+                    decided.may_double += 1;
+                } else {
+                    chosen.push(row.get("seq")?);
+                }
+                Ok(())
+            })
+        })?;
         for chunk in chosen.chunks(MOVED_A_TRANSACTION) {
             let chunk = chunk.to_vec();
-            moved += self.write(move |transaction| {
-                let mut moves = Moves::new(transaction);
-                let mut moved = 0;
-                for Choice { sequence, .. } in chunk {
-                    let Some(event) = reference(transaction, sequence)? else { continue };
-                    if moves.shift(&event, from, to)? {
-                        moved += 1;
-                        want_repeat(transaction, sequence, to)?;
-                    }
-                }
-                moves.account()?;
-                Ok(moved)
-            })?;
+            decided.requeued += self.write(move |transaction| shift_all(transaction, &chunk, from, to))?;
         }
-        Ok(moved)
+        Ok(decided)
     }
-}
-
-#[derive(Clone, Copy)]
-struct Choice {
-    sequence: Sequence,
-    /// An attempt may have been counted, and Analytics could not tell the repeat.
-    may_double: bool,
 }
 
 /// The reason and the JSON list of numbers that the statements filter by; NULL filters nothing.
@@ -208,12 +185,4 @@ fn filters(selection: &Selection) -> (Option<&str>, Option<String>) {
             (None, Some(serde_json::to_string(sequences).expect("numbers always serialise")))
         }
     }
-}
-
-/// Notes that a person wants the repeat of an attempt in doubt, so that no policy holds it again before it was sent.
-fn want_repeat(connection: &Connection, sequence: Sequence, to: To<'_>) -> Result<()> {
-    if !matches!(to, To::Pending) {
-        return Ok(());
-    }
-    run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])
 }

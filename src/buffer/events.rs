@@ -1,5 +1,6 @@
 //! Events in: stored once by their identity.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{CachedStatement, Connection, Transaction, params};
@@ -174,12 +175,9 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     let mut sequence = Sequence(first_seq);
     let mut insert = Inserts::prepare(transaction)?;
     for (index, event) in batch.events.iter().enumerate() {
-        let source = match sources.get(&event.requestor_id) {
-            Some(known) => *known,
-            None => {
-                let source = source(transaction, &event.requestor_id, batch)?;
-                *sources.entry(&event.requestor_id).or_insert(source)
-            }
+        let source = match sources.entry(&event.requestor_id) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(source(transaction, &event.requestor_id, batch)?),
         };
         let Some(requestor) = source else {
             report.mixed.push(index);

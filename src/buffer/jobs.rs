@@ -10,9 +10,9 @@ use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::keys::{JobKey, RequestorKey};
 use super::ledger::{Term, count_in_job};
-use super::rows::{all, changed, from_row, only, read_reference, run, value};
+use super::rows::{all, changed, from_row, only, run, value};
 use super::sqlite::DrainLock;
-use super::states::{Moves, To};
+use super::states::{To, shift_all};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 use crate::job::{Hours, JobName, JobRoute, JobState};
@@ -245,57 +245,34 @@ impl Buffer {
     /// meanwhile: a drain may have read them already.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
-        let mut adopted = 0;
-        for requestor in requestors {
-            while let moved @ 1.. =
-                self.write(move |transaction| adopt(transaction, job, requestor, (from, to)))?
-            {
-                adopted += moved;
-            }
-        }
-        Ok(adopted)
+        let adopt = |requestor| {
+            self.write_in_parts(move |transaction| adopt(transaction, job, requestor, (from, to)))
+        };
+        requestors.into_iter().map(adopt).sum()
     }
 
     /// Decides against the events of a backfill that wait, save those that may have been counted.
     pub fn discard_job(&self, job: JobKey) -> Result<u64> {
-        self.move_job(
-            job,
-            "SELECT q.seq FROM queue q LEFT JOIN bulk_rows b ON b.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
-             WHERE q.job = ?1 AND b.seq IS NULL AND d.seq IS NULL LIMIT ?2",
-            Term::Pending,
-            To::Discarded { at: self.now(), by_cancel: true },
-        )
+        let find = "SELECT q.seq FROM queue q LEFT JOIN bulk_rows b ON b.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
+             WHERE q.job = ?1 AND b.seq IS NULL AND d.seq IS NULL LIMIT ?2";
+        let to = To::Discarded { at: self.now(), by_cancel: true };
+        self.write_in_parts(move |transaction| move_found(transaction, job, find, Term::Pending, to))
     }
 
     /// Takes back the decision against the events of a backfill, and none that was made about single ones.
     pub fn restore_job(&self, job: JobKey) -> Result<u64> {
-        self.move_job(
-            job,
-            "SELECT t.seq FROM discarded t CROSS JOIN events e ON e.seq = t.seq WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2",
-            Term::Discarded,
-            To::Pending,
-        )
+        let find = "SELECT t.seq FROM discarded t CROSS JOIN events e ON e.seq = t.seq
+             WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2";
+        self.write_in_parts(move |transaction| {
+            move_found(transaction, job, find, Term::Discarded, To::Pending)
+        })
     }
+}
 
-    /// Moves the events that a statement finds, some thousands a transaction, until it finds none.
-    fn move_job(&self, job: JobKey, find: &'static str, from: Term, to: To<'static>) -> Result<u64> {
-        let mut moved = 0;
-        loop {
-            let part = self.write(move |transaction| {
-                let found: Vec<Sequence> = all(transaction, find, (job, MOVED_A_TRANSACTION), only)?;
-                let mut moves = Moves::new(transaction);
-                for sequence in &found {
-                    moves.shift(&read_reference(transaction, *sequence)?, from, to)?;
-                }
-                moves.account()?;
-                Ok(found.len())
-            })?;
-            moved += part as u64;
-            if part == 0 {
-                return Ok(moved);
-            }
-        }
-    }
+/// Moves the events of a backfill that a statement finds, some thousands at a time.
+fn move_found(transaction: &Transaction<'_>, job: JobKey, find: &str, from: Term, to: To<'_>) -> Result<u64> {
+    let found: Vec<Sequence> = all(transaction, find, (job, MOVED_A_TRANSACTION), only)?;
+    shift_all(transaction, &found, from, to)
 }
 
 fn adopt(

@@ -94,11 +94,11 @@ fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) 
     if esm::follows_from(row, stored.as_deref()) { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
 }
 
-/// Drops rows whose time is over; whether there may be more.
-pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<bool> {
+/// Drops rows whose time is over; how many.
+pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<u64> {
     let delete = "DELETE FROM source_memory WHERE key IN
              (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)";
-    Ok(changed(connection, delete, (now, DROPPED_A_TRANSACTION))? == DROPPED_A_TRANSACTION)
+    changed(connection, delete, (now, DROPPED_A_TRANSACTION))
 }
 
 /// Forgets the rows that are about a person; how many.

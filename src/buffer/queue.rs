@@ -1,13 +1,15 @@
 //! Pending events out: in the order in which they go.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::database::Buffer;
-use super::error::Result;
+use super::error::{BufferError, Result};
 use super::forms::{form_of, requestor_id_of};
 use super::keys::{FormKey, JobKey, RequestorKey};
 use super::rows::{EventColumns, EventRef, event_of};
@@ -77,15 +79,9 @@ impl Backlog {
         cover: Sequence,
         limit: usize,
     ) -> Result<VecDeque<PendingEvent>> {
-        let requestor_id = match self.requestors.get(&requestor) {
-            Some(known) => known.clone(),
-            None => {
-                let requestor_id = requestor_id_of(&self.connection, requestor)?;
-                self.requestors.insert(requestor, requestor_id.clone());
-                requestor_id
-            }
-        };
-        let mut statement = self.connection.prepare_cached(
+        let connection = &self.connection;
+        let requestor_id = kept(&mut self.requestors, requestor, || requestor_id_of(connection, requestor))?;
+        let mut statement = connection.prepare_cached(
             "SELECT q.seq, e.id, q.job, q.requestor, e.slot, q.occurred_at, e.count, e.body, d.form
              FROM queue q JOIN events e ON e.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              LEFT JOIN bulk_rows b ON b.seq = q.seq
@@ -99,34 +95,28 @@ impl Backlog {
         while let Some(row) = rows.next()? {
             let reference = columns.reference(row)?;
             let event = event_of(row, &reference, requestor_id.clone())?;
-            let doubted = match row.get(form)? {
-                Some(form_key) => {
-                    Some(Doubted { form: form_kept(&self.connection, &mut self.forms, form_key)?, form_key })
-                }
-                None => None,
-            };
-            events.push_back(PendingEvent {
-                reference,
-                id: EventId::from_bytes(row.get(id)?),
-                event,
-                doubted,
+            let form_key: Option<FormKey> = row.get(form)?;
+            let doubted = form_key.map(|form_key| {
+                let form = kept(&mut self.forms, form_key, || form_of(connection, form_key).map(Arc::new))?;
+                Ok::<_, BufferError>(Doubted { form, form_key })
             });
+            let id = EventId::from_bytes(row.get(id)?);
+            events.push_back(PendingEvent { reference, id, event, doubted: doubted.transpose()? });
         }
         Ok(events)
     }
 }
 
-fn form_kept(
-    connection: &Connection,
-    forms: &mut HashMap<FormKey, Arc<HitForm>>,
-    form_key: FormKey,
-) -> Result<Arc<HitForm>> {
-    if let Some(form) = forms.get(&form_key) {
-        return Ok(form.clone());
-    }
-    let form = Arc::new(form_of(connection, form_key)?);
-    forms.insert(form_key, form.clone());
-    Ok(form)
+/// The value of a key, read once.
+fn kept<K: Eq + Hash, V: Clone>(
+    known: &mut HashMap<K, V>,
+    key: K,
+    read: impl FnOnce() -> Result<V>,
+) -> Result<V> {
+    Ok(match known.entry(key) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(new) => new.insert(read()?).clone(),
+    })
 }
 
 /// A walk over the backlogs of requestors, merged by (occurred_at, sequence): a visitor may have events under two requestors

@@ -57,30 +57,15 @@ impl Buffer {
             return Ok(report);
         }
         let (cutoff, measure) = (now.nanos() - i64::from(policy.retention_days) * DAY_NANOS, self.measure);
-        report.expired_delivered =
-            self.until_few(move |transaction| expire(transaction, Term::Delivered, cutoff, now, measure))?;
-        report.expired_discarded =
-            self.until_few(move |transaction| expire(transaction, Term::Discarded, cutoff, now, measure))?;
-        while self.write(move |transaction| memory::drop_past(transaction, now))? {}
-        while self.write(move |transaction| runs::prune(transaction, cutoff))? {}
+        report.expired_delivered = self
+            .write_in_parts(move |transaction| expire(transaction, Term::Delivered, cutoff, now, measure))?;
+        report.expired_discarded = self
+            .write_in_parts(move |transaction| expire(transaction, Term::Discarded, cutoff, now, measure))?;
+        self.write_in_parts(move |transaction| memory::drop_past(transaction, now))?;
+        self.write_in_parts(move |transaction| runs::prune(transaction, cutoff))?;
         report.forgotten_identities =
-            self.until_few(move |transaction| forget_identities(transaction, policy, now))?;
+            self.write_in_parts(move |transaction| forget_identities(transaction, policy, now))?;
         Ok(report)
-    }
-
-    /// Deletes part after part, each in a transaction of its own, until one is not full; gives how many rows in all.
-    fn until_few(
-        &self,
-        part: impl Fn(&Transaction<'_>) -> Result<u64> + Send + Copy + 'static,
-    ) -> Result<u64> {
-        let mut deleted = 0;
-        loop {
-            let more = self.write(part)?;
-            deleted += more;
-            if more < DELETED_A_TRANSACTION {
-                return Ok(deleted);
-            }
-        }
     }
 
     /// Vouches for the clock: what looks old is old.

@@ -9,8 +9,8 @@ use super::error::Result;
 use super::facts::{NEXT_SEQ, fact};
 use super::keys::{JobKey, RunId};
 use super::ledger::Term;
-use super::rows::{all, changed, only, read_reference, run as execute};
-use super::states::{Moves, To};
+use super::rows::{all, changed, only, run as execute};
+use super::states::{To, shift_all};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
 
@@ -139,23 +139,16 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
          WHERE s.on_ambiguous = 'hold' AND d.wanted = 0 AND (e.job = 0) = (?1 = 0)
            AND NOT EXISTS (SELECT 1 FROM bulk_rows b WHERE b.seq = d.seq)";
     let found: Vec<Sequence> = all(transaction, select, [job], only)?;
-    let mut moves = Moves::new(transaction);
-    for sequence in &found {
-        let event = read_reference(transaction, *sequence)?;
-        moves.shift(&event, Term::Pending, To::Held { at: now })?;
-    }
-    moves.account()?;
-    Ok(found.len() as u64)
+    shift_all(transaction, &found, Term::Pending, To::Held { at: now })
 }
 
 /// Deletes the records of runs that began before an instant, but for the latest, that of the last finished drain of live
-/// events, and those whose attempts are not settled; whether there may be more.
-pub(super) fn prune(connection: &Connection, before: i64) -> Result<bool> {
+/// events, and those whose attempts are not settled; how many.
+pub(super) fn prune(connection: &Connection, before: i64) -> Result<u64> {
     let change = "DELETE FROM runs WHERE run IN
              (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2
                   AND run NOT IN (SELECT run FROM claims)
                   AND run IS NOT (SELECT max(run) FROM runs WHERE job = 0 AND finished_at IS NOT NULL)
               ORDER BY run LIMIT ?3)";
-    let pruned = changed(connection, change, (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION))?;
-    Ok(pruned == PRUNED_A_TRANSACTION)
+    changed(connection, change, (before, RUNS_KEPT_MIN, PRUNED_A_TRANSACTION))
 }

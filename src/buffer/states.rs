@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::error::Result;
 use super::keys::{FormKey, RunId};
 use super::ledger::{Postings, Term};
-use super::rows::{EventRef, changed, run};
+use super::rows::{EventRef, changed, reference, run};
 use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
@@ -65,6 +65,25 @@ impl Moves<'_> {
     }
 }
 
+/// Moves these events, with the account of it; gives how many were where they should be.
+pub(super) fn shift_all(
+    connection: &Connection,
+    sequences: &[Sequence],
+    from: Term,
+    to: To<'_>,
+) -> Result<u64> {
+    let mut moves = Moves::new(connection);
+    let mut moved = 0;
+    for sequence in sequences {
+        // One without a row was erased in the meantime.
+        if let Some(event) = reference(connection, *sequence)? {
+            moved += u64::from(moves.shift(&event, from, to)?);
+        }
+    }
+    moves.account()?;
+    Ok(moved)
+}
+
 /// Takes an event out of a state; false where it is not in it. Deliveries are numbered anew, and found by a walk alone.
 pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
@@ -91,6 +110,8 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
         To::Pending => {
             let insert = "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)";
             run(connection, insert, (job, requestor, occurred_at, sequence))?;
+            // Only a person brings an event back. They want its repeat, so no policy holds it again before it was sent.
+            run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
             Term::Pending
         }
         To::Delivered { visitor, at, run: by } => {
