@@ -119,7 +119,6 @@ impl Buffer {
         })
     }
 
-    /// Records the answer to a file.
     pub fn file_received(&self, file: BulkFileId, received: Received) -> Result<()> {
         self.write(move |transaction| {
             let Received { refused, unnamed, is_stuck, is_looked_up } = received;

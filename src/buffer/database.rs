@@ -109,7 +109,6 @@ impl Buffer {
         Ok(found)
     }
 
-    /// Collects what one query finds.
     pub(super) fn all<T, C: FromIterator<T>>(
         &self,
         sql: &str,
@@ -119,7 +118,6 @@ impl Buffer {
         self.read(|connection| all(connection, sql, values, read))
     }
 
-    /// The first row that one query finds.
     pub(super) fn first<T>(
         &self,
         sql: &str,
@@ -142,7 +140,6 @@ impl Buffer {
         self.on_thread(|connection| in_transaction(connection, change))
     }
 
-    /// Changes the buffer by one statement.
     pub(super) fn change(&self, sql: &'static str, values: impl Params + Send + 'static) -> Result<()> {
         self.write(move |transaction| run(transaction, sql, values))
     }

@@ -8,12 +8,11 @@ use super::burial::{bury, day_of_burial};
 use super::database::Buffer;
 use super::error::{BufferError, Result};
 use super::forget::Forget;
-use super::keys::JobKey;
 use super::ledger::{Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, Withdrawals};
 use super::restore::remove_copies;
-use super::rows::{all, changed, only, read_event, run};
+use super::rows::{all, each, only, read_event, run};
 use super::sqlite::WholeLock;
 use super::states::{release, take};
 use crate::delivery::Sequence;
@@ -110,9 +109,7 @@ fn erase(
         } else {
             withdrawals.add(transaction, &stored)?;
         }
-        if reference.job != JobKey::LIVE {
-            count_in_job(transaction, reference.job, -1)?;
-        }
+        count_in_job(transaction, reference.job, -1)?;
         let silence =
             "UPDATE identities SET content = NULL WHERE id = (SELECT id FROM events WHERE seq = ?1)";
         run(transaction, silence, [sequence])?;
@@ -130,14 +127,16 @@ fn erase(
 
 fn erase_inbox(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
     let select = "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox";
-    let rows: Vec<Option<i64>> = all(transaction, select, [], |row| {
-        let body: Vec<u8> = row.get("body")?;
-        let rowid = row.get("rowid")?;
-        Ok(forget.concerns(&String::from_utf8_lossy(&body)).then_some(rowid))
+    let mut found: Vec<i64> = Vec::new();
+    each(transaction, select, [], |row| {
+        let body = row.get_ref("body")?.as_blob().map_err(rusqlite::Error::from)?;
+        if forget.concerns(&String::from_utf8_lossy(body)) {
+            found.push(row.get("rowid")?);
+        }
+        Ok(())
     })?;
-    let mut erased = 0;
-    for rowid in rows.into_iter().flatten() {
-        erased += changed(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
+    for rowid in &found {
+        run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
     }
-    Ok(erased)
+    Ok(found.len() as u64)
 }

@@ -32,7 +32,6 @@ pub struct NewEvent {
     pub kind: EventKind,
     pub occurred_at: Instant,
     pub count: u32,
-    /// [`PassEvent::stored_body`].
     pub body: String,
     pub measure: Measure,
 }
@@ -69,7 +68,6 @@ pub struct Batch {
     pub job: JobKey,
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
-    /// What its reader remembers of them.
     pub memory: Vec<MemoryRow>,
     /// What ESM stated beside them.
     pub stated: Vec<StatedAccounts>,
@@ -80,7 +78,6 @@ pub struct Batch {
 pub struct Conflict {
     /// Which event of its batch was kept out: one line may have several.
     pub index: usize,
-    /// The line that was kept out.
     pub line: u64,
     /// The input of the event that is stored; empty where it has expired.
     pub first_path: String,
@@ -130,7 +127,6 @@ impl Buffer {
         self.write(move |transaction| batches.iter().map(|batch| store(transaction, batch, now)).collect())
     }
 
-    /// The oldest rows of the inbox.
     pub fn inbox(&self, limit: usize) -> Result<Vec<InboxRow>> {
         let select =
             "SELECT rowid, CAST(coalesce(body, '') AS BLOB) AS body FROM inbox ORDER BY rowid LIMIT ?1";
@@ -208,9 +204,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     if report.stored > 0 {
         arrivals::note(transaction, Sequence(sequence.0 - 1), arrived, now)?;
     }
-    if batch.job != JobKey::LIVE {
-        count_in_job(transaction, batch.job, report.stored as i64)?;
-    }
+    count_in_job(transaction, batch.job, report.stored as i64)?;
     postings.apply(transaction)?;
     tally.apply(transaction)?;
     memory::store(transaction, &batch.memory, now)?;

@@ -32,7 +32,6 @@ pub enum JobSource {
     },
     /// Live events that wait in the buffer, by when they happened.
     Buffered {
-        /// The first instant.
         from: Instant,
         /// The first instant behind them.
         to: Instant,
@@ -45,7 +44,6 @@ pub struct JobInput {
     /// Its number, from 0.
     pub number: u32,
     pub source: JobSource,
-    /// Whether all of it is in the buffer.
     pub is_loaded: bool,
 }
 
@@ -98,7 +96,6 @@ pub struct JobCounts {
 }
 
 impl Buffer {
-    /// Names a backfill and its inputs.
     pub fn create_job(&self, name: &JobName, settings: JobSettings, sources: Vec<JobSource>) -> Result<()> {
         let (name, now) = (name.clone(), self.now());
         self.write(move |transaction| {
@@ -128,7 +125,6 @@ impl Buffer {
         })
     }
 
-    /// A backfill by its name.
     pub fn job(&self, name: &JobName) -> Result<JobRecord> {
         self.records(Some(name))?.pop().ok_or_else(|| BufferError::UnknownJob(name.clone()))
     }
@@ -149,7 +145,6 @@ impl Buffer {
         })
     }
 
-    /// The inputs of a backfill.
     pub fn job_inputs(&self, job: JobKey) -> Result<Vec<JobInput>> {
         let select = "SELECT number, source, counts IS NOT NULL AS is_loaded FROM job_inputs WHERE job = ?1 ORDER BY number";
         self.all(select, [job], |row| {
@@ -170,7 +165,6 @@ impl Buffer {
         self.all(select, [job], |row| Ok(row.get::<_, Json<_>>("counts")?.0))
     }
 
-    /// Moves a backfill to another state.
     pub fn set_job_state(&self, job: JobKey, state: JobState) -> Result<()> {
         let finished_at = matches!(state, JobState::Done | JobState::Cancelled).then(|| self.now());
         let update = "UPDATE jobs SET state = ?2, finished_at = ?3 WHERE job = ?1";
@@ -183,7 +177,6 @@ impl Buffer {
         self.change(update, (job, self.now()))
     }
 
-    /// Sets how a backfill goes from now on.
     pub fn set_job_settings(&self, job: JobKey, settings: JobSettings) -> Result<()> {
         let JobSettings { route, rate, hours } = settings;
         let update = "UPDATE jobs SET route = ?2, rate = ?3, hours = ?4 WHERE job = ?1";

@@ -60,7 +60,6 @@ impl Postings {
         self.post(event, Term::Pending, 1);
     }
 
-    /// An event that changes its state.
     pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: Term) {
         self.post(event, from, -1);
         self.post(event, to, 1);
@@ -165,7 +164,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
     })
 }
 
-/// Counts events that a backfill has brought, or has no longer.
+/// Counts events that a backfill has brought, or has no longer; live events are of none.
 pub(super) fn count_in_job(connection: &Connection, job: JobKey, events: i64) -> Result<()> {
     run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))?;
     Ok(())

@@ -53,7 +53,6 @@ impl MemoryReader {
 }
 
 impl Buffer {
-    /// Opens a view of what readers remember.
     pub fn memory(&self) -> MemoryReader {
         MemoryReader { path: self.path().to_owned(), connection: None }
     }

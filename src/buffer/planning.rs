@@ -40,7 +40,6 @@ pub struct PlanningReader {
 }
 
 impl Buffer {
-    /// Opens a view for a plan.
     pub fn planning(&self) -> Result<PlanningReader> {
         let connection = open_reader(self.path())?;
         let has_identities = value(&connection, "SELECT EXISTS (SELECT 1 FROM identities)", [])?;
@@ -49,7 +48,6 @@ impl Buffer {
 }
 
 impl PlanningReader {
-    /// When it was opened, by the buffer's clock.
     pub fn now(&self) -> Instant {
         self.now
     }

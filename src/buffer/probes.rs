@@ -18,7 +18,6 @@ pub struct NewProbe {
     pub id: String,
     pub requestor_id: RequestorId,
     pub form: HitForm,
-    /// When it began; its hits follow from that.
     pub started_at: Instant,
 }
 
@@ -60,7 +59,6 @@ impl Buffer {
         self.change(update, (id.to_owned(), self.now(), report.to_string()))
     }
 
-    /// A probe of a suite, by its ID.
     pub fn probe(&self, rsid: &Rsid, id: &str) -> Result<ProbeRecord> {
         let found = self.read(|connection| find(connection, rsid, Which::Named(id)))?;
         found.ok_or_else(|| BufferError::UnknownProbe(id.to_owned()))

@@ -62,7 +62,6 @@ pub struct Backlog {
 }
 
 impl Buffer {
-    /// Opens the events of a job that wait.
     pub fn backlog(&self, job: JobKey) -> Result<Backlog> {
         let connection = open_reader(self.path())?;
         Ok(Backlog { connection, job, forms: HashMap::new(), requestors: HashMap::new() })
@@ -170,7 +169,6 @@ impl Merge {
         Merge { heads: BinaryHeap::with_capacity(sources.len()), sources, rows, has_begun: false }
     }
 
-    /// The next event of all.
     pub fn next_of_all(&mut self, backlog: &mut Backlog) -> Result<Option<PendingEvent>> {
         Ok(self.next(backlog, Sequence(i64::MAX), |_| Flow::Flows)?.map(|(_, pending)| pending))
     }

@@ -59,7 +59,6 @@ impl Moves<'_> {
         Ok(is_there)
     }
 
-    /// Writes the account of the moves.
     pub(super) fn account(self) -> Result<()> {
         self.postings.apply(self.connection)
     }

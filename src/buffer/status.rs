@@ -60,13 +60,11 @@ pub struct RequestorStatus {
     /// Why hits of its suite are known to be lost, where it is `blocked`.
     pub parked_because: Option<String>,
     pub pending: i64,
-    /// When the oldest of them happened.
     pub oldest_occurred_at: Option<Instant>,
     /// When the first of them was stored; `None` also where nobody asked.
     pub oldest_stored_at: Option<Instant>,
     /// When a live event of it came in last.
     pub arrived_at: Option<Instant>,
-    /// When an event of it was delivered last.
     pub delivered_at: Option<Instant>,
 }
 

@@ -56,7 +56,6 @@ impl Buffer {
         })
     }
 
-    /// One suite with its requestors.
     pub fn suite(&self, rsid: &Rsid) -> Result<SuiteListing> {
         self.read(|connection| match find(connection, Some(rsid))?.pop() {
             Some(suite) => list(connection, suite),
@@ -64,7 +63,6 @@ impl Buffer {
         })
     }
 
-    /// The suite that a requestor is mapped to.
     pub fn suite_of(&self, requestor_id: &RequestorId) -> Result<Option<ReportSuite>> {
         self.read(|connection| match rsid_of(connection, requestor_id)? {
             Some(rsid) => Ok(find(connection, Some(&rsid))?.pop()),

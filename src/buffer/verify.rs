@@ -22,7 +22,6 @@ pub struct Discrepancy {
     pub event: String,
     /// The UTC hour, counted from the Unix epoch.
     pub hour: i64,
-    /// The state that is off.
     pub state: String,
     /// Events and units by the counters.
     pub counted: Amount,

@@ -35,7 +35,6 @@ struct Marks {
 }
 
 impl Buffer {
-    /// Begins to watch the database file.
     pub fn watch(&self) -> Result<Watch> {
         let path = self.path().to_owned();
         let known = self.on_thread(move |connection| {

@@ -1,9 +1,8 @@
 //! `dead-letter`: the events that Adobe rejected.
 
-use super::undecided::{self, ChangedReport, Found, ListArgs, Names, RequeueArgs, SelectionArgs, Undecided};
-use super::{Context, Exit, Failure, Table};
-use crate::buffer::{Buffer, BufferError, DeadLetter, Requeue, Requeued, Selection};
-use crate::delivery::Sequence;
+use super::undecided::{self, ChangedReport, DEAD, Found, ListArgs, RequeueArgs, SelectionArgs};
+use super::{Context, Exit, Failure};
+use crate::buffer::Undecided;
 
 /// Lists, requeues or discards the events that Adobe rejected.
 ///
@@ -33,57 +32,17 @@ pub(super) enum Command {
     Discard(SelectionArgs),
 }
 
-impl Undecided for DeadLetter {
-    const NAMES: Names = Names {
-        none: "no dead letter",
-        many: "dead letters",
-        list: "passbridge dead-letter list",
-        keys: ["dead_letter", "dead_letters"],
-    };
-
-    fn list(buffer: &Buffer, selection: Selection, limit: usize) -> Result<Vec<DeadLetter>, BufferError> {
-        buffer.dead_letters(selection, limit)
-    }
-
-    fn requeue(buffer: &Buffer, selection: Selection, how: Requeue) -> Result<Requeued, BufferError> {
-        buffer.requeue_dead(selection, how)
-    }
-
-    fn seq(&self) -> Sequence {
-        self.seq
-    }
-
-    fn table(found: &[DeadLetter]) -> Table {
-        let mut table =
-            Table::new(&["seq", "requestor", "suite", "event", "occurred_at", "died_at", "reason"]);
-        for DeadLetter { seq, requestor_id, rsid, event, occurred_at, died_at, reason, .. } in found {
-            let rsid = rsid.as_deref().unwrap_or("-");
-            table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, died_at, &reason.code()]);
-        }
-        table
-    }
-
-    fn details(&self) -> String {
-        let DeadLetter { seq, requestor_id, event, occurred_at, died_at, reason, explanation, .. } = self;
-        format!(
-            "{} {event} of {requestor_id}, {occurred_at}\n  dead since  {died_at}\n  reason      {explanation} ({})\n",
-            seq.0,
-            reason.code()
-        )
-    }
-}
-
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     let (_, buffer) = context.open()?;
     match command {
-        Command::List(args) => undecided::list::<DeadLetter>(args, &buffer, context),
-        Command::Show { seq } => undecided::show::<DeadLetter>(*seq, &buffer, context),
-        Command::Requeue(args) => undecided::requeue::<DeadLetter>(args, &buffer, context),
+        Command::List(args) => undecided::list(&DEAD, args, &buffer, context),
+        Command::Show { seq } => undecided::show(&DEAD, *seq, &buffer, context),
+        Command::Requeue(args) => undecided::requeue(&DEAD, args, &buffer, context),
         Command::Discard(args) => {
-            let Found { selection, missing } = args.find::<DeadLetter>(&buffer)?;
-            let discarded = buffer.discard_dead(selection)?;
+            let Found { selection, missing } = args.find(&DEAD, &buffer)?;
+            let discarded = buffer.discard(Undecided::Dead, selection)?;
             let report = ChangedReport { discarded, missing, verb: "discarded", ..ChangedReport::default() };
-            undecided::changed::<DeadLetter>(&report, context)
+            undecided::changed(&DEAD, &report, context)
         }
     }
 }

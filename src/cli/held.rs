@@ -1,9 +1,8 @@
 //! `held`: the events that may have been counted and are not repeated.
 
-use super::undecided::{self, ChangedReport, Found, ListArgs, Names, RequeueArgs, SelectionArgs, Undecided};
-use super::{Context, Exit, Failure, Table};
-use crate::buffer::{Buffer, BufferError, HeldEvent, Requeue, Requeued, Selection, Settlement};
-use crate::delivery::Sequence;
+use super::undecided::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
+use super::{Context, Exit, Failure};
+use crate::buffer::Undecided;
 
 /// Lists, requeues or settles the events that may have been counted and are not repeated.
 ///
@@ -46,58 +45,23 @@ pub(super) struct SettleArgs {
     discarded: bool,
 }
 
-impl Undecided for HeldEvent {
-    const NAMES: Names =
-        Names { none: "not held", many: "held events", list: "passbridge held list", keys: ["held", "held"] };
-
-    fn list(buffer: &Buffer, selection: Selection, limit: usize) -> Result<Vec<HeldEvent>, BufferError> {
-        buffer.held(selection, limit)
-    }
-
-    fn requeue(buffer: &Buffer, selection: Selection, how: Requeue) -> Result<Requeued, BufferError> {
-        buffer.requeue_held(selection, how)
-    }
-
-    fn seq(&self) -> Sequence {
-        self.seq
-    }
-
-    fn table(found: &[HeldEvent]) -> Table {
-        let headings = ["seq", "requestor", "suite", "event", "occurred_at", "held_at", "attempts", "cause"];
-        let mut table = Table::new(&headings);
-        for HeldEvent { seq, requestor_id, rsid, event, occurred_at, held_at, attempts, cause, .. } in found {
-            table.row(&[&seq.0, requestor_id, rsid, event, occurred_at, held_at, attempts, cause]);
-        }
-        table
-    }
-
-    fn details(&self) -> String {
-        let HeldEvent { seq, requestor_id, rsid, event, occurred_at, attempts, cause, held_at, .. } = self;
-        format!(
-            "{} {event} of {requestor_id}, {occurred_at}\n  held since  {held_at}\n  attempts    {attempts} that report suite \
-             {rsid} may have counted\n  cause       {cause}\n",
-            seq.0
-        )
-    }
-}
-
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     let (_, buffer) = context.open()?;
     match command {
-        Command::List(args) => undecided::list::<HeldEvent>(args, &buffer, context),
-        Command::Show { seq } => undecided::show::<HeldEvent>(*seq, &buffer, context),
-        Command::Requeue(args) => undecided::requeue::<HeldEvent>(args, &buffer, context),
+        Command::List(args) => undecided::list(&HELD, args, &buffer, context),
+        Command::Show { seq } => undecided::show(&HELD, *seq, &buffer, context),
+        Command::Requeue(args) => undecided::requeue(&HELD, args, &buffer, context),
         Command::Settle(args) => {
-            let Found { selection, missing } = args.selection.find::<HeldEvent>(&buffer)?;
+            let Found { selection, missing } = args.selection.find(&HELD, &buffer)?;
             let mut report = ChangedReport { missing, ..ChangedReport::default() };
             if args.delivered {
-                report.delivered = buffer.settle_held(selection, Settlement::Delivered)?;
+                report.delivered = buffer.vouch(selection)?;
                 report.verb = "settled as delivered";
             } else {
-                report.discarded = buffer.settle_held(selection, Settlement::Discarded)?;
+                report.discarded = buffer.discard(Undecided::Held, selection)?;
                 report.verb = "settled as discarded";
             }
-            undecided::changed::<HeldEvent>(&report, context)
+            undecided::changed(&HELD, &report, context)
         }
     }
 }

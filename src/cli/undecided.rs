@@ -5,34 +5,40 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use super::{Context, Exit, Failure, Table, output, refused};
-use crate::buffer::{Buffer, BufferError, Requeue, Requeued, Selection};
+use crate::buffer::{Buffer, Requeue, Requeued, Selection, Undecided, UndecidedEvent, Why};
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
-/// An event in a state that a person decides about.
-pub(super) trait Undecided: Serialize + Sized {
-    const NAMES: Names;
-
-    /// The latest first.
-    fn list(buffer: &Buffer, selection: Selection, limit: usize) -> Result<Vec<Self>, BufferError>;
-    fn requeue(buffer: &Buffer, selection: Selection, how: Requeue) -> Result<Requeued, BufferError>;
-    fn seq(&self) -> Sequence;
-    fn table(found: &[Self]) -> Table;
-    /// What is known of it, in lines above the event itself.
-    fn details(&self) -> String;
-}
-
 /// What events in one state are called.
 pub(super) struct Names {
+    state: Undecided,
     /// What one is not: `no dead letter`.
-    pub(super) none: &'static str,
+    none: &'static str,
     /// What many are: `dead letters`.
-    pub(super) many: &'static str,
+    many: &'static str,
     /// The command that shows them.
-    pub(super) list: &'static str,
+    list: &'static str,
     /// Their keys in JSON: of one, and of a list.
-    pub(super) keys: [&'static str; 2],
+    keys: [&'static str; 2],
+    headings: &'static [&'static str],
 }
+
+pub(super) const DEAD: Names = Names {
+    state: Undecided::Dead,
+    none: "no dead letter",
+    many: "dead letters",
+    list: "passbridge dead-letter list",
+    keys: ["dead_letter", "dead_letters"],
+    headings: &["seq", "requestor", "suite", "event", "occurred_at", "died_at", "reason"],
+};
+pub(super) const HELD: Names = Names {
+    state: Undecided::Held,
+    none: "not held",
+    many: "held events",
+    list: "passbridge held list",
+    keys: ["held", "held"],
+    headings: &["seq", "requestor", "suite", "event", "occurred_at", "held_at", "attempts", "cause"],
+};
 
 impl Names {
     fn missing(&self, missing: &[i64]) -> String {
@@ -41,6 +47,10 @@ impl Names {
             [number] => format!("event {number} is {}", self.none),
             _ => format!("events {} are {}", numbers.join(", "), self.none),
         }
+    }
+
+    fn refuse(&self, what: String) -> Failure {
+        refused(what, format!("see which there are: {}", self.list))
     }
 }
 
@@ -67,7 +77,7 @@ pub(super) struct Found {
 impl SelectionArgs {
     /// The selection that was asked for. What was asked for by number or reason and is not there at all is refused; `--all` of
     /// none is done.
-    pub(super) fn find<T: Undecided>(&self, buffer: &Buffer) -> Result<Found, Failure> {
+    pub(super) fn find(&self, names: &Names, buffer: &Buffer) -> Result<Found, Failure> {
         let (selection, limit) = match &self.reason {
             Some(reason) => (Selection::Reason(reason.clone()), 1),
             None if self.all => return Ok(Found { selection: Selection::All, missing: Vec::new() }),
@@ -77,22 +87,18 @@ impl SelectionArgs {
                 (Selection::Sequences(sequences), limit)
             }
         };
-        let there = T::list(buffer, selection.clone(), limit)?;
-        let there: HashSet<i64> = there.iter().map(|one| one.seq().0).collect();
+        let there = buffer.undecided(names.state, selection.clone(), limit)?;
+        let there: HashSet<i64> = there.iter().map(|one| one.seq.0).collect();
         let missing: Vec<i64> = self.sequences.iter().copied().filter(|seq| !there.contains(seq)).collect();
         if there.is_empty() {
             let what = match &self.reason {
-                Some(reason) => format!("there are no {} with the reason {reason:?}", T::NAMES.many),
-                None => T::NAMES.missing(&missing),
+                Some(reason) => format!("there are no {} with the reason {reason:?}", names.many),
+                None => names.missing(&missing),
             };
-            return Err(refuse::<T>(what));
+            return Err(names.refuse(what));
         }
         Ok(Found { selection, missing })
     }
-}
-
-fn refuse<T: Undecided>(what: String) -> Failure {
-    refused(what, format!("see which there are: {}", T::NAMES.list))
 }
 
 /// What a list shows.
@@ -106,34 +112,67 @@ pub(super) struct ListArgs {
     limit: usize,
 }
 
-pub(super) fn list<T: Undecided>(
+pub(super) fn list(
+    names: &Names,
     args: &ListArgs,
     buffer: &Buffer,
     context: &Context,
 ) -> Result<Exit, Failure> {
     let selection = args.reason.clone().map_or(Selection::All, Selection::Reason);
-    let found = T::list(buffer, selection, args.limit)?;
-    let [_, key] = T::NAMES.keys;
-    let text = if found.is_empty() { format!("no {}", T::NAMES.many) } else { T::table(&found).to_string() };
+    let found = buffer.undecided(names.state, selection, args.limit)?;
+    let [_, key] = names.keys;
+    let text = if found.is_empty() { format!("no {}", names.many) } else { table(names, &found).to_string() };
     context.answer(&BTreeMap::from([(key, &found)]), text.trim_end())
 }
 
+fn table(names: &Names, found: &[UndecidedEvent]) -> Table {
+    let mut table = Table::new(names.headings);
+    for UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } in found {
+        let rsid = rsid.as_deref().unwrap_or("-");
+        match why {
+            Why::Dead { reason, died_at, .. } => {
+                table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, died_at, &reason.code()]);
+            }
+            Why::Held { attempts, cause, held_at } => {
+                table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, held_at, attempts, cause]);
+            }
+        }
+    }
+    table
+}
+
+/// What is known of one, in lines above the event itself.
+fn details(one: &UndecidedEvent) -> String {
+    let UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } = one;
+    let why = match why {
+        Why::Dead { reason, explanation, died_at } => {
+            format!("  dead since  {died_at}\n  reason      {explanation} ({})", reason.code())
+        }
+        Why::Held { attempts, cause, held_at } => format!(
+            "  held since  {held_at}\n  attempts    {attempts} that report suite {} may have counted\n  cause       {cause}",
+            rsid.as_deref().unwrap_or("-")
+        ),
+    };
+    format!("{} {event} of {requestor_id}, {occurred_at}\n{why}\n", seq.0)
+}
+
 #[derive(Serialize)]
-struct ShowReport<T> {
+struct ShowReport {
     #[serde(flatten)]
-    one: BTreeMap<&'static str, T>,
+    one: BTreeMap<&'static str, UndecidedEvent>,
     event: Option<PassEvent>,
 }
 
 /// Shows one of them, with its event as a line of NDJSON.
-pub(super) fn show<T: Undecided>(seq: i64, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
-    let found = T::list(buffer, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
-    let one = found.ok_or_else(|| refuse::<T>(T::NAMES.missing(&[seq])))?;
-    let (mut text, event) = (one.details(), buffer.event(Sequence(seq))?);
+pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
+    let found =
+        buffer.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();
+    let one = found.ok_or_else(|| names.refuse(names.missing(&[seq])))?;
+    let (mut text, event) = (details(&one), buffer.event(Sequence(seq))?);
     if let Some(event) = &event {
         text.push_str(&serde_json::to_string(event).expect("texts and numbers always serialise"));
     }
-    let [key, _] = T::NAMES.keys;
+    let [key, _] = names.keys;
     context.answer(&ShowReport { one: BTreeMap::from([(key, one)]), event }, text.trim_end())
 }
 
@@ -154,14 +193,15 @@ struct RequeueReport {
 }
 
 /// Exits 3 if events were left or a number matched nothing.
-pub(super) fn requeue<T: Undecided>(
+pub(super) fn requeue(
+    names: &Names,
     args: &RequeueArgs,
     buffer: &Buffer,
     context: &Context,
 ) -> Result<Exit, Failure> {
     let how = if args.accept_repeat { Requeue::EvenIfDoubled } else { Requeue::OnlyExact };
-    let Found { selection, missing } = args.selection.find::<T>(buffer)?;
-    let report = RequeueReport { done: T::requeue(buffer, selection, how)?, missing };
+    let Found { selection, missing } = args.selection.find(names, buffer)?;
+    let report = RequeueReport { done: buffer.requeue(names.state, selection, how)?, missing };
     let Requeued { requeued, may_double: left, .. } = report.done;
     let mut text =
         format!("{requeued} requeued; the next drain sends them, and `backfill resume` those of a backfill");
@@ -172,7 +212,7 @@ pub(super) fn requeue<T: Undecided>(
         ));
     }
     context.answer(&report, text)?;
-    Ok(unclean_if_missing::<T>(&report.missing, if left > 0 { Exit::Unclean } else { Exit::Done }))
+    Ok(unclean_if_missing(names, &report.missing, if left > 0 { Exit::Unclean } else { Exit::Done }))
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -185,15 +225,15 @@ pub(super) struct ChangedReport {
 }
 
 /// Exits 3 if a number matched nothing.
-pub(super) fn changed<T: Undecided>(report: &ChangedReport, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn changed(names: &Names, report: &ChangedReport, context: &Context) -> Result<Exit, Failure> {
     context.answer(report, format_args!("{} {}", report.discarded + report.delivered, report.verb))?;
-    Ok(unclean_if_missing::<T>(&report.missing, Exit::Done))
+    Ok(unclean_if_missing(names, &report.missing, Exit::Done))
 }
 
-fn unclean_if_missing<T: Undecided>(missing: &[i64], exit: Exit) -> Exit {
+fn unclean_if_missing(names: &Names, missing: &[i64], exit: Exit) -> Exit {
     if missing.is_empty() {
         return exit;
     }
-    output::warn(T::NAMES.missing(missing));
+    output::warn(names.missing(missing));
     Exit::Unclean
 }

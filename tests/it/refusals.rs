@@ -1,6 +1,6 @@
 //! Whose fault a refusal is: an event's own where another hit of its suite succeeds, else the suite's, and then nothing is lost.
 
-use passbridge::buffer::Selection;
+use passbridge::buffer::{Selection, Undecided};
 use passbridge::delivery::TroubleKind;
 use passbridge::drain::{RunSummary, StopReason};
 use passbridge::event::PassEvent;
@@ -180,7 +180,7 @@ fn a_refusal_that_begins_in_the_middle_of_a_run_stops_the_suite_too() {
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.dead, summary.pending), (1_000, 0, 4_000));
     assert!(sandbox.summary().requests <= 1_000 + FEW_REQUESTS);
-    assert!(house.buffer.dead_letters(Selection::All, 1).expect("dead letters").is_empty());
+    assert!(house.buffer.undecided(Undecided::Dead, Selection::All, 1).expect("dead letters").is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use passbridge::buffer::{Requeue, Selection};
+use passbridge::buffer::{Requeue, Selection, Undecided, Why};
 use passbridge::delivery::DeadReason;
 use passbridge::drain::{Stop, StopReason};
 use passbridge::suite::{EventIds, OnAmbiguous};
@@ -66,7 +66,7 @@ fn under_hold_a_doubtful_event_is_never_repeated_and_is_listed() {
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.held, summary.left), (9, 1, false));
     assert_eq!(sandbox.accepted_count(), 10);
-    let held = house.buffer.held(Selection::All, 10).expect("held events");
+    let held = house.buffer.undecided(Undecided::Held, Selection::All, 10).expect("held events");
     assert_eq!(held.len(), 1);
     assert_eq!(house.drain().read, 0);
     house.assert_balanced();
@@ -80,8 +80,8 @@ fn one_event_that_a_firewall_refuses_among_good_ones_is_dead_alone() {
     house.store(plays(20));
     let summary = house.drain();
     assert_eq!((summary.delivered, summary.dead, summary.left), (19, 1, false));
-    let dead = house.buffer.dead_letters(Selection::All, 10).expect("dead letters");
-    assert_eq!(dead[0].reason, DeadReason::Refused(403));
+    let dead = house.buffer.undecided(Undecided::Dead, Selection::All, 10).expect("dead letters");
+    assert!(matches!(&dead[0].why, Why::Dead { reason: DeadReason::Refused(403), .. }), "{dead:?}");
     house.assert_balanced();
 }
 
@@ -259,7 +259,8 @@ fn a_requeued_dead_letter_goes_out_in_the_next_run() {
     house.store(plays(3));
     assert_eq!(house.drain().dead, 1);
     sandbox.set_faults("".parse().expect("no faults"));
-    let requeued = house.buffer.requeue_dead(Selection::All, Requeue::OnlyExact).expect("a requeue");
+    let requeued =
+        house.buffer.requeue(Undecided::Dead, Selection::All, Requeue::OnlyExact).expect("a requeue");
     assert_eq!((requeued.requeued, requeued.may_double), (1, 0));
     assert_eq!(house.drain().delivered, 1);
     assert_eq!(counted(&sandbox), 3);
@@ -278,8 +279,8 @@ fn an_event_counted_by_single_hits_resumes_within_a_run_and_is_delivered_with_it
     house.store([event(json!({"mvpd_user_id": "one", "count": 101}))]);
     let summary = house.drain();
     assert_eq!((summary.dead, summary.hits), (1, 0));
-    let dead = house.buffer.dead_letters(Selection::All, 10).expect("dead letters");
-    assert_eq!(dead[0].reason, DeadReason::CountTooLarge(101));
+    let dead = house.buffer.undecided(Undecided::Dead, Selection::All, 10).expect("dead letters");
+    assert!(matches!(&dead[0].why, Why::Dead { reason: DeadReason::CountTooLarge(101), .. }), "{dead:?}");
 }
 
 #[test]
@@ -294,7 +295,7 @@ fn an_event_of_which_some_hits_were_counted_is_repeated_whole_and_in_the_same_fo
         suite.form.event_ids = EventIds::Off;
         house.buffer.set_suite(suite).expect("the settings change");
         sandbox.set_faults("".parse().expect("no faults"));
-        house.buffer.requeue_dead(Selection::All, Requeue::OnlyExact).expect("a requeue");
+        house.buffer.requeue(Undecided::Dead, Selection::All, Requeue::OnlyExact).expect("a requeue");
         assert_eq!(house.drain().hits, 5, "{fault}");
         assert_eq!(counted(&sandbox), 5, "{fault}");
     }

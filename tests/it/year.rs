@@ -1,7 +1,7 @@
 //! The cases that a year of unattended running brings.
 
 use passbridge::buffer::{
-    AfterRestore, Buffer, BufferError, Forget, Requeue, RetentionPolicy, Selection, Settlement,
+    AfterRestore, Buffer, BufferError, Forget, Requeue, RetentionPolicy, Selection, Undecided,
 };
 use passbridge::clock::Clock;
 use passbridge::drain::DrainError;
@@ -157,7 +157,7 @@ fn hold_turned_on_later_holds_what_is_in_doubt() {
     sandbox.set_faults("".parse().expect("no faults"));
     let summary = house.drain();
     assert_eq!((summary.held, summary.delivered), (1, 0));
-    assert_eq!(house.buffer.settle_held(Selection::All, Settlement::Delivered).expect("it is settled"), 1);
+    assert_eq!(house.buffer.vouch(Selection::All).expect("it is settled"), 1);
     assert_eq!(house.buffer.status().expect("a status").over_count.worst_case_units, 0);
     house.buffer.remove_suite(&rsid()).expect("nothing is undecided any more");
     house.assert_balanced();
@@ -174,9 +174,11 @@ fn a_requeue_that_may_double_is_left_until_it_is_wanted() {
     house.store(plays(1));
     assert_eq!(house.drain().held, 1);
     sandbox.set_faults("".parse().expect("no faults"));
-    let asked = house.buffer.requeue_held(Selection::All, Requeue::OnlyExact).expect("a question");
+    let asked =
+        house.buffer.requeue(Undecided::Held, Selection::All, Requeue::OnlyExact).expect("a question");
     assert_eq!((asked.requeued, asked.may_double), (0, 1));
-    let told = house.buffer.requeue_held(Selection::All, Requeue::EvenIfDoubled).expect("an answer");
+    let told =
+        house.buffer.requeue(Undecided::Held, Selection::All, Requeue::EvenIfDoubled).expect("an answer");
     assert_eq!((told.requeued, told.may_double), (1, 0));
     assert_eq!(house.drain().delivered, 1);
     house.assert_balanced();

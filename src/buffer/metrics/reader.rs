@@ -41,7 +41,6 @@ pub struct CountedHour {
     pub hour: i64,
     pub group: u32,
     pub kind: EventKind,
-    /// Units of each quarter of the hour.
     pub units: [u64; 4],
 }
 
@@ -74,7 +73,6 @@ pub struct MetricsReader {
 }
 
 impl Buffer {
-    /// Opens a view of the metrics.
     pub fn metrics(&self) -> Result<MetricsReader> {
         let connection = open_reader(self.path())?;
         // Every look through one snapshot, so that sums agree with their parts.
@@ -103,7 +101,6 @@ impl MetricsReader {
         Ok(first.zip(last))
     }
 
-    /// Every requestor of which anything was ever heard.
     pub fn requestors(&self) -> Result<Vec<String>> {
         all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
@@ -121,7 +118,6 @@ impl MetricsReader {
         all(&self.connection, select, [], only)
     }
 
-    /// Every group, by its number.
     pub fn groups(&self) -> Result<Vec<MetricGroup>> {
         let select = "SELECT metric_group AS number, requestor_id, mvpd, proxy, sdk_type, device_type, reason
              FROM metric_groups JOIN requestors USING (requestor) ORDER BY metric_group";

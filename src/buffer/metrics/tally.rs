@@ -109,7 +109,6 @@ impl Tally {
         Ok(Tally { secret: Secret::of(connection)?, counts: Counts::default(), users: Vec::new() })
     }
 
-    /// Counts an event that was stored.
     pub(in super::super) fn add(
         &mut self,
         connection: &Connection,

@@ -57,7 +57,6 @@ pub struct BufferOptions {
     /// Whether it may lie on a network file system.
     pub allow_network_filesystem: bool,
     pub clock: Clock,
-    /// What an event adds to the metrics.
     pub measure: MeasureOf,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use passbridge::buffer::{Buffer, Forget, RetentionPolicy};
+use passbridge::buffer::{Buffer, Forget, RetentionPolicy, Selection, Undecided};
 use passbridge::clock::Clock;
 use passbridge::event::Instant;
 use passbridge::report::{Period, Report};
@@ -145,7 +145,7 @@ fn what_is_discarded_and_expires_is_withdrawn() {
         event(json!({"mvpd": "A"})),
     ]);
     assert_eq!(house.drain().dead, 1);
-    house.buffer.discard_dead(passbridge::buffer::Selection::All).expect("discarded");
+    house.buffer.discard(Undecided::Dead, Selection::All).expect("discarded");
     house.clock.set(Instant::from_nanos((LATER + 3600) * 1_000_000_000));
     house.buffer.retain(RetentionPolicy { retention_days: 0, dedup_days: 400 }).expect("retention");
     let mut withdrawn = Vec::new();

@@ -1,0 +1,189 @@
+//! What waits for a person: dead letters, condemned by a reply, and held events, which may have been counted.
+
+use serde::Serialize;
+
+use super::database::Buffer;
+use super::error::Result;
+use super::ledger::Term;
+use super::rows::{each, event_name, find_event, from_row};
+use super::states::{To, shift_all};
+use crate::delivery::{DeadReason, Sequence};
+use crate::event::{Instant, PassEvent};
+
+/// Events moved in one transaction.
+const MOVED_A_TRANSACTION: usize = 1_000;
+
+/// The state of an event that waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    Dead,
+    Held,
+}
+
+/// Which of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    All,
+    /// Those with these numbers; others are left alone.
+    Sequences(Vec<Sequence>),
+    Reason(String),
+}
+
+/// What to do with events whose repeat Analytics would count again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// Leave them where they are, and say how many.
+    OnlyExact,
+    /// Send them again all the same.
+    EvenIfDoubled,
+}
+
+/// What a requeue did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Requeued {
+    pub requeued: u64,
+    /// Events left, because a repeat could count twice.
+    pub may_double: u64,
+}
+
+/// An event that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UndecidedEvent {
+    pub seq: Sequence,
+    pub requestor_id: String,
+    /// The suite that refused it, or may have counted it.
+    pub rsid: Option<String>,
+    pub event: &'static str,
+    pub occurred_at: Instant,
+    pub count: u32,
+    #[serde(flatten)]
+    pub why: Why,
+}
+
+/// Why an event waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Why {
+    Dead { reason: DeadReason, explanation: String, died_at: Instant },
+    Held { attempts: u32, cause: String, held_at: Instant },
+}
+
+impl Buffer {
+    /// Events that wait for a person, the latest first.
+    pub fn undecided(
+        &self,
+        state: Undecided,
+        selection: Selection,
+        limit: usize,
+    ) -> Result<Vec<UndecidedEvent>> {
+        let select = match state {
+            Undecided::Dead => {
+                "SELECT d.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.reason, d.died_at
+                 FROM dead_letters d JOIN events e ON e.seq = d.seq JOIN requestors r ON r.requestor = e.requestor
+                 LEFT JOIN forms f ON f.form = d.form
+                 WHERE (?1 IS NULL OR d.reason = ?1) AND (?2 IS NULL OR d.seq IN (SELECT value FROM json_each(?2)))
+                 ORDER BY d.died_at DESC, d.seq LIMIT ?3"
+            }
+            Undecided::Held => {
+                "SELECT h.seq, r.requestor_id, f.rsid, e.slot, e.occurred_at, e.count, d.attempts, d.cause, h.held_at
+                 FROM held h JOIN doubts d ON d.seq = h.seq JOIN events e ON e.seq = h.seq
+                 JOIN requestors r ON r.requestor = e.requestor JOIN forms f ON f.form = d.form
+                 WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR h.seq IN (SELECT value FROM json_each(?2)))
+                 ORDER BY h.held_at DESC, h.seq LIMIT ?3"
+            }
+        };
+        let (reason, sequences) = filters(&selection);
+        self.all(select, (reason, sequences, limit), |row| {
+            let why = match state {
+                Undecided::Dead => {
+                    let reason: DeadReason = row.get("reason")?;
+                    Why::Dead { explanation: reason.to_string(), reason, died_at: row.get("died_at")? }
+                }
+                Undecided::Held => Why::Held {
+                    attempts: row.get("attempts")?,
+                    cause: row.get("cause")?,
+                    held_at: row.get("held_at")?,
+                },
+            };
+            Ok(from_row!(row, UndecidedEvent { seq, requestor_id, rsid, occurred_at, count },
+                event: event_name(row)?, why: why))
+        })
+    }
+
+    /// The whole event behind a number, whatever its state; `None` where there is none.
+    pub fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>> {
+        self.read(|connection| Ok(find_event(connection, sequence)?.map(|found| found.event)))
+    }
+
+    /// Sends events once more, in the next run; those that were held in the form of their first attempt.
+    pub fn requeue(&self, state: Undecided, selection: Selection, requeue: Requeue) -> Result<Requeued> {
+        self.decide(state, &selection, requeue, To::Pending)
+    }
+
+    /// Decides against events: they are never sent.
+    pub fn discard(&self, state: Undecided, selection: Selection) -> Result<u64> {
+        let to = To::Discarded { at: self.now(), by_cancel: false };
+        Ok(self.decide(state, &selection, Requeue::EvenIfDoubled, to)?.requeued)
+    }
+
+    /// Decides that held events were counted.
+    pub fn vouch(&self, selection: Selection) -> Result<u64> {
+        let to = To::Vouched { at: self.now() };
+        Ok(self.decide(Undecided::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)
+    }
+
+    /// Moves the selected events, some a transaction, so that live recording never waits long; gives how many were still
+    /// there.
+    fn decide(
+        &self,
+        state: Undecided,
+        selection: &Selection,
+        requeue: Requeue,
+        to: To<'static>,
+    ) -> Result<Requeued> {
+        let (from, select) = match state {
+            Undecided::Dead => (
+                Term::Dead,
+                "SELECT p.seq, d.seq IS NOT NULL AND f.event_ids = 'off' AS may_double FROM dead_letters p
+                 LEFT JOIN doubts d ON d.seq = p.seq LEFT JOIN forms f ON f.form = d.form
+                 WHERE (?1 IS NULL OR p.reason = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2)))
+                 ORDER BY p.seq",
+            ),
+            Undecided::Held => (
+                Term::Held,
+                "SELECT p.seq, f.event_ids = 'off' AS may_double FROM held p
+                 JOIN doubts d ON d.seq = p.seq JOIN forms f ON f.form = d.form
+                 WHERE (?1 IS NULL OR d.cause = ?1) AND (?2 IS NULL OR p.seq IN (SELECT value FROM json_each(?2)))
+                 ORDER BY p.seq",
+            ),
+        };
+        let mut decided = Requeued::default();
+        let mut chosen: Vec<Sequence> = Vec::new();
+        self.read(|connection| {
+            each(connection, select, filters(selection), |row| {
+                if row.get("may_double")? && requeue == Requeue::OnlyExact {
+                    decided.may_double += 1;
+                } else {
+                    chosen.push(row.get("seq")?);
+                }
+                Ok(())
+            })
+        })?;
+        for chunk in chosen.chunks(MOVED_A_TRANSACTION) {
+            let chunk = chunk.to_vec();
+            decided.requeued += self.write(move |transaction| shift_all(transaction, &chunk, from, to))?;
+        }
+        Ok(decided)
+    }
+}
+
+/// The reason and the JSON list of numbers that the statements filter by; NULL filters nothing.
+fn filters(selection: &Selection) -> (Option<&str>, Option<String>) {
+    match selection {
+        Selection::All => (None, None),
+        Selection::Reason(reason) => (Some(reason), None),
+        Selection::Sequences(sequences) => {
+            (None, Some(serde_json::to_string(sequences).expect("numbers always serialise")))
+        }
+    }
+}
