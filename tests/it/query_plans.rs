@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use passbridge::buffer::Buffer;
 use passbridge::clock::Clock;
 use rusqlite::Connection;
 
-use crate::support::buffer_options;
+use crate::support::{House, buffer_options};
 
 /// The text of every string literal of the buffer's code that joins events to something.
 fn joins() -> Vec<String> {
@@ -139,4 +140,29 @@ fn no_statement_of_every_event_reads_a_table_from_end_to_end_without_statistics(
         }
     }
     assert!(looked_at > 40, "{looked_at}");
+}
+
+/// Hours of the account in a buffer of some years.
+const HOURS: u32 = 20_000;
+/// Far more than a recount of them takes, and far less than one that looks at every pair of them.
+const RECOUNT_MAX: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_recount_looks_at_every_hour_once_and_not_at_pairs_of_them() {
+    let house = House::new();
+    let connection = Connection::open(house.buffer.path()).expect("SQLite");
+    let history = format!(
+        "INSERT INTO requestors VALUES (1, 'REF30');
+         INSERT INTO metric_groups VALUES (1, 1, '', '', '', '', '');
+         INSERT INTO ledger WITH RECURSIVE hours (hour) AS (SELECT 1 UNION ALL SELECT hour + 1 FROM hours WHERE hour < {HOURS})
+             SELECT 1, 1, hour, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0 FROM hours;
+         INSERT INTO metric_counts SELECT hour, 1, slot, 1, 0, 0, 0 FROM ledger;
+         UPDATE metric_counts SET units_15 = 1 WHERE hour = 7;"
+    );
+    connection.execute_batch(&history).expect("a history that has expired");
+    let started = Instant::now();
+    let found = house.buffer.verify().expect("a recount");
+    assert!(started.elapsed() < RECOUNT_MAX, "{:?}", started.elapsed());
+    let off: Vec<_> = found.iter().map(|one| (one.hour, one.counted.units, one.recounted.units)).collect();
+    assert_eq!(off, [(7, 1, 2)], "{found:?}");
 }
