@@ -20,7 +20,6 @@ pub(super) fn age(span: Duration) -> String {
     }
 }
 
-/// An instant with how long ago it was.
 pub(super) fn ago(at: Instant, now: Instant) -> String {
     format!("{} ({} ago)", at.to_the_second(), age(passed(at, now)))
 }

@@ -15,32 +15,9 @@ use crate::buffer::name_command;
 use crate::clock::Clock;
 
 /// Where to look for help on what a status means; shown below every command's own help.
-const EXIT_CODES: &str = "\
-Exit status:
-    0  done
-    1  failed; the message says what holds now
-    2  wrong arguments or configuration, or no buffer yet: nothing was changed
-    3  done, but events became dead or held, or lines were rejected or in conflict,
-       or the inbox was left; suite check, suite probe: something is wrong
-    4  stopped with events pending that could have gone; status --max-age: older than allowed;
-       suite probe: not everything was seen in time
-   75  another drain holds the lock of this buffer: try again later
-  130  ended at once by a second SIGINT; 143 by a second SIGTERM; 129 by a second SIGHUP
-  The whole list, with what to do: docs/operating.md, \"Exit status\".
+const EXIT_CODES: &str = include_str!("help/exit_status.txt").trim_ascii_end();
 
-Configuration: --config, else PASSBRIDGE_CONFIG, else ./passbridge.toml,
-else /etc/passbridge/passbridge.toml.
-Any key can be overridden: PASSBRIDGE_DELIVERY__LANES=16 stands for lanes = 16 in [delivery].";
-
-const FIRST_STEPS: &str = "\
-First steps:
-  passbridge demo                                    see it work; needs nothing
-  passbridge init                                    write passbridge.toml, create the buffer
-  passbridge suite add --requestor REF30 --rsid examplersid \\
-                       --collection-url https://example.sc.omtrdc.net
-  passbridge ingest events.ndjson                    store events, each once
-  passbridge drain                                   send what is pending
-  passbridge status                                  see where every event is";
+const FIRST_STEPS: &str = include_str!("help/first_steps.txt").trim_ascii_end();
 
 /// Carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
 #[derive(Debug, Parser)]

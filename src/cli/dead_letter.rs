@@ -9,15 +9,7 @@ use crate::buffer::Undecided;
 /// An event is dead when a reply was about the event itself; a fault of the network never kills one. It stays until someone
 /// decides: requeue it once the cause is mended (an eVar enabled, a suite's setting), or discard it.
 #[derive(Debug, clap::Subcommand)]
-#[command(after_help = "\
-Exit status of requeue and discard:
-  2  nothing was selected, so nothing was done
-  3  done, but some numbers are no dead letters, or a requeue left events that may count twice
-
-Examples:
-  passbridge dead-letter list
-  passbridge dead-letter requeue --reason 'adobe:NO timestamp'
-  passbridge dead-letter discard 1204 1207")]
+#[command(after_help = include_str!("help/dead_letter.txt").trim_ascii_end())]
 pub(super) enum Command {
     /// Lists dead letters, the latest first.
     List(ListArgs),

@@ -18,20 +18,7 @@ use crate::explain::{self, Preview};
 /// SIGINT or SIGHUP lets the requests in flight finish and records them; a second signal ends at once, and loses nothing
 /// either.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-   0  done
-   1  failed; after a report: the drain is done, but what is old could not be deleted
-   3  done, and this run left events dead or held, or rows of the inbox were rejected,
-      in conflict or left
-   4  events that could have gone are still pending (wins over 3); not where a signal stopped it
-      and every request in flight was recorded
-  75  another drain holds the lock
-
-Examples:
-  passbridge drain
-  passbridge drain --deadline 25m --json
-  passbridge drain --dry-run")]
+#[command(after_help = include_str!("help/drain.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// Count what would be sent, and send nothing.
     #[arg(long)]
@@ -54,7 +41,6 @@ struct PreviewReport {
     preview: Preview,
     /// Rows of the inbox, which a drain would validate and send as well.
     inbox: i64,
-    /// Events that would stay, and whose.
     parked: i64,
     parked_requestors: Vec<RequestorStatus>,
 }

@@ -24,10 +24,7 @@ const UNMAPPED_RSID: &str = "unmapped";
 /// It is mapped with the settings of its requestor's report suite where the buffer has one, else with the defaults. Nothing
 /// is stored or sent, and no configuration is needed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  passbridge explain event.json
-  head -1 events.ndjson | passbridge explain --json | jq .tags")]
+#[command(after_help = include_str!("help/explain.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// A file with one canonical event as JSON, on one line or several; `-` is standard input.
     #[arg(value_name = "EVENT", default_value = "-")]
@@ -50,7 +47,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.done(&explanation)
 }
 
-/// The form of the requestor's suite; without a configuration or a buffer there is none.
 fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<HitForm>, Failure> {
     let buffer = match context.open() {
         Ok((_, buffer)) => buffer,

@@ -16,10 +16,7 @@ use crate::ingest;
 /// delete. Files that backfills kept, and copies of the buffer that an upgrade or a restore left beside it, are deleted whole.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).args(["mvpd_user_id", "visitor_id"]))]
-#[command(after_help = "\
-Examples:
-  passbridge forget --mvpd ExampleCable --mvpd-user-id 5f0e9c
-  passbridge forget --visitor-id 12345678901234567890123456789012345678")]
+#[command(after_help = include_str!("help/forget.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// The MVPD that knows the person; its user IDs mean nothing elsewhere.
     #[arg(long, requires = "mvpd_user_id")]

@@ -9,15 +9,7 @@ use crate::buffer::Undecided;
 /// An event is held where its suite says --on-ambiguous hold and a request was sent without a complete reply. Compare with
 /// what Analytics shows for its time and event, then say what it was.
 #[derive(Debug, clap::Subcommand)]
-#[command(after_help = "\
-Exit status of requeue and settle:
-  2  nothing was selected, so nothing was done
-  3  done, but some numbers are not held, or a requeue left events that may count twice
-
-Examples:
-  passbridge held list
-  passbridge held settle --delivered 88 89
-  passbridge held requeue --all --accept-repeat")]
+#[command(after_help = include_str!("help/held.txt").trim_ascii_end())]
 pub(super) enum Command {
     /// Lists held events, the latest first.
     List(ListArgs),

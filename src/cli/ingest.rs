@@ -26,16 +26,7 @@ use crate::readers::rest_v2::{ExchangeSummary, Rule};
 /// no event, or that says something else under the event_id of another, is kept with its file, line and reason in
 /// ingest.rejects_dir, and the rest goes in; mend the lines there and ingest that file. A file ingested again, whole or in part, stores nothing twice.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-  0  done
-  1  an input could not be read to its end, or a signal stopped it; the whole lines before are stored
-  3  lines were rejected, or in conflict with events that are stored; or nothing was used
-
-Examples:
-  passbridge ingest events.ndjson more.csv.gz
-  zcat archive/*.gz | passbridge ingest -
-  passbridge ingest --dry-run --json events.ndjson")]
+#[command(after_help = include_str!("help/ingest.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// The format of the inputs.
     #[arg(long, value_parser = format(), default_value = "auto")]

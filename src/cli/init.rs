@@ -10,7 +10,6 @@ use super::{Context, Exit, Failure, hint};
 use crate::buffer::{Buffer, BufferError};
 use crate::whole_file::{self, Readers};
 
-/// What a new configuration file says: every key, commented out, with its unit and default.
 const TEMPLATE: &str = include_str!("../../deploy/passbridge.full.toml");
 
 /// Writes a commented configuration file and creates the buffer that it names.

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::{Failure, refused};
 
-/// How a message names an input.
 pub(super) fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { format!("{path:?}") }
 }

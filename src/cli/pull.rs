@@ -30,16 +30,7 @@ pub(super) enum Command {
     ///
     /// An hour that is fetched again adds only what its counts have grown by since. Events of a requestor come either from
     /// here or one by one from another source, never from both. Times are those of the reports, see esm.timezone.
-    #[command(after_help = "\
-Exit status:
-  0  done
-  1  a report could not be had; those before it are stored
-  3  records were rejected
-
-Examples:
-  passbridge pull esm
-  passbridge pull esm --dry-run
-  passbridge pull esm --from 2026-11-01 --to 2026-11-08 --requestor REF30")]
+    #[command(after_help = include_str!("help/pull_esm.txt").trim_ascii_end())]
     Esm(Args),
 }
 

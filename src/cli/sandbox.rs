@@ -14,28 +14,7 @@ use crate::sandbox::{
 };
 use crate::suite::Rsid;
 
-const SUITES: &str = "\
-A suite is RSID[:KEY=VALUE,...] with the keys
-  timestamps    optional (default), required, not_allowed
-  recording     use_event_id (default): each event ID counts once; always_record: IDs are ignored
-  expected_ids  either (default), always, never: what the client is expected to send
-
-Questions to it, in JSON:
-  GET  /sandbox/summary       what Analytics would count
-  GET  /sandbox/hits?rsid=    the hits that were accepted
-  GET  /sandbox/violations    the rules that requests broke
-  PUT  /sandbox/esm           what ESM reports show: {\"add\":{\"2026-11-10T08\":5}} corrects an hour
-  GET  /sandbox/bulk          the files that the bulk interface has received
-  PUT  /sandbox/bulk          its limits and faults: {\"call_spacing_ms\":10,\"lose_answer\":5} loses 5 % of the answers
-  PUT  /sandbox/analytics     what the Analytics 2.0 API does: {\"latency_ms\":60000} shows hits a minute late
-  GET  /sandbox/suites/RSID/settings.tab   what Admin > Report Suites > Download makes
-  PUT  /sandbox/suites/RSID/wrong          what is wrong with a suite: {\"wrong\":[\"event7=disabled\"]}
-  POST /sandbox/reset         forgets what it has counted
-
-Examples:
-  passbridge sandbox --listen 127.0.0.1:8080
-  passbridge sandbox --wrong examplersid:timezone=UTC --wrong 'examplersid:evar*.expiration=visit'
-  passbridge sandbox --faults 'status=503:5% retry-after=2; reset-after:1%; seed=7'";
+const SUITES: &str = include_str!("help/sandbox.txt").trim_ascii_end();
 
 /// Runs a local stand-in for Adobe's endpoints, for rehearsal and tests, until it is stopped.
 ///

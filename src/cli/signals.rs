@@ -15,7 +15,6 @@ use crate::drain::{Stop, StopReason};
 
 pub(super) enum Hangup {
     Stops,
-    /// It has the configuration read again.
     Reloads(Arc<Notify>),
 }
 

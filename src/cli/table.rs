@@ -46,7 +46,6 @@ impl Table {
         self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
 
-    /// Whether every cell below the heading is a number.
     fn is_numeric(&self, column: usize) -> bool {
         if self.is_of_figures {
             return column > 0;

@@ -35,12 +35,10 @@ words! {
         Parent = "parent",
         TimeZone = "time_zone",
         Timestamps = "timestamps",
-        /// Whether it reads UTF-8.
         MultiByte = "multi_byte",
         /// Counter, numeric, currency, or disabled; text or counter.
         Kind = "kind",
         Recording = "recording",
-        /// Which value gets the credit.
         Allocation = "allocation",
         Expiration = "expiration",
         /// Whether it is enabled, or which subrelations it has.
@@ -86,13 +84,11 @@ enum Subject {
 /// What a settings file says of one suite, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SettingsFile {
-    /// The heading of the column that was read.
     pub column: String,
     pub suite: Rows,
     pub events: BTreeMap<u16, Rows>,
     pub evars: BTreeMap<u16, Rows>,
     pub understood_rows: usize,
-    /// The labels of the rows that were not.
     pub other_rows: Vec<String>,
 }
 

@@ -7,14 +7,12 @@ use crate::analytics::EvarFacts;
 pub(super) const EVENTS_PAGE: &str = "Admin > Report Suites > Edit Settings > Conversion > Success Events";
 pub(super) const EVARS_PAGE: &str =
     "Admin > Report Suites > Edit Settings > Conversion > Conversion Variables";
-/// What an event's Unique Event Recording must be.
 pub(super) const USE_EVENT_ID: &str = "Use Event ID";
 
 /// A setting that is the same for every eVar.
 pub(super) struct EvarSetting {
     pub(super) name: &'static str,
     pub(super) expected: &'static str,
-    /// The field of the settings file that says it.
     pub(super) field: Field,
     /// What the API says of it; empty where it says nothing.
     pub(super) in_api: fn(&EvarFacts) -> &str,

@@ -9,7 +9,6 @@ use crate::event::EventKind;
 /// What the buffer holds of a cell, in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stored {
-    /// Everything that was ever stored.
     pub counted: u64,
     pub pending: u64,
     /// Waits because its requestor has no suite or its suite is paused.
@@ -18,9 +17,7 @@ pub struct Stored {
     pub dead: u64,
     /// May have been counted, and is not repeated.
     pub held: u64,
-    /// An operator decided against it.
     pub discarded: u64,
-    /// Was deleted before it was delivered.
     pub withdrawn: u64,
     /// Delivered so lately that Analytics need not show it yet.
     pub too_fresh: u64,
@@ -44,7 +41,6 @@ impl Stored {
 /// What ESM counted of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stated {
-    /// By the metric of the event.
     pub units: u64,
     /// Failed authorizations that Adobe refused as an attack, where the reports keep them apart.
     pub rejected: u64,
@@ -218,7 +214,6 @@ pub struct Cell {
     /// What ESM counted; `null`: not known, or it has no such metric.
     pub esm: Option<u64>,
     pub counted: u64,
-    /// What Analytics was given of it.
     pub delivered: u64,
     /// What Analytics reports; `null`: not known, or not asked.
     pub analytics: Option<u64>,
@@ -226,7 +221,6 @@ pub struct Cell {
     /// Why Analytics reports more or less than was counted, as far as that is known.
     pub analytics_parts: Vec<Part>,
     pub analytics_unexplained: i64,
-    /// Why more or less was counted than ESM did.
     pub esm_parts: Vec<Part>,
     pub esm_unexplained: i64,
     pub verdict: Verdict,

@@ -29,7 +29,6 @@ pub struct EsmSide {
 #[derive(Debug, Clone, Default)]
 pub struct AnalyticsSide {
     pub units: BTreeMap<CellKey, u64>,
-    /// The events of a day of a requestor that it refused to report.
     pub refused: BTreeSet<(Name, usize, EventKind)>,
 }
 
@@ -38,12 +37,10 @@ pub struct AnalyticsSide {
 pub struct Sides {
     pub days: Vec<Day>,
     pub spellings: Spellings,
-    /// What ESM says, where it was asked.
     pub esm: Option<EsmSide>,
     pub stored: BTreeMap<CellKey, Stored>,
     /// The days of a requestor of which the buffer does not know everything: it deleted some before it kept metrics.
     pub incomplete: BTreeSet<(Name, usize)>,
-    /// What Analytics says, where it was asked.
     pub analytics: Option<AnalyticsSide>,
     /// Whether nothing shows that what is too fresh or late will appear.
     pub is_unproven: bool,

@@ -36,7 +36,6 @@ pub struct Calendar {
 /// A span of time that lies in no day, or in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Astray {
-    /// Before the first day or after the last.
     Outside,
     Across,
 }
@@ -85,7 +84,6 @@ impl Calendar {
         calendar
     }
 
-    /// When the first day begins and the last ends.
     pub fn bounds(&self) -> (Instant, Instant) {
         let edge = Instant::from_nanos(0);
         let first = self.spans.first().map_or(edge, |span| span.from);
@@ -98,7 +96,6 @@ impl Calendar {
         (at < self.spans[index].to).then_some(index)
     }
 
-    /// The day that has all of a span of time.
     pub(super) fn day_of(&self, from: Instant, to: Instant) -> Result<usize, Astray> {
         let (first, last) = (self.day_at(from), self.day_at(Instant::from_nanos(to.nanos() - 1)));
         match (first, last) {

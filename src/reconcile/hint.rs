@@ -58,12 +58,10 @@ pub enum Likeness {
     AnotherDay,
     AnotherMvpd,
     AnotherEvent,
-    /// Exactly twice what it should be.
     Doubled,
     /// The number that is too many is that of the units that were sent again with the same event ID.
     RepeatsCounted,
     NothingThere,
-    /// It is there, and nothing of it should be.
     NeverSent,
 }
 
@@ -71,7 +69,6 @@ pub enum Likeness {
 #[derive(Debug, Clone)]
 pub(super) struct Rest<'k> {
     pub(super) key: &'k CellKey,
-    /// Where its cell stands among all.
     pub(super) cell: usize,
     pub(super) units: i64,
     pub(super) expected: u64,

@@ -25,16 +25,13 @@ pub struct Reconciliation {
     /// Whether Analytics is known to lose the hits of the suite.
     #[serde(skip)]
     pub loses_hits: bool,
-    /// The worst verdict of all cells.
     pub verdict: Verdict,
     pub total: Sums,
     /// By requestor: those of the suite, in the order of their names, without traffic too.
     pub requestors: Vec<Line>,
-    /// By day, those without traffic too.
     pub days: Vec<Line>,
     /// Requestors that Analytics has in the suite, and that are not mapped to it here.
     pub strangers: Vec<Stranger>,
-    /// What a reader must know of the numbers, in sentences.
     pub remarks: Vec<String>,
     /// Every cell in which anybody has something, by requestor, day, MVPD and event.
     pub cells: Vec<Cell>,
@@ -51,17 +48,12 @@ pub struct Line {
 /// Sums over cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Sums {
-    /// What ESM counted, where it is known.
     pub esm: u64,
     /// What the buffer counted in those very cells.
     pub counted_beside_esm: u64,
-    /// What the buffer counted in all.
     pub counted: u64,
-    /// What Analytics was given of it.
     pub delivered: u64,
-    /// What Analytics reports, where it is known.
     pub analytics: u64,
-    /// Cells in which everyone says the same.
     pub agrees: u64,
     pub explained: u64,
     pub unknown: u64,
@@ -73,7 +65,6 @@ pub struct Sums {
 pub struct Stranger {
     /// Its name; empty: hits without one.
     pub requestor_id: String,
-    /// What Analytics reports of it, over all events.
     pub units: u64,
     pub is_known: bool,
     pub rsid: Option<String>,

@@ -10,9 +10,7 @@ use crate::analytics::{AnalyticsClient, Breakdown, Fractions, ReportAnswer, Repo
 use crate::event::EventKind;
 use crate::suite::Rsid;
 
-/// eVar1, which is the requestor.
 const REQUESTOR_EVAR: u16 = 1;
-/// eVar2, which is the MVPD.
 const MVPD_EVAR: u16 = 2;
 /// The ID of the row without a value.
 const NO_VALUE: &str = "0";
@@ -33,7 +31,6 @@ pub(super) struct Seen {
     pub(super) refused: BTreeMap<Refused, (String, usize)>,
 }
 
-/// What Analytics refuses to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
     Event(EventKind),

@@ -25,7 +25,6 @@ const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 
 /// The requestors of the suite, and the others that the buffer knows.
 pub(super) struct People {
-    /// Those that are mapped to the suite.
     pub(super) own: Vec<RequestorStatus>,
     others: Vec<RequestorStatus>,
 }
@@ -53,7 +52,6 @@ impl People {
         self.own.iter().map(|one| one.requestor_id.clone()).collect()
     }
 
-    /// The requestors that Analytics has in the suite, and that are not mapped to it.
     pub(super) fn strangers(&self, seen: Option<&Seen>, spellings: &Spellings) -> Vec<Stranger> {
         let known: BTreeMap<Name, &RequestorStatus> =
             self.others.iter().map(|one| (Name::of(&one.requestor_id), one)).collect();
@@ -71,7 +69,6 @@ impl People {
     }
 }
 
-/// Sums up what the buffer holds, by cell.
 pub(super) fn read_buffer(
     buffer: &Buffer,
     calendar: &Calendar,

@@ -16,7 +16,6 @@ use crate::readers::memory::MemoryKey;
 pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
-    /// The latest total of each count.
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
     /// The grouping by which a requestor's day was counted, and the report.
     groupings: HashMap<(Name, usize), (String, String)>,

@@ -9,7 +9,6 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
     Units(u64),
-    /// So much of the larger number, in percent.
     Percent(f64),
 }
 

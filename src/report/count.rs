@@ -184,13 +184,11 @@ impl<'a> Counting<'a> {
         self.groups.iter().filter(|group| self.counted.contains(&group.number))
     }
 
-    /// The requestors whose counts of this period come from ESM.
     pub(super) fn requestors_of_sums(&self) -> impl Iterator<Item = &'a str> {
         let sums = self.counted_groups().filter(|group| self.sources[&group.number].is_esm);
         sums.map(|group| group.requestor_id.as_str())
     }
 
-    /// Counts one user, in every place where it was seen.
     fn see(&mut self, seen: &[SeenUser]) {
         self.user += 1;
         let tables = [&mut self.total, &mut self.mvpds, &mut self.others, &mut self.trend];
@@ -232,7 +230,6 @@ impl<'a> Counting<'a> {
     }
 }
 
-/// The failures of each reason, the most frequent first.
 fn failures(by_reason: &[Row]) -> Vec<Failure> {
     let failure = |kind: EventKind, row: &Row| Failure {
         event: kind.name().to_owned(),

@@ -15,7 +15,6 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// Its name: that of the property, or `day` or `hour`.
     pub fn name(self) -> &'static str {
         match self {
             Dimension::Day => "day",

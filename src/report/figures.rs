@@ -10,9 +10,7 @@ use crate::event::EventKind;
 pub struct Report {
     /// Its beginning, RFC 3339 with the offset of its time zone.
     pub from: String,
-    /// Its end, exclusive, in the same form.
     pub to: String,
-    /// The IANA name of its time zone.
     pub timezone: String,
     /// The only requestors that it covers; empty: all.
     pub requestors: Vec<String>,
@@ -125,7 +123,6 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// How often an event happened.
     pub fn units(&self, kind: EventKind) -> u64 {
         self.events[usize::from(kind.slot() - 1)]
     }
@@ -138,12 +135,10 @@ impl Figures {
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Which event failed, by its name.
     pub event: String,
     pub label: String,
     /// Why (eVar7); empty where no event said why.
     pub reason: String,
-    /// What Adobe says of this reason.
     pub meaning: String,
     pub count: u64,
 }

@@ -45,7 +45,6 @@ pub struct Period {
 }
 
 impl Period {
-    /// From one instant until before another, both on a quarter hour.
     pub fn between(from: Instant, to: Instant, zone: Tz) -> Result<Period, PeriodError> {
         let quarter = |at: Instant| {
             let quarter = at.unix_quarter();
@@ -120,13 +119,11 @@ impl Period {
         end - self.first_quarter >= MONTH_QUARTERS_MIN
     }
 
-    /// Whether it is short enough for a trend by hour.
     pub(super) fn is_of_hours(&self) -> bool {
         self.end_quarter - self.first_quarter <= TREND_BY_HOUR_QUARTERS
     }
 }
 
-/// How a timeline by day names its bins.
 pub(super) const DAY_FORM: &str = "%Y-%m-%d";
 /// How a timeline by hour names its bins: with the offset, so that the hour that a clock shows twice is two.
 pub(super) const HOUR_FORM: &str = "%Y-%m-%dT%H:00%:z";
@@ -194,7 +191,6 @@ fn text(quarter: i64, zone: Tz) -> String {
     local(quarter, zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The first day of a year, month or day, and the first after it.
 fn dates_of(name: &str) -> Option<(NaiveDate, NaiveDate)> {
     let spellings = [name.to_owned(), format!("{name}-01"), format!("{name}-01-01")];
     let first = spellings.iter().find_map(|text| date(text))?;

@@ -53,7 +53,6 @@ pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>
     ))
 }
 
-/// That several spellings were counted as one MVPD.
 pub(super) fn spelled(spellings: &[String]) -> String {
     let others: Vec<String> = spellings[1..].iter().map(|spelling| format!("{spelling:?}")).collect();
     let (first, others) = (&spellings[0], others.join(", "));

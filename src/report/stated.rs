@@ -64,13 +64,11 @@ impl<'s> Statements<'s> {
         self.stated.is_empty()
     }
 
-    /// What it stated, but for nobody.
     pub(super) fn all(&self) -> impl Iterator<Item = (&StatedAccounts, Source)> {
         let stated = self.stated.values().flatten().filter(|one| one.accounts > 0);
         stated.map(|one| (one, self.sources.of(one.requestor_id.as_str())))
     }
 
-    /// The figure of a row by these dimensions.
     pub(super) fn of_row(
         &self,
         span: (i64, i64),

@@ -34,16 +34,7 @@ pub(crate) enum Command {
 /// Per report suite and day: events, hits, visitors, duplicates; by each route: requests or files, bytes, how long; and what to
 /// know before. The name keeps the inputs for `backfill run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-  0  done
-  1  an input cannot be read to its end; what stands before the break is in the plan
-  3  lines are rejected, or in conflict
-
-Examples:
-  passbridge backfill plan y2025 archive/2025-*.ndjson.gz
-  passbridge backfill plan parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
-  passbridge backfill run y2025")]
+#[command(after_help = include_str!("../help/backfill_plan.txt").trim_ascii_end())]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,
@@ -54,18 +45,7 @@ pub(crate) struct PlanArgs {
 /// Events that the buffer has seen before are duplicates, and are not sent again. Nothing is sent before every input is in the
 /// buffer, so that each visitor's events go in the order of time. Whatever ends it, `backfill resume` goes on where it was.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-   0  done
-   1  an input cannot be read, or Adobe refuses the files: mend it, then resume
-   3  done, and events of it are dead or held, or lines were rejected or in conflict
-   4  stopped, paused or cancelled with events pending that could have gone (wins over 3)
-  75  another backfill is running
-
-Examples:
-  passbridge backfill run y2025 archive/2025-*.ndjson.gz
-  passbridge backfill run y2025 --via bulk --rate 4000 --window 22:00-06:00 archive/*.csv
-  passbridge backfill run parked --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z")]
+#[command(after_help = include_str!("../help/backfill_run.txt").trim_ascii_end())]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) new: NewArgs,

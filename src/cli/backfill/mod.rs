@@ -57,7 +57,6 @@ pub(super) fn is_running(buffer: &Buffer) -> bool {
     matches!(buffer.lock_backfill(), Err(BufferError::Backfilling(_)))
 }
 
-/// The state of a job as a person sees it.
 pub(super) fn seen(job: &JobRecord, is_running: bool) -> JobState {
     if job.state == JobState::Running && !is_running { JobState::Stopped } else { job.state }
 }

@@ -21,20 +21,7 @@ const LIVE: &str = "live";
 /// difference; what is left is one. Analytics shows a live day whole some 3 hours after its last drain, and a backfilled one a day
 /// after. Reading it costs one call to Adobe for each day and one for each requestor that had traffic on it, two a second.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-  0  all agree within the tolerance, or the account explains where they do not
-  1  ESM or Analytics could not be read
-  2  wrong arguments or credentials
-  3  cells differ and nothing explains it, or a number that is needed is not known
-
-Examples:
-  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07
-  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 --esm live
-  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 \\
-                       --esm esm-*.json --no-analytics --tolerance 0.5%
-  passbridge reconcile --suite examplersid --from 2026-11-01 --to 2026-11-07 --json |
-    jq '.cells[] | select(.verdict == \"differs\")'")]
+#[command(after_help = include_str!("../help/reconcile.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// The report suite.
     #[arg(long, value_name = "RSID")]

@@ -27,13 +27,7 @@ use chrono_tz::Tz;
 /// CSV has a line for the total and for each MVPD, with --by for each row instead: from, to, timezone, scope, the values, the
 /// figures, and the units of every event by its name.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  passbridge report
-  passbridge report --period 2026-03 --by requestor --by day --csv > march.csv
-  passbridge report --from 2026-03-01 --to 2026-03-07 --requestor REF30
-  passbridge report --period 2026-03 --html march.html
-  passbridge report --period yesterday --by hour --json | jq '.rows[] | [.key[0], .unique_users]'")]
+#[command(after_help = include_str!("../help/report.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// A year, month or day (2026, 2026-03, 2026-03-01), today, yesterday, this-month or last-month (the default).
     #[arg(long, value_name = "PERIOD", conflicts_with_all = ["from", "to"])]

@@ -19,17 +19,7 @@ use text::Answer;
 /// It reads counters and is quick whatever the size of the buffer, also while a drain runs. With --check it is the monitor: it
 /// prints nothing but the limits of [monitor] that are broken, a line each on standard error. Exit statuses: docs/operating.md.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-  0  done
-  1  --verify found a difference
-  4  --check or --max-age found a limit broken
-
-Examples:
-  passbridge status
-  passbridge status --check
-  passbridge status --check --max-age 30m --max-silence REF30=6h --json | jq '.checks[] | select(.broken)'
-  passbridge status --verify --json | jq .accounting")]
+#[command(after_help = include_str!("../help/status.txt").trim_ascii_end())]
 pub(super) struct Args {
     /// Check the limits of [monitor], or of the options below, instead of showing anything.
     #[arg(long, conflicts_with_all = ["verify", "in_doubt"])]

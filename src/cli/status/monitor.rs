@@ -29,7 +29,6 @@ pub(super) struct Check {
     /// A requestor or a report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
     pub(super) broken: bool,
-    /// In seconds or events, as `limit`.
     found: Option<u64>,
     limit: Option<u64>,
     pub(super) says: String,

@@ -25,18 +25,7 @@ const ROWS_NAMED_MAX: usize = 5;
 /// (`suite confirm`) or proved by a probe (`suite probe`). Nothing is changed at Adobe. What it comes to is remembered, and what a
 /// file showed as well: where the suite is seen to lose its hits, its events wait until a check finds it mended.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-   0  nothing is wrong; what nobody has confirmed yet is listed
-   1  Analytics could not be read
-   2  wrong arguments or configuration
-   3  something is wrong; with --strict also: something is not confirmed, or is warned of
-
-Examples:
-  passbridge suite check examplersid
-  passbridge suite check examplersid --settings 'Report Suite Data.tab'
-  passbridge suite check examplersid --strict --json
-  passbridge suite check --all")]
+#[command(after_help = include_str!("../help/suite_check.txt").trim_ascii_end())]
 pub(crate) struct CheckArgs {
     /// The report suite ID.
     #[arg(required_unless_present = "all")]
@@ -61,11 +50,9 @@ pub(super) struct Report {
     settings_file: Option<SettingsFile>,
 }
 
-/// What a walk over all suites found.
 #[derive(Debug, Serialize)]
 struct AllReport {
     suites: Vec<Report>,
-    /// The suites that could not be read, and why.
     unread: BTreeMap<Rsid, String>,
 }
 

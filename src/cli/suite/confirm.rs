@@ -8,23 +8,7 @@ use crate::suite::Rsid;
 /// The longest name or note, in characters.
 const TEXT_CHARS_MAX: usize = 500;
 
-const ITEMS: &str = "\
-Items:
-  timestamps              hits with a timestamp are recorded: optional or required
-  suite                   it exists, and is no virtual report suite
-  events                  event1 to event18 are enabled and named by the table
-  evars                   eVar1 to eVar34 are enabled and set by the table
-  unique-event-recording  event1 to event18 say Use Event ID
-  event-types             event1 to event18 are of type Counter
-  multi-byte              multi-byte character support is on
-  time-zone               US/Pacific, or another one on purpose
-  bot-rules               no bot rule or IP exclusion takes viewers or this host for robots
-  visitors                whoever reads the reports knows what a unique visitor is here
-
-Examples:
-  passbridge suite confirm examplersid timestamps event-types --by 'Ann Example'
-  passbridge suite confirm examplersid multi-byte --by Ann --note 'Customer Care case 123'
-  passbridge suite confirm examplersid multi-byte --withdraw";
+const ITEMS: &str = include_str!("../help/checklist.txt").trim_ascii_end();
 
 /// Records a person's word that something is right in Admin which no interface shows.
 ///

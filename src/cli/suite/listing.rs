@@ -24,7 +24,6 @@ impl Suites {
         Ok(Suites { buffer, proof_age: settings.config.analytics.proof_age() })
     }
 
-    /// Judges a suite anew that was changed here.
     pub(super) fn renew(&self, rsid: &Rsid) -> Result<(), Failure> {
         Ok(verdict::renew(&self.buffer, rsid, self.proof_age)?)
     }
@@ -185,7 +184,6 @@ pub(super) fn write_none(out: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(out, "no report suites yet: {}", hint::complete("passbridge suite add --help"))
 }
 
-/// Names in a row, or that there are none.
 pub(super) fn names(requestors: &[String]) -> String {
     if requestors.is_empty() { "none".to_owned() } else { requestors.join(", ") }
 }

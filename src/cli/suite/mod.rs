@@ -22,14 +22,7 @@ use listing::Suites;
 /// next drain on, without a restart, and `pause` within a second also in a running one. Events of a requestor without a suite, or whose suite is paused,
 /// wait in the buffer (`status` calls them parked) and flow when that changes.
 #[derive(Debug, clap::Subcommand)]
-#[command(after_help = "\
-Examples:
-  passbridge suite add --requestor REF30 REF40 --rsid examplersid \\
-                       --collection-url https://example.sc.omtrdc.net
-  passbridge suite check examplersid
-  passbridge suite set examplersid --rate 50
-  passbridge suite pause examplersid
-  passbridge suite export | ssh standby passbridge suite import -")]
+#[command(after_help = include_str!("../help/suite.txt").trim_ascii_end())]
 pub(crate) enum Command {
     Add(AddArgs),
     /// Lists the suites with their requestors.

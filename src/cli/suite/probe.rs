@@ -21,18 +21,7 @@ use crate::suite::{Rsid, Stage};
 /// begins with passbridge-probe. They take the way of real events, but are none: nothing of them is in the buffer's account or in
 /// any report of passbridge. Adobe takes tens of minutes to show them; an interrupted wait is taken up with --read-back.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit status:
-   0  everything was seen as it was sent
-   1  the hits could not be sent, or Analytics could not be read
-   2  wrong arguments or configuration, or no development suite: nothing was sent
-   3  everything that can be seen was seen, and something is wrong
-   4  the deadline passed, or a signal came, before everything was seen
-
-Examples:
-  passbridge suite probe devrsid
-  passbridge suite probe examplersid --production --deadline 3h
-  passbridge suite probe devrsid --read-back probe0a1b2c3d4e")]
+#[command(after_help = include_str!("../help/suite_probe.txt").trim_ascii_end())]
 pub(crate) struct ProbeArgs {
     /// The report suite ID.
     rsid: Rsid,

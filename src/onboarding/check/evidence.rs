@@ -29,7 +29,6 @@ pub struct ApiSettings {
 #[serde(default)]
 pub struct Seen {
     pub checked_at: Option<Instant>,
-    /// What the API showed when it last showed the suite.
     pub api: Option<Dated<ApiSettings>>,
     /// Since when the API shows these credentials no such suite; `None` where it does, or was never asked.
     pub invisible_at: Option<Instant>,
@@ -82,7 +81,6 @@ pub struct Evidence<'a> {
     /// Whether Adobe ever answered SUCCESS to events for the suite.
     pub has_delivered: bool,
     pub now: Instant,
-    /// How long a probe or a settings file proves something.
     pub proof_age: Duration,
 }
 

@@ -30,7 +30,6 @@ words! {
         Api = "api",
         File = "file",
         Probe = "probe",
-        /// The suite's own settings here.
         Passbridge = "passbridge",
         Nobody = "nobody",
     }
@@ -40,7 +39,6 @@ words! {
         /// A source shows that it is right.
         Shown = "shown",
         Proved = "proved",
-        /// A person vouched for it.
         Confirmed = "confirmed",
         /// It does not matter with the suite's settings.
         NotNeeded = "not_needed",
@@ -63,12 +61,10 @@ pub struct Finding {
     pub expected: String,
     pub found: String,
     pub source: Source,
-    /// What to do, and where; empty where all is well.
     pub fix: String,
 }
 
 impl Finding {
-    /// A setting that is right.
     pub(super) fn new(
         item: Item,
         subject: &str,
@@ -115,13 +111,11 @@ pub struct ItemReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     pub rsid: Rsid,
-    /// Its name in Analytics, where a source shows it.
     pub name: Option<String>,
     pub requestors: Vec<String>,
     pub items: Vec<ItemReport>,
     /// Everything that was compared, the worst first.
     pub findings: Vec<Finding>,
-    /// Shorter ways to settle what is open.
     pub hints: Vec<String>,
     /// When the oldest proof was made that an item rests on: a probe, or a settings file.
     pub proved_at: Option<Instant>,

@@ -52,7 +52,6 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// How an item stands, warnings aside.
     fn judge(&mut self, item: Item) -> ItemReport {
         let report = |state, because: &str| ItemReport { item, state, because: because.to_owned() };
         if self.findings.iter().any(|one| one.item == item && one.severity <= Severity::Wrong) {

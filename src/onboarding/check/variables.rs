@@ -19,7 +19,6 @@ struct Slot {
     subject: String,
     label: &'static str,
     page: &'static str,
-    /// What is lost while it is disabled.
     loss: &'static str,
 }
 

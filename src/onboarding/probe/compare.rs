@@ -43,7 +43,6 @@ pub(super) struct ObservedRow {
     pub(super) units: Units,
 }
 
-/// How far the hits have come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) units: u64,

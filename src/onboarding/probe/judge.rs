@@ -17,7 +17,6 @@ pub(super) struct Judge<'a> {
     pub(super) requestors: &'a [String],
     pub(super) plan: &'a Plan,
     pub(super) compared: &'a Comparison,
-    /// Whether all hits are known to have been answered with SUCCESS.
     pub(super) is_sent: bool,
     pub(super) deadline: Duration,
 }
@@ -314,7 +313,6 @@ impl Judge<'_> {
     }
 }
 
-/// Why Analytics shows nothing of an event or an eVar, where it says so.
 fn refusal(why: Option<&String>) -> String {
     why.map(|why| format!(": Analytics refuses it ({why})")).unwrap_or_default()
 }

@@ -22,7 +22,6 @@ pub(super) const OTHER_USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS 
 pub(super) const OTHER_ADDRESS: &str = "203.0.113.7";
 /// How long before now the first hit happened, in seconds: none may be in the future of Adobe's clock.
 const BEFORE_SECONDS: i64 = 120;
-/// How many times the event with a count happened.
 pub(super) const COUNT: u32 = 3;
 /// The event that has a count, where counts go out with their serial.
 pub(super) const COUNTED: EventKind = EventKind::AuthzOk;
@@ -40,7 +39,6 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// Whether its hits are those of the probe's own visitor.
     pub(super) fn is_own(self) -> bool {
         matches!(self, Group::First | Group::Repeat | Group::Second)
     }
@@ -128,7 +126,6 @@ impl Plan {
         }
     }
 
-    /// A value for every eVar but the requestor's, which is its own.
     fn values(&self, letter: char) -> Vec<(Property, String)> {
         let reported = Property::reported().iter().filter(|property| **property != Property::RequestorId);
         reported.map(|property| (*property, self.value(*property, letter))).collect()

@@ -26,7 +26,6 @@ pub enum ProbeError {
     Way(#[from] CollectionError),
     #[error("report suite {rsid} {why}, so no hit was sent")]
     NoSuite { rsid: Rsid, why: String },
-    /// The suite has no requestor that the hits could name.
     #[error("report suite {0} has no requestor, and every hit names one")]
     NoRequestor(Rsid),
     #[error("hit {number} of {of} of probe {id} was not taken: {why}")]
@@ -49,7 +48,6 @@ words! {
         Right = "right",
         Missing = "missing",
         Altered = "altered",
-        /// Its value has fewer events than were seen.
         Partial = "partial",
         /// Its value was credited with an event that has none.
         Leaks = "leaks",
@@ -63,9 +61,7 @@ words! {
 pub struct EventSeen {
     /// `event7`.
     pub event: String,
-    /// Adobe's label.
     pub label: &'static str,
-    /// Hits that were sent, repeats too.
     pub sent: usize,
     pub expected: u64,
     pub seen: u64,
@@ -77,7 +73,6 @@ pub struct EventSeen {
 pub struct EvarSeen {
     /// `eVar3`.
     pub evar: String,
-    /// Adobe's label.
     pub label: &'static str,
     pub state: EvarState,
     pub sent: String,
@@ -88,10 +83,8 @@ pub struct EvarSeen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProbeFinding {
     pub item: Item,
-    /// What it is about: `suite`, `event7`, `eVar3`.
     pub subject: String,
     pub found: String,
-    /// What to do, and where.
     pub fix: String,
 }
 
@@ -103,7 +96,6 @@ pub struct Proof {
     pub found: String,
     /// What to do, and where; empty where it is right.
     pub fix: String,
-    /// The settings that it rests on.
     pub basis: String,
 }
 
@@ -127,15 +119,12 @@ fn epoch() -> Instant {
 /// What a probe saw.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProbeReport {
-    /// What every value of its hits carries.
     pub id: String,
     pub rsid: Rsid,
-    /// The requestor that its hits name.
     pub requestor_id: RequestorId,
     pub verdict: Verdict,
     pub started_at: Instant,
     pub read_at: Instant,
-    /// Hits that it sends, repeats too.
     pub hits: usize,
     /// Whether all of them are known to have been answered with SUCCESS.
     pub is_sent: bool,

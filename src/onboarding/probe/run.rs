@@ -21,9 +21,7 @@ use crate::web::{ApiError, Cause};
 /// How a probe waits.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
-    /// How long it reads before it gives up.
     pub deadline: Duration,
-    /// How long it waits between two readings.
     pub every: Duration,
 }
 

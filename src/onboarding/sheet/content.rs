@@ -10,7 +10,6 @@ const ROWS: &str = include_str!("rows.txt");
 const TO_FILL_IN: &str = "________";
 const SETTING: &[&str] = &["Setting", "Value", "Where", "Why"];
 
-/// Every topic of a suite's sheet, in the order of the work.
 pub(super) fn all(of: &SheetOf) -> Vec<Topic> {
     vec![suite(of), events(of), evars(), metrics(), agreements()]
 }

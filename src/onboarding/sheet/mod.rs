@@ -14,12 +14,9 @@ use crate::word::words;
 words! {
     /// How a sheet is written.
     pub enum SheetForm {
-        /// Markdown, for a ticket or a wiki.
         Markdown = "md",
         Csv = "csv",
-        /// A workbook with a tab for each topic.
         Xlsx = "xlsx",
-        /// A page that prints well.
         Html = "html",
     }
 }

@@ -4,13 +4,11 @@ use serde::Serialize;
 
 use crate::suite::ReportSuite;
 
-/// What the column to tick off is called.
 pub(super) const DONE: &str = "Done";
 
 /// Whose sheet it is.
 #[derive(Debug, Clone, Default)]
 pub struct SheetOf {
-    /// The suite, where it is mapped already.
     pub suite: Option<ReportSuite>,
     pub requestors: Vec<String>,
 }

@@ -72,7 +72,6 @@ impl Styles {
     }
 }
 
-/// Which topics there are, and how much of each is done.
 fn write_overview(tab: &mut Worksheet, sheet: &Sheet, styles: &Styles) -> Result<(), XlsxError> {
     const COLUMNS: [(&str, f64); 5] =
         [("Topic", 16.0), ("Where", 66.0), ("Settings", 11.0), ("Done", 11.0), ("Open", 11.0)];
@@ -143,7 +142,6 @@ fn write_topic(tab: &mut Worksheet, title: &str, topic: &Topic, styles: &Styles)
     finish(tab)
 }
 
-/// Title, place and note, each across all columns.
 fn write_head(
     tab: &mut Worksheet,
     title: &str,

@@ -90,7 +90,6 @@ impl TimeAxis {
         }
     }
 
-    /// The width of one day or hour, as a part of the axis.
     pub(super) fn step(&self) -> f64 {
         1.0 / (self.last - self.first).max(1) as f64
     }

@@ -14,7 +14,6 @@ pub(super) const MVPDS_PER_CHART: usize = 9;
 const REASONS_MAX: usize = 15;
 /// Where a bar of 100 % ends, in percent of the width: the rest is for its number.
 const FULL: f64 = 78.0;
-/// Where a bar of more than 100 % ends.
 const ABOVE_FULL: f64 = 81.0;
 /// Characters of a name; the table and the pointer show it whole.
 const NAME_CHARS_MAX: usize = 38;
@@ -79,7 +78,7 @@ fn share_bar(metric: &Metric, class: &str, y: usize, index: usize, column: &Colu
         class,
         y,
         width: share.map_or(0.0, |share| if share > 1.0 { ABOVE_FULL } else { share * FULL }),
-        title: &format!("{}, {}: {text}", mvpd_name(&column.mvpd), metric.name),
+        title: &format!("{}, {}: {text}", mvpd_name(&column.mvpd), metric.name()),
         text: &text,
         number,
         pointer: format!("/mvpds/{index}/{}", metric.key),
@@ -130,7 +129,6 @@ fn failure_bar(failure: &Failure, index: usize, y: usize, (most, total): (u64, u
 struct Bar<'a> {
     class: &'a str,
     y: usize,
-    /// In percent of the drawing.
     width: f64,
     text: &'a str,
     title: &'a str,

@@ -55,7 +55,6 @@ pub(super) fn style_of_lists() -> String {
 
 struct Figure {
     name: String,
-    /// Its place in the JSON document, below that of the row.
     place: String,
     value: Box<dyn Fn(&Figures) -> Number>,
 }
@@ -77,7 +76,7 @@ pub(super) fn metrics_of(report: &Report) -> Vec<&'static Metric> {
 
 fn figures_of(report: &Report) -> Vec<Figure> {
     let figure = |metric: &Metric| Figure {
-        name: metric.heading.to_owned(),
+        name: metric.heading().to_owned(),
         place: metric.key.to_owned(),
         value: Box::new(metric.value),
     };

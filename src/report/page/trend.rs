@@ -22,7 +22,6 @@ const HEIGHT: f64 = 130.0;
 const DRAWING: usize = 166;
 /// How wide the stretched drawing of the line is, in its own units.
 const LINE_WIDTH: f64 = 1_000.0;
-/// The most points that have a dot each.
 const DOTS_MAX: usize = 45;
 /// With more points than these the line is thin.
 const DENSE_FROM: usize = 120;
@@ -38,7 +37,8 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
     let plot = Plot { axis, top: marks.last().copied().unwrap_or(1), values };
     let id = format!("trend-{}", metric.key);
     let description = description(rows, &plot.values);
-    let chart = Chart { kind: &id, id: &id, height: DRAWING, title: metric.name, description: &description };
+    let chart =
+        Chart { kind: &id, id: &id, height: DRAWING, title: metric.name(), description: &description };
     let drawing = html! {
         @for mark in &marks { (grid_line(*mark, plot.top)) }
         @for tick in axis.ticks() { (tick_mark(&tick)) }
@@ -46,7 +46,7 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
         @for (index, value) in plot.dotted() { (plot.dot(index, value)) }
         @for (index, row) in rows.iter().enumerate() { (plot.point(metric, index, row)) }
     };
-    html! { figure.panel { figcaption { (metric.name) } (chart.of(&drawing)) } }
+    html! { figure.panel { figcaption { (metric.name()) } (chart.of(&drawing)) } }
 }
 
 fn count(metric: &Metric, row: &Row) -> Option<u64> {
