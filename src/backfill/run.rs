@@ -71,7 +71,7 @@ pub async fn run(
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
     if job.settings.route == JobRoute::Bulk {
-        // Before hours of loading, not behind them.
+        // Missing credentials are told now, not after hours of loading.
         options.bulk.client()?;
     }
     buffer.accept_restored(options.drain.after_restore)?;
@@ -89,7 +89,7 @@ pub async fn run(
         Some(ending) => ending,
         None => run.send().await?,
     };
-    // By whatever route it went, nothing of it is left that nobody knows.
+    // No unsent file is left behind, by whatever route the job went.
     withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     if ending == Ending::Done {
         buffer.job_is_done(job.key)?;
@@ -143,7 +143,7 @@ impl Run<'_> {
         let format = format.and_then(|word| word.parse().ok()).map_or(FormatChoice::Auto, FormatChoice::Is);
         let ingest = IngestOptions { format, job: self.key, ..self.options.ingest.clone() };
         let mut yielding = Yielding { observer: self.observer, gate: &self.gate, ended: Ok(None) };
-        // Storing blocks, and nothing else is to be done meanwhile.
+        // Storing blocks this thread; nothing else waits for it.
         let summary = tokio::task::block_in_place(|| {
             ingest::load(self.buffer, &[InputPath::new(path)], &ingest, &mut yielding)
         })?;
@@ -207,7 +207,7 @@ impl Run<'_> {
             watch.abort();
             match leg? {
                 Leg::Done => {
-                    // What was requeued behind the leg goes in another one, as long as legs get anywhere.
+                    // Events that were requeued meanwhile go in another leg, as long as legs deliver any.
                     let left = self.buffer.job_sendable(job.key)?;
                     if left == 0 || left_before == Some(left) {
                         return Ok(Ending::Done);
@@ -222,7 +222,7 @@ impl Run<'_> {
     }
 
     async fn leg(&self, job: &JobRecord, files: &FileRoute<'_>, stop: Stop) -> Result<Leg, BackfillError> {
-        // What was in files stays the files' until their answers are known, by whatever route the rest goes.
+        // Events in files wait for the answers to those files, by whatever route the rest goes.
         if !files.settle_open(job, &stop).await? {
             return Ok(Leg::Over);
         }

@@ -79,7 +79,7 @@ impl Take<'_> {
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let report = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
-        // A file stays where it is; a row that is left out would be gone with all that it says.
+        // The row is deleted, so its reject keeps the whole body and not only the event.
         let body = |event: &NewEvent| {
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
             row.map(|row| row.body.clone()).unwrap_or_default()

@@ -158,7 +158,7 @@ impl Intake {
             self.store(sorted).map_err(|error| refusal_of(&error))
         };
         taken.unwrap_or_else(|refusal| {
-            // What its readers have noted of these submissions never happened.
+            // Nothing was stored, so what the readers remember of these submissions is dropped.
             self.forget_changes();
             vec![Err(refusal); count]
         })

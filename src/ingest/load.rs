@@ -78,7 +78,7 @@ pub fn load(
                 break Ok(());
             }
         };
-        // Who stops does not wait for a reader that waits for its source.
+        // The reader may be waiting for its source; a stop does not wait for it.
         if !observer.goes_on() {
             (open..inputs.len()).for_each(|input| load.summary.failed(input, InputError::Stopped));
             break Ok(());

@@ -77,7 +77,7 @@ fn next_member<R: BufRead>(mut source: R) -> io::Result<Unpacked<R>> {
         Some(0x28 | 0x50..=0x5F) => {
             Unpacked::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
         }
-        // What is none says so itself.
+        // Bytes that are not gzip make the decoder fail, with a message.
         Some(_) => Unpacked::Gzip(Box::new(GzDecoder::new(source))),
     })
 }

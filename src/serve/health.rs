@@ -33,7 +33,7 @@ impl Health {
             for question in asked {
                 looked = looked.filter(|(at, _)| at.elapsed() < GOOD_FOR);
                 let (_, is_good) = *looked.get_or_insert_with(|| (Instant::now(), is_good(&pulse)));
-                // Who asked may have gone.
+                // The client may have closed its connection.
                 question.send(is_good).unwrap_or_default();
             }
         })?;

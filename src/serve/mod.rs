@@ -204,7 +204,7 @@ impl Serving {
                 yield_now().await;
             }
         }
-        // Who comes now is refused at once, not left waiting.
+        // New connections are refused at once, instead of waiting.
         drop(listener);
         let ended = timeout(stop_grace, async { while connections.join_next().await.is_some() {} }).await;
         if ended.is_err() {
@@ -225,7 +225,7 @@ impl Serving {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Between requests too: what is silent for so long is gone.
+            // This limit also holds between two requests.
             .header_read_timeout(self.idle_timeout)
             .keep_alive(matches!(guest, Guest::Seated(_)))
             .max_buf_size(HEAD_BYTES_MAX)

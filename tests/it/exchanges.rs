@@ -316,6 +316,7 @@ fn a_body_of_an_answer_that_is_missing_or_cut_off_is_named() {
         (200, json!(granted), None),
         (403, json!(denied), None),
         (502, json!("<html>"), None),
+        (429, json!(denied[..20]), None),
     ] {
         let answered =
             changed(changed(authorize(), "/response/status", json!(status)), "/response/body", body);

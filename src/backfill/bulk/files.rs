@@ -152,7 +152,7 @@ struct OpenFile {
 impl OpenFile {
     fn create(folder: &Folder, group: String) -> Result<OpenFile, BackfillError> {
         let path = folder.0.join(format!("{group}{PART}"));
-        // One of this name was left by a crash.
+        // A file of this name was left by a crash.
         let file = match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => whole_file::open_new(&path, Readers::Owner),
@@ -203,7 +203,7 @@ impl OpenFile {
 
     fn add(&mut self, rows: &[u8], event: FiledEvent) -> Result<(), BackfillError> {
         self.write(rows)?;
-        // Events of which all that is sent is alike are two events all the same.
+        // Two events may give equal rows; their sequence numbers keep the digests apart.
         self.digest.update(event.sequence.0.to_be_bytes());
         self.rows += u64::from(event.rows);
         self.events.push(event);
@@ -220,7 +220,7 @@ impl OpenFile {
     /// Makes it whole and durable. Its name is its group's and its key's, so that the same rows are the same file.
     fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
         let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
-        // The same rows in two groups would be two files.
+        // Equal rows of two groups are two files.
         digest.update(group.as_bytes());
         let key = hexadecimal(&digest.finalize()[..16]);
         let to = folder.0.join(format!("{group}-{key}.csv.gz"));

@@ -150,7 +150,7 @@ impl<'a> FileRoute<'a> {
         for (file, state) in open {
             match state {
                 BulkFileState::Written => withdraw(self.buffer, &file)?,
-                // Another job's is for whoever resumes that one.
+                // A file of another job waits until that job is resumed.
                 BulkFileState::Stuck { .. } if file.file.job != job.key => {}
                 BulkFileState::Stuck { unnamed } if !self.way.accepts_unnamed => {
                     return Err(unnamed_rows(&file, unnamed, String::new()));
@@ -209,7 +209,7 @@ async fn upload_all(
                 place.insert(sender)
             }
         };
-        // A group that has ended says why when it is joined.
+        // The group has ended; the join below gives its error.
         if group.send(file).await.is_err() {
             break;
         }

@@ -97,10 +97,10 @@ impl Group {
     /// A group whose last upload may have been by another process, and have arrived later than that process noted.
     pub(super) fn new(shared: &Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
         let last = shared.buffer.group_sent_at(name)?.and_then(|(sent_at, rows)| {
-            // A clock that was set back has gone no time.
+            // Where the clock was set back, no time has passed.
             let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
             let since = Duration::from_nanos(since);
-            // At least one spacing from now, unless that is long over.
+            // The next upload waits one spacing from now, unless the last one is two spacings ago.
             let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
         });
@@ -119,7 +119,7 @@ impl Group {
 
     /// Takes one file to its end. Once it is sent, only its answer or a look-up ends that, or the end of the leg.
     pub(super) async fn file(&mut self, file: &BulkFile, mut state: State) -> Next {
-        // Once nobody knew of an upload, a refusal of the next one says nothing of that.
+        // After an upload without an answer, a refusal of the next upload does not tell whether the first one arrived.
         let mut was_unknown = false;
         let mut has_new_token = false;
         let mut backoff = self.shared.backoff();
@@ -175,7 +175,7 @@ impl Group {
                 let is_looked_up = invalid_rows.is_none();
                 self.received(file, Answer { rows, invalid_rows, named, log }, is_looked_up)?
             }
-            // Nothing of it is in, whatever went before.
+            // The file was rejected as a whole, so no earlier upload of it arrived.
             Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)),
             // Its suite was paused or retired meanwhile.
             Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
@@ -200,12 +200,12 @@ impl Group {
         if self.shared.stop.requested().is_some() {
             return Ok(Attempt::Ends);
         }
-        // The calls of other groups go on meanwhile, those that are under way.
+        // Calls of other groups that are under way go on meanwhile.
         block_in_place(|| self.shared.buffer.file_sent(file.id))?;
         turn.begins();
         let answer = tokio::select! {
             answer = self.shared.client.upload(&upload) => answer,
-            // Its answer is looked up by whoever goes on.
+            // The next run looks its answer up.
             () = self.shared.grace_is_over() => return Ok(Attempt::Ends),
         };
         self.last = Some(Last { at: Instant::now(), rows: file.file.rows });
@@ -230,7 +230,7 @@ impl Group {
         }
         let invalid_rows = invalid_rows.unwrap_or(0);
         let refused = refused_rows(named, invalid_rows, written);
-        // Both are known to make sense: no more rows than were written, none more invalid than there are.
+        // The client has checked both: `rows` is at most what was written, and `invalid_rows` is at most `rows`.
         let unnamed = invalid_rows - refused.len() as u64 + (written - rows);
         let is_stuck = unnamed > 0 && !shared.way.accepts_unnamed;
         let received = Received { refused, unnamed, is_stuck, is_looked_up };
@@ -318,7 +318,7 @@ impl Uploading {
         what: &str,
     ) -> Result<bool, BackfillError> {
         let Some(wait) = backoff.next(error.retry_after()) else { return Err(error.into()) };
-        // Groups that were refused together do not come back together; what the server asks for is kept.
+        // A random part keeps groups that were refused together from trying together again; a Retry-After is kept exactly.
         let wait =
             if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
         let (wait_ms, check) = (wait.as_millis() as u64, error.endpoint.key);

@@ -94,7 +94,7 @@ pub fn plan(
 ) -> Result<Plan, BufferError> {
     let mut options = options.clone();
     if options.secret.is_none() {
-        // The identity of an exchange depends on it.
+        // The identity of an exchange depends on the secret.
         options.secret = Some(buffer.source_secret()?.to_vec());
     }
     let mut tally = Tally::new(buffer, options.clock.now(), false)?;

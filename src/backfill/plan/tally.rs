@@ -379,7 +379,7 @@ impl Tally {
             let Some(known) = self.visitors.get_mut(&visitor.0.to_ne_bytes()) else { return };
             if at.unix_seconds() > i64::from(known.earliest_second) {
                 count(known);
-                // Shown once more, it is counted already.
+                // The same visitor may come again: it is not counted twice.
                 known.earliest_second = u32::MAX;
             }
         })?;

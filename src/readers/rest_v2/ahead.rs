@@ -40,7 +40,7 @@ impl Ahead {
                 let mut batch = Vec::new();
                 let end = read_batch(&mut lines, &mut redactor, &mut batch);
                 freed.try_iter().for_each(drop::<Spent>);
-                // Where it cannot be sent, nobody wants the rest.
+                // Nobody receives any more, so the rest is not read.
                 if sender.send(batch).is_err() || !matches!(end, Ok(true)) {
                     return end.map(drop);
                 }
@@ -55,7 +55,7 @@ impl Ahead {
             if let Some(parsed) = self.parsed.next() {
                 return Ok(Some(parsed));
             }
-            // A worker that has ended needs them no more.
+            // A worker that has ended does not need them.
             drop(self.spent.send(std::mem::take(spent)));
             let Ok(batch) = self.batches.recv() else {
                 let ended = self.worker.take().map_or(Ok(Ok(())), JoinHandle::join);

@@ -108,7 +108,7 @@ pub(super) fn read(
     if !(200..300).contains(&raw.status) {
         return match error_code(&body) {
             Some(code) => Reply::Error(code),
-            None if is_cut(&body) => Reply::Unreadable(cut_off(&body)),
+            None if is_processed(raw.status) && is_cut(&body) => Reply::Unreadable(cut_off(&body)),
             None => Reply::Nothing,
         };
     }
@@ -138,6 +138,11 @@ pub(super) fn read(
             false => format!("the body of a success cannot be read from its column {} on", error.column()),
         })
     })
+}
+
+/// Whether Adobe looked at a request that it answered so; otherwise the gateway tries again, and nothing counts.
+pub(super) fn is_processed(status: u16) -> bool {
+    !matches!(status, 0 | 401 | 405 | 429)
 }
 
 /// Whether a body begins as an object and ends before that does.

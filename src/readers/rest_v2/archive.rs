@@ -116,7 +116,7 @@ impl<R: BufRead> Archive<R> {
                 (Err(bad), _) => RejectReason::Exchange(bad.to_string()),
             }
         };
-        // What other sites write is theirs.
+        // An entry of another site is passed over, whatever is wrong with it.
         match target(&entry).and_then(|(method, url)| self.redactor.route(&method, &url).err()) {
             Some(elsewhere) => Ok(Err(elsewhere)),
             None => Err(bad),

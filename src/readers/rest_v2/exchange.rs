@@ -102,7 +102,7 @@ pub(super) struct Redactor {
 impl Redactor {
     pub(super) fn new(options: &ReaderOptions) -> Redactor {
         let prefix = route::path_of(&options.rest_v2.path_prefix).trim_matches('/');
-        // Who names the whole path of the API means what is before it.
+        // A prefix that includes the path of the API means what stands before that path.
         let prefix = prefix.strip_suffix("api/v2").unwrap_or(prefix).trim_end_matches('/');
         Redactor {
             keyring: options.keyring.clone(),

@@ -95,7 +95,7 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, MemoryError> {
-        // A row of an older release that cannot be read is as good as none.
+        // A row that an older release wrote and that cannot be read counts as no row.
         Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 

@@ -8,7 +8,7 @@ mod sessions;
 
 use std::borrow::Cow;
 
-use super::answer::Reply;
+use super::answer::{Reply, is_processed};
 use super::exchange::Exchange;
 use super::route::Endpoint;
 use super::rule::Rule;
@@ -169,8 +169,7 @@ impl<'a> Derivation<'a> {
     /// Finds the row that applies, and makes its events.
     fn run(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
-        // Refused before anything was looked at, or not answered: the gateway tries again.
-        if matches!(exchange.status, 0 | 401 | 405 | 429) {
+        if !is_processed(exchange.status) {
             return Ok(Rule::NOT_PROCESSED);
         }
         let is_success = (200..300).contains(&exchange.status);
@@ -298,7 +297,7 @@ impl<'a> Derivation<'a> {
 
     fn put_facts(&self, draft: &mut Draft, kind: EventKind, facts: &Facts<'_>) {
         let config = self.config;
-        // What ends before it begins says nothing.
+        // A time to live below 0 is left out.
         let ttl_seconds = facts.ttl_ms.filter(|ms| *ms >= 0).map(|ms| (ms / 1000).to_string());
         let latency_ms = facts.latency_ms.filter(|_| is_answered(kind)).map(|ms| ms.to_string());
         let error_type = facts.error.map(vocabulary::error_type);

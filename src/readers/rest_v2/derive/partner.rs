@@ -37,7 +37,7 @@ impl Derivation<'_> {
         let profile = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
             Reply::Error(code) => return self.partner_failed(Some(code)),
-            // Not an answer of Adobe's to the partner's: a failure says its code.
+            // A failure without a code was not processed.
             _ if !is_success => return Ok(Rule::NOT_PROCESSED),
             _ => None,
         };
