@@ -244,8 +244,10 @@ impl fmt::Display for Trouble {
             write!(out, ", suite {rsid}")?;
         }
         let stopped = if *stopped { "stopped for this run; " } else { "" };
-        let what = if *kind == TroubleKind::Refused { "events" } else { "attempts" };
-        write!(out, ": {stopped}{cause} ({what}: {attempts}, since {})", since.to_the_second())?;
+        let since = since.to_the_second();
+        // Of refusals the cause says how many events met them.
+        let met = if *kind == TroubleKind::Refused { String::new() } else { format!("attempts: {attempts}, ") };
+        write!(out, ": {stopped}{cause} ({met}since {since})")?;
         advice.iter().try_for_each(|advice| write!(out, "; {advice}"))
     }
 }

@@ -176,8 +176,8 @@ fn stopped(reason: StopReason) -> &'static str {
         StopReason::Signal => "by a signal",
         StopReason::Deadline => "by its deadline",
         StopReason::Limit => "at its limit",
-        StopReason::Host => "a collection host did not answer; see the log",
+        StopReason::Host => "a collection host was left for this run; its trouble says why",
         StopReason::GiveWay => "because it gave way",
-        StopReason::Suite => "a collection host refuses a suite; see the log",
+        StopReason::Suite => "a report suite was stopped for this run; its trouble says why",
     }
 }

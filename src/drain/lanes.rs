@@ -24,6 +24,7 @@ use super::host::HostRun;
 use super::parcel::{Parcel, Work};
 use super::recorder::{Recorder, RecorderGone};
 use super::retry::{Next, RetryLimits, Situation, next};
+use super::suite_run::SuiteRun;
 use super::summary::{Fate, Tally};
 use super::verdict::Refusal;
 use crate::buffer::{Change, Delivered};
@@ -118,6 +119,15 @@ impl Lane {
         self.leave_everything().await
     }
 
+    fn suite(&self, parcel: &Parcel) -> &SuiteRun {
+        self.context.host.suite(parcel)
+    }
+
+    /// Puts events before the others of the queue, in their order.
+    fn requeue(&mut self, parcels: impl DoubleEndedIterator<Item = Parcel>) {
+        parcels.rev().for_each(|parcel| self.queue.push_front(parcel));
+    }
+
     fn is_stopped(&self) -> bool {
         self.context.stop.requested().is_some() || self.context.host.is_given_up()
     }
@@ -153,7 +163,7 @@ impl Lane {
     /// The next event that may go: of a visitor whose wait is over, else of the queue, else for the trial of a suite.
     fn next_parcel(&mut self) -> Option<Parcel> {
         while let Some(parcel) = self.aside.take_due() {
-            if !self.context.host.suite(&parcel).is_over() {
+            if !self.suite(&parcel).is_over() {
                 return Some(parcel);
             }
             self.leave(&parcel);
@@ -250,7 +260,7 @@ impl Lane {
             }
         }
         let Some(parcel) = self.claims.take_front().await? else { return Ok(()) };
-        if self.context.host.suite(&parcel).lets_go(&parcel) {
+        if self.suite(&parcel).lets_go(&parcel) {
             return self.deliver(parcel).await;
         }
         self.give_back().await?;
@@ -267,7 +277,7 @@ impl Lane {
                 self.end_attempt(&mut parcel, None).await?;
                 return self.end_visitor(parcel).await;
             }
-            parcel.sent = self.context.host.suite(&parcel).number_hit();
+            parcel.sent = self.suite(&parcel).number_hit();
             let outcome = self.send(body).await?;
             let host_was_up = self.note(&outcome);
             if let Some(refusal) = Refusal::of(&outcome) {
@@ -279,7 +289,7 @@ impl Lane {
             }
             match self.next(&parcel, &outcome) {
                 Next::Delivered => {
-                    self.context.host.suite(&parcel).succeed(parcel.sent);
+                    self.suite(&parcel).succeed(parcel.sent);
                     self.context.tally.counts().hits += 1;
                     parcel.advance();
                 }
@@ -324,11 +334,11 @@ impl Lane {
         if !wait.is_zero() {
             self.rest(now + wait).await;
         }
-        !self.is_stopped() && !self.context.host.suite(parcel).is_over()
+        !self.is_stopped() && !self.suite(parcel).is_over()
     }
 
     fn next(&self, parcel: &Parcel, outcome: &Outcome) -> Next {
-        let suite = self.context.host.suite(parcel);
+        let suite = self.suite(parcel);
         let situation = Situation {
             attempts: parcel.attempts,
             bare_failures: parcel.bare_failures,
@@ -345,7 +355,7 @@ impl Lane {
         outcome: Outcome,
         step: Next,
     ) -> Result<(), RecorderGone> {
-        let rsid = self.context.host.suite(&parcel).rsid();
+        let rsid = self.suite(&parcel).rsid();
         tracing::debug!(seq = parcel.event.sequence.0, %rsid, ?outcome, ?step, "attempt failed");
         match step {
             Next::Delivered => {}
@@ -360,7 +370,7 @@ impl Lane {
                 self.end_attempt(&mut parcel, outcome.doubt()).await?;
             }
             Next::StopSuite(fault) => {
-                self.context.host.suite(&parcel).ward(|ward| ward.stop(fault));
+                self.suite(&parcel).ward(|ward| ward.stop(fault));
                 self.end_attempt(&mut parcel, outcome.doubt()).await?;
             }
         }
@@ -379,7 +389,7 @@ impl Lane {
 
     /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
     async fn again(&mut self, mut parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
-        self.context.host.suite(&parcel).end_try(std::mem::take(&mut parcel.is_candidate));
+        self.suite(&parcel).end_try(std::mem::take(&mut parcel.is_candidate));
         let claimed = self.claims.take_back_of(parcel.visitor).await?;
         self.aside.back_off(parcel, claimed, due);
         Ok(())
@@ -387,7 +397,7 @@ impl Lane {
 
     /// Records what became of an event for good. What waited behind it goes next, in its order.
     async fn settle(&mut self, parcel: Parcel, fate: Fate) -> Result<(), RecorderGone> {
-        let suite = self.context.host.suite(&parcel);
+        let suite = self.suite(&parcel);
         self.context.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
         suite.settle(&parcel);
         let (event, form, at) = (parcel.event, parcel.form, self.context.clock.now());
@@ -403,9 +413,8 @@ impl Lane {
             }
             Fate::Held(doubt) => self.record_doubt(&parcel, doubt, OnAmbiguous::Hold).await?,
         }
-        for parcel in self.aside.release(parcel.visitor).into_iter().rev() {
-            self.queue.push_front(parcel);
-        }
+        let waited = self.aside.release(parcel.visitor);
+        self.requeue(waited.into_iter());
         Ok(())
     }
 
@@ -440,7 +449,7 @@ impl Lane {
 
     /// Counts an event that this run leaves pending.
     fn leave(&self, parcel: &Parcel) {
-        let suite = self.context.host.suite(parcel);
+        let suite = self.suite(parcel);
         self.context.tally.leave(parcel.is_doubted, !suite.is_paused());
         suite.settle(parcel);
     }

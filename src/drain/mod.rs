@@ -131,13 +131,12 @@ pub async fn drain(
         Ok::<_, BufferError>((start, earlier, buffer.watch()?))
     })
     .await?;
-    let blocked = tell_blocked(buffer, job, &[]).await?;
+    let mut ground = Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await? };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
     let host = |(host, routes)| Arc::new(HostRun::new(host, routes, options.lanes, &earlier));
     let (hosts, tally) = (ways.into_iter().map(host).collect(), Arc::default());
     let pass = Pass { buffer, hosts, job, start, options, stop, tally };
-    let mut ground = Ground { lock: lock.watch(), place };
-    let damage = pass.send_all(ground.clone(), blocked).await?;
+    let damage = pass.send_all(ground.clone()).await?;
     let (run, recorded) = (pass.start.run, pass.tally.counts().clone());
     let (status, cut_off) =
         blocking(buffer, move |buffer| Ok::<_, BufferError>((buffer.status()?, buffer.claims_left(run)?)))
@@ -163,7 +162,7 @@ pub async fn drain(
         in_doubt = summary.in_doubt,
         retries = summary.retries,
         pending = summary.pending,
-        stopped = summary.stopped.map(StopReason::name),
+        stopped = summary.stopped.map(StopReason::as_str),
         "drain ends"
     );
     blocking(buffer, move |buffer| ground.check(buffer)).await?;
@@ -203,6 +202,8 @@ pub async fn tell_blocked(
 struct Ground {
     lock: LockWatch,
     place: Watch,
+    /// The suites of which the log says that nothing is sent to them.
+    blocked: Vec<BlockedSuite>,
 }
 
 impl Ground {
@@ -235,11 +236,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Starts lanes and feeds and waits for them. What a feed could not read ends its host's part, and is given back: what was sent
     /// is recorded and reported all the same.
-    async fn send_all(
-        &self,
-        ground: Ground,
-        blocked: Vec<BlockedSuite>,
-    ) -> Result<Option<BufferError>, DrainError> {
+    async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
         let lanes_in_all = self.hosts.iter().map(|host| host.lanes).sum();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
         let recording = tokio::spawn(recording);
@@ -264,7 +261,7 @@ impl Pass<'_> {
             feeds.push(self.start_feed(host, allowance.clone(), inbounds)?);
         }
         drop(recorder);
-        let finished = self.finish(&mut lanes, ground, blocked).await;
+        let finished = self.finish(&mut lanes, ground).await;
         for host in &self.hosts {
             host.tell_stopped(true);
             host.host.breaker.tell_rest();
@@ -302,13 +299,12 @@ impl Pass<'_> {
         &self,
         lanes: &mut JoinSet<Result<(), RecorderGone>>,
         ground: Ground,
-        blocked: Vec<BlockedSuite>,
     ) -> Result<(), BufferError> {
         let grace_is_over = async {
             self.stop.wait().await;
             sleep(self.options.stop_grace).await;
         };
-        let lost = self.watch(ground, blocked);
+        let lost = self.watch(ground);
         tokio::pin!(grace_is_over, lost);
         loop {
             tokio::select! {
@@ -333,18 +329,17 @@ impl Pass<'_> {
     }
 
     /// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
-    async fn watch(&self, mut ground: Ground, mut blocked: Vec<BlockedSuite>) -> BufferError {
+    async fn watch(&self, mut ground: Ground) -> BufferError {
         loop {
             sleep(PAUSE_POLL).await;
             self.hosts.iter().for_each(|host| host.tell_stopped(false));
-            if let Err(error) = self.look(&mut ground, &mut blocked).await {
+            if let Err(error) = self.look(&mut ground).await {
                 return error;
             }
         }
     }
 
-    /// `blocked` are the suites of which the log says that nothing is sent to them.
-    async fn look(&self, ground: &mut Ground, blocked: &mut Vec<BlockedSuite>) -> Result<(), BufferError> {
+    async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
         let mut looking = ground.clone();
         let looked = blocking(self.buffer, move |buffer| {
             looking.check(buffer)?;
@@ -357,7 +352,7 @@ impl Pass<'_> {
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));
             if !route.is_some_and(maps) && !suite.is_paused() {
                 suite.ward(Ward::pause);
-                *blocked = tell_blocked(self.buffer, self.job, blocked).await?;
+                ground.blocked = tell_blocked(self.buffer, self.job, &ground.blocked).await?;
             }
         }
         Ok(())
@@ -367,7 +362,7 @@ impl Pass<'_> {
     fn stop_reason(&self, counts: &Counts) -> Option<StopReason> {
         let limit = counts.is_limited.then_some(StopReason::Limit);
         let of_hosts = self.hosts.iter().flat_map(|host| host.stop_reasons());
-        self.stop.requested().into_iter().chain(limit).chain(of_hosts).min()
+        self.stop.requested().into_iter().chain(limit).chain(of_hosts).min_by_key(|reason| *reason as u8)
     }
 }
 

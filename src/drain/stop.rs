@@ -2,36 +2,22 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::sync::watch;
 
-/// Why a drain ended before its backlog did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StopReason {
-    Signal,
-    Deadline,
-    Limit,
-    /// A collection host answered nothing for too long.
-    Host,
-    /// A suite's settings are wrong at its collection host.
-    Suite,
-    /// A backfill gives way: a live drain began, its hours are over, or a person paused it.
-    #[serde(rename = "give_way")]
-    GiveWay,
-}
+use crate::word::words;
 
-impl StopReason {
-    /// The word that `--json` and the log say.
-    pub fn name(self) -> &'static str {
-        match self {
-            StopReason::Signal => "signal",
-            StopReason::Deadline => "deadline",
-            StopReason::Limit => "limit",
-            StopReason::Host => "host",
-            StopReason::Suite => "suite",
-            StopReason::GiveWay => "give_way",
-        }
+words! {
+    /// Why a drain ended before its backlog did; the first says most.
+    pub enum StopReason {
+        Signal = "signal",
+        Deadline = "deadline",
+        Limit = "limit",
+        /// A collection host answered nothing for too long.
+        Host = "host",
+        /// A suite's settings are wrong at its collection host.
+        Suite = "suite",
+        /// A backfill gives way: a live drain began, its hours are over, or a person paused it.
+        GiveWay = "give_way",
     }
 }
 

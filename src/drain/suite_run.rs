@@ -92,10 +92,10 @@ impl SuiteRun {
         let rsid = self.rsid();
         match (phase, fault) {
             (Phase::OnTrial, _) => {
-                tracing::warn!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
+                tracing::info!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
             }
             (Phase::Stopped, Some(fault)) => {
-                tracing::info!(%rsid, %fault, "report suite stopped");
+                tracing::debug!(%rsid, %fault, "report suite stopped");
             }
             (Phase::Paused, _) => {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");

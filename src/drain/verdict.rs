@@ -16,6 +16,8 @@ const REFUSALS_IN_A_ROW: u32 = 3;
 /// Each trial that a suite wins doubles that number up to this, so that a long row of bad events does not cost a trial for every
 /// three of them.
 const REFUSALS_IN_A_ROW_MAX: u32 = 48;
+/// So many refused in a row may all be bad where they are the last events of a suite that delivers; more are the suite's fault.
+const LAST_BAD_MAX: u32 = 10;
 /// Other visitors that a trial tries.
 pub(super) const OTHERS_MAX: u32 = 50;
 /// The same where each refusal leaves in doubt whether the hit was counted: every try may be one hit too many.
@@ -106,7 +108,7 @@ impl Verdict {
     }
 
     /// Whether the latest refusal leaves in doubt whether the hit was counted.
-    pub(super) fn is_doubtful(&self) -> bool {
+    fn is_doubtful(&self) -> bool {
         self.latest.as_ref().is_some_and(|refusal| refusal.is_doubtful)
     }
 
@@ -115,9 +117,11 @@ impl Verdict {
         self.before + u32::try_from(self.row.len()).unwrap_or(u32::MAX - REFUSALS_IN_A_ROW)
     }
 
-    /// Whether so many were refused in a row as put a suite on trial.
-    pub(super) fn is_row(&self) -> bool {
-        self.in_a_row() >= REFUSALS_IN_A_ROW
+    /// Whether the refusals in a row are the suite's fault, once no event is left that could decide; `delivers`: it delivered in this
+    /// run.
+    pub(super) fn is_guilty(&self, delivers: bool) -> bool {
+        let events_max = if delivers && !self.is_doubtful() { LAST_BAD_MAX } else { REFUSALS_IN_A_ROW - 1 };
+        self.in_a_row() > events_max
     }
 
     /// Whether the trial has tried anybody.

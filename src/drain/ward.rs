@@ -183,8 +183,7 @@ impl Ward {
     }
 
     /// No event is left that could decide. Where nobody was asked, a refused event that was sent before a hit which succeeded was
-    /// refused for its own sake. A row of refusals is the suite's fault, unless it delivered in this run and no refusal leaves a
-    /// doubt.
+    /// refused for its own sake. What is left may be the suite's fault.
     fn conclude(&mut self) {
         let succeeded = self.succeeded;
         if !self.verdict.has_asked() {
@@ -193,17 +192,14 @@ impl Ward {
                 refused.whose.get_or_insert(Whose::Events);
             }
         }
-        match self.verdict.fault() {
-            Some(fault) if self.verdict.is_row() && (succeeded == 0 || self.verdict.is_doubtful()) => {
-                self.stop(fault);
-            }
-            _ => {
-                for refused in &mut self.refused {
-                    refused.whose.get_or_insert(Whose::Unknown);
-                }
-                self.end_trial();
-            }
+        if let Some(fault) = self.verdict.fault().filter(|_| self.verdict.is_guilty(succeeded > 0)) {
+            self.stop(fault);
+            return;
         }
+        for refused in &mut self.refused {
+            refused.whose.get_or_insert(Whose::Unknown);
+        }
+        self.end_trial();
     }
 
     /// Takes an event that may not go: while its suite is on trial, or before one of its visitor is decided.

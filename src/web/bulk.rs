@@ -150,18 +150,11 @@ impl BulkClient {
                 Uploaded::TokenRefused(answer.refusal(&endpoint))
             }
             Ok(answer) => uploaded(&endpoint, &answer, &upload.key, upload.rows),
-            Err(error) => match error.cause {
-                Cause::NotReached(_) | Cause::Proxy(_) => Uploaded::NotReceived(error),
-                Cause::NotSendable(_) => Uploaded::Refused(error),
-                Cause::NoAnswer(_)
-                | Cause::Refused { .. }
-                | Cause::TooLong(_)
-                | Cause::Unreadable(_)
-                | Cause::File { .. }
-                | Cause::Full { .. }
-                | Cause::NoCompany
-                | Cause::SeveralCompanies(_) => Uploaded::Unknown(error.to_string()),
-            },
+            Err(error) if matches!(error.cause, Cause::NotReached(_) | Cause::Proxy(_)) => {
+                Uploaded::NotReceived(error)
+            }
+            Err(error) if matches!(error.cause, Cause::NotSendable(_)) => Uploaded::Refused(error),
+            Err(error) => Uploaded::Unknown(error.to_string()),
         }
     }
 

@@ -105,17 +105,9 @@ pub enum Cause {
 impl ApiError {
     /// Whether the same request may succeed later.
     pub fn is_for_the_moment(&self) -> bool {
-        match &self.cause {
-            Cause::NotReached(_) | Cause::Proxy(_) | Cause::NoAnswer(_) => true,
-            Cause::Refused { status, .. } => StatusCode::from_u16(*status).is_ok_and(is_for_the_moment),
-            Cause::NotSendable(_)
-            | Cause::TooLong(_)
-            | Cause::Unreadable(_)
-            | Cause::File { .. }
-            | Cause::Full { .. }
-            | Cause::NoCompany
-            | Cause::SeveralCompanies(_) => false,
-        }
+        let is_busy = |status| StatusCode::from_u16(status).is_ok_and(is_for_the_moment);
+        matches!(self.cause, Cause::NotReached(_) | Cause::Proxy(_) | Cause::NoAnswer(_))
+            || self.status().is_some_and(is_busy)
     }
 
     pub fn retry_after(&self) -> Option<Duration> {

@@ -20,7 +20,7 @@ impl Lane {
     /// Lets an event of the queue go, or puts it where it belongs.
     pub(super) fn gate(&mut self, mut parcel: Parcel) -> Option<Parcel> {
         let is_ended = self.ended.contains(&parcel.visitor);
-        let suite = self.context.host.suite(&parcel);
+        let suite = self.suite(&parcel);
         if parcel.scout.is_some() {
             let is_of_visitor = |other: &Parcel| other.visitor == parcel.visitor && other.scout.is_none();
             let is_known = is_ended
@@ -57,8 +57,8 @@ impl Lane {
         // They pass the gate again, which knows whether they may go before this one is decided.
         let claimed = self.claims.take_back_of(parcel.visitor).await?;
         let aside = self.aside.release(parcel.visitor);
-        claimed.into_iter().chain(aside).rev().for_each(|parcel| self.queue.push_front(parcel));
-        let suite = self.context.host.suite(&parcel);
+        self.requeue(claimed.into_iter().chain(aside));
+        let suite = self.suite(&parcel);
         let refused = Refused { lane: self.number, parcel, outcome, is_blocking, known_at: 0, whose: None };
         suite.ward(|ward| ward.refuse(refused, refusal));
         Ok(())
@@ -73,7 +73,7 @@ impl Lane {
         }
         for suite in &host.suites {
             let (refused, waiting) = suite.ward(|ward| ward.take_back(self.number, is_last));
-            waiting.into_iter().rev().for_each(|parcel| self.queue.push_front(parcel));
+            self.requeue(waiting.into_iter());
             // The latest first: the events of a visitor that go again stand in their order then, and one that is left pending takes the later
             // ones with it.
             for refused in refused.into_iter().rev() {
@@ -94,7 +94,7 @@ impl Lane {
     /// Leaves a refused event to the next run; holds it where it may have been counted and its suite does not repeat.
     async fn leave_refused(&mut self, refused: Refused) -> Result<(), RecorderGone> {
         let Refused { mut parcel, outcome, .. } = refused;
-        let policy = self.context.host.suite(&parcel).suite.on_ambiguous;
+        let policy = self.suite(&parcel).suite.on_ambiguous;
         match outcome {
             Outcome::Ambiguous(doubt) if policy == OnAmbiguous::Hold => {
                 self.settle(parcel, Fate::Held(doubt)).await
