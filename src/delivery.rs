@@ -246,7 +246,8 @@ impl fmt::Display for Trouble {
         let stopped = if *stopped { "stopped for this run; " } else { "" };
         let since = since.to_the_second();
         // Of refusals the cause says how many events met them.
-        let met = if *kind == TroubleKind::Refused { String::new() } else { format!("attempts: {attempts}, ") };
+        let met =
+            if *kind == TroubleKind::Refused { String::new() } else { format!("attempts: {attempts}, ") };
         write!(out, ": {stopped}{cause} ({met}since {since})")?;
         advice.iter().try_for_each(|advice| write!(out, "; {advice}"))
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+
+use crate::web::certificate_words;
 
 /// The longest name of a certificate that is shown, in characters.
 const NAME_CHARS_MAX: usize = 100;
@@ -62,62 +63,7 @@ impl ServerCertVerifier for Verifier {
 /// Whose certificate was refused, and why.
 fn refusal(certificate: &[u8], why: &CertificateError) -> String {
     let (issuer, subject) = names(certificate).unwrap_or_default();
-    format!("the certificate of {subject:?}, issued by {issuer:?}: {}", reason(why))
-}
-
-/// Why a certificate is refused, in words: the library's own are the names of its types, and seconds since 1970.
-pub(super) fn reason(why: &CertificateError) -> String {
-    let date = |at: &UnixTime| {
-        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-        at.map_or("a time without a date".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
-    };
-    let words = match why {
-        CertificateError::UnknownIssuer => {
-            "no root certificate of this system vouches for the host (install the CA of your network, or ca-certificates)"
-        }
-        CertificateError::ExpiredContext { not_after, .. } => {
-            return format!("it expired at {}, by this host's clock", date(not_after));
-        }
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            return format!("it is valid from {} on, and this host's clock is before that", date(not_before));
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
-            return format!("it is not valid for name {:?}, but for {names}", expected.to_str());
-        }
-        CertificateError::BadSignature => {
-            "the certificate's signature does not fit: it was changed on its way, or made by another CA of the same name"
-        }
-        CertificateError::BadEncoding => "it is not written as a certificate has to be",
-        CertificateError::Revoked => "it was revoked",
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "it was not issued for a server"
-        }
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed in a way that is not supported here"
-        }
-        CertificateError::Other(OtherError(error)) if error.to_string() == "CaUsedAsEndEntity" => {
-            "it is the certificate of a CA, and not of a server: the host must present one that a CA issued to it"
-        }
-        CertificateError::Other(OtherError(error)) => return in_words(&error.to_string()),
-        other => return in_words(&format!("{other:?}")),
-    };
-    words.to_owned()
-}
-
-/// The name of a type as words: `UnknownCriticalExtension` is "unknown critical extension".
-pub(super) fn in_words(name: &str) -> String {
-    let mut words = String::new();
-    let mut before = ' ';
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-        before = letter;
-    }
-    words
+    format!("the certificate of {subject:?}, issued by {issuer:?}: {}", certificate_words(why))
 }
 
 /// The issuer and the subject of a certificate (RFC 5280: version, serial, algorithm, issuer, validity, subject). The version may be

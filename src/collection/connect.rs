@@ -7,16 +7,16 @@ use rustix::io::Errno;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::certificate::{self, Verifier};
+use super::certificate::Verifier;
 use super::socket::{Socket, Stream};
 use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
-use crate::web::Proxy;
+use crate::web::{Proxy, tls_words};
 
 /// Which certificates vouch for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -167,28 +167,9 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
 /// Why TLS could not be agreed on, in words; of a certificate that was refused, whose it is and why.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match cause {
-        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(refused)))) => {
-            refused.to_string()
-        }
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "this system has no root certificates: install ca-certificates".to_owned()
-        }
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            format!("the certificate of the host is refused: {}", certificate::reason(why))
-        }
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "the answer is not TLS: something that speaks plain HTTP, or another protocol, listens there"
-                .to_owned()
-        }
-        Some(rustls::Error::AlertReceived(alert)) => {
-            format!("the host refused the handshake: {}", certificate::in_words(&format!("{alert:?}")))
-        }
-        Some(rustls::Error::PeerIncompatible(why)) => format!(
-            "the host and this program have no way of TLS in common: {}",
-            certificate::in_words(&format!("{why:?}"))
-        ),
-        Some(cause) => certificate::in_words(&cause.to_string()),
-        None => error.to_string(),
+    // Where there are root certificates, our verifier says whose certificate it is.
+    if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
+        return "this system has no root certificates: install ca-certificates".to_owned();
     }
+    tls_words(error).unwrap_or_else(|| error.to_string())
 }

@@ -1,5 +1,6 @@
 //! Requests to Adobe's interfaces: addresses that secrets may be sent to, the way there, and whole answers.
 
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::error::{ApiError, Cause, Endpoint, is_for_the_moment};
 use super::proxy::{Proxy, ProxySettings};
 use super::retry::retry_after;
+use super::tls::tls_words;
 use crate::clock::Clock;
 
 /// Why no client can be set up.
@@ -228,12 +230,12 @@ impl Answer {
 }
 
 /// What lies beneath an error: its own text says little.
-fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    deepest.to_string()
+    deepest.downcast_ref().and_then(tls_words).unwrap_or_else(|| deepest.to_string())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod pace;
 mod proxy;
 mod retry;
 mod secret;
+mod tls;
 
 pub use bulk::{BulkClient, LookedUp, Upload, Uploaded, Validated};
 pub use error::{ApiError, Cause, Endpoint, words};
@@ -24,6 +25,7 @@ pub use pace::{Pace, Turn};
 pub use proxy::{Proxy, ProxySettings};
 pub use retry::{Backoff, Patience, doubled, retry_after};
 pub use secret::{read_secret, read_secret_text};
+pub use tls::{certificate_words, tls_words};
 
 #[cfg(test)]
 mod tests {

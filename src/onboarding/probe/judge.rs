@@ -100,8 +100,7 @@ impl Judge<'_> {
         if self.deadline < COMPLETE_AFTER {
             let record = &self.plan.record;
             found.push_str(&format!(
-                ". That is too early to say that they are lost, as Adobe may show them only after 2 h. Look again then: passbridge suite \
-                 probe {} --read-back {}",
+                ". That is too early to call them lost: Adobe may need 2 h. Look again then: passbridge suite probe {} --read-back {}",
                 record.form.rsid, record.id
             ));
         }
