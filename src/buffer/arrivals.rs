@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::database::Buffer;
 use super::error::Result;
 use super::keys::RequestorKey;
-use super::rows::{changed, first, only, run, value};
+use super::rows::{changed, first, only, run};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
@@ -58,7 +58,8 @@ pub(super) fn note_delivered(
 impl Buffer {
     /// When the first event came in of those that the buffer still has.
     pub fn first_arrival(&self) -> Result<Option<Instant>> {
-        self.value("SELECT min(at) FROM arrivals", [])
+        let select = "SELECT at FROM arrivals WHERE last_seq = (SELECT min(last_seq) FROM arrivals)";
+        self.first(select, [], only)
     }
 
     /// How many events died from this instant on and are dead still.
@@ -73,21 +74,15 @@ pub(super) fn prune(connection: &Connection) -> Result<()> {
     run(connection, "DELETE FROM arrivals WHERE last_seq < (SELECT min(seq) FROM events)", [])
 }
 
-/// The event of a requestor that waits and was stored first, among those that go first.
-pub(super) fn first_waiting(
+/// When the first event of a requestor was stored that waits, of those that go first; of one from before schema 6, when its
+/// input was opened.
+pub(super) fn oldest_stored_at(
     connection: &Connection,
-    requestor_id: &str,
+    requestor: RequestorKey,
     looked_at: i64,
-) -> Result<Option<Sequence>> {
-    let select = "SELECT min(seq) FROM (SELECT q.seq FROM queue q WHERE q.job = 0 AND q.requestor =
-            (SELECT requestor FROM requestors WHERE requestor_id = ?1) LIMIT ?2)";
-    value(connection, select, (requestor_id, looked_at))
-}
-
-/// When an event was stored; of one from before schema 6, when its input was opened.
-pub(super) fn stored_at(connection: &Connection, sequence: Sequence) -> Result<Option<Instant>> {
+) -> Result<Option<Instant>> {
     let select = "SELECT coalesce((SELECT a.at FROM arrivals a WHERE a.last_seq >= e.seq ORDER BY a.last_seq LIMIT 1), i.opened_at)
-         FROM events e LEFT JOIN inputs i ON i.input = e.input WHERE e.seq = ?1";
-    let at = first(connection, select, [sequence], only)?;
-    Ok(at.flatten())
+         FROM events e LEFT JOIN inputs i ON i.input = e.input WHERE e.seq =
+            (SELECT min(seq) FROM (SELECT q.seq FROM queue q WHERE q.job = 0 AND q.requestor = ?1 LIMIT ?2))";
+    Ok(first(connection, select, (requestor, looked_at), only)?.flatten())
 }

@@ -117,7 +117,8 @@ impl Buffer {
 
     /// Stores what is new in a batch; durable when it returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport> {
-        self.store_inbox(&[], batch)
+        let now = self.now();
+        self.write(move |transaction| store(transaction, &batch, now))
     }
 
     /// Stores what is new in batches of several inputs in one transaction, with a report for each, in their order. All of

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::arrivals::{LOOKED_AT_MAX, first_waiting, stored_at};
+use super::arrivals::{LOOKED_AT_MAX, oldest_stored_at};
 use super::burial::{OVER_COUNT_EVENTS, OVER_COUNT_UNITS};
 use super::database::Buffer;
 use super::doubts::{DoubtedEvent, each_doubted};
@@ -97,12 +97,8 @@ impl Buffer {
             let mut status = status(connection)?;
             let mut left = LOOKED_AT_MAX;
             for requestor in status.requestors.iter_mut().filter(|requestor| requestor.pending > 0) {
-                let first = first_waiting(connection, &requestor.requestor_id, left.max(1))?;
+                requestor.oldest_stored_at = oldest_stored_at(connection, requestor.key, left.max(1))?;
                 left -= requestor.pending;
-                requestor.oldest_stored_at = match first {
-                    Some(first) => stored_at(connection, first)?,
-                    None => None,
-                };
             }
             let flowing = status.requestors.iter().filter(|requestor| requestor.parked.is_none());
             status.oldest_stored_at = flowing.filter_map(|requestor| requestor.oldest_stored_at).min();
