@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::layers::{self, Mistake, VARIABLE_PREFIX};
 use crate::config::{Config, LogFormat, Secret};
+use crate::readers::is_utf16;
 use crate::readers::rest_v2::ServiceKeys;
 use crate::schedule::Timetable;
 use crate::web::{read_secret, read_secret_text};
@@ -124,10 +125,8 @@ pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
 fn text_of(path: &Path) -> Result<String, SettingsError> {
     let bytes =
         read_secret(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-    // Texts of ASCII letters in UTF-16 are UTF-8 as well, every other letter of them a zero.
-    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0);
     let (valid, what) = match str::from_utf8(&bytes) {
-        _ if is_utf16 => (0, "it is UTF-16"),
+        _ if is_utf16(&bytes) => (0, "it is UTF-16"),
         Ok(text) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
         Err(error) => (error.valid_up_to(), "it is not UTF-8, but perhaps Latin-1"),
     };

@@ -236,9 +236,13 @@ fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
     u32::try_from(count).ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(refuse)
 }
 
-/// A whole number as sources write it: digits, perhaps with a fraction of zeros.
+/// A whole number as sources write it: digits, perhaps with a fraction of zeros. `5.000` may as well be five thousand, with a
+/// separator as many countries write it: that is none.
 pub fn whole_number(text: &str) -> Option<u64> {
     let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() == 3 && digits.len() <= 3 {
+        return None;
+    }
     let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
     let is_whole = fraction.bytes().all(|digit| digit == b'0');
     digits.parse().ok().filter(|_| is_plain && is_whole)
@@ -248,6 +252,22 @@ pub fn whole_number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_count_with_a_separator_of_thousands_is_no_number() {
+        for (text, number) in [
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("5.00", Some(5)),
+            ("5.0000", Some(5)),
+            ("2026.000", Some(2026)),
+            ("5.000", None),
+            ("205.000", None),
+            ("1.5", None),
+            ("5,000", None),
+        ] {
+            assert_eq!(whole_number(text), number, "{text}");
+        }
+    }
     #[test]
     fn a_key_is_known_in_any_case_of_its_letters() {
         for property in Property::ALL {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::InputError;
-use super::misplaced::{first_letter, is_utf16};
+use super::misplaced::first_letter;
 use super::options::FormatChoice;
 use super::unpack::{Packing, Unpacked, skip_zeros};
-use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess};
+use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess, is_utf16};
 
 /// How much is read from a file, and unpacked, at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -2,7 +2,7 @@
 //! this, each of its lines would be rejected for a reason that helps nobody.
 
 use super::unpack::Packing;
-use crate::readers::{Format, guess};
+use crate::readers::{Format, guess, is_utf16};
 
 /// The byte order mark of UTF-8, which some editors put in front.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -19,14 +19,6 @@ pub(super) fn first_letter(start: &[u8]) -> Option<u8> {
         return None;
     }
     without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
-}
-
-/// Whether text begins so that is UTF-16, by its byte order mark or by the zero bytes beside its first letters.
-pub(super) fn is_utf16(start: &[u8]) -> bool {
-    matches!(
-        start,
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..]
-    )
 }
 
 /// Why these bytes are no text: they are packed, or of another encoding.
@@ -54,19 +46,4 @@ pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
     };
     let name = format.as_str();
     Some(format!("is {what}: ingest it as a file, with passbridge ingest --format {name} FILE"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn utf16_is_told_from_text_and_from_the_hole_of_a_log() {
-        for start in [&b"\xFF\xFE{\0"[..], b"\xFE\xFF\0{", b"{\0\"\0e\0", b"\0{\0\"\0e"] {
-            assert!(is_utf16(start), "{start:?}");
-        }
-        for start in [&b""[..], b"{", b"{\"", b"\0\0\0\0{\"", b"\0{\"a\"", b"{\0\0\0", b"\xEF\xBB\xBF{"] {
-            assert!(!is_utf16(start), "{start:?}");
-        }
-    }
 }

@@ -3,9 +3,10 @@
 use super::lines::BYTE_ORDER_MARK;
 
 /// What a source or a line is that no reader can take. The texts continue a sentence that begins with its name.
-const CAUSES: [(fn(&[u8]) -> bool, &str); 8] = [
+const CAUSES: [(fn(&[u8]) -> bool, &str); 9] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
     (is_utf16, "is UTF-16; save it as UTF-8"),
+    (is_tar, "is a tar archive; unpack it first, as tar -xO does"),
     (
         is_part_of_list,
         "is a JSON list or a part of one; passbridge reads one object per line, as jq -c '.[]' FILE | passbridge ingest - does",
@@ -37,10 +38,17 @@ fn is_packed(line: &[u8]) -> bool {
     [&[0x1F, 0x8B][..], &[0x28, 0xB5, 0x2F, 0xFD], b"PK\x03\x04"].iter().any(|magic| line.starts_with(magic))
 }
 
-/// With its mark, or where ASCII has a zero byte beside nearly every letter.
-fn is_utf16(line: &[u8]) -> bool {
-    let zeros = line.iter().filter(|byte| **byte == 0).count();
-    matches!(line, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) || zeros > 1 && zeros * 5 >= line.len() * 2
+/// By its byte order mark, or by the zero bytes beside its first letters.
+pub fn is_utf16(start: &[u8]) -> bool {
+    matches!(
+        start,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..]
+    )
+}
+
+/// By the word that stands at this place of the header of its first file.
+fn is_tar(line: &[u8]) -> bool {
+    line.get(257..).is_some_and(|rest| rest.starts_with(b"ustar"))
 }
 
 fn is_part_of_list(line: &[u8]) -> bool {
@@ -74,12 +82,24 @@ fn has_single_quotes(line: &[u8]) -> bool {
 }
 
 fn is_markup(line: &[u8]) -> bool {
-    line.starts_with(b"<") && !line.starts_with(b"<nil>")
+    let name = line.strip_prefix(b"<").and_then(|rest| rest.first());
+    name.is_some_and(|first| first.is_ascii_alphabetic() || b"/!?".contains(first))
+        && !line.starts_with(b"<nil>")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn utf16_is_told_from_text_and_from_the_hole_of_a_log() {
+        for start in [&b"\xFF\xFE{\0"[..], b"\xFE\xFF\0{", b"{\0\"\0e\0", b"\0{\0\"\0e"] {
+            assert!(is_utf16(start), "{start:?}");
+        }
+        for start in [&b""[..], b"{", b"{\"", b"\0\0\0\0{\"", b"\0{\"a\"", b"{\0\0\0", b"\xEF\xBB\xBF{"] {
+            assert!(!is_utf16(start), "{start:?}");
+        }
+    }
 
     #[test]
     fn what_other_programs_write_is_called_by_its_name() {
@@ -92,6 +112,9 @@ mod tests {
             (&wide, Some("UTF-16")),
             (&wide[1..], Some("UTF-16")),
             (b"\xFF\xFE{\0", Some("UTF-16")),
+            (&[&b"e.ndjson"[..], &[0; 249], b"ustar  ", &[0; 80]].concat(), Some("a tar archive")),
+            (b"{\"event\":\"a\0\0b\"}", None),
+            (b"<14>1 2026-11-20T08:30:00Z host app - - {}", None),
             (format!("\u{feff} [{event},").as_bytes(), Some("a JSON list")),
             (b"[\n", Some("a JSON list")),
             (format!("{event}]").as_bytes(), Some("a JSON list")),

@@ -67,7 +67,7 @@ fn document(start: &[u8]) -> Option<Guess> {
         Ok(members) if members.is_archive() => guess(Format::Har, "its log has a list of entries"),
         Ok(members) if members.is_report() => guess(Format::Esm, "its report is a list of records"),
         Ok(_) => None,
-        Err(error) if !error.is_eof() => None,
+        // What begins so breaks off at the end of the bytes looked at, or in a byte that its reader will name.
         Err(_) if first_key(start) == Some(b"log") && ARCHIVE.iter().any(|name| has(name)) => {
             guess(Format::Har, "it begins with a log that has a creator or entries")
         }
@@ -185,6 +185,7 @@ mod tests {
             (r#"{"path":"a","line":1,"reason":"r","text":"{}"}"#.to_owned(), Some(Format::Ndjson)),
             (har(r#""entries":[]}}"#), Some(Format::Har)),
             (har("\n\"creator\":{},\"entries\":["), Some(Format::Har)),
+            (har("\n\"creator\":{},\"entries\":[{\"text\":\"a\u{1}\"}]}}"), Some(Format::Har)),
             (har(r#""pages":[]}}"#), None),
             (har("\"lines\":["), None),
             ("{\n \"_links\": {}, \"report\" : [ { \"year\": 2026,".to_owned(), Some(Format::Esm)),

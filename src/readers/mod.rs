@@ -25,6 +25,7 @@ pub mod rest_v2;
 mod surrogates;
 mod unknown;
 
+pub use cause::is_utf16;
 pub use format::Format;
 pub use guess::{Guess, guess};
 pub use line::{

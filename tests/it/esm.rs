@@ -153,7 +153,11 @@ fn hours_follow_the_clock_of_the_zone_through_both_changes() {
 fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     let program = Program::new();
     let refused = |text: &str, why: &str| {
-        let name = if text.starts_with('{') { "bad.json" } else { "bad.csv" };
+        let name = match text.chars().next() {
+            Some('{') => "bad.json",
+            Some('<') => "bad.xml",
+            _ => "bad.csv",
+        };
         program.write(name, text);
         let done = program.run(&["ingest", "--format", "esm", program.path(name).to_str().expect("UTF-8")]);
         assert_ne!(done.code, 0, "{text}");
@@ -165,6 +169,13 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     refused(&format!("{hour},media-tokens\n2026,13,10,8,REF30,4\n"), "which no calendar has");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,four\n"), "\"four\", which is no count");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,18446744073709551615\n"), "which is no count");
+    refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30,5.000\n"), "\"5.000\", which is no count");
+    refused(&format!("{hour},media-tokens\n26,11,10,8,REF30,4\n"), "has year 26, which has not four digits");
+    let record = "year=\"2026\" month=\"11\" day=\"10\" hour=\"8\" requestor-id=\"REF30\" media-tokens=\"4\"";
+    let xml =
+        |mvpd: &str| format!("<resource href=\"/x?a=1&b=2\"><record {record} mvpd=\"{mvpd}\"/></resource>");
+    refused(&xml("a&#xD83D;b"), "mvpd \"a&#xD83D;b\" has a character reference that XML does not know");
+    refused(&xml("a&nbsp;b"), "has a character reference that XML does not know");
     refused(&format!("{hour},media-tokens\n2026,11,10,8,REF30\n"), "a row has 5 cells, the header 6");
     refused(&format!("{hour},media-tokens\n2036,11,10,8,REF30,4\n"), "ahead");
     refused(
@@ -182,6 +193,28 @@ fn what_would_count_twice_or_nowhere_is_refused_with_its_reason() {
     program.write("full.json", &full);
     let done = program.run(&["ingest", program.path("full.json").to_str().expect("UTF-8")]);
     assert!(done.code == 0 && done.err.contains("has all 1 rows that it may have"), "{done:?}");
+}
+
+#[test]
+fn reports_that_were_put_together_are_read_each_by_its_own_header_and_again_without_a_word() {
+    let program = Program::new();
+    let first =
+        "year,month,day,hour,requestor-id,mvpd,authn-attempts,authn-successful\n2026,11,10,8,REF30,M,7,3\n";
+    let second =
+        "year,month,day,hour,mvpd,requestor-id,authn-successful,authn-attempts\n2026,11,10,9,M,REF30,3,7\n";
+    program.write("all.csv", &format!("{first}{second}{second}"));
+    let path = program.path("all.csv");
+    let ingest = ["ingest", path.to_str().expect("UTF-8")];
+    let done = program.run(&ingest);
+    let notes = [
+        "all.csv:3: 1 header rows name other columns, or in another order, and hold from there on",
+        "all.csv:5: 1 header rows repeat the one before, and were passed over",
+    ];
+    assert!(done.code == 0 && notes.iter().all(|note| done.err.contains(note)), "{done:?}");
+    assert_eq!(units(&program), 20, "7 and 3 of each hour, the second report once");
+    program.write("all.csv", first);
+    let again = program.run(&ingest);
+    assert!(again.code == 0 && again.err.is_empty(), "{again:?}");
 }
 
 #[test]

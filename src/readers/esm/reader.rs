@@ -14,6 +14,7 @@ use crate::config::EsmConfig;
 use crate::event::{Instant, PassEvent, TimeBounds};
 use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, SourceSummary};
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
+use crate::readers::remarks::Remarks;
 
 /// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
@@ -30,6 +31,7 @@ pub struct EsmReader {
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
     summary: EsmSummary,
+    remarks: Remarks,
 }
 
 /// A record that is still to be taken.
@@ -65,12 +67,18 @@ impl EsmReader {
         drop(document);
         let grouping = Grouping::of(&report.records, config.clone());
         let passes = grouping.passes(&report.records).map_err(refuse)?;
+        let summary = EsmSummary {
+            records: report.records.len() as u64,
+            truncated_at: report.reached_limit,
+            ..EsmSummary::default()
+        };
         Ok(EsmReader {
             keyring: Keyring::new(NO_SECRET),
             records: waiting(report.records, &passes),
             grouping,
             ready: VecDeque::new(),
-            summary: EsmSummary { truncated_at: report.reached_limit, ..EsmSummary::default() },
+            summary,
+            remarks: report.remarks,
         })
     }
 
@@ -292,6 +300,6 @@ impl Reader for EsmReader {
     }
 
     fn summary(&self) -> SourceSummary {
-        SourceSummary { esm: Some(self.summary.clone()), ..SourceSummary::default() }
+        SourceSummary { esm: Some(self.summary.clone()), ..SourceSummary::from(&self.remarks) }
     }
 }

@@ -12,9 +12,13 @@ use crate::readers::line::COLUMNS_MAX;
 use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
 use crate::readers::records::Records;
+use crate::readers::remarks::Remarks;
 
 /// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
 const RECORD_BYTES_MAX: usize = u16::MAX as usize;
+
+/// The columns that each report has, in CSV in its header alone.
+const TIME_COLUMNS: [&str; 2] = ["year", "month"];
 
 /// A record: what stands in it by name. Records that have the same names share them, and all values lie in one piece: a
 /// report of half a million records is in memory as a whole.
@@ -110,6 +114,7 @@ impl Shapes {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
+    pub(super) remarks: Remarks,
     /// The most rows that a report may have, where it says so and has so many: there may be more that it does not show.
     pub(super) reached_limit: Option<u64>,
 }
@@ -156,7 +161,7 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
             let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
             // A file of events may have columns of its own, and year and month among them.
             let is_report =
-                ["year", "month"].iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at");
+                TIME_COLUMNS.iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at");
             is_report.then_some(Kind::Csv)
         }
     }
@@ -303,10 +308,27 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
         let attribute = attribute.map_err(|error| error.to_string())?;
         let text = attribute.value.as_ref();
         names.push(name_of(attribute.key.as_ref()));
-        // Adobe's samples write bare ampersands in href: what does not unescape stays as it is.
-        values.push(quick_xml::escape::unescape(text).map_or(text.to_owned(), |text| text.into_owned()));
+        values.push(match quick_xml::escape::unescape(text) {
+            Ok(text) => text.into_owned(),
+            // Adobe's samples write bare ampersands in href: they stay as they are.
+            Err(_) if !has_reference(text) => text.to_owned(),
+            Err(_) => {
+                return Err(format!(
+                    "{} {text:?} has a character reference that XML does not know",
+                    names[names.len() - 1]
+                ));
+            }
+        });
     }
     Ok((names, values))
+}
+
+/// Whether a text refers to a character, as `&name;` and `&#1;` do.
+fn has_reference(text: &str) -> bool {
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'#');
+    text.split('&')
+        .skip(1)
+        .any(|rest| rest.split_once(';').is_some_and(|(name, _)| !name.is_empty() && is_name(name)))
 }
 
 fn read_csv(document: &[u8]) -> Result<Report, (u64, String)> {
@@ -328,8 +350,15 @@ fn take_row(
         return Err(format!("a row has more than {COLUMNS_MAX} columns"));
     }
     let cells = row.cells().map_err(|why| format!("a row {why}"))?;
-    let Some(names) = names else {
-        let all = cells.iter().map(|cell| name_of(cell)).collect();
+    let all: Vec<String> = cells.iter().map(|cell| name_of(cell)).collect();
+    // A file that was put together from several reports has a header before each.
+    let is_header = TIME_COLUMNS.iter().all(|name| all.iter().any(|cell| cell == name));
+    let Some(names) = names.as_mut().filter(|_| !is_header) else {
+        if let Some(before) = names {
+            let Remarks { same_headers, other_headers, .. } = &mut report.remarks;
+            let seen = if before[..] == all[..] { same_headers } else { other_headers };
+            seen.note(row.start_line);
+        }
         *names = Some(Shapes::default().of(all, "the header", "column")?);
         return Ok(());
     };

@@ -35,6 +35,9 @@ impl StatedAccounts {
 /// What a report held beside the events that follow from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EsmSummary {
+    /// The records of the report, whatever came of them.
+    #[serde(skip)]
+    pub records: u64,
     /// Metrics that no event stands for, and in how many records they were.
     pub skipped_metrics: BTreeMap<String, u64>,
     /// Counts that were corrected downwards: what is counted stays counted.
@@ -69,6 +72,7 @@ impl EsmSummary {
         for (metric, records) in &other.skipped_metrics {
             *self.skipped_metrics.entry(metric.clone()).or_default() += records;
         }
+        self.records += other.records;
         self.decreases += other.decreases;
         self.decreased_units = self.decreased_units.saturating_add(other.decreased_units);
         self.first_decrease = self.first_decrease.or(other.first_decrease);

@@ -7,6 +7,9 @@ use crate::config::EsmConfig;
 use crate::event::{Instant, whole_number};
 use crate::readers::line::RejectReason;
 
+/// The first year of four digits: `26` is no year that anybody means.
+const YEAR_MIN: u32 = 1000;
+
 /// Which of the two hours that a clock set back shows alike; the first where it shows one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
@@ -39,6 +42,9 @@ fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTim
                 .to_owned(),
         ));
     };
+    if year < YEAR_MIN {
+        return Err(RejectReason::Esm(format!("has year {year}, which has not four digits")));
+    }
     let minute = number("minute")?.unwrap_or(0);
     let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
     date.and_then(|date| date.and_hms_opt(hour, minute, 0)).ok_or_else(|| {
