@@ -11,7 +11,7 @@ pub(super) struct Cell {
     last_seen: [u64; 2],
     /// Whether some units come from ESM, which names no users.
     has_sums: bool,
-    requestors: Requestors,
+    pub(super) requestors: Requestors,
 }
 
 /// The requestors whose units a cell has.
@@ -53,10 +53,6 @@ impl Cell {
         self.units.iter_mut().zip(other.units).for_each(|(sum, units)| *sum += units);
         self.has_sums |= other.has_sums;
         self.requestors = Requestors::Several;
-    }
-
-    pub(super) fn requestors(&self) -> Requestors {
-        self.requestors
     }
 
     /// Counts a user, unless it was the last one that was counted. Users are numbered from 1, and come one after the other.

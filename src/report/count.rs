@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::cell::{Cell, Source};
 use super::dimension::Dimension;
 use super::error::ReportError;
-use super::figures::{Column, Failure, Figures, Others, Row, reason_meaning, shown_of};
+use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown_of};
 use super::period::Period;
 use super::stated::{Sources, Statements};
 use super::table::Table;
@@ -54,8 +54,8 @@ impl Grouped {
     fn count(&mut self, counted: &CountedHour, source: Source) {
         let Some(combination) = self.combination(counted.group) else { return };
         for (quarter, units) in quarters(counted) {
-            if let Some(place) = self.table.place(combination, quarter) {
-                self.table.count(place, counted.kind, units, source);
+            if let Some(cell) = self.table.cell(combination, quarter) {
+                cell.count(counted.kind, units, source);
             }
         }
     }
@@ -66,8 +66,8 @@ impl Grouped {
         while quarters != 0 {
             let quarter = seen.day * QUARTERS_A_DAY + i64::from(quarters.trailing_zeros());
             quarters &= quarters - 1;
-            if let Some(place) = self.table.place(combination, quarter) {
-                self.table.see(place, user, seen.is_synthetic);
+            if let Some(cell) = self.table.cell(combination, quarter) {
+                cell.see(user, seen.is_synthetic);
             }
         }
     }
@@ -93,18 +93,6 @@ pub(super) struct Counting<'a> {
     /// `None` without `--by`, and where metrics do not know what it groups by.
     rows: Option<Grouped>,
     user: u64,
-}
-
-/// The parts of the report that metrics give.
-pub(super) struct Counted {
-    pub(super) total: Figures,
-    pub(super) mvpds: Vec<Column>,
-    pub(super) others: Option<Others>,
-    /// The spellings of each MVPD that has several, the shown one first.
-    pub(super) spellings: Vec<Vec<String>>,
-    pub(super) trend: Vec<Row>,
-    pub(super) failures: Vec<Failure>,
-    pub(super) rows: Vec<Row>,
 }
 
 impl<'a> Counting<'a> {
@@ -167,8 +155,8 @@ impl<'a> Counting<'a> {
 
     /// Adds up the MVPDs beyond those that are shown. Must come before users are counted.
     fn tell_others(&mut self) {
-        let texts = self.mvpds.table.texts();
-        let mut mvpds: Vec<(u32, &Cell)> = self.mvpds.table.cells().collect();
+        let texts = &self.mvpds.table.texts;
+        let mut mvpds: Vec<(u32, &Cell)> = self.mvpds.table.by_combination().collect();
         mvpds.sort_by_key(|(number, cell)| (Reverse(cell.units_of_all()), &texts[*number as usize]));
         let others = mvpds.split_off(shown_of(mvpds.len()));
         let all = self.others.table.intern(Vec::new());
@@ -197,27 +185,28 @@ impl<'a> Counting<'a> {
         }
     }
 
-    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Counted, ReportError> {
-        let spellings = self.spellings();
+    /// The parts of the report that metrics give.
+    pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Report, ReportError> {
         let finish = |grouped: Grouped| grouped.table.finish(statements, now);
         let column = |row: Row| Column { mvpd: row.key.concat(), figures: row.figures };
         let mut mvpds: Vec<Column> = finish(self.mvpds)?.into_iter().map(column).collect();
         mvpds.sort_by_key(|column| Reverse(column.figures.units_of_all()));
         let others = mvpds.len() - shown_of(mvpds.len());
         let of_all = |rows: Vec<Row>| rows.into_iter().next().map(|row| row.figures);
-        Ok(Counted {
+        Ok(Report {
             total: of_all(finish(self.total)?).unwrap_or_else(|| Cell::default().figures()),
             mvpds,
             others: of_all(finish(self.others)?).map(|figures| Others { mvpds: others, figures }),
-            spellings,
             trend: finish(self.trend)?,
             failures: failures(&finish(self.failures)?),
             rows: self.rows.map(finish).transpose()?.unwrap_or_default(),
+            ..Report::default()
         })
     }
 
-    fn spellings(&self) -> Vec<Vec<String>> {
-        let mut spellings = self.mvpds.table.texts().to_vec();
+    /// The spellings of each MVPD that has several, the shown one first.
+    pub(super) fn spellings(&self) -> Vec<Vec<String>> {
+        let mut spellings = self.mvpds.table.texts.clone();
         for group in self.counted_groups() {
             let Some(mvpd) = self.mvpds.combination(group.number) else { continue };
             let of_one = &mut spellings[mvpd as usize];
@@ -241,12 +230,7 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
     let of_row = |row| FAILURES.into_iter().map(move |kind| failure(kind, row));
     let mut failures: Vec<Failure> =
         by_reason.iter().flat_map(of_row).filter(|failure| failure.count > 0).collect();
-    failures.sort_by(|one, other| {
-        other
-            .count
-            .cmp(&one.count)
-            .then_with(|| (&one.event, &one.reason).cmp(&(&other.event, &other.reason)))
-    });
+    failures.sort_by_cached_key(|each| (Reverse(each.count), each.event.clone(), each.reason.clone()));
     failures
 }
 

@@ -6,7 +6,7 @@ use super::name::cut_apart;
 use crate::event::EventKind;
 
 /// The server-side metrics of a period.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
     /// Its beginning, RFC 3339 with the offset of its time zone.
     pub from: String,

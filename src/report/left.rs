@@ -37,7 +37,7 @@ pub(super) fn count(
         let value = |property| mapping::reported(event, property).unwrap_or_default().into_owned();
         let combination = table.intern(properties.map(value).collect());
         let Some(place) = table.place(combination, event.occurred_at().unix_quarter()) else { return };
-        table.count(place, event.kind(), u64::from(event.count()), sources.of(requestor_id));
+        table.cells[place].count(event.kind(), event.count().into(), sources.of(requestor_id));
         if let Some(user) = reader.mark(&mapping::measure(event)) {
             let place = place as u32;
             sightings.insert(Sighting { user: user.user, place, is_synthetic: user.is_synthetic });
@@ -47,7 +47,7 @@ pub(super) fn count(
     for Sighting { user, place, is_synthetic } in sightings {
         number += u64::from(last != Some(user));
         last = Some(user);
-        table.see(place as usize, number, is_synthetic);
+        table.cells[place as usize].see(number, is_synthetic);
     }
     Ok(table)
 }

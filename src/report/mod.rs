@@ -32,6 +32,8 @@ pub use figures::{Column, Failure, Figures, Note, Others, Report, Row};
 pub use page::page;
 pub use period::{Period, PeriodError};
 
+use std::collections::BTreeSet;
+
 use crate::buffer::{Buffer, MetricGroup};
 use count::{Counting, is_kept};
 use stated::{Sources, Statements};
@@ -63,17 +65,16 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     counting.read(&reader, &statements, now)?;
     let mut remarks = remark::of_period(&reader, period, now)?;
     remarks.extend(remark::without_users(&counting, &statements));
-    let mut counted = counting.finish(&statements, now)?;
-    remarks.extend(counted.spellings.iter().map(|spellings| remark::spelled(spellings)));
-    let units = counted.total.units_of_all();
+    remarks.extend(counting.spellings().iter().map(|spellings| remark::spelled(spellings)));
+    let mut report = counting.finish(&statements, now)?;
+    let units = report.total.units_of_all();
     if units == 0 {
         remarks.push(remark::nothing(&reader, period)?);
     }
-    let mut rows_note = String::new();
     if !is_kept {
         let rows = left::count(&reader, requestors, period, by, &sources)?;
-        rows_note = remark::of_left(&reader, by, rows.units(), units)?;
-        counted.rows = rows.finish(&statements, now)?;
+        report.rows_note = remark::of_left(&reader, by, rows.units(), units)?;
+        report.rows = rows.finish(&statements, now)?;
     }
     Ok(Report {
         from: period.from_text(),
@@ -81,15 +82,9 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         timezone: period.zone().name().to_owned(),
         requestors: requestors.clone(),
         by: by.iter().map(|dimension| dimension.name().to_owned()).collect(),
-        notes: note::of(&counted.total, &counted.mvpds, period.is_months_until(now)),
-        total: counted.total,
-        mvpds: counted.mvpds,
-        others: counted.others,
-        rows: counted.rows,
-        rows_note,
-        trend: counted.trend,
-        failures: counted.failures,
+        notes: note::of(&report.total, &report.mvpds, period.is_months_until(now)),
         remarks,
+        ..report
     })
 }
 
@@ -101,8 +96,7 @@ fn refuse_unknown(
     let is_counted = |id: &str| groups.iter().any(|group| group.requestor_id == id);
     let unknown = requestors.iter().find(|wanted| !is_counted(wanted) && !sources.of(wanted).is_esm);
     let Some(requestor_id) = unknown else { return Ok(()) };
-    let mut known: Vec<String> = groups.iter().map(|group| group.requestor_id.clone()).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: BTreeSet<String> = groups.iter().map(|group| group.requestor_id.clone()).collect();
+    let known = known.into_iter().collect();
     Err(ReportError::UnknownRequestor { requestor_id: requestor_id.clone(), known })
 }

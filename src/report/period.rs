@@ -63,7 +63,7 @@ impl Period {
     /// A period by its name: a year (`2026`), a month (`2026-03`), a day (`2026-03-01`), `today`, `yesterday`, `this-month` or
     /// `last-month`.
     pub fn named(name: &str, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
-        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive();
+        let today = local(now, zone).date_naive();
         let of_month = |day: NaiveDate| dates_of(&day.format("%Y-%m").to_string());
         let days = match name {
             "today" => Some((today, today + Days::new(1))),
@@ -83,7 +83,7 @@ impl Period {
             Some(day) => Ok(Instant::of_day(day + Days::new(u64::from(is_last)), zone)),
             None => text.parse().map_err(|_| PeriodError::Unreadable(text.to_owned(), NO_EDGE)),
         };
-        let today = DateTime::<Utc>::from(now).with_timezone(&zone).date_naive().to_string();
+        let today = local(now, zone).date_naive().to_string();
         Period::between(edge(from, false)?, edge(to.unwrap_or(&today), true)?, zone)
     }
 
@@ -101,11 +101,16 @@ impl Period {
 
     /// Its beginning as RFC 3339, with the offset of its time zone.
     pub fn from_text(&self) -> String {
-        text(self.first_quarter, self.zone)
+        self.on_clock(self.from())
     }
 
     pub fn to_text(&self) -> String {
-        text(self.end_quarter, self.zone)
+        self.on_clock(self.to())
+    }
+
+    /// An instant in the same form.
+    pub(super) fn on_clock(&self, at: Instant) -> String {
+        local(at, self.zone).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
     /// The quarter hours that it has, counted from the Unix epoch.
@@ -143,7 +148,7 @@ impl Timeline {
     pub(super) fn of(period: &Period, form: &str) -> Timeline {
         let (mut bins, mut spans): (Vec<String>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
         let bin_of_quarter = period.quarters().map(|quarter| {
-            let bin = local(quarter, period.zone).format(form).to_string();
+            let bin = local(Instant::of_quarter(quarter), period.zone).format(form).to_string();
             // Where a clock is put back across midnight, a day goes on after the first quarters of the next.
             let recent = bins.len().saturating_sub(RECENT_BINS);
             let known = bins[recent..].iter().rposition(|known| *known == bin).map(|index| recent + index);
@@ -183,12 +188,8 @@ impl Timeline {
     }
 }
 
-fn local(quarter: i64, zone: Tz) -> DateTime<Tz> {
-    DateTime::<Utc>::from(Instant::of_quarter(quarter)).with_timezone(&zone)
-}
-
-fn text(quarter: i64, zone: Tz) -> String {
-    local(quarter, zone).to_rfc3339_opts(SecondsFormat::Secs, true)
+fn local(at: Instant, zone: Tz) -> DateTime<Tz> {
+    DateTime::<Utc>::from(at).with_timezone(&zone)
 }
 
 fn dates_of(name: &str) -> Option<(NaiveDate, NaiveDate)> {

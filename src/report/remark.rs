@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::DateTime;
-
 use super::count::{Counting, is_kept};
 use super::dimension::Dimension;
 use super::error::ReportError;
@@ -29,7 +27,7 @@ pub(super) fn of_period(
         remarks.push(format!(
             "Before {} metrics are not whole: when this release first opened the buffer, events of that time had been deleted \
              already.",
-            on_clock(whole_from, period)
+            period.on_clock(whole_from)
         ));
     }
     Ok(remarks)
@@ -65,7 +63,7 @@ pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String,
         return Ok("Nothing was counted: no event was ever stored in this buffer.".to_owned());
     };
     let [from, to] =
-        [first, last + 1].map(|hour| on_clock(Instant::of_quarter(hour.saturating_mul(4)), period));
+        [first, last + 1].map(|hour| period.on_clock(Instant::of_quarter(hour.saturating_mul(4))));
     Ok(format!(
         "Nothing was counted in this period. The buffer has events from {from} to {to}: choose another with --period or --from."
     ))
@@ -87,9 +85,4 @@ pub(super) fn of_left(
         "These rows, by {}, are made of the events that the buffer still has: {of} of {units} units of this period; {since}.",
         left.join(", ")
     ))
-}
-
-fn on_clock(at: Instant, period: &Period) -> String {
-    let local = DateTime::<chrono::Utc>::from(at).with_timezone(&period.zone());
-    local.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

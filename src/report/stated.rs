@@ -69,6 +69,8 @@ impl<'s> Statements<'s> {
         stated.map(|one| (one, self.sources.of(one.requestor_id.as_str())))
     }
 
+    /// What ESM stated for a row by these dimensions: for its time, the only requestor of its cell, and its MVPD or all together.
+    /// `None` where it stated only parts of that.
     pub(super) fn of_row(
         &self,
         span: (i64, i64),
@@ -79,20 +81,13 @@ impl<'s> Statements<'s> {
         let mut mvpd = None;
         for (dimension, value) in by.iter().zip(key) {
             match dimension {
-                Dimension::Property(Property::Mvpd) => mvpd = Some(value.as_str()),
+                Dimension::Property(Property::Mvpd) => mvpd = Some(folded(value)),
                 Dimension::Day | Dimension::Hour | Dimension::Property(Property::RequestorId) => {}
                 Dimension::Property(_) => return None,
             }
         }
-        self.of(span, cell, mvpd)
-    }
-
-    /// What ESM stated for this time, for the only requestor of a cell, and for an MVPD or all together. `None` where it stated
-    /// only parts of that.
-    pub(super) fn of(&self, span: (i64, i64), cell: &Cell, mvpd: Option<&str>) -> Option<u64> {
         let stated = self.stated.get(&span)?;
-        let Requestors::One(requestor) = cell.requestors() else { return None };
-        let mvpd = mvpd.map(folded);
+        let Requestors::One(requestor) = cell.requestors else { return None };
         let is_asked = |one: &&StatedAccounts| {
             self.sources.of(one.requestor_id.as_str()).requestor == requestor
                 && mvpd.as_ref().is_none_or(|mvpd| one.has_mvpd() && folded(&one.mvpd) == *mvpd)

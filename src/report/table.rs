@@ -8,7 +8,7 @@ use super::error::ReportError;
 use super::figures::Row;
 use super::period::{DAY_FORM, HOUR_FORM, Period, Timeline};
 use super::stated::Statements;
-use crate::event::{EventKind, Instant, Property};
+use crate::event::{Instant, Property};
 use crate::readers::esm::StatedAccounts;
 
 /// The most rows: nobody reads more, and they would take all memory.
@@ -21,11 +21,12 @@ pub(super) struct Table {
     /// The numbers of the combinations of texts, by the texts without their case.
     numbers: HashMap<Vec<String>, u32>,
     /// The first spelling of every combination, by its number.
-    texts: Vec<Vec<String>>,
+    pub(super) texts: Vec<Vec<String>>,
     /// The place of a combination and a bin among the cells, and the one that was asked for last: the next is often the same.
     places: HashMap<(u32, u32), usize>,
     last: Option<((u32, u32), usize)>,
-    cells: Vec<Cell>,
+    /// By their places.
+    pub(super) cells: Vec<Cell>,
 }
 
 /// The values of a row, each with what sorts it first.
@@ -70,11 +71,6 @@ impl Table {
         number
     }
 
-    /// The first spelling of every combination, by its number.
-    pub(super) fn texts(&self) -> &[Vec<String>] {
-        &self.texts
-    }
-
     /// Gives a table without properties a row for each day or hour that has begun, even where nothing was counted in it.
     pub(super) fn fill(&mut self, now: Instant) {
         let nothing = self.intern(Vec::new());
@@ -104,8 +100,10 @@ impl Table {
         Some(place)
     }
 
-    pub(super) fn count(&mut self, place: usize, kind: EventKind, units: u64, source: Source) {
-        self.cells[place].count(kind, units, source);
+    /// The cell of a combination in a quarter hour, as with its place.
+    pub(super) fn cell(&mut self, combination: u32, quarter: i64) -> Option<&mut Cell> {
+        let place = self.place(combination, quarter)?;
+        self.cells.get_mut(place)
     }
 
     /// Takes in that ESM stated accounts: in a row for them, where one row has all of that time. Of a requestor of which nothing else
@@ -138,21 +136,17 @@ impl Table {
 
     /// Adds the units of a cell of another table, of the whole period.
     pub(super) fn add_units(&mut self, combination: u32, other: &Cell) {
-        if let Some(place) = self.place(combination, self.timeline.spans[0].0) {
-            self.cells[place].add_units(other);
+        if let Some(cell) = self.cell(combination, self.timeline.spans[0].0) {
+            cell.add_units(other);
         }
-    }
-
-    /// Sees a user at a place, by a number that goes up from 1 with each of them.
-    pub(super) fn see(&mut self, place: usize, user: u64, is_synthetic: bool) {
-        self.cells[place].see(user, is_synthetic);
     }
 
     pub(super) fn units(&self) -> u64 {
         self.cells.iter().map(Cell::units_of_all).sum()
     }
 
-    pub(super) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
+    /// The cells, each with its combination.
+    pub(super) fn by_combination(&self) -> impl Iterator<Item = (u32, &Cell)> {
         self.places.iter().map(|((combination, _), place)| (*combination, &self.cells[*place]))
     }
 

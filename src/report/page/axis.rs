@@ -83,11 +83,8 @@ impl TimeAxis {
 
     /// Whether a row is the day or hour right after the row before it.
     pub(super) fn follows(&self, index: usize) -> bool {
-        let position = |index: Option<usize>| index.and_then(|index| self.positions.get(index));
-        match (position(index.checked_sub(1)), position(Some(index))) {
-            (Some(before), Some(own)) => *own == before + 1,
-            (_, _) => false,
-        }
+        let before = index.checked_sub(1).and_then(|before| self.positions.get(before));
+        before.zip(self.positions.get(index)).is_some_and(|(before, own)| *own == before + 1)
     }
 
     pub(super) fn step(&self) -> f64 {

@@ -36,7 +36,7 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
     let marks = axis::counts(values.iter().copied().flatten().max().unwrap_or(0));
     let plot = Plot { axis, top: marks.last().copied().unwrap_or(1), values };
     let id = format!("trend-{}", metric.key);
-    let description = description(rows, &plot.values);
+    let description = plot.description(rows);
     let chart =
         Chart { kind: &id, id: &id, height: DRAWING, title: metric.name(), description: &description };
     let drawing = html! {
@@ -54,22 +54,6 @@ fn count(metric: &Metric, row: &Row) -> Option<u64> {
         Number::Count(count) => Some(count),
         Number::Known(count) => count,
         Number::Difference(_) | Number::Share(_) => None,
-    }
-}
-
-fn description(rows: &[Row], values: &[Option<u64>]) -> String {
-    let extreme = |chosen: Option<(usize, u64)>| {
-        chosen.map(|(index, value)| format!("{} on {}", Number::Count(value).text(), label(&rows[index])))
-    };
-    let known: Vec<(usize, u64)> =
-        values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))).collect();
-    let highest = extreme(known.iter().rev().copied().max_by_key(|(_, value)| *value));
-    let lowest = extreme(known.iter().copied().min_by_key(|(_, value)| *value));
-    match (highest, lowest) {
-        (Some(highest), Some(lowest)) => {
-            format!("{} values; highest {highest}, lowest {lowest}.", known.len())
-        }
-        _ => "No values.".to_owned(),
     }
 }
 
@@ -116,6 +100,14 @@ struct Plot<'a> {
 impl Plot<'_> {
     fn known(&self) -> impl Iterator<Item = (usize, u64)> {
         self.values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?)))
+    }
+
+    fn description(&self, rows: &[Row]) -> String {
+        let highest = self.known().max_by_key(|(index, value)| (*value, std::cmp::Reverse(*index)));
+        let lowest = self.known().min_by_key(|(_, value)| *value);
+        let Some((highest, lowest)) = highest.zip(lowest) else { return "No values.".to_owned() };
+        let told = |(index, value)| format!("{} on {}", Number::Count(value).text(), label(&rows[index]));
+        format!("{} values; highest {}, lowest {}.", self.known().count(), told(highest), told(lowest))
     }
 
     /// Whether the line leads from the point before to this one.
