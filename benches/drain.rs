@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use passbridge::buffer::{Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
+use passbridge::buffer::{AfterRestore, Batch, Buffer, BufferOptions, Feed, JobKey, NewEvent};
 use passbridge::clock::Clock;
 use passbridge::collection::{Collection, CollectionOptions, Roots};
 use passbridge::drain::{DrainOptions, Locked, RetryLimits, Stop, drain};
