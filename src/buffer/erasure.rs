@@ -12,11 +12,11 @@ use super::ledger::{Postings, Term, count_in_job};
 use super::memory;
 use super::metrics::{self, Withdrawals};
 use super::restore::remove_copies;
-use super::rows::{all, each, only, read_event, run};
+use super::rows::{each, read_event, run};
 use super::sqlite::WholeLock;
 use super::states::{release, take};
 use crate::delivery::Sequence;
-use crate::event::{Instant, MeasureOf, Property};
+use crate::event::{Instant, MeasureOf};
 
 /// Events erased in one transaction.
 const ERASED_A_TRANSACTION: usize = 1_000;
@@ -72,16 +72,20 @@ fn rewrite(connection: &Connection) -> Result<()> {
     Err(BufferError::Sqlite(rusqlite::Error::SqliteFailure(busy, Some(why.to_owned()))))
 }
 
-/// An event without an MVPD is theirs when it carries their ID; what a spreadsheet puts around an ID, and white space, is not
-/// sent, so it does not count.
 fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
-    let (mvpd, property, id) = match forget {
-        Forget::MvpdUser { mvpd, mvpd_user_id } => (Some(mvpd), Property::MvpdUserId, mvpd_user_id),
-        Forget::Visitor { visitor_id } => (None, Property::VisitorId, visitor_id),
-    };
-    let select = "SELECT seq FROM events WHERE trim(body ->> ?1) IN (trim(?2), '=\"' || trim(?2) || '\"', '''' || trim(?2))
-         AND (?3 IS NULL OR body ->> 'mvpd' IS NULL OR trim(body ->> 'mvpd') = trim(?3))";
-    all(connection, select, (property.name(), id, mvpd), only)
+    let (property, id, _) = forget.wanted();
+    // Whatever stands around the ID, it is in there.
+    let select =
+        "SELECT seq, body ->> ?1 AS id, body ->> 'mvpd' AS mvpd FROM events WHERE instr(body ->> ?1, ?2) > 0";
+    let mut found = Vec::new();
+    each(connection, select, (property.name(), id), |row| {
+        let mvpd: Option<String> = row.get("mvpd")?;
+        if forget.is_of(&row.get::<_, String>("id")?, mvpd.as_deref()) {
+            found.push(row.get("seq")?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn erase(
@@ -130,7 +134,7 @@ fn erase_inbox(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
     let mut found: Vec<i64> = Vec::new();
     each(transaction, select, [], |row| {
         let body = row.get_ref("body")?.as_blob().map_err(rusqlite::Error::from)?;
-        if forget.concerns(&String::from_utf8_lossy(body)) {
+        if forget.is_of_row(&String::from_utf8_lossy(body)) {
             found.push(row.get("rowid")?);
         }
         Ok(())

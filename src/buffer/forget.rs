@@ -1,6 +1,8 @@
 //! Whom to forget, and which lines are about them.
 
-use crate::event::Property;
+use serde_json::Value;
+
+use crate::event::{Property, identifier};
 
 /// Whom to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,25 +14,46 @@ pub enum Forget {
 }
 
 impl Forget {
-    /// The properties that must all have these values.
-    pub fn criteria(&self) -> Vec<(Property, &str)> {
+    /// The property that must have this ID, and the MVPD that the ID is of.
+    pub(super) fn wanted(&self) -> (Property, &str, Option<&str>) {
         match self {
             Forget::MvpdUser { mvpd, mvpd_user_id } => {
-                vec![(Property::Mvpd, mvpd), (Property::MvpdUserId, mvpd_user_id)]
+                (Property::MvpdUserId, identifier(mvpd_user_id), Some(identifier(mvpd)))
             }
-            Forget::Visitor { visitor_id } => vec![(Property::VisitorId, visitor_id)],
+            Forget::Visitor { visitor_id } => (Property::VisitorId, identifier(visitor_id), None),
+        }
+    }
+
+    /// Whether an event with this ID at this MVPD is theirs; without an MVPD it is, when it carries their ID. What is not sent
+    /// of an ID does not count: white space, letters without a width, and what a spreadsheet puts around it.
+    pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
+        let (_, wanted_id, wanted_mvpd) = self.wanted();
+        let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| identifier(mvpd) != wanted);
+        identifier(id) == wanted_id && !mvpd.is_some_and(is_other)
+    }
+
+    /// Whether a row of the inbox is about them: exactly, where it has their property, as an event has.
+    pub(super) fn is_of_row(&self, row: &str) -> bool {
+        let fields: Value = serde_json::from_str(row).unwrap_or_default();
+        let text = |property: Property| match fields.get(property.name())? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        match text(self.wanted().0) {
+            Some(id) => self.is_of(&id, text(Property::Mvpd).filter(|mvpd| !mvpd.is_empty()).as_deref()),
+            None => self.concerns(row),
         }
     }
 
     /// Whether a line that is no event, or not yet one, is about them. It may be broken in any way, so what looks like them
     /// is taken for them: their ID as a value anywhere, unless an MVPD is named that is another.
     pub fn concerns(&self, text: &str) -> bool {
-        let criteria = self.criteria();
-        let Some((_, id)) = criteria.last() else { return false };
+        let (_, id, mvpd) = self.wanted();
         let mut values = Vec::new();
         let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
         // In JSON that is cut off, or inside of other JSON, characters stand behind backslashes; CSV doubles its quotes.
-        let plain = text.replace('\\', "");
+        let plain = with_small_digits(text).replace('\\', "");
         let has = |value: &str| {
             let bare = value.replace('\\', "");
             let escaped = |unit: u16| match char::from_u32(unit.into()) {
@@ -38,20 +61,33 @@ impl Forget {
                 _ => format!("u{unit:04x}"),
             };
             let escaped: String = bare.encode_utf16().map(escaped).collect();
-            values.iter().any(|found| found.trim() == value)
+            values.iter().any(|found| identifier(found) == value)
                 || plain.contains(&format!("\"{bare}\""))
-                || plain.to_lowercase().contains(&format!("\"{}\"", escaped.to_lowercase()))
+                || plain.contains(&format!("\"{escaped}\""))
                 || (!is_json && (plain.contains(&bare) || plain.contains(&bare.replace('"', "\"\""))))
         };
-        let names_another = criteria.len() > 1 && plain.contains("mvpd\"") && !has(criteria[0].1);
+        let names_another = mvpd.is_some_and(|mvpd| plain.contains("mvpd\"") && !has(mvpd));
         has(id) && !names_another
     }
 }
 
+/// The text with the hexadecimal digits of its escapes in small letters, as `\u00e9`.
+fn with_small_digits(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut small = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(4).unwrap_or(("", part));
+        small.push_str("\\u");
+        small.push_str(&digits.to_ascii_lowercase());
+        small.push_str(rest);
+    }
+    small
+}
+
 /// Every text and number in a JSON value, as text, and those of JSON inside of its texts, as bodies and wrapped lines are.
-fn collect_values(json: &serde_json::Value, values: &mut Vec<String>) {
+fn collect_values(json: &Value, values: &mut Vec<String>) {
     match json {
-        serde_json::Value::String(text) => {
+        Value::String(text) => {
             values.push(text.clone());
             if text.trim_start().starts_with(['{', '['])
                 && let Ok(inside) = serde_json::from_str(text)
@@ -59,9 +95,9 @@ fn collect_values(json: &serde_json::Value, values: &mut Vec<String>) {
                 collect_values(&inside, values);
             }
         }
-        serde_json::Value::Number(number) => values.push(number.to_string()),
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_values(item, values)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|field| collect_values(field, values)),
-        serde_json::Value::Null | serde_json::Value::Bool(_) => {}
+        Value::Number(number) => values.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect_values(item, values)),
+        Value::Object(fields) => fields.values().for_each(|field| collect_values(field, values)),
+        Value::Null | Value::Bool(_) => {}
     }
 }

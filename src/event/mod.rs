@@ -29,4 +29,4 @@ pub use pass_event::{PassEvent, REQUESTOR_ID_BYTES_MAX, RequestorId};
 pub use properties::Properties;
 pub use stored::StoredColumns;
 pub use table::{DefaultValue, EventKind, Property};
-pub use viewer::{IDENTIFIERS, VisitorRules, is_lost_address, is_spoilt};
+pub use viewer::{IDENTIFIERS, VisitorRules, identifier, is_lost_address, is_spoilt};

@@ -125,6 +125,11 @@ pub fn is_lost_address(text: &str) -> bool {
     VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
 }
 
+/// An identifier without what stands around it, to compare it with another; one that a spreadsheet spoilt is only itself.
+pub fn identifier(text: &str) -> &str {
+    written(text).unwrap_or_else(|| bare(text))
+}
+
 /// Whether one of the [`IDENTIFIERS`] is not sent as its source wrote it, because of a spreadsheet.
 pub fn is_spoilt(property: Property, text: &str) -> bool {
     if IDENTIFIERS[..OF_VIEWER].contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }

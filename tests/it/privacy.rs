@@ -3,6 +3,7 @@
 use std::fs;
 
 use rusqlite::Connection;
+use serde_json::json;
 
 use crate::program::{Program, lines};
 use crate::support::sandbox;
@@ -36,6 +37,45 @@ fn a_person_is_forgotten_in_the_buffer_and_in_the_rejected_lines() {
         (&2.into(), &1.into()),
         "{status}"
     );
+}
+
+#[test]
+fn a_person_is_found_however_their_id_is_written_and_nobody_else_is_erased() {
+    for (id, theirs, others) in [
+        (
+            "bobby77",
+            &["bobby77", "bobby77\u{a0}", "\tbobby77", "bobby77\u{200b}", "\u{feff}bobby77", "=\"bobby77\""]
+                [..],
+            &["BOBBY77", "\"bobby77\"", "'bobby77", "bobby777"][..],
+        ),
+        ("0012345\u{a0}", &["0012345", "'0012345", "=\"0012345\""], &["12345", "'0012345'"]),
+    ] {
+        let program = Program::new();
+        let event = |id: &str| {
+            let event = json!({
+                "event": "play_requested", "occurred_at": "2026-11-01T10:00:00Z", "requestor_id": "REF30",
+                "mvpd": "M", "mvpd_user_id": id, "event_id": id.escape_unicode().to_string().replace(r"\u", ""),
+            });
+            event.to_string()
+        };
+        let events: Vec<String> = theirs.iter().chain(others).map(|id| event(id)).collect();
+        program.write("events.ndjson", &events.join("\n"));
+        assert_eq!(program.run(&["ingest", program.path("events.ndjson").to_str().expect("UTF-8")]).code, 0);
+        let database = Connection::open(program.path("passbridge.db")).expect("the buffer");
+        for event in &events {
+            database.execute("INSERT INTO inbox (body) VALUES (?1)", [event]).expect("a row");
+        }
+        let (_, forgotten) = program.json(&["forget", "--mvpd", "M", "--mvpd-user-id", id]);
+        let count = theirs.len();
+        assert_eq!((&forgotten["events"], &forgotten["inbox_rows"]), (&count.into(), &count.into()), "{id}");
+        let left = |select: &str| -> Vec<String> {
+            let mut statement = database.prepare(select).expect("SQL");
+            let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+            rows.collect::<Result<_, _>>().expect("texts")
+        };
+        assert_eq!(left("SELECT body ->> 'mvpd_user_id' FROM inbox ORDER BY rowid"), others);
+        assert_eq!(left("SELECT body ->> 'mvpd_user_id' FROM events ORDER BY seq"), others);
+    }
 }
 
 #[test]

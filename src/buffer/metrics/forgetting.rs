@@ -14,7 +14,7 @@ use super::super::rows::{all, each, only, read_event, run};
 use super::digest::{KeyedDigest, Secret};
 use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
-use crate::event::{MeasureOf, PlainDigest};
+use crate::event::{MeasureOf, PlainDigest, identifier};
 
 /// A user ID at an MVPD, as far as it stands in the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,8 +32,8 @@ pub(in super::super) fn people_of(
 ) -> Result<HashSet<Person>> {
     let mut people = HashSet::new();
     if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
-        let digest = PlainDigest::of(mvpd_user_id.trim());
-        people.insert(Person { mvpd: mvpd.trim().to_owned(), digest });
+        let digest = PlainDigest::of(identifier(mvpd_user_id));
+        people.insert(Person { mvpd: identifier(mvpd).to_owned(), digest });
         // Without an MVPD it is theirs when it carries their ID, as in the events.
         people.insert(Person { mvpd: String::new(), digest });
     }
