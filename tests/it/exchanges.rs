@@ -742,6 +742,16 @@ fn what_an_empty_object_is_written_as_is_no_matter_and_messages_name_the_member(
         ("/request/url", Value::Null, "request.url is missing"),
         ("/request/headers", json!("SECRET"), "its request.headers is not of the documented form"),
         ("/request/headers", json!(["SECRET"]), "its name and value is not of the documented form"),
+        (
+            "/request/headers",
+            json!([{"key": "AP-Device-Identifier", "value": "SECRET"}]),
+            "the name of an entry of request.headers is missing",
+        ),
+        (
+            "/response/headers",
+            json!([{"SECRET": "x"}]),
+            "the name of an entry of response.headers is missing",
+        ),
         ("/request/body", json!({"SECRET": 1}), "request.body is no text"),
         ("/response", json!("SECRET"), "its response is not of the documented form"),
         ("/response/status", json!("SECRET"), "response.status is no status of HTTP"),
@@ -763,6 +773,51 @@ fn what_an_empty_object_is_written_as_is_no_matter_and_messages_name_the_member(
             rejected[0].1.contains(expected) && !rejected[0].1.contains("SECRET"),
             "{pointer} {value}: {rejected:?}"
         );
+    }
+    let nameless = changed(entry(), "/request/headers", json!([{"AP-Device-Identifier": "SECRET"}]));
+    let rejected = read_text("a.har", archive(&[nameless])).rejected();
+    let expected = "the name of an entry of request.headers is missing";
+    assert!(rejected.len() == 1 && rejected[0].1.contains(expected), "{rejected:?}");
+}
+
+#[test]
+fn a_word_for_nobody_is_no_device_and_tells_exchanges_apart_all_the_same() {
+    let device = |header: &str| {
+        let headers = json!({"AP-Device-Identifier": header});
+        read_text("log.ndjson", changed(authorize(), "/request/headers", headers).to_string())
+    };
+    for header in [
+        "fingerprint dW5kZWZpbmVk",
+        "fingerprint bnVsbA==",
+        "fingerprint MA==",
+        "Ti9B",
+        "fingerprint MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAw",
+        "fingerprint null",
+        "fingerprint 00000000-0000-0000-0000-000000000000",
+        "fingerprint",
+        "fingerprint ",
+    ] {
+        let read = device(header);
+        assert_eq!((read.events.len(), read.with("device_id")), (2, 0), "{header}: {:?}", read.rejected());
+    }
+    assert_eq!(device("fingerprint YWJj").with("device_id"), 2);
+    let with = |header: &str| changed(authorize(), "/request/headers/AP-Device-Identifier", json!(header));
+    let two = format!("{}\n{}", with("fingerprint dW5kZWZpbmVk"), with("fingerprint bnVsbA=="));
+    assert_eq!(read_text("log.ndjson", two).exchanges().again, 0);
+}
+
+#[test]
+fn a_service_provider_that_is_a_word_for_nobody_is_rejected() {
+    for name in ["undefined", "null", "1.23457E+11", "%23N%2FA"] {
+        let url = format!("https://h/api/v2/{name}/decisions/authorize/M");
+        let log = changed(authorize(), "/request/url", json!(url));
+        let har = archive(&[changed(entry(), "/request/url", json!(url))]);
+        for (file, content) in [("log.ndjson", log.to_string()), ("a.har", har)] {
+            let read = read_text(file, content);
+            let rejected = read.rejected();
+            let is_named = rejected.iter().all(|(_, why)| why.contains("names no requestor"));
+            assert!(read.events.is_empty() && rejected.len() == 1 && is_named, "{name}: {rejected:?}");
+        }
     }
 }
 

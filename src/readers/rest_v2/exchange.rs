@@ -130,8 +130,11 @@ impl Redactor {
         };
         let service_provider = route.service_provider.into_owned();
         let RawExchange { headers, started_at, status, .. } = raw;
-        let device = headers.device_identifier.as_deref().and_then(headers::device_identifier);
-        let device = device.map(|device| self.keyring.digest("device", &[&device]));
+        let header = headers.device_identifier.as_deref().unwrap_or_default();
+        let identifier = headers::device_identifier(header);
+        let is_device = identifier.as_deref().is_some_and(|it| headers::names_device(header, it));
+        // It tells exchanges apart even where it names no device.
+        let identifier = identifier.map(|identifier| self.keyring.digest("device", &[&identifier]));
         let header = headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
         let device_info = header.and_then(|header| self.device_infos.read(header));
         let duration_ms = (raw.duration_ms >= 0.0).then_some(raw.duration_ms.round() as u64);
@@ -144,9 +147,9 @@ impl Redactor {
         let visitor_id = headers.visitor_identifier.as_deref().and_then(headers::visitor_identifier);
         let token = headers.service_token.as_deref();
         Ok(Box::new(Exchange {
-            fingerprint: fingerprint(raw, &method, device, keyring),
-            former: self.knows_former.then(|| former_fingerprint(raw, device, keyring)),
-            as_written: (!is_as_written).then(|| fingerprint(raw, &raw.method, device, keyring)),
+            fingerprint: fingerprint(raw, &method, identifier, keyring),
+            former: self.knows_former.then(|| former_fingerprint(raw, identifier, keyring)),
+            as_written: (!is_as_written).then(|| fingerprint(raw, &raw.method, identifier, keyring)),
             is_unprefixed: !route::path_of(&raw.url).starts_with(&self.path_prefix),
             text_bytes: raw.url.len() + raw.answer.len() + raw.body.as_ref().map_or(0, |body| body.len()),
             started_at: *started_at,
@@ -159,7 +162,7 @@ impl Redactor {
             name: route.name.map(Cow::into_owned),
             code: route.code.as_deref().map(digest_code),
             status: *status,
-            device,
+            device: identifier.filter(|_| is_device),
             is_device_info_broken: header.is_some() && device_info.is_none(),
             device_info,
             visitor_id: visitor_id.map(str::to_owned),

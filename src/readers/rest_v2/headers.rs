@@ -9,6 +9,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::json::Text;
 use super::route::decoded;
+use crate::event::VisitorRules;
 
 /// The longest header value that is decoded, in bytes: servers refuse longer ones.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -97,7 +98,11 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Headers<'de>, A::Error> {
         let mut headers = Headers::default();
         while let Some(Pair { name, value }) = pairs.next_element()? {
-            headers.take(&name.0.unwrap_or_default(), value.0);
+            let Some(name) = name.0 else {
+                let missing = format!("missing field `the name of an entry of {}`", self.0);
+                return Err(serde::de::Error::custom(missing));
+            };
+            headers.take(&name, value.0);
         }
         Ok(headers)
     }
@@ -128,11 +133,23 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     LENIENT.decode(text).ok()
 }
 
+fn device_value(header: &str) -> &str {
+    let header = header.trim();
+    header.split_once(' ').map_or(header, |(_, value)| value.trim())
+}
+
+/// Whether an identifier names a device: all machines whose application sends a word for nobody would be one.
+pub(super) fn names_device(header: &str, identifier: &[u8]) -> bool {
+    let is_known = |text: &str| VisitorRules::default().known(text).is_some();
+    let value = device_value(header);
+    let is_scheme_alone = value.eq_ignore_ascii_case("fingerprint");
+    !is_scheme_alone && is_known(value) && std::str::from_utf8(identifier).map_or(true, is_known)
+}
+
 /// The identifier inside `AP-Device-Identifier: fingerprint <Base64>`; one that does not decode is taken as it is, because it
 /// tells devices apart all the same.
 pub(super) fn device_identifier(header: &str) -> Option<Vec<u8>> {
-    let header = header.trim();
-    let value = header.split_once(' ').map_or(header, |(_, value)| value.trim());
+    let value = device_value(header);
     let decoded = decode(value).filter(|decoded| !decoded.is_empty());
     decoded.or_else(|| (!value.is_empty()).then(|| value.as_bytes().to_vec()))
 }

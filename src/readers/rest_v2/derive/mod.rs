@@ -15,7 +15,9 @@ use super::rule::Rule;
 use super::state::{DAY_MS, Login, Profile, State, ms_of};
 use super::vocabulary;
 use crate::config::RestV2Config;
-use crate::event::{Draft, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds};
+use crate::event::{
+    Draft, EventError, EventId, EventKind, Instant, PassEvent, Property, RequestorId, TimeBounds,
+};
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 
@@ -68,8 +70,16 @@ pub(super) fn take(
     if let Reply::Unreadable(why) = &exchange.reply {
         return Ok(Taken::no_exchange(why));
     }
-    let Ok(requestor_id) = RequestorId::new(&exchange.service_provider) else {
-        return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID"));
+    let requestor_id = match RequestorId::of_source(&exchange.service_provider) {
+        Ok(requestor_id) => requestor_id,
+        // Its text is not told: whatever stands in a wrong path may be a secret.
+        Err(EventError::NoRequestor(_, why)) => {
+            let why = format!("the service provider of its path names no requestor: {why}");
+            return Ok(Taken::no_exchange(&why));
+        }
+        Err(_) => {
+            return Ok(Taken::no_exchange("the service provider of its path cannot be a requestor ID"));
+        }
     };
     if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
         return Ok(Taken::Rejected(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
