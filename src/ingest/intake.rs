@@ -89,7 +89,7 @@ pub struct Receipt {
     /// The keys that no event has; empty: none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unknown_keys: String,
-    /// What else was passed over, or is not what it seems, each with its line.
+    /// What else was passed over, or is not what it seems, each with its line where it has one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -298,6 +298,13 @@ impl Sorted {
         let errors = lines.map(|Reject { line, reason, .. }| LineError { line, reason });
         let SourceSummary { remarks, exchanges, esm } = of_source;
         let unknown = &remarks.unknown;
+        let of_lines = remarks.notes().into_iter().map(|(line, what)| (Some(line), what));
+        let of_exchanges = exchanges.iter().flat_map(ExchangeSummary::notes);
+        let in_words = |(line, what): (Option<u64>, String)| match line {
+            Some(line) => format!("line {line}: {what}"),
+            None => what,
+        };
+        let notes = of_lines.chain(of_exchanges).map(in_words).collect();
         Receipt {
             unused: unused(&counts, exchanges.as_ref()),
             counts,
@@ -307,7 +314,7 @@ impl Sorted {
             esm,
             rejects_path: None,
             unknown_keys: if unknown.is_empty() { String::new() } else { unknown.to_string() },
-            notes: remarks.notes().into_iter().map(|(line, what)| format!("line {line}: {what}")).collect(),
+            notes,
         }
     }
 }

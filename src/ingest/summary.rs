@@ -270,29 +270,14 @@ impl IngestSummary {
     }
 
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
-        let (used, ExchangeSummary { prefixed, unprefixed, .. }) = (exchanges.used(), exchanges);
-        if used > 0 && *prefixed > 0 {
-            self.note(format!(
-                "{path}: {prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
-            ));
+        let mut told = exchanges.clone();
+        // Of several inputs the first says it.
+        if self.exchanges.as_ref().is_some_and(|all| all.first_broken_device_info.is_some()) {
+            told.first_broken_device_info = None;
         }
-        if used > 0 && *unprefixed == used {
-            self.note(format!(
-                "{path}: none of its {used} exchanges with the API has rest_v2.path_prefix before /api/v2/; they are used all the same, so correct that key"
-            ));
-        }
-        let known = self.exchanges.as_ref().and_then(|all| all.first_broken_device_info);
-        if let (None, Some(line)) = (known, exchanges.first_broken_device_info) {
-            let count = exchanges.broken_device_infos;
-            self.note(format!(
-                "{path}:{line}: X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
-            ));
-        }
-        if let Some((line, why)) = exchanges.first_unread_body {
-            let count = exchanges.unread_bodies;
-            self.note(format!(
-                "{path}:{line}: {why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
-            ));
+        for (line, what) in told.notes() {
+            let line = line.map_or(String::new(), |line| format!(":{line}"));
+            self.note(format!("{path}{line}: {what}"));
         }
         self.exchanges.get_or_insert_default().add(exchanges);
     }

@@ -72,6 +72,8 @@ impl Counter {
                 total: Counts::default(),
                 rejects_not_kept: 0,
                 rejects_path: None,
+                notes: 0,
+                last_note: None,
                 told_at: Instant::now(),
             });
             // The one who opened this has gone only if it panicked; then nobody hands anything in.
@@ -115,6 +117,9 @@ struct Worker {
     total: Counts,
     rejects_not_kept: u64,
     rejects_path: Option<PathBuf>,
+    /// How many notes the receipts had meanwhile, and the last of them.
+    notes: usize,
+    last_note: Option<String>,
     told_at: Instant,
 }
 
@@ -144,6 +149,8 @@ impl Worker {
             if let Ok(receipt) = &outcome {
                 self.total.add(&receipt.counts);
                 self.rejects_not_kept += receipt.rejects_not_kept;
+                self.notes += receipt.notes.len();
+                self.last_note = receipt.notes.last().cloned().or(self.last_note.take());
                 self.rejects_path = receipt.rejects_path.clone().or(self.rejects_path.take());
             }
             sender.answer(outcome.map_err(Refusal::from));
@@ -173,6 +180,10 @@ impl Worker {
             let path = self.rejects_path.take().unwrap_or_default();
             let path = path.display();
             tracing::warn!(%path, rejected, conflicts, rejects_not_kept, "posted lines were rejected, and are kept");
+        }
+        if let Some(last) = self.last_note.take() {
+            let notes = std::mem::take(&mut self.notes);
+            tracing::warn!(notes, last, "posted lines were passed over, or are not what they seem");
         }
         self.told_at = Instant::now();
     }

@@ -261,6 +261,29 @@ fn what_comes_through_the_wrong_door_is_named() {
 }
 
 #[test]
+fn exchanges_that_are_passed_over_are_told_to_their_sender_and_to_the_log() {
+    let program = program("");
+    let server = Listening::start(&program);
+    let exchange = |url: &str| {
+        let exchange = json!({
+            "started_at": "2026-11-01T08:00:00Z", "duration_ms": 5,
+            "request": {"method": "POST", "url": url, "headers": {}},
+            "response": {"status": 503, "headers": {}, "body": ""},
+        });
+        exchange.to_string()
+    };
+    let paths = ["/api/v2/REF30/decisions/authorize/M", "/tve/api/v2/REF30/decisions/authorize/M"];
+    let reply = server.post("/v1/exchanges", paths.map(exchange).join("\n").as_bytes());
+    let notes = reply.document["notes"].to_string();
+    assert_eq!(reply.status, 202, "{reply:?}");
+    assert!(notes.contains("1 exchanges were passed over, because they have something before"), "{reply:?}");
+    assert!(notes.contains("line 1: request.body is missing; so 1 exchanges have"), "{reply:?}");
+    let log = server.stop();
+    let told = log.lines().find(|line| line.contains("WARN") && line.contains("are not what they seem"));
+    assert!(told.is_some_and(|told| told.contains("notes=2")), "{log}");
+}
+
+#[test]
 fn a_reject_that_is_sent_again_is_kept_once_and_the_log_says_where() {
     let program = program("");
     let server = Listening::start(&program);

@@ -75,6 +75,35 @@ impl ExchangeSummary {
             .sum()
     }
 
+    /// What should be told, with the line where it was met first.
+    pub fn notes(&self) -> Vec<(Option<u64>, String)> {
+        let (used, ExchangeSummary { prefixed, unprefixed, .. }) = (self.used(), self);
+        let mut notes = Vec::new();
+        if used > 0 && *prefixed > 0 {
+            notes.push((None, format!(
+                "{prefixed} exchanges were passed over, because they have something before /api/v2/ that rest_v2.path_prefix does not name"
+            )));
+        }
+        if used > 0 && *unprefixed == used {
+            notes.push((None, format!(
+                "none of its {used} exchanges with the API has rest_v2.path_prefix before /api/v2/; they are used all the same, so correct that key"
+            )));
+        }
+        if let Some(line) = self.first_broken_device_info {
+            let count = self.broken_device_infos;
+            notes.push((Some(line), format!(
+                "X-Device-Info does not decode as Base64 of a JSON object; so {count} exchanges have no device information"
+            )));
+        }
+        if let Some((line, why)) = self.first_unread_body {
+            let count = self.unread_bodies;
+            notes.push((Some(line), format!(
+                "{why}; so {count} exchanges have events without what it says (a resource, an MVPD), and those of further resources are missing"
+            )));
+        }
+        notes
+    }
+
     pub fn add(&mut self, other: &ExchangeSummary) {
         for (key, (exchanges, events)) in &other.rules {
             let sum = self.rules.entry(*key).or_default();
