@@ -151,7 +151,7 @@ pub enum SuiteFault {
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
     /// Several events in a row were refused, other visitors' among them, and none succeeded.
-    #[error("{cause}, for every event tried ({events})")]
+    #[error("{cause} (events refused in a row: {events})")]
     RefusesAll { cause: String, events: u32 },
 }
 

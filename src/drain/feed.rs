@@ -15,13 +15,15 @@ use super::host::HostRun;
 use super::parcel::{Parcel, Work};
 use super::suite_run::SuiteRun;
 use super::summary::Tally;
-use super::verdict::OTHERS_MAX;
 use super::ward::Ward;
 use crate::buffer::{Backlog, BufferError, Flow, Merge, PendingEvent, RequestorKey};
 use crate::delivery::Sequence;
+use crate::hit::VisitorKey;
 
 /// Events dealt to a lane at a time.
 const DEALT_A_LANE: usize = 16;
+/// Events that a search for scouts deals at most: what a suite's first trial may try.
+const SCOUTS_MAX: usize = 50;
 /// Visitors among whom a trial's scouts are chosen: enough that the rare kinds of event are among them.
 const SAMPLED_VISITORS: usize = 400;
 /// Fibonacci hashing: spreads digests that lanes were chosen by.
@@ -179,8 +181,12 @@ impl<'a> Feed<'a> {
     }
 
     /// The first waiting event of other visitors of a suite, spread over its backlog and the kinds of event. It samples visitors
-    /// by their digest, so that whoever is in the sample has been in it from their first event on.
+    /// by their digest, so that whoever is in the sample has been in it from their first event on; salted, so that every search
+    /// looks at others: those of the search before may all be bad.
     fn find_scouts(&mut self, suite: usize, trial: u64) -> Result<Vec<Parcel>, BufferError> {
+        let salt = fastrand::u64(..);
+        let ahead = self.host.suites[suite].ward(|ward| ward.gone_ahead());
+        let mut tried: HashSet<VisitorKey> = HashSet::new();
         let mut rest =
             self.merge.rest_of((0..self.suites.len()).filter(|place| self.suites[*place] == suite));
         let mut sample: BTreeMap<u64, Parcel> = BTreeMap::new();
@@ -189,10 +195,14 @@ impl<'a> Feed<'a> {
                 return Ok(Vec::new());
             }
             let scout = self.parcel(suite, pending);
-            let rank = scout.visitor.0.wrapping_mul(SCATTER);
+            if ahead.contains(&scout.event.sequence) {
+                tried.insert(scout.visitor);
+            }
+            let rank = (scout.visitor.0 ^ salt).wrapping_mul(SCATTER);
             let last = sample.last_key_value().map(|(last, _)| *last);
             let is_beyond = sample.len() == SAMPLED_VISITORS && last.is_some_and(|last| rank > last);
-            if matches!(scout.work, Work::Bury(_)) || is_beyond || sample.contains_key(&rank) {
+            let is_tried = tried.contains(&scout.visitor);
+            if matches!(scout.work, Work::Bury(_)) || is_tried || is_beyond || sample.contains_key(&rank) {
                 continue;
             }
             sample.insert(rank, Parcel { scout: Some(trial), ..scout });
@@ -209,7 +219,7 @@ impl<'a> Feed<'a> {
         });
         let mut found: Vec<(u32, Parcel)> = numbered.collect();
         found.sort_by_key(|(number, _)| *number);
-        Ok(found.into_iter().map(|(_, scout)| scout).take(OTHERS_MAX as usize).collect())
+        Ok(found.into_iter().map(|(_, scout)| scout).take(SCOUTS_MAX).collect())
     }
 }
 

@@ -264,6 +264,7 @@ impl Pass<'_> {
         let finished = self.finish(&mut lanes, ground).await;
         for host in &self.hosts {
             host.tell_stopped(true);
+            host.suites.iter().for_each(|suite| suite.tell_trials());
             host.host.breaker.tell_rest();
         }
         let recorded = recording.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
+use super::summary::LINES_MAX;
 use super::ward::{Phase, Ward};
 use crate::buffer::{Flow, FormKey, RequestorKey, Route};
 use crate::collection::Limiter;
@@ -31,6 +32,7 @@ pub(super) struct SuiteRun {
     ward: Mutex<Ward>,
     /// Whether the log says why it was stopped.
     is_told: AtomicBool,
+    trials: AtomicU64,
     /// Changes whenever lanes or feed have to look at the ward again.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -62,6 +64,7 @@ impl SuiteRun {
             succeeded: AtomicU64::new(0),
             ward: Mutex::new(ward),
             is_told: AtomicBool::new(false),
+            trials: AtomicU64::new(0),
             changes,
         }
     }
@@ -91,7 +94,7 @@ impl SuiteRun {
     fn log(&self, phase: Phase, fault: Option<&SuiteFault>) {
         let rsid = self.rsid();
         match (phase, fault) {
-            (Phase::OnTrial, _) => {
+            (Phase::OnTrial, _) if self.trials.fetch_add(1, Ordering::Relaxed) < LINES_MAX => {
                 tracing::info!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
             }
             (Phase::Stopped, Some(fault)) => {
@@ -100,7 +103,14 @@ impl SuiteRun {
             (Phase::Paused, _) => {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
-            (Phase::Stopped | Phase::Watched | Phase::Flows, _) => {}
+            (Phase::OnTrial | Phase::Stopped | Phase::Watched | Phase::Flows, _) => {}
+        }
+    }
+
+    /// Says how often it was on trial beyond the lines of the log, at the end of the run.
+    pub(super) fn tell_trials(&self) {
+        if let Some(trials @ 1..) = self.trials.load(Ordering::Relaxed).checked_sub(LINES_MAX) {
+            tracing::info!(rsid = %self.rsid(), trials, "other visitors were tried more often, not told one by one");
         }
     }
 

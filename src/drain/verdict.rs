@@ -18,8 +18,11 @@ const REFUSALS_IN_A_ROW: u32 = 3;
 const REFUSALS_IN_A_ROW_MAX: u32 = 48;
 /// So many refused in a row may all be bad where they are the last events of a suite that delivers; more are the suite's fault.
 const LAST_BAD_MAX: u32 = 10;
-/// Other visitors that a trial tries.
-pub(super) const OTHERS_MAX: u32 = 50;
+/// Other visitors that a suite's first trial tries.
+const OTHERS_MAX: u32 = 50;
+/// Each trial that a suite wins doubles that number up to this: a suite that takes one event in fifty loses one trial in three of
+/// fifty visitors, and one in three thousand of so many.
+const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;
 /// The same where each refusal leaves in doubt whether the hit was counted: every try may be one hit too many.
 const OTHERS_DOUBTED_MAX: u32 = 10;
 /// Further events of visitors that were refused already, after [`OTHERS_MAX`] others: their first events may all be bad.
@@ -172,7 +175,9 @@ impl Verdict {
         let Some(tried) = &self.trial else { return 0 };
         // Before the first reply it is unknown whether a try leaves a doubt: the lower limit holds.
         let is_doubtful = self.latest.as_ref().is_none_or(|refusal| refusal.is_doubtful);
-        let others_max = if is_doubtful { OTHERS_DOUBTED_MAX } else { OTHERS_MAX };
+        let won = self.in_a_row_max / REFUSALS_IN_A_ROW;
+        let others_max =
+            if is_doubtful { OTHERS_DOUBTED_MAX } else { (OTHERS_MAX * won).min(OTHERS_AFTER_SUCCESS_MAX) };
         let followers_max = match tried.others < OTHERS_MAX {
             _ if is_doubtful => 0,
             true => FOLLOWERS_OF_FEW_MAX,
@@ -270,6 +275,18 @@ mod tests {
         }
         assert_eq!(refused(3, false).room(Candidate::Follower), FOLLOWERS_OF_FEW_MAX);
         assert_eq!(refused(2, false).room(Candidate::Other), 0, "there is no trial");
+    }
+
+    #[test]
+    fn each_trial_won_lets_the_next_one_try_more_visitors_up_to_a_limit() {
+        for (is_doubtful, rooms) in [(false, [50, 100, 200, 400, 400]), (true, [10; 5])] {
+            let mut verdict = Verdict::new(0, false);
+            for room in rooms {
+                while !verdict.refuse(refusal(is_doubtful), 1, 1) {}
+                assert_eq!(verdict.room(Candidate::Other), room);
+                verdict.succeed(2);
+            }
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) struct Ward {
     /// The number of the trial; its scouts carry it.
     trial: u64,
     is_scouting: bool,
+    /// Whether one of the scouts that were found last went: another search may find more.
+    finds_others: bool,
     /// Scouts on their way to their lanes.
     scouts: u32,
     /// Events that went as scouts: the feed passes over them.
@@ -101,6 +103,7 @@ impl Ward {
             in_trial: 0,
             trial: 0,
             is_scouting: was_stopped,
+            finds_others: false,
             scouts: 0,
             ahead: HashSet::new(),
             is_feeding: false,
@@ -240,7 +243,7 @@ impl Ward {
         if is_known || !self.verdict.admit(Candidate::Other) {
             return false;
         }
-        (parcel.scout, parcel.is_candidate) = (None, true);
+        (parcel.scout, parcel.is_candidate, self.finds_others) = (None, true, true);
         self.in_trial += 1;
         self.ahead.insert(parcel.event.sequence);
         true
@@ -272,10 +275,16 @@ impl Ward {
     /// The feed has looked, and deals so many.
     pub(super) fn scouted(&mut self, trial: u64, scouts: usize) {
         if self.trial == trial {
-            (self.is_scouting, self.scouts) = (false, u32::try_from(scouts).unwrap_or(u32::MAX));
+            (self.is_scouting, self.finds_others) = (false, false);
+            self.scouts = u32::try_from(scouts).unwrap_or(u32::MAX);
         }
         self.has_news = true;
         self.consider();
+    }
+
+    /// The events that went as scouts and that its feed has not come to.
+    pub(super) fn gone_ahead(&self) -> HashSet<Sequence> {
+        self.ahead.clone()
     }
 
     /// Whether this event went as a scout.
@@ -298,7 +307,7 @@ impl Ward {
             || self.is_scouting;
         if self.phase == Phase::Watched {
             // Too few refusals for a trial, and no other event left or no more room.
-            if undecided > 0 && (waiting >= WAITING_MAX || (self.is_fed_out && !is_under_way)) {
+            if undecided > 0 && (self.is_full_of_blocked() || (self.is_fed_out && !is_under_way)) {
                 self.conclude();
             }
             return;
@@ -306,8 +315,11 @@ impl Ward {
         if is_under_way || self.phase != Phase::OnTrial {
             return;
         }
-        let has_room = self.verdict.room(Candidate::Other) > 0 || self.verdict.room(Candidate::Follower) > 0;
-        if self.candidate(None).is_some() {
+        let has_room_for_others = self.verdict.room(Candidate::Other) > 0;
+        let has_room = has_room_for_others || self.verdict.room(Candidate::Follower) > 0;
+        if has_room_for_others && self.finds_others && !self.is_fed_out {
+            (self.is_scouting, self.has_news) = (true, true);
+        } else if self.candidate(None).is_some() {
             // The lane that has the candidate is woken.
             self.has_news = true;
         } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
@@ -320,6 +332,13 @@ impl Ward {
         }
     }
 
+    /// Whether so many wait behind refused events of their visitors. What a trial made wait goes on once its lanes take it back.
+    fn is_full_of_blocked(&self) -> bool {
+        let is_blocked = |parcel: &&Parcel| self.blocks(parcel.visitor);
+        self.waiting() >= WAITING_MAX
+            && self.waiting.iter().flatten().filter(is_blocked).count() >= WAITING_MAX
+    }
+
     fn waiting(&self) -> usize {
         self.waiting.iter().map(VecDeque::len).sum()
     }
@@ -328,8 +347,9 @@ impl Ward {
         self.refused.iter().filter(|refused| refused.whose.is_none())
     }
 
-    /// The next event to try, of this lane where it has one of another visitor: its lane, its place, and what it is. Followers go
-    /// one at a time, those of the visitor first that was refused most often.
+    /// The next event to try, of this lane where it has one of another visitor: its lane, its place, and what it is. The other
+    /// visitor may be any: those at the head of the lane may all be bad. Followers go one at a time, those of the visitor first
+    /// that was refused most often.
     fn candidate(&self, lane: Option<usize>) -> Option<(usize, usize, Candidate)> {
         let takes_others = !self.is_scouting && self.verdict.room(Candidate::Other) > self.scouts;
         let takes_followers =
@@ -348,12 +368,12 @@ impl Ward {
         let least = if self.is_fed_out || self.waiting() >= WAITING_MAX { 0 } else { most };
         let mut best: Option<(u32, usize, usize)> = None;
         for (number, parcels) in self.waiting.iter().enumerate() {
-            let mut seen = HashSet::new();
+            let (mut seen, mut others) = (HashSet::new(), Vec::new());
             let firsts = parcels.iter().enumerate().filter(|(_, parcel)| seen.insert(parcel.visitor));
             for (place, parcel) in firsts {
                 match refused.get(&parcel.visitor) {
                     None | Some((0, false)) if takes_others && lane.is_none_or(|lane| lane == number) => {
-                        return Some((number, place, Candidate::Other));
+                        others.push(place);
                     }
                     Some((times @ 1.., false))
                         if takes_followers
@@ -364,6 +384,9 @@ impl Ward {
                     }
                     None | Some(_) => {}
                 }
+            }
+            if let Some(place) = fastrand::choice(others) {
+                return Some((number, place, Candidate::Other));
             }
         }
         best.map(|(_, lane, place)| (lane, place, Candidate::Follower))

@@ -55,6 +55,41 @@ fn bad_events_at_the_head_starve_nobody_and_are_dead_for_their_own_sake() {
 }
 
 #[test]
+fn as_many_bad_events_before_the_good_ones_starve_nobody_wherever_they_wait() {
+    // Up to about 1,400 events lie in the lanes when the first refusals come back; the rest is in the buffer.
+    for (bad, good) in [(700, 700), (1_000, 1_000), (2_500, 7_500)] {
+        let sandbox = sandbox_with(BAD, |options| options.order_by = OrderBy::Evar6);
+        let house = House::new();
+        house.suite(&sandbox.url());
+        house.store(crowd(bad + good, bad + good, |number| number < bad));
+        let summary = house.drain();
+        assert_eq!((summary.delivered, summary.dead, summary.pending), (good as u64, bad as u64, 0), "{bad}");
+        assert_eq!((summary.stopped, summary.left), (None, false), "{bad}");
+        assert_eq!((counted(&sandbox), sandbox.inversions()), (good as u64, 0), "{bad}");
+        house.assert_balanced();
+    }
+}
+
+#[test]
+fn a_suite_that_takes_only_every_fiftieth_event_is_decided_within_some_runs() {
+    let sandbox = sandbox_with(BAD, |options| options.order_by = OrderBy::Evar6);
+    let house = House::new();
+    house.suite(&sandbox.url());
+    house.store(crowd(4_000, 4_000, |number| number % 50 != 7));
+    // A trial of fifty visitors finds one that is taken in two of three cases, and others in the next run.
+    for _ in 0..20 {
+        if house.drain().pending < 400 {
+            break;
+        }
+    }
+    // The last bad ones wait for a success behind them.
+    house.store(crowd(4_200, 4_200, |_| false).split_off(4_000));
+    let last = house.drain();
+    assert_eq!((last.pending, counted(&sandbox), sandbox.inversions()), (0, 80 + 200, 0), "{last:?}");
+    house.assert_balanced();
+}
+
+#[test]
 fn every_hundredth_bad_event_is_dead_alone() {
     let sandbox = sandbox_with(BAD, |options| options.order_by = OrderBy::Evar6);
     let house = House::new();
