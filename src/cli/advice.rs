@@ -388,6 +388,9 @@ const COUNTED_MEANWHILE: &str =
 const MIXED_FEEDS: &str =
     "take one of the two sources for a requestor; nothing of this portion of the input was stored";
 
+const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
+const NEWER: &str = "use the release that wrote it, or a later one";
+
 impl Judge for BufferError {
     fn judge(&self) -> Judgement {
         match self {
@@ -401,9 +404,7 @@ impl Judge for BufferError {
             )),
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
-            BufferError::Newer { .. } => {
-                Code::BufferNewer.usage("use the release that wrote it, or a later one")
-            }
+            BufferError::Newer { .. } => Code::BufferNewer.usage(NEWER),
             BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
             BufferError::InUse(_) => Code::BufferInUse.locked(
@@ -417,9 +418,7 @@ impl Judge for BufferError {
             ),
             BufferError::NoCopy { .. } => Code::BufferUnusable.failed("name a copy, as passbridge backup FILE makes one"),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
-            BufferError::Locked(_) => {
-                Code::Locked.locked("wait for it to end; the lock frees itself when its holder ends")
-            }
+            BufferError::Locked(_) => Code::Locked.locked(LOCKED),
             BufferError::Backfilling(_) => Code::BackfillRunning.locked(
                 "one backfill runs at a time; see which: passbridge backfill status",
             ),

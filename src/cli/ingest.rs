@@ -100,8 +100,11 @@ impl IngestReport {
     fn exit(&self, form: Form) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
         let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
-        let failures = self.summary.failures.iter().map(|failure| form.failure(&Failure::of_input(failure)));
-        if let Some(exit) = failures.last() {
+        let mut failed = None;
+        for failure in &self.summary.failures {
+            failed = Some(form.failure(&Failure::of_input(failure)));
+        }
+        if let Some(exit) = failed {
             exit
         } else if rejected + conflicts > 0 || is_unused {
             Exit::Unclean

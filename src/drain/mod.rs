@@ -213,8 +213,11 @@ impl Ground {
     }
 }
 
+/// A host, and the routes that lead to it.
+type Way = (Arc<Host>, Vec<Route>);
+
 /// The routes by their host. Fails where a proxy variable cannot be used, before anything has begun.
-fn ways(out: &Collection, routes: Vec<Route>) -> Result<Vec<(Arc<Host>, Vec<Route>)>, CollectionError> {
+fn ways(out: &Collection, routes: Vec<Route>) -> Result<Vec<Way>, CollectionError> {
     let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
     for route in routes {
         by_host.entry(route.suite.collection_url.clone()).or_default().push(route);

@@ -2,8 +2,11 @@
 
 use super::lines::BYTE_ORDER_MARK;
 
+/// Whether a line, or a source that begins so, is of this kind.
+type Recogniser = fn(&[u8]) -> bool;
+
 /// What a source or a line is that no reader can take. The texts continue a sentence that begins with its name.
-const CAUSES: [(fn(&[u8]) -> bool, &str); 9] = [
+const CAUSES: [(Recogniser, &str); 9] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
     (is_utf16, "is UTF-16; save it as UTF-8"),
     (is_tar, "is a tar archive; unpack it first, as tar -xO does"),

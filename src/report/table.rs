@@ -120,7 +120,8 @@ impl Table {
         let quarters = stated.from.unix_quarter()..stated.to.unix_quarter();
         let Some((bins, is_whole)) = self.timeline.bins(&quarters) else { return };
         let is_one = bins.start() == bins.end();
-        if !source.is_stated_alone && !(is_one && is_whole) {
+        let is_exact = is_one && is_whole;
+        if !(source.is_stated_alone || is_exact) {
             return;
         }
         let combination = self.intern(texts);

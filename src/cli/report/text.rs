@@ -14,8 +14,11 @@ const HEADING_CHARS_MAX: usize = 13;
 /// The most failures that are listed; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
+/// The name of a metric, and how its figure is written.
+type Metric = (&'static str, fn(&Figures) -> String);
+
 /// The metrics of Adobe's page ("Events Summary", "Example"), in its order, then those that it describes.
-const METRICS: [(&str, fn(&Figures) -> String); 27] = [
+const METRICS: [Metric; 27] = [
     ("Successful Authentications", |of| of.successful_authentications.to_string()),
     ("Successful Authorizations", |of| of.successful_authorizations.to_string()),
     ("Successful Play Requests", |of| of.successful_play_requests.to_string()),

@@ -93,7 +93,7 @@ impl EsmReader {
         if pass == Pass::Unknown {
             let known = self.pass_by_totals(record, memory)?;
             pass = known
-                .ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, &self.grouping.config.timezone)))?;
+                .ok_or_else(|| RejectReason::Esm(passes::in_doubt(record, self.grouping.config.timezone)))?;
         }
         let accounts = self.grouping.accounts(record, pass)?;
         if accounts.is_some() && record.field("hour").is_none() {
