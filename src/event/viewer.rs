@@ -64,8 +64,7 @@ pub enum VisitorRules {
     V1,
     /// Fifteen words for nobody, and an address with a port, in brackets, with a zone or first of a list.
     V2,
-    /// Every word for nobody, also in the eVars of identifiers; identifiers without what stands around them; every spelling of an
-    /// address.
+    /// Every word for nobody; identifiers without what a spreadsheet puts around them; every spelling of an address.
     #[default]
     V3,
 }
@@ -89,13 +88,17 @@ impl VisitorRules {
             let bare = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
             return (!self.is_word_for_nobody(bare)).then_some(text);
         }
-        written(text).filter(|value| !self.is_word_for_nobody(value))
+        let value = written(text).filter(|value| !self.is_word_for_nobody(value))?;
+        // White space is part of an ID: two that differ at all are two visitors.
+        Some(if value == bare(text) { text } else { value })
     }
 
-    /// What the eVar of a property shows of a text; `None` where the property counts as absent.
-    pub fn shown(self, property: Property, text: &str) -> Option<&str> {
+    /// What the eVar of a property shows of a text: the original, without what a spreadsheet put around an identifier.
+    pub fn shown(self, property: Property, text: &str) -> &str {
         let is_of_viewer = matches!(property, Property::MvpdUserId | Property::VisitorId);
-        if is_of_viewer && self >= VisitorRules::V3 { self.known(text) } else { Some(text) }
+        let written =
+            written(text).filter(|value| is_of_viewer && self >= VisitorRules::V3 && *value != bare(text));
+        written.unwrap_or(text)
     }
 
     fn is_word_for_nobody(self, bare: &str) -> bool {
@@ -322,8 +325,8 @@ mod tests {
     fn an_identifier_is_what_its_source_wrote_whatever_a_spreadsheet_put_around_it() {
         for (text, expected) in [
             ("bob", Some("bob")),
-            ("bob   ", Some("bob")),
-            ("\tbob\u{200b}", Some("bob")),
+            ("bob   ", Some("bob   ")),
+            ("\tbob\u{200b}", Some("\tbob\u{200b}")),
             ("=\"0012345\"", Some("0012345")),
             ("'0012345", Some("0012345")),
             ("'-a", Some("-a")),

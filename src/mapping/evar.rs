@@ -36,10 +36,7 @@ pub(crate) fn evar<'a>(
     notes: &mut Vec<Note>,
 ) -> Option<Evar<'a>> {
     let Some(text) = event.property(property) else { return default(event, property) };
-    let Some(text) = rules.shown(property, text) else {
-        notes.push(Note::Blank { property });
-        return default(event, property);
-    };
+    let text = rules.shown(property, text);
     if property == Property::ResourceId
         && let Some(value) = mrss_title(text, notes)
     {

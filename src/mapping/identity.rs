@@ -12,8 +12,8 @@
 //! ```
 //!
 //! All of it is frozen: a visitor that changes its ID between releases is two visitors, for ever
-//! (`fixtures/visitors.golden`). What counts as none, what stands around an ID without being part of it, and which address a
-//! text spells, is a matter of the [`VisitorRules`], which have versions: an attempt is repeated under its own.
+//! (`fixtures/visitors.golden`). What counts as none, what a spreadsheet puts around an ID, and which address a text spells,
+//! is a matter of the [`VisitorRules`], which have versions: an attempt is repeated under its own.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -75,7 +75,7 @@ fn is_ecid(text: &str) -> bool {
     text.len() == ECID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The `visitorID` of an MVPD User ID: two IDs that differ at all are two visitors.
+/// The `visitorID` of an MVPD User ID. White space is part of the ID: two IDs that differ at all are two visitors.
 fn from_user_id<'a>(user_id: &'a str, notes: &mut Vec<Note>) -> Cow<'a, str> {
     let because = if user_id.bytes().any(|byte| !byte.is_ascii_alphanumeric()) {
         DigestReason::OtherCharacters

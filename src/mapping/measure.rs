@@ -25,9 +25,10 @@ pub fn measure(event: &PassEvent) -> Measure {
     Measure::new(values.each_ref().map(|value| value.as_deref().unwrap_or_default()), user)
 }
 
-/// The MVPD User ID of an event as eVar10 shows it; `None` where the event has none, or says that nobody knows it.
+/// The MVPD User ID of an event as eVar10 shows it, without white space at its ends; `None` where the event has none, or says
+/// that nobody knows it.
 pub fn mvpd_user_id(event: &PassEvent) -> Option<&str> {
-    identity::known(event, Property::MvpdUserId, VisitorRules::default())
+    identity::known(event, Property::MvpdUserId, VisitorRules::default()).map(str::trim)
 }
 
 /// Whether an ID is that of degraded or temporary access, which many viewers share or which is new for each.

@@ -43,7 +43,7 @@ fn visitors_never_change() {
     for (rules, golden) in [
         (VisitorRules::V1, "visitors.golden"),
         (VisitorRules::V2, "visitors.golden"),
-        (VisitorRules::V3, "visitors-3.golden"),
+        (VisitorRules::V3, "visitors.golden"),
     ] {
         assert_frozen(golden, |stem| {
             let (event, mut form) = (fixture::event(stem), fixture::form_of(stem));

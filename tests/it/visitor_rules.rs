@@ -89,7 +89,7 @@ fn an_attempt_of_the_release_before_is_repeated_byte_for_byte_and_new_ones_follo
     assert!(new.contains("<visitorID>pbs") && new.contains("<ipAddress>203.0.113.9</ipAddress>"), "{new}");
 }
 
-/// What version 2 sent of an ID with white space and of a word that version 3 knows.
+/// What version 2 sent of an ID that a spreadsheet quoted and of a word that version 3 knows.
 #[test]
 fn a_suite_of_version_two_goes_on_under_version_three_and_repeats_under_its_own() {
     let house = House::new();
@@ -118,15 +118,21 @@ fn a_suite_of_version_two_goes_on_under_version_three_and_repeats_under_its_own(
     let version_2 =
         HitForm { visitor_rules: VisitorRules::V2, ..HitForm::with_defaults(RSID.parse().expect("a suite")) };
     let version_3 = HitForm { visitor_rules: VisitorRules::V3, ..version_2.clone() };
-    let padded = event(json!({"mvpd_user_id": "bob  "}));
+    let quoted = event(json!({"mvpd_user_id": "=\"bob\""}));
     let plain = event(json!({"mvpd_user_id": "bob"}));
     let zero = event(json!({"mvpd_user_id": 0.0, "device_id": "d"}));
-    let id = padded.identity().0;
-    assert!(sent(&padded, id, &version_2).contains("<visitorID>pbu"));
-    assert_eq!(sent(&padded, id, &version_3), sent(&plain, id, &version_3));
+    let id = quoted.identity().0;
+    assert!(sent(&quoted, id, &version_2).contains("<visitorID>pbu"));
+    assert_eq!(sent(&quoted, id, &version_3), sent(&plain, id, &version_3));
     assert!(sent(&zero, id, &version_2).contains("<eVar10>0.0</eVar10>"));
     let hit = sent(&zero, id, &version_3);
-    assert!(hit.contains("<visitorID>pbs") && !hit.contains("eVar10"), "{hit}");
+    assert!(hit.contains("<visitorID>pbs") && hit.contains("<eVar10>0.0</eVar10>"), "{hit}");
+    let padded = event(json!({"mvpd_user_id": "bob  "}));
+    assert_ne!(
+        sent(&padded, id, &version_3),
+        sent(&plain, id, &version_3),
+        "IDs that differ are two visitors"
+    );
 }
 
 #[test]
