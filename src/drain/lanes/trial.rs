@@ -80,8 +80,11 @@ impl Lane {
                 let step = self.next(&refused.parcel, &refused.outcome);
                 match (refused.whose, &step) {
                     (None, _) => self.leave_refused(refused).await?,
-                    // Of a suite that delivers, the next success says whether it was the event.
-                    (Some(Whose::Unknown), Next::Bury(_)) if suite.has_succeeded() => {
+                    // Of a suite that delivers, the next success says whether it was the event. A failure without a reason was tried
+                    // some times already, with pauses between.
+                    (Some(Whose::Unknown), Next::Bury(_))
+                        if suite.has_succeeded() && refused.parcel.bare_failures == 0 =>
+                    {
                         self.leave_refused(refused).await?;
                     }
                     (Some(_), _) => self.take_step(refused.parcel, refused.outcome, step).await?,
