@@ -15,6 +15,7 @@ use super::host::HostRun;
 use super::parcel::{Parcel, Work};
 use super::suite_run::SuiteRun;
 use super::summary::Tally;
+use super::verdict::OTHERS_MAX;
 use super::ward::Ward;
 use crate::buffer::{Backlog, BufferError, Flow, Merge, PendingEvent, RequestorKey};
 use crate::delivery::Sequence;
@@ -22,8 +23,6 @@ use crate::hit::VisitorKey;
 
 /// Events dealt to a lane at a time.
 const DEALT_A_LANE: usize = 16;
-/// Events that a search for scouts deals at most: what a suite's first trial may try.
-const SCOUTS_MAX: usize = 50;
 /// Visitors among whom a trial's scouts are chosen: enough that the rare kinds of event are among them.
 const SAMPLED_VISITORS: usize = 400;
 /// Fibonacci hashing: spreads digests that lanes were chosen by.
@@ -219,7 +218,7 @@ impl<'a> Feed<'a> {
         });
         let mut found: Vec<(u32, Parcel)> = numbered.collect();
         found.sort_by_key(|(number, _)| *number);
-        Ok(found.into_iter().map(|(_, scout)| scout).take(SCOUTS_MAX).collect())
+        Ok(found.into_iter().map(|(_, scout)| scout).take(OTHERS_MAX as usize).collect())
     }
 }
 

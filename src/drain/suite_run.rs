@@ -83,7 +83,7 @@ impl SuiteRun {
         let result = change(&mut ward);
         self.phase.store(ward.phase as u8, Ordering::Relaxed);
         if ward.phase != before && !before.is_over() {
-            self.log(ward.phase, ward.fault.as_ref());
+            self.log(ward.phase);
         }
         if std::mem::take(&mut ward.has_news) {
             self.changes.send_modify(|version| *version += 1);
@@ -91,19 +91,17 @@ impl SuiteRun {
         result
     }
 
-    fn log(&self, phase: Phase, fault: Option<&SuiteFault>) {
+    fn log(&self, phase: Phase) {
         let rsid = self.rsid();
-        match (phase, fault) {
-            (Phase::OnTrial, _) if self.trials.fetch_add(1, Ordering::Relaxed) < LINES_MAX => {
+        match phase {
+            Phase::OnTrial if self.trials.fetch_add(1, Ordering::Relaxed) < LINES_MAX => {
                 tracing::info!(%rsid, "the latest events were all refused: trying other visitors before the rest goes on");
             }
-            (Phase::Stopped, Some(fault)) => {
-                tracing::debug!(%rsid, %fault, "report suite stopped");
-            }
-            (Phase::Paused, _) => {
+            Phase::Paused => {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
-            (Phase::OnTrial | Phase::Stopped | Phase::Watched | Phase::Flows, _) => {}
+            // Why it was stopped is told with its host, which may be what is at fault.
+            Phase::OnTrial | Phase::Stopped | Phase::Watched | Phase::Flows => {}
         }
     }
 

@@ -18,8 +18,8 @@ const REFUSALS_IN_A_ROW: u32 = 3;
 const REFUSALS_IN_A_ROW_MAX: u32 = 48;
 /// So many refused in a row may all be bad where they are the last events of a suite that delivers; more are the suite's fault.
 const LAST_BAD_MAX: u32 = 10;
-/// Other visitors that a suite's first trial tries.
-const OTHERS_MAX: u32 = 50;
+/// Other visitors that a suite's first trial tries, and that one search of the backlog deals.
+pub(super) const OTHERS_MAX: u32 = 50;
 /// Each trial that a suite wins doubles that number up to this: a suite that takes one event in fifty loses one trial in three of
 /// fifty visitors, and one in three thousand of so many.
 const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;

@@ -1,21 +1,19 @@
 //! Names what came through the wrong door: packed or encoded in another way, or a document where lines were expected. Without
 //! this, each of its lines would be rejected for a reason that helps nobody.
 
+use super::error::InputError;
 use super::unpack::Packing;
-use crate::readers::{Format, guess, is_utf16};
-
-/// The byte order mark of UTF-8, which some editors put in front.
-const MARK: &[u8] = b"\xEF\xBB\xBF";
+use crate::readers::{BYTE_ORDER_MARK, Format, guess, is_utf16};
 
 /// The bytes behind a byte order mark.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(MARK).unwrap_or(bytes)
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
 /// The first byte that is neither white space, nor a byte order mark, nor a record separator.
 pub(super) fn first_letter(start: &[u8]) -> Option<u8> {
     // A mark that is not whole yet is no letter.
-    if MARK.starts_with(start) {
+    if BYTE_ORDER_MARK.starts_with(start) {
         return None;
     }
     without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
@@ -29,13 +27,13 @@ pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
             "is packed as {name}: send it plain; by HTTP gzip is taken too, and by files Zstandard"
         ));
     }
-    is_utf16(start).then(|| "is UTF-16: write it as UTF-8".to_owned())
+    is_utf16(start).then(|| InputError::Utf16.to_string())
 }
 
 /// What bytes are of which no line could be read, as far as their start tells. `is_all`: they end there.
 pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
     if first_letter(start) == Some(b'[') {
-        return Some("is one JSON list: write one object per line, as jq -c '.[]' does".to_owned());
+        return Some(InputError::JsonList.to_string());
     }
     let format = guess(start, is_all)?.format;
     let what = match format {

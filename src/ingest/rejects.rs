@@ -133,7 +133,7 @@ impl Rejects {
     fn write<'a>(
         &mut self,
         of_input: &mut Kept,
-        rejects: impl ExactSizeIterator<Item = &'a Reject>,
+        rejects: impl ExactSizeIterator<Item = &'a Reject> + Clone,
     ) -> Result<usize, IngestError> {
         let room = u64::from(self.config.rejects_max).saturating_sub(of_input.kept) as usize;
         let (count, dir) = (rejects.len().min(room), &self.config.rejects_dir);
@@ -143,7 +143,8 @@ impl Rejects {
         }
         let failed = |source| refuse(dir, source);
         make_folder(dir).and_then(|()| whole_file::refuse_open_folder(dir)).map_err(failed)?;
-        check_free_disk(dir, self.config.min_free_bytes)?;
+        let bytes = rejects.clone().take(count).map(|reject| reject.kept.len() as u64 + 1).sum();
+        check_free_disk(dir, self.config.min_free_bytes, bytes)?;
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(create(dir, self.began_at).map_err(failed)?),
@@ -204,11 +205,11 @@ pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> R
     Ok(expired)
 }
 
-/// The rejects may lie on another disk than the buffer.
-fn check_free_disk(dir: &Path, min_free_bytes: u64) -> Result<(), IngestError> {
+/// Whether so many bytes may be written. The rejects may lie on another disk than the buffer.
+fn check_free_disk(dir: &Path, min_free_bytes: u64, bytes: u64) -> Result<(), IngestError> {
     let found = rustix::fs::statvfs(dir).map_err(|errno| refuse(dir, errno.into()))?;
     let free_bytes = found.f_bavail * found.f_frsize;
-    if free_bytes < min_free_bytes {
+    if free_bytes < min_free_bytes.saturating_add(bytes) {
         let path = dir.to_owned();
         return Err(IngestError::RejectsDiskFloor { path, free_bytes, min_free_bytes });
     }
@@ -245,4 +246,20 @@ fn make_folder(dir: &Path) -> io::Result<()> {
 
 fn refuse(path: &Path, source: io::Error) -> IngestError {
     IngestError::Rejects { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_would_go_below_the_floor_of_their_disk_are_not_begun() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(check_free_disk(dir.path(), 0, 1).is_ok());
+        let refused = check_free_disk(dir.path(), 7, u64::MAX);
+        assert!(
+            matches!(refused, Err(IngestError::RejectsDiskFloor { min_free_bytes: 7, .. })),
+            "{refused:?}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::line::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
 
 /// What some editors put before the first line, and no parser wants to see.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A line or a record as far as it is kept: the whole of it, or the start of one above the limit.
 #[derive(Default)]

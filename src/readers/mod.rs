@@ -32,6 +32,7 @@ pub use line::{
     AppliedRule, EXCERPT_BYTES_MAX, Excerpt, HeaderError, LINE_BYTES_MAX, Line, ReadError, Reader,
     RejectReason, SourceSummary,
 };
+pub use lines::BYTE_ORDER_MARK;
 pub use options::ReaderOptions;
 pub use rejected::RejectedLine;
 pub use remarks::Remarks;

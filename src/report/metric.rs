@@ -4,69 +4,87 @@ use super::figures::Figures;
 use super::number::Number;
 use crate::event::EventKind;
 
-/// Of each metric its key, its name, the same in short words at the head of a column, and what it counts, in a sentence or two.
-const TEXTS: &str = include_str!("metrics.txt");
-
 pub(super) struct Metric {
     /// Its key in the JSON document.
     pub(super) key: &'static str,
+    pub(super) name: &'static str,
+    /// The same at the head of a column, in short words.
+    pub(super) heading: &'static str,
+    /// What it counts, in a sentence or two.
+    pub(super) meaning: &'static str,
     pub(super) value: fn(&Figures) -> Number,
-}
-
-impl Metric {
-    pub(super) fn name(&self) -> &'static str {
-        self.text(1)
-    }
-
-    pub(super) fn heading(&self) -> &'static str {
-        self.text(2)
-    }
-
-    pub(super) fn meaning(&self) -> &'static str {
-        self.text(3)
-    }
-
-    fn text(&self, column: usize) -> &'static str {
-        let mut rows = TEXTS.lines().map(|line| line.split(" | "));
-        let row = rows.find(|row| row.clone().next() == Some(self.key));
-        row.and_then(|mut row| row.nth(column)).expect("every metric has a whole row; a test looks each up")
-    }
 }
 
 pub(super) const AUTHENTICATIONS: Metric = Metric {
     key: "successful_authentications",
+    name: "Successful authentications",
+    heading: "AuthN granted",
+    meaning: "AuthN OK: an authentication token reached the viewer's device after a login with the MVPD. A login that is still cached, or \
+              that single sign-on brings along, is none.",
     value: |figures| Number::Count(figures.successful_authentications),
 };
 pub(super) const AUTHORIZATIONS: Metric = Metric {
     key: "successful_authorizations",
+    name: "Successful authorizations",
+    heading: "AuthZ granted",
+    meaning: "AuthZ OK: the MVPD said that the subscription includes what was asked for. For as long as that answer is cached, often a \
+              day, nothing more is counted.",
     value: |figures| Number::Count(figures.successful_authorizations),
 };
 pub(super) const PLAYS: Metric = Metric {
     key: "successful_play_requests",
+    name: "Successful play requests",
+    heading: "Play requests",
+    meaning: "A media token was made for an entitled viewer. Whether the video began is not known.",
     value: |figures| Number::Count(figures.successful_play_requests),
 };
-pub(super) const USERS: Metric =
-    Metric { key: "unique_users", value: |figures| Number::Known(figures.unique_users) };
+pub(super) const USERS: Metric = Metric {
+    key: "unique_users",
+    name: "Unique users",
+    heading: "Unique users",
+    meaning: "Different MVPD User IDs in all events but AuthN requested, failed ones too. Each counts once in whatever is looked at, so \
+              a month is less than the sum of its days, and the total can be less than the sum of the MVPDs.",
+    value: |figures| Number::Known(figures.unique_users),
+};
 pub(super) const ATTEMPTED_AUTHENTICATIONS: Metric = Metric {
     key: "attempted_authentications",
+    name: "Attempted authentications",
+    heading: "AuthN attempts",
+    meaning: "AuthN requested: a viewer was sent to the login of an MVPD. Wrong passwords on its page are part of one attempt.",
     value: |figures| Number::Count(figures.attempted_authentications),
 };
 pub(super) const ATTEMPTED_AUTHORIZATIONS: Metric = Metric {
     key: "attempted_authorizations",
+    name: "Attempted authorizations",
+    heading: "AuthZ attempts",
+    meaning: "AuthZ requested: the MVPD was asked whether the subscription includes a resource.",
     value: |figures| Number::Count(figures.attempted_authorizations),
 };
 pub(super) const AUTHENTICATION_CONVERSION: Metric = Metric {
     key: "authentication_conversion",
+    name: "Authentication conversion",
+    heading: "AuthN conversion",
+    meaning: "Successful authentications as a share of attempted ones. It counts events, not users: who fails eight times and then \
+              succeeds weighs as one in nine. Logins that began before the period can lift it above 100 %.",
     value: |figures| Number::Share(figures.authentication_conversion),
 };
 pub(super) const AUTHORIZATION_CONVERSION: Metric = Metric {
     key: "authorization_conversion",
+    name: "Authorization conversion",
+    heading: "AuthZ conversion",
+    meaning: "Successful authorizations as a share of attempted ones.",
     value: |figures| Number::Share(figures.authorization_conversion),
 };
 
 /// Shown where ESM stated any.
-pub(super) const STATED: Metric =
-    Metric { key: "stated_unique_accounts", value: |figures| Number::Known(figures.stated_unique_accounts) };
+pub(super) const STATED: Metric = Metric {
+    key: "stated_unique_accounts",
+    name: "Unique accounts, as ESM stated",
+    heading: "Accounts (ESM)",
+    meaning: "What ESM itself says of exactly this requestor, MVPD and time. The same viewer is in many of these numbers, so they can be \
+              neither added up nor divided.",
+    value: |figures| Number::Known(figures.stated_unique_accounts),
+};
 
 /// The six of Adobe's page, then what follows from them.
 pub(super) const METRICS: [Metric; 12] = [
@@ -78,13 +96,35 @@ pub(super) const METRICS: [Metric; 12] = [
     ATTEMPTED_AUTHORIZATIONS,
     Metric {
         key: "unsuccessful_authentications",
+        name: "Unsuccessful authentications",
+        heading: "AuthN without success",
+        meaning: "Attempted less successful authentications: there is no event for a login that a viewer gave up.",
         value: |figures| Number::Difference(figures.unsuccessful_authentications),
     },
     AUTHENTICATION_CONVERSION,
-    Metric { key: "authentication_ratio", value: |figures| Number::Share(figures.authentication_ratio) },
+    Metric {
+        key: "authentication_ratio",
+        name: "Authentication ratio, as published",
+        heading: "AuthN ratio",
+        meaning: "The same the other way round, as Adobe's page prints it: attempted over successful authentications. 200 % says that every \
+                  second attempt succeeds.",
+        value: |figures| Number::Share(figures.authentication_ratio),
+    },
     AUTHORIZATION_CONVERSION,
-    Metric { key: "authorization_ratio", value: |figures| Number::Share(figures.authorization_ratio) },
-    Metric { key: "synthetic_users", value: |figures| Number::Known(figures.synthetic_users) },
+    Metric {
+        key: "authorization_ratio",
+        name: "Authorization ratio, as published",
+        heading: "AuthZ ratio",
+        meaning: "Attempted over successful authorizations, as Adobe's page prints it.",
+        value: |figures| Number::Share(figures.authorization_ratio),
+    },
+    Metric {
+        key: "synthetic_users",
+        name: "Synthetic users",
+        heading: "Synthetic users",
+        meaning: "Different IDs of degraded and temporary access, which stand for no subscriber. They are no unique users.",
+        value: |figures| Number::Known(figures.synthetic_users),
+    },
 ];
 
 /// What Adobe's list of metrics calls some events otherwise than its list of events.
@@ -101,19 +141,5 @@ pub(super) fn event_name(kind: EventKind) -> String {
     match OTHER_NAMES.iter().find(|(named, _)| *named == kind) {
         Some((_, other)) => format!("{} ({other})", kind.label()),
         None => kind.label().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_metric_has_its_texts_and_every_text_its_metric() {
-        for metric in METRICS.iter().chain([&STATED]) {
-            let longer = [metric.heading(), metric.meaning()].map(str::len);
-            assert!(metric.name().len() > 5 && longer[0] > 5 && longer[1] > longer[0], "{}", metric.key);
-        }
-        assert_eq!(TEXTS.lines().count(), METRICS.len() + 1);
     }
 }

@@ -78,7 +78,7 @@ fn share_bar(metric: &Metric, class: &str, y: usize, index: usize, column: &Colu
         class,
         y,
         width: share.map_or(0.0, |share| if share > 1.0 { ABOVE_FULL } else { share * FULL }),
-        title: &format!("{}, {}: {text}", mvpd_name(&column.mvpd), metric.name()),
+        title: &format!("{}, {}: {text}", mvpd_name(&column.mvpd), metric.name),
         text: &text,
         number,
         pointer: format!("/mvpds/{index}/{}", metric.key),

@@ -87,7 +87,7 @@ fn tiles(total: &Figures) -> Markup {
         dl.tiles {
             @for (metric, number) in TILES.iter().map(|metric| (metric, (metric.value)(total))) {
                 div.tile {
-                    dt { (metric.name()) }
+                    dt { (metric.name) }
                     dd data-json={ "/total/" (metric.key) } data-value=(number.exact()) { (number.text()) }
                 }
             }
@@ -155,7 +155,7 @@ fn remarks(remarks: &[String]) -> Markup {
 
 fn meanings(report: &Report) -> Markup {
     let list = html! {
-        dl.meanings { @for metric in tables::metrics_of(report) { dt { (metric.name()) } dd { (metric.meaning()) } } }
+        dl.meanings { @for metric in tables::metrics_of(report) { dt { (metric.name) } dd { (metric.meaning) } } }
     };
     let note = "After \"Understanding Server-side Metrics\" of Adobe Pass Authentication.";
     section("What the metrics mean", note, &list)

@@ -76,7 +76,7 @@ pub(super) fn metrics_of(report: &Report) -> Vec<&'static Metric> {
 
 fn figures_of(report: &Report) -> Vec<Figure> {
     let figure = |metric: &Metric| Figure {
-        name: metric.heading().to_owned(),
+        name: metric.heading.to_owned(),
         place: metric.key.to_owned(),
         value: Box::new(metric.value),
     };

@@ -37,8 +37,7 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
     let plot = Plot { axis, top: marks.last().copied().unwrap_or(1), values };
     let id = format!("trend-{}", metric.key);
     let description = plot.description(rows);
-    let chart =
-        Chart { kind: &id, id: &id, height: DRAWING, title: metric.name(), description: &description };
+    let chart = Chart { kind: &id, id: &id, height: DRAWING, title: metric.name, description: &description };
     let drawing = html! {
         @for mark in &marks { (grid_line(*mark, plot.top)) }
         @for tick in axis.ticks() { (tick_mark(&tick)) }
@@ -46,7 +45,7 @@ fn panel(metric: &Metric, rows: &[Row], axis: &TimeAxis) -> Markup {
         @for (index, value) in plot.dotted() { (plot.dot(index, value)) }
         @for (index, row) in rows.iter().enumerate() { (plot.point(metric, index, row)) }
     };
-    html! { figure.panel { figcaption { (metric.name()) } (chart.of(&drawing)) } }
+    html! { figure.panel { figcaption { (metric.name) } (chart.of(&drawing)) } }
 }
 
 fn count(metric: &Metric, row: &Row) -> Option<u64> {
