@@ -23,8 +23,8 @@ fn crowd() -> Vec<passbridge::event::PassEvent> {
 
 #[test]
 fn dia_33_and_34_hits_of_one_visitor_arrive_in_order_across_lanes_though_every_fifth_fails() {
-    let faults =
-        "status=503:8%; reset-before:4%; reset-after:4%; 429:2%; bare-failure:1%; malformed:1%; seed=11";
+    // A failure without a reason is rare enough that no event meets three of them, which would make it dead.
+    let faults = "status=503:10.4%; reset-before:4%; reset-after:4%; 429:0.5%; bare-failure:0.1%; malformed:1%; seed=11";
     let sandbox = sandbox_with(faults, |options| {
         options.order_by = OrderBy::Evar6;
         options.keep_hits = KeepHits::Digest;
