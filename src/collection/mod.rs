@@ -24,8 +24,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
@@ -42,9 +41,6 @@ use connect::Address;
 
 /// The longest that connecting may take where a request may take longer.
 pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// How passbridge names itself to a server. Always the same: Analytics reads an event's own agent in its XML.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("passbridge/", env!("CARGO_PKG_VERSION")));
-const XML: HeaderValue = HeaderValue::from_static("application/xml");
 
 /// How hits are sent.
 #[derive(Debug, Clone)]
@@ -126,7 +122,7 @@ impl Collection {
         }
         let name = url.to_string();
         Ok(Host {
-            headers: request_headers(url),
+            headers: dia::request_headers(url),
             address: Address { url: url.clone(), proxy, tls },
             request_timeout: self.options.request_timeout,
             connect_timeout: self.options.connect_timeout,
@@ -135,19 +131,6 @@ impl Collection {
             clock: self.options.clock.clone(),
         })
     }
-}
-
-/// The header fields of every request; its length is the connection's to add. There is no `Expect`: DIA refuses it before it
-/// reads the body.
-fn request_headers(url: &CollectionUrl) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
-    if let Ok(authority) = HeaderValue::try_from(url.authority()) {
-        headers.insert(HOST, authority);
-    }
-    headers.insert(CONTENT_TYPE, XML);
-    headers.insert(ACCEPT, XML);
-    headers.insert(USER_AGENT, AGENT);
-    headers
 }
 
 /// A collection host: what its lanes share.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::events_variable::{EventUse, Serial, event_uses, serial_text};
 use super::incoming::IncomingHit;
-use super::ledger::Ledger;
 use super::makeup::{EventRecording, ExpectedIds, Makeup, SuiteSettings, WrongSetting};
+use super::processing::Ledger;
 use super::rules::{Finding, Rule};
 use crate::event::EventKind;
 

@@ -10,15 +10,15 @@
 //!
 //! One thread speaks HTTP, one stores: requests that wait while a transaction is written share the next one.
 
-mod answer;
 mod body;
 mod counter;
 mod error;
 mod health;
-mod patience;
 mod reply;
+mod routes;
 mod thread;
 mod tokens;
+mod write_timeout;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,12 +37,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::buffer::Buffer;
 use crate::ingest::IngestOptions;
-use answer::{Desk, Guest};
 use counter::Counter;
 use health::Health;
-use patience::PatientSocket;
+use routes::{Desk, Guest};
 use thread::Thread;
 use tokens::Tokens;
+use write_timeout::TimedSocket;
 
 pub use error::ServeError;
 pub use tokens::TokensError;
@@ -229,7 +229,7 @@ impl Serving {
             .header_read_timeout(self.idle_timeout)
             .keep_alive(matches!(guest, Guest::Seated(_)))
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(PatientSocket::new(socket, self.write_timeout)), service);
+            .serve_connection(TokioIo::new(TimedSocket::new(socket, self.write_timeout)), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             biased;

@@ -8,8 +8,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::ledger::{Counted, Item, Ledger};
 use super::super::makeup::{Access, Makeup};
+use super::super::processing::{Counted, Item, Ledger};
 use crate::event::Instant;
 
 /// Rows of a page where a request names no limit.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-pub(super) struct PatientSocket {
+pub(super) struct TimedSocket {
     socket: TcpStream,
     /// How long a write may wait until a byte of it goes.
     limit: Duration,
@@ -17,9 +17,9 @@ pub(super) struct PatientSocket {
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl PatientSocket {
-    pub(super) fn new(socket: TcpStream, limit: Duration) -> PatientSocket {
-        PatientSocket { socket, limit, waiting: None }
+impl TimedSocket {
+    pub(super) fn new(socket: TcpStream, limit: Duration) -> TimedSocket {
+        TimedSocket { socket, limit, waiting: None }
     }
 
     /// Passes on what a write came to, and ends one that waits for too long.
@@ -35,7 +35,7 @@ impl PatientSocket {
     }
 }
 
-impl AsyncRead for PatientSocket {
+impl AsyncRead for TimedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl AsyncRead for PatientSocket {
     }
 }
 
-impl AsyncWrite for PatientSocket {
+impl AsyncWrite for TimedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
