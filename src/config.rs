@@ -1,8 +1,8 @@
 //! The configuration file: every section and every key with its type and its default.
 //!
-//! What a key means, its unit and its range stand in `deploy/passbridge.full.toml`, which `init` writes; a test holds the two together.
-//! Here stand the reasons of defaults.
-//! Unknown keys are refused. Finding and reading the file is the command line's work; each room gets its own section.
+//! `deploy/passbridge.full.toml`, which `init` writes, says what each key means, its unit and its range; a test
+//! compares it with this file. Here are the reasons for the defaults. Unknown keys are refused. The command line
+//! finds and reads the file and gives each room its own section.
 
 mod value;
 
@@ -32,7 +32,7 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// Sections of the file: each key has its type and its default. A path is relative to the file, an empty text or path is none.
+/// Sections of the file: each key has its type and default. A path is relative to the file; an empty one means none.
 macro_rules! sections {
     ($($(#[$doc:meta])* pub struct $section:ident {
         $($(#[$key_doc:meta])* pub $key:ident: $kind:ty = $default:expr;)*
@@ -57,16 +57,16 @@ sections! {
     pub struct BufferConfig {
         pub path: PathBuf = "passbridge.db".into();
         pub retention_days: u32 = 30;
-        /// How long an event is recognised as a duplicate after it was deleted, in days: a file of last
-        /// year's same month, ingested again, is still one.
+        /// How many days after its deletion an event is still recognised as a duplicate: enough for a file of the
+        /// same month of last year that is ingested again.
         pub dedup_days: u32 = 400;
         pub allow_network_filesystem: bool = false;
     }
 
     /// `[schedule]`: when `run` drains.
     pub struct ScheduleConfig {
-        /// When a drain starts, as a cron expression of six fields (seconds first) or five: every 30 minutes, as
-        /// the integration prescribes.
+        /// When a drain starts, as a cron expression of six fields (seconds first) or five. The integration
+        /// prescribes every 30 minutes.
         pub cron: String = "0 */30 * * * *".into();
         pub timezone: String = "America/Los_Angeles".into();
         pub jitter_seconds: u64 = 0;
@@ -79,7 +79,7 @@ sections! {
         pub max_attempts: u32 = 8;
         pub give_up_seconds: u64 = 300;
         pub rate_per_host: u32 = 0;
-        /// How long a stop waits for requests in flight, in seconds: as long as a request may take.
+        /// How long a stop waits for requests in flight, in seconds. The default is as long as a request may take.
         pub stop_grace_seconds: u64 = 30;
         pub backoff_base_ms: u64 = 500;
         pub backoff_max_seconds: u64 = 60;
@@ -88,19 +88,19 @@ sections! {
     /// `[ingest]`: how events come in.
     pub struct IngestConfig {
         pub rejects_dir: PathBuf = "rejects".into();
-        /// The most rejected lines that are kept of one input; the others are counted. More of them have one cause, such as
-        /// a wrong format.
+        /// The most rejected lines that are kept of one input; the others are only counted. So many rejects have one
+        /// cause, such as a wrong format.
         pub rejects_max: u32 = 10_000;
         pub rejects_days: u32 = 90;
         pub future_skew_seconds: u32 = 300;
-        /// Free disk below which nothing more is ingested, in bytes: 256 MiB, room for a drain to record its outcomes.
+        /// The free disk space, in bytes, below which nothing is ingested: a drain must have room for its outcomes.
         pub min_free_bytes: u64 = 256 << 20;
     }
 
-    /// `[rest_v2]`: where Adobe's documentation does not say which event an exchange is, a key says it.
+    /// `[rest_v2]`: how exchanges of REST API V2 become events. Keys decide what Adobe's documentation leaves open.
     pub struct RestV2Config {
-        /// The file of the secret that devices, codes and the identities of events are digested with. Without, the buffer makes
-        /// one and keeps it. Another secret gives the same exchange other events.
+        /// The file with the secret for the digests of devices, codes and identities of events. If none is named, the
+        /// buffer makes a secret and keeps it. With another secret, the same exchange gives other events.
         pub secret_file: PathBuf = PathBuf::new();
         pub path_prefix: String = String::new();
         pub reorder_seconds: u32 = 60;
@@ -110,13 +110,13 @@ sections! {
         pub leave_out: Vec<OpenEvent> = Vec::new();
         pub profiles_complete_login: bool = true;
         pub preflight_per_resource: bool = true;
-        /// From which distance between a decision and its media token a permission came from Adobe's cache, in milliseconds.
-        /// Fresh ones differ by 0 to 313.
+        /// A permission came from Adobe's cache if its decision and its media token are further apart than this, in
+        /// milliseconds. Fresh ones are 0 to 313 apart.
         pub cached_above_ms: u32 = 5000;
         pub sdk_type: String = "Clientless".into();
         pub sdk_version: String = "REST V2".into();
         pub server_version: String = String::new();
-        /// `proxy` of an MVPD that the configuration calls a proxied one: the API never names the proxy.
+        /// The `proxy` of an MVPD that Adobe's configuration lists as proxied, because the API never names the proxy.
         pub proxied_by: String = "Unknown".into();
         pub proxies: BTreeMap<String, String> = BTreeMap::new();
         pub sso_mechanisms: BTreeMap<String, String> = map(&[
@@ -130,8 +130,7 @@ sections! {
 
     /// `[esm]`: how reports of Entitlement Service Monitoring are read and fetched.
     pub struct EsmConfig {
-        /// The time zone of the reports, by its IANA name: `Etc/GMT+8` where the clock of a contract knows no summer
-        /// time.
+        /// The time zone of the reports, by its IANA name: `Etc/GMT+8` if the clock of a contract has no summer time.
         pub timezone: Zone = Zone(chrono_tz::America::Los_Angeles);
         pub dedup_days: u32 = 400;
         pub rejected_is_failed: bool = false;
@@ -140,8 +139,8 @@ sections! {
         pub dcr_url: String = "https://sp.auth.adobe.com".into();
         pub software_statement_file: PathBuf = PathBuf::new();
         pub credentials_file: PathBuf = "esm-client.json".into();
-        /// What reports group by beneath the hour, as the path of the API has it; `minute/` before it makes reports by minute.
-        /// Of the published paths by hour this is the shortest with all that names whose event it is.
+        /// The dimensions of reports within the hour, as a path of the API; `minute/` before it gives reports by
+        /// minute. The default is the shortest published path with all dimensions that tell whose event it is.
         pub group_by: String = "media-company/proxy/mvpd/requestor-id".into();
         pub rows: u32 = 10_000;
         pub request_timeout_seconds: u64 = 120;
@@ -149,8 +148,8 @@ sections! {
 
     /// `[bulk]`: how backfills send files by the Bulk Data Insertion API.
     ///
-    /// Adobe's limits are keys so that a contract with others can be kept, and a rehearsal needs no hours; exceeding the published
-    /// ones loses no event, but slows the ingestion of the whole company.
+    /// Adobe's limits are keys because a contract may have other limits, and because a rehearsal must not take hours.
+    /// More than the published limits loses no event, but slows the ingestion of the whole company.
     pub struct BulkConfig {
         pub url: String = "https://analytics-collection.adobe.io/aa/collect/v1/events".into();
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
@@ -158,14 +157,14 @@ sections! {
         pub client_secret_file: PathBuf = PathBuf::new();
         pub client_secret: Secret = Secret(String::new());
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext".into();
-        /// What the names of visitor groups begin with: the company, so that Adobe finds them.
+        /// The company. The names of visitor groups begin with it, so that Adobe finds them.
         pub company: String = "passbridge".into();
-        /// What stands for the user agent of events that have none: a row without one is dropped.
+        /// The user agent of rows whose event has none, because Adobe drops a row without one.
         pub user_agent: String = STAND_IN_AGENT.into();
         pub dir: PathBuf = "bulk".into();
-        /// Rows a second that a backfill sends at the most where it says nothing else. One visitor group takes 2000.
+        /// The most rows a second of a backfill that is told no other rate. One visitor group takes 2000.
         pub rate: u32 = 2_000;
-        /// Rows of a file: what a group takes in 20 seconds.
+        /// The most rows of a file: as many as a group takes in 20 seconds.
         pub file_rows: u32 = 40_000;
         /// The longest file, in bytes, as it is sent: Adobe's limit.
         pub file_bytes: u64 = 100_000_000;
@@ -192,11 +191,11 @@ sections! {
         pub client_secret: Secret = Secret(String::new());
         pub scopes: String = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,additional_info.job_function".into();
         pub ims_url: String = "https://ims-na1.adobelogin.com/ims/token/v3".into();
-        /// How long a request may take, in seconds: Adobe gives up after 60.
+        /// How long a request may take, in seconds. Adobe itself gives up after 60.
         pub request_timeout_seconds: u64 = 90;
-        /// Calls within a window at the most: Adobe's limit for a user.
+        /// The most calls within a window: Adobe's limit for a user.
         pub calls_per_window: u32 = 12;
-        /// How long a window is, in milliseconds, at Adobe; pauses before a call is tried again follow it.
+        /// The length of Adobe's window, in milliseconds. The pauses before a call is tried again depend on it.
         pub window_ms: u64 = 6_000;
         pub proof_days: u32 = 90;
     }
@@ -206,23 +205,24 @@ sections! {
         pub listen: Listen = Listen::Off;
         pub ingest: bool = false;
         pub tokens_file: PathBuf = PathBuf::new();
-        /// How many events may wait in the buffer before no more are taken by HTTP; 0 is no limit. 20 million take some 12 GB.
+        /// The number of waiting events at which HTTP takes no more; 0 is no limit. 20 million take some 12 GB.
         pub backlog_max_events: u64 = 20_000_000;
         pub request_timeout_seconds: u64 = 30;
-        /// How long a connection may be silent, in seconds: longer than reverse proxies keep theirs.
+        /// How long a connection may be silent, in seconds: longer than reverse proxies keep an idle connection.
         pub idle_timeout_seconds: u64 = 75;
     }
 
-    /// `[monitor]`: from when on `status --check` alarms.
+    /// `[monitor]`: the limits beyond which `status --check` raises an alarm.
     pub struct MonitorConfig {
-        /// How long an event that could go may wait since it was stored, and a drain be the last. After 2 h four drains were missed.
+        /// The longest time that a stored event that could be sent may wait, and that may pass since the last drain.
+        /// In 2 h, four drains are missed.
         pub max_age: Span = Span(Some(Duration::from_secs(2 * 60 * 60)));
-        /// How long no event may come in: off, as sources differ.
+        /// The longest time without a new event. Off by default, because sources differ.
         pub max_silence: Span = Span(None);
         pub max_silence_of: BTreeMap<String, Span> = BTreeMap::new();
         pub max_dead: u64 = 100;
         pub max_held: u64 = 100;
-        /// Events that may be parked: a requestor without a suite is seen within days.
+        /// The most parked events. At the default, a requestor without a suite is noticed within days.
         pub max_parked: u64 = 10_000;
         pub max_rejects: u64 = 100;
     }
@@ -234,11 +234,11 @@ sections! {
     }
 }
 
-/// What stands for the user agent of events that have none in bulk files. No published bot rule matches it.
+/// The user agent of rows in bulk files whose event has none. No published bot rule matches it.
 pub const STAND_IN_AGENT: &str = "Mozilla/5.0 (server-side Adobe Pass event)";
 
 impl AnalyticsConfig {
-    /// How long a proof counts.
+    /// How long a proof of a suite's settings, by a probe or a settings file, stays valid.
     pub fn proof_age(&self) -> Duration {
         Duration::from_secs(u64::from(self.proof_days) * 86_400)
     }
@@ -249,7 +249,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 impl RestV2Config {
-    /// Whether an event that the documentation leaves open is counted.
+    /// Whether an event that Adobe's documentation leaves open is counted.
     pub fn counts(&self, event: OpenEvent) -> bool {
         !self.counting.leaves_out().contains(&event) && !self.leave_out.contains(&event)
     }
@@ -268,14 +268,14 @@ impl Counting {
 }
 
 impl OpenEvent {
-    /// The event of a key that earlier releases had for it, `count_` and its word.
+    /// The event of a key of earlier releases: those keys were `count_` and the event's word.
     pub fn of_former_key(key: &str) -> Option<OpenEvent> {
         OpenEvent::ALL.into_iter().find(|event| key.strip_prefix("count_") == Some(event.as_str()))
     }
 }
 
 words! {
-    /// Which exchange counts AuthN requested.
+    /// Which exchange gives the event AuthN requested.
     pub enum AuthnRequestedAt {
         Session = "session",
         UserAgent = "user_agent",
@@ -288,7 +288,7 @@ words! {
         MvpdAnswers = "mvpd_answers",
     }
 
-    /// An event of which Adobe's documentation leaves open whether it counts.
+    /// An event for which Adobe's documentation does not say whether it counts.
     pub enum OpenEvent {
         PartnerAuthn = "partner_authn",
         AuthnPending = "authn_pending",

@@ -1,18 +1,19 @@
-//! Documents of HTML that stand for themselves: one file, no script, nothing that is fetched.
+//! Makes self-contained HTML documents: one file, no script, nothing that a browser must fetch.
 //!
-//! - In: markup, in which `maud` has escaped every text. Out: a document in which no text can turn the direction of what follows.
+//! - In: markup, in which `maud` has escaped every text. Out: a document in which no text can change the direction of
+//!   the text after it.
 //! - Guarantees: a document forbids every request and every script by its own policy.
 //! - Does not know: what the pages say.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// What a document may use: its own styles, and pictures that are spelt out in it. So a browser refuses everything that text of an
-/// event could have brought in, even if a mistake of ours let it.
+/// What a document may use: its own styles, and pictures that are embedded in it. If a mistake of ours let text of an
+/// event become markup, the browser would still load and run nothing from it.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// A whole document from the title as plain text, a style sheet of ours, and its body. Control characters but line feeds, and
-/// characters that change the direction of the text around them, become replacement characters.
+/// A whole document. `title` is plain text, `style` a style sheet of ours. Control characters, except line feeds, and
+/// characters that change the direction of text become replacement characters.
 pub fn document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -34,7 +35,7 @@ pub fn document(title: &str, style: &str, body: &Markup) -> String {
     page.into_string().replace(is_harmful, "\u{FFFD}")
 }
 
-/// Embeddings, overrides, isolates and marks of the Unicode Bidirectional Algorithm.
+/// Whether a character is an embedding, override, isolate or mark of the Unicode Bidirectional Algorithm.
 pub fn turns_direction(letter: char) -> bool {
     matches!(letter, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

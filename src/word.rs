@@ -1,15 +1,15 @@
-//! Values that are written as text: one spelling in JSON, in SQL, in listings, in arguments and in the configuration.
+//! Values that are written as words, with one spelling in JSON, SQL, listings, arguments and the configuration.
 
-/// A text that is none of the words of a value.
+/// A text that is not one of the words that a value can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is none of {choices}")]
 pub struct UnknownWord {
     pub text: String,
-    /// The words that there are.
+    /// All allowed words.
     pub choices: String,
 }
 
-/// Enumerations whose variants have a word each.
+/// Defines enumerations in which each variant has a word.
 macro_rules! words {
     ($($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)+ })+) => {$(
         $(#[$doc])*
@@ -20,7 +20,6 @@ macro_rules! words {
             /// Every value, in the order of the declaration.
             $vis const ALL: [$name; [$($word),+].len()] = [$($name::$variant),+];
 
-            /// Its word.
             $vis fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)+ }
             }

@@ -1,4 +1,4 @@
-//! What a key of the configuration file takes beside texts and numbers: secrets, time zones, addresses, times.
+//! The types of configuration values other than texts and numbers: secrets, time zones, addresses, times.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! The secrets of Dynamic Client Registration, on disk: the statement that is given, and the credentials that are kept.
+//! The secrets of Dynamic Client Registration on disk: Adobe's software statement, and the credentials that we keep.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::web::{ApiError, Cause, Endpoint, read_secret_text};
 use crate::whole_file::{self, Readers, WholeFile};
 
-/// What a registered client is known by. Has no `Debug`: it must reach no message.
+/// The ID and the secret of a registered client. Has no `Debug`, so that no log shows them.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Credentials {
     pub(super) client_id: String,
@@ -16,14 +16,14 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// What was kept; `None` where nothing was.
+    /// The credentials that were kept; `None` if none were.
     pub(super) fn read(path: &Path) -> Result<Option<Credentials>, ApiError> {
         let text = match read_secret_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refuse("esm.credentials_file", path, error.to_string())),
         };
-        // serde's own texts may quote a value.
+        // serde's own text is left out, because it may quote a value.
         let credentials = serde_json::from_str(&text).map_err(|_| {
             let why = "it is no JSON object with client_id and client_secret; remove it to register anew";
             refuse("esm.credentials_file", path, why.to_owned())
@@ -32,8 +32,8 @@ impl Credentials {
     }
 }
 
-/// Where credentials will be kept: its folder can be written, and the new file lies there already, for its owner's eyes only.
-/// A registration that fails leaves nothing behind.
+/// The new file in which credentials will be kept. It exists before Adobe gives them, and only its owner can read it.
+/// If the registration fails, the file is removed.
 pub(super) struct Place {
     path: PathBuf,
     file: WholeFile,
@@ -51,7 +51,7 @@ impl Place {
         Ok(Place { path: path.to_owned(), file })
     }
 
-    /// Keeps them: whole or not at all, whatever happens meanwhile.
+    /// Writes the credentials whole or not at all, also if the program is killed meanwhile.
     pub(super) fn keep(self, credentials: &Credentials) -> Result<(), ApiError> {
         let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
@@ -71,7 +71,7 @@ pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
     let text = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
     let statement = text.trim();
     if statement.is_empty() || statement.contains(char::is_whitespace) {
-        return Err(refuse("it holds no single word; a statement is one long word with dots".to_owned()));
+        return Err(refuse("it must hold one word only; a statement is one long word with dots".to_owned()));
     }
     Ok(statement.to_owned())
 }

@@ -1,10 +1,10 @@
 //! Fetches reports of Entitlement Service Monitoring (ESM v3) from Adobe.
 //!
 //! - In: a span of hours on the clock of the reports, and what to group by. Out: the reports as Adobe wrote them, each whole.
-//! - Guarantees: a report has the dimensions and the hours that were asked for, or is none; the client registers once, and keeps its credentials for its owner's eyes only; tokens stay in memory; a
-//!   token that is refused is had anew once; what is refused for the moment or breaks off is asked for again, within bounds;
-//!   no secret is in any message or log.
-//! - Does not know: what stands in a report, where its counts are kept.
+//! - Guarantees: every report has the dimensions and the hours that were asked for; the client registers once, and
+//!   only its owner can read the credentials that it keeps; tokens stay in memory; a refused token is replaced once;
+//!   other failures that may pass are retried, within bounds; no message or log contains a secret.
+//! - Does not know: what the counts of a report mean, where they are kept.
 //! - Rules: sections 8.1 and 8.2 of `reference/adobe-analytics.md`.
 
 mod credentials;
@@ -25,40 +25,39 @@ use crate::web::{
 };
 use credentials::{Credentials, Place};
 
-/// The keys of the addresses, for messages.
+/// The configuration keys of the two addresses, for messages.
 const KEY: &str = "esm.url";
 const DCR_KEY: &str = "esm.dcr_url";
-/// The longest report, in bytes once it is unpacked: the reader of reports takes no longer one.
+/// The longest report, in bytes after unpacking: the most that the reader of reports takes.
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
-/// `X-Device-Info` of a registration, which asks for one: {"primaryHardwareType":"Server","model":"passbridge"}.
+/// The header `X-Device-Info` of a registration: {"primaryHardwareType":"Server","model":"passbridge"} in base64.
 const DEVICE_INFO: &str = "eyJwcmltYXJ5SGFyZHdhcmVUeXBlIjoiU2VydmVyIiwibW9kZWwiOiJwYXNzYnJpZGdlIn0=";
 
-/// Where and how reports are fetched.
+/// The addresses and options for fetching reports.
 #[derive(Debug, Clone)]
 pub struct EsmOptions {
-    /// Where reports begin, such as `https://mgmt.auth.adobe.com/esm/v3`.
+    /// The first part of the address of every report, such as `https://mgmt.auth.adobe.com/esm/v3`.
     pub url: String,
-    /// Where credentials and tokens are had, such as `https://sp.auth.adobe.com`.
+    /// The first part of the addresses for credentials and tokens, such as `https://sp.auth.adobe.com`.
     pub dcr_url: String,
     pub software_statement_file: PathBuf,
     pub credentials_file: PathBuf,
-    /// What reports group by beneath the hour.
+    /// The dimensions that reports group by within the hour.
     pub group_by: String,
-    /// The most rows of a report.
     pub rows: u32,
-    /// Of whom; empty: of everybody the credentials may see.
+    /// The requestors of the reports; empty for all that the credentials may see.
     pub requestors: Vec<String>,
     pub request_timeout: Duration,
     pub proxy: ProxySettings,
 }
 
-/// A client of reports.
+/// A client that fetches reports.
 pub struct EsmClient {
     http: Http,
     options: EsmOptions,
-    /// Where reports grouped as configured are.
+    /// The address of reports that are grouped as configured.
     reports_url: Url,
     dcr_url: Url,
     token: Option<String>,
@@ -70,7 +69,6 @@ struct TokenAnswer {
 }
 
 impl EsmClient {
-    /// A client that has asked for nothing yet.
     pub fn new(options: EsmOptions) -> Result<EsmClient, SetupError> {
         let url = web::address(KEY, &options.url)?;
         let dcr_url = web::address(DCR_KEY, &options.dcr_url)?;
@@ -93,7 +91,7 @@ impl EsmClient {
         let endpoint = Endpoint::new("a report", KEY, &url);
         let mut answer = self.ask(&endpoint, &url).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
-            // A token may end before its time; a second one that is refused is refused for another reason.
+            // A token may end early. If the new one is refused too, another would not help.
             tracing::debug!("the access token is refused, and is had anew");
             self.token = None;
             answer = self.ask(&endpoint, &url).await?;
@@ -134,14 +132,14 @@ impl EsmClient {
         ];
         let answer: TokenAnswer = self.dcr(&endpoint, || self.http.form(&url, &fields)).await?;
         check_token(&endpoint, &answer.access_token)?;
-        tracing::debug!(host = web::host(&url), "an access token was had");
+        tracing::debug!(host = web::host(&url), "received an access token");
         Ok(answer.access_token)
     }
 
-    /// Registers this installation, once, and keeps what it is given.
+    /// Registers this installation, once, and keeps the credentials that it gets.
     async fn register(&self) -> Result<Credentials, ApiError> {
         let statement = credentials::software_statement(&self.options.software_statement_file)?;
-        // Before Adobe gives them: credentials that cannot be kept would be lost, and a client registered each time.
+        // Before the request: if the credentials could not be kept, each run would register another client.
         let place = Place::prepare(&self.options.credentials_file)?;
         let url = beneath(&self.dcr_url, ["o", "client", "register"]);
         let endpoint = Endpoint::of_credentials("client credentials", DCR_KEY, &url);
@@ -159,7 +157,7 @@ impl EsmClient {
         Ok(credentials)
     }
 
-    /// Asks for credentials or a token. The request is not concealed in the answer: a refusal shows only its published code.
+    /// Asks for credentials or a token. Secrets stay in the answer, because a refusal shows only its published code.
     async fn dcr<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
@@ -168,7 +166,7 @@ impl EsmClient {
         self.send(endpoint, DCR_BYTES_MAX, &[], request).await?.json(endpoint)
     }
 
-    /// Sends until there is a conclusive answer.
+    /// Sends until the answer is conclusive or no attempts are left.
     async fn send(
         &self,
         endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! A span of hours in reports that are whole: a full one is fetched again in parts, because there may be more than it shows.
+//! Fetches a span of hours in whole reports. A full report is fetched again in parts, because rows may be missing.
 
 use chrono::{NaiveDateTime, TimeDelta};
 
@@ -6,19 +6,18 @@ use super::{EsmClient, KEY};
 use crate::readers::esm::limit_reached;
 use crate::web::{ApiError, Cause, Endpoint};
 
-/// Hours of one report: a day.
+/// The most hours of one report: a day.
 const HOURS_AT_ONCE: i64 = 24;
 
 impl EsmClient {
-    /// Fetches the hours from `from` to before `to` and gives each whole report to `take`, in the order of time. Ends at the
-    /// first error, its own or that of `take`.
+    /// Gives each whole report of the hours from `from` to before `to` to `take`, in order. Ends at the first error.
     pub async fn each_report<E: From<ApiError>>(
         &mut self,
         from: NaiveDateTime,
         to: NaiveDateTime,
         mut take: impl FnMut(NaiveDateTime, NaiveDateTime, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        // Within it a report cannot be cut: each half would show a part of the count as all of it.
+        // A report cannot be split within this time: each half would show a part of a count as all of it.
         let grain = if self.options.group_by.starts_with("minute/") {
             TimeDelta::minutes(1)
         } else {

@@ -1,4 +1,4 @@
-//! One eVar of a hit: the value of its property, its MRSS title, or the documented default.
+//! The value of one eVar of a hit: that of its property, the title in an MRSS document, or the documented default.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use super::mrss::Resource;
 use super::{Note, mrss, sanitize};
 use crate::event::{DefaultValue, EventKind, PassEvent, Property, VisitorRules};
 
-/// The value of `sdk_type` that stands for the Clientless API. Compared without regard to case, as Analytics compares
-/// eVars ("eVar", Implementation Guide).
+/// The value of `sdk_type` for the Clientless API. Case does not count, as in Analytics (Implementation Guide,
+/// "eVar").
 const CLIENTLESS: &str = "Clientless";
 
 /// The value of an eVar, and where it came from.
@@ -24,11 +24,11 @@ pub(crate) enum Source {
     Event,
     /// The item title of the MRSS document that the event carries.
     MrssTitle,
-    /// The documentation of the integration, since the event has none.
+    /// The documented default of the integration, because the event has no value.
     Default,
 }
 
-/// The eVar that reports this property; `None` when it sends no tag.
+/// The eVar of a property; `None` if the hit gets no tag for it.
 pub(crate) fn evar<'a>(
     event: &'a PassEvent,
     property: Property,

@@ -1,4 +1,4 @@
-//! Whom a hit counts for: the suite's own kind of identity, or a surrogate that is as stable as the event allows.
+//! Which visitor a hit counts for: the identity that the suite uses, or a surrogate as stable as the event allows.
 //!
 //! ```text
 //! MVPD User ID of 1 to 100 ASCII letters and digits    itself
@@ -11,9 +11,9 @@
 //!                   big endian); the first field is "passbridge visitor 1 " and the word above
 //! ```
 //!
-//! All of it is frozen: a visitor that changes its ID between releases is two visitors, for ever
-//! (`fixtures/visitors.golden`). What counts as none, what a spreadsheet puts around an ID, and which address a text spells,
-//! is a matter of the [`VisitorRules`], which have versions: an attempt is repeated under its own.
+//! All of this is frozen: if a release changed the ID of a visitor, Analytics would count two visitors
+//! (`fixtures/visitors.golden`). The [`VisitorRules`] say which values mean that there is none, what a spreadsheet
+//! adds around an ID, and how an address is read. They have versions, and a repeated attempt keeps its version.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use crate::suite::{HitForm, IdentityKind, Rsid};
 /// How the digest of an MVPD User ID begins.
 const USER_PREFIX: &str = "pbu";
 const SURROGATE_PREFIX: &str = "pbs";
-/// The bytes of a digest that are kept: two of a billion visitors meet with a chance of 1 in 10^30.
+/// The bytes kept of a digest. Among a billion visitors, two get the same digest with a chance of 1 in 10^30.
 const DIGEST_BYTES: usize = 20;
 
 /// The visitor of an event's hits.
@@ -66,7 +66,7 @@ pub(super) fn key(rsid: &Rsid, visitor: &VisitorIdentity<'_>) -> VisitorKey {
     VisitorKey(digest[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte)))
 }
 
-/// What an identifier says, unless that is that nobody knows it.
+/// The value of an identifier; `None` if it is missing or only says that it is unknown.
 pub(super) fn known(event: &PassEvent, property: Property, rules: VisitorRules) -> Option<&str> {
     rules.known(event.property(property)?)
 }
@@ -90,7 +90,7 @@ fn from_user_id<'a>(user_id: &'a str, notes: &mut Vec<Note>) -> Cow<'a, str> {
     Cow::Owned(digest(USER_PREFIX, &[b"passbridge visitor 1 user id", user_id.as_bytes()]))
 }
 
-/// In any case of letters: whether Adobe folds it is not documented.
+/// Whether an ID begins like ours. Case does not count: it is not documented whether Adobe tells case apart.
 fn begins_like_ours(user_id: &str) -> bool {
     [USER_PREFIX, SURROGATE_PREFIX]
         .iter()
@@ -117,7 +117,7 @@ fn surrogate(event: &PassEvent, id: EventId, rules: VisitorRules) -> (String, Su
     made_from("passbridge visitor 1 event", &[id.bytes()], SurrogateSource::Event)
 }
 
-/// The viewer's address in binary, the same for each of its spellings; `None` for what is no address, or is blanked out.
+/// The viewer's address in binary, so that all its spellings are one; `None` if it is no address, or 0.0.0.0 or ::.
 fn address(event: &PassEvent, rules: VisitorRules) -> Option<Vec<u8>> {
     match rules.address(event.property(Property::IpAddress)?)? {
         address if IpAddr::is_unspecified(&address) => None,
@@ -137,7 +137,7 @@ fn digest(prefix: &str, fields: &[&[u8]]) -> String {
     text
 }
 
-/// Over the fields, each after its length, so that no two lists of fields run into each other.
+/// Hashes the fields, each after its length, so that no two lists of fields give the same bytes.
 fn sha256(fields: &[&[u8]]) -> [u8; 32] {
     let mut digest = Sha256::new();
     for field in fields {

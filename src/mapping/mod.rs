@@ -1,7 +1,7 @@
 //! Turns one Pass event into the hits that Adobe receives, and says what it had to change on the way.
 //!
-//! - In: a [`PassEvent`], its [`EventId`], the [`HitForm`] of its report suite. Out: one or more [`Hit`]s, the key of the
-//!   visitor they count for, and [`Note`]s. An event that breaks a limit by itself is a [`DeadReason`] instead.
+//! - In: a [`PassEvent`], its [`EventId`], the [`HitForm`] of its report suite. Out: one or more [`Hit`]s, the key of
+//!   the visitor they count for, and [`Note`]s; a [`DeadReason`] for an event that breaks a limit on its own.
 //! - Guarantees: equal inputs give equal hits, on every machine and in every later release; no text of an event can reach
 //!   a hit unsanitised; all hits of an event count for one visitor; an ordinary event makes no note.
 //! - Does not know: XML, buffers, replies, the time of day.
@@ -34,15 +34,15 @@ use limits::USER_AGENT_BYTES_MAX;
 /// What an event becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped<'a> {
-    /// The hits, never none; more than one only where a count goes out as single hits.
+    /// At least one hit; more only if a count is sent as single hits.
     pub hits: Vec<Hit<'a>>,
-    /// The visitor that all of them count for.
+    /// The visitor that all these hits count for.
     pub visitor: VisitorKey,
     /// What was changed on the way, in the order of the hit; empty for an ordinary event.
     pub notes: Vec<Note>,
 }
 
-/// Maps an event. `Err` when its count would take more than [`SINGLE_HITS_MAX`] single hits.
+/// Maps an event. `Err` if its count would take more than [`SINGLE_HITS_MAX`] single hits.
 pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<Mapped<'a>, DeadReason> {
     let mut events = events(event, id, form)?.into_iter();
     let mut notes = Vec::new();
@@ -76,18 +76,17 @@ pub fn map<'a>(event: &'a PassEvent, id: EventId, form: &'a HitForm) -> Result<M
     Ok(Mapped { hits, visitor: key, notes })
 }
 
-/// A text as Analytics shows it in the eVar of a property; `None` where nothing of it is sent.
+/// A text as Analytics shows it in the eVar of a property; `None` if nothing of it is sent.
 pub fn shown(property: Property, text: &str) -> Option<Cow<'_, str>> {
     sanitize::clean(text, property, EVAR_BYTES_MAX, &mut Vec::new())
 }
 
-/// The value that Analytics shows for a property of an event: sanitised, or the documented default; `None` where no tag is
-/// sent.
+/// The value that Analytics shows for a property of an event: sanitised or the default; `None` if no tag is sent.
 pub fn reported<'a>(event: &'a PassEvent, property: Property) -> Option<Cow<'a, str>> {
     evar(event, property, VisitorRules::default(), &mut Vec::new()).map(|evar| evar.value)
 }
 
-/// The `events` variables of the hits of an event: several where its count goes out as single hits, each with a serial of its own.
+/// The `events` variables of the hits of an event: one, or one with its own serial for each single hit of a count.
 fn events(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Vec<String>, DeadReason> {
     let slot = event.kind().slot();
     let once = match (form.event_ids, event.count(), form.count_form) {
@@ -103,14 +102,14 @@ fn events(event: &PassEvent, id: EventId, form: &HitForm) -> Result<Vec<String>,
     Ok(vec![once])
 }
 
-/// The viewer's address in its usual spelling; `None` for what is no address. Version 1 of the rules sends it as it is spelled.
+/// The viewer's address in its usual spelling; `None` if it is no address. Version 1 of the rules keeps the spelling.
 fn ip_address<'a>(event: &'a PassEvent, rules: VisitorRules, notes: &mut Vec<Note>) -> Option<Cow<'a, str>> {
     let text = event.property(Property::IpAddress)?.trim();
     let Some(address) = rules.address(text) else {
         notes.push(Note::IpAddressLeftOut);
         return None;
     };
-    // An IPv4 address that parses as it stands has one spelling only.
+    // An IPv4 address that parses unchanged is in its only spelling.
     if rules == VisitorRules::V1 || address.is_ipv4() && text.parse::<Ipv4Addr>().is_ok() {
         return Some(Cow::Borrowed(text));
     }

@@ -1,8 +1,8 @@
 //! Finds the item title in a resource ID that is an MRSS document.
 //!
-//! MVPDs that authorize single programmes take `<rss ..><channel><title>CHANNEL</title><item><title>PROGRAMME</title>..`
-//! as the resource. Documents come from the network: own entities are never expanded, nothing recurses, and time and
-//! memory grow with the length of the text alone.
+//! MVPDs that authorize single programmes take as the resource
+//! `<rss ..><channel><title>CHANNEL</title><item><title>PROGRAMME</title>..`. The documents come from the network:
+//! entities that they declare are never expanded, nothing recurses, and time and memory grow with the text alone.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,10 @@ pub(super) enum Resource {
     Plain,
     /// An MRSS document with an item title, which may be blank.
     Mrss {
-        /// The title, its references resolved.
+        /// The title with its references resolved.
         title: String,
     },
-    /// It begins like one, and is not well-formed or has no item title.
+    /// It begins like an MRSS document, but is not well-formed or has no item title.
     BrokenMrss,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn read(resource: &str) -> Resource {
     }
 }
 
-/// The text from `<rss` on, where nothing but a byte order mark, white space and an XML declaration stands before it.
+/// The text from `<rss` on. Only a byte order mark, white space and an XML declaration may come before it.
 fn root(resource: &str) -> Option<&str> {
     let blank = |letter: char| letter == '\u{feff}' || letter.is_whitespace();
     let mut text = resource.trim_start_matches(blank);
@@ -55,7 +55,7 @@ fn item_title(document: &str) -> Option<String> {
             Event::CData(text) => place.read(&text.xml10_content())?,
             Event::GeneralRef(reference) => place.read(&resolved(&reference)?)?,
             Event::Comment(_) | Event::PI(_) => {}
-            // A declaration of entities, or a second document.
+            // A DOCTYPE may declare entities, and a declaration begins a second document.
             Event::DocType(_) | Event::Decl(_) => return None,
             // `Empty` cannot occur, as empty elements are expanded.
             Event::Empty(_) => return None,
@@ -79,9 +79,9 @@ struct Place {
     depth: usize,
     /// Whether the root element was closed.
     is_past_root: bool,
-    /// The depth inside the item that is open, if one is.
+    /// The depth inside the open item, if an item is open.
     item: Option<usize>,
-    /// The depth inside the item's title that is open, if one is.
+    /// The depth inside the open item's title, if that title is open.
     title_open: Option<usize>,
     title: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What the mapping had to change on the way, told to people by `explain`.
+//! What the mapping had to change in a hit; `explain` shows it to people.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::event::Property;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Note {
-    /// `bytes` is the length before.
+    /// `bytes` is the length before the cut.
     #[error("{property} was cut from {bytes} bytes to at most {}", bytes_max(*property))]
     ValueCut { property: Property, bytes: usize },
     #[error("{property} had characters that XML cannot carry, which were dropped: {characters}")]
@@ -34,7 +34,7 @@ pub enum Note {
     VisitorDigested { because: DigestReason },
     #[error("visitor_id is no ECID of 38 digits")]
     EcidInvalid,
-    /// The event lacks the identity of its suite.
+    /// The event has no value of the kind of identity that its suite uses.
     #[error("the event has no usable {lacks}: visitorID is a surrogate made from {made_from}")]
     Surrogate { lacks: Property, made_from: SurrogateSource },
     #[error("count {hits} goes out as {hits} hits, each with a serial of its own")]
@@ -49,12 +49,12 @@ pub enum DigestReason {
     TooLong,
     #[error("has characters other than ASCII letters and digits")]
     OtherCharacters,
-    /// It could be taken for a digest of ours.
-    #[error("begins as a digest of passbridge does")]
+    /// Such an ID could be mistaken for a digest of ours.
+    #[error("begins like a digest of passbridge")]
     ReservedPrefix,
 }
 
-/// What a surrogate identity is made from; the first that the event has.
+/// What a surrogate identity is made from: the first of these that the event has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum SurrogateSource {
@@ -64,13 +64,13 @@ pub enum SurrogateSource {
     Session,
     #[error("requestor_id, ip_address and user_agent")]
     AddressAndAgent,
-    /// Its hit is a visitor of its own.
+    /// The event counts as a visitor of its own.
     #[error("the event itself")]
     Event,
 }
 
 impl Note {
-    /// Whether it says why a hit has the identity that it has.
+    /// Whether the note explains the identity of the hit.
     pub fn is_of_identity(&self) -> bool {
         matches!(self, Note::VisitorDigested { .. } | Note::EcidInvalid | Note::Surrogate { .. })
     }

@@ -28,7 +28,7 @@ pub(super) fn clean<'a>(
         notes.push(Note::Blank { property });
         return None;
     }
-    // After trimming: white space in front would hide a variable that Adobe's own trimming brings to light.
+    // This comes after trimming: white space before `D=` would hide it here, and Adobe would trim that white space.
     let text = match text.strip_prefix("D=") {
         Some(name) => {
             notes.push(Note::DynamicVariableBroken { property });
@@ -43,14 +43,14 @@ pub(super) fn clean<'a>(
     Some(narrow(text, |text| text[..boundary_at_or_before(text, bytes_max)].trim_end()))
 }
 
-/// Whether the text can go as it is: short, printable ASCII without blanks at its ends or a variable. Nearly every value.
+/// Whether a text can be sent as it is, as most can: short, printable ASCII, no space at its ends, no `D=`.
 fn is_plain(text: &[u8], bytes_max: usize) -> bool {
     let ([first, ..], [.., last]) = (text, text) else { return false };
     text.len() <= bytes_max
         && *first != b' '
         && *last != b' '
         && !text.starts_with(b"D=")
-        // Without an early exit this compiles to a few vector instructions.
+        // There is no early exit, so that this compiles to a few vector instructions.
         && !text.iter().fold(false, |odd, byte| odd | !matches!(byte, b' '..=b'~'))
 }
 
@@ -62,7 +62,7 @@ fn is_dropped(character: char) -> bool {
     matches!(character, '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') && !becomes_space(character)
 }
 
-/// The characters that XML can carry, control characters as spaces.
+/// The text without the characters that XML cannot carry, and with spaces in the place of control characters.
 fn carried<'a>(text: &'a str, property: Property, notes: &mut Vec<Note>) -> Cow<'a, str> {
     let dropped = text.chars().filter(|character| is_dropped(*character)).count();
     let replaced = text.chars().filter(|character| becomes_space(*character)).count();
@@ -79,7 +79,7 @@ fn carried<'a>(text: &'a str, property: Property, notes: &mut Vec<Note>) -> Cow<
     kept.map(|character| if becomes_space(character) { ' ' } else { character }).collect()
 }
 
-/// A part of the text, without a copy where it is borrowed.
+/// A part of the text, which is not copied if the text is borrowed.
 fn narrow<'a>(text: Cow<'a, str>, part: impl Fn(&str) -> &str) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(part(text)),

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 use super::limits::SERIAL_BYTES;
 use crate::event::EventId;
 
-/// Lower case only, since whether Adobe folds case is not documented.
+/// Lower case only, because it is not documented whether Adobe tells upper from lower case.
 const DIGITS: [u8; 36] = *b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// The serial of one hit of an event, 20 characters of `[0-9a-z]`: index 0 for an event that is one hit, from 1 for the
-/// single hits of a count. A function of the event's identity that never changes between releases, so that a repeat after
+/// The serial of one hit of an event: 20 characters of `[0-9a-z]`. `index` is 0 for an event that is one hit, and
+/// counts from 1 for the single hits of a count. An event gets the same serial in every release, so a repeat after
 /// years is still the same hit.
 pub fn serial(id: EventId, index: u32) -> String {
     let mut digest = Sha256::new_with_prefix(b"passbridge serial 1");
@@ -17,7 +17,7 @@ pub fn serial(id: EventId, index: u32) -> String {
     digest.update(index.to_be_bytes());
     let digest: [u8; 32] = digest.finalize().into();
     let mut serial = String::with_capacity(SERIAL_BYTES);
-    // Ten digits of each half: 36^10 values of 2^64 leave no bias that matters, and 64-bit division is cheap.
+    // Ten digits from each half: 36^10 values of 2^64 leave no bias that matters, and 64-bit division is cheap.
     for half in digest[..16].chunks_exact(8) {
         let mut rest = half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         for _ in 0..SERIAL_BYTES / 2 {

@@ -1,5 +1,5 @@
-//! The sandbox's own interface: questions and settings over HTTP, in JSON.
-//! `answer` and `route` have every question; `passbridge sandbox --help` shows them with examples. Unknown keys are refused.
+//! The sandbox's own interface: questions and settings over HTTP, in JSON. Unknown keys are refused.
+//! `passbridge sandbox --help` shows every question with an example.
 
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -15,13 +15,13 @@ use super::world::{Shared, World};
 use crate::suite::Rsid;
 
 pub(super) const PREFIX: &str = "/sandbox/";
-/// Hits in an answer, where the question names no limit.
+/// Hits in an answer if the question names no limit.
 const HITS_DEFAULT: usize = 100;
 const HITS_MAX: usize = 10_000;
 
 type Answer = Result<Reply, Complaint>;
 
-/// What is wrong with a suite as JSON carries it: each setting as its text.
+/// The wrong settings of a suite in JSON: each setting as its text.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrongText {
@@ -61,7 +61,7 @@ fn route(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Answer 
     }
 }
 
-/// Questions to one suite, and its settings.
+/// Answers questions about one suite, and changes its settings.
 fn suite(world: &mut World, method: &Method, rest: &str, body: &[u8]) -> Answer {
     let (rsid, part) = rest.split_once('/').unwrap_or((rest, ""));
     if (method, part) == (&Method::GET, "settings.tab") {
@@ -91,7 +91,7 @@ fn hits(world: &World, query: &Fields) -> Answer {
     ok(&json!({ "accepted": world.accepted(), "offset": offset, "hits": hits }))
 }
 
-/// Reads a setting, gives it to what it sets, and answers with all of it.
+/// Reads settings, gives them to `takes`, and answers with all of them.
 fn set<T: DeserializeOwned + Serialize>(body: &[u8], takes: impl FnOnce(T)) -> Answer {
     let setting: T = parsed(body)?;
     let answer = ok(&setting);

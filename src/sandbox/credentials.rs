@@ -1,4 +1,4 @@
-//! What credentials may do: the access tokens that were issued, for whichever interface, and how many calls are left to each.
+//! The access tokens of every API, and how many calls of the Analytics API are left to each credential.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ impl Tokens {
         text
     }
 
-    /// Whose token stands in a header `Authorization: Bearer TOKEN`, if it is good.
+    /// The client whose token is in a header `Authorization: Bearer TOKEN`, if the token is valid.
     pub(super) fn client_of(&self, authorization: &str) -> Option<&str> {
         let token = self.good.get(authorization.strip_prefix("Bearer ")?)?;
         (token.issued_at.elapsed() < token.life).then_some(&token.client_id)
@@ -41,9 +41,9 @@ impl Tokens {
 /// How often the Analytics 2.0 API was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AnalyticsCalls {
-    /// Calls with a token that is good, answered or not.
+    /// Calls with a valid token, answered or not.
     pub calls: u64,
-    /// Those of them that came too soon.
+    /// How many of these calls came too soon.
     pub too_many: u64,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// Counts a call, and says whether it is within the quota. One that is not costs nothing of it.
+    /// Counts a call; true if it is within the quota. A refused call uses nothing of the quota.
     pub(super) fn admit(&mut self, client_id: &str, calls_max: u32, window: Duration) -> bool {
         self.calls.calls += 1;
         let recent = self.recent.entry(client_id.to_owned()).or_default();

@@ -21,7 +21,7 @@ use super::xml;
 const PREFIX: &str = "/b/ss/";
 /// The response type at which an XML body is parsed.
 const XML_TYPE: u8 = 6;
-/// More than this is a mistake, not a hit.
+/// The longest body, in bytes. A longer one is a mistake, not a hit.
 const BODY_BYTES_MAX: u64 = 4 << 20;
 /// How long an idle connection is kept (`Keep-Alive: timeout=15` of the published sample reply).
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(15);
@@ -31,10 +31,10 @@ const HEAD_BYTES_MIN: u32 = 100;
 /// Where a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Address<'p> {
-    /// Empty where the suite is left to the body.
+    /// Empty if only the body names the suite.
     rsid: &'p str,
     response_type: u8,
-    /// Whether the tail that defeats caches follows.
+    /// Whether the path ends with a part against caches, such as `/s123`.
     has_tail: bool,
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken>
     }
 }
 
-/// What has been decided about a request. While it lives its hit is under way.
+/// What is decided about a request. Until it is dropped, its hit is under way.
 struct Decision {
     fate: Fate,
     verdict: Verdict,
@@ -79,7 +79,7 @@ impl Drop for Flight {
 }
 
 impl Call {
-    /// A request that can hold no hit of ours: by GET, to another response type, or to no address at all.
+    /// Answers a request that cannot hold a hit of ours: by GET, to another response type, or to an unknown path.
     fn misaddressed(&self, address: Option<Address<'_>>) -> Reply {
         let method = &self.head.method;
         let rule = if method == Method::GET { Rule::NoGet } else { Rule::Address };
@@ -95,7 +95,7 @@ impl Call {
 
     async fn post(&self, address: Address<'_>, mut body: Incoming) -> Result<Reply, Broken> {
         if self.head.headers.contains_key(header::EXPECT) {
-            // Rejected before the body is read, which would make the server ask for it.
+            // Rejected before the body is read: reading it would make the server ask for it.
             self.found(address.rsid, Rule::Expect, "the header is present");
             return Ok(reply::bare(StatusCode::EXPECTATION_FAILED));
         }
@@ -156,7 +156,7 @@ impl Call {
         Decision { fate, verdict, _flight: flight }
     }
 
-    /// The reply, as the fault that strikes wants it.
+    /// The reply, spoiled by the fault that strikes, if any.
     async fn reply(&self, fate: Fate, verdict: &Verdict) -> Result<Reply, Broken> {
         let line = &self.line;
         let Some((kind, _)) = fate.strike else { return Ok(reply::xml(verdict, Shape::Whole)) };
@@ -165,7 +165,7 @@ impl Call {
                 line.reset();
                 return Err(Broken);
             }
-            // Until the client gives up and closes, which drops this.
+            // This waits until the client closes the connection, which drops this future.
             FaultKind::Timeout => pending().await,
             FaultKind::Status { code, retry_after_seconds } => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -178,7 +178,7 @@ impl Call {
             FaultKind::ResetMidReply => {
                 let response = reply::xml(verdict, Shape::Whole);
                 let length = response.body().size_hint().lower() as u32 + HEAD_BYTES_MIN;
-                // At least one byte, and never the last one.
+                // At least one byte is sent, and never the last one.
                 line.reset_after_bytes(1 + (fate.dice % length) as usize);
                 response
             }
@@ -192,7 +192,7 @@ impl Call {
         })
     }
 
-    /// Whether the connection was used again after it had been idle for too long, by how many requests it has carried.
+    /// The broken rule if a connection was idle for too long before this request; `carried` counts its requests.
     fn idled(&self, carried: u32) -> Option<Finding> {
         let idle = self.line.idle_before_request();
         let detail = || format!("the connection was idle for {} s", idle.as_secs());

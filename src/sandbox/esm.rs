@@ -1,4 +1,4 @@
-//! Entitlement Service Monitoring and Dynamic Client Registration, as far as a client of reports can tell.
+//! Entitlement Service Monitoring and Dynamic Client Registration, as far as a client of reports needs them.
 //!
 //! ```text
 //! POST /o/client/register    {"software_statement":"..."} -> 201 with client_id and client_secret
@@ -7,8 +7,8 @@
 //! PUT  /sandbox/esm          {"add":{"2026-11-10T08":5},"limit":100,"refuse_next":2,"break_next":1,"forget_tokens_after":1}
 //! ```
 //!
-//! The counts of an hour follow from its date alone, so that every sandbox shows the same ones; `add` corrects them. A path is
-//! one of the published drill-down tree for programmers, as far as its dimensions are known here; any other is not found.
+//! The counts of an hour depend only on its date and hour, so every sandbox shows the same; `add` corrects them. A
+//! path is one of the published drill-down tree for programmers, with dimensions known here; others are not found.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,13 +28,13 @@ use super::world::{EsmState, Shared};
 
 pub(super) const REPORTS: &str = "/esm/v3/";
 pub(super) const CLIENTS: &str = "/o/client/";
-/// How long a token lives: Adobe's sample.
+/// The lifetime of a token, as in Adobe's sample.
 const TOKEN_LIFE: Duration = Duration::from_secs(21_600);
-/// Rows where a request names no limit.
+/// The most rows of a report if a request names no limit.
 const LIMIT_DEFAULT: usize = 10_000;
-/// Hours of one report, beyond which there is too much data: a year.
+/// The most hours of one report: a year.
 const HOURS_MAX: i64 = 366 * 24;
-/// Who is counted: platform, requestor ID, proxy, MVPD and media company.
+/// The combinations that have counts: platform, requestor ID, proxy, MVPD and media company.
 const CELLS: [[&str; 5]; 4] = [
     ["Roku", "REF30", "Direct", "Cableco", "Refmedia"],
     ["tvOS", "REF30", "Direct", "Cableco", "Refmedia"],
@@ -42,8 +42,8 @@ const CELLS: [[&str; 5]; 4] = [
     ["Roku", "OTHER", "Direct", "Cableco", "Othermedia"],
 ];
 const DIMENSIONS: [&str; 5] = ["platform", "requestor-id", "proxy", "mvpd", "media-company"];
-/// The ways through the published tree beneath the hour, each of whose beginnings is one too; the first three lead on from the
-/// minute as well.
+/// The published drill-down paths after the hour. The beginning of a path, up to a slash, is a path too. The first
+/// three also exist after the minute.
 const TREE: [&str; 5] = [
     "media-company/proxy/mvpd/requestor-id/platform",
     "proxy/mvpd/media-company/requestor-id",
@@ -102,7 +102,7 @@ fn token(esm: &mut EsmState, form: &Fields) -> Reply {
     reply::json(StatusCode::CREATED, &answer)
 }
 
-/// A report as it goes back: packed where the client takes that, and broken off where the settings want it.
+/// A report as it is sent: packed if the client accepts that, and broken off if the settings say so.
 fn packed(esm: &mut EsmState, head: &Parts, media: &'static str, text: String) -> Reply {
     if !header(&head.headers, "accept-encoding").contains("gzip") {
         return reply::whole(StatusCode::OK, media, text);
@@ -156,20 +156,20 @@ fn report(esm: &mut EsmState, head: &Parts) -> Result<(&'static str, String), Co
     Ok((media, text))
 }
 
-/// What is asked for.
+/// What a request for a report asks for.
 struct Report<'q> {
     start: NaiveDateTime,
     end: NaiveDateTime,
-    /// What it groups by, besides the hour, by number, as [`DIMENSIONS`] has them.
+    /// The dimensions to group by, besides the hour, as places in [`DIMENSIONS`].
     columns: Vec<usize>,
     has_minutes: bool,
-    /// All where none is named.
+    /// Empty for all requestors.
     requestors: Vec<&'q str>,
     rows_max: usize,
 }
 
 impl<'q> Report<'q> {
-    /// Reads a path beneath the root and a query; `limit` is that of the settings.
+    /// Reads a path and a query; `limit` is the limit of the settings.
     fn of(path: &str, query: &'q Fields, limit: usize) -> Result<Report<'q>, Complaint> {
         let missing = |why: &str| (StatusCode::NOT_FOUND, why.to_owned());
         let hours = path.trim_start_matches(REPORTS).strip_prefix("year/month/day/hour/");
@@ -204,15 +204,15 @@ impl<'q> Report<'q> {
         })
     }
 
-    /// Its rows, with what corrects each hour.
+    /// The rows of the report, with the correction of each hour.
     fn rows(&self, corrections: &BTreeMap<String, i64>) -> Vec<Row> {
         let step = if self.has_minutes { TimeDelta::minutes(1) } else { TimeDelta::hours(1) };
-        // Only records are shown that begin within the span.
+        // A report has only the records that begin within its span.
         let begun = self.start.duration_trunc(step).unwrap_or(self.start);
         let mut at = if begun < self.start { begun + step } else { begun };
         let (mut rows, mut is_again) = (Vec::new(), false);
         while at < self.end && rows.len() < self.rows_max {
-            // A corrected hour has its correction in the first row of its first minute.
+            // The correction of an hour goes into the first row of its first minute.
             let hour = at.format("%Y-%m-%dT%H").to_string();
             let mut correction = corrections.get(&hour).copied().filter(|_| at.minute() == 0).unwrap_or(0);
             for (key, counts) in self.sums(at) {
@@ -228,7 +228,7 @@ impl<'q> Report<'q> {
         rows
     }
 
-    /// The counts of an hour or minute. Cells that are alike in the dimensions asked for are one row.
+    /// The counts of an hour or minute. Cells with the same values of the dimensions asked for are one row.
     fn sums(&self, at: NaiveDateTime) -> BTreeMap<Vec<&'static str>, Vec<i64>> {
         let mut sums: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for (cell, names) in CELLS.iter().enumerate() {
@@ -255,7 +255,7 @@ impl<'q> Report<'q> {
     }
 }
 
-/// A date of which only the beginning may be given.
+/// Reads a date and time; its end may be missing.
 fn filled(text: &str) -> Option<NaiveDateTime> {
     const WHOLE: &str = "0000-01-01T00:00:00";
     let text = format!("{text}{}", WHOLE.get(text.len()..).unwrap_or(""));
@@ -265,14 +265,14 @@ fn filled(text: &str) -> Option<NaiveDateTime> {
 /// Names and values, in the order of a record.
 type Row = Vec<(&'static str, String)>;
 
-/// Where the clock goes on that is put back at the end of this hour or minute: an hour before.
+/// The time that the clock shows next if it is put back at the end of this hour or minute: one hour earlier.
 fn shown_again(at: NaiveDateTime, step: TimeDelta) -> Option<NaiveDateTime> {
     let zone = chrono_tz::America::Los_Angeles;
     let is_twice = |at: &NaiveDateTime| matches!(zone.from_local_datetime(at), LocalResult::Ambiguous(..));
     (is_twice(&at) && !is_twice(&(at + step))).then(|| at + step - TimeDelta::hours(1))
 }
 
-/// A count that looks like one: follows from its place alone. The minutes of an hour have as much as the hour.
+/// A count that looks real but depends only on its arguments. The minutes of an hour add up to the hour.
 fn count(at: NaiveDateTime, cell: usize, metric: usize, is_minute: bool) -> i64 {
     let days = (at.date() - NaiveDate::default()).num_days();
     let seed = days * 1_009 + i64::from(at.hour()) * 97 + cell as i64 * 31 + metric as i64 * 7;

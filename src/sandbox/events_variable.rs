@@ -52,8 +52,7 @@ impl<'v> EventUse<'v> {
         digits.parse().ok().filter(|slot| (1..=SLOTS as u8).contains(slot))
     }
 
-    /// By how much it raises its event. Counters take no decimals; what Analytics makes of one is not published, and one
-    /// event is the least that was meant.
+    /// How much it adds to its event. Adobe does not publish the effect of decimals on a counter; here they add 1.
     pub(super) fn units(&self) -> u64 {
         self.count.map_or(1, |count| count.parse().unwrap_or(1))
     }

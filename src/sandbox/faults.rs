@@ -10,7 +10,7 @@ use super::incoming::visitor_of;
 use super::syntax::{SyntaxError, name_and_value, number, split_unquoted};
 use super::tags::{Document, is_digits};
 
-/// How faults are written, ready for `--help`.
+/// The syntax of faults, as `--help` shows it.
 pub const FAULT_SYNTAX: &str = "\
 A fault is KIND[=VALUE][:SHARE%] followed by options; several are separated by semicolons. The share is the percentage of
 matching requests that it strikes (default 100). The first fault of the list that strikes a request decides; latency adds up.
@@ -51,12 +51,12 @@ const WHOLE_PPM: u32 = 1_000_000;
 /// The pause between the pieces of a slow reply, where none is given.
 const SLOW_REPLY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How the bytes of a reply come.
+/// How the bytes of a reply are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Shape {
     #[default]
     Whole,
-    /// A few bytes at a time, this long apart.
+    /// A few bytes at a time, with this pause between them.
     Slow(Duration),
     Chunked,
     TwoDeclarations,
@@ -128,7 +128,7 @@ impl FaultKind {
         }
     }
 
-    /// Whether a client that waits gets the collector's own verdict.
+    /// Whether the client still gets the complete reply that the collector decided on.
     pub(super) fn leaves_reply_whole(&self) -> bool {
         matches!(self, FaultKind::Shaped(_) | FaultKind::Close)
     }
@@ -143,7 +143,7 @@ fn wait(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is no time such as 5ms or 2s"))
 }
 
-/// What the requests that a fault strikes must carry.
+/// A field whose value a request must have to be struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Rsid,
@@ -151,7 +151,7 @@ enum Field {
     Evar(u16),
 }
 
-/// One line of the plan, with the state of its draws: its own, so that editing one does not change what the others strike.
+/// One fault of the plan. It has its own random generator, so a change of it does not change what the others strike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Fault {
@@ -164,10 +164,10 @@ struct Fault {
     only: Vec<(Field, String)>,
     /// Spares this many matching requests before the first that may be struck.
     after: u64,
-    /// Strikes among this many matching requests, counted from there.
+    /// Strikes only among this many matching requests, counted after the first `after` of them.
     first: u64,
     random: Rng,
-    /// Requests or connections so far that it could have struck, and those that it did strike.
+    /// How many requests or connections it could have struck so far, and how many it has struck.
     matched: u64,
     struck: u64,
 }
@@ -207,10 +207,10 @@ impl Fault {
         }
         match fault.kind {
             FaultKind::MaxRequestsPerConnection(_) if !fault.strikes_every_request() => {
-                Err("it holds for every connection: no share, no options".to_owned())
+                Err("it applies to every connection, so it takes no share and no options".to_owned())
             }
             FaultKind::Refuse if !fault.only.is_empty() => {
-                Err("a connection is refused before it says what it carries: no only-…".to_owned())
+                Err("it refuses before the request is read, so it takes no only-… option".to_owned())
             }
             _ => Ok(fault),
         }
@@ -239,7 +239,7 @@ impl Fault {
         Ok(())
     }
 
-    /// Draws whether it strikes a request or a connection that it could strike.
+    /// Draws a random number to decide whether the fault strikes a request or connection that it could strike.
     fn strikes(&mut self) -> bool {
         self.matched += 1;
         let is_drawn = self.random.u32(0..WHOLE_PPM) < self.share_ppm;
@@ -253,7 +253,7 @@ impl Fault {
         self.share_ppm == WHOLE_PPM && self.first == u64::MAX && self.after == 0 && self.only.is_empty()
     }
 
-    /// Whether a request for this suite, with this body, carries what it is limited to.
+    /// Whether a request to this suite with this body meets every `only-…` condition of the fault.
     fn matches(&self, rsid: &str, document: &Document<'_>) -> bool {
         self.only.iter().all(|(field, wanted)| match field {
             Field::Rsid => rsid == wanted,
@@ -322,12 +322,12 @@ impl FaultPlan {
         }
     }
 
-    /// Whether the listening socket is to be closed: nothing that any request does could lift it.
+    /// Whether to close the listening socket: the plan refuses every connection, and no request can end that.
     pub(super) fn refuses_everything(&self) -> bool {
         self.faults.iter().any(|fault| fault.kind == FaultKind::Refuse && fault.strikes_every_request())
     }
 
-    /// After how many replies each connection is closed.
+    /// The number of replies after which each connection is closed.
     pub(super) fn requests_per_connection_max(&self) -> Option<u32> {
         self.faults.iter().find_map(|fault| match fault.kind {
             FaultKind::MaxRequestsPerConnection(count) => Some(count),
@@ -340,12 +340,13 @@ impl FaultPlan {
         self.faults.iter().map(told).collect()
     }
 
-    /// Whether the next connection is reset as soon as it stands.
+    /// Whether the next connection is reset as soon as it is established.
     pub(super) fn refuses_connection(&mut self) -> bool {
         self.faults.iter_mut().any(|fault| fault.kind == FaultKind::Refuse && fault.strikes())
     }
 
-    /// Decides about the next request. Every fault that matches draws, so that no fault's luck depends on another's.
+    /// Decides about the next request. Every matching fault draws its random number, even if another fault strikes
+    /// first, so that faults stay independent of each other.
     pub(super) fn decide(&mut self, rsid: &str, document: &Document<'_>) -> Fate {
         let mut fate = Fate::default();
         for fault in &mut self.faults {
@@ -377,9 +378,9 @@ pub struct FaultSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Fate {
     pub(super) latency: Duration,
-    /// What strikes it, and whether its hit is accepted.
+    /// The fault that strikes the request, and whether its hit is accepted.
     pub(super) strike: Option<(FaultKind, bool)>,
-    /// A random number for where a reply breaks off.
+    /// A random number that decides where a reply breaks off.
     pub(super) dice: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The hits that were accepted, as they are kept and as they are shown.
+//! The accepted hits, as they are kept and as they are shown.
 
 use std::collections::BTreeMap;
 
@@ -29,18 +29,18 @@ pub struct AcceptedHit {
     /// The identifier; empty where only digests are kept.
     pub visitor: String,
     pub visitor_hash: u64,
-    /// Unix seconds; `None` where it carries none that can be read.
+    /// Unix seconds; `None` if the hit has no timestamp that can be read.
     pub timestamp: Option<i64>,
-    /// The first event's slot, where it is one of the eighteen.
+    /// The slot of the first event, if it is one of the eighteen.
     pub slot: Option<u8>,
-    /// By how much it raises that event.
+    /// How much the hit adds to that event.
     pub count: u64,
     pub serial: Option<String>,
     /// Number and text of its eVars; only eVar6 where only digests are kept.
     pub evars: BTreeMap<u16, String>,
     /// The number of its connection since start, from 0.
     pub connection: u32,
-    /// Whether the fault plan lets its reply out whole.
+    /// Whether no fault spoiled its reply.
     pub is_answered: bool,
 }
 
@@ -53,18 +53,18 @@ pub(super) struct Arrival {
 
 #[derive(Debug)]
 pub(super) struct KeptHit {
-    /// As it is shown, but for its eVars.
+    /// The hit as it is shown, except for its eVars.
     pub(super) shown: AcceptedHit,
     evars: Box<[(u16, Box<str>)]>,
     /// `None` where only digests are kept.
     pub(super) text: Option<Box<HitText>>,
 }
 
-/// What only reports need.
+/// The parts of a hit that only reports need.
 #[derive(Debug)]
 pub(super) struct HitText {
     pub(super) is_timestamped: bool,
-    /// All of its events, as they were sent.
+    /// All events of the hit, as they were sent.
     pub(super) events: Box<str>,
     pub(super) agent: Box<str>,
     pub(super) address: Box<str>,

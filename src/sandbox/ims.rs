@@ -1,10 +1,11 @@
-//! Adobe's identity service, as far as a program needs it that speaks for itself: OAuth server-to-server tokens.
+//! Adobe's identity service, as far as a program that acts without a user needs it: OAuth server-to-server tokens.
 //!
 //! ```text
 //! POST /ims/token/v3    a form of grant_type=client_credentials, client_id, client_secret and scope -> 200 with access_token
 //! ```
 //!
-//! Every client ID is known; its secret is `secret-of-` and the ID. `refuse_tokens` of the Analytics settings refuses them all.
+//! Every client ID is valid; its secret is `secret-of-` and the ID. The setting `refuse_tokens` refuses every
+//! request.
 
 use std::time::Duration;
 

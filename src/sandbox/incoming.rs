@@ -1,4 +1,4 @@
-//! What a request asks to be recorded, as Adobe would read it, or the reason why it would not.
+//! The hit of a request as Adobe would read it, or the reason why Adobe would refuse it.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,7 +39,7 @@ pub(super) enum Refusal {
 /// A hit that Adobe would accept.
 #[derive(Debug, Clone)]
 pub(super) struct IncomingHit<'d> {
-    /// As it was written: several suites stand in it with commas between.
+    /// As it was sent: it may name several suites, with commas between.
     pub(super) rsid: &'d str,
     pub(super) visitor_kind: VisitorKind,
     pub(super) visitor: Cow<'d, str>,
@@ -47,15 +47,15 @@ pub(super) struct IncomingHit<'d> {
     pub(super) events: &'d str,
     /// Whether it is a link hit, which is no page view.
     pub(super) is_link: bool,
-    /// A digest of what it says but for its timestamp, equal as long as the program runs, whichever way it came: neither the
-    /// order of the tags counts, nor those that only one of the two interfaces has, nor the agent, for which a row of a
-    /// file needs a stand-in.
+    /// A digest of the hit's content, the same for a single hit and for a row of a file, and stable while the program
+    /// runs. It leaves out the timestamp, the order of the tags, tags that only one of the two APIs has, and the user
+    /// agent, because a row of a file may need a stand-in for it.
     pub(super) content_hash: u64,
     pub(super) document: &'d Document<'d>,
 }
 
 impl<'d> IncomingHit<'d> {
-    /// Reads a document as a hit. The suite in the body wins over the one in the path, which is nowhere published.
+    /// Reads a document as a hit. A suite in the body wins over one in the path; Adobe does not publish which wins.
     pub(super) fn of(document: &'d Document<'d>, path_rsid: &'d str) -> Result<IncomingHit<'d>, Refusal> {
         if document.is_malformed {
             return Err(Refusal::SyntaxError);
@@ -80,12 +80,12 @@ impl<'d> IncomingHit<'d> {
         })
     }
 
-    /// A digest of whom it counts for, equal as long as the program runs.
+    /// A digest of the visitor, stable while the program runs.
     pub(super) fn visitor_hash(&self) -> u64 {
         digest((self.visitor_kind, self.visitor.as_ref()))
     }
 
-    /// A digest of its visitor in its suite.
+    /// A digest of the suite and its visitor.
     pub(super) fn visitor_of_suite(&self) -> u64 {
         digest((self.rsid, self.visitor_hash()))
     }
@@ -94,13 +94,13 @@ impl<'d> IncomingHit<'d> {
         self.document.value(&format!("eVar{number}"))
     }
 
-    /// The Unix seconds of its timestamp, where it has one that can be read.
+    /// The timestamp in Unix seconds, if the hit has one that can be read.
     pub(super) fn seconds(&self) -> Option<i64> {
         self.timestamp.and_then(timestamp_seconds)
     }
 }
 
-/// A digest of a value, equal as long as the program runs.
+/// A digest of a value, stable while the program runs.
 pub(super) fn digest(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -113,7 +113,7 @@ fn content_hash(document: &Document<'_>) -> u64 {
     tags.map(|tag| digest((tag.name.to_ascii_lowercase(), &tag.value))).fold(0, u64::wrapping_add)
 }
 
-/// The suite that a document names, or its path.
+/// The suite that a document names, or else its path.
 pub(super) fn suite_of<'d>(document: &'d Document<'_>, path_rsid: &'d str) -> Option<&'d str> {
     document.value("reportSuiteID").or(Some(path_rsid).filter(|rsid| !rsid.is_empty()))
 }
@@ -134,8 +134,8 @@ pub(super) fn visitor_of<'d>(document: &'d Document<'_>) -> Option<(VisitorKind,
     Some((VisitorKind::IpAddress, Cow::Owned(format!("{address} {agent}"))))
 }
 
-/// The Unix seconds of a timestamp: digits, or ISO 8601 with date, hours and minutes (Adobe Analytics guide, "timestamp").
-/// `None` where Adobe's reading is not published.
+/// The Unix seconds of a timestamp: digits, or ISO 8601 with date, hours and minutes (Adobe Analytics guide,
+/// "timestamp"). `None` for a form that Adobe does not describe.
 fn timestamp_seconds(timestamp: &str) -> Option<i64> {
     let forms = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%#z", "%Y%m%dT%H%M%#z"];
     let iso = || forms.iter().find_map(|form| DateTime::parse_from_str(timestamp, form).ok());

@@ -1,4 +1,4 @@
-//! The judge: which rules one request breaks, by its own bytes alone.
+//! Finds the rules that one request breaks by its own bytes alone.
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
 
@@ -18,13 +18,13 @@ const VISITOR_ID_BYTES_MAX: usize = 100;
 const ECID_DIGITS: usize = 38;
 /// How large a request may be, in bytes: far above any hit of the integration.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// From here on a number is milliseconds: as seconds it lies beyond the year 5138.
+/// A number from here on is taken for milliseconds: as seconds it is after the year 5138.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
-/// How the agents of HTTP libraries and browsers begin: a default, or a viewer's agent in the wrong place.
+/// How the agents of HTTP libraries and browsers begin: a client must use neither a default nor a viewer's agent.
 const FOREIGN_AGENTS: [&str; 10] =
     ["reqwest", "hyper", "curl", "wget", "python", "go-http", "java", "okhttp", "axios", "mozilla"];
 
-/// Every rule that the request breaks, but for those that need to know what came before it.
+/// Every rule that the request breaks, except the rules that depend on earlier requests.
 pub(super) fn judge(
     headers: &HeaderMap,
     path_rsid: &str,
@@ -34,14 +34,14 @@ pub(super) fn judge(
     let mut judge = Judge { document, findings: document.findings.clone() };
     judge.headers(headers);
     judge.check(body.len() < BODY_BYTES_MAX, Rule::Size, || format!("{} bytes", body.len()));
-    // What follows would only repeat that nothing could be read.
+    // The other checks would only repeat that nothing could be read.
     if !document.is_malformed {
         judge.hit(path_rsid);
     }
     judge.findings
 }
 
-/// Every rule that the values of a hit break, whichever way they came.
+/// Every rule that the values of a hit break, whether it came as XML or as a row of a file.
 pub(super) fn judge_values(document: &Document<'_>) -> Vec<Finding> {
     let mut judge = Judge { document, findings: Vec::new() };
     judge.hit("");
@@ -58,7 +58,7 @@ impl<'d> Judge<'d> {
         self.findings.push(Finding::new(rule, detail));
     }
 
-    /// Finds the rule broken where something does not hold.
+    /// Notes the rule as broken unless `holds` is true.
     fn check(&mut self, holds: bool, rule: Rule, detail: impl FnOnce() -> String) {
         if !holds {
             self.find(rule, detail());

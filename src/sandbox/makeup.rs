@@ -1,4 +1,4 @@
-//! How Analytics has a suite set: as the integration needs it, but for what it was told to have wrong.
+//! The settings of a suite in Analytics: those that the integration needs, except for those that were set wrong.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::syntax::{SyntaxError, name_and_value};
 use crate::event::{EventKind, Property};
 use crate::suite::Rsid;
 
-/// How wrong settings are written.
+/// The syntax of wrong settings, as `--help` shows it.
 pub const WRONG_SYNTAX: &str = "\
 A wrong setting is one of
   missing                     there is no such suite: its hits are answered and forgotten
@@ -35,7 +35,7 @@ A wrong setting is one of
   evarN.merchandising=SYNTAX  product, conversion_variable: values bind to products, of which hits have none
 event* and evar* stand for all of them. Hits keep what the settings were when they came; a time zone holds for all.";
 
-/// A setting of a suite that is not as the integration needs it: its text is as [`WRONG_SYNTAX`] has it.
+/// A setting of a suite that is not what the integration needs, written in [`WRONG_SYNTAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WrongSetting(String);
@@ -60,8 +60,8 @@ impl TryFrom<String> for WrongSetting {
     }
 }
 
-/// Enums whose words in the syntax and in the API are their names in snake case, with what the admin pages call them. The first is
-/// the right one.
+/// Enums of settings. In the syntax and in the API, the words of a value are its name in snake case; the admin pages
+/// show its label. The first value is the right one.
 macro_rules! settings {
     ($($(#[$doc:meta])* $visibility:vis $name:ident { $right:ident = $right_label:literal, $($variant:ident = $label:literal,)* })*) => {$(
         $(#[$doc])*
@@ -82,11 +82,11 @@ macro_rules! settings {
 }
 
 settings! {
-    /// What a suite does with timestamps (Adobe Analytics guide, "Timestamps optional"): hits without one where it is required, and
-    /// with one where it is not allowed, are dropped though they are answered with SUCCESS.
+    /// What a suite does with timestamps (Adobe Analytics guide, "Timestamps optional"). A hit that lacks a required
+    /// timestamp, or has one that is not allowed, is answered with SUCCESS and dropped.
     pub TimestampSetting { Optional = "Optional", Required = "Required", NotAllowed = "Not Allowed", }
-    /// What a suite does with event IDs (Adobe Analytics guide, "Event serialization"): each counts once per event, or every hit
-    /// counts, or, which only reports follow, an event counts once a visit.
+    /// What a suite does with event IDs (Adobe Analytics guide, "Event serialization"): each ID counts once per
+    /// event, or every hit counts, or an event counts once a visit, which only reports obey.
     pub EventRecording {
         UseEventId = "Use Event ID", AlwaysRecord = "Always Record Event", OncePerVisit = "Record Once Per Visit",
     }
@@ -106,7 +106,7 @@ settings! {
 }
 
 impl TimestampSetting {
-    /// Whether a hit is dropped that carries a timestamp, or none.
+    /// Whether a hit is dropped, depending on whether it has a timestamp.
     pub(super) fn drops(self, is_timestamped: bool) -> bool {
         match self {
             TimestampSetting::Optional => false,
@@ -122,9 +122,9 @@ impl TimestampSetting {
 pub enum ExpectedIds {
     #[default]
     Either,
-    /// A hit without is a violation.
+    /// A hit without an event ID is a violation.
     Always,
-    /// A hit with one is a violation.
+    /// A hit with an event ID is a violation.
     Never,
 }
 
@@ -133,7 +133,7 @@ pub enum ExpectedIds {
 #[serde(default, deny_unknown_fields)]
 pub struct SuiteSettings {
     pub timestamps: TimestampSetting,
-    /// Unique event recording, of all events alike. Default by event ID.
+    /// Unique event recording, the same for all events. Default by event ID.
     pub recording: EventRecording,
     pub expected_ids: ExpectedIds,
 }
@@ -148,7 +148,7 @@ pub(super) enum Access {
     Forbidden,
 }
 
-/// An event as it is set. Wrong settings name its parts as serde does.
+/// The settings of an event. Wrong settings name its fields as serde does.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventMakeup {
@@ -159,7 +159,7 @@ pub(super) struct EventMakeup {
     pub(super) recording: EventRecording,
 }
 
-/// The same of an eVar.
+/// The settings of an eVar, named in the same way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvarMakeup {
@@ -190,7 +190,7 @@ pub(super) struct Makeup {
 }
 
 impl Makeup {
-    /// That of a suite that is set as the integration needs it, but for its own settings.
+    /// The settings that the integration needs, with the suite's own `settings`.
     fn right(settings: &SuiteSettings) -> Makeup {
         let event = |kind: EventKind| {
             let recording = settings.recording;
@@ -215,7 +215,7 @@ impl Makeup {
         }
     }
 
-    /// The same, with all this wrong.
+    /// The settings that the integration needs, changed by all these wrong ones.
     pub(super) fn of(settings: &SuiteSettings, wrong: &[WrongSetting]) -> Makeup {
         let mut makeup = Makeup::right(settings);
         for WrongSetting(text) in wrong {
@@ -224,7 +224,7 @@ impl Makeup {
         makeup
     }
 
-    /// Sets what a text says, or says why it cannot.
+    /// Applies the text of a wrong setting; an error says why it cannot.
     fn spoil(&mut self, text: &str) -> Result<(), String> {
         let (name, value) = name_and_value(text);
         let (subject, part) = name.split_once('.').unwrap_or((name, ""));
@@ -253,7 +253,7 @@ impl Makeup {
         Ok(())
     }
 
-    /// What a credential can see of an event; none beyond the integration's is enabled.
+    /// What a credential can see of an event. Events beyond those of the integration are disabled.
     pub(super) fn event_access(&self, number: u16) -> Access {
         self.events.get(&number).map_or(Access::Disabled, |event| event.access)
     }
@@ -267,7 +267,7 @@ impl Makeup {
     }
 }
 
-/// Sets a part of the event or eVar of this number, or of all of them; without a part, what a credential sees of it.
+/// Sets a field of the event or eVar of this number, or of all; without a field, what a credential can see of it.
 fn spoil_part<T: Serialize + DeserializeOwned>(
     all: &mut BTreeMap<u16, T>,
     number: &str,

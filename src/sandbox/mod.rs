@@ -1,20 +1,20 @@
-//! A faithful local stand-in for the Adobe endpoints that passbridge talks to: a rehearsal room, and the server behind tests.
+//! A faithful local stand-in for the Adobe endpoints that passbridge talks to, for rehearsals and for tests.
 //!
 //! - In: HTTP requests on a loopback address. Out: the replies that Adobe publishes, and on request what Analytics would count
 //!   of the hits, which rules they broke, and the hits themselves ([`Handle`], or JSON under `/sandbox/`).
-//! - Guarantees: a hit that is answered with SUCCESS was counted first; a hit is counted once per event ID where its suite
-//!   says so; the same fault plan and the same order of requests give the same faults; every [`Rule`] that a request breaks
-//!   is recorded.
-//! - Does not know: what sends the hits. It shares no code with `encode` and `collection`: it reads the wire with its own
-//!   eyes, or both would be wrong together. It forgets everything when it ends.
+//! - Guarantees: a hit is counted before it is answered with SUCCESS; a hit is counted once per event ID if the
+//!   settings of its suite say so; the same fault plan and the same order of requests give the same faults; every
+//!   [`Rule`] that a request breaks is recorded.
+//! - Does not know: what sends the hits. It shares no code with `encode` and `collection`, because no test would
+//!   notice a mistake that both sides share. It forgets everything when it ends.
 //! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis) and on timestamps and event
 //!   serialization (Adobe Analytics guide). Where they are silent, the code says so.
-//! - The world, all that is remembered: `world` (the lock, and what it holds), `suites`, `hits`, `ledger` (what reports are made
-//!   of), `makeup` (how a suite is set), `traffic` (groups and files of the bulk interface), `credentials`, `settings` (what
-//!   each interface was told), `faults` and `syntax` (what goes wrong), `rules`.
-//! - The wire: `server` hands each request to its surface, `wire` is a connection, `request` and `reply` are what surfaces
-//!   share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
-//! - The surfaces: `dia`, `bulk`, `ims` for tokens, `esm`, `analytics`, and `admin` for the sandbox's own.
+//! - The world, which is all that is remembered: `world` (its lock and its parts), `suites`, `hits`, `ledger` (the
+//!   counts for reports), `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API),
+//!   `credentials`, `settings` (limits and faults of each API), `faults` and `syntax` (the fault plan), `rules`.
+//! - The wire: `server` hands each request to its surface (the code of one API), `wire` is a connection, `request`
+//!   and `reply` are what surfaces share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
+//! - The surfaces: `dia`, `bulk`, `ims` for tokens, `esm`, `analytics`, and `admin` for the sandbox's own interface.
 
 mod admin;
 mod analytics;
@@ -75,26 +75,26 @@ use world::{Door, Shared, World};
 pub struct SandboxOptions {
     /// Where it listens: a loopback address, port 0 for any free one. Default 127.0.0.1:0.
     pub address: SocketAddr,
-    /// Plain HTTP without, TLS with.
+    /// TLS if it is given, else plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whether requests are judged. Default on.
     pub judge: Judge,
     /// How much is kept of each hit. Default everything.
     pub keep_hits: KeepHits,
-    /// By what the order of a visitor's hits is judged. Default their timestamps.
+    /// What defines the order of a visitor's hits. Default their timestamps.
     pub order_by: OrderBy,
-    /// The suites that are set otherwise than by default.
+    /// The suites whose settings differ from the default.
     pub suites: BTreeMap<Rsid, SuiteSettings>,
-    /// What becomes of hits for other suites. Default they are counted.
+    /// What becomes of hits for suites that are not listed. Default they are counted.
     pub unknown_suites: UnknownSuites,
     pub faults: FaultPlan,
-    /// How the bulk interface behaves. Default with Adobe's limits and no faults.
+    /// How the bulk API behaves. Default with Adobe's limits and no faults.
     pub bulk: BulkSettings,
-    /// What is wrong with which suites. Default nothing.
+    /// The wrong settings of suites. Default none.
     pub wrong: BTreeMap<Rsid, Vec<WrongSetting>>,
     /// How the Analytics 2.0 API behaves. Default with Adobe's limit and no faults.
     pub analytics: AnalyticsSettings,
-    /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as Adobe's.
+    /// How long a connection may be idle before it is closed; `None` is for ever. Default 15 s, as at Adobe.
     pub idle_close: Option<Duration>,
     pub clock: Clock,
 }
@@ -122,7 +122,7 @@ impl Default for SandboxOptions {
 /// Why the sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// It accepts anything from anyone, so it is for this host alone.
+    /// The sandbox accepts anything from anyone, so only this host may reach it.
     #[error("sandbox address {0} is not a loopback address; use 127.0.0.1 or [::1]")]
     NotLoopback(SocketAddr),
     #[error("sandbox cannot listen at {address}: {source}")]
@@ -131,12 +131,12 @@ pub enum SandboxError {
     Thread(io::Error),
 }
 
-/// The server.
+/// The sandbox server.
 #[derive(Debug)]
 pub struct Sandbox;
 
 impl Sandbox {
-    /// Starts it on a thread of its own; it listens when this returns.
+    /// Starts the server on a thread of its own. It listens when this returns.
     pub fn start(options: SandboxOptions) -> Result<Handle, SandboxError> {
         let SandboxOptions { address, tls, idle_close, .. } = options;
         if !address.ip().is_loopback() {
@@ -193,7 +193,7 @@ impl Handle {
         self.shared.world().summary()
     }
 
-    /// By how much each event of a suite was raised: `[0]` is event1.
+    /// The count of each event of a suite; `[0]` is event1.
     pub fn counted(&self, rsid: &str) -> [u64; 18] {
         let world = self.shared.world();
         let units = |slot: usize| world.suite(rsid).map_or(0, |suite| suite.summary.events[slot].tally.units);
@@ -210,64 +210,65 @@ impl Handle {
         self.shared.world().hits(rsid, offset, limit)
     }
 
-    /// How many hits were accepted, over all suites, repeats too.
+    /// How many hits of all suites were accepted, including repeats.
     pub fn accepted_count(&self) -> u64 {
         self.shared.world().accepted()
     }
 
-    /// Waits until so many hits were accepted; false where they were not in time.
+    /// Waits until `count` hits were accepted; false if the timeout came first.
     pub fn wait_accepted(&self, count: u64, timeout: Duration) -> bool {
         self.shared.wait(timeout, |world| world.accepted() >= count)
     }
 
-    /// The broken rules, the first 10,000 of them; [`Summary::violations`] counts all.
+    /// The first 10,000 violations; [`Summary::violations`] counts all.
     pub fn violations(&self) -> Vec<Violation> {
         self.shared.world().violations.kept.clone()
     }
 
-    /// How many first deliveries were older than the one before of the same suite and visitor.
+    /// How many hits, at their first delivery, were older than an earlier one of the same suite and visitor.
     pub fn inversions(&self) -> u64 {
         self.summary().inversions
     }
 
-    /// By the connection's number.
+    /// How many requests each connection carried, by its number.
     pub fn requests_per_connection(&self) -> Vec<u32> {
         self.shared.world().requests_per_connection.clone()
     }
 
-    /// Replaces the fault plan and begins its draws. When this returns, `refuse` holds, or is lifted.
+    /// Replaces the fault plan and restarts its random numbers. When this returns, the port obeys the plan's
+    /// `refuse`.
     pub fn set_faults(&self, plan: FaultPlan) {
         self.shared.set_plan(plan);
         self.shared.wait_for_door();
     }
 
-    /// Replaces the settings of the bulk interface and begins its draws; what it has received stays, tokens too.
+    /// Replaces the settings of the bulk API and restarts its random numbers; files and tokens stay.
     pub fn set_bulk(&self, settings: BulkSettings) {
         self.shared.world().bulk.set(settings);
     }
 
-    /// The files that the bulk interface has received, in their order, repeats too.
+    /// The files that the bulk API has received, in their order, including repeats.
     pub fn bulk_files(&self) -> Vec<BulkFile> {
         self.shared.world().bulk.received.clone()
     }
 
-    /// How many formats of files the bulk interface has found valid before they came.
+    /// How many formats of files the bulk API has validated and found valid.
     pub fn bulk_validations(&self) -> usize {
         self.shared.world().bulk.validated.len()
     }
 
-    /// Lists a suite, or sets it anew; what it has counted stays.
+    /// Lists a suite, or replaces its settings; its counts stay.
     pub fn set_suite(&self, rsid: &str, settings: SuiteSettings) {
         self.shared.world().set_suite(rsid, settings);
     }
 
-    /// Replaces what is wrong with a suite; the hits so far stay as they were counted. The counts of [`Handle::summary`] know
-    /// only its timestamp setting and whether it collects; reports know all of it.
+    /// Replaces the wrong settings of a suite; the hits so far stay as they were counted. Reports obey all of these
+    /// settings, the counts of [`Handle::summary`] only the timestamp setting and whether the suite collects hits.
     pub fn set_wrong(&self, rsid: &str, wrong: Vec<WrongSetting>) {
         self.shared.world().set_wrong(rsid, wrong);
     }
 
-    /// Replaces the settings of the Analytics 2.0 API; its reports stay, tokens too.
+    /// Replaces the settings of the Analytics 2.0 API; reports and tokens stay.
     pub fn set_analytics(&self, settings: AnalyticsSettings) {
         self.shared.world().analytics = settings;
     }
@@ -276,12 +277,12 @@ impl Handle {
         self.shared.world().quota.calls
     }
 
-    /// The file of a suite's settings that the admin pages download: tabs between cells, the first one empty.
+    /// The file of a suite's settings that the admin pages download, with tabs between cells and an empty first cell.
     pub fn settings_file(&self, rsid: &str) -> String {
         analytics::settings_file(&self.shared.world(), rsid)
     }
 
-    /// Forgets hits, files, counts and violations, and begins the draws of the fault plan anew; settings and plan stay.
+    /// Forgets hits, files, counts and violations, and restarts the plan's random numbers; settings and plan stay.
     pub fn reset(&self) {
         self.shared.world().reset();
     }

@@ -1,8 +1,8 @@
 //! What a suite shows in reports: its hits, processed by its settings as Adobe's pages say.
 //!
-//! A hit is processed once, in the order of receipt, by the settings that hold then: the timestamp setting, exclusions,
-//! encoding, persistence of eVars, recording of events. What is left is a row for each event that counts, with the values
-//! that it is credited to.
+//! Each hit is processed once, in the order of receipt, by the settings of that time: the timestamp setting,
+//! exclusions, encoding, persistence of eVars, recording of events. The result is a row for each event that counts,
+//! with the values of eVars that the event is credited to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -22,23 +22,23 @@ pub(super) type Item = u32;
 
 #[derive(Debug)]
 pub(super) struct Counted {
-    /// When it happened, in Unix seconds.
+    /// When the event happened, in Unix seconds.
     pub(super) at: i64,
     pub(super) received_at: Instant,
     pub(super) slot: u16,
     pub(super) units: f64,
-    /// What it is credited to, by eVar from the first.
+    /// The values that the event is credited to, one for each eVar from eVar1.
     values: [Item; Property::EVARS],
 }
 
 impl Counted {
-    /// The value of an eVar that it is credited to.
+    /// The value of an eVar that the event is credited to.
     pub(super) fn item(&self, evar: u16) -> Item {
         self.values.get(usize::from(evar) - 1).copied().unwrap_or(0)
     }
 }
 
-/// The values of an eVar, each as first seen; its ID is its place, from 1. Case does not count.
+/// The values of an eVar, as first spelled; case does not count. The ID of a value is its place, from 1.
 #[derive(Debug, Default)]
 struct Items {
     ids: HashMap<String, Item>,
@@ -46,7 +46,7 @@ struct Items {
 }
 
 impl Items {
-    /// The ID of a value, which is met for the first time perhaps.
+    /// The ID of a value. A new value gets a new ID.
     fn item(&mut self, value: &str) -> Item {
         *self.ids.entry(value.to_lowercase()).or_insert_with(|| {
             self.shown.push(value.to_owned());
@@ -55,7 +55,7 @@ impl Items {
     }
 }
 
-/// A value that a visitor keeps.
+/// A value of an eVar that persists for a visitor.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     item: Item,
@@ -74,17 +74,17 @@ struct Visitor {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// How many of the kept hits, of all suites, were looked at.
+    /// How many of the kept hits, of all suites, this suite has looked at.
     pub(super) looked_at: usize,
     pub(super) counted: Vec<Counted>,
-    /// By eVar.
+    /// The values of each eVar, by its number.
     items: BTreeMap<u16, Items>,
     seen: HashSet<(u8, Serial)>,
     visitors: HashMap<u64, Visitor>,
 }
 
 impl Ledger {
-    /// The value of an eVar with this ID; 0 is none. `None` where nobody ever saw it.
+    /// The value of an eVar with this ID; 0 means no value. `None` if no value has the ID.
     pub(super) fn item(&self, evar: u16, id: &str) -> Option<Item> {
         let seen = self.items.get(&evar).map_or(0, |items| items.shown.len());
         id.parse().ok().filter(|item| *item as usize <= seen)
@@ -96,7 +96,7 @@ impl Ledger {
         shown.map_or("Unspecified", String::as_str)
     }
 
-    /// Processes a hit by the makeup of its suite.
+    /// Processes a hit by the settings of its suite.
     pub(super) fn take(&mut self, hit: &KeptHit, text: &HitText, makeup: &Makeup) {
         let agent = text.agent.to_lowercase();
         let is_excluded = makeup.bots.iter().any(|bot| agent.contains(bot.as_str()))
@@ -139,12 +139,12 @@ impl Ledger {
         visitor.last = visitor.last.max(at);
     }
 
-    /// What a hit's events are credited to.
+    /// The values of eVars that the events of a hit are credited to.
     fn credit(&mut self, hit: &KeptHit, at: i64, makeup: &Makeup) -> [Item; Property::EVARS] {
         let mut values = [0; Property::EVARS];
         for (number, evar) in makeup.evars.iter().filter(|(_, evar)| evar.access != Access::Disabled) {
             let index = usize::from(*number) - 1;
-            // Values of a merchandising eVar bind to products, of which these hits have none.
+            // Values of a merchandising eVar are bound to products, and these hits have no products.
             let is_plain = evar.merchandising == Merchandising::Disabled;
             let sent = hit.evar(*number).filter(|_| is_plain);
             let text = sent.map(|text| kept(text, makeup.is_multi_byte)).filter(|text| match evar.kind {
@@ -190,8 +190,7 @@ impl Held {
     }
 }
 
-/// What Adobe keeps of a value: without blanks at its ends, cut by bytes, and read as ISO-8859-1 where the suite knows no
-/// multi-byte characters.
+/// What Adobe keeps of a value: trimmed, cut by bytes, and, without multi-byte support, read as ISO-8859-1.
 fn kept(text: &str, is_multi_byte: bool) -> String {
     let text = text.trim();
     let bytes = &text.as_bytes()[..text.len().min(VALUE_BYTES_MAX)];

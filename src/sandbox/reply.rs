@@ -1,5 +1,4 @@
-//! Replies: JSON and text of every surface, and those of the Data Insertion API as they are published and as the fault plan
-//! spoils them.
+//! Replies: JSON and text for every surface, and those of the Data Insertion API, which the fault plan may spoil.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,17 +19,17 @@ use super::xml::DECLARATION;
 /// How long an idle connection is kept, as the published sample reply says it.
 const KEEP_ALIVE: HeaderValue = HeaderValue::from_static("timeout=15");
 const XML: &str = "application/xml";
-/// The one reason that is missing from the headers (Data Insertion API, "Response types").
+/// The only reason that the headers do not repeat (Data Insertion API, "Response types").
 const NO_ACCOUNT: &str = "NO account";
-/// How large the pieces of a slow or chunked reply are, in bytes, over and over.
+/// The sizes of the pieces of a slow or chunked reply, in bytes. They repeat.
 const PIECES: [usize; 7] = [1, 2, 3, 5, 8, 13, 21];
 
-/// What the collector thinks of a hit: success, or failure with its reason, if one is given.
+/// What the collector decides about a hit: success, or failure with its reason, if one is given.
 pub(super) type Verdict = Result<(), Option<String>>;
 
 pub(super) type Reply = Response<ReplyBody>;
 
-/// The connection breaks instead of a reply: the client has gone, or the fault plan wants it.
+/// There is no reply because the connection breaks: the client has gone, or the fault plan says so.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is broken")]
 pub(super) struct Broken;
@@ -47,7 +46,7 @@ pub(super) fn bare(status: StatusCode) -> Reply {
     whole(status, XML, "")
 }
 
-/// A reply as JSON. None of them has a key that is no string, which is all that can fail.
+/// A reply as JSON. Only a key that is not a string could make this fail, and no reply has one.
 pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Reply {
     match serde_json::to_vec(answer) {
         Ok(body) => whole(status, "application/json", body),
@@ -67,7 +66,7 @@ pub(super) fn error(status: StatusCode, error: impl ToString) -> Reply {
     json(status, &serde_json::json!({ "error": error.to_string() }))
 }
 
-/// The reply with the header Retry-After, where that is given.
+/// The reply with the header Retry-After, if `seconds` are given.
 pub(super) fn retry_after(mut response: Reply, seconds: Option<u32>) -> Reply {
     response.headers_mut().extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     response
@@ -103,12 +102,12 @@ fn xml_text(verdict: &Verdict, shape: Shape) -> String {
     }
 }
 
-/// 200 with a body that breaks off in its status: a reader that looks for the word alone is caught.
+/// HTTP 200 with a body that ends inside its `<status>` element, to catch a reader that only looks for SUCCESS.
 pub(super) fn malformed() -> Reply {
     whole(StatusCode::OK, XML, format!("{DECLARATION}\n<status>SUCCESS</sta"))
 }
 
-/// A status of the fault plan: a redirect gets the place of a cookie check, which is the published one.
+/// A reply with a status of the fault plan. A redirect gets the published location of Adobe's cookie check.
 pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Reply {
     let mut response = retry_after(bare(status), retry_after_seconds);
     if status.is_redirection() {
@@ -118,8 +117,7 @@ pub(super) fn faulty(status: StatusCode, retry_after_seconds: Option<u32>) -> Re
     response
 }
 
-/// The reply of a response type to a hit that it could not read, without the image or the script that some have; `None` for
-/// types that do not exist.
+/// The reply of a response type to a hit that was not read, without image or script; `None` for an unknown type.
 pub(super) fn unread(response_type: u8) -> Option<Reply> {
     match response_type {
         2 => Some(bare(StatusCode::NO_CONTENT)),
@@ -133,7 +131,7 @@ pub(super) fn unread(response_type: u8) -> Option<Reply> {
 pub(super) struct ReplyBody {
     left: VecDeque<Bytes>,
     shape: Shape,
-    /// Between the pieces.
+    /// The pause before the next piece.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 

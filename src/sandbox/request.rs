@@ -1,5 +1,5 @@
-//! What every surface asks of a request: its headers, its whole body, and the fields of its query or form; and where a request that
-//! collects hits came from.
+//! What every surface reads of a request: its headers, its whole body, the fields of its query or form. For requests
+//! that collect hits also the connection that they came from.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,9 +19,9 @@ use super::world::{Origin, Shared};
 pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
     pub(super) line: Arc<Line>,
-    /// Its number and that of its connection, for the record of broken rules.
+    /// The numbers of the request and of its connection, for the record of broken rules.
     pub(super) origin: Origin,
-    /// When its head came.
+    /// When the head of the request came.
     pub(super) at: Instant,
     pub(super) head: Parts,
 }
@@ -45,13 +45,13 @@ pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-/// The whole body, `None` where it is larger than that; and its length. A body that is too large is read to its end all the
-/// same, as a client that still writes would see a broken connection instead of the reply.
+/// The whole body (`None` if it is larger than `bytes_max`) and its length. A body that is too large is also read to
+/// its end: a client that still writes would see a broken connection instead of the reply.
 pub(super) async fn read(body: &mut Incoming, bytes_max: u64) -> Result<(Option<Bytes>, u64), Broken> {
     let mut whole = BytesMut::new();
     let mut length = 0_u64;
     while let Some(frame) = body.frame().await {
-        // The client went away in the middle of its request.
+        // An error means that the client went away in the middle of its request.
         let Ok(data) = frame.map_err(|_| Broken)?.into_data() else { continue };
         length += data.len() as u64;
         if length <= bytes_max {
@@ -86,7 +86,7 @@ impl Fields {
         }
     }
 
-    /// A field that is none of these.
+    /// The name of a field that is not in `known`.
     pub(super) fn unknown(&self, known: &[&str]) -> Option<&str> {
         self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
     }

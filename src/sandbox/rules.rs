@@ -1,11 +1,11 @@
-//! The rules of the published interface by name, and the record of those that were broken.
+//! The rules of the published APIs by name, and the record of the rules that were broken.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// How many violations are kept with their details; beyond it they are only counted.
+/// How many violations are kept with their details; further ones are only counted.
 const VIOLATIONS_KEPT_MAX: usize = 10_000;
 
 macro_rules! rules {
@@ -88,7 +88,7 @@ rules! {
     LookUpFirst = "BDIA-30", "after a lost answer the key is looked up before anything else of its group is sent";
     SentOnce = "BDIA-31", "a file that was received is not sent again";
     ValidateOnce = "BDIA-37", "a file of each format is validated once, not every file";
-    BehindLive = "BDIA-39", "a row is not older than a hit of its visitor that has come the other way";
+    BehindLive = "BDIA-39", "a row is not older than a hit of its visitor that came by the Data Insertion API";
 }
 
 impl fmt::Display for Rule {
@@ -103,7 +103,7 @@ impl Serialize for Rule {
     }
 }
 
-/// A rule broken by one request, before it is known which request that is.
+/// A rule that a request has broken, without the numbers of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) rule: Rule,
@@ -116,12 +116,12 @@ impl Finding {
     }
 }
 
-/// A broken rule.
+/// A rule that a request has broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
     pub rule: Rule,
     pub detail: String,
-    /// The report suite, as far as one was named.
+    /// The report suite, if one was named.
     pub rsid: String,
     /// The number of the request since start or reset, from 1.
     pub request: u64,

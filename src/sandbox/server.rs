@@ -1,4 +1,4 @@
-//! The server: the door, and the connections.
+//! The server: its listening socket, called the door, and its connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use super::{admin, analytics, bulk, dia, esm, ims};
 
 /// How many connections may wait to be accepted: more than any drain has lanes.
 const BACKLOG: u32 = 4096;
-/// How long to wait before the port is tried again, or a connection after the host ran out of sockets.
+/// The pause before the port is tried again, or before the next connection is accepted after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The largest request of the small surfaces, in bytes.
@@ -41,17 +41,17 @@ pub(super) struct Server {
     pub(super) idle_close: Option<Duration>,
 }
 
-/// Takes a port, at which nobody listens yet.
+/// Binds a socket to the port, without listening yet.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // So that the port can be taken again at once while old connections linger.
+    // With this the port can be bound again at once while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
 impl Server {
-    /// Lets connections in, or not, as the door says, until it is closed.
+    /// Accepts or refuses connections, as the door demands, until the door is closed.
     pub(super) async fn keep_door(self, address: SocketAddr, socket: TcpSocket) {
         let mut door = self.shared.door.subscribe();
         let (mut bound, mut listener) = (Some(socket), None);
@@ -77,7 +77,7 @@ impl Server {
             self.shared.door_is(wanted);
             tokio::select! {
                 biased;
-                // The door's owner is the shared state, which outlives this.
+                // This cannot fail: the door belongs to the shared state, which outlives this loop.
                 _ = door.changed() => {}
                 () = self.accept(listener.as_ref()) => {}
             }
@@ -124,10 +124,10 @@ impl Server {
     /// Answers the requests of one connection until either side ends it.
     async fn converse(&self, line: &Arc<Line>, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut door = self.shared.door.subscribe();
-        // It may have changed since the connection was accepted.
+        // The door may have changed since the connection was accepted.
         door.mark_changed();
         let mut protocol = http1::Builder::new();
-        // The time for the next head is the time for which a connection may be idle.
+        // This limits the time until the next head, which is the time for which a connection may be idle.
         protocol.timer(TokioTimer::new()).header_read_timeout(self.idle_close);
         let service = service_fn(|request| answer(&self.shared, line, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
@@ -168,10 +168,10 @@ async fn answer(shared: &Arc<Shared>, line: &Arc<Line>, request: Request<Incomin
     response
 }
 
-/// Answers a request whose body is read.
+/// A function that answers a request whose body was read.
 type Surface = fn(&Shared, &Parts, &[u8]) -> Reply;
 
-/// The surface whose requests are small, and see nothing of their connection.
+/// The surface of a path, for surfaces whose requests are small and need nothing of their connection.
 fn surface_of(path: &str) -> Option<Surface> {
     let surfaces: [(&str, Surface); 6] = [
         (admin::PREFIX, admin::answer),

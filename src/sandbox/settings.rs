@@ -1,40 +1,40 @@
-//! What each interface is told over HTTP or by a test: limits, faults, settings. Unknown names are refused.
+//! The settings of each API here: limits and faults, set over HTTP or by a test. Unknown names are refused.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How the bulk interface and the tokens for it behave. The limits are Adobe's where nothing else is said.
+/// How the bulk API and its tokens behave. The default limits are Adobe's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BulkSettings {
-    /// The least time between two uploads, over all groups; sooner ones are refused with 429. Default 1000.
+    /// The least time between two uploads of any group, in ms; sooner ones are refused with 429. Default 1000.
     pub call_spacing_ms: u64,
-    /// The least time between the starts of two uploads of a group; sooner ones are taken, and violations. Default 20000.
+    /// The least time between the starts of two uploads of a group, in ms; sooner ones are violations. Default 20000.
     pub group_spacing_ms: u64,
-    /// The most rows of a group, per second since its previous start. Default 2000.
+    /// The most rows of a group, per second since the start of its previous upload. Default 2000.
     pub group_rows_per_second: u64,
     /// The largest file as it is sent, in bytes. Default 100 MB.
     pub compressed_bytes_max: u64,
     /// The largest file unpacked, in bytes. Default 1 GB.
     pub raw_bytes_max: u64,
-    /// What the names of groups contain, where not a suite of the file. Default none.
+    /// What the name of a group must contain, unless it contains a suite of the file. Default none.
     pub company: String,
-    /// How long a token is good, in seconds. Default a day less one second, as Adobe's.
+    /// The lifetime of a token, in seconds. Default a day less one second, as at Adobe.
     pub token_seconds: u64,
-    /// After how many uploads all tokens are good no more, once; 0 is never.
+    /// After how many uploads all tokens become invalid, once; 0 is never.
     pub forget_tokens_after: u32,
     pub seed: u64,
-    /// What goes wrong with how many percent of the uploads; as JSON its keys stand beside the other settings.
+    /// The percentage of uploads that each fault strikes. In JSON the faults are keys beside the other settings.
     #[serde(flatten)]
     pub faults: BTreeMap<BulkFault, f64>,
-    /// How many of 100,000 rows are declared invalid, whatever they say: always the same ones of one seed.
+    /// How many of 100,000 rows are declared invalid, whatever they say. The same seed gives the same rows.
     pub invalid_rows_per_100000: u32,
     /// Whether the processing log names every invalid row, not only the first ten of a kind.
     pub name_all_invalid: bool,
-    /// By how many rows an answer falls short of those that were in the file.
+    /// By how many rows the count in an answer is too low.
     pub rows_untold: u64,
-    /// How long after its receipt the look-up does not see a key yet.
+    /// How long after its receipt a look-up does not find a file yet, in milliseconds.
     pub lookup_blind_ms: u64,
 }
 
@@ -63,24 +63,24 @@ impl Default for BulkSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkFault {
-    /// It is counted, and the connection reset before the reply.
+    /// The file is counted, but the connection is reset before the reply.
     LoseAnswer,
-    /// The connection is reset, with nothing counted.
+    /// The connection is reset, and nothing is counted.
     BreakBefore,
-    /// 429 and Retry-After, nothing counted.
+    /// The reply is 429 with Retry-After, and nothing is counted.
     Busy,
-    /// 500, nothing counted.
+    /// The reply is 500, and nothing is counted.
     ServerError,
-    /// 500, though it is counted.
+    /// The reply is 500, although the file is counted.
     ServerErrorAfter,
-    /// 413, nothing counted.
+    /// The reply is 413, and nothing is counted.
     TooLarge,
-    /// REJECTED, nothing counted.
+    /// The reply is REJECTED, and nothing is counted.
     Reject,
 }
 
 impl BulkSettings {
-    /// The fault of an upload, if any, by a number from 0 up to 100: the shares lie one after the other.
+    /// The fault, if any, of an upload with this random number from 0 to 100: the shares are ranges, end to end.
     pub(super) fn fault(&self, percent: f64) -> Option<BulkFault> {
         let mut end = 0.0;
         self.faults.iter().find_map(|(fault, share)| {
@@ -90,7 +90,7 @@ impl BulkSettings {
     }
 }
 
-/// How the Analytics 2.0 API behaves. The limits are Adobe's where nothing else is said.
+/// How the Analytics 2.0 API behaves. The default limits are Adobe's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnalyticsSettings {
@@ -98,26 +98,25 @@ pub struct AnalyticsSettings {
     pub companies: Vec<String>,
     /// The most calls of a credential within a window; more are refused with 429. Default 12.
     pub calls_per_window: u32,
-    /// How long a window is, in milliseconds. Default 6000.
+    /// The length of a window, in milliseconds. Default 6000.
     pub window_ms: u64,
-    /// How long after its receipt a hit shows in reports, in milliseconds. Default 0; Adobe's is tens of minutes.
+    /// How long after its receipt a hit appears in reports, in milliseconds. Default 0; Adobe takes tens of minutes.
     pub latency_ms: u64,
     /// The most rows of a page, whatever a request asks for. Default 50000.
     pub rows_per_page_max: usize,
-    /// The error that every request for a token is refused with, such as `invalid_client` for a credential that has expired,
-    /// or `invalid_scope`. Default none.
+    /// The error that refuses every request for a token, such as `invalid_client` or `invalid_scope`. Default none.
     pub refuse_tokens: String,
     /// Whether the credential is in no product profile: every call is refused with 403.
     pub forbidden: bool,
     /// How many calls are refused with `busy_status` before one is answered.
     pub busy_next: u32,
-    /// Default 503.
+    /// The status of these refusals. Default 503.
     pub busy_status: u16,
-    /// What `Retry-After` says then, in seconds. Default none.
+    /// The header `Retry-After` of these refusals, in seconds. Default none.
     pub retry_after_seconds: Option<u32>,
     /// How many answers break off in the middle of their JSON before one is whole.
     pub break_next: u32,
-    /// After how many calls all tokens are good no more, once; 0 is never.
+    /// After how many calls all tokens become invalid, once; 0 is never.
     pub forget_tokens_after: u32,
 }
 
@@ -140,30 +139,30 @@ impl Default for AnalyticsSettings {
     }
 }
 
-/// What ESM's reports show, and how they fail.
+/// What ESM reports contain, and how they fail.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct EsmSettings {
-    /// By how much each metric of an hour's first row is corrected.
+    /// By hour, a number that is added to each metric of the hour's first row.
     pub(super) add: BTreeMap<String, i64>,
-    /// The most rows of a report, whatever a request asks for; 0 is its own limit.
+    /// The most rows of a report, whatever a request asks for; with 0 the request's own limit holds.
     pub(super) limit: usize,
     /// How many requests for reports are refused with 503 before one is answered.
     pub(super) refuse_next: u32,
     /// How many packed reports break off in the middle before one is whole.
     pub(super) break_next: u32,
-    /// After how many reports the tokens so far are good no more, once; 0 is never.
+    /// After how many reports the tokens so far become invalid, once; 0 is never.
     pub(super) forget_tokens_after: u32,
 }
 
-/// Takes one from what is left of a fault; whether there was one.
+/// Takes one from what is left of a fault; true if there was one.
 pub(super) fn take_one(left: &mut u32) -> bool {
     let is_left = *left > 0;
     *left = left.saturating_sub(1);
     is_left
 }
 
-/// Takes one from a count; whether it was the last.
+/// Takes one from a count; true if it was the last.
 pub(super) fn take_last(left: &mut u32) -> bool {
     take_one(left) && *left == 0
 }

@@ -11,10 +11,10 @@ use super::processing::Ledger;
 use super::rules::{Finding, Rule};
 use crate::event::EventKind;
 
-/// By what the order of a visitor's hits is judged.
+/// What defines the order of a visitor's hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OrderBy {
-    /// Their timestamps; equal ones are in order.
+    /// Their timestamps; equal timestamps are in order.
     #[default]
     Timestamp,
     /// The number that a test has put into their eVar6, which also tells first deliveries from repeats.
@@ -25,9 +25,9 @@ pub enum OrderBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct EventTally {
     pub hits: u64,
-    /// By how much they raised the event: what the metric shows.
+    /// What these hits add to the event: the value of the metric.
     pub units: u64,
-    /// Hits that were not counted, as their event ID had been.
+    /// Hits that were not counted, because their event ID was counted before.
     pub duplicates: u64,
 }
 
@@ -46,47 +46,47 @@ pub struct EventSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SuiteSummary {
     pub rsid: String,
-    /// Whether Adobe has it; else its hits are answered and forgotten.
+    /// Whether Adobe has the suite; else its hits are answered and forgotten.
     pub is_known: bool,
     pub settings: SuiteSettings,
-    /// Requests that named it, whatever became of them, and valid rows of files.
+    /// Requests that named the suite, accepted or not, and valid rows of files.
     pub received: u64,
-    /// Hits that were accepted, repeats and dropped ones too.
+    /// Hits that were accepted, including repeats and dropped hits.
     pub accepted: u64,
-    /// Accepted hits that the timestamp setting dropped without a word.
+    /// Accepted hits that were silently dropped because of the timestamp setting.
     pub dropped_by_timestamp: u64,
-    /// Hits that were recorded, repeats too.
+    /// Hits that were recorded, including repeats.
     pub occurrences: u64,
     /// Recorded hits that are no link hits.
     pub page_views: u64,
     /// Distinct identifiers over all recorded hits.
     pub unique_visitors: u64,
-    /// Hits whose event was not counted, as its ID had been; over all events.
+    /// Hits of any event that were not counted, because their event ID was counted before.
     pub duplicates: u64,
-    /// First deliveries that were older than the one before of the same visitor.
+    /// Hits that, at their first delivery, were older than an earlier one of the same visitor.
     pub inversions: u64,
     pub events: Vec<EventSummary>,
 }
 
-/// Enough of a hit to see that a repeat is the same hit: the low half of its timestamp and of the digest of its content. A repeat
-/// that differs goes unseen once in four thousand million.
+/// Enough of a hit to recognise a repeat: the low halves of its timestamp and of the digest of its content. A repeat
+/// with other content goes unseen once in four thousand million times.
 type Fingerprint = (u32, u32);
 
 /// One suite: its settings, and everything it remembers.
 #[derive(Debug)]
 pub(super) struct Suite {
     pub(super) summary: SuiteSummary,
-    /// What is wrong with it, as it was told, and how that has it set.
+    /// Its wrong settings as they were set; `makeup` has all settings that result.
     pub(super) wrong: Vec<WrongSetting>,
     pub(super) makeup: Makeup,
     pub(super) ledger: Ledger,
     /// The event IDs that were counted, per event slot, over all visitors.
     seen: HashMap<(u8, Serial), Fingerprint>,
-    /// Every visitor, with the order of the last first delivery.
+    /// Every visitor, with the latest timestamp or number of its first deliveries.
     visitors: HashMap<u64, i64>,
     /// With [`OrderBy::Evar6`]: the numbers that were delivered.
     delivered: HashSet<i64>,
-    /// The rules that the hit broke that is being counted.
+    /// The rules that the present hit breaks.
     broken: Vec<Finding>,
 }
 
@@ -123,12 +123,12 @@ impl Suite {
         self.set(settings, wrong);
     }
 
-    /// Whether hits are recorded: by no virtual suite, nor by one that Adobe does not have.
+    /// Whether hits are recorded. A virtual suite, and one that Adobe does not have, record none.
     pub(super) fn collects(&self) -> bool {
         self.summary.is_known && self.makeup.collects()
     }
 
-    /// Counts an accepted hit, and gives the rules that it breaks together with those before it.
+    /// Counts an accepted hit, and returns the rules that it breaks together with earlier hits.
     pub(super) fn count(&mut self, hit: &IncomingHit<'_>, order_by: OrderBy) -> Vec<Finding> {
         self.summary.accepted += 1;
         if !self.collects() {
@@ -140,7 +140,7 @@ impl Suite {
         }
         self.summary.occurrences += 1;
         self.summary.page_views += u64::from(!hit.is_link);
-        // A hit is delivered for the first time where any of its events is.
+        // A hit is a first delivery if one of its events is.
         let mut is_first = hit.events.is_empty();
         for event in event_uses(hit.events) {
             is_first |= self.count_event(&event, hit);
@@ -153,7 +153,7 @@ impl Suite {
         self.broken.push(Finding::new(rule, detail));
     }
 
-    /// Counts one event of a hit; says whether it is delivered for the first time.
+    /// Counts one event of a hit; true if this is its first delivery.
     fn count_event(&mut self, event: &EventUse<'_>, hit: &IncomingHit<'_>) -> bool {
         let Some(slot) = event.slot() else { return true };
         let serial = event.serial();
@@ -193,7 +193,7 @@ impl Suite {
         false
     }
 
-    /// Counts the visitor, and sees whether a first delivery is older than the one before it.
+    /// Counts the visitor, and checks whether a first delivery is older than an earlier one.
     fn follow_visitor(&mut self, hit: &IncomingHit<'_>, order_by: OrderBy, is_first: bool) {
         let last = self.visitors.entry(hit.visitor_hash()).or_insert_with(|| {
             self.summary.unique_visitors += 1;

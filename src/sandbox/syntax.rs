@@ -1,4 +1,4 @@
-//! How faults and wrong settings are written: words of `NAME` or `NAME=VALUE`, with double quotes around a value that holds a separator.
+//! The syntax of faults and wrong settings: words `NAME` or `NAME=VALUE`, with quotes around a value with separators.
 
 use std::str::FromStr;
 
@@ -31,7 +31,7 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
 }
 
-/// A number, or a complaint that names what needs it.
+/// Reads a number; an error names the option that needs it.
 pub(super) fn number<N: FromStr>(name: &str, text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("{name} needs a whole number, not {text:?}"))
 }

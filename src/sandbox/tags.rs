@@ -1,4 +1,4 @@
-//! The tags of a hit by name, whichever way it came: as XML, or as a row of a file.
+//! The tags of a hit by name, whether it came as XML or as a row of a file.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,11 @@ pub(super) enum TagKind {
     Evar(u16),
     /// In Adobe's variable reference.
     Known,
-    /// In no reference: ignored by Adobe without a word.
+    /// In no reference: Adobe ignores it silently.
     Unknown,
 }
 
-/// The variable reference (Data Insertion API) but for numbered tags; compared without regard to case.
+/// The tags of the variable reference (Data Insertion API), except numbered tags. Case does not count.
 const KNOWN: &str = "scXmlVer sc_xml_ver reportSuiteID timestamp visitorID analyticsVisitorID marketingCloudVisitorID \
     marketingCloudOrgID fallbackVisitorID ipAddress userAgent pageName pageURL linkType linkName linkURL \
     events language customerPerspective server channel imsRegion aamBlob a4t userAgentClientHints \
@@ -54,7 +54,7 @@ fn numbered(name: &str, family: &[u8; 4]) -> Option<u16> {
     })
 }
 
-/// Whether a text has no sign but digits.
+/// Whether a text has no characters but digits.
 pub(super) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -68,7 +68,7 @@ pub(super) struct Tag<'b> {
 }
 
 impl Tag<'_> {
-    /// Whether this is its name, in any case.
+    /// Whether the tag has this name. Case does not count.
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -85,7 +85,7 @@ pub(super) struct Document<'b> {
 }
 
 impl Document<'_> {
-    /// The text of the first tag of this name, if it is more than white space: what Adobe would use.
+    /// The value that Adobe would use: the text of the first tag of this name, if it is more than white space.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let tag = self.tags.iter().find(|tag| tag.is(name))?;
         Some(tag.value.as_ref()).filter(|value| !value.trim().is_empty())

@@ -1,4 +1,4 @@
-//! What the bulk interface remembers: its groups, keys, files and visitors, and which rules a call breaks beside those before it.
+//! What the bulk API remembers of groups, keys, files and visitors, and the rules that calls break because of it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use super::rules::{Finding, Rule};
 use super::settings::{BulkFault, BulkSettings};
 use crate::event::Instant as Receipt;
 
-/// By how much a distance may fall short, as a part of it: clocks and sockets are no rulers.
+/// A time between calls may be too short by one part in this many, because clocks and sockets are not exact.
 const TOLERANCE_PART: u32 = 20;
-/// The same, for short distances: what a busy host takes to hand over a request.
+/// The least tolerance, for short times: a busy host needs this long to hand over a request.
 const TOLERANCE_MIN: Duration = Duration::from_millis(2);
-/// The same, for rates, in percent.
+/// The tolerance for rates, in percent.
 const RATE_TOLERANCE_PERCENT: u64 = 5;
 
 /// A file that was received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BulkFile {
-    /// The idempotency key; the file ID where none was sent.
+    /// The idempotency key; the file ID if none was sent.
     pub key: String,
     pub group: String,
     pub rows: u64,
@@ -30,7 +30,7 @@ pub struct BulkFile {
     pub(super) file_id: String,
     #[serde(skip)]
     pub(super) size_bytes: usize,
-    /// When it was received, by a clock that nobody sets.
+    /// When the file was received, by a clock that is never set.
     #[serde(skip)]
     pub(super) at: Instant,
 }
@@ -39,7 +39,7 @@ pub struct BulkFile {
 struct Key {
     content: u64,
     is_received: bool,
-    /// What a look-up since its file was last sent has told the client: whether it was received.
+    /// Whether a look-up since the file was last sent told the client that it was received; `None` without a look-up.
     told: Option<bool>,
 }
 
@@ -47,13 +47,13 @@ struct Key {
 struct Group {
     started_at: Option<Instant>,
     in_flight: u32,
-    /// The key of the upload whose answer was lost; empty where it had none.
+    /// The key of the upload whose answer was lost; empty if that upload had no key.
     lost: Option<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Admission {
-    /// Its number among all that were let in, from 1.
+    /// The number of the upload among all that were admitted, from 1.
     pub(super) upload: u64,
     pub(super) fault: Option<BulkFault>,
     /// How long ago its group's previous upload started.
@@ -63,13 +63,13 @@ pub(super) struct Admission {
 #[derive(Debug)]
 pub(super) enum Gate {
     Open(Admission),
-    /// Too soon after the one before, or as the settings want it; come again after so many seconds.
+    /// The upload came too soon after the last one, or a fault strikes it; the client should wait so many seconds.
     Busy(u32),
-    /// As the settings want it.
+    /// A fault strikes the upload.
     TooLarge,
 }
 
-/// A row as far as its visitor goes.
+/// The parts of a row that are needed to check the order of its visitor's rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
     pub(super) visitor: u64,
@@ -77,7 +77,7 @@ pub(super) struct Step {
     pub(super) upload: u64,
     /// A digest of its group's name.
     pub(super) group: u64,
-    /// Whether the file came before, so that its rows are older by themselves.
+    /// Whether the file came before, which explains why its rows are old.
     pub(super) is_repeat: bool,
 }
 
@@ -89,12 +89,12 @@ pub(super) struct Traffic {
     called_at: Option<Instant>,
     groups: HashMap<String, Group>,
     keys: HashMap<String, Key>,
-    /// Under which key each content came first.
+    /// The key under which each content came first.
     contents: HashMap<u64, String>,
     pub(super) received: Vec<BulkFile>,
-    /// The last row of each.
+    /// The newest row of each visitor.
     visitors: HashMap<u64, Step>,
-    /// By client and beginning of the group's name.
+    /// What was validated: the client ID, and the beginning of the group's name.
     pub(super) validated: HashSet<(String, String)>,
 }
 
@@ -103,18 +103,18 @@ impl Traffic {
         Traffic { rng: Rng::with_seed(settings.seed), settings, ..Traffic::default() }
     }
 
-    /// Replaces the settings, and begins the draws.
+    /// Replaces the settings and restarts the random numbers.
     pub(super) fn set(&mut self, settings: BulkSettings) {
         self.rng = Rng::with_seed(settings.seed);
         self.settings = settings;
     }
 
-    /// Forgets what was received, and begins the draws anew; the settings stay.
+    /// Forgets what was received and restarts the random numbers; the settings stay.
     pub(super) fn reset(&mut self) {
         *self = Traffic::new(self.settings.clone());
     }
 
-    /// Lets an upload in, or not. `now` is when its head came.
+    /// Admits an upload, or refuses it. `now` is when its head came.
     pub(super) fn admit(&mut self, group: &str, key: &str, now: Instant) -> (Gate, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
@@ -123,7 +123,7 @@ impl Traffic {
         }
         let group = self.groups.entry(group.to_owned()).or_default();
         if let Some(lost) = group.lost.take() {
-            find(Rule::LookUpFirst, format!("the answer to {lost:?} was lost, and nobody has looked for it"));
+            find(Rule::LookUpFirst, format!("the answer to {lost:?} was lost, but nobody looked it up"));
         }
         let spacing = Duration::from_millis(self.settings.call_spacing_ms);
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
@@ -133,7 +133,7 @@ impl Traffic {
         }
         let fault = self.settings.fault(self.rng.f64() * 100.0);
         let dice = self.rng.u32(..);
-        // Whoever is sent away at the door has not called yet: it may come again as soon as it is told to.
+        // An upload that is refused here does not count as a call: the client may come again when it is told to.
         match fault {
             Some(BulkFault::Busy) => return (Gate::Busy(dice % 3), findings),
             Some(BulkFault::TooLarge) => return (Gate::TooLarge, findings),
@@ -153,7 +153,7 @@ impl Traffic {
         (Gate::Open(Admission { upload: self.uploads, fault, since_previous }), findings)
     }
 
-    /// An upload has its answer, or has lost it.
+    /// Notes that an upload has its answer, or that its answer is lost.
     pub(super) fn ended(&mut self, group: &str, key: &str, is_answered: bool) {
         if let Some(group) = self.groups.get_mut(group) {
             group.in_flight = group.in_flight.saturating_sub(1);
@@ -163,7 +163,7 @@ impl Traffic {
         }
     }
 
-    /// Notes which content comes under a key. Says what is wrong with that, and whether the file was received before.
+    /// Notes the content that comes under a key. Returns whether it was received before, and which rules it breaks.
     pub(super) fn identify(&mut self, key: &str, content: u64) -> (bool, Vec<Finding>) {
         let mut findings = Vec::new();
         let mut find = |rule, detail: String| findings.push(Finding::new(rule, detail));
@@ -186,7 +186,7 @@ impl Traffic {
             match known.told {
                 Some(true) => find(Rule::SentOnce, format!("{key:?} was looked up, and had been received")),
                 None => find(Rule::SentOnce, format!("{key:?} was received before")),
-                // The client was told that it had not been received, and could know no better.
+                // A look-up told the client that the file was not received, so it was right to send the file again.
                 Some(false) => {}
             }
         }
@@ -194,7 +194,7 @@ impl Traffic {
         (is_repeat, findings)
     }
 
-    /// What is wrong with a file's rows as a whole.
+    /// The rules that a file breaks as a whole: too many rows since its group's last upload, or a wrong group name.
     pub(super) fn judge_file<'s>(
         &self,
         group: &str,
@@ -218,8 +218,8 @@ impl Traffic {
         findings
     }
 
-    /// Follows a visitor by one row. The rule that the row breaks; else whether another file, or an earlier row of this one,
-    /// explains that it is older than what its suite has seen.
+    /// Follows a visitor by one row. An error is the rule that the row breaks. Else it returns whether a repeat of
+    /// the file, or an earlier row of this file, explains why the row is older than a hit that its suite has seen.
     pub(super) fn follow(&mut self, step: Step) -> Result<bool, (Rule, String)> {
         let Step { visitor, timestamp, upload, group, is_repeat } = step;
         let Some(track) = self.visitors.get_mut(&visitor) else {
@@ -246,7 +246,7 @@ impl Traffic {
         self.received.push(file);
     }
 
-    /// Looks a key up, and remembers what the client has learnt.
+    /// Looks a key up, and remembers what the client is told.
     pub(super) fn look_up(&mut self, key: &str) -> Option<BulkFile> {
         self.groups
             .values_mut()
@@ -261,8 +261,8 @@ impl Traffic {
         found
     }
 
-    /// Notes that a client has had a file found valid; says whether that was one too many. A file that was not valid may
-    /// have been repaired: it costs nothing.
+    /// Notes that a client's file was found valid; true if its format was validated before. An invalid file is not
+    /// noted, because the client may repair it and validate it again.
     pub(super) fn validates_again(&mut self, client_id: &str, group: &str) -> bool {
         let prefix =
             group.trim_end_matches(|sign: char| sign.is_ascii_digit()).trim_end_matches(['_', '-', '.']);
@@ -270,13 +270,12 @@ impl Traffic {
     }
 }
 
-/// Whether a distance is less than demanded, with some tolerance.
+/// Whether a distance in time is shorter than demanded, beyond the tolerance.
 fn falls_short(distance: Duration, demanded: Duration) -> bool {
     distance + (demanded / TOLERANCE_PART).max(TOLERANCE_MIN) < demanded
 }
 
-/// distance itself is less.
-/// How long a client should wait that came too soon, in whole seconds, which are all that the header can say: none where the
+/// How long a client that came too soon should wait, in whole seconds; 0 if the distance is less than a second.
 fn retry_after_seconds(spacing: Duration, since: Duration) -> u32 {
     if spacing < Duration::from_secs(1) { 0 } else { (spacing - since).as_secs_f64().ceil() as u32 }
 }
@@ -289,7 +288,7 @@ mod tests {
         findings.iter().map(|finding| finding.rule.code()).collect()
     }
 
-    /// Lets an upload in so many milliseconds after a start, ends it with an answer, and gives the broken rules.
+    /// Admits an upload `ms` milliseconds after `start`, ends it with an answer, and returns the broken rules.
     fn upload(state: &mut Traffic, start: Instant, ms: u64, (group, key): (&str, &str)) -> Vec<&'static str> {
         let (gate, findings) = state.admit(group, key, start + Duration::from_millis(ms));
         if matches!(gate, Gate::Open(_)) {
@@ -305,7 +304,7 @@ mod tests {
         let (one, two) = (("s_1", "a"), ("s_2", "b"));
         assert_eq!(upload(&mut state, start, 0, one), [""; 0]);
         assert_eq!(upload(&mut state, start, 940, two), ["BDIA-19"]);
-        // Whoever was refused may come as soon as the distance to the last call that was let in is right.
+        // The refused upload does not count: only the distance to the last admitted call has to be right.
         assert_eq!(upload(&mut state, start, 950, two), [""; 0]);
         assert_eq!(upload(&mut state, start, 18_900, one), ["BDIA-20"]);
         assert_eq!(upload(&mut state, start, 19_951, two), [""; 0]);

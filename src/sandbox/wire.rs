@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How a connection goes on.
+/// How a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
     /// Nothing more is written; dropping the socket resets the connection.
     Reset,
-    /// What is being written is the last reply.
+    /// The reply that is being written is the last one.
     LastReply,
-    /// The last reply is out: the peer's silence is taken for the end.
+    /// The last reply is written. Every further read reports the end of the stream.
     Finished,
 }
 
-/// A connection as its socket and its requests see it.
+/// The state of a connection, shared by its socket and its requests.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) number: u32,
@@ -33,9 +33,9 @@ struct State {
     end: End,
     /// How many bytes may still be written.
     budget_bytes: usize,
-    /// Since when nothing is asked; `None` while a request is answered.
+    /// Since when there is no request; `None` while a request is answered.
     idle_since: Option<Instant>,
-    /// How long it had been idle when the request under way came.
+    /// How long the connection was idle before the present request.
     idle_before: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the connection reset (RST) as soon as it is dropped.
+    /// Makes the connection end with a reset (RST) as soon as it is dropped.
     pub(super) fn reset(&self) {
         self.state().end = End::Reset;
     }
@@ -61,7 +61,7 @@ impl Line {
         self.state().budget_bytes = count;
     }
 
-    /// Closes the connection (FIN) once the next reply is written, without a header that says so.
+    /// Closes the connection (FIN) once the next reply is written, without a header that announces it.
     pub(super) fn close_after_reply(&self) {
         self.state().end = End::LastReply;
     }
@@ -72,7 +72,7 @@ impl Line {
         state.idle_before = state.idle_since.take().map_or(Duration::ZERO, |since| since.elapsed());
     }
 
-    /// Notes that its request is answered.
+    /// Notes that the request is answered.
     pub(super) fn end(&self) {
         self.state().idle_since = Some(Instant::now());
     }
@@ -96,7 +96,7 @@ impl Drop for Wire {
     }
 }
 
-/// Has a socket reset when it is dropped. If that cannot be set it ends with FIN: still broken, only more politely.
+/// Makes a socket end with a reset when it is dropped. If that cannot be set it ends with FIN, which also breaks it.
 pub(super) fn reset(socket: &TcpStream) {
     if let Err(error) = socket.set_zero_linger() {
         tracing::debug!(%error, "cannot reset a connection");
@@ -138,7 +138,7 @@ impl AsyncWrite for Wire {
         let mut state = line.state();
         if state.end == End::LastReply {
             state.end = End::Finished;
-            // The reader sleeps until the peer speaks; it has to look again.
+            // The reader sleeps until the client sends something, so it has to be woken to see the end.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! All that the sandbox remembers, under one lock: suites, hits, files, tokens, faults, and what each interface was told.
+//! All that the sandbox remembers, under one lock: suites, hits, files, tokens, faults, and the settings of each API.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,16 +18,16 @@ use super::suites::{OrderBy, Suite, SuiteSummary};
 use super::traffic::Traffic;
 use crate::clock::Clock;
 
-/// How long a change of the door may take: it needs one turn of the server's thread.
+/// How long the server's thread may take to open or close its listening socket, the door. It needs one turn.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What becomes of a hit that Adobe would accept although it breaks a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Judge {
-    /// It is accepted all the same, and the rule recorded.
+    /// The hit is accepted, and the rule is recorded.
     #[default]
     On,
-    /// A request that breaks a rule by itself is answered with FAILURE and the rule as its reason.
+    /// A request that breaks a rule by its own bytes is answered with FAILURE, with the rule as its reason.
     Strict,
 }
 
@@ -37,15 +37,15 @@ pub enum UnknownSuites {
     /// They are counted: every suite exists.
     #[default]
     Counted,
-    /// They are answered with SUCCESS and forgotten, as Adobe does: it looks at tags only.
+    /// They are answered with SUCCESS and forgotten, as at Adobe, which only looks at the tags of a hit.
     Forgotten,
 }
 
-/// Whether connections are let in.
+/// The state of the listening socket: whether the server accepts connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Door {
     Open,
-    /// Nobody listens at the port.
+    /// The port refuses connections, because no socket listens.
     #[default]
     Refusing,
     Closed,
@@ -55,9 +55,9 @@ pub(super) enum Door {
 #[derive(Debug)]
 pub(super) struct Shared {
     world: Mutex<World>,
-    /// Told of every acceptance and of every change of the door.
+    /// Notified of every accepted hit and of every change of the door.
     changed: Condvar,
-    /// What the plan, or whoever shuts the sandbox down, wants of the door.
+    /// The state of the door that the fault plan, or whoever shuts the sandbox down, demands.
     pub(super) door: watch::Sender<Door>,
     pub(super) judge: Judge,
     pub(super) clock: Clock,
@@ -71,23 +71,23 @@ impl Shared {
         shared
     }
 
-    /// The world. A test that panicked while it held the lock has changed nothing by halves that anyone could still use.
+    /// The world. A lock that a panic has poisoned is used all the same, because the test has failed anyway.
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells those who wait that a hit was accepted.
+    /// Wakes those who wait for a hit to be accepted.
     pub(super) fn tell(&self) {
         self.changed.notify_all();
     }
 
-    /// Waits until the world is so; false where it was not in time.
+    /// Waits until `is_so` is true; returns false if the timeout came first.
     pub(super) fn wait(&self, timeout: Duration, is_so: impl Fn(&World) -> bool) -> bool {
         let waited = self.changed.wait_timeout_while(self.world(), timeout, |world| !is_so(world));
         is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Replaces the plan and begins its draws. The door follows soon.
+    /// Replaces the fault plan and restarts its random numbers. The server's thread then changes the door.
     pub(super) fn set_plan(&self, mut plan: FaultPlan) {
         let door = if plan.refuses_everything() { Door::Refusing } else { Door::Open };
         plan.begin();
@@ -96,20 +96,20 @@ impl Shared {
         self.door.send_if_modified(|current| is_new(current).then(|| *current = door).is_some());
     }
 
-    /// Waits until the door is as it is wanted.
+    /// Waits until the door is in the state that is demanded.
     pub(super) fn wait_for_door(&self) {
         let wanted = *self.door.borrow();
         self.wait(DOOR_TIMEOUT, |world| world.door == wanted);
     }
 
-    /// Says what has become of the door. For the server's thread.
+    /// Notes the new state of the door, for the server's thread.
     pub(super) fn door_is(&self, door: Door) {
         self.world().door = door;
         self.changed.notify_all();
     }
 }
 
-/// Where a broken rule was seen: the number of the request, and that of its connection.
+/// The request that broke a rule: its number, and the number of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
     pub(super) request: u64,
@@ -136,11 +136,11 @@ pub(super) struct World {
     pub(super) requests_per_connection: Vec<u32>,
     pub(super) violations: Violations,
     pub(super) faults: FaultPlan,
-    /// The hits under way, by suite and visitor: the content of the last, and how many. A second one breaks DIA-33.
+    /// Hits without an answer, by suite and visitor: the latest content, and how many. Another content breaks DIA-33.
     in_flight: HashMap<u64, (u64, u32)>,
-    /// What the server's thread has made of the door.
+    /// The state of the door, as the server's thread last noted it.
     door: Door,
-    /// Those of IMS.
+    /// The tokens of IMS.
     pub(super) tokens: Tokens,
     pub(super) bulk: Traffic,
     pub(super) esm: EsmState,
@@ -153,7 +153,7 @@ impl World {
         self.suites.iter().find(|suite| suite.summary.rsid == rsid)
     }
 
-    /// A suite, which is named for the first time perhaps.
+    /// A suite, which is added if it is new.
     fn suite_mut(&mut self, rsid: &str) -> &mut Suite {
         let known = self.suites.iter().position(|suite| suite.summary.rsid == rsid);
         let place = known.unwrap_or_else(|| {
@@ -164,7 +164,7 @@ impl World {
         &mut self.suites[place]
     }
 
-    /// Lists a suite, or sets it anew; what it has counted stays, in reports too.
+    /// Lists a suite, or replaces its settings; its counts stay, also in reports.
     pub(super) fn set_suite(&mut self, rsid: &str, settings: SuiteSettings) {
         self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
@@ -172,14 +172,14 @@ impl World {
         suite.set(settings, suite.wrong.clone());
     }
 
-    /// Sets what is wrong with a suite; what it has counted stays, in reports too.
+    /// Sets the wrong settings of a suite; its counts stay, also in reports.
     pub(super) fn set_wrong(&mut self, rsid: &str, wrong: Vec<WrongSetting>) {
         self.catch_up(rsid);
         let suite = self.suite_mut(rsid);
         suite.set(suite.summary.settings, wrong);
     }
 
-    /// Puts the hits of a suite that are new into its ledger, by the settings that it has now.
+    /// Processes the new hits of a suite into its ledger, by the settings that the suite has now.
     pub(super) fn catch_up(&mut self, rsid: &str) {
         let Some(suite) = self.suites.iter_mut().find(|suite| suite.summary.rsid == rsid) else { return };
         let fresh = self.hits.get(suite.ledger.looked_at..).unwrap_or(&[]).iter();
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Accepts a hit: counts it for each suite that it names, and keeps it. Gives the rules that it breaks beside those before it.
+    /// Counts a hit for each of its suites, and keeps it. Returns the rules that it breaks because of earlier hits.
     pub(super) fn accept(&mut self, hit: &IncomingHit<'_>, arrival: Arrival) -> Vec<Finding> {
         let (mut findings, order_by) = (Vec::new(), self.order_by);
         for rsid in suites_of(hit.rsid) {
@@ -223,7 +223,7 @@ impl World {
         findings
     }
 
-    /// Notes that a hit is under way; gives what is wrong with that, and the key that [`World::landed`] takes.
+    /// Notes that a hit waits for its answer. Returns the key for [`World::landed`], and the broken rule, if any.
     pub(super) fn flies(&mut self, hit: &IncomingHit<'_>) -> (u64, Option<Finding>) {
         let key = digest((hit.rsid, hit.visitor_kind, hit.visitor.as_ref()));
         let (flying, count) = self.in_flight.entry(key).or_default();
@@ -254,7 +254,7 @@ impl World {
         self.hits.len() as u64
     }
 
-    /// Forgets hits, files, counts and violations, and begins the draws anew; settings, tokens and plan stay.
+    /// Forgets hits, files, counts and violations, and restarts the random numbers; settings, tokens and plan stay.
     pub(super) fn reset(&mut self) {
         self.suites.iter_mut().for_each(Suite::reset);
         self.hits.clear();
@@ -298,9 +298,9 @@ pub struct Summary {
     /// Requests to the Data Insertion API and to its bulk sibling, since start or reset.
     pub requests: u64,
     pub accepted: u64,
-    /// First deliveries that were older than the one before of the same visitor.
+    /// Hits that, at their first delivery, were older than an earlier one of the same visitor.
     pub inversions: u64,
-    /// Connections since start, those of this interface too.
+    /// Connections since start, including those to the sandbox's own interface.
     pub connections: u64,
     /// The most requests that one connection has carried, since start or reset.
     pub requests_per_connection_max: u32,

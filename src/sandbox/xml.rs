@@ -1,5 +1,5 @@
-//! The body of a request, read with the sandbox's own eyes: what its tags say, and which rules of the published grammar its
-//! bytes break. What Adobe's parser would still understand of a body that breaks some is understood.
+//! Reads the body of a request without the code that wrote it: its tags, and which rules of the published grammar its
+//! bytes break. A body that breaks rules is understood as far as Adobe's parser would understand it.
 
 use std::borrow::Cow;
 
@@ -58,7 +58,8 @@ struct Reading<'b> {
 struct Open<'b> {
     name: String,
     value: Cow<'b, str>,
-    /// In mixed content only the first child's text counts (Data Insertion API, "Build a request").
+    /// Whether the value is complete: text after the first child does not count (Data Insertion API, "Build a
+    /// request").
     is_settled: bool,
 }
 
@@ -187,7 +188,7 @@ impl<'b> Reading<'b> {
             }
             return;
         }
-        // Adobe supports the five of XML (Data Insertion API, "Build a request").
+        // Adobe supports the five entities of XML (Data Insertion API, "Build a request").
         match resolve_xml_entity(name) {
             Some(character) => self.text(Cow::Borrowed(character)),
             None => {
@@ -207,7 +208,7 @@ impl<'b> Reading<'b> {
     }
 }
 
-/// The names of XML 1.0, near enough: Adobe's tags are ASCII.
+/// Whether a text is a name of XML 1.0, near enough: Adobe's tags are ASCII.
 fn is_xml_name(name: &str) -> bool {
     let is_start = |letter: char| letter.is_alphabetic() || matches!(letter, '_' | ':');
     name.starts_with(is_start)

@@ -1,9 +1,9 @@
-//! The Bulk Data Insertion API: one file a request, validated, uploaded, looked up by its key.
+//! The client of the Bulk Data Insertion API: it validates a file, uploads it, and looks it up by its key.
 //!
-//! - In: a file's bytes, its visitor group and its key. Out: what that means for its rows.
-//! - Guarantees: nothing is repeated here but a request whose token was refused, once; an answer that leaves open whether the
-//!   file is in says so; no token or secret is in any message.
-//! - Does not know: events, groups, when a file may be sent.
+//! - In: a file's bytes, its visitor group and its key. Out: what became of the file's rows.
+//! - Guarantees: an upload is never repeated here; other requests are repeated once if their token was refused. If an
+//!   answer does not show whether Adobe has the file, the result is `Unknown`. No message contains a secret.
+//! - Does not know: events, how visitors are put into groups, when a file may be sent.
 //! - Rules: section 7 of `reference/adobe-analytics.md`, BDIA-16 to BDIA-38.
 
 use std::collections::BTreeMap;
@@ -18,78 +18,78 @@ use super::http::{Answer, SetupError, beneath};
 use super::ims::{ApiOptions, Ims};
 use super::retry::Patience;
 
-/// The key of the address, for messages.
+/// The configuration key of the address, for messages.
 const KEY: &str = "bulk.url";
-/// The longest answer that is read, in bytes: a log names ten rows of a kind.
+/// The longest answer that is read, in bytes. It has room enough, because a log names at most ten rows of a kind.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// The states of a file that is in: processing follows the upload.
+/// The states of a file that Adobe has accepted. Adobe processes it after the upload.
 const IS_IN: [&str; 3] = ["UPLOADED", "PROCESSING", "COMPLETE"];
-/// The states of one of which nothing is: Adobe's guide calls the second what its other pages call the first.
+/// The states of a file of which Adobe has accepted nothing. Adobe's guide writes ERROR, its other pages REJECTED.
 const IS_NOT_IN: [&str; 2] = ["REJECTED", "ERROR"];
-/// What Adobe says of a key that it does not know. Other words are another server's, or a wrong address: to believe them would
-/// send a file twice.
+/// Adobe's answer for an unknown key. Any other text may come from another server or a wrong address; if we believed
+/// it, a file could be sent twice.
 const UNKNOWN_KEY: &str = "File not found";
-/// What a log begins a line about a row with.
+/// How a sentence of a processing log about one row begins.
 const ROW_MARK: &str = "On row: ";
 
-/// A file on its way.
+/// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub visitor_group: String,
     pub key: String,
-    /// Its name for the form.
+    /// The file name in the multipart form.
     pub name: String,
     pub rows: u64,
-    /// Gzip of its rows.
+    /// The rows, packed with gzip.
     pub bytes: Bytes,
 }
 
 /// What became of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
-    /// It is in, save the rows that are invalid.
+    /// Adobe has accepted the file, except its invalid rows.
     Received {
-        /// Rows that Adobe saw: no more than were written.
+        /// The rows that Adobe counted, at most as many as were written.
         rows: u64,
-        /// Rows that it refused, no more than it saw; `None` where only a look-up says that the file is in, and not of how many.
+        /// The rows that Adobe refused, at most `rows`; `None` if a look-up only says that Adobe has the file.
         invalid_rows: Option<u64>,
-        /// The rows that its log names, by their number from 1, and why.
+        /// The rows that the processing log names: each row's number, from 1, and the reason.
         named: Vec<(u64, String)>,
         log: String,
     },
-    /// Nothing of it is in, and it must not be sent again as it is.
+    /// Adobe has accepted nothing of the file, and it must not be sent again as it is.
     Rejected(String),
-    /// Nothing of it is in: it is too large.
+    /// Adobe has accepted nothing, because the file is too large.
     TooLarge,
-    /// Nothing of it is in: its access token was refused. The next attempt gets a new one.
+    /// Adobe has accepted nothing, because it refused the access token. The next attempt gets a new token.
     TokenRefused(ApiError),
-    /// Nothing of it is in; the same upload may succeed later.
+    /// Adobe has accepted nothing; the same upload may succeed later.
     NotReceived(ApiError),
-    /// It may be in: its key is to be looked up.
+    /// Adobe may have accepted the file: the caller must look up its key.
     Unknown(String),
-    /// Nothing of it is in, and every upload is refused until the settings are corrected.
+    /// Adobe has accepted nothing, and refuses every upload until the settings are corrected.
     Refused(ApiError),
 }
 
-/// What Adobe finds of a file that it was only to look at.
+/// What Adobe says of a file that was sent only for validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Validated {
     Valid,
-    /// Rows of it would be refused, in Adobe's words; the answer to its upload says which.
+    /// Adobe would refuse some rows, and this is its text. Only the answer to an upload says which rows.
     SomeRows(String),
     TooLarge,
     Invalid(String),
 }
 
-/// What Adobe knows of a key.
+/// Adobe's answer to the look-up of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookedUp {
-    /// Its file arrived, and this became of it: it is in, or was rejected.
+    /// The file arrived, and Adobe accepted or rejected it.
     Arrived(Uploaded),
     NotFound,
 }
 
-/// A client of the API.
+/// A client of the Bulk Data Insertion API.
 pub struct BulkClient {
     ims: Ims,
 }
@@ -114,12 +114,11 @@ struct Verdict {
 }
 
 impl BulkClient {
-    /// A client that has asked for nothing yet.
     pub fn new(options: ApiOptions) -> Result<BulkClient, SetupError> {
         Ok(BulkClient { ims: Ims::new((KEY, "bulk.ims_url"), options, Patience::ONCE, None)? })
     }
 
-    /// Asks whether Adobe would take a file.
+    /// Asks Adobe whether it would accept a file.
     pub async fn validate(&self, upload: &Upload) -> Result<Validated, ApiError> {
         let url = beneath(&self.ims.url, ["validate"]);
         let endpoint = Endpoint::new("the validation of a file", KEY, &url);
@@ -128,14 +127,14 @@ impl BulkClient {
         match serde_json::from_slice::<Verdict>(&answer.body) {
             Ok(Verdict { success: Some(_), error: None }) if status.is_success() => Ok(Validated::Valid),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => Ok(Validated::TooLarge),
-            // A refusal of the request is no verdict about the file.
+            // These statuses refuse the request and say nothing about the file.
             Ok(Verdict { error: Some(why), .. }) if !is_refusal(status) => Ok(verdict(&words(&why))),
             _ if !status.is_success() => Err(answer.refusal(&endpoint)),
             _ => Err(endpoint.unreadable(text(&answer.body))),
         }
     }
 
-    /// Uploads a file in one request and repeats nothing: the caller waits for its turn before each attempt.
+    /// Uploads a file in one request and never repeats it: the caller must wait for its turn before each attempt.
     pub async fn upload(&self, upload: &Upload) -> Uploaded {
         let endpoint = Endpoint::new("an upload", KEY, &self.ims.url);
         let token = match self.ims.token().await {
@@ -158,7 +157,7 @@ impl BulkClient {
         }
     }
 
-    /// Asks whether a file of so many rows with this key is in.
+    /// Asks whether Adobe has accepted the file with this key. `rows` is the number of rows in the file.
     pub async fn look_up(&self, key: &str, rows: u64) -> Result<LookedUp, ApiError> {
         let url = beneath(&self.ims.url, ["key", key]);
         let endpoint = Endpoint::new("the look-up of a file", KEY, &url);
@@ -167,7 +166,7 @@ impl BulkClient {
         looked_up(&endpoint, &answer, key, rows)
     }
 
-    /// The file as a form. Its boundary is made of its key, which no gzip begins a line with by chance.
+    /// The file as a multipart form. The boundary contains the key, so no line of the gzip begins with it by chance.
     fn form(&self, url: &Url, upload: &Upload) -> RequestBuilder {
         let boundary = format!("passbridge-{}", upload.key);
         let head = format!(
@@ -185,7 +184,7 @@ impl BulkClient {
     }
 }
 
-/// What an answer to an upload means, by its body whatever its status.
+/// What an answer to an upload means. The body decides if it says what became of the file, else the status.
 fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Uploaded {
     let status = answer.status;
     let unknown =
@@ -197,7 +196,7 @@ fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Up
         Ok(None) => match status {
             StatusCode::PAYLOAD_TOO_LARGE => Uploaded::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => Uploaded::NotReceived(answer.refusal(endpoint)),
-            // A gateway may say 503, 408 or 409 of what went through before.
+            // A gateway may answer 503, 408 or 409 although Adobe has received the file.
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => unknown(&text(&answer.body)),
             status if status.is_client_error() => Uploaded::Refused(answer.refusal(endpoint)),
             _ => unknown(&text(&answer.body)),
@@ -205,7 +204,7 @@ fn uploaded(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Up
     }
 }
 
-/// What an answer to a look-up means. It is believed for its own key only, which it has to name.
+/// What an answer to a look-up means. That the file arrived is believed only if the answer names the key.
 fn looked_up(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> Result<LookedUp, ApiError> {
     let status = answer.status;
     match serde_json::from_slice::<FileAnswer>(&answer.body) {
@@ -215,7 +214,7 @@ fn looked_up(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> R
         }
         _ if status == StatusCode::NOT_FOUND => Err(answer.refusal(endpoint)),
         Ok(mut file) if file.idempotency_key.is_some() => {
-            // The guide's answer has no status: a file that has rows is in.
+            // The answer in Adobe's guide has no status code: there, a number of rows means an accepted file.
             if file.status_code.is_empty() && file.rows.is_some() {
                 file.status_code = IS_IN[0].to_owned();
             }
@@ -227,13 +226,13 @@ fn looked_up(endpoint: &Endpoint, answer: &Answer, key: &str, written: u64) -> R
 }
 
 impl FileAnswer {
-    /// What became of the file with this key and so many rows. `None` where it does not say; an error where it cannot be about
-    /// that file.
+    /// What became of the file with this key and `written` rows. `None` if the answer does not say; an error if it
+    /// cannot be about this file or has an unknown status code.
     fn outcome(self, status: StatusCode, key: &str, written: u64) -> Result<Option<Uploaded>, String> {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
         if self.idempotency_key.is_some_and(|own| own != key) {
-            return Err("it is about another file's key".to_owned());
+            return Err("the answer names the key of another file".to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
         if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {
@@ -247,13 +246,13 @@ impl FileAnswer {
         let are_all_named = self.rows.is_some_and(|rows| rows > 0 && named.len() as u64 == rows);
         let log = words(log);
         match (is_in, is_not_in) {
-            // Each row has its own reason, so each is refused by itself.
+            // The log names each row, so each row is refused for its own reason.
             (_, true) if are_all_named => {
                 Ok(Some(Uploaded::Received { rows, invalid_rows: Some(rows), named, log }))
             }
             (_, true) if !log.is_empty() => Ok(Some(Uploaded::Rejected(log))),
             (_, true) => Ok(Some(Uploaded::Rejected(words(&self.error.unwrap_or(self.status_code))))),
-            // Rows that are all named are refused one by one; else nothing is in, for a reason that concerns the whole file.
+            // If all rows are invalid and the log names all of them, each row is refused, else the whole file.
             (true, _) if status.is_success() && self.rows.is_some() => {
                 let is_nothing_in = invalid_rows.is_some_and(|invalid| invalid > 0 && invalid == rows);
                 Ok(Some(if is_nothing_in && !are_all_named {
@@ -270,7 +269,7 @@ impl FileAnswer {
     }
 }
 
-/// What a refusal says: `File has 3 rows that ... (Ex: row #59)` is about these rows.
+/// Whether a refusal is about some rows (`File has 3 rows that ... (Ex: row #59)`) or about the whole file.
 fn verdict(why: &str) -> Validated {
     let number = why.strip_prefix("File has ").and_then(|rest| rest.split(' ').next());
     if number.is_some_and(|number| number.replace(',', "").parse::<u64>().is_ok()) {
@@ -280,17 +279,17 @@ fn verdict(why: &str) -> Validated {
     }
 }
 
-/// The rows that a log names, each once: `On row: 7, missing 'UserAgent'. ...`.
+/// The rows that a processing log names, each once. A log reads: `On row: 7, missing 'UserAgent'. ...`.
 fn named_rows(log: &str) -> Vec<(u64, String)> {
     let mut named = BTreeMap::new();
     for part in log.split(ROW_MARK).skip(1) {
         let number =
             part.split(|letter: char| !letter.is_ascii_digit() && letter != ',').next().unwrap_or("");
-        // A comma at the end is no part of the number; one within it separates thousands.
+        // A comma after the number ends it; a comma within the number separates thousands.
         let number = number.trim_end_matches(',');
         let Ok(row) = number.replace(',', "").parse::<u64>() else { continue };
         let why = part[number.len()..].lines().next().unwrap_or("").trim_start_matches([',', ' ']);
-        // What follows the sentence is about other rows, or about the file.
+        // The text after this sentence is about other rows or about the whole file.
         let why = why.split(". ").next().unwrap_or("").trim_end_matches(['.', ' ', ';']);
         named.entry(row).or_insert_with(|| words(why));
     }
@@ -444,7 +443,7 @@ mod tests {
         ] {
             assert_eq!(look(200, &own(rest)), Ok(found), "{rest}");
         }
-        // Without its key it may be about any file.
+        // An answer without a key may be about any file.
         assert!(look(200, r#"{"rows":9}"#).is_err());
     }
 

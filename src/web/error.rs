@@ -1,4 +1,4 @@
-//! The one error of Adobe's interfaces: what was asked for, where, why it was not had, and which key leads there.
+//! The one error of Adobe's APIs: what was asked for, the address, the cause, and the configuration key to check.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ const COMPANIES_NAMED_MAX: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub what: &'static str,
-    /// The key to check when something is wrong, such as `analytics.url`.
+    /// The configuration key to check when something is wrong, such as `analytics.url`.
     pub key: &'static str,
-    /// Whether the answer is a token or credentials. Then a refusal shows only its published code: its other text may be a secret.
+    /// Whether the answer is a secret. Then a refusal shows only its published code, as other text may be secret.
     pub gives_credentials: bool,
     /// Host and path, without the query.
     pub place: String,
@@ -42,7 +42,7 @@ impl Endpoint {
         Endpoint { gives_credentials: true, ..Endpoint::new(what, key, url) }
     }
 
-    /// The section of the configuration that its key stands in.
+    /// The section of the configuration file that has the key.
     pub fn section(&self) -> &'static str {
         self.key.split('.').next().unwrap_or(self.key)
     }
@@ -51,54 +51,54 @@ impl Endpoint {
         ApiError { endpoint: Box::new(self.clone()), cause }
     }
 
-    /// An answer that is not what is documented.
+    /// The error for an answer that does not have the documented form.
     pub fn unreadable(&self, why: impl Into<String>) -> ApiError {
         self.error(Cause::Unreadable(why.into()))
     }
 
-    /// A refusal, in the words of its answer.
+    /// The error for a refusal, with the text of its answer.
     pub fn refused(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> ApiError {
         let why = if self.gives_credentials { published_code(body) } else { refusal(body) };
         self.error(Cause::Refused { status: status.as_u16(), why, retry_after })
     }
 }
 
-/// Why something could not be had from an interface of Adobe.
+/// Why an API of Adobe did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     pub endpoint: Box<Endpoint>,
     pub cause: Cause,
 }
 
-/// What went wrong. No text of it holds a token or a secret.
+/// What went wrong. None of these texts contains a token or a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// There was no way to the server: nothing of the request arrived.
+    /// The server could not be reached, so nothing of the request arrived.
     NotReached(String),
-    /// There was no way through the proxy, which this text names: nothing of the request arrived.
+    /// The proxy, which this text names, gave no connection, so nothing of the request arrived.
     Proxy(String),
     /// No answer came, or it broke off.
     NoAnswer(String),
-    /// A configured value or the token cannot stand in a request.
+    /// The token or a configured value cannot be sent in a header.
     NotSendable(String),
-    /// It was refused: for good, or for the moment (408, 429 and from 500 on).
+    /// The server refused the request: temporarily with status 408, 429 or from 500 on, else for good.
     Refused {
         status: u16,
-        /// What the answer says; about credentials only the published error code.
+        /// The text of the answer; for an endpoint of credentials only the published error code.
         why: String,
         retry_after: Option<Duration>,
     },
-    /// An answer is longer than this many bytes, which is all that is taken in.
+    /// The answer is longer than this many bytes, the most that is read.
     TooLong(usize),
-    /// An answer is not what is documented.
+    /// The answer does not have the documented form.
     Unreadable(String),
     /// A file that holds a secret cannot be used. The text quotes nothing of its content.
     File { path: PathBuf, why: String },
-    /// The report of an hour or a minute has as many rows as it may have, so others are missing.
+    /// The report of one hour or minute has as many rows as its limit allows, so rows may be missing.
     Full { start: NaiveDateTime, limit: u64 },
-    /// The credentials have none of Analytics' companies.
+    /// The credentials belong to no company in Adobe Analytics.
     NoCompany,
-    /// The credentials have several, and it was not said which.
+    /// The credentials belong to several companies, and the configuration names none of them.
     SeveralCompanies(Vec<String>),
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// Whether a server is overloaded or gone for the moment.
+/// Whether a status means that the server is overloaded or unavailable for a while.
 pub(super) fn is_for_the_moment(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
 }
@@ -163,12 +163,12 @@ pub(super) fn is_for_the_moment(status: StatusCode) -> bool {
 pub fn words(text: &str, chars_max: usize) -> String {
     let is_harmful = |letter: char| letter.is_control() || html::turns_direction(letter);
     let harmless = |letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter };
-    // A blank for each run of white space, of which U+2028 is some.
+    // One space for each run of white space. U+2028 counts as white space.
     let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
     words.flat_map(str::chars).map(harmless).take(chars_max).collect()
 }
 
-/// What an answer about credentials says: its published code. Anything else may repeat what was sent.
+/// The published error code in an answer about credentials. Its other text may repeat a secret that was sent.
 fn published_code(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Refusal {
@@ -182,7 +182,7 @@ fn published_code(body: &[u8]) -> String {
     if is_code { code } else { "without a published error code".to_owned() }
 }
 
-/// What a refusal says, whichever of Adobe's forms it has.
+/// The text of a refusal, in any of the JSON forms that Adobe uses.
 fn refusal(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Refusal {

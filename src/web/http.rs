@@ -1,4 +1,4 @@
-//! Requests to Adobe's interfaces: addresses that secrets may be sent to, the way there, and whole answers.
+//! HTTP requests to Adobe's APIs: which addresses may get secrets, which proxy to use, and whole answers.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,20 +19,20 @@ pub enum SetupError {
     #[error("{key} {text:?} is no address: {why}")]
     BadUrl {
         key: &'static str,
-        /// What it holds, without a password.
+        /// The configured text, without a user and password.
         text: String,
         why: String,
     },
-    /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
+    /// A proxy variable of the environment cannot be used. To connect without that proxy would be worse than to fail.
     #[error("no way to {host}: {why}")]
     Proxy { host: String, why: String },
     #[error("cannot set up HTTP")]
     Client(#[source] reqwest::Error),
 }
 
-/// An address that secrets may be sent to.
+/// Reads an address that secrets may be sent to: https, or plain http to this host.
 pub fn address(key: &'static str, text: &str) -> Result<Url, SetupError> {
-    // A user and a password may stand before the host.
+    // A user and a password may come before the host, and no message may show them.
     let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("...@{host}"));
     let refuse = |why: &str| SetupError::BadUrl { key, text: shown.clone(), why: why.to_owned() };
     let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
@@ -44,10 +44,10 @@ pub fn address(key: &'static str, text: &str) -> Result<Url, SetupError> {
     }
 }
 
-/// The address of something below another one.
+/// The address with these names added to its path.
 pub fn beneath(url: &Url, names: impl IntoIterator<Item = impl AsRef<str>>) -> Url {
     let mut url = url.clone();
-    // An address of HTTP has a path.
+    // An HTTP address always has a path, so this cannot fail.
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(names);
     }
@@ -58,7 +58,7 @@ fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
 }
 
-/// A client for these addresses, which goes as the proxy variables say: through a tunnel, or directly.
+/// An HTTP client that connects directly or through the tunnel of a proxy, as the proxy variables say.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client,
@@ -66,16 +66,16 @@ pub struct Http {
 }
 
 impl Http {
-    /// A request may take so long, its answer included.
+    /// `request_timeout` limits a request together with its whole answer.
     pub fn new(
         addresses: &[&Url],
         request_timeout: Duration,
         proxy: &ProxySettings,
     ) -> Result<Http, SetupError> {
         let provider = rustls::crypto::ring::default_provider();
-        // Another part of the process may have chosen the same one before.
+        // An error only means that another part of the process has installed the same provider before.
         drop(provider.install_default());
-        // Without the library's own reading of the variables: it sends plain http through HTTP_PROXY, secrets and all.
+        // With its own reading of the variables, reqwest would send plain http, secrets included, through HTTP_PROXY.
         let mut builder = Client::builder().no_proxy();
         for url in addresses {
             let found = way(url, proxy).map_err(|why| SetupError::Proxy { host: host(url), why })?;
@@ -87,7 +87,7 @@ impl Http {
             if let Some(authorization) = through.authorization {
                 proxies = proxies.custom_http_auth(authorization);
             }
-            // All hosts that have a proxy have the same one.
+            // All hosts that need a proxy use the same one, so the last builder serves all of them.
             builder = Client::builder().no_proxy().proxy(proxies);
         }
         let client = builder
@@ -109,7 +109,7 @@ impl Http {
         self.request(Method::POST, url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
     }
 
-    /// Sends a request and reads its answer to the end. Neither the answer nor an error has one of the secrets.
+    /// Sends a request and reads its answer to the end. Neither the answer nor an error contains one of the secrets.
     pub async fn send(
         &self,
         endpoint: &Endpoint,
@@ -119,7 +119,7 @@ impl Http {
     ) -> Result<Answer, ApiError> {
         let (client, request) = request.build_split();
         let request = request.map_err(|_| {
-            // The library's own text may quote the token.
+            // reqwest's own text may quote the token.
             endpoint.error(Cause::NotSendable("a header cannot hold the token or the client ID".to_owned()))
         })?;
         let url = request.url().clone();
@@ -147,7 +147,7 @@ impl Http {
     }
 }
 
-/// The proxy on the way to an address. Plain http is for this host only, and never leaves it.
+/// The proxy for an address, if it needs one. Plain http goes only to this host, so it needs none.
 fn way(url: &Url, proxy: &ProxySettings) -> Result<Option<Proxy>, String> {
     if url.scheme() != "https" || is_loopback(url) {
         return Ok(None);
@@ -156,7 +156,7 @@ fn way(url: &Url, proxy: &ProxySettings) -> Result<Option<Proxy>, String> {
     proxy.way(host, url.port_or_known_default().unwrap_or(443))
 }
 
-/// What a failed CONNECT says, in words: the library's own are short.
+/// Why a CONNECT to the proxy failed, in words that explain more than the library's own text.
 fn of_tunnel(why: &str) -> &str {
     match why {
         "tunnel error: proxy authorization required" => "it asks for a user and a password (407)",
@@ -167,7 +167,7 @@ fn of_tunnel(why: &str) -> &str {
     }
 }
 
-/// An answer without secrets that a server has repeated, also as JSON that escapes its slashes.
+/// Replaces secrets that the server has repeated in its answer, also where JSON has escaped their slashes.
 fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     let forms = |secret: &&str| {
         let escaped = secret.contains('/').then(|| secret.replace('/', "\\/"));
@@ -188,32 +188,32 @@ fn concealed(mut body: Vec<u8>, secrets: &[&str]) -> Vec<u8> {
     body
 }
 
-/// The host of an address, for messages: the rest may hold what they should not.
+/// The host of an address, for messages: the rest of the address may contain a secret.
 pub fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// An answer that is whole.
+/// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    /// How long the server asks to be left alone.
+    /// How long the server asks to wait before the next request.
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The answer, unless its server is overloaded or gone for the moment.
+    /// The answer; an error if its status says that the server is overloaded or unavailable for a while.
     pub fn unless_busy(self, endpoint: &Endpoint) -> Result<Answer, ApiError> {
         if is_for_the_moment(self.status) { Err(self.refusal(endpoint)) } else { Ok(self) }
     }
 
-    /// What it says as JSON; an error where it is a refusal.
+    /// The body, read as JSON; an error if the answer is a refusal.
     pub fn json<T: DeserializeOwned>(&self, endpoint: &Endpoint) -> Result<T, ApiError> {
         if !self.status.is_success() {
             return Err(self.refusal(endpoint));
         }
-        // Without serde's own text: it may quote a value of any length.
+        // serde's own text is left out, because it may quote a value of any length.
         let broken = |error: serde_json::Error| {
             endpoint.unreadable(format!(
                 "its JSON breaks at line {}, column {}",
@@ -229,7 +229,7 @@ impl Answer {
     }
 }
 
-/// What lies beneath an error: its own text says little.
+/// The text of the deepest source of an error, because the error's own text says little.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {

@@ -1,7 +1,6 @@
-//! Interfaces that take access tokens of Adobe's Identity Management System, had by OAuth server-to-server.
+//! A client of APIs that need access tokens of Adobe's Identity Management System (IMS), by OAuth server-to-server.
 //!
-//! A token is had before the first request that needs one and before the old one ends; it stays in memory. No secret is in
-//! any message.
+//! Fetches a token before the first request, and a new one before the old one expires. No message contains a secret.
 
 use std::time::{Duration, Instant};
 
@@ -16,19 +15,19 @@ use super::pace::Pace;
 use super::proxy::ProxySettings;
 use super::retry::{Backoff, Patience};
 
-/// A token is renewed when this much of its time is over, in percent.
+/// A token is renewed after this part of its lifetime, in percent.
 const RENEW_AT_PERCENT: u32 = 90;
-/// How long a token is taken to last where its answer does not say: Adobe's last a day.
+/// The lifetime of a token if the answer names none. Adobe's tokens last a day.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// The longest that a token is taken to last, whatever its answer says.
+/// The longest lifetime of a token, whatever the answer says.
 const LIFETIME_MAX: Duration = Duration::from_secs(86_400);
-/// The longest answer, in bytes.
+/// The longest answer with a token, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Where and how an interface is asked that takes tokens. Has no `Debug`, for the sake of its secret.
+/// The address and options of an API that needs tokens. Has no `Debug`, so that no log shows its secret.
 #[derive(Clone)]
 pub struct ApiOptions {
-    /// Where the interface is, such as `https://analytics.adobe.io`.
+    /// The address of the API, such as `https://analytics.adobe.io`.
     pub url: String,
     pub ims: ImsOptions,
     /// How long a request may take. Adobe's own limit is 60 s.
@@ -36,19 +35,19 @@ pub struct ApiOptions {
     pub proxy: ProxySettings,
 }
 
-/// Who asks for tokens. Has no `Debug`: it must reach no message.
+/// The credentials for tokens. Has no `Debug`, so that no log shows them.
 #[derive(Clone)]
 pub struct ImsOptions {
-    /// Where tokens are had, such as `https://ims-na1.adobelogin.com/ims/token/v3`.
+    /// The address for tokens, such as `https://ims-na1.adobelogin.com/ims/token/v3`.
     pub url: String,
-    /// The client ID of the project, which is also the API key.
+    /// The client ID of the Adobe Developer Console project, which is also the API key.
     pub client_id: String,
     pub client_secret: String,
-    /// As the project lists them.
+    /// The scopes, as the project lists them.
     pub scopes: String,
 }
 
-/// A client of one interface that takes tokens.
+/// A client of one API that needs tokens.
 pub struct Ims {
     pub http: Http,
     pub url: Url,
@@ -72,7 +71,7 @@ struct TokenAnswer {
     expires_in: Option<Duration>,
 }
 
-/// Seconds as a number or as text. Anything else is logged, and the default is used.
+/// Reads seconds from a number or a text. Any other value is logged, and `LIFETIME` is used.
 fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let seconds = match Value::deserialize(value)? {
         Value::Null => return Ok(None),
@@ -89,7 +88,7 @@ fn lifetime<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::
 }
 
 impl Ims {
-    /// A client that has asked for nothing yet. The keys are those of the two addresses, for messages.
+    /// A new client. The keys are the configuration keys of its two addresses, for messages.
     pub fn new(
         (key, token_key): (&'static str, &'static str),
         options: ApiOptions,
@@ -104,8 +103,8 @@ impl Ims {
         Ok(Ims { http, url, options, token_url, token_endpoint, token: Mutex::new(None), patience, pace })
     }
 
-    /// Asks until the answer is conclusive, and once more with a new token where that is refused: it may end before its time. A
-    /// second one that is refused is refused for another reason.
+    /// Asks until the answer is conclusive. If the token is refused it asks once more with a new one, because a token
+    /// may end early; if the new one is refused too, another would not help.
     pub async fn ask(
         &self,
         endpoint: &Endpoint,
@@ -139,7 +138,7 @@ impl Ims {
         self.send(endpoint, request, &token, bytes_max).await?.unless_busy(endpoint)
     }
 
-    /// Sends a request once, with what says who asks.
+    /// Sends a request once, with the token and the client ID.
     pub async fn send(
         &self,
         endpoint: &Endpoint,
@@ -151,7 +150,7 @@ impl Ims {
         self.http.send(endpoint, request, bytes_max, &[token, &self.options.client_secret]).await
     }
 
-    /// A token that lasts.
+    /// The token, renewed if that is due.
     pub async fn token(&self) -> Result<String, ApiError> {
         let mut known = self.token.lock().await;
         if let Some(token) = known.as_ref().filter(|token| Instant::now() < token.renew_at) {
@@ -160,7 +159,7 @@ impl Ims {
         Ok(known.insert(self.fetch().await?).text.clone())
     }
 
-    /// Has the next one who asks get a new token.
+    /// Forgets the token, so that the next request fetches a new one.
     pub async fn forget(&self) {
         *self.token.lock().await = None;
     }
@@ -186,17 +185,17 @@ impl Ims {
             .map_err(|_| endpoint.unreadable("it is no JSON object with access_token"))?;
         check_token(endpoint, &answer.access_token)?;
         let lifetime = answer.expires_in.unwrap_or(LIFETIME);
-        tracing::debug!(seconds = lifetime.as_secs(), "an access token was had");
+        tracing::debug!(seconds = lifetime.as_secs(), "received an access token");
         Ok(Token { text: answer.access_token, renew_at: asked_at + lifetime * RENEW_AT_PERCENT / 100 })
     }
 }
 
-/// A token that no request can carry would be refused for ever.
+/// Refuses a token that no header can carry: every request with it would fail.
 pub fn check_token(endpoint: &Endpoint, token: &str) -> Result<(), ApiError> {
     if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(endpoint.unreadable("its access_token is none: a header cannot carry it"))
+    Err(endpoint.unreadable("its access_token cannot be sent in a header"))
 }
 
 #[cfg(test)]

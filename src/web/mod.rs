@@ -1,10 +1,11 @@
-//! What the clients of Adobe's HTTPS interfaces have in common.
+//! What the clients of Adobe's HTTPS APIs share, and the client of the Bulk Data Insertion API.
 //!
 //! - In: addresses, requests, the credentials of a project. Out: whole answers, access tokens.
-//! - Guarantees: secrets go out in clear to this host only, and never through a proxy; a proxy that cannot be used is not passed
-//!   by; no redirect is followed; an answer is no longer than its caller takes; a repeat waits as long as the server asks, within
-//!   bounds; no secret is in any answer or message; an error names what was asked for, where, and why it was not had.
-//! - Does not know: what is asked for, or what an answer means.
+//! - Guarantees: secrets are sent without TLS only to this host, and then never through a proxy; if a proxy is set
+//!   but cannot be used, no request goes around it; no redirect is followed; no answer is longer than its caller
+//!   allows; before a repeat it waits as long as the server asks, within bounds; no answer or message contains a
+//!   secret; an error names what was asked for, the address and the cause.
+//! - Does not know: the meaning of requests and answers, except in `bulk`.
 //! - Rules: section 6 of `reference/adobe-analytics.md`.
 
 mod bulk;
@@ -33,7 +34,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// A server that answers each request with the next of these texts, on a connection of its own.
+    /// A server that answers each request with the next of these texts, each on a new connection.
     pub(super) async fn server(answers: Vec<String>) -> Url {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/token", listener.local_addr().expect("an address"));
@@ -42,7 +43,7 @@ mod tests {
                 let (mut stream, _) = listener.accept().await.expect("a client");
                 let mut request = [0; 4096];
                 assert_ne!(stream.read(&mut request).await.expect("a request"), 0);
-                // A client that has heard enough leaves.
+                // A client that has read enough may close the connection.
                 drop(stream.write_all(answer.as_bytes()).await);
             }
         });

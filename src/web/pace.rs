@@ -1,4 +1,4 @@
-//! When the next call of an interface may begin, so that Adobe's limits on calls are kept before Adobe has to.
+//! When the next call of an API may begin, so that we keep Adobe's limits on calls and no call is refused for them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,27 +6,26 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
-/// Lets through so many calls in any window. The window should be a little longer than the server's: two calls are not equally long
-/// on their way.
+/// Lets at most `calls_per_window` calls begin in any window. The window should be a little longer than the server's,
+/// because two calls may take different times to arrive.
 pub struct Pace {
     calls_per_window: usize,
     window: Duration,
-    /// When the latest calls began, the oldest first; never more than a window may have.
+    /// When the latest calls began, the oldest first; at most `calls_per_window` of them.
     begun: Mutex<VecDeque<Instant>>,
 }
 
 impl Pace {
-    /// A pace that has seen no call yet.
     pub fn new(calls_per_window: u32, window: Duration) -> Pace {
         Pace { calls_per_window: calls_per_window.max(1) as usize, window, begun: Mutex::default() }
     }
 
-    /// One call in each window, as if one had begun just now: another process may have made it.
+    /// One call in each window. It counts a call as begun just now, because another process may have made one.
     pub fn after_a_call(window: Duration) -> Pace {
         Pace { begun: Mutex::new(VecDeque::from([Instant::now()])), ..Pace::new(1, window) }
     }
 
-    /// Waits until a call may begin. Everybody behind waits until it does, or is given up.
+    /// Waits until a call may begin. Later callers wait until this call begins or its `Turn` is dropped.
     pub async fn turn(&self) -> Turn<'_> {
         let begun = self.begun.lock().await;
         let is_full = begun.len() >= self.calls_per_window;
@@ -37,7 +36,7 @@ impl Pace {
     }
 }
 
-/// A call's turn.
+/// The right to begin one call.
 #[must_use]
 pub struct Turn<'a> {
     begun: MutexGuard<'a, VecDeque<Instant>>,
@@ -45,7 +44,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// The call begins now. Whatever it has to wait for must be done before.
+    /// Notes that the call begins now. Everything else that the call waits for must be done before.
     pub fn begins(mut self) {
         if self.is_full {
             self.begun.pop_front();
@@ -64,7 +63,7 @@ mod tests {
         let pace = Pace::new(12, window);
         let mut begun = Vec::new();
         for number in 0..40_u64 {
-            // Calls that come late count from when they begin.
+            // A call that comes late counts from the time at which it begins.
             tokio::time::sleep(Duration::from_millis(number % 3 * 100)).await;
             pace.turn().await.begins();
             begun.push(Instant::now());

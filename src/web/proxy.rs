@@ -1,4 +1,4 @@
-//! The proxy variables of the environment: which way leads to a host, for hits and for the clients of Adobe's interfaces alike.
+//! Reads the proxy variables of the environment and chooses the proxy for a host, for hits and for Adobe's APIs.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,24 +6,24 @@ use std::net::IpAddr;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// The port of a proxy that names none: that of HTTP.
+/// The port of a proxy whose URL names none: the port of HTTP.
 const PORT: u16 = 80;
 
-/// The proxy variables of the environment, as the caller read them. An empty value is no value. They may carry a password,
-/// so they cannot be printed.
+/// The proxy variables of the environment, as the caller read them. An empty value counts as unset. `Debug` hides the
+/// addresses of proxies, because they may contain a password.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ProxySettings {
     /// `HTTPS_PROXY`: the proxy for https hosts.
     pub https: Option<String>,
-    /// `ALL_PROXY`: the proxy where there is no other.
+    /// `ALL_PROXY`: the proxy if `HTTPS_PROXY` is unset.
     pub all: Option<String>,
-    /// `NO_PROXY`: names, domains, addresses and networks that are reached directly, separated by commas; each but a network
-    /// may have a port behind it. `*` is every host.
+    /// `NO_PROXY`: names, domains, addresses and networks that are reached directly, separated by commas or spaces.
+    /// Each, except a network, may end with a port. `*` means every host.
     pub no: Option<String>,
 }
 
 impl ProxySettings {
-    /// Reads the settings through `variable`, which looks a name up in the environment. As in curl, lower case comes first.
+    /// Reads the settings through `variable`, which looks up a name. As in curl, the lower-case name comes first.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> ProxySettings {
         let either = |name: &str| {
             let given = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -48,13 +48,13 @@ impl fmt::Debug for ProxySettings {
 #[derive(Clone)]
 pub struct Proxy {
     pub host: String,
-    /// 80 where the variable has none.
+    /// 80 if the variable names none.
     pub port: u16,
-    /// Marked as sensitive: hidden from logs.
+    /// Marked as sensitive, so that logs hide it.
     pub authorization: Option<HeaderValue>,
 }
 
-/// Without its user and password.
+/// Shows the host and the port, without the user and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Proxy { host, port, .. } = self;
@@ -63,9 +63,9 @@ impl fmt::Display for Proxy {
 }
 
 impl ProxySettings {
-    /// The proxy on the way to an https host, its name without brackets; `None` where it is reached directly. Plain http goes to this
-    /// host only, and never through a proxy. An error names the variable of a proxy that cannot be used: going past it would be
-    /// worse than not going.
+    /// The proxy for an https host, whose name has no brackets; `None` if it is reached directly. Plain http goes
+    /// only to this machine, and never through a proxy. An error names the variable whose proxy cannot be used: to
+    /// connect without that proxy would be worse than to fail.
     pub fn way(&self, host: &str, port: u16) -> Result<Option<Proxy>, String> {
         let given = |name, value: &Option<String>| {
             value.clone().filter(|text| !text.is_empty()).map(|text| (name, text))
@@ -86,7 +86,7 @@ impl ProxySettings {
         if intercept.uri().scheme_str() != Some("http") {
             return unusable("must begin with http://: other kinds of proxy are not supported");
         }
-        // A bare #, / or ? in a password ends the authority early, and the text before it would be taken for the host.
+        // A bare #, / or ? in a password ends the authority early, and the text before it would be read as the host.
         if names_user && intercept.basic_auth().is_none() {
             return unusable("is no proxy URL: percent-encode the signs in its password");
         }
@@ -127,7 +127,7 @@ fn is_exempt(host: &str, port: u16, no: &str) -> bool {
     })
 }
 
-/// An entry without brackets, and its port: a bare address of IPv6 has colons and no port.
+/// An entry without its brackets, and its port. A bare IPv6 address has colons but no port.
 fn with_port(entry: &str) -> (&str, Option<&str>) {
     if let Some((name, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (name, rest.strip_prefix(':'));

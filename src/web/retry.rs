@@ -1,4 +1,4 @@
-//! The one way to try again: how often each client does, how long it waits, and how long a server may ask it to.
+//! The only rules for retries: how often each client tries, how long it waits, and how long a server may delay it.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,30 +6,30 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::ApiError;
 
-/// How often something is tried, and how long between.
+/// How often a request is tried, and how long the pauses between the attempts are.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     pub attempts_max: u32,
-    /// The pause before the second one; each further one doubles it.
+    /// The pause before the second attempt. Each further pause is twice as long.
     pub backoff: Duration,
-    /// The longest pause of our own.
+    /// The longest pause if the server asks for none.
     pub backoff_max: Duration,
-    /// The longest pause that a server gets; the shortest is `backoff`.
+    /// The longest pause that a server may ask for; the shortest is `backoff`.
     pub asked_max: Duration,
 }
 
-/// The table of all clients of Adobe's interfaces. Hits of a drain have their own, in `[delivery]`.
+/// The values of all clients of Adobe's APIs. The hits of a drain have their own, in `[delivery]`.
 impl Patience {
-    /// A second between two attempts is the rate that Adobe's Dynamic Client Registration allows.
+    /// Adobe's Dynamic Client Registration allows one attempt a second.
     pub const ESM: Patience = Patience {
         attempts_max: 5,
         backoff: Duration::from_secs(1),
         backoff_max: Duration::from_secs(60),
         asked_max: Duration::from_secs(60),
     };
-    /// One attempt: the caller repeats, at its own pace.
+    /// One attempt, because the caller repeats it at its own pace.
     pub const ONCE: Patience = Patience { attempts_max: 1, ..Patience::PROBE };
-    /// The hits of a probe, which a person waits for.
+    /// For the hits of a probe, whose result a person waits for.
     pub const PROBE: Patience = Patience {
         attempts_max: 6,
         backoff: Duration::from_millis(500),
@@ -37,13 +37,14 @@ impl Patience {
         asked_max: Duration::from_secs(60),
     };
 
-    /// Analytics counts calls in windows (Adobe's are of 6 s): the first pause is a sixth of one, the longest ten.
+    /// Analytics limits the calls in a window (6 s at Adobe). The pauses grow from a sixth of it to ten windows.
     pub fn analytics(window: Duration) -> Patience {
         Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 10 }
     }
 
-    /// Uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes. After that a person has
-    /// to look, because what never worked would be tried for ever. Adobe may close a contract's uploads for an hour.
+    /// For the uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes.
+    /// Then a person has to look, because an upload that can never work would be tried for ever. A server may ask for
+    /// an hour, because Adobe may close a contract's uploads for an hour.
     pub fn bulk(backoff: Duration, backoff_max: Duration) -> Patience {
         Patience { attempts_max: 30, backoff, backoff_max, asked_max: Duration::from_secs(3600) }
     }
@@ -60,7 +61,7 @@ impl Patience {
     }
 }
 
-/// The pauses of one thing that is tried again and again.
+/// The attempts of one request so far, and its next pause.
 #[derive(Debug)]
 pub struct Backoff {
     patience: Patience,
@@ -72,7 +73,7 @@ impl Backoff {
         Backoff { patience, attempts: 0 }
     }
 
-    /// Waits before the next attempt. The error comes back where it is conclusive, or there were enough attempts.
+    /// Waits before the next attempt. Returns the error if it is conclusive or no attempts are left.
     pub async fn wait(&mut self, error: ApiError) -> Result<(), ApiError> {
         if !error.is_for_the_moment() {
             return Err(error);
@@ -84,8 +85,8 @@ impl Backoff {
         Ok(())
     }
 
-    /// How long to wait after an attempt that failed: what the server asks for, within bounds, else twice the pause before. `None`
-    /// once there were enough.
+    /// The pause after a failed attempt: as long as the server asks, within bounds, else our own, which doubles each
+    /// time. `None` after the last attempt.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let Patience { attempts_max, backoff, backoff_max, asked_max } = self.patience;
         self.attempts += 1;
@@ -97,12 +98,12 @@ impl Backoff {
     }
 }
 
-/// A first pause, doubled so many times, up to the longest.
+/// The first pause, doubled `times` times, but at most `longest`.
 pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << times.min(20)).min(longest)
 }
 
-/// `Retry-After` in either of its forms: seconds, or a date; a date that has passed is no wait.
+/// The header `Retry-After`, as seconds or as a date; a date in the past means no wait.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

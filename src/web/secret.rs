@@ -1,4 +1,4 @@
-//! Files that hold a secret: read once, bounded, and only where they are files.
+//! Reads files that contain a secret: only regular files, whole, up to a limit of bytes.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
@@ -7,12 +7,13 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// The longest file of a secret, in bytes: thousands of tokens. A larger one is some other file.
+/// The longest file of a secret, in bytes. It has room for thousands of tokens; a longer file must be a wrong one.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a file of a secret. A pipe or a device is refused: it may block for ever, never end, or give its secret to one reader only.
+/// Reads a file of a secret. A pipe or a device is refused, because it may block for ever, never end, or give its
+/// secret to only one reader.
 pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
-    // NONBLOCK: opening a pipe without a writer would wait for ever.
+    // Without NONBLOCK, opening a pipe that has no writer would wait for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
@@ -27,7 +28,7 @@ pub fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same as text, without the byte order mark that editors of Windows put before it.
+/// Reads a file of a secret as text, without the byte order mark that Windows editors put first.
 pub fn read_secret_text(path: &Path) -> io::Result<String> {
     let text = String::from_utf8(read_secret(path)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))?;

@@ -1,4 +1,4 @@
-//! Why TLS could not be agreed on, in words: the library's own are the names of its types, and seconds since 1970.
+//! Says in words why TLS failed: rustls itself says it with names of its types, and times in seconds since 1970.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, OtherError};
 
-/// Why a connection failed, where that was for TLS.
+/// Why a connection failed; `None` if the cause was not TLS.
 pub fn tls_words(error: &io::Error) -> Option<String> {
     let cause = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match cause {
@@ -54,7 +54,7 @@ pub fn certificate_words(why: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "the certificate's signature does not fit: it was changed on its way, or made by another CA of the same name"
         }
-        CertificateError::BadEncoding => "it is not written as a certificate has to be",
+        CertificateError::BadEncoding => "it is not encoded as a certificate must be",
         CertificateError::Revoked => "it was revoked",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it was not issued for a server"
@@ -66,7 +66,7 @@ pub fn certificate_words(why: &CertificateError) -> String {
         CertificateError::Other(OtherError(error)) if error.to_string() == "CaUsedAsEndEntity" => {
             "it is the certificate of a CA, and not of a server: the host must present one that a CA issued to it"
         }
-        // The words of a verifier of ours are words already.
+        // A text with spaces comes from our own verifier, and is readable already.
         CertificateError::Other(OtherError(error)) if error.to_string().contains(' ') => {
             return error.to_string();
         }

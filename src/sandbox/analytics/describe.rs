@@ -1,8 +1,8 @@
-//! What the API says of suites, dimensions and metrics, and the file that the admin pages download.
+//! How the API describes suites, dimensions and metrics, and the file of settings that the admin pages download.
 //!
-//! The columns of that file are not published: only that it is separated by tabs and that the first cell of its header is empty
-//! (Adobe Analytics guide, "Download report suite settings"). Here it has a column for each report suite and a row for each
-//! setting.
+//! Adobe does not publish the columns of that file, only that tabs separate its cells and that the first cell of its
+//! header is empty (Adobe Analytics guide, "Download report suite settings"). Here it has one column for the suite,
+//! and a row for each setting.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::super::makeup::{Access, EventType, Makeup, Merchandising};
 
 const CURRENCY: &str = "USD";
 
-/// What is always told of a thing, with what an expansion asks for.
+/// Adds the fields that `expansion` names to the fields that every answer has.
 fn expanded(mut told: Value, more: &Value, expansion: &str) -> Value {
     for (name, value) in expansion.split(',').filter_map(|name| Some((name, more.get(name)?))) {
         told[name] = value.clone();
@@ -27,7 +27,7 @@ pub(super) fn suite(rsid: &str, makeup: &Makeup, expansion: &str) -> Value {
     expanded(json!({ "rsid": rsid, "id": rsid }), &more, expansion)
 }
 
-/// The dimensions that the credential may see, eVars among others.
+/// The dimensions that the credential may see: the day, and eVars.
 pub(super) fn dimensions(makeup: &Makeup, expansion: &str) -> Value {
     let day = json!({ "id": "variables/daterangeday", "title": "Day", "name": "Day", "type": "time" });
     let open = makeup.evars.iter().filter(|(_, evar)| evar.access == Access::Open);
@@ -42,7 +42,7 @@ pub(super) fn dimensions(makeup: &Makeup, expansion: &str) -> Value {
     std::iter::once(day).chain(evars).collect()
 }
 
-/// The metrics that the credential may see, success events among others.
+/// The metrics that the credential may see: occurrences, and success events.
 pub(super) fn metrics(makeup: &Makeup) -> Value {
     let occurrences =
         json!({ "id": "metrics/occurrences", "name": "Occurrences", "type": "int", "precision": 0 });

@@ -1,5 +1,4 @@
-//! The Analytics 2.0 API, as far as a reader of suites and of event counts needs it, served from the hits that the sandbox
-//! accepted.
+//! The Analytics 2.0 API, as far as a reader of suites and event counts needs it, served from the accepted hits.
 //!
 //! ```text
 //! GET  /discovery/me                                             the companies of the credential
@@ -11,9 +10,9 @@
 //!                                                                variables/daterangeday or nothing
 //! ```
 //!
-//! Where Adobe's pages are silent: a suite that does not exist is answered with 404, one that the credential may not see with
-//! 403, as is another company; an event or eVar that is disabled or kept from the credential is in no list, and an error of its
-//! column in reports.
+//! Where Adobe's pages are silent: a suite that does not exist gets 404; a suite that the credential may not see, and
+//! another company, get 403; an event or eVar that is disabled or hidden from the credential is in no list, and in
+//! reports its column has an error.
 
 mod describe;
 mod report;
@@ -34,7 +33,7 @@ use super::settings::{take_last, take_one};
 use super::world::{Shared, UnknownSuites, World};
 use crate::event::Instant;
 
-/// Suites of a list, where a request names no limit.
+/// Suites of a list if a request names no limit.
 const SUITES_DEFAULT: usize = 10;
 
 pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
@@ -51,7 +50,7 @@ pub(super) fn answer(shared: &Shared, head: &Parts, body: &[u8]) -> Reply {
     reply::retry_after(reply::json(status, &document), wait)
 }
 
-/// Looks at token, pace and faults. The replies of the gateway before the API have another form than its own.
+/// Checks the token and the quota, and applies faults. The gateway in front of the API has its own form of replies.
 fn let_in(world: &mut World, head: &Parts) -> Result<(), Refusal> {
     let gateway = |status: StatusCode, code: &str, message: &str| {
         Err((status, json!({ "error_code": code, "message": message })))
@@ -117,7 +116,7 @@ fn report(world: &mut World, now: Instant, body: &[u8]) -> Result<(StatusCode, V
         let why = "the sandbox keeps no hits, so it has no reports";
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", why));
     }
-    // A virtual suite shows what its parent has.
+    // A virtual suite shows the hits of its parent.
     let rsid = makeup.parent.as_ref().map_or(request.rsid.as_str(), |parent| parent.as_str());
     world.catch_up(rsid);
     let latency = i64::try_from(world.analytics.latency_ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
@@ -139,13 +138,13 @@ fn discovery(companies: &[String]) -> Value {
     json!({ "imsUserId": "sandbox@techacct.adobe.com", "imsOrgs": [{ "imsOrgId": "SANDBOX@AdobeOrg", "companies": companies }] })
 }
 
-/// How a suite is set, whether or not anybody has named it before.
+/// The settings of a suite, also of one that nobody has named before.
 fn makeup_of(world: &World, rsid: &str) -> Makeup {
     let right = || Makeup::of(&SuiteSettings::default(), &[]);
     world.suite(rsid).map_or_else(right, |suite| suite.makeup.clone())
 }
 
-/// How a suite is set that the credential may see.
+/// The settings of a suite, if the credential may see the suite.
 fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     if rsid.is_empty() {
         return Err(bad("rsid is missing"));
@@ -153,7 +152,7 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     let is_any_known = world.unknown == UnknownSuites::Counted;
     let is_known = world.suite(rsid).map_or(is_any_known, |suite| suite.summary.is_known);
     let makeup = makeup_of(world, rsid);
-    // A virtual suite collects nothing, and exists all the same.
+    // A virtual suite exists although it collects nothing.
     if makeup.is_missing || (makeup.parent.is_none() && !is_known) {
         return Err(not_found(&format!("report suite {rsid:?}")));
     }
@@ -164,7 +163,7 @@ fn visible(world: &World, rsid: &str) -> Result<Makeup, Refusal> {
     Ok(makeup)
 }
 
-/// The suites that a query names, or all that were named so far, as far as the credential may see them.
+/// The suites that a query names, or else all that were named so far, without those that the credential may not see.
 fn suites(world: &World, query: &Fields) -> Result<Value, Refusal> {
     let mut rsids: BTreeSet<&str> = query.get("rsids").split(',').filter(|rsid| !rsid.is_empty()).collect();
     if rsids.is_empty() {

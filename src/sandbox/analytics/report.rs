@@ -1,4 +1,4 @@
-//! Ranked reports: what is asked for, counted anew from the ledger for each request.
+//! Ranked reports, counted anew from the ledger for each request.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::super::makeup::{Access, Makeup};
 use super::super::processing::{Counted, Item, Ledger};
 use crate::event::Instant;
 
-/// Rows of a page where a request names no limit.
+/// Rows of a page if a request names no limit.
 const LIMIT_DEFAULT: usize = 10;
 
 /// Why a request is refused: the status, and what the API says.
@@ -31,7 +31,7 @@ pub(super) fn bad(why: impl Into<String>) -> Refusal {
     refusal(StatusCode::BAD_REQUEST, "invalid_parameters", why)
 }
 
-/// What of a request is understood. Anything else is left aside, as by Adobe.
+/// The fields of a request that are understood. Others are ignored, as at Adobe.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Request {
@@ -78,7 +78,7 @@ struct Settings {
     nones_behavior: String,
 }
 
-/// What else a search can ask for is refused here, as a report without it would be wrong.
+/// Other fields of a search are refused here, because a report that ignored them would be wrong.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Search {
@@ -102,7 +102,7 @@ enum Dimension {
 struct Column {
     id: String,
     slot: u16,
-    /// It counts only what has these values of eVars; `None` is a value that nobody has.
+    /// The column counts only events with these values of eVars; `None` is a value that no event has.
     within: Vec<(u16, Option<Item>)>,
     error: Option<String>,
 }
@@ -112,19 +112,19 @@ struct Row {
     counts: Vec<f64>,
 }
 
-/// By the IDs of their values or days.
+/// Rows by the ID of their value or day.
 type Rows = BTreeMap<i64, Row>;
 
 pub(super) struct Source<'s> {
     pub(super) ledger: &'s Ledger,
     pub(super) makeup: &'s Makeup,
-    /// Hits that were received later do not show yet.
+    /// Hits that were received later are not shown yet.
     pub(super) visible_until: Instant,
     pub(super) rows_per_page_max: usize,
 }
 
-/// Answers a request: 206 where a column has an error. What a column with an error shows is not published; here it is zero,
-/// which nobody should believe.
+/// Answers a request, with 206 if a column has an error. Adobe does not publish what such a column shows; here it is
+/// zero, which nobody should believe.
 pub(super) fn answer(request: &Request, source: &Source<'_>) -> Result<(StatusCode, Value), Refusal> {
     let mut spans = request.global_filters.iter().filter(|filter| filter.kind == "dateRange");
     let span = match (spans.next(), spans.next()) {
@@ -202,13 +202,13 @@ impl Request {
         match self.settings.dimension_sort.as_str() {
             "asc" => {}
             "desc" => rows.reverse(),
-            // By the first column, as Adobe does where nothing is asked for.
+            // By the first column, as at Adobe if the request asks for no order.
             _ => rows.sort_by(|(_, one), (_, other)| other.counts[0].total_cmp(&one.counts[0])),
         }
         Ok(rows)
     }
 
-    /// What the answer says of its columns, and the status that follows from their errors.
+    /// What the answer says about its columns, and the status that follows from their errors.
     fn described(&self, dimension: Option<Dimension>, columns: &[Column]) -> (StatusCode, Value) {
         let ids: Vec<&str> = columns.iter().map(|column| column.id.as_str()).collect();
         let mut described = json!({ "columnIds": ids });
@@ -228,8 +228,8 @@ impl Request {
     }
 }
 
-/// The text of a search clause in lower case; empty where there is none. Of Adobe's search features the sandbox knows
-/// `CONTAINS 'text'` alone, in which a backslash takes the sign behind it literally.
+/// The text of a search clause in lower case; empty if there is none. Of Adobe's search syntax the sandbox knows only
+/// `CONTAINS 'text'`, in which a backslash makes the next character literal.
 fn wanted_text(clause: &str) -> Result<String, Refusal> {
     let refuse = || bad(format!("search.clause {clause:?}: the sandbox knows CONTAINS 'text' only"));
     if clause.is_empty() {
@@ -249,7 +249,7 @@ fn wanted_text(clause: &str) -> Result<String, Refusal> {
 }
 
 impl Source<'_> {
-    /// The totals and the rows of a report. A day shows even where nothing happened, a value only where something did.
+    /// The totals and the rows of a report. Every day has a row, a value only if an event has it.
     fn count(&self, span: Span, dimension: Option<Dimension>, columns: &[Column]) -> (Vec<f64>, Rows) {
         let zone = self.makeup.timezone;
         let nothing = vec![0.0; columns.len()];
@@ -303,7 +303,7 @@ impl Span {
     }
 }
 
-/// The code of the error that a column has by what the credential can see.
+/// The error code of a column, which follows from what the credential can see.
 fn error_of(access: Access, of: &str) -> Option<String> {
     match access {
         Access::Open => None,
@@ -336,7 +336,7 @@ fn span(text: &str, zone: Tz) -> Result<Span, Refusal> {
     if from < to { Ok(Span { from, to }) } else { Err(refuse()) }
 }
 
-/// The first time that a clock shows this, or would have, in the hour that summer time skips.
+/// The first instant at which a clock shows this time, or would show it if summer time did not skip that hour.
 fn unix_seconds(local: NaiveDateTime, zone: Tz) -> i64 {
     let shown = zone.from_local_datetime(&local).earliest();
     let shown = shown.or_else(|| zone.from_local_datetime(&(local + TimeDelta::hours(1))).earliest());

@@ -1,4 +1,4 @@
-//! What the bulk interface asks of a request: who sent it, and the file in its form, which is multipart/form-data (RFC 7578).
+//! What the bulk API reads of a request: its sender, and the file in its multipart/form-data form (RFC 7578).
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -9,13 +9,13 @@ use super::super::reply::Broken;
 use super::super::request::{Call, read};
 use super::super::rules::Rule;
 
-/// What a form may have besides its file, in bytes.
+/// How much a form may have besides its file, in bytes.
 const FORM_BYTES_MAX: u64 = 64 << 10;
 
-/// The headers that every request with a file has.
+/// The headers that every request with a file must have.
 pub(super) const FILE_HEADERS: [&str; 3] = ["authorization", "x-api-key", "x-adobe-vgid"];
 
-/// Why a request ends without what it asked for.
+/// Why a request fails.
 pub(super) enum Ending {
     Refused(StatusCode, String),
     Broken,
@@ -40,12 +40,12 @@ impl Call {
         self.header("x-adobe-vgid")
     }
 
-    /// Its idempotency key; empty where none was sent.
+    /// The idempotency key; empty if none was sent.
     pub(super) fn key(&self) -> &str {
         self.header("x-adobe-idempotency-key")
     }
 
-    /// Looks at token and headers; gives the client ID. Which headers a look-up needs besides is not published.
+    /// Checks token and headers; returns the client ID. Adobe does not publish which headers a look-up needs.
     pub(super) fn authorize(&self, needed: &[&str]) -> Result<String, Ending> {
         let missing = needed.iter().find(|name| self.header(name).is_empty());
         if let Some(missing) = missing {
@@ -65,7 +65,6 @@ impl Call {
         Ok(client_id)
     }
 
-    /// The file of the form in a body.
     pub(super) async fn file(&self, body: &mut Incoming) -> Result<FilePart, Ending> {
         let bytes_max = self.shared.world().bulk.settings.compressed_bytes_max;
         let refuse_bytes = |bytes: u64| {
@@ -85,7 +84,7 @@ impl Call {
     }
 }
 
-/// Does what takes longer than other connections should wait.
+/// Runs long work on a thread of its own, so that other connections need not wait.
 pub(super) async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Ending> {
@@ -98,12 +97,12 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
 /// The file of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FilePart {
-    /// The name that the client has given it; empty where it gave none.
+    /// The name that the client has given the file; empty if none.
     pub(super) name: String,
     pub(super) bytes: Bytes,
 }
 
-/// The form is broken off, or its boundary stands nowhere in it.
+/// The error for a form that is broken off or does not contain its boundary.
 const BROKEN: &str = "the form is broken off or has no boundary";
 
 /// The field `file` of a form, or why there is none.
@@ -112,7 +111,7 @@ fn file_of(content_type: &str, body: &Bytes) -> Result<FilePart, String> {
         format!("the content type is {content_type:?}, not multipart/form-data with a boundary")
     })?;
     let delimiter = format!("\r\n--{boundary}");
-    // The first delimiter may stand at the very beginning, without its line end.
+    // The first delimiter may be at the very beginning, without the line end before it.
     let mut at = if body.starts_with(&delimiter.as_bytes()[2..]) {
         delimiter.len() - 2
     } else {
@@ -123,7 +122,7 @@ fn file_of(content_type: &str, body: &Bytes) -> Result<FilePart, String> {
         if rest.starts_with(b"--") {
             return Err("the form has no field 'file'".to_owned());
         }
-        // A part without headers has nothing between the line end of its delimiter and the empty line.
+        // `rest` begins with the line end of the delimiter, so the empty line is also found if a part has no headers.
         let head_length = memmem::find(rest, b"\r\n\r\n").ok_or(BROKEN)?;
         let start = at + head_length + 4;
         let length = memmem::find(&body[start..], delimiter.as_bytes()).ok_or(BROKEN)?;
@@ -144,14 +143,14 @@ fn boundary_of(content_type: &str) -> Option<String> {
     parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty())
 }
 
-/// The value of the header Content-Disposition; empty where there is none.
+/// The value of the header Content-Disposition; empty if there is none.
 fn disposition_of(head: &str) -> String {
     let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let named = lines.filter(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"));
     named.map(|(_, value)| value.trim().to_owned()).next().unwrap_or_default()
 }
 
-/// A parameter of a header, without its quotes. No semicolon stands in those that we ask for.
+/// A parameter of a header, without its quotes. The parameters that we ask for contain no semicolon.
 fn parameter(value: &str, name: &str) -> Option<String> {
     value.split(';').skip(1).find_map(|pair| {
         let (key, value) = pair.split_once('=')?;

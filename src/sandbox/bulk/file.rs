@@ -1,4 +1,4 @@
-//! A file as Adobe would read it: its header, its rows, which of them are hits, and the log of those that are not.
+//! A file as Adobe would read it: its header, its rows, which rows are hits, and the log of the other rows.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,21 +11,21 @@ use super::super::settings::BulkSettings;
 use super::super::tags::{Document, Tag, TagKind, is_digits};
 use super::records::{FileFault, Record, Records};
 
-/// From here on a number is milliseconds: as seconds it lies beyond the year 5138.
+/// A number from here on is taken for milliseconds: as seconds it is after the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
-/// What only files have (Bulk Data Insertion API, "Column reference").
+/// Columns that only files have (Bulk Data Insertion API, "Column reference").
 const ONLY_COLUMNS: [&str; 4] = ["aamlh", "queryString", "tnta", "trackingServer"];
-/// What only single hits have.
+/// Tags that only single hits have.
 const NO_COLUMNS: &str = "analyticsVisitorID fallbackVisitorID marketingCloudOrgID customerPerspective scXmlVer sc_xml_ver \
     imsRegion aamBlob a4t timezone";
 const CUSTOMER_ID: &str = "customerID.";
 
-/// Findings of one file: the first of each rule in full, the others as a number.
+/// The findings of one file: the first of each rule in full, and the number of the others.
 #[derive(Debug, Default)]
 pub(super) struct FileFindings(BTreeMap<Rule, (String, u64)>);
 
 impl FileFindings {
-    /// Notes a finding, whose detail is only asked for where it is the first of its rule.
+    /// Notes a finding. `detail` is only called for the first finding of its rule.
     pub(super) fn note(&mut self, rule: Rule, detail: impl FnOnce() -> String) {
         self.0.entry(rule).and_modify(|(_, count)| *count += 1).or_insert_with(|| (detail(), 1));
     }
@@ -42,7 +42,7 @@ impl FileFindings {
 pub(super) struct Inspection {
     pub(super) rows: u64,
     pub(super) log: ProcessingLog,
-    /// Why the file as a whole is not taken: the text of its log.
+    /// Why Adobe would refuse the whole file: the text of its log.
     pub(super) refusal: Option<String>,
     pub(super) suites: BTreeSet<String>,
     pub(super) findings: FileFindings,
@@ -54,7 +54,7 @@ impl Inspection {
     }
 }
 
-/// Reads a file without counting anything of it.
+/// Reads a file and counts none of its hits.
 pub(super) fn inspect(file: &[u8], settings: &BulkSettings) -> Result<Inspection, FileFault> {
     let mut inspection = Inspection {
         rows: 0,
@@ -92,7 +92,7 @@ pub(super) fn inspect(file: &[u8], settings: &BulkSettings) -> Result<Inspection
     Ok(inspection)
 }
 
-/// What a valid row breaks, by itself and beside those above it.
+/// Notes the rules that a valid row breaks, alone or together with the rows above it.
 fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, findings: &mut FileFindings) {
     for Finding { rule, detail } in judge_values(hit.document) {
         findings.note(rule, || format!("row {row}: {detail}"));
@@ -118,7 +118,7 @@ fn judge_row(row: u64, hit: &IncomingHit<'_>, times: &mut HashMap<u64, i64>, fin
 #[derive(Debug, Default)]
 struct Header {
     columns: Vec<(String, TagKind)>,
-    /// Why it makes the file worthless: the text of its log, which counts the rows where the second says so.
+    /// Why the header makes the whole file invalid: the text of its log, and whether the log counts the rows.
     refusal: Option<(String, bool)>,
 }
 
@@ -152,7 +152,7 @@ impl Header {
     }
 }
 
-/// What a header lacks without which no row can be a hit, and whether its log counts the rows.
+/// What the header lacks that every hit needs, and whether the log counts the rows.
 fn lack_of(columns: &[(String, TagKind)]) -> Option<(&'static str, bool)> {
     let is_known = |(_, kind): &&(String, TagKind)| *kind != TagKind::Unknown;
     let has =
@@ -175,7 +175,7 @@ fn is_customer_id(name: &str) -> bool {
     name.get(..CUSTOMER_ID.len()).is_some_and(|start| start.eq_ignore_ascii_case(CUSTOMER_ID))
 }
 
-/// What a column is for: what the tag of the same name is, but for those that only one of the interfaces has.
+/// What a column is for: the same as the tag of its name, except for columns or tags that only one of the APIs has.
 fn kind_of(name: &str) -> TagKind {
     let is_name = |known: &str| known.eq_ignore_ascii_case(name);
     if NO_COLUMNS.split(' ').any(is_name) {
@@ -219,14 +219,14 @@ impl<'f> Rows<'f> {
 pub(super) struct Row<'r> {
     /// From 1.
     pub(super) number: u64,
-    /// Its known tags, or why it has none.
+    /// The known tags of the row, or why it has none.
     document: Result<Document<'r>, Flaw>,
     /// Whether the settings declare it invalid.
     is_chosen: bool,
 }
 
 impl Row<'_> {
-    /// Its hit, or why it is none.
+    /// The hit of the row, or why the row is no hit.
     pub(super) fn hit(&self) -> Result<IncomingHit<'_>, Flaw> {
         let document = self.document.as_ref().map_err(Flaw::clone)?;
         let has_agent = document.value("userAgent").is_some();
@@ -243,7 +243,7 @@ impl Row<'_> {
         if hit.timestamp.is_none() {
             return Err(Flaw::missing("Timestamp"));
         }
-        // What Adobe says of a timestamp that is none, or has milliseconds, is not published.
+        // Adobe does not publish what it says of a timestamp that is no number of seconds, or has milliseconds.
         if hit.seconds().is_none_or(|seconds| seconds >= MILLISECONDS_FROM) {
             return Err(Flaw::new("invalid 'Timestamp'", Rule::BulkTimestamp));
         }
@@ -266,24 +266,24 @@ fn document_of<'r>(record: &Record<'r>, header: &'r Header) -> Result<Document<'
     Ok(Document { tags: filled.map(tag).collect(), ..Document::default() })
 }
 
-/// Whether the settings declare a row invalid: by its content, so that a repeat of it has the same fate.
+/// Whether the settings declare a row invalid. Its content decides, so that a repeat of the row has the same result.
 fn is_chosen(cells: &[u8], settings: &BulkSettings) -> bool {
     digest((settings.seed, cells)) % 100_000 < u64::from(settings.invalid_rows_per_100000)
 }
 
-/// How many rows of a kind are named; the others are summed up (Bulk Data Insertion API, "Troubleshooting").
+/// How many rows of a kind are named; the others are counted (Bulk Data Insertion API, "Troubleshooting").
 const NAMED_OF_A_KIND: u64 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// By which the rows are summed up.
+    /// The kind of the flaw; rows are counted by kind.
     kind: String,
     more: String,
     rule: Option<Rule>,
 }
 
 impl Flaw {
-    /// Of a kind, and the rule that it breaks; none where the settings have chosen the row.
+    /// A flaw of this kind, and the rule that it breaks; none if the settings have declared the row invalid.
     fn new(kind: impl Into<String>, rule: impl Into<Option<Rule>>) -> Flaw {
         Flaw { kind: kind.into(), more: "This row will not be submitted.".to_owned(), rule: rule.into() }
     }
@@ -293,7 +293,7 @@ impl Flaw {
         Flaw { more, ..Flaw::new("inconsistent column count", Rule::BulkWidth) }
     }
 
-    /// It lacks a value that every row needs.
+    /// The row lacks a value that every row needs.
     fn missing(name: &str) -> Flaw {
         let rule = if name == "UserAgent" { Rule::BulkAgent } else { Rule::BulkRequired };
         Flaw::new(format!("missing '{name}'"), rule)
@@ -333,7 +333,7 @@ impl ProcessingLog {
         self.counts.values().sum()
     }
 
-    /// The whole text for a file of so many rows; empty where all of them were valid.
+    /// The whole text for a file of so many rows; empty if all of them are valid.
     pub(super) fn text(&self, rows: u64) -> String {
         let invalid = self.invalid_rows();
         if invalid == 0 {

@@ -1,4 +1,4 @@
-//! The Bulk Data Insertion API: files of hits, which are counted in the same store as single ones.
+//! The Bulk Data Insertion API: files of hits, which are counted for the same suites as single hits.
 //!
 //! ```text
 //! POST /aa/collect/v1/events             multipart/form-data with the field file, a packed CSV -> what became of its rows
@@ -6,11 +6,11 @@
 //! GET  /aa/collect/v1/events/key/{key}   whether the file of an idempotency key was received
 //! ```
 //!
-//! A file is read twice: once to see whether it is one (`file`), and again to count its rows, so that a file that breaks off
-//! at its end has counted nothing and no file stands unpacked in memory. Both happen on threads of their own.
+//! A file is read twice: once to check it as a whole (`file`), and again to count its rows. So a file that breaks off
+//! at its end has counted nothing, and no file is unpacked as a whole in memory. Both happen on threads of their own.
 //!
-//! Where Adobe's pages are silent: a file that is worthless as a whole is answered with 400, one whose rows are all invalid
-//! with 200, both REJECTED; a repeated key is taken again; the look-up knows a file only when all of it was counted.
+//! Where Adobe's pages are silent: a file that is invalid as a whole gets 400, a file whose rows are all invalid gets
+//! 200, both with REJECTED; a repeated key is accepted again; a look-up finds a file only when all of it was counted.
 
 mod call;
 mod file;
@@ -56,7 +56,7 @@ pub(super) async fn answer(call: Arc<Call>, mut body: Incoming) -> Result<Reply,
             return Err(Broken);
         }
     };
-    // A client that does not wait to be asked for its body would see a broken connection instead of the reply.
+    // Read the body: a client that sends it unasked would else see a broken connection instead of the reply.
     if !call.head.headers.contains_key(EXPECT) {
         read(&mut body, 0).await?;
     }

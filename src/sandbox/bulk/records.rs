@@ -1,4 +1,4 @@
-//! The records of a packed CSV file, one after the other, and what its bytes make of RFC 4180.
+//! Reads the records of a packed CSV file, one after the other, and notes where its bytes break RFC 4180.
 
 use std::io::{BufRead, BufReader};
 
@@ -11,9 +11,9 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Why a file cannot be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileFault {
-    /// It is no gzip, or breaks off.
+    /// The file is no gzip, or breaks off.
     NotGzip,
-    /// It is larger than it may be when it is unpacked.
+    /// The unpacked file is larger than allowed.
     TooLarge,
 }
 
@@ -21,18 +21,18 @@ pub(super) enum FileFault {
 pub(super) struct Record<'r> {
     /// The cells, without anything between them.
     pub(super) bytes: &'r [u8],
-    /// Where each of them ends.
+    /// Where each cell ends in `bytes`.
     pub(super) ends: &'r [usize],
-    /// Whether the file ended within a quoted cell of it.
+    /// Whether the file ended within a quoted cell of this record.
     is_open: bool,
 }
 
 impl<'r> Record<'r> {
-    /// Its cells; `None` where one of them is not UTF-8, or is not closed.
+    /// The cells; `None` if one of them is not UTF-8 or its quotes are not closed.
     pub(super) fn cells(&self) -> Option<impl Iterator<Item = &'r str>> {
         let text = str::from_utf8(self.bytes).ok().filter(|_| !self.is_open)?;
         let starts = std::iter::once(&0).chain(self.ends);
-        // Two halves of a letter in neighbouring cells would be one letter together.
+        // Two halves of a letter in neighbouring cells would together be valid UTF-8.
         self.ends.iter().all(|end| text.is_char_boundary(*end)).then(|| {
             let ranges = starts.zip(self.ends);
             ranges.map(move |(start, end)| &text[*start..*end])
@@ -40,7 +40,7 @@ impl<'r> Record<'r> {
     }
 }
 
-/// Reads records. Empty lines are none of them, as Adobe has it.
+/// Reads records. Empty lines are skipped, as at Adobe.
 pub(super) struct Records<'f> {
     source: BufReader<MultiGzDecoder<&'f [u8]>>,
     raw_bytes: u64,
@@ -83,13 +83,13 @@ impl<'f> Records<'f> {
         Ok(Some(Record { bytes: &grammar.cells, ends: &grammar.ends, is_open }))
     }
 
-    /// The first thing in the file so far that RFC 4180 does not allow. Lines are counted without those inside quotes.
+    /// The first breach of RFC 4180 in the file so far. Lines are counted without those inside quotes.
     pub(super) fn verdict(&self) -> Option<String> {
         self.grammar.wrong.map(|(line, what)| format!("line {line}: {what}"))
     }
 }
 
-/// Where in the grammar of RFC 4180 a byte stands.
+/// The place of the next byte in the grammar of RFC 4180.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
     #[default]
@@ -101,7 +101,7 @@ enum Place {
     AfterCr,
 }
 
-/// Takes a file byte by byte, and forgives what RFC 4180 does not.
+/// Reads a file byte by byte, and also accepts what RFC 4180 forbids.
 #[derive(Debug, Default)]
 struct Grammar {
     place: Place,
@@ -111,12 +111,12 @@ struct Grammar {
     line: u64,
     lf: bool,
     crlf: bool,
-    /// The first thing wrong, and its line.
+    /// The first breach of RFC 4180, and its line.
     wrong: Option<(u64, &'static str)>,
 }
 
 impl Grammar {
-    /// Takes a byte; whether it is the last of a record.
+    /// Takes a byte; true if it is the last of a record.
     fn takes_last(&mut self, byte: u8) -> bool {
         use Place::{AfterCr, AfterQuote, Bare, CellStart, Quoted};
         match (self.place, byte) {
@@ -166,7 +166,7 @@ impl Grammar {
         self.place = place;
     }
 
-    /// Ends the record, if one has begun; whether one had.
+    /// Ends the record; true if one had begun.
     fn end(&mut self) -> bool {
         if self.place == Place::Quoted {
             self.find("a quote that is not closed");

@@ -1,4 +1,4 @@
-//! One upload: let in, judged, counted and answered.
+//! One upload: admitted, judged, counted and answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use super::file::{FileFindings, Inspection, Rows, inspect};
 use super::records::FileFault;
 use crate::event::Instant as Receipt;
 
-/// An upload that was let in. While it lives, it is under way in its group.
+/// An upload that was admitted. Until it is dropped, its group has an upload under way.
 struct Upload {
     call: Arc<Call>,
     admission: Admission,
@@ -86,7 +86,7 @@ pub(super) async fn upload(call: &Arc<Call>, body: &mut Incoming) -> Result<Repl
     let outcome = match call.file(body).await {
         Ok(file) => {
             let taken = Arc::clone(&upload);
-            // Once begun it goes on to its end, even where the client has gone.
+            // The work goes on to its end, also if the client has gone.
             on_a_thread(move || taken.take(&file)).await.and_then(|outcome| outcome)
         }
         Err(ending) => Err(ending),
@@ -128,12 +128,12 @@ impl Upload {
         Ok(reply::json(told.status, &answer))
     }
 
-    /// The key that the reply names: one of Adobe's own where the client has sent none.
+    /// The key that the reply names; the file ID if the client sent no key.
     fn key(&self) -> &str {
         if self.call.key().is_empty() { &self.file_id } else { self.call.key() }
     }
 
-    /// Inspects a file, and counts it where it is one.
+    /// Inspects a file, and counts its rows unless the whole file is refused.
     fn told(&self, file: &[u8], is_repeat: bool) -> Result<Told, Ending> {
         let inspection = match inspect(file, &self.settings) {
             Ok(inspection) => inspection,
@@ -171,7 +171,7 @@ impl Upload {
         Ok(Told { status: StatusCode::OK, rows, invalid_rows, log, error: None })
     }
 
-    /// Records what is wrong with a file; the status and the log where nothing of it is taken.
+    /// Records the rules that a file breaks; returns the status and the log if the whole file is refused.
     fn rejection(&self, inspection: Inspection, rsid: &str, log: &str) -> Option<(StatusCode, String)> {
         let (rows, is_worthless) = (inspection.rows, inspection.invalid_rows() == inspection.rows);
         let suites = inspection.suites.iter().map(String::as_str);
@@ -190,8 +190,8 @@ impl Upload {
         is_worthless.then(|| (StatusCode::OK, log.to_owned()))
     }
 
-    /// Counts the valid rows, and says which rules they break beside what came before. The lock is taken anew for each
-    /// row, so that other connections are served in between.
+    /// Counts the valid rows, and returns the rules that they break together with earlier hits. The lock is taken
+    /// anew for each row, so that other connections are served in between.
     fn count_rows(&self, file: &[u8], is_repeat: bool) -> Vec<Finding> {
         let mut findings = FileFindings::default();
         let Ok(mut rows) = Rows::open(file, &self.settings, &mut FileFindings::default()) else {
