@@ -1,4 +1,4 @@
-//! The time of day, passed in: the one place that asks the operating system what time it is.
+//! The clock, which is passed to all code that needs the time. Only this file asks the operating system for the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,18 +8,18 @@ use chrono::{DateTime, Utc};
 
 use crate::event::Instant;
 
-/// 2262-01-01T00:00:00Z: what is stored is in nanoseconds, which end in April of that year.
+/// 2262-01-01T00:00:00Z. Times are stored as nanoseconds in 64 bits, which end in April of that year.
 const LATEST_NANOS: i64 = 9_214_646_400_000_000_000;
 
 /// The clock shows a time that no event can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the clock of this host shows {0}, or even farther off, and events are from 1970 to 2261")]
+#[error("the clock of this host shows {0} or a time even farther away, but events are from 1970 to 2261")]
 pub struct ClockError(Instant);
 
-/// Tells the time. The system's by default; tests pass one that they set.
+/// A clock: by default the system's; tests pass one that they set.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    /// Nanoseconds since the Unix epoch, where the clock stands still until it is set.
+    /// The time of a clock that stands still until it is set, in nanoseconds since the Unix epoch.
     fixed: Option<Arc<AtomicI64>>,
 }
 
@@ -33,19 +33,19 @@ impl Clock {
         Clock { fixed: Some(Arc::new(AtomicI64::new(at.nanos()))) }
     }
 
-    /// Moves a fixed clock, and every clone of it; the system's clock is not ours to move.
+    /// Sets a fixed clock and all its clones. Does nothing to the system's clock.
     pub fn set(&self, at: Instant) {
         if let Some(fixed) = &self.fixed {
             fixed.store(at.nanos(), Ordering::SeqCst);
         }
     }
 
-    /// The time now, as HTTP dates are compared with.
+    /// The time now, in the type that HTTP dates are read as.
     pub fn system_time(&self) -> SystemTime {
         SystemTime::from(DateTime::<Utc>::from(self.now()))
     }
 
-    /// Whether it shows a time that events can have: a host whose battery is empty may start in any year.
+    /// Fails if the clock shows a time that no event can have: a host with an empty battery may start in any year.
     pub fn check(&self) -> Result<(), ClockError> {
         let now = self.now();
         if (0..=LATEST_NANOS).contains(&now.nanos()) { Ok(()) } else { Err(ClockError(now)) }

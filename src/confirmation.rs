@@ -1,4 +1,4 @@
-//! What has to be right about a report suite, by name, and a person's word that it is.
+//! The items that must be right about a report suite, and a person's confirmation that an item is right.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,26 @@ use crate::event::{EventKind, Instant, Property};
 use crate::suite::{CountForm, ReportSuite};
 use crate::word::words;
 
-/// What is to be known of an item.
+/// The facts about an item.
 pub struct About {
     pub title: &'static str,
-    /// How many settings make it up.
+    /// How many settings the item consists of.
     pub settings: usize,
-    /// Whether the file of Admin > Report Suites > Download shows it.
+    /// Whether the file of Admin > Report Suites > Download shows the item.
     pub is_in_file: bool,
     pub is_provable: bool,
-    /// What it must be, which is what a person who confirms it vouches for.
+    /// What must be true. A person who confirms the item says that it is.
     pub claim: &'static str,
-    /// What to look for, and where.
+    /// What to check, and where.
     pub look: &'static str,
 }
 
-/// Each item with its name, its title, how many settings make it up, what shows it, what it must be, and where to look.
+/// Makes the enum of the items and its method `about`, from the facts about each item.
 macro_rules! items {
     ($($variant:ident = $name:literal, $title:literal, $settings:expr, in file: $is_in_file:literal, provable: $is_provable:literal,
        $claim:literal, $look:literal;)*) => {
         words! {
-            /// One thing that has to be right about a suite, in the order in which it matters: what drops hits silently comes first.
+            /// An item that must be right about a suite. Items that lose hits silently come first.
             #[derive(PartialOrd, Ord)]
             pub enum Item {
                 $(#[doc = concat!("`", $name, "`: ", $claim, ".")] $variant = $name,)*
@@ -87,8 +87,8 @@ items! {
 }
 
 impl Item {
-    /// The settings of ours that a word on this item rests on. When they change, the word is void: nobody gave it for what
-    /// holds now.
+    /// The settings of passbridge that a confirmation of this item is about. When they change, the confirmation is
+    /// void, because nobody gave it for the new settings.
     pub fn basis(self, suite: &ReportSuite, requestors: &[String]) -> String {
         let form = &suite.form;
         match self {
@@ -99,7 +99,7 @@ impl Item {
                 };
                 format!("event IDs {}, counts as {counts}", form.event_ids)
             }
-            // The setting's labels in Admin tell apart hits with a visitorID of their own.
+            // In Admin, the options of this setting distinguish hits that have a visitorID of their own.
             Item::Timestamps => format!("identity {}", form.identity_text()),
             Item::Suite => format!("collection host {}", suite.collection_url),
             Item::Visitors => {
@@ -117,7 +117,7 @@ impl Item {
     }
 }
 
-/// A person's word that an item is right.
+/// A person's confirmation that an item is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
@@ -126,7 +126,7 @@ pub struct Confirmation {
     pub at: Instant,
     #[serde(default)]
     pub note: Option<String>,
-    /// The settings that it rests on: [`Item::basis`] when it was given.
+    /// [`Item::basis`] at the time of the confirmation.
     pub basis: String,
 }
 

@@ -1,18 +1,18 @@
-//! The hit: all that Adobe will receive of one event, sanitised, before it is written as XML or as a row.
+//! The hit: the sanitised values that Adobe receives for one event, before they are written as XML or as a row.
 
 use std::borrow::Cow;
 
 use crate::event::EventKind;
 use crate::suite::{OrgId, Rsid};
 
-/// One hit. Every text in it is free of control characters and of what XML cannot carry, trimmed, and short enough.
+/// One hit. Its texts are trimmed and short enough, without control characters and what XML cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<'a> {
     pub rsid: &'a Rsid,
     /// The event's own time, in whole Unix seconds.
     pub timestamp: i64,
     pub visitor: VisitorIdentity<'a>,
-    /// The kind of its event: gives `linkName` and `pageName`.
+    /// The kind of the event, which gives `linkName` and `pageName`.
     pub kind: EventKind,
     /// The `events` variable: `eventN`, with `=count` and `:serial` where they apply.
     pub events: String,
@@ -27,7 +27,7 @@ pub struct Hit<'a> {
 pub enum VisitorIdentity<'a> {
     /// `visitorID`: 1 to 100 ASCII letters and digits.
     VisitorId(Cow<'a, str>),
-    /// `marketingCloudVisitorID`: 38 digits, with the organisation where the suite has one.
+    /// `marketingCloudVisitorID`: 38 digits, with the organisation if the suite has one.
     Ecid {
         id: &'a str,
         /// Sent as `marketingCloudOrgID`.
@@ -35,20 +35,20 @@ pub enum VisitorIdentity<'a> {
     },
 }
 
-/// Whose hits must stay in order: a digest of report suite and identity that picks the lane. Stored with deliveries, so it
-/// never changes between releases.
+/// The key of a visitor, whose hits must stay in order: a digest of report suite and identity. It is stored with
+/// deliveries, so releases never change how it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VisitorKey(pub u64);
 
 impl Hit<'_> {
-    /// The name of the custom link that the hit is, so that it adds no page view.
+    /// The `linkName`. A hit is a custom link, so that it adds no page view.
     pub fn link_name(&self) -> &'static str {
         self.kind.label()
     }
 }
 
 impl VisitorIdentity<'_> {
-    /// The name of the tag or column that carries it, and its value.
+    /// The name of the tag or column for this identifier, and its value.
     pub fn tag(&self) -> (&'static str, &str) {
         match self {
             VisitorIdentity::VisitorId(id) => ("visitorID", id),

@@ -1,4 +1,4 @@
-//! The vocabulary of backfills: what one is called, by which route it goes, at which hours.
+//! The vocabulary of backfills: name, route, state and hours.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use crate::config::Zone;
 use crate::event::Instant;
 use crate::word::{serde_as_text, words};
 
-/// The longest name: it becomes part of a folder's name.
+/// The longest name. The name becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
 const DAY_MINUTES: u16 = 24 * 60;
 
-/// What a backfill is called: letters, digits, `-`, `_` and `.`, not `.` first.
+/// The name of a backfill: letters, digits, `-`, `_` and `.`, not `.` first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobName(String);
 
@@ -63,24 +63,24 @@ words! {
         Bulk = "bulk",
     }
 
-    /// How far a backfill is.
+    /// The state of a backfill.
     pub enum JobState {
-        /// Its inputs are known, and nothing was done.
+        /// The inputs are recorded, and nothing else was done.
         Planned = "planned",
-        /// It goes on as long as a process runs it.
+        /// A process runs the backfill.
         Running = "running",
-        /// It would go on, and no process runs it. Seen, never stored.
+        /// The backfill should go on, but no process runs it. This state is shown, never stored.
         Stopped = "stopped",
-        /// A person stopped it for now.
+        /// A person paused the backfill.
         Paused = "paused",
-        /// Everything that could go is gone.
+        /// Everything that could be sent was sent.
         Done = "done",
-        /// A person decided against the rest.
+        /// A person cancelled the rest.
         Cancelled = "cancelled",
     }
 }
 
-/// The hours of each day at which a backfill may send, on the clock of the schedule: `22:00-06:00` goes over midnight.
+/// The hours of each day in which a backfill may send, in the schedule's time zone. `22:00-06:00` goes over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
     from: u16,
@@ -88,7 +88,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// Minutes from an instant to the next beginning, on the clock of a zone; `None` within the hours.
+    /// Minutes from an instant until the hours begin, by the local time of a zone; `None` within the hours.
     pub fn minutes_to_wait(self, at: Instant, zone: Zone) -> Option<u16> {
         let local = DateTime::from_timestamp_nanos(at.nanos()).with_timezone(&zone.0);
         let minute = (local.hour() * 60 + local.minute()) as u16;
@@ -122,14 +122,14 @@ impl FromStr for Hours {
         let refuse = || JobError::Hours(text.to_owned());
         let (from, to) = text.split_once('-').ok_or_else(refuse)?;
         let (from, to) = (minute(from.trim()).ok_or_else(refuse)?, minute(to.trim()).ok_or_else(refuse)?);
-        // From 00:00 to 00:00 would be never or always.
+        // The same time twice could mean never or always.
         if from == to { Err(refuse()) } else { Ok(Hours { from, to }) }
     }
 }
 
 serde_as_text!(JobName, Hours);
 
-/// A time of the day as minutes since midnight; 24:00 is the midnight that ends it.
+/// Reads a time of the day as minutes since midnight. 24:00 is the midnight at the end of the day, so 0.
 fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The `passbridge` program; everything is in the library.
+//! The `passbridge` program. All its code is in the library.
 
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
-//! Says when the next drain starts, and starts it: `run` without the drain.
+//! The schedule of `passbridge run`: waits until a drain is due, then calls `tick`, which drains.
 //!
 //! - In: the `[schedule]` section, a clock, when the last drain started. Out: calls of `tick`, one at a time.
-//! - Guarantees: a tick never overlaps itself; slots missed while the host was down, asleep or busy become one tick; no
-//!   slot starts two; a clock set back delays the next tick by one slot at most; a stop ends the wait at once.
+//! - Guarantees: ticks never overlap; slots missed while the host was down, asleep or busy become one tick; no slot
+//!   starts two ticks; a clock set back delays the next tick by one slot at most; a stop ends the wait at once.
 //! - Does not know: what a tick does, the buffer, signals.
-//! - Rules: section 7 of issue 1, and daylight saving as cron(8) has it. Where an expression names its hours, a slot in the
-//!   skipped hour starts when the gap ends and one in the doubled hour starts once, the first time. Where it takes every
-//!   hour, it follows elapsed time: the skipped hour has no slots, the doubled one has them twice.
+//! - Rules: daylight saving as in cron(8). If an expression names hours, a slot in the skipped hour starts when the
+//!   gap ends, and a slot in the doubled hour starts once, the first time. If an expression takes every hour, it
+//!   follows elapsed time: the skipped hour has no slots, and the doubled hour has its slots twice.
 
 use std::pin::{Pin, pin};
 use std::str::FromStr;
@@ -20,24 +20,24 @@ use crate::clock::Clock;
 use crate::config::ScheduleConfig;
 use crate::event::Instant;
 
-/// The longest that `run` sleeps before it looks at the clock again: a suspended host or a clock that was set is noticed
-/// within it. One look costs microseconds.
+/// The longest that `run` sleeps before it reads the clock again, so that it notices a suspended host or a clock that
+/// was set. One reading costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How late a slot may start before the log calls it caught up on: more than a look and a busy host explain.
+/// A drain that starts later than this is logged as missed. The clock check and a busy host delay it by less.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// The longest jitter, in seconds: an hour spreads any fleet.
+/// The longest jitter, in seconds. One hour is enough to spread the drains of many hosts.
 pub const JITTER_SECONDS_MAX: u64 = 3600;
-/// More than the farthest that a local time lies from UTC.
+/// More than the largest difference between a local time and UTC.
 const OFFSET_MAX: TimeDelta = TimeDelta::hours(15);
 /// The days of the week, by their numbers in crontab(5).
 const DAY_NAMES: [&str; 8] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
 
-/// When drains start.
+/// The times at which drains start.
 #[derive(Debug, Clone)]
 pub struct Timetable {
-    /// A slot is one of any of these: one rule, or one by day of month and one by day of week.
+    /// Each rule gives slots. There is one rule, or there are two: one by day of month and one by day of week.
     rules: Vec<cron::Schedule>,
-    /// Whether the expression takes all 24 hours, and so follows elapsed time through a change of the clocks.
+    /// Whether the expression takes all 24 hours. Then it follows elapsed time when the clocks change.
     every_hour: bool,
     zone: Tz,
     jitter: Duration,
@@ -57,8 +57,8 @@ pub enum ScheduleError {
 }
 
 impl Timetable {
-    /// Reads a `[schedule]` section. Days are as in crontab(5): 0 and 7 are both Sunday, and where day of month and day of week
-    /// are both restricted, either may match; a field that begins with `*` does not restrict, and both must match.
+    /// Reads a `[schedule]` section. Days are as in crontab(5): 0 and 7 are both Sunday. If day of month and day of
+    /// week are both restricted, one match is enough. If one of the two begins with `*`, both must match.
     pub fn new(config: &ScheduleConfig) -> Result<Timetable, ScheduleError> {
         let zone = Tz::from_str(&config.timezone).map_err(|_| ScheduleError::UnknownTimezone {
             name: config.timezone.clone(),
@@ -84,7 +84,7 @@ impl Timetable {
         next.map(Instant::from)
     }
 
-    /// The next slot where hours are named: each local time happens once, in order.
+    /// The next slot of an expression that names hours: each local time happens once, in order.
     fn next_on_the_wall(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = after + self.offset_at(after);
         std::iter::successors(self.next_local(local), |slot| self.next_local(*slot))
@@ -105,7 +105,7 @@ impl Timetable {
         }
     }
 
-    /// The next slot where every hour has them: local time is elapsed time plus an offset, until the offset changes.
+    /// The next slot of an expression that takes every hour: elapsed time plus an offset, until the offset changes.
     fn next_elapsed(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut from = after;
         let mut local = from + self.offset_at(from);
@@ -120,7 +120,7 @@ impl Timetable {
         }
     }
 
-    /// What local time is ahead of UTC.
+    /// How far local time is ahead of UTC.
     fn offset_at(&self, at: DateTime<Utc>) -> TimeDelta {
         let offset = self.zone.offset_from_utc_datetime(&at.naive_utc()).fix();
         TimeDelta::seconds(i64::from(offset.local_minus_utc()))
@@ -138,8 +138,8 @@ impl Timetable {
         DateTime::from_timestamp(high, 0).unwrap_or(after)
     }
 
-    /// Up to where slots count as served. It moves back with a clock that was set back, but not past the next slot: that
-    /// one may be the very slot that was just served.
+    /// The time up to which slots count as done. If the clock was set back, it moves back too, but at most to the
+    /// next slot: the tick for that slot may already have run.
     fn served(&self, served: Instant, now: Instant) -> Instant {
         match self.next_slot(now) {
             Some(next) if now < served => served.min(next),
@@ -150,9 +150,9 @@ impl Timetable {
 
 /// Calls `tick` at every slot until `stopped` resolves.
 ///
-/// `last_started` is when the last completed drain began, `None` where there was none: a slot missed since is caught up on
-/// at once, however many there were; without one the first tick waits for its slot. A tick that is running when
-/// `stopped` resolves is awaited: it has to hear of the stop by itself.
+/// `last_started` is when the last completed drain began, `None` if there was none. If slots were missed since then,
+/// one tick starts at once for all of them. Without `last_started`, the first tick waits for the next slot. A tick
+/// that runs when `stopped` resolves is awaited: it must notice the stop by itself.
 pub async fn run(
     timetable: &Timetable,
     clock: &Clock,
@@ -187,13 +187,13 @@ pub async fn run(
 
 fn log_start(at: Instant, now: Instant) {
     if DateTime::<Utc>::from(now) - DateTime::<Utc>::from(at) > LATE_AFTER {
-        tracing::info!(missed_at = %at, "a drain was missed and is caught up on");
+        tracing::info!(missed_at = %at, "a drain was missed and starts now");
     } else {
         tracing::debug!(slot = %at, "a drain is due");
     }
 }
 
-/// Waits, and says whether the stop came first.
+/// Waits. Returns true if the stop came first.
 async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>>) -> bool {
     tokio::select! {
         biased;
@@ -202,8 +202,8 @@ async fn stops_within(wait: Duration, stopped: Pin<&mut impl Future<Output = ()>
     }
 }
 
-/// The `cron` crate reads seconds first, numbers Sunday 1 and asks for both day fields at once; crontab(5) has five fields, numbers
-/// it 0 or 7 and asks for either.
+/// The `cron` crate has a seconds field, numbers Sunday 1, and requires both day fields to match. crontab(5) has five
+/// fields, numbers Sunday 0 or 7, and requires only one of them.
 fn read_cron(expression: &str) -> Result<Vec<cron::Schedule>, ScheduleError> {
     let refuse = |why: String| ScheduleError::BadCron { expression: expression.to_owned(), why };
     let fields: Vec<&str> = expression.split_whitespace().collect();
@@ -227,7 +227,7 @@ fn read_cron(expression: &str) -> Result<Vec<cron::Schedule>, ScheduleError> {
     }
 }
 
-/// One item of the day-of-week field with its days by name; `None` where a number is none of 0 to 7.
+/// One item of the day-of-week field, with names instead of numbers; `None` if a number is not 0 to 7.
 fn named_days(item: &str) -> Option<String> {
     if !item.starts_with(|letter: char| letter.is_ascii_digit()) {
         return Some(item.to_owned());
@@ -304,14 +304,14 @@ mod tests {
             ("0 8 1,15 * MON", ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-07T08:00:00Z"]),
             ("30 0 8 13 * FRI", ["2026-12-04T08:00:30Z", "2026-12-11T08:00:30Z", "2026-12-13T08:00:30Z"]),
             ("0 8 13 12 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-13T08:00:00Z"]),
-            // A `*` leaves the other field alone, also one with a step: then both must match.
+            // A field that begins with `*`, even with a step, does not restrict: then both must match.
             ("0 8 13 * *", ["2026-12-13T08:00:00Z", "2027-01-13T08:00:00Z", "2027-02-13T08:00:00Z"]),
             ("0 8 * * 5", ["2026-12-04T08:00:00Z", "2026-12-11T08:00:00Z", "2026-12-18T08:00:00Z"]),
             ("0 8 */2 * 5", ["2026-12-11T08:00:00Z", "2026-12-25T08:00:00Z", "2027-01-01T08:00:00Z"]),
         ] {
             assert_eq!(slots(cron, "UTC", saturday, 3), due, "{cron}");
         }
-        // The first Sunday of March has no 02:30, and the 13th has one.
+        // On Sunday 2026-03-08 there is no 02:30; on the 13th there is.
         let next = slots("30 2 13 * 0", "America/Los_Angeles", "2026-03-02T12:00:00Z", 3);
         assert_eq!(next, ["2026-03-08T10:00:00Z", "2026-03-13T09:30:00Z", "2026-03-15T09:30:00Z"]);
     }
@@ -384,8 +384,8 @@ mod tests {
         assert_eq!(start("2036-01-01T00:00:00Z", noon).as_deref(), Some("2026-11-20T13:00:00Z"));
     }
 
-    /// Runs the schedule for some seconds of tokio's paused time beside a wall clock, which `wall` gives for each second
-    /// passed. Returns when ticks started, by that clock, to the minute.
+    /// Runs the schedule for some seconds of tokio's paused time. `wall` gives the wall clock's time for each second.
+    /// Returns when ticks started, by the wall clock, to the minute.
     async fn ticks(
         last_started: Option<Instant>,
         seconds: u64,
@@ -455,7 +455,7 @@ mod tests {
         assert_eq!(
             started.len(),
             4,
-            "one in 2036, then every half hour but the one it may have stood for: {started:?}"
+            "one in 2036, then one each half hour, except the slot that the drain in 2036 counted as: {started:?}"
         );
     }
 }

@@ -1,26 +1,26 @@
-//! Writes a file whole or not at all, and never into a file that somebody else put in its place.
+//! Writes a file completely or not at all, and never into a file that somebody else put in its place.
 //!
-//! Until it is whole, a file is named `<name>.partial` in the same folder. It is created new: a link of that name is not
-//! followed, and a file of that name is not written into. When writing fails, it is removed.
+//! Until a file is complete, its name is `<name>.partial`, in the same folder. The partial file is created new, which
+//! fails if a file or a link has that name. When writing fails, the partial file is removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// What a file is named before it is whole.
+/// The ending of a file's name before the file is complete.
 const PARTIAL: &str = ".partial";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner alone: it holds personal data or secrets.
+    /// Only its owner, because it holds personal data or secrets.
     Owner,
-    /// Whoever the process's umask lets.
+    /// Everybody whom the process's umask allows.
     Umask,
 }
 
-/// A file that is being written. Dropped before it is placed, it leaves nothing behind.
+/// A file that is being written. If it is dropped before it is placed, it is removed.
 #[derive(Debug)]
 pub struct WholeFile {
     file: File,
@@ -36,7 +36,7 @@ impl WholeFile {
         Ok(WholeFile { file, partial, path: path.to_owned(), is_placed: false })
     }
 
-    /// Where it is until it is placed.
+    /// The path of the file until it is placed.
     pub fn partial(&self) -> &Path {
         &self.partial
     }
@@ -45,7 +45,7 @@ impl WholeFile {
         &self.file
     }
 
-    /// Gives it its name, durably, where no file has that name.
+    /// Gives the file its final name, durably. Fails if there is a file of that name.
     pub fn place_new(self) -> io::Result<()> {
         match fs::symlink_metadata(&self.path) {
             Ok(_) => Err(ErrorKind::AlreadyExists.into()),
@@ -54,7 +54,7 @@ impl WholeFile {
         }
     }
 
-    /// Gives it its name, durably, in the place of an earlier file of that name.
+    /// Gives the file its final name, durably, and replaces an earlier file of that name.
     pub fn replace(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.partial, &self.path)?;
@@ -75,14 +75,14 @@ impl Write for WholeFile {
 
 impl Drop for WholeFile {
     fn drop(&mut self) {
-        // Why it was not placed is told by whoever drops it.
+        // The code that drops the file reports why it was not placed.
         if !self.is_placed {
             fs::remove_file(&self.partial).unwrap_or_default();
         }
     }
 }
 
-/// Writes these bytes where no file is yet.
+/// Writes these bytes to a new file; fails if there is a file of that name.
 pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(ErrorKind::AlreadyExists.into());
@@ -92,7 +92,7 @@ pub fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> 
     file.place_new()
 }
 
-/// Creates a file, and fails where there is one of that name, or a link.
+/// Creates a file; fails if there is a file or a link of that name.
 pub fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
     let mode = match readers {
         Readers::Owner => 0o600,
@@ -101,8 +101,8 @@ pub fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Gives what root made the owner of another file: one command run as root must not lock out the service, which runs as
-/// another user. Everybody else may give nothing away, and need not.
+/// If root made the file, gives it the owner of another file: a command run as root must not lock out the service,
+/// which runs as another user. Other users cannot change owners, and need not.
 pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
     let (own, wanted) = (file.metadata()?, fs::metadata(of)?);
     if !rustix::process::geteuid().is_root() || (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
@@ -121,7 +121,7 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Refuses a folder in which somebody else could put, replace or take away files: others may write to it, or to a folder above it
+/// Fails if other users could add, replace or remove files in a folder: they may write to it, or to a folder above it
 /// that is not sticky, or it belongs to another user. Root trusts the owner of the folder above, for whom it works.
 pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
@@ -150,7 +150,7 @@ pub fn refuse_open_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What lies in a folder; nothing in one that is not there, or is none.
+/// The entries of a folder; none if it does not exist or is no folder.
 pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
@@ -161,14 +161,14 @@ pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// The path with this at its end.
+/// The path with `ending` added to its name.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
 }
 
-/// Says what to do about a file that stands where a partial one would.
+/// Says that a file has the name that a partial file would get.
 fn in_the_way(partial: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::AlreadyExists {
         return error;

@@ -1,7 +1,7 @@
-//! When events came in and went out: what tells how long an event waits, and whether a source has fallen silent.
+//! When events were stored and delivered: how long events wait, and whether a source has fallen silent.
 //!
-//! The instant at which an event was stored is not in its row: [`note`] appends one row for each transaction that stores some, and the
-//! rows of a minute are one.
+//! An event's row does not say when the event was stored. [`note`] adds one row per transaction that stores events;
+//! transactions within one minute share a row.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::rows::{changed, first, only, run};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
-/// What comes in within this time of a row's instant, in nanoseconds, shares the row: 1,440 rows a day at the most, and an age is at
-/// most a minute too long.
+/// Transactions within this time after a row's instant, in nanoseconds, share the row. So there are at most 1,440
+/// rows a day, and an age is at most one minute too long.
 const SHARED_NANOS: i64 = 60_000_000_000;
-/// Events that wait, of all requestors together, of which a status looks for the one that was stored first: a tenth of a second.
-/// Beyond it, those that go first are looked at.
+/// `status` searches at most this many pending events, of all requestors together, for the one that was stored first.
+/// This takes a tenth of a second. If more are pending, it searches those that are sent first.
 pub(super) const LOOKED_AT_MAX: i64 = 1_000_000;
 
-/// Notes that live events of these requestors came in, or events of a backfill of nobody, the last with this number.
+/// Notes that events up to number `last` were stored, and that these requestors had live events among them.
 pub(super) fn note(
     connection: &Connection,
     last: Sequence,
@@ -56,26 +56,26 @@ pub(super) fn note_delivered(
 }
 
 impl Buffer {
-    /// When the first event came in of those that the buffer still has.
+    /// When the oldest event that the buffer still has was stored.
     pub fn first_arrival(&self) -> Result<Option<Instant>> {
         let select = "SELECT at FROM arrivals WHERE last_seq = (SELECT min(last_seq) FROM arrivals)";
         self.first(select, [], only)
     }
 
-    /// How many events died from this instant on and are dead still.
+    /// How many of the dead events died at this instant or later.
     pub fn dead_since(&self, from: Instant) -> Result<u64> {
         let select = "SELECT count(*) FROM dead_letters WHERE died_at >= ?1";
         self.value(select, [from])
     }
 }
 
-/// Forgets the rows of events that are gone.
+/// Deletes the rows that only cover deleted events.
 pub(super) fn prune(connection: &Connection) -> Result<()> {
     run(connection, "DELETE FROM arrivals WHERE last_seq < (SELECT min(seq) FROM events)", [])
 }
 
-/// When the first event of a requestor was stored that waits, of those that go first; of one from before schema 6, when its
-/// input was opened.
+/// When the first stored of a requestor's pending live events was stored. Searches only the first `looked_at` events
+/// in sending order. For an event from before schema 6, this is the time when its input was opened.
 pub(super) fn oldest_stored_at(
     connection: &Connection,
     requestor: RequestorKey,

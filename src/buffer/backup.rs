@@ -1,4 +1,4 @@
-//! Online copies of a live buffer, and what a buffer knows that is one.
+//! Copies of a buffer that is in use, and the mark that a copy carries.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::event::Instant;
 /// What to do with a buffer that is a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AfterRestore {
-    /// Refuse where repeats would count twice.
+    /// Refuse it if a suite sends no event IDs, because repeated events would count twice.
     #[default]
     Ask,
     /// Drain it all the same.
@@ -21,14 +21,14 @@ pub enum AfterRestore {
 }
 
 impl Buffer {
-    /// Copies the buffer to a new file while it is in use, for as long as `goes_on` says. The copy knows that it is one: what
-    /// was delivered after it looks pending in it.
+    /// Copies the buffer to a new file while it is in use; stops when `goes_on` returns false. The copy is marked as
+    /// one, because events that are delivered later stay pending in it.
     pub fn backup(&self, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
         if to.exists() {
             return Err(BufferError::Exists(to.to_owned()));
         }
         let copied_at = self.now();
-        // Until it is whole and marked it has another name, so that a crash leaves no copy that passes for the original.
+        // Until it is complete and marked, the copy has another name, so a crash leaves no copy without the mark.
         let copy = copy(&open_reader(self.path())?, to, goes_on)?;
         finish(copy.partial(), |target| {
             set_fact(target, COPIED_AT, copied_at.nanos())?;
@@ -40,14 +40,15 @@ impl Buffer {
         })
     }
 
-    /// Refuses a buffer that is a copy where repeats would count twice, unless that is accepted.
+    /// Fails if the buffer is a copy and repeats would count twice, unless `after_restore` accepts that.
     pub fn accept_restored(&self, after_restore: AfterRestore) -> Result<()> {
         self.write(move |transaction| {
             let Some(copied_at) = fact(transaction, COPIED_AT)? else { return Ok(()) };
             if after_restore == AfterRestore::Accept {
                 return forget_fact(transaction, COPIED_AT);
             }
-            // Paused suites too: they are drained some day. The mark stays until somebody accepts, for suites to come.
+            // Paused suites count too, because they are drained later. The mark stays until somebody accepts, because
+            // a suite without event IDs may be added later.
             let select = "SELECT s.rsid FROM suites s JOIN forms f ON f.form = s.form
                  WHERE s.state <> 'retired' AND f.event_ids = 'off' ORDER BY s.rsid LIMIT 1";
             match first(transaction, select, [], only)? {

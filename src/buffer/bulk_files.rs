@@ -1,7 +1,7 @@
-//! The files of backfills by bulk: which events are in which, and what became of them.
+//! The files of a bulk backfill: which events each file holds, and what became of them.
 //!
-//! A file is on record before its first byte is sent, and its events wait with it. Once its answer is known the file is
-//! `received`, and its rows are settled some thousands a transaction, so that live recording never waits long.
+//! A file is recorded before its first byte is sent; its events stay pending. When Adobe's answer is known, the file
+//! is `received`. Then its events get their outcome in small transactions, so that live recording never waits long.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,23 +19,23 @@ use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
 
-/// Events settled in one transaction: some 20 milliseconds.
+/// Events settled (given their outcome) in one transaction, which takes about 20 milliseconds.
 const SETTLED_A_TRANSACTION: usize = 2_000;
 
-/// A file that was written.
+/// A bulk file, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBulkFile {
     pub job: JobKey,
     pub visitor_group: String,
-    /// The digest of its rows.
+    /// The digest of the file's rows.
     pub key: String,
     pub path: PathBuf,
-    /// Its rows, without the header.
+    /// The number of rows, without the header.
     pub rows: u64,
     pub bytes: u64,
 }
 
-/// An event of a file.
+/// An event of a bulk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FiledEvent {
     pub sequence: Sequence,
@@ -44,49 +44,49 @@ pub struct FiledEvent {
     pub visitor: VisitorKey,
 }
 
-/// A file on record.
+/// A bulk file that is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkFile {
     pub id: BulkFileId,
     pub file: NewBulkFile,
 }
 
-/// How far a file is that is not done.
+/// The state of a bulk file that is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BulkFileState {
     Written,
-    /// Its answer is not known.
+    /// The file was sent, and Adobe's answer is not known.
     Sent,
-    /// It is in, but nobody can name this many of the rows that were refused.
+    /// Adobe has the file, but refused this many rows without naming them: a person must decide.
     Stuck {
         unnamed: u64,
     },
-    /// It is in, and its rows are being settled.
+    /// Adobe has the file, and its events are being settled.
     Received,
 }
 
-/// What the answer to a file says: it is in, save some rows.
+/// Adobe's answer that it has a file, except some rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The rows that were refused, as far as they are named.
+    /// The refused rows that the answer names.
     pub refused: Vec<RefusedRow>,
     pub unnamed: u64,
-    /// Whether a person has to decide about those.
+    /// Whether a person has to decide about the `unnamed` rows.
     pub is_stuck: bool,
-    /// Whether only a look-up says that it is in: then nobody knows whether rows were refused.
+    /// Whether only a look-up says that Adobe has the file. A look-up does not say whether rows were refused.
     pub is_looked_up: bool,
 }
 
 /// A row that Adobe refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
-    /// Its number in the file, from 1.
+    /// The row's number in the file, from 1.
     pub row: u64,
     pub reason: DeadReason,
 }
 
 impl Buffer {
-    /// Puts a file on record, with its events in the order of their rows.
+    /// Records a file, with its events in the order of their rows.
     pub fn file_written(&self, file: NewBulkFile, events: Vec<FiledEvent>) -> Result<BulkFileId> {
         self.write(move |transaction| {
             let NewBulkFile { job, visitor_group, key, path, rows, bytes } = file;
@@ -107,7 +107,7 @@ impl Buffer {
         })
     }
 
-    /// Remembers that a file is about to be sent. Durable before its first byte.
+    /// Records that a file is about to be sent. This is durable before the file's first byte is sent.
     pub fn file_sent(&self, file: BulkFileId) -> Result<()> {
         let now = self.now();
         self.write(move |transaction| {
@@ -137,8 +137,8 @@ impl Buffer {
         })
     }
 
-    /// Gives the events of a received file their outcome; does the rest where that was cut off before. Gives how many were
-    /// delivered, and how many are dead. The file stays open until [`Buffer::file_done`].
+    /// Gives the events of a received file their outcome; continues where an earlier call was interrupted. Returns
+    /// how many events were delivered and how many are dead. The file stays open until [`Buffer::file_done`].
     pub fn settle_file(&self, run: RunId, file: BulkFileId) -> Result<(u64, u64)> {
         let now = self.now();
         let (mut delivered, mut dead) = (0, 0);
@@ -152,12 +152,12 @@ impl Buffer {
         }
     }
 
-    /// Closes a file whose events have their outcome, once it is gone from its folder, or is to stay there.
+    /// Closes a file whose events have their outcome, after the file was deleted or if it is to stay in its folder.
     pub fn file_done(&self, file: BulkFileId) -> Result<()> {
         self.change("UPDATE bulk_files SET state = 'done' WHERE file = ?1", [file])
     }
 
-    /// Strikes a file off the record of which nothing went in; its events wait as before.
+    /// Deletes the record of a file of which Adobe accepted nothing. Its events are pending as before.
     pub fn release_file(&self, file: BulkFileId) -> Result<()> {
         self.write(move |transaction| {
             run(transaction, "DELETE FROM bulk_rows WHERE file = ?1", [file])?;
@@ -165,7 +165,7 @@ impl Buffer {
         })
     }
 
-    /// The files of all backfills that are not done, in the order of writing, and how far each is.
+    /// The files of all backfills that are not done, each with its state, in the order of writing.
     pub fn open_files(&self) -> Result<Vec<(BulkFile, BulkFileState)>> {
         let select =
             "SELECT file, visitor_group, key, path, rows, bytes, state, unnamed_rows, job FROM bulk_files
@@ -173,13 +173,13 @@ impl Buffer {
         self.all(select, [], bulk_file)
     }
 
-    /// Where the files of a backfill lie, or lay.
+    /// The paths of all files of a backfill, also of files that are deleted.
     pub fn bulk_paths(&self, job: JobKey) -> Result<HashSet<PathBuf>> {
         let select = "SELECT path FROM bulk_files WHERE job = ?1";
         self.all(select, [job], |row| Ok(row.get::<_, String>("path")?.into()))
     }
 
-    /// Takes files back that were never sent, and deletes them. Refuses where one was sent whose rows are not settled.
+    /// Deletes the files that were never sent, with their records. Fails if a sent file is not settled yet.
     pub(super) fn withdraw_files(&self) -> Result<()> {
         let open = self.open_files()?;
         if let Some((sent, _)) = open.iter().find(|(_, state)| *state != BulkFileState::Written) {
@@ -193,13 +193,13 @@ impl Buffer {
         Ok(())
     }
 
-    /// When an upload of a visitor group last began, by any backfill, and of how many rows.
+    /// When the last upload of a visitor group began, in any backfill, and how many rows it had.
     pub fn group_sent_at(&self, visitor_group: &str) -> Result<Option<(Instant, u64)>> {
         let select = "SELECT sent_at, rows FROM bulk_groups WHERE visitor_group = ?1";
         self.first(select, [visitor_group], |row| Ok((row.get("sent_at")?, row.get("rows")?)))
     }
 
-    /// How many events a file holds, and whether its suite may be sent to.
+    /// How many events a file holds, and whether its suite is active and not blocked.
     pub fn file_events(&self, file: BulkFileId) -> Result<(u64, bool)> {
         let select = "SELECT count(*) AS events, coalesce(max(s.state = 'active' AND s.blocked IS NULL), 0) AS flows
              FROM bulk_rows b JOIN forms f ON f.form = b.form LEFT JOIN suites s ON s.rsid = f.rsid WHERE b.file = ?1";
@@ -220,14 +220,14 @@ fn bulk_file(row: &Row<'_>) -> Result<(BulkFile, BulkFileState)> {
     Ok((BulkFile { id: row.get("file")?, file }, state))
 }
 
-/// An event of a file, and what became of its rows.
+/// An event of a file, and how many of its rows Adobe refused.
 struct FiledRow {
     event: FiledEvent,
     reason: Option<DeadReason>,
     refused: u32,
 }
 
-/// Settles some events of a file: how many, and how many of them are dead.
+/// Settles some events of a file. Returns how many, and how many of them are dead.
 fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: Instant) -> Result<(u64, u64)> {
     let filed: Vec<FiledRow> = all(
         transaction,
@@ -249,7 +249,7 @@ fn settle(transaction: &Transaction<'_>, run_id: RunId, file: BulkFileId, at: In
             continue;
         };
         if refused < rows {
-            // The others counted, and a requeue would repeat them.
+            // Adobe counted the event's other rows, and a requeue would repeat them.
             let some = Doubt::SomeCounted { counted: (rows - refused) as usize, of: *rows as usize };
             doubt(transaction, *sequence, *form, &some, at)?;
         }

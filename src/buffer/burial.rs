@@ -1,4 +1,4 @@
-//! What an event leaves when its row goes: a tombstone, and the sum of what Analytics may have counted too often.
+//! What stays of an event after its row is deleted: a tombstone, and its part in the sum of possible over-counts.
 
 use rusqlite::Connection;
 
@@ -13,18 +13,18 @@ pub(super) const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// The fact that holds the latest instant that the clock ever showed.
 pub(super) const CLOCK_SEEN_AT: &str = "clock_seen_at";
-/// The facts that sum up the over-count of events that have expired.
+/// The facts that hold how many expired events, and how many units, may have been counted too often.
 pub(super) const OVER_COUNT_EVENTS: &str = "over_count_events";
 pub(super) const OVER_COUNT_UNITS: &str = "over_count_units";
 
-/// The day from which a tombstone counts: today, or the latest that the clock ever showed, so that a clock that is behind
-/// shortens no tombstone's life.
+/// The day from which a tombstone's age counts: today, or the latest day that the clock ever showed. So a clock that
+/// is behind does not shorten a tombstone's life.
 pub(super) fn day_of_burial(connection: &Connection, now: Instant) -> Result<i64> {
     let seen_at = fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
     Ok(seen_at.max(now.nanos()) / DAY_NANOS)
 }
 
-/// Deletes the row of an event and what is known of its attempts; its place in a state is the caller's.
+/// Deletes an event and what is known of its attempts. The caller removes it from the table of its state.
 pub(super) fn bury(connection: &Connection, sequence: Sequence, day: i64) -> Result<()> {
     remember_over_count(connection, sequence)?;
     run(
@@ -37,7 +37,7 @@ pub(super) fn bury(connection: &Connection, sequence: Sequence, day: i64) -> Res
     run(connection, "DELETE FROM events WHERE seq = ?1", [sequence])
 }
 
-/// Adds the over-count of an event to the sum that outlives it.
+/// Adds the possible over-count of an event to the sum that stays after the event is deleted.
 fn remember_over_count(connection: &Connection, sequence: Sequence) -> Result<()> {
     let select = "SELECT e.count * (coalesce(d.attempts, 0) + (c.seq IS NOT NULL)
                 - (EXISTS (SELECT 1 FROM held WHERE seq = ?1) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)

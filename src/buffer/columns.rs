@@ -1,4 +1,4 @@
-//! How values of ours stand in columns: numbers as integers, words and names as text.
+//! How our types are stored in columns: numbers as integers, words and names as text.
 
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -15,7 +15,7 @@ use crate::suite::{
     CollectionUrl, CountForm, EventIds, IdentityKind, OnAmbiguous, OrgId, Rsid, Stage, SuiteState,
 };
 
-/// Lets a type stand in a column of integers: how it becomes one, and is made of one.
+/// Stores types as integers: `$to` makes the integer, `$of` reads it back.
 macro_rules! integer_column {
     ($($name:ident, $to:expr, $of:expr;)*) => {$(
         impl ToSql for $name {
@@ -47,7 +47,7 @@ integer_column! {
     Instant, Instant::nanos, Instant::from_nanos;
 }
 
-/// Lets a type stand in a column of text: how it becomes one, and is made of one.
+/// Stores types as text: `$to` makes the text, `$of` reads it back.
 macro_rules! text_column {
     ($to:expr, $of:expr; $($name:ident)*) => {$(
         impl ToSql for $name {
@@ -72,7 +72,7 @@ text_column! {
 text_column! { ToString::to_string, RequestorId::new; RequestorId }
 text_column! { DeadReason::code, |code| Ok::<_, FromSqlError>(DeadReason::from_code(code)); DeadReason }
 
-/// A value that stands in a column as a JSON document.
+/// A value that is stored as JSON.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: Serialize> ToSql for Json<T> {

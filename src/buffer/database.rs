@@ -1,4 +1,4 @@
-//! The open buffer: one thread owns the connection that writes, readers have connections of their own.
+//! The open buffer. One thread owns the writing connection; readers have connections of their own.
 
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
@@ -17,12 +17,12 @@ use super::sqlite::{
 use crate::clock::Clock;
 use crate::event::{Instant, MeasureOf};
 
-/// How many verbs may wait for the writing thread: one per caller that could be waiting, and no more.
+/// At most this many changes wait for the writing thread: one for each caller that can wait at the same time.
 const WAITING_VERBS_MAX: usize = 64;
 
 type Task = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// An open buffer. Dropping it waits for the verbs under way.
+/// An open buffer. Dropping it waits until the submitted changes are done.
 #[derive(Debug)]
 pub struct Buffer {
     pub(super) place: Place,
@@ -30,17 +30,17 @@ pub struct Buffer {
     pub(super) measure: MeasureOf,
     tasks: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<()>>,
-    /// A connection that reads, between two reads.
+    /// A reading connection, kept for the next read.
     idle: Mutex<Option<Connection>>,
 }
 
 impl Buffer {
-    /// Creates an empty buffer; refuses where a file exists.
+    /// Creates an empty buffer; fails if the file exists.
     pub fn create(options: &BufferOptions) -> Result<()> {
         sqlite::create(options)
     }
 
-    /// Opens a buffer, and brings its schema up to date where no drain runs.
+    /// Opens a buffer. Migrates an older schema, which fails while a drain or a backfill runs.
     pub fn open(options: &BufferOptions) -> Result<Buffer> {
         let (place, mut connection) = sqlite::open(options)?;
         let (tasks, waiting) = mpsc::sync_channel::<Task>(WAITING_VERBS_MAX);
@@ -52,7 +52,7 @@ impl Buffer {
         Ok(Buffer { place, clock, measure, tasks: Some(tasks), thread: Some(thread), idle: Mutex::default() })
     }
 
-    /// What time it is for what the buffer records.
+    /// The current time of the buffer's clock.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -62,12 +62,12 @@ impl Buffer {
         self.place.path()
     }
 
-    /// Fails where the buffer's path names another file by now, or none.
+    /// Fails if the buffer's path no longer names the file that was opened.
     pub fn check_place(&self) -> Result<()> {
         self.place.check()
     }
 
-    /// Bytes free for us on the buffer's disk.
+    /// How many bytes this process may still write on the buffer's disk.
     pub fn free_bytes(&self) -> Result<u64> {
         let found = rustix::fs::statvfs(self.path()).map_err(std::io::Error::from);
         let found = found.map_err(BufferError::file(self.path()))?;
@@ -88,18 +88,18 @@ impl Buffer {
         sqlite::whole(self.path())
     }
 
-    /// Whether somebody drains live events, or does what excludes that.
+    /// Whether a process drains live events or holds a lock that excludes a drain.
     pub fn is_draining(&self) -> Result<bool> {
         Ok(self.drain_holder()?.is_some())
     }
 
-    /// Who drains live events, or does what excludes that.
+    /// The process that drains live events or holds a lock that excludes a drain.
     pub fn drain_holder(&self) -> Result<Option<Holder>> {
         drain_holder(self.path())
     }
 
-    /// Reads one snapshot, on the thread of the caller: it waits for no writer. One connection is kept for this; those who
-    /// read at the same time have one of their own.
+    /// Reads one snapshot on the caller's thread, without waiting for a writer. One connection is kept for this; a
+    /// reader that finds it in use opens another.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.place.check()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -132,7 +132,7 @@ impl Buffer {
         self.read(|connection| value(connection, sql, values))
     }
 
-    /// Changes the buffer in one transaction; durable when it returns.
+    /// Changes the buffer in one transaction, which is durable when this returns.
     pub(super) fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
@@ -144,8 +144,8 @@ impl Buffer {
         self.write(move |transaction| run(transaction, sql, values))
     }
 
-    /// Changes the buffer part after part, each in a transaction of its own so that live recording never waits long, until a
-    /// part finds nothing more; gives how many rows in all.
+    /// Changes the buffer in parts, each in its own transaction, so that live recording never waits long. Ends when a
+    /// part changes nothing. Returns how many rows all parts changed.
     pub(super) fn write_in_parts(
         &self,
         part: impl Fn(&Transaction<'_>) -> Result<u64> + Send + Copy + 'static,
@@ -157,7 +157,7 @@ impl Buffer {
         Ok(changed)
     }
 
-    /// A change that does not block the runtime. Once submitted it is done, awaited or not.
+    /// Like `write`, but the caller awaits the result. A submitted change is done even if nobody awaits it.
     pub(super) async fn write_async<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
@@ -168,7 +168,7 @@ impl Buffer {
         answer.await.map_err(|_| BufferError::ThreadEnded)?
     }
 
-    /// Does on the writing thread what no transaction can hold, and waits for it.
+    /// Does work on the writing thread and waits for it. For work that cannot run in a transaction, such as VACUUM.
     pub(super) fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
@@ -201,7 +201,7 @@ fn in_transaction<T>(
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // The connection that writes is the last one to be closed: only it can copy the log into the file.
+        // The writing connection is closed last, because only it can copy the write-ahead log into the file.
         drop(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         self.tasks = None;
         if let Some(thread) = self.thread.take() {

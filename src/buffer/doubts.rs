@@ -1,5 +1,5 @@
-//! Doubts and unresolved claims, with the state of their event. While no drain runs, a claim is an attempt of a run that was
-//! killed.
+//! Attempts of unknown outcome, with the state of their event: recorded doubts, and claims without an outcome. While
+//! no drain runs, such a claim is an attempt of a run that was killed.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -14,10 +14,10 @@ use crate::event::Instant;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DoubtedEvent {
     pub seq: Sequence,
-    /// The identifier that its source gave it.
+    /// The ID that the source gave the event.
     pub event_id: Option<String>,
     pub requestor_id: String,
-    /// The suite that may have counted it.
+    /// The suite that may have counted the event.
     pub rsid: String,
     pub event: &'static str,
     pub occurred_at: Instant,
@@ -25,7 +25,7 @@ pub struct DoubtedEvent {
     pub attempts: u32,
     /// `pending`, `delivered`, `held`, `dead` or `discarded`.
     pub state: String,
-    /// Whether a repeat counts once, by its event ID.
+    /// Whether Analytics counts repeats once, because the hits carry event IDs.
     pub repeat_is_exact: bool,
     pub cause: String,
     #[serde(skip)]
@@ -34,21 +34,21 @@ pub struct DoubtedEvent {
     pub(super) slot: u8,
     #[serde(skip)]
     pub(super) mvpd: Option<String>,
-    /// Whether a person said what became of it.
+    /// Whether a person said what became of the event.
     #[serde(skip)]
     pub(super) is_settled: bool,
 }
 
 impl DoubtedEvent {
-    /// Attempts that may have counted beyond the one that is right. Where no attempt was ever answered, one of them may be the
-    /// right one.
+    /// How many attempts may have counted in addition to the right one. If no attempt was ever answered, one of those
+    /// in doubt may be the right one.
     pub(super) fn attempts_too_many(&self) -> i64 {
         let is_unanswered = self.is_settled || matches!(self.state.as_str(), "held" | "dead" | "discarded");
         i64::from(self.attempts) - i64::from(is_unanswered)
     }
 }
 
-/// Shows every event with attempts of unknown outcome, whatever became of it since, in the order of arrival.
+/// Shows every event with attempts of unknown outcome, whatever its state is now, in the order of storing.
 pub(super) fn each_doubted(connection: &Connection, mut show: impl FnMut(DoubtedEvent)) -> Result<()> {
     let select = "WITH open AS (
             SELECT seq, form, sum(attempts) AS attempts, max(cause) AS cause FROM (

@@ -1,5 +1,5 @@
-//! Erasure at a person's wish: every event of an MVPD user or a visitor ID goes, and only tombstones stay. The metrics keep
-//! their units, and a random digest in the place of theirs.
+//! Erasure at a person's request: deletes every event of an MVPD user or a visitor ID and leaves only tombstones. The
+//! metrics keep the units, and replace the person's digest by a random one.
 
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
@@ -26,22 +26,23 @@ const ERASED_A_TRANSACTION: usize = 1_000;
 pub struct Forgotten {
     pub events: u64,
     pub inbox_rows: u64,
-    /// Rows of what sources remember: profiles and logins under way.
+    /// Rows that readers of sources had remembered: profiles, and logins under way.
     pub memory_rows: u64,
-    /// Digests of theirs that were replaced in the metrics.
+    /// The person's digests that were replaced in the metrics.
     pub metric_digests: u64,
-    /// Copies of the buffer beside it, made by upgrades and restores: they hold everybody's events, and were deleted whole.
+    /// Copies of the buffer in its folder, made by upgrades and restores. They hold everybody's events, so all went.
     pub copies: u64,
 }
 
 impl Buffer {
-    /// Erases every trace from the database file and its write-ahead log. Rewrites the file, so it needs as much free disk
-    /// again, and reads every event; no drain may run meanwhile, which the lock proves.
+    /// Erases every trace from the database file and its write-ahead log. Reads every event and rewrites the file, so
+    /// it needs as much free disk space as the file has. The lock proves that no drain runs meanwhile.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
         let found = self.read(|connection| find(connection, forget))?;
         let mut forgotten = Forgotten::default();
-        // Before the events go, which tell who they are of: should this end here, the next try finds them again.
+        // The metrics come first, because the events tell which users they belong to. If this is interrupted, the
+        // next try finds the events again.
         let people = self.read(|connection| metrics::people_of(connection, forget, &found, self.measure))?;
         forgotten.metric_digests = self.write(move |transaction| metrics::forget(transaction, &people))?;
         let (now, measure) = (self.now(), self.measure);
@@ -59,9 +60,9 @@ impl Buffer {
     }
 }
 
-/// Deleting leaves the bytes in free pages; rewriting the file and emptying the log leaves them nowhere.
+/// Deleted bytes stay in free pages and in the log, until the file is rewritten and the log is emptied.
 fn rewrite(connection: &Connection) -> Result<()> {
-    // The copy is as large as the buffer, so it is made on disk and not in memory.
+    // VACUUM makes a copy as large as the buffer, so the copy is made on disk and not in memory.
     connection.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")?;
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy == 0 {
@@ -74,7 +75,7 @@ fn rewrite(connection: &Connection) -> Result<()> {
 
 fn find(connection: &Connection, forget: &Forget) -> Result<Vec<Sequence>> {
     let (property, id, _) = forget.wanted();
-    // Whatever stands around the ID, it is in there.
+    // A broad search: the text may have characters around the ID, which `is_of` ignores.
     let select =
         "SELECT seq, body ->> ?1 AS id, body ->> 'mvpd' AS mvpd FROM events WHERE instr(body ->> ?1, ?2) > 0";
     let mut found = Vec::new();
@@ -121,7 +122,7 @@ fn erase(
         release(transaction, *sequence)?;
         postings.shift(&reference, from, Term::Erased);
     }
-    // Deliveries are found by a walk over all of them, so once for the whole transaction.
+    // To find deliveries, SQLite reads all of them, so this is done once per transaction.
     let list = serde_json::to_string(&delivered).expect("numbers always serialise");
     run(transaction, "DELETE FROM delivered WHERE seq IN (SELECT value FROM json_each(?1))", [list])?;
     postings.apply(transaction)?;

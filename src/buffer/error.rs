@@ -1,4 +1,4 @@
-//! Why a verb of the buffer could not be done.
+//! Why an operation of the buffer failed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::event::Instant;
 use crate::job::JobName;
 use crate::suite::Rsid;
 
-/// What verbs and their parts return.
+/// The result of the buffer's functions.
 pub(super) type Result<T> = std::result::Result<T, BufferError>;
 
-/// Why a verb of the buffer could not be done.
+/// Why an operation of the buffer failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BufferError {
     #[error("there is no buffer at {0:?}")]
@@ -45,27 +45,27 @@ pub enum BufferError {
     #[error("the copy {path:?} is damaged: {why}")]
     DamagedCopy { path: PathBuf, why: String },
     #[error(
-        "the buffer is a copy made at {copied_at}: what was delivered since would be sent again, and report suite {rsid} has no event IDs to tell"
+        "the buffer is a copy made at {copied_at}: events delivered since would be sent again, and report suite {rsid} has no event IDs, so they would count twice"
     )]
     Restored { copied_at: Instant, rsid: String },
     #[error("{path:?} is no copy to restore: {why}")]
     NoCopy { path: PathBuf, why: &'static str },
     /// A copy was given up because the process was told to stop.
-    #[error("stopped before the copy was whole, and nothing of it is left")]
+    #[error("stopped before the copy was complete; nothing of it was kept")]
     Stopped,
     #[error("a backfill is running; it holds the lock {0}")]
     Backfilling(Holder),
-    /// Files of a backfill hold events, and nobody knows whether Adobe has them.
+    /// Files of a backfill were sent, and it is not recorded whether Adobe has their events.
     #[error("backfill {0} has files whose answers are not recorded")]
     FilesUnderWay(String),
     #[error("there is a backfill {0} already")]
     JobExists(JobName),
     #[error("there is no backfill {0}")]
     UnknownJob(JobName),
-    /// SQLite refused: a full disk, a lock held too long, damage.
-    #[error("the buffer's database refused")]
+    /// SQLite failed, because of a full disk, a lock held too long, or damage.
+    #[error("the buffer's database failed")]
     Sqlite(#[from] rusqlite::Error),
-    /// A stored value cannot be read back: damage, or another program wrote to a private table.
+    /// A stored value cannot be read back, because of damage or because another program wrote to a private table.
     #[error("event {0:?} in the buffer cannot be read back: {1}")]
     Damaged(Sequence, String),
     #[error("requestor {requestor_id:?} is mapped to report suite {rsid} already")]
@@ -78,11 +78,11 @@ pub enum BufferError {
     UnknownProbe(String),
     #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
     NotMapped { requestor_id: String, rsid: Rsid },
-    /// Another ingest stored counts of the same hours after this one had read what they were.
+    /// Another ingest stored counts of the same hours after this ingest had read the earlier counts.
     #[error("another ingest has stored counts of the same hours meanwhile")]
     CountedMeanwhile,
-    /// Events one by one of a requestor whose counts come from ESM, or the other way round.
-    #[error("requestor {0:?} has both events one by one and ESM reports, which count the same things")]
+    /// Single events for a requestor whose counts come from ESM, or ESM counts for a requestor with single events.
+    #[error("requestor {0:?} has both single events and ESM reports, which count the same things")]
     MixedFeeds(String),
     /// Events of the suite may have been counted; retiring it would leave them undecided.
     #[error("report suite {rsid} has {in_doubt} events in doubt and {held} held")]
@@ -93,18 +93,18 @@ pub enum BufferError {
 }
 
 impl BufferError {
-    /// Whether the disk has no room for what was to be written.
+    /// Whether the disk was full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
     }
 
-    /// Names the file that the operating system refused.
+    /// Adds the path of a file to an error of the operating system.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> BufferError + use<> {
         let path = path.to_owned();
         move |source| BufferError::File { path, source }
     }
 
-    /// Says that rows refer to each other, or hold values, as no release of ours writes them.
+    /// Rows have values or references that no release of passbridge writes.
     pub(super) fn damage(what: &str) -> BufferError {
         BufferError::Sqlite(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into()))
     }

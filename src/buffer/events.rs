@@ -1,4 +1,4 @@
-//! Events in: stored once by their identity.
+//! Stores incoming events, each identity once.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -20,12 +20,12 @@ use crate::event::{ContentDigest, EventId, EventKind, Instant, Measure, PassEven
 use crate::readers::esm::StatedAccounts;
 use crate::readers::memory::{Feed, MemoryRow};
 
-/// A validated event on its way in.
+/// A validated event that is to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub line: u64,
     pub id: EventId,
-    /// The identity that a release before schema 6 gave it, where it follows from an exchange.
+    /// The identity that a release before schema 6 gave this event. Only events from exchanges have one.
     pub former_id: Option<EventId>,
     pub content: ContentDigest,
     pub requestor_id: RequestorId,
@@ -69,19 +69,19 @@ pub struct Batch {
     /// The events, in the order of their lines.
     pub events: Vec<NewEvent>,
     pub memory: Vec<MemoryRow>,
-    /// What ESM stated beside them.
+    /// The unique accounts that ESM stated for the same times.
     pub stated: Vec<StatedAccounts>,
 }
 
-/// An event whose identity is known with other content: the first stays, this one is kept out.
+/// An event whose identity is already stored with other content. The stored event stays; this one is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// Which event of its batch was kept out: one line may have several.
+    /// The index of the event in its batch, because one line may have several events.
     pub index: usize,
     pub line: u64,
-    /// The input of the event that is stored; empty where it has expired.
+    /// The input of the stored event; empty if the stored event has expired.
     pub first_path: String,
-    /// Its line there; 0 where it has expired.
+    /// The line of the stored event in its input; 0 if the stored event has expired.
     pub first_line: u64,
 }
 
@@ -89,24 +89,24 @@ pub struct Conflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreReport {
     pub stored: u64,
-    /// Events known already, conflicts not among them.
+    /// Events that were already stored, without the conflicts.
     pub duplicates: u64,
-    /// Events known already with other content.
+    /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// Events left out because their requestor has the other kind of feed, by their place in the batch.
+    /// The indices of events that were left out, because their requestor has the other kind of feed.
     pub mixed: Vec<usize>,
 }
 
-/// A row of the open inbox.
+/// A row of the inbox, the table into which other programs may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxRow {
     pub rowid: i64,
-    /// Whatever was inserted, as bytes; NULL is empty.
+    /// The inserted value as bytes; empty for NULL.
     pub body: Vec<u8>,
 }
 
 impl Buffer {
-    /// Remembers an input by the path that messages will name.
+    /// Records an input under the path that messages will name.
     pub fn open_input(&self, path: &str) -> Result<InputId> {
         let (path, opened_at) = (path.to_owned(), self.now());
         self.write(move |transaction| {
@@ -115,14 +115,14 @@ impl Buffer {
         })
     }
 
-    /// Stores what is new in a batch; durable when it returns.
+    /// Stores the new events of a batch, durable when this returns.
     pub fn store(&self, batch: Batch) -> Result<StoreReport> {
         let now = self.now();
         self.write(move |transaction| store(transaction, &batch, now))
     }
 
-    /// Stores what is new in batches of several inputs in one transaction, with a report for each, in their order. All of
-    /// it is durable when it returns, or none.
+    /// Stores the new events of several batches in one transaction, all or none, durable when this returns. Returns a
+    /// report for each batch, in their order.
     pub fn store_together(&self, batches: Vec<Batch>) -> Result<Vec<StoreReport>> {
         let now = self.now();
         self.write(move |transaction| batches.iter().map(|batch| store(transaction, batch, now)).collect())
@@ -138,15 +138,15 @@ impl Buffer {
     pub fn store_inbox(&self, rowids: &[i64], batch: Batch) -> Result<StoreReport> {
         let (rowids, now) = (rowids.to_vec(), self.now());
         self.write(move |transaction| {
-            // Another program may have put tokens there that are kept nowhere: what is deleted is overwritten with zeros, or it
-            // would stay in free pages of the file and of each backup.
+            // Another program may have written tokens there, which passbridge must not keep. So deleted rows are
+            // overwritten with zeros; otherwise they would stay in free pages of the file and of each backup.
             transaction.execute_batch("PRAGMA secure_delete = ON")?;
             for rowid in rowids {
                 run(transaction, "DELETE FROM inbox WHERE rowid = ?1", [rowid])?;
             }
             let last: Option<i64> = value(transaction, "SELECT max(rowid) FROM inbox", [])?;
             if last.is_none() {
-                // Cells that moved when pages were split left copies behind; only emptying the table clears its first page.
+                // Splitting pages leaves copies of moved rows behind. Only emptying the table clears its first page.
                 run(transaction, "DELETE FROM inbox", [])?;
             }
             transaction.execute_batch("PRAGMA secure_delete = OFF")?;
@@ -154,9 +154,9 @@ impl Buffer {
         })
     }
 
-    /// Whether a release before schema 6 may have read exchanges into it.
+    /// Whether a release before schema 6 may have read exchanges into this buffer.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        // Not by a connection of the caller's thread, which may have fewer rights than who opened the buffer.
+        // On the writing thread: the caller's thread may have fewer rights than the one that opened the buffer.
         self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
 }
@@ -165,7 +165,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     let mut report = StoreReport::default();
     let mut postings = Postings::default();
     let mut tally = Tally::new(transaction)?;
-    // The requestors of the batch; `None` where the events of one come in another way than these.
+    // The requestors of the batch; `None` for a requestor whose events come from the other kind of feed.
     let mut sources: HashMap<&RequestorId, Option<RequestorKey>> = HashMap::new();
     let mut arrived = BTreeSet::new();
     let first_seq = fact(transaction, NEXT_SEQ)?.unwrap_or(1);
@@ -213,7 +213,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     Ok(report)
 }
 
-/// The number of a requestor; `None` where its events come in another way than these: the way stays as it was first.
+/// The number of a requestor; `None` if its first event came from the other kind of feed, which never changes.
 fn source(
     connection: &Connection,
     requestor_id: &RequestorId,
@@ -224,16 +224,16 @@ fn source(
     run(connection, insert, (requestor, batch.feed))?;
     let feed: Feed = value(connection, "SELECT feed FROM feeds WHERE requestor = ?1", [requestor])?;
     if feed != batch.feed && !batch.memory.is_empty() {
-        // What its reader remembers of these events must not be kept without them.
+        // What the reader remembers of these events is in the same batch, and must not be stored without the events.
         return Err(BufferError::MixedFeeds(requestor_id.to_string()));
     }
     Ok((feed == batch.feed).then_some(requestor))
 }
 
-/// The statements of every event, prepared once a batch.
+/// The statements for each event, prepared once per batch.
 struct Inserts<'a> {
     former: CachedStatement<'a>,
-    /// Where events with identities of version 1 end; without an end where there are none.
+    /// The first sequence number after the events with identities of version 1; `i64::MAX` if it is not recorded.
     former_before: i64,
     identity: CachedStatement<'a>,
     event: CachedStatement<'a>,
@@ -243,7 +243,7 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>> {
         Ok(Inserts {
-            // An event without a number has expired or was erased: its identity stays all the same.
+            // `seq` is NULL if the event has expired or was erased: its identity is still known.
             former: transaction.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1 AND ifnull(seq, 0) < ?2)",
             )?,
@@ -260,7 +260,7 @@ impl<'a> Inserts<'a> {
         })
     }
 
-    /// Whether an earlier release stored this event, under the identity that it had then.
+    /// Whether an earlier release stored this event under its former identity.
     fn has_former(&mut self, former_id: Option<EventId>) -> Result<bool> {
         let is_stored =
             |id: EventId| self.former.query_row((id.bytes(), self.former_before), |row| row.get(0));
@@ -287,7 +287,7 @@ impl<'a> Inserts<'a> {
     }
 }
 
-/// The stored event that this one contradicts; `None` where both say the same, or what was said is erased.
+/// The stored event with the same identity and other content. `None` if the content is the same or was erased.
 fn first_of_conflict(connection: &Connection, index: usize, event: &NewEvent) -> Result<Option<Conflict>> {
     let select = "SELECT p.path, e.line FROM identities i
          LEFT JOIN events e ON e.seq = i.seq LEFT JOIN inputs p ON p.input = e.input WHERE i.id = ?1 AND i.content <> ?2";

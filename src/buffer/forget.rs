@@ -1,10 +1,10 @@
-//! Whom to forget, and which lines are about them.
+//! The person to forget, and whether an event or a line is about that person.
 
 use serde_json::Value;
 
 use crate::event::{Property, identifier};
 
-/// Whom to forget.
+/// The person to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forget {
     /// The subscriber that this MVPD knows by this ID.
@@ -14,7 +14,7 @@ pub enum Forget {
 }
 
 impl Forget {
-    /// The property that must have this ID, and the MVPD that the ID is of.
+    /// The property to search, the ID that it must have, and the MVPD of the ID.
     pub(super) fn wanted(&self) -> (Property, &str, Option<&str>) {
         match self {
             Forget::MvpdUser { mvpd, mvpd_user_id } => {
@@ -24,15 +24,15 @@ impl Forget {
         }
     }
 
-    /// Whether an event with this ID at this MVPD is theirs; without an MVPD it is, when it carries their ID. What is not sent
-    /// of an ID does not count: white space, letters without a width, and what a spreadsheet puts around it.
+    /// Whether an event with this ID and this MVPD belongs to the person. Without an MVPD, the ID is enough. Ignores
+    /// what is never sent of an ID: white space, letters without a width, and what a spreadsheet puts around it.
     pub(super) fn is_of(&self, id: &str, mvpd: Option<&str>) -> bool {
         let (_, wanted_id, wanted_mvpd) = self.wanted();
         let is_other = |mvpd: &str| wanted_mvpd.is_some_and(|wanted| identifier(mvpd) != wanted);
         identifier(id) == wanted_id && !mvpd.is_some_and(is_other)
     }
 
-    /// Whether a row of the inbox is about them: exactly, where it has their property, as an event has.
+    /// Whether a row of the inbox is about the person: compared as an event if it has the property, else as any line.
     pub(super) fn is_of_row(&self, row: &str) -> bool {
         let fields: Value = serde_json::from_str(row).unwrap_or_default();
         let text = |property: Property| match fields.get(property.name())? {
@@ -46,13 +46,13 @@ impl Forget {
         }
     }
 
-    /// Whether a line that is no event, or not yet one, is about them. It may be broken in any way, so what looks like them
-    /// is taken for them: their ID as a value anywhere, unless an MVPD is named that is another.
+    /// Whether a line that is no event, or not yet one, is about the person. The line may be broken in any way, so in
+    /// doubt the answer is yes: the ID as a value anywhere is enough, unless the line names another MVPD.
     pub fn concerns(&self, text: &str) -> bool {
         let (_, id, mvpd) = self.wanted();
         let mut values = Vec::new();
         let is_json = serde_json::from_str(text).map(|json| collect_values(&json, &mut values)).is_ok();
-        // In JSON that is cut off, or inside of other JSON, characters stand behind backslashes; CSV doubles its quotes.
+        // JSON that is cut off, or is inside other JSON, has backslashes before characters; CSV doubles its quotes.
         let plain = with_small_digits(text).replace('\\', "");
         let has = |value: &str| {
             let bare = value.replace('\\', "");
@@ -71,7 +71,7 @@ impl Forget {
     }
 }
 
-/// The text with the hexadecimal digits of its escapes in small letters, as `\u00e9`.
+/// The text with the hexadecimal digits of its escapes in lower case, as `\u00e9`.
 fn with_small_digits(text: &str) -> String {
     let mut parts = text.split("\\u");
     let mut small = parts.next().unwrap_or_default().to_owned();
@@ -84,7 +84,7 @@ fn with_small_digits(text: &str) -> String {
     small
 }
 
-/// Every text and number in a JSON value, as text, and those of JSON inside of its texts, as bodies and wrapped lines are.
+/// Collects the texts and numbers of a JSON value, also of JSON inside its texts (bodies, wrapped lines).
 fn collect_values(json: &Value, values: &mut Vec<String>) {
     match json {
         Value::String(text) => {

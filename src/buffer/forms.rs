@@ -1,4 +1,4 @@
-//! Requestors, suites and hit forms by the numbers that the buffer has for them.
+//! The numbers that the buffer gives to requestors, suites and hit forms.
 
 use rusqlite::{Connection, Row};
 
@@ -8,7 +8,7 @@ use super::rows::{first, from_row, only, run, value};
 use crate::event::{RequestorId, VisitorRules};
 use crate::suite::{HitForm, Rsid};
 
-/// The number of a requestor, given one where it has none.
+/// The number of a requestor. A new requestor gets one.
 pub(super) fn intern_requestor(connection: &Connection, requestor_id: &RequestorId) -> Result<RequestorKey> {
     run(connection, "INSERT OR IGNORE INTO requestors (requestor_id) VALUES (?1)", [requestor_id])?;
     value(connection, "SELECT requestor FROM requestors WHERE requestor_id = ?1", [requestor_id])
@@ -19,13 +19,13 @@ pub(super) fn requestor_id_of(connection: &Connection, requestor: RequestorKey) 
     value(connection, "SELECT requestor_id FROM requestors WHERE requestor = ?1", [requestor])
 }
 
-/// The number of a suite, where it is known and not retired.
+/// The number of a suite; fails if it is unknown or retired.
 pub(super) fn suite_key(connection: &Connection, rsid: &Rsid) -> Result<SuiteKey> {
     let select = "SELECT suite FROM suites WHERE rsid = ?1 AND state <> 'retired'";
     first(connection, select, [rsid], only)?.ok_or_else(|| BufferError::UnknownSuite(rsid.clone()))
 }
 
-/// The number of a form, given one where it has none; forms are never deleted.
+/// The number of a form. A new form gets one; forms are never deleted.
 pub(super) fn intern_form(connection: &Connection, form: &HitForm) -> Result<FormKey> {
     let HitForm { rsid, identity, org_id, event_ids, count_form, visitor_rules } = form;
     let org_id = org_id.as_ref().map_or("", |org_id| org_id.as_str());
@@ -38,14 +38,14 @@ pub(super) fn intern_form(connection: &Connection, form: &HitForm) -> Result<For
     value(connection, select, values)
 }
 
-/// The form behind a number.
+/// The form with this number.
 pub(super) fn form_of(connection: &Connection, form: FormKey) -> Result<HitForm> {
     let select =
         "SELECT rsid, identity, org_id, event_ids, count_form, visitor_rules FROM forms WHERE form = ?1";
     first(connection, select, [form], read_form)?.ok_or_else(|| BufferError::damage("a form is gone"))
 }
 
-/// The form of a row that has its columns.
+/// Reads a form from a row that has the columns of `forms`.
 pub(super) fn read_form(row: &Row<'_>) -> Result<HitForm> {
     let has_org_id = !row.get_ref("org_id")?.as_str().unwrap_or_default().is_empty();
     let rules = VisitorRules::of_number(row.get("visitor_rules")?);

@@ -1,4 +1,4 @@
-//! Backfills: what each is to do, how far it is, and what becomes of its events when a person decides against them.
+//! Backfills (jobs): their settings, inputs and progress, and what a cancel does with their events.
 
 use std::path::PathBuf;
 
@@ -20,20 +20,20 @@ use crate::job::{Hours, JobName, JobRoute, JobState};
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 10_000;
 
-/// Where events of a backfill come from.
+/// The source of a backfill's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobSource {
     /// A file, by its absolute path.
     File {
         path: PathBuf,
-        /// The name of its format; `None`: found out.
+        /// The name of the format; `None` if it is to be detected.
         format: Option<String>,
     },
-    /// Live events that wait in the buffer, by when they happened.
+    /// Live events that are pending in the buffer and happened in this time span.
     Buffered {
         from: Instant,
-        /// The first instant behind them.
+        /// The end of the span, exclusive.
         to: Instant,
     },
 }
@@ -47,13 +47,13 @@ pub struct JobInput {
     pub is_loaded: bool,
 }
 
-/// How a backfill goes about it.
+/// The settings of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobSettings {
     pub route: JobRoute,
-    /// Hits, or rows, a second at the most.
+    /// The most hits, or rows, per second.
     pub rate: Option<u32>,
-    /// At which hours; `None` is always.
+    /// The hours in which it may send; `None` means always.
     pub hours: Option<Hours>,
 }
 
@@ -66,9 +66,9 @@ pub struct JobRecord {
     pub state: JobState,
     #[serde(flatten)]
     pub settings: JobSettings,
-    /// Visitor groups of each suite, once it has a file.
+    /// The number of visitor groups of each suite; `None` before the first file.
     pub groups: Option<u32>,
-    /// Whether Adobe has found a file of it valid.
+    /// Whether Adobe has found a file of this backfill valid.
     #[serde(skip)]
     pub is_valid: bool,
     pub created_at: Instant,
@@ -79,19 +79,19 @@ pub struct JobRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JobCounts {
     pub events: u64,
-    /// Those that wait, the ones in files among them.
+    /// Pending events, including those in files.
     pub pending: u64,
-    /// Those in files whose answer is not recorded.
+    /// Events in files that were sent, as far as they have no outcome yet.
     pub in_files: u64,
     pub delivered: u64,
     pub dead: u64,
     pub held: u64,
     pub discarded: u64,
-    /// Its files that are settled.
+    /// Files that are done.
     pub files: u64,
-    /// Rows of those of which only a look-up says that they are in: whether Adobe refused some of them, nobody knows.
+    /// Rows of done files of which only a look-up says that Adobe has them. Nobody knows whether Adobe refused some.
     pub looked_up_rows: u64,
-    /// Rows that Adobe refused without naming them, and that count as delivered because a person said so.
+    /// Rows that Adobe refused without naming them. They count as delivered, because a person said so.
     pub unnamed_rows: u64,
 }
 
@@ -114,7 +114,7 @@ impl Buffer {
         })
     }
 
-    /// Forgets a backfill that has brought no event.
+    /// Deletes a backfill that has brought no event.
     pub fn forget_empty_job(&self, name: &JobName) -> Result<()> {
         let name = name.clone();
         self.write(move |transaction| {
@@ -153,13 +153,13 @@ impl Buffer {
         })
     }
 
-    /// Remembers that all of an input is in the buffer, and what it held.
+    /// Records that all of an input is in the buffer, with the input's counts.
     pub fn job_input_loaded(&self, job: JobKey, number: u32, counts: &impl Serialize) -> Result<()> {
         let counts = serde_json::to_string(counts).expect("numbers always serialise");
         self.change("UPDATE job_inputs SET counts = ?3 WHERE job = ?1 AND number = ?2", (job, number, counts))
     }
 
-    /// What the inputs held that are in the buffer, in their order.
+    /// The counts of the inputs that are in the buffer, in the order of the inputs.
     pub fn job_input_counts(&self, job: JobKey) -> Result<Vec<serde_json::Value>> {
         let select = "SELECT counts FROM job_inputs WHERE job = ?1 AND counts IS NOT NULL ORDER BY number";
         self.all(select, [job], |row| Ok(row.get::<_, Json<_>>("counts")?.0))
@@ -171,7 +171,7 @@ impl Buffer {
         self.change(update, (job, state, finished_at))
     }
 
-    /// Notes that a running backfill has nothing left; one that was paused or cancelled meanwhile stays so.
+    /// Marks a running backfill as done. A backfill that was paused or cancelled meanwhile stays so.
     pub fn job_is_done(&self, job: JobKey) -> Result<()> {
         let update = "UPDATE jobs SET state = 'done', finished_at = ?2 WHERE job = ?1 AND state = 'running'";
         self.change(update, (job, self.now()))
@@ -183,7 +183,7 @@ impl Buffer {
         self.change(update, (job, route, rate, hours))
     }
 
-    /// Fixes the number of visitor groups for the life of a backfill; gives the number that was fixed first.
+    /// Sets the number of visitor groups for the life of a backfill, if not set yet. Returns the number.
     pub fn fix_groups(&self, job: JobKey, groups: u32) -> Result<u32> {
         self.write(move |transaction| {
             run(transaction, "UPDATE jobs SET groups = ?2 WHERE job = ?1 AND groups IS NULL", (job, groups))?;
@@ -191,21 +191,21 @@ impl Buffer {
         })
     }
 
-    /// Remembers that Adobe has found a file of this backfill valid.
+    /// Records that Adobe has found a file of this backfill valid.
     pub fn job_is_valid(&self, job: JobKey) -> Result<()> {
         self.change("UPDATE jobs SET is_valid = 1 WHERE job = ?1", [job])
     }
 
-    /// How many events of a backfill wait whose requestor has an active suite.
+    /// How many pending events of a backfill belong to a requestor whose suite is active and not blocked.
     pub fn job_sendable(&self, job: JobKey) -> Result<u64> {
         let select = "SELECT count(*) FROM queue q JOIN mappings m ON m.requestor = q.requestor
              JOIN suites s ON s.suite = m.suite WHERE q.job = ?1 AND s.state = 'active' AND s.blocked IS NULL";
         self.value(select, [job])
     }
 
-    /// The events of a backfill by their state: counts what waits, which takes a second for ten million events.
+    /// The events of a backfill by state. Counting the pending ones takes a second for ten million events.
     pub fn job_counts(&self, job: JobKey) -> Result<JobCounts> {
-        // CROSS: from the few to the many. Left to itself, SQLite reads every event for them.
+        // CROSS JOIN makes SQLite start with the few rows of a state's table. Otherwise it reads every event.
         let select = "SELECT (SELECT events FROM jobs WHERE job = ?1) AS events,
                     (SELECT count(*) FROM queue WHERE job = ?1) AS pending,
                     (SELECT count(*) FROM bulk_rows b JOIN bulk_files f ON f.file = b.file
@@ -222,20 +222,21 @@ impl Buffer {
             }, delivered: 0))
         })?;
         let counts = counted.unwrap_or_default();
-        // What retention has deleted was delivered, or discarded long ago; erased events are gone from both sides.
+        // Delivered is the rest, so it includes all events that retention deleted, the discarded ones too. Erased
+        // events are no longer part of `events`.
         let others = counts.pending + counts.dead + counts.held + counts.discarded;
         Ok(JobCounts { delivered: counts.events.saturating_sub(others), ..counts })
     }
 
-    /// The keys of the settled files of a backfill of which only a look-up says that they are in, in the order of writing.
+    /// The keys of a backfill's done files of which only a look-up says that Adobe has them, in the order of writing.
     pub fn looked_up_files(&self, job: JobKey) -> Result<Vec<String>> {
         let select =
             "SELECT key FROM bulk_files WHERE job = ?1 AND state = 'done' AND is_looked_up = 1 ORDER BY file";
         self.all(select, [job], only)
     }
 
-    /// Gives a backfill the live events of a span that wait, save those with attempts of unknown outcome. Nobody drains
-    /// meanwhile: a drain may have read them already.
+    /// Moves the pending live events of a time span into a backfill, except those with attempts of unknown outcome.
+    /// The lock proves that no drain runs, because a drain may already have read the events.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
         let adopt = |requestor| {
@@ -244,7 +245,7 @@ impl Buffer {
         requestors.into_iter().map(adopt).sum()
     }
 
-    /// Decides against the events of a backfill that wait, save those that may have been counted.
+    /// Discards the pending events of a backfill, except those that are in files or may have been counted.
     pub fn discard_job(&self, job: JobKey) -> Result<u64> {
         let find = "SELECT q.seq FROM queue q LEFT JOIN bulk_rows b ON b.seq = q.seq LEFT JOIN doubts d ON d.seq = q.seq
              WHERE q.job = ?1 AND b.seq IS NULL AND d.seq IS NULL LIMIT ?2";
@@ -252,7 +253,7 @@ impl Buffer {
         self.write_in_parts(move |transaction| move_found(transaction, job, find, Term::Pending, to))
     }
 
-    /// Takes back the decision against the events of a backfill, and none that was made about single ones.
+    /// Makes the events that a cancel discarded pending again, but none that were discarded one by one.
     pub fn restore_job(&self, job: JobKey) -> Result<u64> {
         let find = "SELECT t.seq FROM discarded t CROSS JOIN events e ON e.seq = t.seq
              WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2";
@@ -262,7 +263,7 @@ impl Buffer {
     }
 }
 
-/// Moves the events of a backfill that a statement finds, some thousands at a time.
+/// Moves some thousands of the events of a backfill that a statement finds. Returns how many.
 fn move_found(transaction: &Transaction<'_>, job: JobKey, find: &str, from: Term, to: To<'_>) -> Result<u64> {
     let found: Vec<Sequence> = all(transaction, find, (job, MOVED_A_TRANSACTION), only)?;
     shift_all(transaction, &found, from, to)

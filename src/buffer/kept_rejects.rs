@@ -1,4 +1,4 @@
-//! Which rejected lines are in which file of rejects, so that a file that is read daily leaves them there once.
+//! Records which rejects file holds a rejected line, so that an input that is read daily adds the line only once.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use super::database::Buffer;
 use super::error::Result;
 use super::rows::{first, only, run};
 
-/// The digest of a rejected line, keyed: path, line and text.
+/// A keyed digest of a rejected line: of its path, line number and text.
 pub type RejectDigest = [u8; 16];
 
 impl Buffer {
-    /// The files of rejects that have these lines, as far as they were kept.
+    /// The rejects files that hold these lines, for those lines that were kept.
     pub fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
         self.read(|connection| {
             let mut kept = HashMap::new();
@@ -22,7 +22,7 @@ impl Buffer {
         })
     }
 
-    /// Remembers that these lines are in a file of rejects; they are durable there.
+    /// Records that a rejects file holds these lines, which are durable in it.
     pub fn remember_rejects(&self, digests: Vec<RejectDigest>, file: String) -> Result<()> {
         self.write(move |transaction| {
             for digest in digests {
@@ -33,12 +33,12 @@ impl Buffer {
         })
     }
 
-    /// The files of rejects that lines are remembered of.
+    /// The rejects files of which lines are recorded.
     pub fn files_of_rejects(&self) -> Result<Vec<String>> {
         self.all("SELECT DISTINCT file FROM kept_rejects", [], only)
     }
 
-    /// Forgets the lines of a file of rejects that is gone: they are kept again when they are read again.
+    /// Forgets the lines of a rejects file that is gone, so that they are kept again when they are read again.
     pub fn forget_file_of_rejects(&self, file: String) -> Result<()> {
         self.change("DELETE FROM kept_rejects WHERE file = ?1", [file])
     }

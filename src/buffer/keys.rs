@@ -1,29 +1,29 @@
-//! The numbers by which the database names things.
+//! The numbers of the things that the buffer stores.
 
 use serde::Serialize;
 
-/// A requestor, as the buffer names it.
+/// The number of a requestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestorKey(pub(super) i64);
 
-/// A hit form, as the buffer names it.
+/// The number of a hit form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FormKey(pub(super) i64);
 
-/// A suite that is not retired, as the buffer names it.
+/// The number of a suite that is not retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SuiteKey(pub(super) i64);
 
-/// What brought an event: nothing for live events, else the backfill.
+/// The number of the backfill that an event belongs to, or [`JobKey::LIVE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct JobKey(pub(super) i64);
 
 impl JobKey {
-    /// The job of live events.
+    /// For live events, which belong to no backfill.
     pub const LIVE: JobKey = JobKey(0);
 }
 
-/// One input, as the buffer remembers it.
+/// The number of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputId(pub(super) i64);
 

@@ -1,4 +1,4 @@
-//! The account: how many events are in which state, kept beside the rows and recountable from them.
+//! The account: how many events are in which state. It is kept beside the rows, and can be recounted from them.
 //!
 //! ```text
 //! ingested = pending + delivered + dead + held + discarded + expired (by the state it left) + erased
@@ -24,22 +24,22 @@ pub(super) enum Term {
     Pending,
     Delivered,
     Dead,
-    /// It may have been counted, and is not repeated.
+    /// May have been counted, and is not sent again.
     Held,
-    /// An operator decided against it.
+    /// An operator decided not to send it.
     Discarded,
     /// Was delivered, and retention deleted it.
     ExpiredDelivered,
     /// Was discarded, and retention deleted it.
     ExpiredDiscarded,
-    /// Was erased at a person's wish.
+    /// Was erased at a person's request.
     Erased,
 }
 
-/// Columns of sums: events and units of each term.
+/// The number of sums: events and units of each term.
 const SUMS: usize = 18;
 
-/// A row of the ledger, by its key.
+/// The key of a row of the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Account {
     pub(super) requestor: RequestorKey,
@@ -48,7 +48,7 @@ pub(super) struct Account {
     pub(super) hour: i64,
 }
 
-/// What one transaction changes, summed before it touches the table.
+/// The changes of one transaction, summed up so that each row of the ledger is written once.
 #[derive(Default)]
 pub(super) struct Postings {
     sums: HashMap<Account, [i64; SUMS]>,
@@ -114,7 +114,7 @@ impl Postings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
     pub events: i64,
-    /// The sum of their counts.
+    /// The sum of the events' counts.
     pub units: i64,
 }
 
@@ -130,7 +130,7 @@ pub struct Accounting {
     pub expired_delivered: Amount,
     pub expired_discarded: Amount,
     pub erased: Amount,
-    /// Whether ingested equals the sum of the others, in events and in units.
+    /// Whether `ingested` equals the sum of the other terms, in events and in units.
     pub balanced: bool,
 }
 
@@ -148,7 +148,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
         |row| (0..SUMS).map(|column| row.get::<_, f64>(column).map(|sum| sum as i64)).collect(),
     )?;
     let amount = |term: Term| Amount { events: sums[term as usize * 2], units: sums[term as usize * 2 + 1] };
-    // Ingested is the first pair, and the sum of the others.
+    // The first pair is `ingested`, which must equal the sum of the other pairs.
     let balance = |offset: usize| sums[offset] == sums.iter().skip(offset + 2).step_by(2).sum::<i64>();
     Ok(Accounting {
         ingested: amount(Term::Ingested),
@@ -164,7 +164,7 @@ pub(super) fn accounting(connection: &Connection) -> Result<Accounting> {
     })
 }
 
-/// Counts events that a backfill has brought, or has no longer; live events are of none.
+/// Changes the number of events that a backfill has. Live events belong to no backfill.
 pub(super) fn count_in_job(connection: &Connection, job: JobKey, events: i64) -> Result<()> {
     run(connection, "UPDATE jobs SET events = events + ?2 WHERE job = ?1", (job, events))?;
     Ok(())

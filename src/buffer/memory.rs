@@ -1,4 +1,4 @@
-//! What readers of sources remember between runs, stored in the transaction of the events that it belongs to.
+//! What the readers of sources remember between runs. It is stored in the same transaction as its events.
 
 use std::path::PathBuf;
 
@@ -14,13 +14,13 @@ use crate::event::Instant;
 use crate::readers::esm;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
-/// How long a row stays at least after it was stored, in nanoseconds: a week. Old logs come in over days, and in their time
-/// every row of theirs is long past.
+/// A row stays at least this long after it was stored, in nanoseconds: a week. Old logs may come in over days, and by
+/// the times in such a log all its rows would be past at once.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;
 
-/// Looks rows up, on a connection of its own that is opened at the first look: most sources remember nothing.
+/// Looks up rows on its own connection. It is opened at the first look-up, because most sources remember nothing.
 #[derive(Debug)]
 pub struct MemoryReader {
     path: PathBuf,
@@ -38,7 +38,7 @@ impl Memory for MemoryReader {
 }
 
 impl MemoryReader {
-    /// How a requestor's events come in, once any did.
+    /// The kind of feed of a requestor; `None` before its first event.
     pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>> {
         let select = "SELECT feed FROM feeds JOIN requestors USING (requestor) WHERE requestor_id = ?1";
         first(self.connection()?, select, [requestor_id], only)
@@ -57,7 +57,7 @@ impl Buffer {
         MemoryReader { path: self.path().to_owned(), connection: None }
     }
 
-    /// The secret that sources are digested with; made at the first call, and the same for ever.
+    /// The key for digests of sources. It is made at the first call and never changes.
     pub fn source_secret(&self) -> Result<[u8; 32]> {
         self.write(|transaction| {
             let select = "SELECT value FROM secrets WHERE name = 'source'";
@@ -86,23 +86,23 @@ pub(super) fn store(transaction: &Transaction<'_>, rows: &[MemoryRow], now: Inst
     Ok(())
 }
 
-/// Refuses a row about counts of reports that others have stored since it was made.
+/// Fails if another ingest has stored counts of the same ESM reports since this row was made.
 fn refuse_counted_meanwhile(connection: &Connection, key: &[u8; 16], row: &str) -> Result<()> {
     let select = "SELECT body FROM source_memory WHERE key = ?1";
     let stored: Option<String> = first(connection, select, [key], only)?;
     if esm::follows_from(row, stored.as_deref()) { Ok(()) } else { Err(BufferError::CountedMeanwhile) }
 }
 
-/// Drops rows whose time is over; how many.
+/// Deletes rows whose time is over. Returns how many.
 pub(super) fn drop_past(connection: &Connection, now: Instant) -> Result<u64> {
     let delete = "DELETE FROM source_memory WHERE key IN
              (SELECT key FROM source_memory WHERE drops_at < ?1 ORDER BY drops_at LIMIT ?2)";
     changed(connection, delete, (now, DROPPED_A_TRANSACTION))
 }
 
-/// Forgets the rows that are about a person; how many.
+/// Deletes the rows that are about a person. Returns how many.
 pub(super) fn erase(transaction: &Transaction<'_>, forget: &Forget) -> Result<u64> {
-    // The totals of ESM reports are about nobody, and a number among them may look like a name.
+    // The totals of ESM reports are about no person, but a number in them may look like an ID.
     let select = "SELECT key, body FROM source_memory WHERE body <> '' AND substr(body, 1, length(?1)) <> ?1";
     let mut found: Vec<[u8; 16]> = Vec::new();
     each(transaction, select, [esm::ROW_PREFIX], |row| {

@@ -1,15 +1,13 @@
 //! The buffer: a SQLite file that holds every event exactly once, from ingest until Analytics has it.
 //!
-//! - In: events with their identity, and what became of each attempt. Out: pending events in the order in which they go,
-//!   and counts.
-//! - Guarantees: what a verb reports is durable when it returns; an event is in exactly one state; the accounting identity
-//!   holds at every commit, because the database refuses one that does not; an attempt is on disk before its first byte.
+//! - In: events with their identity, and outcomes of attempts. Out: pending events in sending order, and counts.
+//! - Guarantees: a change is durable when its function returns; an event is in exactly one state; the accounting
+//!   identity holds at every commit, because the database checks it; an attempt is on disk before its first byte.
 //! - Does not know: what a hit is, how it is sent, when a drain runs.
-//! - Rules: section 5 of the design. `schemas/buffer.sql` draws the states and publishes every table; the price of each
-//!   choice stands in the comments of the verbs.
+//! - Rules: `schemas/buffer.sql` draws the states and publishes every table. Functions say what their choices cost.
 //!
-//! One thread owns the writing connection; verbs hand it closures through a bounded channel. No transaction is ever open
-//! across an `.await`.
+//! One thread owns the writing connection; functions hand it closures through a bounded channel. No transaction is
+//! ever open across an `.await`.
 
 mod arrivals;
 mod backup;

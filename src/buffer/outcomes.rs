@@ -1,4 +1,4 @@
-//! What becomes of attempts, many a transaction.
+//! Records what became of attempts, many in one transaction.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::event::Instant;
 use crate::hit::VisitorKey;
 use crate::suite::OnAmbiguous;
 
-/// An event that Analytics has.
+/// An event that was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
     pub event: EventRef,
@@ -24,25 +24,25 @@ pub struct Delivered {
     pub at: Instant,
 }
 
-/// One thing to record.
+/// A change to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// An attempt is about to be written. Durable before its first byte.
+    /// An attempt is about to be sent. This is durable before the attempt's first byte is written.
     Claim {
         sequence: Sequence,
         form: FormKey,
     },
-    /// The attempt was never written, or surely not received: the claim is void.
+    /// The attempt was never written, or certainly not received, so the claim is deleted.
     Release {
         sequence: Sequence,
     },
     /// The attempt has an unknown outcome.
     Doubt {
         event: EventRef,
-        /// The form of the attempt, which every repeat keeps.
+        /// The hit form of the attempt, which every repeat keeps.
         form: FormKey,
         doubt: Doubt,
-        /// Whether the suite repeats or holds.
+        /// Whether the suite's policy is to repeat or to hold.
         policy: OnAmbiguous,
         at: Instant,
     },

@@ -1,4 +1,4 @@
-//! What a plan of history asks: what is known already, which days have been delivered, what visitors were sent.
+//! Reads what a backfill plan asks: the events already stored, the days already delivered, the visitors sent to.
 
 use rusqlite::Connection;
 
@@ -10,28 +10,27 @@ use super::sqlite::open_reader;
 use crate::event::{ContentDigest, EventId, Instant, RequestorId};
 use crate::hit::VisitorKey;
 
-/// Hours of a day.
 const DAY_HOURS: i64 = 24;
 
-/// What the buffer would make of an event.
+/// How the buffer would treat an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognition {
     New,
     Duplicate,
-    /// Its identity is known with other content.
+    /// The event's identity is stored with other content.
     Conflict,
 }
 
-/// A day of a requestor of which Analytics has events.
+/// A day with delivered events of a requestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveredDay {
     /// The UTC day, counted from the Unix epoch.
     pub day: i64,
-    /// Events that were delivered, the expired among them.
+    /// Delivered events, including those that have expired.
     pub events: u64,
 }
 
-/// A view of the buffer, on a connection of its own: nothing waits for it, and it writes nothing.
+/// A view of the buffer on its own connection. It writes nothing, and nobody waits for it.
 #[derive(Debug)]
 pub struct PlanningReader {
     connection: Connection,
@@ -52,7 +51,7 @@ impl PlanningReader {
         self.now
     }
 
-    /// What the buffer would make of each event, in their order. Quickest where they are sorted by identity.
+    /// How the buffer would treat each event, in the given order. Fastest if the events are sorted by identity.
     pub fn recognise(
         &self,
         events: impl Iterator<Item = (EventId, ContentDigest)>,
@@ -66,14 +65,14 @@ impl PlanningReader {
             Ok(match known {
                 None => Recognition::New,
                 Some(Some(known)) if content != known => Recognition::Conflict,
-                // What was said is erased, or the same.
+                // The content is the same, or was erased.
                 Some(_) => Recognition::Duplicate,
             })
         };
         events.map(recognise).collect()
     }
 
-    /// The days from `first_day` to `last_day` of which Analytics has events of this requestor, in order.
+    /// The days from `first_day` to `last_day` with delivered events of this requestor, in order.
     pub fn delivered_days(
         &self,
         requestor_id: &RequestorId,
@@ -90,7 +89,7 @@ impl PlanningReader {
         )
     }
 
-    /// The requestors of live events that wait and happened from `from` until before `to`.
+    /// The requestors of pending live events that happened from `from` until before `to`.
     pub fn waiting(&self, from: Instant, to: Instant) -> Result<Vec<RequestorKey>> {
         let select = "SELECT r.requestor FROM requestors r WHERE EXISTS
                  (SELECT 1 FROM queue q WHERE q.job = ?1 AND q.requestor = r.requestor
@@ -99,8 +98,8 @@ impl PlanningReader {
         all(&self.connection, select, (JobKey::LIVE, from, to), only)
     }
 
-    /// Shows the visitor of each delivery of something that happened after `after`, and when it happened. Reads every delivery
-    /// within the retention.
+    /// Shows the visitor and the time of each delivered event that happened after `after`. Reads all deliveries there
+    /// are.
     pub fn each_sent(&self, after: Instant, mut show: impl FnMut(VisitorKey, Instant)) -> Result<()> {
         let select =
             "SELECT visitor, occurred_at FROM delivered WHERE occurred_at > ?1 AND visitor IS NOT NULL";

@@ -1,4 +1,4 @@
-//! What probes sent to a suite, and what was seen of it.
+//! Records of probes: what each sent to a suite, and what Analytics showed of it.
 
 use rusqlite::{Connection, Row};
 use serde::Serialize;
@@ -14,30 +14,30 @@ use crate::suite::{HitForm, Rsid};
 /// A probe that is about to send its first hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProbe {
-    /// What every value of its hits carries.
+    /// The ID that is part of every value of the probe's hits.
     pub id: String,
     pub requestor_id: RequestorId,
     pub form: HitForm,
     pub started_at: Instant,
 }
 
-/// A probe that was. Its hits can be made again from this, to the byte.
+/// A recorded probe. Its hits can be made again from this, byte for byte.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProbeRecord {
-    /// What every value of its hits carries.
+    /// The ID that is part of every value of the probe's hits.
     pub id: String,
     pub requestor_id: RequestorId,
     #[serde(flatten)]
     pub form: HitForm,
     pub started_at: Instant,
-    /// When its last hit was answered; `None` where it was interrupted before.
+    /// When the last hit was answered; `None` if the probe was interrupted before.
     pub sent_at: Option<Instant>,
     pub read_at: Option<Instant>,
     pub report: Option<serde_json::Value>,
 }
 
 impl Buffer {
-    /// Puts a probe on record, before its first hit goes.
+    /// Records a probe before its first hit is sent.
     pub fn begin_probe(&self, probe: NewProbe) -> Result<()> {
         self.write(move |transaction| {
             let NewProbe { id, requestor_id, form, started_at } = probe;
@@ -53,7 +53,7 @@ impl Buffer {
         self.change("UPDATE probes SET sent_at = ?2 WHERE id = ?1", (id.to_owned(), self.now()))
     }
 
-    /// Keeps what was seen of a probe; what was seen before is replaced.
+    /// Stores what Analytics showed of a probe; replaces what was stored before.
     pub fn probe_read(&self, id: &str, report: &serde_json::Value) -> Result<()> {
         let update = "UPDATE probes SET read_at = ?2, report = ?3 WHERE id = ?1";
         self.change(update, (id.to_owned(), self.now(), report.to_string()))
@@ -64,18 +64,17 @@ impl Buffer {
         found.ok_or_else(|| BufferError::UnknownProbe(id.to_owned()))
     }
 
-    /// The latest probe of a suite, whatever became of it.
+    /// The latest probe of a suite, even if it was interrupted.
     pub fn last_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>> {
         self.read(|connection| find(connection, rsid, Which::Last))
     }
 
-    /// The latest probe of a suite that was read back: one that was cut off proves nothing, and takes no proof away.
+    /// The latest probe of a suite that was read back. Later ones that were interrupted prove nothing.
     pub fn last_read_probe(&self, rsid: &Rsid) -> Result<Option<ProbeRecord>> {
         self.read(|connection| find(connection, rsid, Which::LastRead))
     }
 }
 
-/// Which probe of a suite.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which<'a> {
     Named(&'a str),

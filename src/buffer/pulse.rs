@@ -1,4 +1,4 @@
-//! Whether the buffer answers, for a monitor.
+//! Lets a monitor check that the buffer can be read.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use super::error::{BufferError, Result};
 use super::rows::value;
 use super::sqlite::open_reader;
 
-/// A view that tells whether the buffer answers. Its connection stays open, so that a look needs no file: others may have used
-/// them up.
+/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor: other
+/// code may have used them all.
 #[derive(Debug)]
 pub struct Pulse {
     connection: Connection,
@@ -19,17 +19,16 @@ pub struct Pulse {
 }
 
 impl Buffer {
-    /// Opens a view that tells whether the buffer answers.
     pub fn pulse(&self) -> Result<Pulse> {
         let pulse = Pulse { connection: open_reader(self.path())?, path: self.path().to_owned() };
-        // SQLite opens its side files at the first look.
+        // SQLite opens its side files at the first read.
         pulse.look()?;
         Ok(pulse)
     }
 }
 
 impl Pulse {
-    /// Reads from the buffer, and fails where it is gone from its path or cannot be read.
+    /// Fails if the buffer is gone from its path or cannot be read.
     pub fn look(&self) -> Result<()> {
         fs::metadata(&self.path).map_err(BufferError::file(&self.path))?;
         value(&self.connection, "SELECT count(*) FROM ledger", []).map(|_: i64| ())

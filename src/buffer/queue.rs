@@ -1,4 +1,4 @@
-//! Pending events out: in the order in which they go.
+//! Reads pending events in sending order.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -18,41 +18,41 @@ use crate::delivery::Sequence;
 use crate::event::{EventId, Instant, PassEvent, RequestorId};
 use crate::suite::HitForm;
 
-/// Events read ahead over all requestors: about 12 MiB of them.
+/// Events read ahead for all requestors together; they take about 12 MiB.
 const READ_AHEAD: usize = 8_192;
-/// Events read at a time of one requestor: enough that a query's start costs nothing beside its rows.
+/// The most events of one requestor read at a time: enough that the fixed cost of a query does not matter.
 const ROWS_MAX: usize = 1_024;
-/// The same at least, however many requestors there are.
+/// The fewest events of one requestor read at a time, however many requestors there are.
 const ROWS_MIN: usize = 8;
 
-/// An event that waits.
+/// A pending event.
 #[derive(Debug, Clone)]
 pub struct PendingEvent {
     pub reference: EventRef,
     pub id: EventId,
     pub event: PassEvent,
-    /// Attempts that may have been counted, and the form in which they were sent.
+    /// The hit form of earlier attempts that may have been counted; `None` if there are none.
     pub doubted: Option<Doubted>,
 }
 
-/// The frozen side of an event in doubt.
+/// The hit form that every repeat of an event in doubt keeps.
 #[derive(Debug, Clone)]
 pub struct Doubted {
     pub form: Arc<HitForm>,
     pub form_key: FormKey,
 }
 
-/// What to do with a requestor whose turn it is.
+/// What to do with a requestor whose event is the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     Flows,
-    /// Pass it over for now.
+    /// Skip the requestor for now.
     Waits,
-    /// Read no more of it.
+    /// Read no more events of the requestor.
     Ends,
 }
 
-/// The events of a job that wait, on a connection of its own.
+/// Reads the pending events of a job, on its own connection.
 #[derive(Debug)]
 pub struct Backlog {
     connection: Connection,
@@ -69,8 +69,8 @@ impl Buffer {
 }
 
 impl Backlog {
-    /// The next events of a requestor that were stored up to `cover`; fewer than `limit` means that there are no more.
-    /// Events stored later are passed over and do not count against `limit`, and so are those that are in a bulk file.
+    /// The next pending events of a requestor, without those stored after `cover` and those in bulk files. The events
+    /// left out do not count towards `limit`, so fewer than `limit` mean that there are no more.
     fn next(
         &mut self,
         requestor: RequestorKey,
@@ -106,7 +106,7 @@ impl Backlog {
     }
 }
 
-/// The value of a key, read once.
+/// The value of a key, read once and then kept.
 fn kept<K: Eq + Hash, V: Clone>(
     known: &mut HashMap<K, V>,
     key: K,
@@ -118,12 +118,12 @@ fn kept<K: Eq + Hash, V: Clone>(
     })
 }
 
-/// A walk over the backlogs of requestors, merged by (occurred_at, sequence): a visitor may have events under two requestors
-/// of a suite.
+/// The pending events of several requestors, merged by (occurred_at, sequence), because a visitor may have events
+/// under two requestors of a suite.
 #[derive(Debug)]
 pub struct Merge {
     sources: Vec<Source>,
-    /// The head of each source that has one.
+    /// The first ready event of each source, with the index of the source.
     heads: BinaryHeap<Reverse<(Instant, Sequence, usize)>>,
     rows: usize,
     has_begun: bool,
@@ -132,7 +132,7 @@ pub struct Merge {
 #[derive(Debug)]
 struct Source {
     requestor: RequestorKey,
-    /// The last event that was read, and the last that was handed out.
+    /// The last event read from the buffer, and the last one that `next` returned.
     read: (Instant, Sequence),
     handed_out: (Instant, Sequence),
     ready: VecDeque<PendingEvent>,
@@ -140,17 +140,17 @@ struct Source {
 }
 
 impl Merge {
-    /// A walk over these requestors that has read nothing yet.
+    /// Starts at the beginning.
     pub fn new(requestors: impl IntoIterator<Item = RequestorKey>) -> Merge {
         Merge::since(requestors, Instant::from_nanos(i64::MIN))
     }
 
-    /// A walk over the events of these requestors that happened at this instant or later.
+    /// Starts with the events that happened at this instant or later.
     pub fn since(requestors: impl IntoIterator<Item = RequestorKey>, from: Instant) -> Merge {
         Merge::from(requestors.into_iter().map(|requestor| (requestor, (from, Sequence(i64::MIN)))))
     }
 
-    /// A walk over what this one has not handed out of the requestors at these places.
+    /// A new merge of the requestors at these indices, which starts after the events that this one has returned.
     pub fn rest_of(&self, places: impl IntoIterator<Item = usize>) -> Merge {
         let rest = |place: usize| (self.sources[place].requestor, self.sources[place].handed_out);
         Merge::from(places.into_iter().map(rest))
@@ -173,8 +173,8 @@ impl Merge {
         Ok(self.next(backlog, Sequence(i64::MAX), |_| Flow::Flows)?.map(|(_, pending)| pending))
     }
 
-    /// The next event of all that were stored up to `cover`, with the place of its requestor among those given. A requestor
-    /// that does not flow when its turn comes is not read any further, one that waits is passed over until it flows again.
+    /// The next event stored up to `cover`, with the index of its requestor. `flow` decides for each requestor whose
+    /// event would be next: one that ends is not read any more, one that waits is skipped until it flows again.
     pub fn next(
         &mut self,
         backlog: &mut Backlog,
@@ -209,12 +209,12 @@ impl Merge {
         Ok(found)
     }
 
-    /// Whether a requestor has nothing more.
+    /// Whether a requestor has no more events.
     pub fn is_exhausted(&self, place: usize) -> bool {
         self.has_begun && self.sources[place].ready.is_empty()
     }
 
-    /// Makes sure that a source has a head, where it has anything left.
+    /// Puts the next event of a source into `heads`; reads more events first if none is ready.
     fn refill(&mut self, place: usize, backlog: &mut Backlog, cover: Sequence) -> Result<()> {
         let at = |pending: &PendingEvent| (pending.reference.occurred_at, pending.reference.sequence);
         let source = &mut self.sources[place];

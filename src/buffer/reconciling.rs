@@ -1,8 +1,8 @@
-//! What a comparison with ESM and Analytics asks: units by requestor, MVPD, quarter hour and event, in the states that explain why
-//! a number is not the one that was counted.
+//! The numbers for a comparison with ESM and Analytics: units by requestor, MVPD, quarter hour and event, in the
+//! states that explain a difference.
 //!
-//! Everything that was ever stored stands in the metrics, which outlive the events. What is in a state other than delivered
-//! stands in narrow tables beside the events, and is little, so that delivered is what is left.
+//! Everything ever stored is in the metrics, which outlive the events. Units in any state but delivered are few and
+//! stand in small tables beside the events. The rest is delivered.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,27 +22,27 @@ use crate::event::{EventKind, Instant};
 /// Nanoseconds of a quarter of an hour.
 const QUARTER_NANOS: i64 = 900_000_000_000;
 
-/// In which respect units are told.
+/// The state of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Everything that was ever stored.
     Counted,
-    /// Left the buffer without having been delivered.
+    /// Left the buffer undelivered.
     Withdrawn,
     Pending,
-    /// Were condemned by a reply.
+    /// A reply refused them for good.
     Dead,
-    /// May have been counted, and are not repeated.
+    /// May have been counted, and are not sent again.
     Held,
-    /// An operator decided against them.
+    /// An operator decided not to send them.
     Discarded,
-    /// Were delivered a moment ago. Among the delivered.
+    /// Were delivered a moment ago. They are part of the delivered units.
     TooFresh,
-    /// Were delivered within the last day, long after they happened. Among the delivered.
+    /// Were delivered within the last day, long after they happened. They are part of the delivered units.
     Late,
-    /// Were delivered by the word of a person. Among the delivered.
+    /// A person said that they were delivered; no reply did. They are part of the delivered units.
     Vouched,
-    /// May have been counted beyond what was delivered.
+    /// May have been counted in addition to the delivered units.
     Ambiguous,
     /// Were sent again under the same event ID.
     Repeated,
@@ -52,7 +52,7 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingUnits<'a> {
     pub requestor: RequestorKey,
-    /// Of which MVPD, as the events have it, or as Analytics shows it; empty: none.
+    /// The MVPD, spelled as in the events or as Analytics shows it; empty if there is none.
     pub mvpd: &'a str,
     pub kind: EventKind,
     pub at: Instant,
@@ -60,35 +60,35 @@ pub struct StandingUnits<'a> {
     pub units: u64,
 }
 
-/// What is asked for.
+/// What a comparison asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingQuestion {
-    /// From when, on a quarter of an hour.
+    /// The start, on a quarter of an hour.
     pub from: Instant,
-    /// To when, exclusive, on a quarter of an hour.
+    /// The end, exclusive, on a quarter of an hour.
     pub to: Instant,
-    /// What was delivered since then is too fresh.
+    /// What was delivered since then is too fresh: Analytics may not show it yet.
     pub fresh_since: Instant,
-    /// What was delivered since then is late, where it happened longer before its delivery than `late_nanos`.
+    /// What was delivered since then is late if it happened more than `late_nanos` before its delivery.
     pub late_since: Instant,
-    /// The age from which on a delivery takes long.
+    /// An event is late if it was older than this when it was delivered.
     pub late_nanos: i64,
 }
 
-/// What is known besides.
+/// Facts about the whole comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StandingFacts {
-    /// Hours of requestors of which more was stored than the metrics know: it was deleted before there were metrics.
+    /// Hours in which the metrics lack units of a requestor, because events were deleted before metrics existed.
     pub incomplete: BTreeSet<(RequestorKey, Instant)>,
-    /// Rows of the inbox, which nobody has counted yet.
+    /// Rows of the inbox, which are not counted yet.
     pub inbox: u64,
-    /// Units that may have been counted too often, of events that have expired: nobody knows of which.
+    /// Units of expired events that may have been counted too often. Nobody knows their requestor, day and kind.
     pub expired_over_count: u64,
 }
 
 impl Buffer {
-    /// Shows the units of some requestors, all as of one moment, on a connection of its own. Those of one cell may be shown in
-    /// several parts.
+    /// Shows the units of some requestors from one snapshot, on its own connection. Units of a cell may come in
+    /// parts.
     pub fn standing(
         &self,
         requestors: &[RequestorKey],
@@ -109,7 +109,7 @@ impl Buffer {
     }
 }
 
-/// A view of one moment.
+/// One snapshot, and what is asked of it.
 struct View<'c, S> {
     metrics: &'c MetricsReader,
     question: &'c StandingQuestion,
@@ -122,7 +122,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         &self.metrics.connection
     }
 
-    /// Everything that was ever stored, and what of it left undelivered. Few groups have many rows, so those are joined here.
+    /// Everything ever stored, and the part of it that left undelivered. There are few groups and many rows, so the
+    /// groups are joined here and not in SQL.
     fn counted(&mut self) -> Result<()> {
         let select = "SELECT metric_group, requestor, mvpd FROM metric_groups";
         let groups: HashMap<u32, (RequestorKey, String)> = all(self.connection(), select, [], |row| {
@@ -154,7 +155,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         }
     }
 
-    /// Shows units, if they are of somebody who was asked for.
+    /// Shows units if their requestor was asked for.
     fn tell(&mut self, units: StandingUnits<'_>) {
         if self.whose.contains(&units.requestor) {
             (self.show)(units);
@@ -163,7 +164,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
 
     /// Shows the units of a row of events.
     fn tell_row(&mut self, row: &Row<'_>, standing: Standing) -> Result<()> {
-        // A slot that is none can only be damage, which `status --verify` names.
+        // A slot number without an event kind can only be damage; `status --verify` reports it.
         let Some(kind) = EventKind::from_slot(row.get("slot")?) else { return Ok(()) };
         let mvpd: Option<String> = row.get("mvpd")?;
         self.tell(StandingUnits {
@@ -177,7 +178,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         Ok(())
     }
 
-    /// What waits, live or in a backfill: the queue is in the order of requestor and time.
+    /// Pending units, live or of a backfill. The queue is sorted by job, requestor and time, so each job is searched.
     fn pending(&mut self, requestor: RequestorKey) -> Result<()> {
         let select = "WITH all_jobs AS (SELECT 0 AS job UNION ALL SELECT job FROM jobs)
              SELECT q.requestor, e.slot, e.occurred_at / ?3 AS quarter, sum(e.count) AS units, e.body ->> 'mvpd' AS mvpd
@@ -188,9 +189,9 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         each(self.connection(), select, values, |row| self.tell_row(row, Standing::Pending))
     }
 
-    /// What is dead, held or discarded, and what is in bulk files that Adobe may have, while its events are pending here.
+    /// Dead, held and discarded units, and pending ones in bulk files that Adobe may have.
     fn set_aside(&mut self) -> Result<()> {
-        // CROSS: from the few to the many. Left to itself, SQLite reads every event for them.
+        // CROSS JOIN makes SQLite start with the few rows of `aside`. Otherwise it reads every event.
         let select = "WITH aside AS (
                 SELECT seq, 'dead' AS standing FROM dead_letters
                 UNION ALL SELECT seq, 'held' FROM held
@@ -212,8 +213,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// What was delivered so lately that it need not be in a report. `delivered` is in the order of recording, so only its end
-    /// is read. What a person settled came to Analytics when it was sent, not when it was settled.
+    /// What was delivered so recently that Analytics may not show it yet. `delivered` is in the order of recording,
+    /// so only its end is read. Events that a person settled (no `run`) are left out: they reached Analytics earlier.
     fn delivered_lately(&mut self) -> Result<()> {
         let StandingQuestion { from, to, fresh_since, late_since, late_nanos } = *self.question;
         let select =
@@ -232,8 +233,8 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// Attempts of unknown outcome. With an event ID an event counts once however often it was sent. Without, each of them may have
-    /// counted; one that a person vouched for rests on one of them.
+    /// Attempts of unknown outcome. With an event ID, an event counts once however often it was sent. Without it,
+    /// each attempt may have counted. If a person says that an event was delivered, one of its attempts delivered it.
     fn doubted(&mut self) -> Result<()> {
         let span = self.question.from..self.question.to;
         each_doubted(self.connection(), |doubted| {
@@ -243,7 +244,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
                 return;
             };
             let is_delivered = doubted.state == "delivered";
-            // One of the attempts is the right one, where only a person says so.
+            // If a person says that the event was delivered, one of its attempts is not in doubt.
             let is_vouched = is_delivered && doubted.is_settled;
             let others = u64::from(doubted.attempts) - u64::from(is_vouched);
             let (ambiguous, repeated) = match (doubted.repeat_is_exact, is_delivered) {
@@ -281,7 +282,7 @@ impl<'c, S: FnMut(StandingUnits<'_>)> View<'c, S> {
         })
     }
 
-    /// The hours of which the ledger knows more than the metrics.
+    /// The hours for which the ledger has other sums than the metrics.
     fn incomplete(&self) -> Result<BTreeSet<(RequestorKey, Instant)>> {
         let Some(whole_from) = self.metrics.whole_from()? else { return Ok(BTreeSet::new()) };
         let (first, last) = self.hours();

@@ -1,4 +1,4 @@
-//! Puts a copy in the place of the buffer, which may be damaged, or gone.
+//! Replaces the buffer, which may be damaged or missing, with a copy.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,7 +17,7 @@ use super::sqlite::{self, BufferOptions, MIGRATION_COPY, SIDE_FILES, open_reader
 use crate::event::Instant;
 use crate::whole_file::{WholeFile, beside, folder, share_owner, sync_folder};
 
-/// What the name of a buffer that was put aside goes on with, before the time.
+/// A replaced buffer is kept under its name with this and the time added.
 const REPLACED: &str = ".replaced-";
 
 /// What was restored.
@@ -25,17 +25,17 @@ const REPLACED: &str = ".replaced-";
 pub struct Restored {
     pub path: PathBuf,
     pub from: PathBuf,
-    /// The schema version of the copy; a later one is made by the next command.
+    /// The schema version of the copy; the next command migrates it if it is old.
     pub schema: i64,
-    /// When the copy was made: as it says itself, else when its file was last changed.
+    /// When the copy was made: as the copy says itself, or else when its file was last changed.
     pub copied_at: Instant,
-    /// Where the buffer is that was there before; its write-ahead log is beside it. `None`: there was none.
+    /// Where the replaced buffer is now, with its write-ahead log beside it; `None` if there was none.
     pub kept: Option<PathBuf>,
 }
 
 impl Buffer {
-    /// Puts a copy in the place of the buffer. Nothing is changed before the copy was checked; what was there is kept beside.
-    /// The next drain knows that the buffer is a copy.
+    /// Replaces the buffer with a copy. Nothing changes before the copy was checked; the old buffer is kept beside
+    /// it. The new buffer is marked as a copy, for the next drain.
     pub fn restore(options: &BufferOptions, from: &Path, goes_on: &dyn Fn() -> bool) -> Result<Restored> {
         let path = resolve(&options.path)?;
         let failed = BufferError::file;
@@ -59,7 +59,7 @@ impl Buffer {
             Some(_) => Some(put_aside(&path, options.clock.now()).map_err(failed(&path))?),
             None => None,
         };
-        // A log without its database would be read into the copy.
+        // SQLite would read an old write-ahead log into the copy.
         for ending in SIDE_FILES {
             remove_if_there(&beside(&path, ending)).map_err(failed(&path))?;
         }
@@ -68,7 +68,7 @@ impl Buffer {
     }
 }
 
-/// The path that `open` would have, whether there is a file or not.
+/// The path that `open` would use, also if there is no file yet.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let resolved = fs::canonicalize(path).or_else(|error| match (error.kind(), path.file_name()) {
         (io::ErrorKind::NotFound, Some(name)) => Ok(fs::canonicalize(folder(path))?.join(name)),
@@ -77,8 +77,8 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     resolved.map_err(BufferError::file(path))
 }
 
-/// Takes every lock that SQLite may have on the buffer; `None` where there is none. Every connection holds one for as long as
-/// it is open, so nobody reads or writes meanwhile.
+/// Locks the whole file; `None` if there is no file. Every open SQLite connection holds a lock on part of it, so
+/// nobody reads or writes meanwhile.
 fn hold_alone(path: &Path) -> Result<Option<File>> {
     let failed = BufferError::file(path);
     let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -93,11 +93,11 @@ fn hold_alone(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Copies the copy beside the buffer, with what its own log holds; and says its schema.
+/// Copies `from`, and what its write-ahead log holds, to a file beside the buffer. Returns that and its schema.
 fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64)> {
     let has_log = fs::metadata(beside(from, "-wal")).is_ok_and(|log| log.len() > 0);
     let source = match sqlite::open_immutable(from)? {
-        // Nothing is made beside the copy, which may lie where nobody may write.
+        // Opened this way, SQLite makes no files beside the copy, whose folder may be read-only.
         Some(source) if !has_log => source,
         Some(_) | None => open_reader(from)?,
     };
@@ -110,7 +110,7 @@ fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(Whol
     Ok((copy, found))
 }
 
-/// Reads every page of the copy, and marks it as one; says when it was made.
+/// Checks every page of the copy and marks it as a copy. Returns when it was made.
 fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> {
     let checked = sqlite::finish(copy.partial(), |target| {
         let found: String = value(target, "PRAGMA integrity_check(1)", [])?;
@@ -130,7 +130,7 @@ fn check(from: &Path, copy: &WholeFile, changed_at: Instant) -> Result<Instant> 
     checked.map_err(|error| damaged(from, error))
 }
 
-/// What SQLite finds wrong in a copy is the copy's fault, not the buffer's.
+/// An error that says that the copy is damaged, not the buffer.
 fn damaged(from: &Path, error: BufferError) -> BufferError {
     match error {
         BufferError::Sqlite(error)
@@ -145,7 +145,7 @@ fn damaged(from: &Path, error: BufferError) -> BufferError {
     }
 }
 
-/// Gives the buffer another name, and its log with it: together they are whole.
+/// Renames the buffer and its write-ahead log, because they are complete only together.
 fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
     let at = DateTime::<Utc>::from(now).format("%Y%m%dT%H%M%S%.3fZ");
     let kept = beside(path, &format!("{REPLACED}{at}"));
@@ -158,7 +158,7 @@ fn put_aside(path: &Path, now: Instant) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-/// Removes the copies of a buffer that lie beside it, made by migrations and restores; how many.
+/// Deletes the copies of a buffer that migrations and restores left beside it. Returns how many.
 pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
     let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(0) };
     let mut removed = 0;
@@ -169,7 +169,7 @@ pub(super) fn remove_copies(path: &Path) -> io::Result<u64> {
         let is_of_migration = ending.starts_with(".schema-") && ending.contains(MIGRATION_COPY);
         if is_of_migration || ending.starts_with(REPLACED) {
             fs::remove_file(entry.path())?;
-            // The log of a copy is no copy of its own.
+            // The side files of a copy do not count as copies.
             removed += u64::from(!SIDE_FILES.iter().any(|side| ending.ends_with(side)));
         }
     }

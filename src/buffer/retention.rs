@@ -1,8 +1,8 @@
-//! Retention: old delivered and discarded events go, their identities stay as tombstones.
+//! Retention: deletes old delivered and discarded events. Their identities stay as tombstones.
 //!
-//! Age is counted from the outcome, never from `occurred_at`: a backfill of last year is as young as its delivery. A clock
-//! that jumped forward would make everything old at once, so after a jump nothing is deleted until the clock has run
-//! steadily for a while, or an operator vouches for it.
+//! Age counts from the outcome, never from `occurred_at`, so a backfilled event of last year is as young as its
+//! delivery. A clock that jumped forward would make everything old at once. So after a jump nothing is deleted until
+//! the clock has run steadily for a while, or an operator says that it is right.
 
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
@@ -18,9 +18,9 @@ use super::{memory, runs};
 use crate::delivery::Sequence;
 use crate::event::{Instant, MeasureOf};
 
-/// A step of the clock between two looks beyond which it is not believed: longer than a weekend's downtime.
+/// A larger step of the clock between two retentions counts as a jump. It is longer than a weekend's downtime.
 const JUMP_NANOS: i64 = 7 * DAY_NANOS;
-/// How long the clock must run steadily after a jump before it is believed.
+/// How long the clock must run steadily after a jump before it is trusted again.
 const STEADY_NANOS: i64 = 7 * DAY_NANOS;
 /// Rows deleted in one transaction, so that no ingest waits long.
 const DELETED_A_TRANSACTION: u64 = 5_000;
@@ -33,7 +33,7 @@ const BURIED_CHECKED_ON: &str = "tombstones_checked_on";
 pub struct RetentionPolicy {
     /// Days that a delivered or discarded event is kept after its outcome.
     pub retention_days: u32,
-    /// Days that its identity is kept after that.
+    /// Days that the event's identity is kept after that.
     pub dedup_days: u32,
 }
 
@@ -68,7 +68,7 @@ impl Buffer {
         Ok(report)
     }
 
-    /// Vouches for the clock: what looks old is old.
+    /// Ends the wait after a jump, because an operator says that the clock is right.
     pub fn trust_clock(&self) -> Result<()> {
         let now = self.now().nanos();
         self.write(move |transaction| {
@@ -79,7 +79,7 @@ impl Buffer {
     }
 }
 
-/// Looks at the clock, and remembers what it showed.
+/// Whether the clock has jumped, or has not run long enough since a jump. Stores the time of this look.
 fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
     let seen_at = fact(connection, CLOCK_SEEN_AT)?.unwrap_or(now.nanos());
     set_fact(connection, CLOCK_SEEN_AT, now.nanos())?;
@@ -95,7 +95,7 @@ fn clock_has_jumped(connection: &Connection, now: Instant) -> Result<bool> {
     Ok(jumped_at.is_some_and(|jumped_at| now.nanos() < jumped_at.saturating_add(STEADY_NANOS)))
 }
 
-/// What was recorded under a clock that was ahead would never grow old: it counts as recorded now.
+/// Outcomes that were recorded while the clock was ahead would not grow old, so they count as recorded now.
 fn call_the_future_now(connection: &Connection, now: i64) -> Result<()> {
     run(connection, "UPDATE delivered SET delivered_at = ?1 WHERE delivered_at > ?1", [now])?;
     run(connection, "UPDATE discarded SET discarded_at = ?1 WHERE discarded_at > ?1", [now])
@@ -123,7 +123,7 @@ fn expire(
     };
     let mut old: Vec<(Sequence, i64, i64)> =
         all(transaction, select, [DELETED_A_TRANSACTION], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    // Both lists are in the order of their age: whatever is behind the first young one waits for it.
+    // Both lists go from old to young, so nothing after the first young row is deleted.
     let young = old.iter().position(|(_, _, at)| *at >= cutoff);
     old.truncate(young.unwrap_or(old.len()));
     let mut postings = Postings::default();
@@ -145,7 +145,7 @@ fn expire(
     Ok(old.len() as u64)
 }
 
-/// Walks the identities once a day at most: forgets the tombstones that are older than the policy.
+/// Deletes tombstones that are older than the policy allows. Searches for them at most once a day.
 fn forget_identities(transaction: &Transaction<'_>, policy: RetentionPolicy, now: Instant) -> Result<u64> {
     let today = now.nanos() / DAY_NANOS;
     if fact(transaction, BURIED_CHECKED_ON)? == Some(today) {

@@ -1,4 +1,4 @@
-//! How statements are run and rows are read: each column by its name.
+//! Runs statements and reads rows, each column by its name.
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, Statement};
@@ -13,7 +13,7 @@ pub(super) fn run(connection: &Connection, sql: &str, values: impl Params) -> Re
     changed(connection, sql, values).map(drop)
 }
 
-/// Runs a statement that changes rows; gives how many.
+/// Runs a statement that changes rows. Returns how many.
 pub(super) fn changed(connection: &Connection, sql: &str, values: impl Params) -> Result<u64> {
     Ok(connection.prepare_cached(sql)?.execute(values)? as u64)
 }
@@ -66,7 +66,7 @@ pub(super) fn only<T: FromSql>(row: &Row<'_>) -> Result<T> {
     Ok(row.get(0)?)
 }
 
-/// A value made of a row: each field from the column of its name, then those that are made in another way.
+/// Makes a struct of a row: each field from the column of its name, then the fields whose values are given.
 macro_rules! from_row {
     ($row:ident, $name:ident { $($field:ident),* $(,)? } $(, $other:ident: $value:expr)* $(,)?) => {
         $name { $($field: $row.get(stringify!($field))?,)* $($other: $value,)* }
@@ -74,7 +74,7 @@ macro_rules! from_row {
 }
 pub(super) use from_row;
 
-/// What the account needs to know of an event.
+/// The columns of an event that the account needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventRef {
     pub sequence: Sequence,
@@ -85,7 +85,7 @@ pub struct EventRef {
     pub count: u32,
 }
 
-/// Where a statement has the columns of an event: looked up once, for statements that read every event.
+/// The numbers of an event's columns in a statement, looked up once for all its rows.
 pub(super) struct EventColumns {
     seq: usize,
     job: usize,
@@ -122,13 +122,13 @@ impl EventColumns {
     }
 }
 
-/// An event of any state, as it is stored.
+/// A stored event, in any state.
 pub(super) struct StoredEvent {
     pub(super) reference: EventRef,
     pub(super) event: PassEvent,
 }
 
-/// One stored event; `None` where there is none, or it is erased.
+/// A stored event; `None` if there is none with this number, or it was erased.
 pub(super) fn find_event(connection: &Connection, sequence: Sequence) -> Result<Option<StoredEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT e.seq, e.job, e.requestor, e.slot, e.occurred_at, e.count, e.body, r.requestor_id
@@ -139,12 +139,12 @@ pub(super) fn find_event(connection: &Connection, sequence: Sequence) -> Result<
     rows.next()?.map(|row| stored_event(row, &columns)).transpose()
 }
 
-/// One stored event that must be there.
+/// A stored event; fails if there is none.
 pub(super) fn read_event(connection: &Connection, sequence: Sequence) -> Result<StoredEvent> {
     find_event(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
 }
 
-/// Shows every stored event that happened from `from` until before `to`, in the order of arrival. Reads the whole table.
+/// Shows every stored event that happened from `from` until before `to`, in storing order. Reads the whole table.
 pub(super) fn each_event(
     connection: &Connection,
     from: Instant,
@@ -164,7 +164,7 @@ pub(super) fn each_event(
     Ok(())
 }
 
-/// The event of a row, with the requestor that the row names.
+/// Reads an event from a row that has the requestor's ID.
 fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     let reference = columns.reference(row)?;
     let requestor_id = row.get("requestor_id");
@@ -172,7 +172,7 @@ fn stored_event(row: &Row<'_>, columns: &EventColumns) -> Result<StoredEvent> {
     Ok(StoredEvent { reference, event: event_of(row, &reference, requestor_id)? })
 }
 
-/// The event of a row whose requestor is known.
+/// Reads an event from a row whose requestor is known.
 pub(super) fn event_of(row: &Row<'_>, reference: &EventRef, requestor_id: RequestorId) -> Result<PassEvent> {
     let EventRef { sequence, kind, occurred_at, count, .. } = *reference;
     let body = row.get_ref("body")?.as_str().map_err(|_| damaged(sequence, "its body is no text"))?;
@@ -180,7 +180,7 @@ pub(super) fn event_of(row: &Row<'_>, reference: &EventRef, requestor_id: Reques
     PassEvent::from_stored(columns, body).map_err(|error| damaged(sequence, &error.to_string()))
 }
 
-/// The place of an event in the account; `None` where it was erased.
+/// What the account needs of an event; `None` if the event was erased.
 pub(super) fn reference(connection: &Connection, sequence: Sequence) -> Result<Option<EventRef>> {
     let mut statement = connection
         .prepare_cached("SELECT seq, job, requestor, slot, occurred_at, count FROM events WHERE seq = ?1")?;
@@ -189,7 +189,7 @@ pub(super) fn reference(connection: &Connection, sequence: Sequence) -> Result<O
     rows.next()?.map(|row| columns.reference(row)).transpose()
 }
 
-/// The place of an event in the account that must be there.
+/// What the account needs of an event; fails if the event is gone.
 pub(super) fn read_reference(connection: &Connection, sequence: Sequence) -> Result<EventRef> {
     reference(connection, sequence)?.ok_or_else(|| damaged(sequence, "its row is gone"))
 }

@@ -14,36 +14,36 @@ use super::states::{To, shift_all};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
 
-/// Runs that are kept however old they are: what `status` shows, and what `run` looks at to catch up.
+/// At least this many runs are kept, however old: `status` shows runs, and `run` reads them to catch up.
 const RUNS_KEPT_MIN: i64 = 100;
 /// Runs pruned in one transaction.
 const PRUNED_A_TRANSACTION: u64 = 5_000;
 
-/// What a drain begins with.
+/// What a drain knows when it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunStart {
     pub run: RunId,
-    /// The last event stored before it began: later ones wait for the next run.
+    /// The last event stored before the run began. Later events wait for the next run.
     pub cover: Sequence,
-    /// Attempts that an earlier run left without a record; their events are in doubt now.
+    /// Attempts of which an earlier run recorded no outcome. Their events are now in doubt.
     pub recovered: u64,
-    /// Events in doubt that were held because their suite does not repeat them.
+    /// Events in doubt that were held because their suite's policy is to hold.
     pub held: u64,
 }
 
-/// A drain that was.
+/// The record of a drain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunRecord {
     pub run_id: RunId,
     pub started_at: Instant,
-    /// When it ended; `None` while it runs, or where it crashed.
+    /// When the drain ended; `None` if it still runs or crashed.
     pub finished_at: Option<Instant>,
-    /// What it did, as `drain --json` printed it.
+    /// The drain's summary, as `drain --json` printed it.
     pub summary: Option<serde_json::Value>,
 }
 
 impl RunRecord {
-    /// What stood in the way of it. Empty for a run of a release that did not record it.
+    /// What hindered the run. Empty for a run of a release that did not record it.
     pub fn troubles(&self) -> Vec<Trouble> {
         let troubles = self.summary.as_ref().and_then(|summary| summary.get("troubles")).cloned();
         troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default()
@@ -51,8 +51,8 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain of live events or of a backfill: settles what a crash left behind, and fixes what this run covers. The
-    /// caller holds the lock of either.
+    /// Begins a drain of live events or of a backfill: turns claims that a crash left into doubts, and decides which
+    /// events this run covers. The caller holds the lock for that kind of drain.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let now = self.now();
         self.write(move |transaction| {
@@ -77,17 +77,17 @@ impl Buffer {
         })
     }
 
-    /// The troubles that the latest run before this one recorded, of those that took any event: they stand until a run sends past
-    /// them. Of drains of live events, or of backfills.
+    /// The troubles that were recorded by the last run before this one that took any event, of the same kind (live
+    /// events or backfills). Troubles last until a run succeeds in sending.
     pub fn earlier_troubles(&self, run: RunId, job: JobKey) -> Result<Vec<Trouble>> {
         let select = "SELECT summary ->> '$.troubles' FROM runs
              WHERE run < ?1 AND (job = 0) = (?2 = 0) AND summary ->> '$.read' > 0 ORDER BY run DESC LIMIT 1";
         let found: Option<Option<String>> = self.first(select, (run, job), only)?;
-        // A run of an earlier release recorded none.
+        // Runs of earlier releases recorded no troubles.
         Ok(found.flatten().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
-    /// Attempts of this run that were cut off before their outcome was recorded: their events are in doubt.
+    /// How many attempts of this run were cut off before their outcome was recorded. Their events are in doubt.
     pub fn claims_left(&self, run: RunId) -> Result<u64> {
         self.value("SELECT count(*) FROM claims WHERE run = ?1", [run])
     }
@@ -97,7 +97,7 @@ impl Buffer {
         self.read(|connection| recent(connection, limit))
     }
 
-    /// When the last drain of live events that was not cut off ended.
+    /// The end of the last drain of live events that was not cut off.
     pub fn last_finished_run(&self) -> Result<Option<Instant>> {
         let select = "SELECT finished_at FROM runs WHERE job = 0 AND finished_at IS NOT NULL ORDER BY run DESC LIMIT 1";
         self.first(select, [], only)
@@ -119,8 +119,8 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
     })
 }
 
-/// Turns the claims of a run that ended without recording their outcome into doubts: exactly what may have been counted.
-/// A backfill and a drain of live events may run side by side, and leave each other's claims alone.
+/// Turns the claims that earlier runs left without an outcome into doubts: exactly these attempts may have counted.
+/// Only of the same kind of run, because a backfill and a drain of live events may run side by side.
 fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
          SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))
@@ -131,7 +131,7 @@ fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> R
     Ok(recovered)
 }
 
-/// Holds every event in doubt whose suite does not repeat.
+/// Holds every event in doubt whose suite's policy is to hold.
 fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
     let select = "SELECT d.seq FROM doubts d JOIN forms f ON f.form = d.form JOIN suites s ON s.rsid = f.rsid
          JOIN events e ON e.seq = d.seq
@@ -142,8 +142,8 @@ fn hold_doubts(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Resu
     shift_all(transaction, &found, Term::Pending, To::Held { at: now })
 }
 
-/// Deletes the records of runs that began before an instant, but for the latest, that of the last finished drain of live
-/// events, and those whose attempts are not settled; how many.
+/// Deletes the records of runs that began before an instant, and returns how many. Keeps the latest runs, the last
+/// finished drain of live events, and runs with claims.
 pub(super) fn prune(connection: &Connection, before: i64) -> Result<u64> {
     let change = "DELETE FROM runs WHERE run IN
              (SELECT run FROM runs WHERE started_at < ?1 AND run <= (SELECT max(run) FROM runs) - ?2

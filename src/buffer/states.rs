@@ -1,4 +1,4 @@
-//! The states of events, and every move from one to another, with the account of it.
+//! Moves events from one state to another, and updates the account.
 
 use rusqlite::Connection;
 
@@ -10,7 +10,7 @@ use crate::delivery::{DeadReason, Doubt, Sequence};
 use crate::event::Instant;
 use crate::hit::VisitorKey;
 
-/// Where an event goes.
+/// The state that an event gets.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To<'a> {
     Pending,
@@ -19,7 +19,7 @@ pub(super) enum To<'a> {
         at: Instant,
         run: RunId,
     },
-    /// A person says that it was delivered.
+    /// Delivered, because a person says so.
     Vouched {
         at: Instant,
     },
@@ -32,14 +32,14 @@ pub(super) enum To<'a> {
     Held {
         at: Instant,
     },
-    /// A person decided against it, alone or with all of its backfill.
+    /// A person discarded the event, alone or with its whole backfill.
     Discarded {
         at: Instant,
         by_cancel: bool,
     },
 }
 
-/// The moves of one transaction.
+/// The moves of one transaction, and their effect on the account.
 pub(super) struct Moves<'c> {
     connection: &'c Connection,
     pub(super) postings: Postings,
@@ -50,7 +50,7 @@ impl Moves<'_> {
         Moves { connection, postings: Postings::default() }
     }
 
-    /// Moves an event; false where it is not where it should be: it was moved or erased in the meantime.
+    /// Moves an event. Returns false if it was moved or erased in the meantime, so that it is not in `from`.
     pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: To<'_>) -> Result<bool> {
         let is_there = take(self.connection, event, from)?;
         if is_there {
@@ -64,7 +64,7 @@ impl Moves<'_> {
     }
 }
 
-/// Moves these events, with the account of it; gives how many were where they should be.
+/// Moves these events and updates the account. Returns how many were still in the state `from`.
 pub(super) fn shift_all(
     connection: &Connection,
     sequences: &[Sequence],
@@ -74,7 +74,7 @@ pub(super) fn shift_all(
     let mut moves = Moves::new(connection);
     let mut moved = 0;
     for sequence in sequences {
-        // One without a row was erased in the meantime.
+        // An event without a row was erased in the meantime.
         if let Some(event) = reference(connection, *sequence)? {
             moved += u64::from(moves.shift(&event, from, to)?);
         }
@@ -83,7 +83,7 @@ pub(super) fn shift_all(
     Ok(moved)
 }
 
-/// Takes an event out of a state; false where it is not in it. Deliveries are numbered anew, and found by a walk alone.
+/// Takes an event out of a state; false if it is not there. Delivered events have no index by event, so always false.
 pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
     let delete = match from {
@@ -102,14 +102,14 @@ pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Res
     Ok(changed(connection, delete, [sequence])? == 1)
 }
 
-/// Puts an event into a state; gives its term in the account.
+/// Puts an event into a state. Returns the state's term in the account.
 fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
     Ok(match to {
         To::Pending => {
             let insert = "INSERT INTO queue (job, requestor, occurred_at, seq) VALUES (?1, ?2, ?3, ?4)";
             run(connection, insert, (job, requestor, occurred_at, sequence))?;
-            // Only a person brings an event back. They want its repeat, so no policy holds it again before it was sent.
+            // Only a person makes an event pending again, and wants it sent. So no policy holds it before that.
             run(connection, "UPDATE doubts SET wanted = 1 WHERE seq = ?1", [sequence])?;
             Term::Pending
         }
@@ -142,12 +142,12 @@ fn put(connection: &Connection, event: &EventRef, to: To<'_>) -> Result<Term> {
     })
 }
 
-/// Makes a claim void: its attempt was never written, or its outcome is recorded.
+/// Deletes a claim, because its attempt was never written or its outcome is recorded.
 pub(super) fn release(connection: &Connection, sequence: Sequence) -> Result<()> {
     run(connection, "DELETE FROM claims WHERE seq = ?1", [sequence])
 }
 
-/// Records an attempt of unknown outcome in the place of its claim.
+/// Replaces a claim by a doubt: an attempt of unknown outcome.
 pub(super) fn doubt(
     connection: &Connection,
     sequence: Sequence,

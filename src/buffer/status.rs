@@ -1,4 +1,4 @@
-//! What an operator asks first: what waits, since when, and does the account balance.
+//! The state of a buffer for an operator: how much is pending, since when, and whether the account balances.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -16,54 +16,53 @@ use super::runs::{RunRecord, recent};
 use crate::delivery::DeadReason;
 use crate::event::Instant;
 
-/// Runs that a status shows.
 const RUNS_SHOWN: usize = 10;
 
 /// The state of the buffer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// Events that wait, the parked among them.
+    /// Pending events, including parked ones.
     pub pending: i64,
     pub delivered: i64,
     pub dead: i64,
     pub held: i64,
     pub discarded: i64,
-    /// Pending events whose requestor has no suite, or whose suite is paused or loses its hits.
+    /// Pending events whose requestor has no suite, or whose suite is paused or blocked.
     pub parked: i64,
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
     pub inbox: i64,
-    /// When the oldest event happened that could go.
+    /// When the oldest event that could be sent happened.
     pub oldest_sendable_at: Option<Instant>,
-    /// When the first of those that could go was stored; `None` also where nobody asked.
+    /// When the first stored event that could be sent was stored. `None` also if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     pub accounting: Accounting,
-    /// Requestors with something to say about.
+    /// Every requestor that the buffer knows.
     pub requestors: Vec<RequestorStatus>,
     /// Dead letters by reason, the most frequent first.
     pub dead_by_reason: Vec<ReasonCount>,
-    /// The worst case of what Analytics counted too often.
+    /// The most that Analytics may have counted too often.
     pub over_count: OverCount,
     /// The latest runs, newest first.
     pub runs: Vec<RunRecord>,
 }
 
-/// What waits for one requestor.
+/// The pending events of one requestor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestorStatus {
     #[serde(skip)]
     pub key: RequestorKey,
     pub requestor_id: String,
     pub rsid: Option<String>,
-    /// Why its events wait: `no_suite`, `paused` or `blocked`; `None` where they flow.
+    /// Why the events are not sent: `no_suite`, `paused` or `blocked`; `None` if they are sent.
     pub parked: Option<&'static str>,
-    /// Why hits of its suite are known to be lost, where it is `blocked`.
+    /// Why hits of the suite are known to be lost; only if it is `blocked`.
     pub parked_because: Option<String>,
     pub pending: i64,
     pub oldest_occurred_at: Option<Instant>,
-    /// When the first of them was stored; `None` also where nobody asked.
+    /// When the first stored of the pending events was stored. `None` also if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
-    /// When a live event of it came in last.
+    /// When a live event of the requestor was last stored.
     pub arrived_at: Option<Instant>,
     pub delivered_at: Option<Instant>,
 }
@@ -71,27 +70,27 @@ pub struct RequestorStatus {
 /// Dead letters of one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {
-    /// The reason's code, by which the commands select.
+    /// The code of the reason, by which commands select.
     pub reason: DeadReason,
     pub explanation: String,
     pub events: i64,
 }
 
-/// The most that Analytics may have counted beyond the truth: attempts of unknown outcome of suites without event IDs.
+/// The most that Analytics may have counted too often: attempts of unknown outcome to suites without event IDs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OverCount {
     pub events: i64,
-    /// Units: attempts times count, less what a held event would rightly count.
+    /// Attempts times count, minus one attempt of an event that may have counted only by these attempts.
     pub worst_case_units: i64,
 }
 
 impl Buffer {
-    /// The state of the buffer, from its counters: cheap whatever its size.
+    /// The state of the buffer, from its counters. Fast for a buffer of any size.
     pub fn status(&self) -> Result<Status> {
         self.read(status)
     }
 
-    /// The state of the buffer with how long events wait: reads up to `LOOKED_AT_MAX` rows of what waits.
+    /// The state of the buffer with the ages of pending events. Reads up to `LOOKED_AT_MAX` rows of the queue.
     pub fn status_with_ages(&self) -> Result<Status> {
         self.read(|connection| {
             let mut status = status(connection)?;
@@ -106,18 +105,18 @@ impl Buffer {
         })
     }
 
-    /// Every requestor that the buffer knows, by its ID.
+    /// Every requestor that the buffer knows, in the order of their IDs.
     pub fn requestors(&self) -> Result<Vec<RequestorStatus>> {
         self.read(requestors)
     }
 
-    /// How many events wait, from the counters.
+    /// How many events are pending, from the counters.
     pub fn pending(&self) -> Result<u64> {
         let select = "SELECT CAST(total(pending_events) AS INTEGER) FROM ledger";
         self.value(select, [])
     }
 
-    /// Every event with attempts of unknown outcome, whatever became of it since, in the order of arrival.
+    /// Every event with attempts of unknown outcome, whatever its state is now, in the order of storing.
     pub fn doubted(&self) -> Result<Vec<DoubtedEvent>> {
         let mut found = Vec::new();
         self.read(|connection| each_doubted(connection, |doubted| found.push(doubted)))?;
@@ -181,8 +180,8 @@ fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>> {
     })
 }
 
-/// How many pending events are in doubt, and what doubtful attempts may have counted without an event ID. Events that have
-/// expired are remembered as a sum.
+/// How many pending events are in doubt, and how much attempts in doubt without event IDs may have counted too often.
+/// Expired events are in the stored sums.
 fn in_doubt(connection: &Connection) -> Result<(i64, OverCount)> {
     let expired = |name| fact(connection, name).map(|value| value.unwrap_or(0));
     let (events, worst_case_units) = (expired(OVER_COUNT_EVENTS)?, expired(OVER_COUNT_UNITS)?);

@@ -28,14 +28,14 @@ pub struct SuiteListing {
     #[serde(flatten)]
     pub suite: ReportSuite,
     pub requestors: Vec<String>,
-    /// What people vouched for, in the order of the items.
+    /// What people confirmed, in the order of the items.
     pub confirmations: Vec<Confirmation>,
-    /// What the last check and probe came to; `None` where nobody has checked it.
+    /// The result of the last check and probe; `None` if nobody has checked the suite.
     pub verdict: Option<Verdict>,
 }
 
 impl Buffer {
-    /// Maps requestors to a suite, which is made where it is unknown or retired. A known suite must have these settings.
+    /// Maps requestors to a suite. Makes the suite if it is unknown or retired; otherwise the settings must agree.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
             match find(transaction, Some(&suite.form.rsid))?.first() {
@@ -78,7 +78,8 @@ impl Buffer {
         })
     }
 
-    /// Retires a suite: its requestors are free for another, what waits is parked. Refused while events are undecided.
+    /// Retires a suite. Its requestors can be mapped to another one; until then their pending events are parked.
+    /// Fails while events are undecided.
     pub fn remove_suite(&self, rsid: &Rsid) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -90,7 +91,7 @@ impl Buffer {
         })
     }
 
-    /// Frees one requestor from its suite. Refused while events of that requestor are undecided there.
+    /// Frees a requestor from its suite. Fails while events of that requestor are undecided there.
     pub fn unmap_requestor(&self, rsid: &Rsid, requestor_id: &RequestorId) -> Result<()> {
         let (rsid, requestor_id) = (rsid.clone(), requestor_id.clone());
         self.write(move |transaction| {
@@ -104,7 +105,7 @@ impl Buffer {
         })
     }
 
-    /// The active suites whose hits are not known to be lost, with their requestors: what a drain may send.
+    /// The suites that a drain may send to, with their requestors: active, and not blocked.
     pub fn routes(&self) -> Result<Vec<Route>> {
         self.read(routes)
     }
@@ -153,7 +154,7 @@ fn list(connection: &Connection, suite: ReportSuite) -> Result<SuiteListing> {
 fn read_suite(row: &Row<'_>) -> Result<ReportSuite> {
     let is_blocked = row.get_ref("blocked")? != ValueRef::Null;
     let state = match row.get("state")? {
-        // What blocks it stands in a column of its own.
+        // A blocked suite is stored as active; the column `blocked` says why.
         SuiteState::Active if is_blocked => SuiteState::Blocked,
         state => state,
     };
@@ -221,7 +222,7 @@ fn refuse_other_settings(known: &ReportSuite, given: &ReportSuite) -> Result<()>
     }
 }
 
-/// Refuses while events sent to this suite (of one requestor, or of all) may have been counted and nobody decided.
+/// Fails while events sent to this suite (of one requestor, or of all) may have counted and nobody has decided.
 fn refuse_undecided(connection: &Connection, rsid: &Rsid, requestor: Option<RequestorKey>) -> Result<()> {
     let undecided = first(
         connection,

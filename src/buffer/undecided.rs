@@ -1,4 +1,4 @@
-//! What waits for a person: dead letters, condemned by a reply, and held events, which may have been counted.
+//! Events that a person must decide about: dead letters (refused by a reply) and held events (may have counted).
 
 use serde::Serialize;
 
@@ -13,28 +13,28 @@ use crate::event::{Instant, PassEvent};
 /// Events moved in one transaction.
 const MOVED_A_TRANSACTION: usize = 1_000;
 
-/// The state of an event that waits for a person.
+/// The state of an event that a person must decide about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undecided {
     Dead,
     Held,
 }
 
-/// Which of them.
+/// Which of these events to show or move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     All,
-    /// Those with these numbers; others are left alone.
+    /// The events with these numbers. Numbers of other events are ignored.
     Sequences(Vec<Sequence>),
     Reason(String),
 }
 
-/// What to do with events whose repeat Analytics would count again.
+/// What to do with events that Analytics would count again if they were repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeue {
-    /// Leave them where they are, and say how many.
+    /// Leave these events as they are, and say how many.
     OnlyExact,
-    /// Send them again all the same.
+    /// Send these events again all the same.
     EvenIfDoubled,
 }
 
@@ -42,16 +42,16 @@ pub enum Requeue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Requeued {
     pub requeued: u64,
-    /// Events left, because a repeat could count twice.
+    /// Events that were left, because a repeat could count twice.
     pub may_double: u64,
 }
 
-/// An event that waits for a person.
+/// An event that a person must decide about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UndecidedEvent {
     pub seq: Sequence,
     pub requestor_id: String,
-    /// The suite that refused it, or may have counted it.
+    /// The suite that refused the event, or may have counted it.
     pub rsid: Option<String>,
     pub event: &'static str,
     pub occurred_at: Instant,
@@ -60,7 +60,7 @@ pub struct UndecidedEvent {
     pub why: Why,
 }
 
-/// Why an event waits for a person.
+/// Why a person must decide about an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Why {
@@ -69,7 +69,7 @@ pub enum Why {
 }
 
 impl Buffer {
-    /// Events that wait for a person, the latest first.
+    /// Events that a person must decide about, the latest first.
     pub fn undecided(
         &self,
         state: Undecided,
@@ -110,30 +110,30 @@ impl Buffer {
         })
     }
 
-    /// The whole event behind a number, whatever its state; `None` where there is none.
+    /// The event with this number, in any state; `None` if there is none.
     pub fn event(&self, sequence: Sequence) -> Result<Option<PassEvent>> {
         self.read(|connection| Ok(find_event(connection, sequence)?.map(|found| found.event)))
     }
 
-    /// Sends events once more, in the next run; those that were held in the form of their first attempt.
+    /// Makes events pending, so that the next run sends them again: held ones in the form of their first attempt.
     pub fn requeue(&self, state: Undecided, selection: Selection, requeue: Requeue) -> Result<Requeued> {
         self.decide(state, &selection, requeue, To::Pending)
     }
 
-    /// Decides against events: they are never sent.
+    /// Discards events: they are never sent again.
     pub fn discard(&self, state: Undecided, selection: Selection) -> Result<u64> {
         let to = To::Discarded { at: self.now(), by_cancel: false };
         Ok(self.decide(state, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
-    /// Decides that held events were counted.
+    /// Makes held events delivered, because a person says that they were counted.
     pub fn vouch(&self, selection: Selection) -> Result<u64> {
         let to = To::Vouched { at: self.now() };
         Ok(self.decide(Undecided::Held, &selection, Requeue::EvenIfDoubled, to)?.requeued)
     }
 
-    /// Moves the selected events, some a transaction, so that live recording never waits long; gives how many were still
-    /// there.
+    /// Moves the selected events in several transactions, so that live recording never waits long. Returns how many
+    /// were moved, and how many were left.
     fn decide(
         &self,
         state: Undecided,

@@ -1,4 +1,4 @@
-//! What people vouched for about a suite, and what its last check and probe came to.
+//! What people confirmed about a suite, and its verdict: the result of its last check and probe.
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
@@ -13,23 +13,23 @@ use crate::confirmation::{Confirmation, Item};
 use crate::event::Instant;
 use crate::suite::{Rsid, Verdict};
 
-/// What a check or a probe came to.
+/// The result of a check or a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewVerdict {
     pub checked_at: Instant,
-    /// Items that are wrong, warned of or not known.
+    /// How many items are wrong, have a warning or are not known.
     pub open: u32,
-    /// Why hits are known to be lost; nothing where they are not.
+    /// Why hits are known to be lost; empty if they are not.
     pub blocks: Vec<String>,
-    /// When the oldest proof was made that an item rests on.
+    /// When the oldest proof that an item depends on was made.
     pub proved_at: Option<Instant>,
-    /// Why a proof does not count any more.
+    /// Why a proof no longer counts.
     pub void: Option<String>,
     /// What the API and the settings file showed, and when.
     pub seen: serde_json::Value,
 }
 
-/// What stands between the reasons why a suite's hits are lost.
+/// The text between the reasons why a suite's hits are lost.
 const BETWEEN_REASONS: &str = "; ";
 
 /// A suite whose events wait because its hits are known to be lost.
@@ -37,13 +37,13 @@ const BETWEEN_REASONS: &str = "; ";
 pub struct BlockedSuite {
     pub rsid: Rsid,
     pub reason: String,
-    /// How many of the requestors mapped to it have events that wait.
+    /// How many of the suite's requestors have pending events.
     pub requestors: u32,
 }
 
 impl Buffer {
-    /// Replaces the verdict on a suite, and parks its events where its hits are known to be lost, but for the reasons that a
-    /// person has overruled.
+    /// Replaces the verdict on a suite. Blocks the suite if hits are known to be lost, unless all reasons are
+    /// overruled.
     pub fn set_verdict(&self, rsid: &Rsid, verdict: NewVerdict) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -64,13 +64,13 @@ impl Buffer {
         })
     }
 
-    /// What the last checks of a suite saw; `None` where nobody has checked it.
+    /// What the last checks of a suite saw; `None` if nobody has checked it.
     pub fn seen<T: DeserializeOwned>(&self, rsid: &Rsid) -> Result<Option<T>> {
         let select = "SELECT v.seen FROM verdicts v JOIN suites s ON s.suite = v.suite WHERE s.rsid = ?1";
         self.first(select, [rsid], |row| Ok(row.get::<_, Json<T>>("seen")?.0))
     }
 
-    /// Lets a suite's events flow although its hits are known to be lost, until another reason is found.
+    /// Lets a suite's events be sent although its hits are known to be lost, until a check finds another reason.
     pub fn overrule(&self, rsid: &Rsid) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -82,7 +82,7 @@ impl Buffer {
         })
     }
 
-    /// The active suites whose hits are known to be lost, where events of a job wait for them.
+    /// The active suites that are blocked and for which events of a job are pending.
     pub fn blocked_suites(&self, job: JobKey) -> Result<Vec<BlockedSuite>> {
         let select = "SELECT s.rsid, s.blocked, count(*) AS requestors FROM suites s JOIN mappings m ON m.suite = s.suite
              WHERE s.state = 'active' AND s.blocked IS NOT NULL
@@ -93,8 +93,8 @@ impl Buffer {
         })
     }
 
-    /// Whether Adobe ever answered SUCCESS to events for a suite, as far as the records of runs go back. A bulk run names no
-    /// suites: it counts for those whose requestors have delivered events.
+    /// Whether Adobe ever accepted events for a suite, as far as the records of runs go back. The record of a bulk
+    /// run names no suites, so it counts for each suite whose requestors have delivered events.
     pub fn has_delivered(&self, rsid: &Rsid) -> Result<bool> {
         let select = "SELECT EXISTS (SELECT 1 FROM runs r, json_each(r.summary, '$.suites') s
                             WHERE s.key = ?1 AND s.value ->> 'delivered' > 0)
@@ -105,7 +105,7 @@ impl Buffer {
         self.value(select, [rsid])
     }
 
-    /// Stores words about a suite; a word on an item that has one replaces it.
+    /// Stores confirmations for a suite. Each replaces an earlier one of the same item.
     pub fn confirm(&self, rsid: &Rsid, confirmations: Vec<Confirmation>) -> Result<()> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -119,7 +119,7 @@ impl Buffer {
         })
     }
 
-    /// Takes words back; gives the items that had one.
+    /// Deletes confirmations. Returns the items that had one.
     pub fn withdraw(&self, rsid: &Rsid, items: Vec<Item>) -> Result<Vec<Item>> {
         let rsid = rsid.clone();
         self.write(move |transaction| {
@@ -135,7 +135,7 @@ impl Buffer {
     }
 }
 
-/// The words on a suite, in the order of the items. A word on an item of a later release is passed over.
+/// The confirmations for a suite, in the order of the items. Leaves out items that only a later release knows.
 pub(super) fn confirmations_of(connection: &Connection, suite: SuiteKey) -> Result<Vec<Confirmation>> {
     let select = "SELECT item, confirmed_by, confirmed_at, note, basis FROM confirmations WHERE suite = ?1";
     let found: Vec<Option<Confirmation>> = all(connection, select, [suite], |row| {
@@ -149,7 +149,7 @@ pub(super) fn confirmations_of(connection: &Connection, suite: SuiteKey) -> Resu
     Ok(confirmations)
 }
 
-/// The verdict on a suite, where somebody has checked it.
+/// The verdict on a suite; `None` if nobody has checked it.
 pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Option<Verdict>> {
     let select = "SELECT v.checked_at, v.open, s.blocked AS blocks, v.overruled, v.proved_at, v.void
          FROM verdicts v JOIN suites s ON s.suite = v.suite WHERE s.suite = ?1";
@@ -158,8 +158,8 @@ pub(super) fn verdict_of(connection: &Connection, suite: SuiteKey) -> Result<Opt
     })
 }
 
-/// Forgets what people said of a suite: whoever takes it up again begins anew. The verdict stays, as Adobe goes on losing what it
-/// lost, and a reason that was overruled counts again.
+/// Forgets what people said of a suite, because whoever adds it again begins anew. The verdict stays, because Adobe
+/// still loses the same hits, and reasons that were overruled count again.
 pub(super) fn forget_words(connection: &Connection, suite: SuiteKey) -> Result<()> {
     run(connection, "DELETE FROM confirmations WHERE suite = ?1", [suite])?;
     let restore = "UPDATE suites SET blocked = concat_ws('; ', blocked, v.overruled) FROM verdicts v

@@ -1,4 +1,4 @@
-//! Recounts the rows of every state and compares them with the counters, and these with the metrics.
+//! Recounts the rows of every state and compares them with the counters, and the counters with the metrics.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -15,7 +15,7 @@ use super::metrics::WHOLE_FROM_HOUR;
 use super::rows::{all, each, from_row, value};
 use crate::event::{EventKind, Instant};
 
-/// Where the counters and the rows disagree.
+/// A difference between the counters and the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Discrepancy {
     pub requestor_id: String,
@@ -37,8 +37,8 @@ impl Discrepancy {
 }
 
 impl Buffer {
-    /// Recounts the rows of every state and compares them with the counters, and these with the metrics. Reads the whole
-    /// buffer; an empty list is proof.
+    /// Recounts the rows of every state and compares them with the counters, and the counters with the metrics. Reads
+    /// the whole buffer; an empty list means that everything agrees.
     pub fn verify(&self) -> Result<Vec<Discrepancy>> {
         self.read(|connection| {
             let file: String = value(connection, "PRAGMA quick_check(1)", [])?;
@@ -56,11 +56,11 @@ impl Buffer {
 /// The states of events, in the order of their columns in the ledger.
 const STATES: [&str; 5] = ["pending", "delivered", "dead", "held", "discarded"];
 
-/// What rows of an account come to. Its size is that of the accounts, however many events there are.
+/// The sums over rows of one account. Memory grows with the number of accounts, not with the number of events.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Recount {
     amount: Amount,
-    /// The sum of a digest of each event: two lists with the same events have the same.
+    /// The sum of the events' digests. Two lists of the same events have the same sum.
     digest: u64,
 }
 
@@ -72,7 +72,7 @@ impl Recount {
     }
 }
 
-/// The account of the event of a row, and what it adds.
+/// The account that a row's event belongs to, and what the event adds to it.
 fn entry(row: &Row<'_>) -> Result<(Account, Recount)> {
     let occurred_at: Instant = row.get("occurred_at")?;
     let hour = occurred_at.nanos().div_euclid(HOUR_NANOS);
@@ -82,7 +82,7 @@ fn entry(row: &Row<'_>) -> Result<(Account, Recount)> {
     Ok((Account { requestor: row.get("requestor")?, slot: row.get("slot")?, hour }, recount))
 }
 
-/// Compares the counters of each state with its rows, and the events with the rows of all states: each must be in one.
+/// Compares the counters of each state with its rows, and checks that every event is in exactly one state.
 fn recount(connection: &Connection) -> Result<Vec<Discrepancy>> {
     let mut nowhere: HashMap<Account, Recount> = HashMap::new();
     each(connection, "SELECT requestor, slot, occurred_at, count, seq FROM events", [], |row| {
@@ -136,7 +136,7 @@ fn event_named(slot: u8) -> String {
     EventKind::from_slot(slot).map_or_else(|| format!("event{slot}"), |kind| kind.name().to_owned())
 }
 
-/// Rows that stand for an event that is not there.
+/// Rows that refer to an event that does not exist.
 fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
     let select = "SELECT count(*) FROM (
             SELECT seq FROM queue UNION ALL SELECT seq FROM delivered UNION ALL SELECT seq FROM dead_letters
@@ -147,10 +147,10 @@ fn orphans(connection: &Connection) -> Result<Option<Discrepancy>> {
     Ok((orphans > 0).then(|| Discrepancy::of_rows("orphan".to_owned(), orphans)))
 }
 
-/// Where the metrics and the ledger disagree on what came in.
+/// The hours in which the metrics and the ledger disagree about ingested units.
 fn metrics(connection: &Connection) -> Result<Vec<Discrepancy>> {
     let from = fact(connection, WHOLE_FROM_HOUR)?.unwrap_or(i64::MIN);
-    // Sums of one list, and no join of two: SQLite has no index for a full join, and looks at every pair of rows.
+    // Sums over one combined list. For a full join SQLite has no index, and would compare every pair of rows.
     let select = "SELECT requestor_id, slot, hour, sum(counted) AS counted, sum(recounted) AS recounted FROM (
             SELECT requestor, slot, hour, ingested_units AS counted, 0 AS recounted FROM ledger WHERE hour >= ?1
             UNION ALL SELECT g.requestor, c.slot, c.hour, 0, c.units_00 + c.units_15 + c.units_30 + c.units_45

@@ -1,5 +1,5 @@
-//! Whether a database that is in use is still the one that was opened: files are removed, replaced and overwritten while a
-//! process goes on with what it opened.
+//! Checks that an open database is still the same file: it can be removed, replaced or overwritten while it is in
+//! use.
 
 use std::path::Path;
 use std::thread;
@@ -13,20 +13,20 @@ use super::facts::{COPIED_AT, fact, metrics_secret};
 use super::rows::value;
 use super::sqlite::{Place, open_immutable};
 
-/// How often the database is read again where it does not look like ours, and after how long: another process may have
-/// written half of its checkpoint.
+/// How often the database is read again if it does not look like ours, and how long the pauses are: another process
+/// may be in the middle of a checkpoint.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks whether the database file is still the same, inside too: a copy over it keeps its name and its inode.
+/// Checks that the database file is still the same, also its content: a copy over it keeps its name and its inode.
 #[derive(Debug, Clone)]
 pub struct Watch {
     place: Place,
-    /// `None`: nothing of it is in the file itself yet, so nothing can be compared.
+    /// `None` while all content is still in the write-ahead log, so that nothing can be compared.
     known: Option<Marks>,
 }
 
-/// What tells a database from every other one, and from an older copy of itself.
+/// Values that tell a database from every other one, and from an older copy of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marks {
     secret: [u8; 32],
@@ -51,7 +51,7 @@ impl Buffer {
         Ok(Watch { place: self.place.clone(), known })
     }
 
-    /// Fails where the file was overwritten. Then nothing more is copied into it from the write-ahead log.
+    /// Fails if the file was overwritten. Then nothing more is copied into it from the write-ahead log.
     pub fn look(&self, watch: &mut Watch) -> Result<()> {
         let looked = watch.look();
         if matches!(looked, Err(BufferError::Overwritten(_))) {
@@ -82,7 +82,7 @@ impl Watch {
 }
 
 impl Marks {
-    /// Reads the file alone, without its write-ahead log and without locks; `None` where its name cannot be asked for so.
+    /// Reads the file alone, without its write-ahead log and without locks; `None` if its name is not UTF-8.
     fn on_disk(path: &Path) -> Result<Option<Marks>> {
         let Some(connection) = open_immutable(path)? else { return Ok(None) };
         Ok(Some(Marks {
@@ -92,7 +92,7 @@ impl Marks {
         }))
     }
 
-    /// Whether a file with these marks may have had those before. A mark of a copy is taken away, never added.
+    /// Whether a file with the marks `earlier` may now have these. The mark of a copy is only ever removed.
     fn follows(&self, earlier: &Marks) -> bool {
         self.secret == earlier.secret
             && self.last_run >= earlier.last_run

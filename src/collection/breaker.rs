@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::delivery::{Outcome, TroubleKind};
 use crate::web::doubled;
 
-/// How long the other lanes wait before they ask again while one probes.
+/// How long the other lanes wait before they ask again, while one lane probes.
 const PROBE_POLL: Duration = Duration::from_millis(50);
 
 /// When a host counts as down, and for how long it is tried.
@@ -26,7 +26,7 @@ const PROBE_POLL: Duration = Duration::from_millis(50);
 pub struct BreakerOptions {
     /// Failures in a row, over all lanes, that open the breaker. Default 10.
     pub failures_to_open: u32,
-    /// The first wait before a probe; each further one doubles it, with full jitter. Default 500 ms.
+    /// The first wait before a probe. Each further wait is doubled, with full jitter. Default 500 ms.
     pub backoff_base: Duration,
     /// The longest wait before a probe. Default 60 s.
     pub backoff_max: Duration,
@@ -48,10 +48,10 @@ impl Default for BreakerOptions {
 /// Whether a request may go out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// It may; what becomes of it must be recorded.
+    /// The request may go out; its outcome must be recorded.
     Go,
     Wait(Duration),
-    /// The host has shown no sign of life for too long: leave it for this run.
+    /// The host has shown no sign of life for too long: send nothing more to it in this run.
     GivenUp,
 }
 
@@ -60,7 +60,7 @@ pub enum Permit {
 pub struct Breaker {
     host: Box<str>,
     options: BreakerOptions,
-    /// How long a probe may stay without a verdict: its sender was stopped, and the next may probe.
+    /// How long a probe may have no result. After that its sender is taken as stopped, and the next caller may probe.
     probe_time_max: Duration,
     state: Mutex<State>,
 }
@@ -71,7 +71,7 @@ struct State {
     failures: u32,
     first_failure_at: Option<Instant>,
     latest: Option<(TroubleKind, String)>,
-    /// How often it opened because of failures. The log tells of the first time, and at the end how often it was.
+    /// How often the breaker opened because of failures. The log reports the first time, and at the end the number.
     outages: u32,
     /// Whether the log already says that the host throttles.
     told_rest: bool,
@@ -93,12 +93,12 @@ enum Phase {
 }
 
 impl Breaker {
-    /// A closed breaker. `host` names it in the log; a probe without a verdict is forgotten after `request_timeout`.
+    /// A closed breaker for `host`. A probe without a result is forgotten after `request_timeout`.
     pub fn new(host: &str, options: BreakerOptions, request_timeout: Duration) -> Breaker {
         Breaker { host: host.into(), options, probe_time_max: request_timeout, state: Mutex::default() }
     }
 
-    /// Whether the host is up as far as anybody knows: every request may go.
+    /// Whether the host is up as far as anybody knows, so that every request may go out.
     pub fn is_closed(&self) -> bool {
         matches!(self.state().phase, Phase::Closed)
     }
@@ -124,7 +124,7 @@ impl Breaker {
         }
     }
 
-    /// Takes note of what an attempt that ended at `now` says about the host.
+    /// Records what an attempt that ended at `now` says about the host.
     pub fn record(&self, now: Instant, outcome: &Outcome) {
         let mut state = self.state();
         match outcome.trouble() {
@@ -133,8 +133,7 @@ impl Breaker {
         }
     }
 
-    /// Keeps every lane off the host until it said it may be asked again (`Retry-After`), within our own longest wait; then one
-    /// probes.
+    /// Keeps every lane away from the host for its `Retry-After`, at most `backoff_max`. Then one lane probes.
     pub fn rest(&self, now: Instant, asked: Duration) {
         let mut state = self.state();
         let given = asked.min(self.options.backoff_max);
@@ -157,7 +156,7 @@ impl Breaker {
         }
     }
 
-    /// Gives a permit to probe back unused: the lane has nothing to send after all.
+    /// Returns an unused permit to probe, because the lane has nothing to send.
     pub fn return_probe(&self, now: Instant) {
         let mut state = self.state();
         if let Phase::Probing { probes, .. } = state.phase {
@@ -166,7 +165,7 @@ impl Breaker {
     }
 
     fn close(&self, state: &mut State) {
-        // A host that only asked for a pause was never called down.
+        // If the host only asked for a pause, the log never said that it is down.
         let is_back =
             !matches!(state.phase, Phase::Closed) && state.failures >= self.options.failures_to_open;
         if is_back && state.outages == 1 {
@@ -175,11 +174,11 @@ impl Breaker {
         *state = State { told_rest: state.told_rest, outages: state.outages, ..State::default() };
     }
 
-    /// Tells at the end of a run how often the host was down in it, where that was more than the once that was told.
+    /// At the end of a run, logs how often the host was down, if more than once: the first time is logged at once.
     pub fn tell_rest(&self) {
         let outages = self.state().outages;
         if outages > 1 {
-            tracing::warn!(host = %self.host, outages, "the collection host could not be sent to several times in this run");
+            tracing::warn!(host = %self.host, outages, "sending to the collection host failed several times in this run");
         }
     }
 
@@ -200,7 +199,7 @@ impl Breaker {
                 0
             }
             Phase::Probing { probes, .. } => probes.saturating_add(1),
-            // A request from before the breaker opened says nothing new.
+            // A request that was sent before the breaker opened says nothing new.
             Phase::Open { .. } | Phase::GivenUp => return,
         };
         if self.is_over(state, now) {
@@ -218,7 +217,7 @@ impl Breaker {
         let tried_seconds = self.options.give_up.as_secs();
         let (kind, cause) = state.latest.clone().unwrap_or((TroubleKind::Timeout, "no reply".to_owned()));
         let (plight, advice) = (kind.plight(), kind.advice());
-        tracing::warn!(host = %self.host, tried_seconds, cause, advice, "{plight} all the time: leaving it for this run");
+        tracing::warn!(host = %self.host, tried_seconds, cause, advice, "{plight} all the time: this run sends nothing more to the host");
         state.phase = Phase::GivenUp;
     }
 
@@ -252,7 +251,7 @@ mod tests {
         (breaker, now)
     }
 
-    /// Waits as a lane would, until a probe may go; counts the waits.
+    /// Advances the time as a waiting lane would. Returns when a probe may be sent.
     fn probe_at(breaker: &Breaker, mut now: Instant) -> Option<Instant> {
         loop {
             match breaker.permit(now) {

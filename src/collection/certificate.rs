@@ -1,4 +1,4 @@
-//! Checks a host's certificate as rustls does, and names the certificate where it is refused.
+//! Checks a host's certificate as rustls does, and names a certificate that it refuses.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::web::certificate_words;
 
 /// The longest name of a certificate that is shown, in characters.
 const NAME_CHARS_MAX: usize = 100;
-/// The attributes of a name that are shown, the first that is there: common name and organization (X.520), as DER.
+/// The attributes of a name to show, or the first that exists: common name, organization (X.520), as DER.
 const SHOWN: [&[u8]; 2] = [&[0x55, 4, 3], &[0x55, 4, 10]];
 
-/// The verifier of rustls, with names in its refusals.
+/// The verifier of rustls, with the certificate's names in its refusals.
 #[derive(Debug)]
 pub(super) struct Verifier(pub(super) Arc<WebPkiServerVerifier>);
 
@@ -60,14 +60,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whose certificate was refused, and why.
+/// Says whose certificate was refused, and why.
 fn refusal(certificate: &[u8], why: &CertificateError) -> String {
     let (issuer, subject) = names(certificate).unwrap_or_default();
     format!("the certificate of {subject:?}, issued by {issuer:?}: {}", certificate_words(why))
 }
 
-/// The issuer and the subject of a certificate (RFC 5280: version, serial, algorithm, issuer, validity, subject). The version may be
-/// missing.
+/// The issuer and the subject of a certificate (RFC 5280: optional version, serial, algorithm, issuer, validity,
+/// subject).
 fn names(certificate: &[u8]) -> Option<(String, String)> {
     let (_, whole, _) = element(certificate)?;
     let (_, fields, _) = element(whole)?;

@@ -1,4 +1,4 @@
-//! From a collection host's address to a stream: names, TCP, the proxy's tunnel, TLS.
+//! Opens a stream to a collection host: resolves its name, connects by TCP, opens the proxy's tunnel, and begins TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::delivery::NotReceived;
 use crate::suite::CollectionUrl;
 use crate::web::{Proxy, tls_words};
 
-/// Which certificates vouch for a collection host.
+/// The root certificates that are trusted for a collection host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Roots {
-    /// The operating system's, so that inspecting proxies work. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them, as everywhere.
+    /// The operating system's, so that inspecting proxies work. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
     #[default]
     System,
     /// The operating system's and these, in PEM.
@@ -33,12 +33,12 @@ pub enum Roots {
 pub enum CollectionError {
     #[error("cannot use the extra root certificates: {0}")]
     BadRoots(String),
-    /// A proxy variable of the environment cannot be used: to go past that proxy would be worse than not to go.
+    /// A proxy variable of the environment cannot be used. Sending around that proxy would be worse than not sending.
     #[error("no way to {host}: {why}")]
     Proxy { host: String, why: String },
 }
 
-/// The certificates that were given beside the system's.
+/// The extra certificates, to which the system's are added later.
 pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionError> {
     let bad = |why: String| CollectionError::BadRoots(why);
     let mut store = RootCertStore::empty();
@@ -54,8 +54,8 @@ pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionErro
     Ok(store)
 }
 
-/// Adds the system's certificates to `store`. Where there are none, each connection fails and says so: a collector on loopback
-/// needs none.
+/// Adds the system's certificates to `store`. If there are none, this is no error, because a collector on loopback
+/// needs none: each TLS connection fails and says so.
 pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -69,7 +69,7 @@ pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let store = Arc::new(store);
     let builder = match WebPkiServerVerifier::builder_with_provider(store.clone(), provider).build() {
         Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier(verifier))),
-        // Without any root; each handshake says so.
+        // There is no root certificate; each handshake says so.
         Err(_) => builder.with_root_certificates(store),
     };
     let mut config = builder.with_no_client_auth();
@@ -77,10 +77,10 @@ pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Where a host is, how it is reached, and what it must prove.
+/// The address of a host, with the proxy and the TLS settings for it.
 pub(super) struct Address {
     pub(super) url: CollectionUrl,
-    /// `None` where the host is reached directly.
+    /// `None` if the host is reached directly.
     pub(super) proxy: Option<Proxy>,
     /// `None` for plain http.
     pub(super) tls: Option<Arc<ClientConfig>>,
@@ -123,8 +123,8 @@ impl Address {
     }
 }
 
-/// Connects to the first address of `host` that answers. Each gets an equal part of the time that is left, so that one which
-/// swallows packets does not use up the next one's.
+/// Connects to the first address of `host` that answers. Each address gets an equal part of the time left, so that an
+/// address that swallows packets does not use up the time of the next.
 async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, NotReceived> {
     let found = timeout_at(deadline, lookup_host((host, port)))
         .await
@@ -156,7 +156,7 @@ fn is_open_files(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// What is in the way to a proxy is the proxy's trouble, and not the host's behind it.
+/// Reports a failure to reach a proxy as the proxy's fault, not as that of the host behind it.
 fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
     if matches!(cause, NotReceived::OpenFiles(_)) {
         return cause;
@@ -164,10 +164,10 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
     NotReceived::Proxy(format!("{proxy}: {cause}"))
 }
 
-/// Why TLS could not be agreed on, in words; of a certificate that was refused, whose it is and why.
+/// Why the TLS handshake failed. For a refused certificate, says whose it is and why it was refused.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    // Where there are root certificates, our verifier says whose certificate it is.
+    // Our verifier replaces this error, and it is in use if there is any root certificate.
     if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
         return "this system has no root certificates: install ca-certificates".to_owned();
     }

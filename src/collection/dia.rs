@@ -1,8 +1,7 @@
 //! A connection to a collection host, and one hit over it.
 //!
-//! The HTTP connection is polled in place by the request that needs it, not by a task of its own: one wake-up per reply
-//! instead of three. While no request is in flight nobody polls it, so each request first looks whether the server is still
-//! there.
+//! The request polls the HTTP connection itself, instead of a separate task: one wake-up per reply instead of three.
+//! Between requests nobody polls it, so each request first checks that the server has not closed the connection.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -27,23 +26,23 @@ use super::socket::{Meter, Stream, Transport};
 use crate::delivery::{Doubt, NotReceived, Outcome};
 use crate::suite::CollectionUrl;
 
-/// Where DIA reads XML: at response type 6, with the report suite named in the body alone ("Request" of the DIA guide).
+/// The path where DIA reads XML: response type 6, and the report suite only in the body ("Request" of the DIA guide).
 const PATH: &str = "/b/ss//6";
-/// How passbridge names itself to a server. Always the same: Analytics reads an event's own agent in its XML.
+/// The `User-Agent` of passbridge itself. Analytics reads the viewer's user agent from the XML.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("passbridge/", env!("CARGO_PKG_VERSION")));
 const XML: HeaderValue = HeaderValue::from_static("application/xml");
-/// How long a connection may lie idle and still be used. Adobe closes after about 15 s (`Keep-Alive: timeout=15` in the
-/// sample reply of the DIA guide).
+/// How long a connection may be idle and still be used. Adobe closes it after about 15 s (`Keep-Alive: timeout=15` in
+/// the sample reply of the DIA guide).
 const IDLE_MAX: Duration = Duration::from_secs(10);
-/// The longest reply body that is read, in bytes. Adobe's has about a hundred.
+/// The longest reply body that is read, in bytes. Adobe's replies have about a hundred.
 const REPLY_BYTES_MAX: usize = 64 << 10;
 /// The most that hyper buffers of a reply's head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 type Driver = http1::Connection<TokioIo<Box<dyn Transport>>, Full<Bytes>>;
 
-/// The header fields of every request; its length is the connection's to add. There is no `Expect`: DIA refuses it before it
-/// reads the body.
+/// The header fields of every request, without the length, which the connection adds. There is no `Expect`, because
+/// DIA refuses it before it reads the body.
 pub(super) fn request_headers(url: &CollectionUrl) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
     if let Ok(authority) = HeaderValue::try_from(url.authority()) {
@@ -63,8 +62,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Sends one hit and tells what became of it. Connects when it must; needs a tokio runtime with I/O and time. Dropping
-    /// the future closes the connection, and whether the hit was received is then unknown.
+    /// Sends one hit and returns its outcome. Connects if necessary; needs a tokio runtime with I/O and time.
+    /// Dropping the future closes the connection; then nobody knows whether the hit was received.
     pub async fn send(&mut self, body: Bytes) -> Outcome {
         let started_at = Instant::now();
         self.timer.deadline = Some(started_at + self.host.request_timeout);
@@ -74,7 +73,7 @@ impl Connection {
             if !matches!(sent, Err(Failure::Broken(_)) if live.meter.written_bytes() == 0) {
                 return self.conclude(live, sent);
             }
-            tracing::trace!(host = %self.host.address.url, "the server had closed the connection: a new one");
+            tracing::trace!(host = %self.host.address.url, "the server had closed the connection; opening a new one");
         }
         let deadline = started_at + self.host.connect_timeout.min(self.host.request_timeout);
         let connected = match self.host.address.connect(deadline).await {
@@ -97,7 +96,7 @@ impl Connection {
                     classify(reply.status, &reply.headers, &reply.body, self.host.clock.system_time());
                 if let Some(location) = reply.headers.get(LOCATION) {
                     let host = &self.host.address.url;
-                    tracing::debug!(%host, status = reply.status, ?location, "a redirect, not followed");
+                    tracing::debug!(%host, status = reply.status, ?location, "a redirect was not followed");
                 }
                 if live.rest(&reply.headers) {
                     self.live = Some(live);
@@ -114,7 +113,7 @@ impl Host {
         &self.address.url
     }
 
-    /// A connection of its own for a lane. It connects with its first hit.
+    /// A new connection for one lane. It connects with its first hit.
     pub fn connection(self: &Arc<Self>) -> Connection {
         Connection { host: Arc::clone(self), live: None, timer: Timer::default() }
     }
@@ -128,7 +127,7 @@ impl Host {
     }
 }
 
-/// A complete reply; one that is too long has an empty body, so that its status alone speaks.
+/// A complete reply. A body that is too long counts as empty, so that only the status matters.
 struct Reply {
     status: u16,
     headers: HeaderMap,
@@ -173,7 +172,7 @@ impl Failure {
 
 struct Live {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` once it has ended.
+    /// `None` after the connection has ended.
     driver: Option<Driver>,
     meter: Arc<Meter>,
     idle_since: Instant,
@@ -194,7 +193,7 @@ impl Live {
         now.saturating_duration_since(self.idle_since) < self.idle_max
     }
 
-    /// Prepares for the next request; false if there can be none.
+    /// Prepares for the next request. Returns false if the connection cannot be used again.
     fn rest(&mut self, headers: &HeaderMap) -> bool {
         self.idle_since = Instant::now();
         self.idle_max = idle_max(headers);
@@ -212,7 +211,7 @@ impl Live {
         let driver = &mut self.driver;
         poll_fn(|cx| {
             let is_open = drive(driver, cx);
-            // Only the driver completes it, so nobody else needs to be woken for it.
+            // Only the driver can complete the reply, so the reply needs no waker of its own.
             match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(reply) => Poll::Ready(reply),
                 Poll::Pending if !is_open => Poll::Ready(Err(Failure::closed())),
@@ -223,7 +222,7 @@ impl Live {
     }
 }
 
-/// The whole body; what is longer than [`REPLY_BYTES_MAX`] counts as empty.
+/// The whole body, or an empty one if it is longer than [`REPLY_BYTES_MAX`].
 async fn whole(body: Incoming) -> Result<Bytes, Failure> {
     match Limited::new(body, REPLY_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -233,7 +232,7 @@ async fn whole(body: Incoming) -> Result<Bytes, Failure> {
     }
 }
 
-/// Lets the connection read and write. False once it has ended: then what it read is all there will be.
+/// Lets the connection read and write. Returns false after it has ended; then nothing more will be read.
 fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
     if let Some(running) = driver {
         match Pin::new(running).poll(cx) {
@@ -246,8 +245,8 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
     false
 }
 
-/// Lets the tasks that are ready go first. Lanes whose replies came together then read them all before they write, and
-/// their server is woken once for many requests: about a quarter less CPU per hit, measured with 32 lanes.
+/// Lets other ready tasks run first. Lanes whose replies came together then read all of them before they write, so
+/// the server is woken once for many requests. Measured with 32 lanes, this saves a quarter of the CPU per hit.
 async fn step_back() {
     let mut is_back = false;
     poll_fn(|cx| {
@@ -260,8 +259,8 @@ async fn step_back() {
     .await;
 }
 
-/// How long the server lets the connection lie idle: [`IDLE_MAX`], or two thirds of a shorter promise, as 10 s are of
-/// Adobe's 15.
+/// How long the connection may be idle: two thirds of the time that the server promises, at most [`IDLE_MAX`], which
+/// is two thirds of Adobe's 15 s.
 fn idle_max(headers: &HeaderMap) -> Duration {
     let promised = headers.get("keep-alive").and_then(|value| value.to_str().ok()).and_then(|text| {
         let seconds = |part: &str| {
@@ -273,8 +272,7 @@ fn idle_max(headers: &HeaderMap) -> Duration {
     promised.map_or(IDLE_MAX, |seconds| (Duration::from_secs(u64::from(seconds)) * 2 / 3).min(IDLE_MAX))
 }
 
-/// A deadline that moves with each request. The timer underneath is moved only when it fires, which for requests that are
-/// answered is hardly ever.
+/// A deadline that moves with each request. The tokio timer is moved only when it fires, which happens rarely.
 #[derive(Default)]
 struct Timer {
     deadline: Option<Instant>,

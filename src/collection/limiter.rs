@@ -1,4 +1,4 @@
-//! Hits per second: who may send when, so that all lanes together keep a rate.
+//! Keeps a rate of hits per second over all lanes: tells each lane how long to wait before it sends.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The most that may go out at once after a pause, as a part of a second's hits.
+/// After a pause, the hits of one second divided by this may go out at once.
 const BURSTS_PER_SECOND: u128 = 10;
-/// One hit, in the unit of [`Limiter`]: nanoseconds times hits per second. At whole numbers no rate drifts, 3 a second included.
+/// One hit in the unit of [`Limiter`], nanoseconds times hits per second: in whole numbers, so that no rate drifts.
 const HIT: u128 = 1_000_000_000;
 
-/// Keeps a rate over all lanes that share it. Exact over the long run; after a pause at most a tenth of a second's hits, and
-/// at least one, go out at once.
+/// Keeps a rate over all lanes that share it, exactly over a long time. After a pause, a tenth of a second's hits may
+/// go out at once, and at least one.
 #[derive(Debug)]
 pub struct Limiter {
     /// `None` never waits.
@@ -32,8 +32,8 @@ impl Limiter {
         Limiter { hits_per_second, slack: (burst - 1) * HIT, started_at: now, next: Mutex::new(0) }
     }
 
-    /// Takes the next place in line and tells how long to wait for it. A place cannot be given back: who does not send after
-    /// all leaves a gap of one hit.
+    /// Reserves the time of the next hit and returns how long to wait for it. It cannot be given back: a lane that
+    /// does not send after all leaves a gap of one hit.
     pub fn reserve(&self, now: Instant) -> Duration {
         let Some(rate) = self.hits_per_second else { return Duration::ZERO };
         let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * rate;

@@ -1,12 +1,12 @@
 //! Sends a hit to its collection host and says what became of it.
 //!
-//! - In: the XML of one hit. Out: an [`Outcome`](crate::delivery::Outcome), never an error: every fault of a name, a socket, a
-//!   proxy, a certificate or a server is one.
-//! - Guarantees: one POST to `/b/ss//6` per call and connection at a time; an outcome that says "not received" is only given
-//!   while no byte of the request was written, or for a status that says so; a connection that the server closed in between
-//!   is replaced unnoticed; nothing takes longer than the request's time limit; redirects are not followed.
-//! - Does not know: events, the buffer, lanes, retries. It counts nothing and waits for nobody: [`Breaker`] and [`Limiter`]
-//!   tell their callers how long to wait.
+//! - In: the XML of one hit. Out: an [`Outcome`](crate::delivery::Outcome), never an error: faults of a name, a
+//!   socket, a proxy, a certificate or a server are outcomes too.
+//! - Guarantees: each call sends one POST to `/b/ss//6`, and a connection has one request at a time; the outcome is
+//!   "not received" only if no byte of the request was written or a status says so; a connection that the server has
+//!   closed is replaced; no call takes longer than the request's time limit; redirects are not followed.
+//! - Does not know: events, the buffer, lanes, retries. It never waits by itself: [`Breaker`] and [`Limiter`] tell
+//!   the callers how long to wait.
 //! - Rules: DIA-01 to 04 and 48 to 62 of the conformance list; the "Response types", "Request" and "HTTP 1.1" pages of
 //!   Adobe's Data Insertion API.
 
@@ -39,13 +39,13 @@ use crate::suite::{CollectionUrl, Scheme};
 use crate::web::ProxySettings;
 use connect::Address;
 
-/// The longest that connecting may take where a request may take longer.
+/// The longest time for connecting, even if a request may take longer.
 pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
 /// How hits are sent.
 #[derive(Debug, Clone)]
 pub struct CollectionOptions {
-    /// How long a request may take, its connection included. Default 30 s.
+    /// How long a request may take, including connecting. Default 30 s.
     pub request_timeout: Duration,
     /// How long connecting may take: name, TCP, proxy and TLS together. Default 10 s, or the request's time if that is less.
     pub connect_timeout: Duration,
@@ -54,7 +54,7 @@ pub struct CollectionOptions {
     pub breaker: BreakerOptions,
     pub roots: Roots,
     pub proxy: ProxySettings,
-    /// What a date in `Retry-After` is compared with. Default the system's clock.
+    /// The clock that a date in `Retry-After` is compared with. Default the system's clock.
     pub clock: Clock,
 }
 
@@ -89,15 +89,14 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Checks the options. Nothing is connected yet, and the system's certificates are read with the first https host.
+    /// Checks the options. Connects to nothing yet; reads the system's certificates with the first https host.
     pub fn new(options: CollectionOptions) -> Result<Collection, CollectionError> {
         let extra_roots = connect::extra_roots(&options.roots)?;
         Ok(Collection { options, extra_roots, tls: OnceLock::new(), hosts: Mutex::default() })
     }
 
-    /// The host behind a URL: one for all who ask, for as long as any of them, or a connection of theirs, holds it. After
-    /// that its breaker and its pace are forgotten, and the next one begins anew.
-    /// Refused where the proxy variables cannot be used.
+    /// The host of a URL. All callers share it while any caller or connection holds it. After that, its breaker and
+    /// its limiter are forgotten, and the next call makes a new host. Fails if the proxy variables cannot be used.
     pub fn host(&self, url: &CollectionUrl) -> Result<Arc<Host>, CollectionError> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(url).and_then(Weak::upgrade) {
@@ -111,7 +110,7 @@ impl Collection {
     fn new_host(&self, url: &CollectionUrl) -> Result<Host, CollectionError> {
         let tls = (url.scheme() == Scheme::Https)
             .then(|| Arc::clone(self.tls.get_or_init(|| connect::tls_config(self.extra_roots.clone()))));
-        // Plain http is loopback by definition, and never goes through a proxy.
+        // Plain http is only for loopback, and never goes through a proxy.
         let proxy = match url.scheme() {
             Scheme::Https => self.options.proxy.way(url.host(), url.port()),
             Scheme::Http => Ok(None),
@@ -133,7 +132,7 @@ impl Collection {
     }
 }
 
-/// A collection host: what its lanes share.
+/// A collection host, with everything that its lanes share.
 pub struct Host {
     address: Address,
     headers: HeaderMap,
@@ -141,7 +140,7 @@ pub struct Host {
     connect_timeout: Duration,
     /// Whether the host is up, as far as its lanes know.
     pub breaker: Breaker,
-    /// The pace of all lanes together.
+    /// Limits the rate of all lanes together.
     pub limiter: Limiter,
     clock: Clock,
 }

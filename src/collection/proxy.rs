@@ -6,19 +6,19 @@ use tokio::net::TcpStream;
 use crate::suite::CollectionUrl;
 use crate::web::Proxy;
 
-/// The longest answer to a CONNECT, in bytes, header fields included. Proxies explain refusals on a page behind it.
+/// The longest answer to a CONNECT, in bytes, header fields included. A page that explains a refusal comes after it.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// The longest status line of a proxy that is shown, in characters.
 const STATUS_CHARS_MAX: usize = 100;
 
 impl Proxy {
-    /// Opens a tunnel to `url` over a connection to this proxy, or tells why there is none.
+    /// Opens a tunnel to `url` over a connection to this proxy, or returns why it cannot.
     pub(super) async fn open_tunnel(&self, tcp: &mut TcpStream, url: &CollectionUrl) -> Result<(), String> {
         let broken = |error: std::io::Error| format!("the connection broke: {error}");
         tcp.write_all(&self.connect_request(url)).await.map_err(broken)?;
         let mut answer = Vec::with_capacity(512);
         while !answer.ends_with(b"\r\n\r\n") {
-            // One byte at a time: what follows the answer belongs to TLS. This happens once a connection.
+            // One byte at a time, because bytes after the answer belong to TLS. This happens once per connection.
             match tcp.read_u8().await {
                 Ok(byte) => answer.push(byte),
                 Err(error) => return Err(broken(error)),
@@ -48,7 +48,7 @@ impl Proxy {
     }
 }
 
-/// The status and the status line without its version, of an answer to a CONNECT.
+/// The status of an answer to a CONNECT, and its status line without the version.
 fn status_of(answer: &[u8]) -> Option<(u16, String)> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     let line = String::from_utf8_lossy(line.strip_prefix(b"HTTP/1.")?);

@@ -1,7 +1,7 @@
 //! What a reply means for the hit: status, headers and body in, [`Outcome`] out, no I/O.
 //!
-//! Adobe's body is no well-formed XML: `<status>` and `<reason>` are two roots, the declaration appears up to twice, and the
-//! pages disagree on letter case. So the two elements are looked for, and no XML parser is asked.
+//! Adobe's body is not well-formed XML: `<status>` and `<reason>` are two roots, the declaration appears up to twice,
+//! and Adobe's pages disagree on letter case. So this code searches for the two elements, without an XML parser.
 
 use std::time::SystemTime;
 
@@ -11,15 +11,15 @@ use memchr::{memchr, memmem};
 use crate::delivery::{DeadReason, Doubt, NotReceived, Outcome, SuiteFault};
 use crate::web::retry_after;
 
-/// The longest reason that is kept, in characters. The documented ones have up to 25.
+/// The longest reason that is kept, in characters. The documented reasons have up to 25.
 const REASON_CHARS_MAX: usize = 200;
-/// The reason that condemns the suite and not the event ("Response types" of the DIA guide; it stands in the body only).
+/// The reason that concerns the suite, not the event ("Response types" of the DIA guide). It is only in the body.
 const NO_ACCOUNT: &str = "NO account";
 
-/// What no element is read in, by its beginning behind the `<` and its end.
+/// Comments and CDATA, in which no element counts: how they begin after the `<`, and how they end.
 const QUOTING: [(&[u8], &[u8]); 2] = [(b"!--", b"-->"), (b"![CDATA[", b"]]>")];
 
-/// Tells what a complete reply means. `now` is what a date in `Retry-After` is relative to.
+/// Tells what a complete reply means. A date in `Retry-After` is compared with `now`.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Outcome {
     match status {
         200..=299 => Said::read(body).outcome(status),
@@ -46,7 +46,7 @@ impl<'a> Said<'a> {
     fn read(body: &'a [u8]) -> Said<'a> {
         let mut said = Said::default();
         let mut rest = body;
-        // Open elements around this place: `status` and `reason` count at the top level only.
+        // How many elements are open here. `status` and `reason` count only at the top level.
         let mut depth = 0_usize;
         while let Some(at) = memchr(b'<', rest) {
             rest = &rest[at + 1..];
@@ -86,7 +86,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// SUCCESS alone is success. What contradicts itself is no more readable than what says nothing.
+    /// Only SUCCESS alone is a success. A body that contradicts itself is as unreadable as one that says nothing.
     fn outcome(&self, status: u16) -> Outcome {
         match (self.is_success, self.is_failure, self.reason) {
             _ if self.is_garbled => Outcome::Ambiguous(Doubt::Unreadable(status)),
@@ -116,7 +116,7 @@ fn rejection(reason: &[u8]) -> Outcome {
     Outcome::Rejected(DeadReason::Adobe(words.trim().to_owned()))
 }
 
-/// What follows the opening tag `name`, if `rest`, which begins behind a `<`, is one. An empty element has no content.
+/// The content of an element `name`, if `rest` (which begins after a `<`) is its opening tag, and not an empty one.
 fn content<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (head, tail) = rest.split_at_checked(name.len())?;
     if !head.eq_ignore_ascii_case(name)
@@ -147,7 +147,7 @@ fn text(content: &[u8]) -> &[u8] {
     content[..memchr(b'<', content).unwrap_or(content.len())].trim_ascii()
 }
 
-/// Whether the next tag closes the element. A status without its end may be the beginning of another word.
+/// Whether the next tag closes the element. If not, the status may be only the beginning of another word.
 fn is_closed(content: &[u8], name: &[u8]) -> bool {
     let Some(tag) = memchr(b'<', content).and_then(|at| content[at..].strip_prefix(b"</")) else {
         return false;

@@ -1,4 +1,4 @@
-//! The stream under a connection: plain or TLS over a socket that counts what it was given to send.
+//! The stream of a connection: plain or TLS, over a socket that counts the bytes it was given to send.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,13 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How much is read at most when the socket itself is asked: an idle peer has nothing to say but a TLS record or two.
+/// The most bytes that `look` reads. An idle peer has sent no more than a TLS record or two.
 const LOOK_BYTES: usize = 256;
-/// The most that is read for one request, in bytes: more than the longest head and body that are kept. What hyper passes over by
-/// itself, such as 1xx replies without end, would outrun every timer.
+/// The most bytes that are read for one request: more than the longest head and body that are kept. Without a limit,
+/// hyper would skip endless 1xx replies by itself, and no timer would fire.
 const READ_BYTES_MAX: usize = 256 << 10;
 
-/// What a socket and its connection share.
+/// Counters that a socket and its connection share.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     written_bytes: AtomicUsize,
@@ -27,8 +27,8 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Begins a request: counts from zero, and has the next read ask the kernel, whatever the runtime believes. The runtime
-    /// learns that a server has closed only when it next polls for events, which a busy lane may outrun.
+    /// Begins a request: sets the counts to zero, and makes the next read ask the kernel. The runtime only learns at
+    /// its next poll for events that the server has closed, and a busy lane may be faster.
     pub(super) fn begin_request(&self) {
         self.written_bytes.store(0, Relaxed);
         self.read_bytes.store(0, Relaxed);
@@ -41,8 +41,8 @@ impl Meter {
     }
 }
 
-/// A TCP stream that counts. It lies below TLS: what the TLS layer has only buffered is not yet written, and what it wrote
-/// before it failed is.
+/// A TCP stream that counts bytes. It lies below TLS, so bytes that TLS has only buffered do not count, and bytes
+/// that TLS wrote before it failed do.
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
@@ -54,9 +54,9 @@ impl Socket {
         Socket { tcp, meter: Arc::default() }
     }
 
-    /// Reads what the peer said or did while nobody listened; `None` if that is nothing. It polls before it reads, because a
-    /// read that finds nothing makes Linux send the acknowledgement which would otherwise ride on the next request: a packet
-    /// more for every hit.
+    /// Reads what the peer sent, or that it closed, while nobody read; `None` if there is nothing. Polls before it
+    /// reads: a read that finds nothing makes Linux send an acknowledgement at once, instead of with the next
+    /// request. That would be one more packet for every hit.
     fn look(&self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
         let mut sockets = [PollFd::new(&self.tcp, PollFlags::IN)];
         match poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
@@ -131,13 +131,13 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What HTTP is spoken over: a socket, or TLS over one.
+/// The stream that HTTP uses: a socket, or TLS over a socket.
 pub(super) struct Stream {
     pub(super) io: Box<dyn Transport>,
     pub(super) meter: Arc<Meter>,
 }
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}

@@ -26,7 +26,7 @@ pub fn bulk_header(file: &mut Vec<u8>) {
     csv_row(COLUMNS.iter().chain(&EVARS), file);
 }
 
-/// Appends the hit as a row. `user_agent` stands for the viewer's where that is not known: a row without one is dropped.
+/// Appends the hit as a row. `user_agent` is used if the viewer's is unknown, because Adobe drops a row without one.
 pub fn bulk_row(hit: &Hit<'_>, user_agent: &str, file: &mut Vec<u8>) {
     cell(hit.rsid.as_str(), file);
     write!(file, ",{},", hit.timestamp).expect("memory takes every write");

@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it, with line feeds: the one writer of every table that passbridge writes.
+//! Writes CSV as in RFC 4180, but with line feeds. All CSV tables of passbridge are written here.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,14 @@ pub fn csv_row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>, file: &mut Vec
     file.push(b'\n');
 }
 
-/// A value that comes from outside, for a file that a spreadsheet may open: with an apostrophe in front where the spreadsheet
-/// would run it as a formula. A dash alone is none.
+/// A value from outside, made safe for a file that a spreadsheet may open: a value that the spreadsheet would run as
+/// a formula gets an apostrophe in front. A dash alone is no formula.
 pub fn not_a_formula(value: &str) -> Cow<'_, str> {
     let is_formula = value != "-" && value.starts_with(['=', '+', '-', '@']);
     if is_formula { format!("'{value}").into() } else { value.into() }
 }
 
-/// Appends a value: in quotes where it has to be, its own quotes doubled.
+/// Appends a value, in quotes if it needs them, with its own quotes doubled.
 pub(super) fn cell(value: &str, file: &mut Vec<u8>) {
     if !value.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
         file.extend_from_slice(value.as_bytes());

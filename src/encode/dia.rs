@@ -5,8 +5,8 @@ use memchr::memchr3_iter;
 use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
-/// Every tag that a hit can have beside `eVar1` to `eVar34`, in the order they are written. Adobe ignores unknown tags
-/// silently, so each of these stands in its variable reference.
+/// Every tag that a hit can have beside `eVar1` to `eVar34`, in the order they are written. Adobe silently ignores
+/// unknown tags, so each of these must be in Adobe's variable reference.
 pub const TAGS: [&str; 12] = [
     "scXmlVer",
     "reportSuiteID",
@@ -22,16 +22,16 @@ pub const TAGS: [&str; 12] = [
     "events",
 ];
 
-/// What `pageName` says before the label of the event.
+/// The beginning of `pageName`, before the label of the event.
 pub(super) const PAGE_PREFIX: &str = "Adobe Pass: ";
-/// A custom link: as a link, a hit adds no page view ("Page views", Components Guide).
+/// The `linkType` of a custom link. A hit that is a link adds no page view ("Page views", Components Guide).
 pub(super) const CUSTOM_LINK: &str = "o";
-/// The bytes of an ordinary document, for which room is made at once.
+/// The bytes of an ordinary document, which are reserved at once.
 const DOCUMENT_BYTES: usize = 2_048;
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><request>"#;
 const END: &str = "</request>";
 
-/// The eVars by number: spelt out, because each is written millions of times.
+/// The eVars' tags by number. They are constants, because each is written millions of times.
 pub(super) const EVARS: [&str; Property::EVARS] = [
     "eVar1", "eVar2", "eVar3", "eVar4", "eVar5", "eVar6", "eVar7", "eVar8", "eVar9", "eVar10", "eVar11",
     "eVar12", "eVar13", "eVar14", "eVar15", "eVar16", "eVar17", "eVar18", "eVar19", "eVar20", "eVar21",
@@ -75,16 +75,16 @@ pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) 
     show("linkType", CUSTOM_LINK);
     show("linkName", hit.link_name());
     show("events", &hit.events);
-    // Mapping numbers them as the table does, from 1.
+    // The mapping numbers eVars as the table does, from 1.
     for (number, value) in &hit.evars {
         show(EVARS[usize::from(*number) - 1], value);
     }
 }
 
-/// In text, quotes need no entity.
+/// Escapes a text. Quotes need an entity only in attributes, which there are none of.
 fn escape(value: &str, body: &mut Vec<u8>) {
     let bytes = value.as_bytes();
-    // Nearly every value is short and needs nothing: a pass without an early exit costs less than to set up a search.
+    // Nearly every value is short and needs no escape. Then checking all bytes costs less than preparing a search.
     if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'&' | b'<' | b'>')) {
         body.extend_from_slice(bytes);
         return;

@@ -1,4 +1,4 @@
-//! The digests of users that the metrics hold, which mean nothing outside of one buffer.
+//! The digests of users in the metrics. They are keyed, so they mean nothing outside of one buffer.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ impl Secret {
         metrics_secret(connection).map(Secret)
     }
 
-    /// The digest that is stored: two of ten million users of a period meet with a chance of 1 in 370,000.
+    /// The digest that is stored. Among ten million users, two have the same digest with a chance of 1 in 370,000.
     pub(super) fn keyed(&self, user: PlainDigest) -> KeyedDigest {
-        // Both parts have a fixed length, so no other pair has the same bytes; one block for the hash.
+        // Both parts have a fixed length, so different pairs give different bytes. One block of the hash is enough.
         let digest = Sha256::new_with_prefix(self.0).chain_update(user.bytes()).finalize();
         KeyedDigest(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
@@ -32,6 +32,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A user of the metrics. Equal for equal user IDs of one buffer, and of no meaning outside it.
+/// The keyed digest of a user ID: equal for equal IDs in one buffer, without meaning outside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct KeyedDigest(pub(super) u64);

@@ -1,7 +1,7 @@
-//! Forgetting people in the metrics: their digest becomes a random one, the same wherever it stood.
+//! Forgets people in the metrics: each person's digest is replaced by one random digest everywhere.
 //!
-//! Figures stay as they were, but where another MVPD has a user of the very same ID, whom the total counted as one with them.
-//! Who comes back after being forgotten is a new user. Counts are about nobody and stay.
+//! Figures stay as they were, with one exception: if another MVPD has a user with the same ID, a total counted both
+//! as one user and now counts two. A forgotten person who comes back is a new user. Counts are about nobody and stay.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,14 +16,14 @@ use super::packs::{self, ENTRY_BYTES, Entry, SYNTHETIC};
 use crate::delivery::Sequence;
 use crate::event::{MeasureOf, PlainDigest, identifier};
 
-/// A user ID at an MVPD, as far as it stands in the metrics.
+/// The digest of a user ID, and the MVPD of the ID (empty if there is none).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in super::super) struct Person {
     mvpd: String,
     digest: PlainDigest,
 }
 
-/// Whom a wish names, and the users of their events: with a visitor ID alone these lead to them.
+/// The person whom the request names, and the users of the events found: a visitor ID alone leads to no user.
 pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,
@@ -34,7 +34,7 @@ pub(in super::super) fn people_of(
     if let Forget::MvpdUser { mvpd, mvpd_user_id } = forget {
         let digest = PlainDigest::of(identifier(mvpd_user_id));
         people.insert(Person { mvpd: identifier(mvpd).to_owned(), digest });
-        // Without an MVPD it is theirs when it carries their ID, as in the events.
+        // An entry without an MVPD belongs to the person if it has the ID, as for events.
         people.insert(Person { mvpd: String::new(), digest });
     }
     for sequence in events {
@@ -46,7 +46,7 @@ pub(in super::super) fn people_of(
     Ok(people)
 }
 
-/// Forgets these people in every pack; how many digests were replaced.
+/// Replaces these people's digests in every pack. Returns how many were replaced.
 pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>) -> Result<u64> {
     let secret = Secret::of(connection)?;
     let mut strangers: HashMap<KeyedDigest, Stranger> = HashMap::new();
@@ -60,7 +60,7 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
             Ok(())
         })?;
     }
-    // One pack at a time: who came daily for years is in a thousand of them.
+    // One pack at a time, because a person who came daily for years is in a thousand packs.
     let packs: Vec<i64> = all(connection, "SELECT pack FROM metric_users ORDER BY pack", [], only)?;
     let mut replaced_in_all = 0;
     for pack in packs {
@@ -76,14 +76,14 @@ pub(in super::super) fn forget(connection: &Connection, people: &HashSet<Person>
     Ok(replaced_in_all)
 }
 
-/// Who stands for a person from now on.
+/// The random digest that replaces a person's digest.
 struct Stranger {
     digest: u64,
-    /// Where: the groups of their MVPD.
+    /// The groups in which the digest is replaced: those of the person's MVPD.
     groups: HashSet<u32>,
 }
 
-/// The pack with strangers for people, and how many; `None` where it has nobody of them.
+/// The pack with the people's digests replaced, and how many were; `None` if the pack has none of them.
 fn without(packed: &[u8], strangers: &HashMap<KeyedDigest, Stranger>) -> Option<(Vec<u8>, u64)> {
     let is_theirs =
         |entry: &Entry, stranger: &Stranger| stranger.groups.contains(&(entry.group & !SYNTHETIC));

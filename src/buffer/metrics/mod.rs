@@ -1,16 +1,16 @@
-//! Metrics: units and users by hour, kept for ever, so that a report neither reads events nor needs them any more.
+//! Metrics: units and users by hour, kept for ever. Reports read the metrics, so they need no events.
 //!
 //! ```text
 //! event ── Measure ──> Tally, one a transaction ──> metric_counts      quarter hours of UTC, by group and event
 //!                                               └─> metric_users       packs of digests, by day
 //! ```
 //!
-//! The counts are those of `ingested` in the ledger, which `status --verify` compares. What becomes of an event changes
-//! nothing here, but for what leaves the buffer undelivered (`metric_withdrawn`) and for people who are forgotten: their
-//! digest is replaced by a random one, the same everywhere, so that no figure changes and nothing leads to them.
+//! The counts equal `ingested` in the ledger; `status --verify` compares them. The outcome of an event changes
+//! nothing here. Units that leave the buffer undelivered are also added to `metric_withdrawn`. When a person is
+//! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
-//! A row for each user of a day would be written at a random place of its index for nearly every event. Users go into
-//! sorted packs instead, which are merged when they have grown alike: a write costs the same however many there are.
+//! One row for each user and day would mean a write at a random place of an index for nearly every event. So users go
+//! into sorted packs, and packs of similar size are merged: a write costs the same, however many users there are.
 
 mod digest;
 mod forgetting;

@@ -1,4 +1,4 @@
-//! Packs: the users of a day, sorted by digest and group, 24 bytes each. `schemas/buffer-5.sql` draws them.
+//! Packs: the users of a day, sorted by digest and group, 24 bytes each. `schemas/buffer-5.sql` describes them.
 
 use rusqlite::Connection;
 
@@ -7,18 +7,18 @@ use super::super::rows::{each as each_row, first, run};
 
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 24;
-/// Of these the key: digest and group, big endian, so that bytes sort as numbers do.
+/// Bytes of an entry's key: digest and group, big endian, so that bytes sort as numbers do.
 const KEY_BYTES: usize = 12;
-/// The bit of a group that says that the ID is a synthetic one.
+/// The bit of a group number that marks a synthetic ID: it stands for degraded or temporary access, not a person.
 pub(super) const SYNTHETIC: u32 = 1 << 31;
-/// A pack larger than this is not merged any more: 2.4 MB, which any transaction can afford to rewrite.
+/// Packs with more users are not merged. A pack of this size has 2.4 MB, which any transaction can rewrite.
 const MERGED_USERS_MAX: usize = 100_000;
 
 /// A user of a day in one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) digest: u64,
-    /// The group, and perhaps [`SYNTHETIC`].
+    /// The number of the group, with the bit [`SYNTHETIC`] if the ID is synthetic.
     pub(super) group: u32,
     /// A bit for each of the 96 quarter hours of the UTC day.
     pub(super) quarters: u128,
@@ -45,14 +45,14 @@ impl Entry {
     }
 }
 
-/// A pack of sorted entries; those of one user and group become one.
+/// Packs sorted entries. Entries of the same user and group become one.
 pub(super) fn pack(entries: impl Iterator<Item = Entry>) -> Vec<u8> {
     let mut packed = Vec::with_capacity(entries.size_hint().0 * ENTRY_BYTES);
     entries.for_each(|entry| push(&mut packed, &entry.bytes()));
     packed
 }
 
-/// Appends an entry that is not before the last one.
+/// Appends an entry, which must not sort before the last one.
 fn push(packed: &mut Vec<u8>, entry: &[u8]) {
     if let Some(last) = packed.last_chunk_mut::<ENTRY_BYTES>()
         && last[..KEY_BYTES] == entry[..KEY_BYTES]
@@ -80,8 +80,8 @@ fn merge(one: &[u8], other: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Adds a pack to a day. It takes in the youngest ones as long as they are no more than twice its size, so a day has few
-/// packs, and each user is rewritten a few times at most, whether a day comes in one file or event by event.
+/// Adds a pack to a day. The new pack takes in the youngest packs while they are at most twice its size. So a day has
+/// few packs, and each entry is rewritten only a few times, whether a day comes in one file or event by event.
 pub(super) fn append(connection: &Connection, day: i64, mut packed: Vec<u8>) -> Result<()> {
     loop {
         let users = packed.len() / ENTRY_BYTES;

@@ -1,4 +1,4 @@
-//! The metrics as a report reads them: one view of the buffer, from its first look to its last.
+//! Reads the metrics for a report, from one snapshot of the buffer.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::packs::{self, Entry, SYNTHETIC};
 use super::tally::{WHOLE_FROM_HOUR, hour_behind_the_gone};
 use crate::event::{EventKind, Instant, Measure, PassEvent};
 
-/// Users that are sorted at once: 64 MB. More are read in several goes over the packs, each a range of digests.
+/// Users that are sorted at once, in 64 MB. More are read in several passes over the packs, a range of digests each.
 const USERS_AT_ONCE: u64 = 2_000_000;
 
-/// What counts are grouped by; empty where an event has no value and there is no documented default.
+/// The values that counts are grouped by. A value is empty if the event has none and no default is documented.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetricGroup {
     pub number: u32,
@@ -34,7 +34,7 @@ pub struct MetricGroup {
     pub reason: String,
 }
 
-/// The units of an hour, a group and an event.
+/// The units of an hour, a group and an event, one number for each quarter of the hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedHour {
     /// The UTC hour since the Unix epoch.
@@ -44,7 +44,7 @@ pub struct CountedHour {
     pub units: [u64; 4],
 }
 
-/// That a user was seen on a day in a group, whose reason is always empty.
+/// A day and a group in which a user was seen. The group never has a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenUser {
     /// The UTC day since the Unix epoch.
@@ -52,11 +52,11 @@ pub struct SeenUser {
     pub group: u32,
     /// Whether the ID stands for degraded or temporary access, not for a person.
     pub is_synthetic: bool,
-    /// A bit for each quarter hour of the day, the lowest the first.
+    /// A bit for each quarter hour of the day; the lowest bit is the first.
     pub quarters: u128,
 }
 
-/// Which user an event is of: equal for equal MVPD User IDs, without a meaning outside this buffer.
+/// The user of an event: equal for equal MVPD User IDs, without meaning outside this buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserMark {
     pub user: u64,
@@ -64,8 +64,8 @@ pub struct UserMark {
     pub is_synthetic: bool,
 }
 
-/// A view of the metrics, on a connection of its own: nothing waits for it, it writes nothing, and what is stored while it is
-/// open stays unseen.
+/// A snapshot of the metrics, on its own connection. It writes nothing, blocks nobody, and does not show what is
+/// stored later.
 #[derive(Debug)]
 pub struct MetricsReader {
     pub(in super::super) connection: Connection,
@@ -75,7 +75,7 @@ pub struct MetricsReader {
 impl Buffer {
     pub fn metrics(&self) -> Result<MetricsReader> {
         let connection = open_reader(self.path())?;
-        // Every look through one snapshot, so that sums agree with their parts.
+        // One transaction for all reads, so that sums agree with their parts.
         connection.execute_batch("BEGIN")?;
         let secret = Secret::of(&connection)?;
         Ok(MetricsReader { connection, secret })
@@ -83,18 +83,18 @@ impl Buffer {
 }
 
 impl MetricsReader {
-    /// From when on every event that was ever stored is counted; `None`: all are. A buffer of a release without metrics counted
-    /// what it still had.
+    /// From this time on, every event ever stored is counted; `None` if earlier ones are too. A buffer that is older
+    /// than the metrics could only count the events that it still had.
     pub fn whole_from(&self) -> Result<Option<Instant>> {
         Ok(fact(&self.connection, WHOLE_FROM_HOUR)?.map(start_of))
     }
 
-    /// From when on the buffer still has every event that was ever stored; `None`: it has all.
+    /// From this time on, the buffer still has every event ever stored; `None` if it has all.
     pub fn events_whole_from(&self) -> Result<Option<Instant>> {
         Ok(hour_behind_the_gone(&self.connection)?.map(start_of))
     }
 
-    /// The first and the last UTC hour of which anything is counted.
+    /// The first and the last UTC hour with a count.
     pub fn span(&self) -> Result<Option<(i64, i64)>> {
         let first: Option<i64> = value(&self.connection, "SELECT min(hour) FROM metric_counts", [])?;
         let last: Option<i64> = value(&self.connection, "SELECT max(hour) FROM metric_counts", [])?;
@@ -105,13 +105,13 @@ impl MetricsReader {
         all(&self.connection, "SELECT requestor_id FROM requestors ORDER BY requestor", [], only)
     }
 
-    /// The requestors whose events come in as the sums of ESM, which have no users.
+    /// The requestors whose events come from ESM as sums, which have no users.
     pub fn esm_requestors(&self) -> Result<BTreeSet<String>> {
         let select = "SELECT requestor_id FROM feeds JOIN requestors USING (requestor) WHERE feed = 'esm'";
         all(&self.connection, select, [], only)
     }
 
-    /// The requestors without any event, of which ESM stated accounts.
+    /// The requestors without events for which ESM stated accounts.
     pub fn requestors_stated_alone(&self) -> Result<BTreeSet<String>> {
         let select = "SELECT DISTINCT requestor_id FROM esm_accounts JOIN requestors USING (requestor)
              WHERE requestor NOT IN (SELECT requestor FROM feeds)";
@@ -129,8 +129,7 @@ impl MetricsReader {
         })
     }
 
-    /// Shows what was counted in the UTC hours from `first` to `last`, in their order: every event ever stored, whatever became
-    /// of it.
+    /// Shows the counts of the UTC hours from `first` to `last`, in order, of every event ever stored, in any state.
     pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts
@@ -138,8 +137,8 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// Shows the part of it that left the buffer without having been delivered: what was erased before, and what was discarded
-    /// and has expired since.
+    /// Shows the part of these counts that left undelivered: events erased before delivery, and discarded ones that
+    /// expired.
     pub fn each_withdrawn(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_withdrawn
@@ -147,7 +146,7 @@ impl MetricsReader {
         each_hour(&self.connection, select, (first, last), show)
     }
 
-    /// Shows, user by user, where each user of the UTC days from `first` to `last` was seen. Memory does not grow with them.
+    /// Shows for each user of the UTC days from `first` to `last` where it was seen. Memory does not grow with users.
     pub fn each_user(&self, first: i64, last: i64, mut show: impl FnMut(&[SeenUser])) -> Result<()> {
         let users = "SELECT coalesce(sum(users), 0) FROM metric_users WHERE day BETWEEN ?1 AND ?2";
         let users: u64 = value(&self.connection, users, (first, last))?;
@@ -169,8 +168,7 @@ impl MetricsReader {
         Ok(())
     }
 
-    /// Shows every event that the buffer still has and that happened from `from` until before `to`. Reads the whole table of
-    /// events.
+    /// Shows every event in the buffer that happened from `from` until before `to`. Reads the whole table of events.
     pub fn each_event(&self, from: Instant, to: Instant, mut show: impl FnMut(&PassEvent)) -> Result<()> {
         each_event(&self.connection, from, to, |stored| {
             show(&stored.event);
@@ -178,7 +176,7 @@ impl MetricsReader {
         })
     }
 
-    /// Which user an event is of, by what it adds to the metrics.
+    /// The user of an event with this measure.
     pub fn mark(&self, measure: &Measure) -> Option<UserMark> {
         let user = measure.user()?;
         Some(UserMark { user: self.secret.keyed(user.digest).0, is_synthetic: user.is_synthetic })
@@ -192,7 +190,7 @@ fn each_hour(
     mut show: impl FnMut(CountedHour),
 ) -> Result<()> {
     each(connection, select, hours, |row| {
-        // A slot that is none can only be damage, which `status --verify` names.
+        // A slot number without an event kind can only be damage; `status --verify` reports it.
         if let Some(kind) = EventKind::from_slot(row.get(2)?) {
             let units = [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
             show(CountedHour { hour: row.get(0)?, group: row.get(1)?, kind, units });
@@ -206,7 +204,7 @@ pub(in super::super) fn start_of(hour: i64) -> Instant {
     Instant::of_quarter(hour.saturating_mul(4))
 }
 
-/// All digests, in so many ranges of nearly the same size: first and last of each.
+/// Splits all digests into ranges of nearly the same size. Gives the first and the last digest of each.
 fn digest_ranges(ranges: u64) -> impl Iterator<Item = (u64, u64)> {
     let size = u64::MAX / ranges;
     (0..ranges).map(move |range| {

@@ -1,4 +1,4 @@
-//! The unique accounts that ESM stated: kept as it stated them, the latest word on each.
+//! The unique accounts that ESM stated, as it stated them. A later statement replaces an earlier one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,21 +11,21 @@ use super::reader::MetricsReader;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::readers::esm::StatedAccounts;
 
-/// Days of a month, of which users are compared with logins.
+/// The days over which users are compared with logins: a month.
 const MONTH_DAYS: i64 = 30;
 
-/// Fewer logins of a month than these say nothing of an MVPD's user IDs.
+/// With fewer logins in a month, nothing can be said about an MVPD's user IDs.
 const TRANSIENT_LOGINS_MIN: u64 = 20;
-/// What it means where they look transient ("Understanding Server-side Metrics", "Unique Users").
+/// What transient user IDs mean for reports ("Understanding Server-side Metrics", "Unique Users").
 pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each login: Adobe says that their persistence is \
                                  neither guaranteed nor validated, so users, and visitors made of them, count logins here";
 
-/// Whether the user IDs of an MVPD look transient: of a month, its users are 95 % or more of its logins.
+/// Whether the user IDs of an MVPD look transient: the users of a month are at least 95 % of its logins.
 pub fn looks_transient(users: u64, logins: u64) -> bool {
     logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
 }
 
-/// Stores them in the transaction of the counts of the same records.
+/// Stores stated accounts, in the transaction that stores the counts of the same records.
 pub(in super::super) fn store(connection: &Connection, stated: &[StatedAccounts]) -> Result<()> {
     for one in stated {
         let requestor = intern_requestor(connection, &one.requestor_id)?;
@@ -47,7 +47,7 @@ pub struct TransientIds {
 }
 
 impl MetricsReader {
-    /// The MVPDs of these requestors whose user IDs look transient in the month before the end of a UTC day.
+    /// The MVPDs of these requestors whose user IDs look transient in the month before the UTC day `end_day`.
     pub fn transient_ids(&self, requestors: &BTreeSet<String>, end_day: i64) -> Result<Vec<TransientIds>> {
         let mut found: Vec<TransientIds> = Vec::new();
         let mut places: HashMap<u32, usize> = HashMap::new();
@@ -75,7 +75,7 @@ impl MetricsReader {
         Ok(found)
     }
 
-    /// Shows what ESM stated of times that have a part between these.
+    /// Shows what ESM stated for times that overlap the span from `from` to `to`.
     pub fn each_stated(
         &self,
         from: Instant,
@@ -85,7 +85,7 @@ impl MetricsReader {
         let select = "SELECT requestor_id, starts_at, ends_at, mvpd, dimensions, accounts
              FROM esm_accounts JOIN requestors USING (requestor) WHERE starts_at < ?2 AND ends_at > ?1";
         each(&self.connection, select, (from, to), |row| {
-            // An ID that is none can only be damage, which `status --verify` names.
+            // An invalid ID can only be damage; `status --verify` reports it.
             if let Ok(requestor_id) =
                 RequestorId::new(row.get_ref("requestor_id")?.as_str().unwrap_or_default())
             {

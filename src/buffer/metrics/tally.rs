@@ -1,4 +1,4 @@
-//! What the events of one transaction add to the metrics, or take from them, summed before it touches a table.
+//! What the events of one transaction add to the metrics, or take from them, summed up before a table is written.
 
 use std::collections::HashMap;
 
@@ -14,22 +14,22 @@ use crate::event::{Instant, Measure, MeasureOf};
 
 /// The schema version that brought the metrics.
 pub(in super::super) const SINCE_SCHEMA: i64 = 5;
-/// The fact that holds the first UTC hour from which on every event that was ever stored is counted.
+/// The fact that holds a UTC hour: from this hour on, every event ever stored is counted.
 pub(in super::super) const WHOLE_FROM_HOUR: &str = "metrics_whole_from_hour";
-/// Events counted in one go while a buffer of an older schema is brought up to date.
+/// Events counted at once while a buffer of an older schema is migrated.
 const BUILT_AT_ONCE: usize = 50_000;
 
-/// Quarters of an hour in a day: the days of every time zone begin on one.
+/// Quarter hours in a day. In every time zone, days begin on a quarter hour.
 const QUARTERS_A_DAY: i64 = 96;
 
-/// The numbers of a group: with its reason, and without.
+/// The numbers of a group: with its reason for counts, and without it for users.
 #[derive(Debug, Clone, Copy)]
 struct GroupKeys {
     counted: i64,
     users: u32,
 }
 
-/// Units by hour, group and event, and the numbers of the groups that were asked for.
+/// Units by hour, group and event, and the numbers of the groups that occurred.
 #[derive(Debug, Default)]
 struct Counts {
     groups: HashMap<RequestorKey, HashMap<Box<str>, GroupKeys>>,
@@ -68,7 +68,7 @@ fn intern_both(connection: &Connection, requestor: RequestorKey, values: [&str; 
     let [mvpd, proxy, sdk_type, device_type, _] = values;
     let counted = intern(connection, requestor, values)?;
     let users = intern(connection, requestor, [mvpd, proxy, sdk_type, device_type, ""])?;
-    // Numbers go up by one, and two billion combinations would be a disk full of names.
+    // Group numbers go up by one. Two billion groups would fill a disk with names, so 31 bits are enough.
     Ok(GroupKeys { counted, users: u32::try_from(users).unwrap_or(SYNTHETIC - 1) })
 }
 
@@ -96,7 +96,7 @@ const ADD_WITHDRAWN: &str = "INSERT INTO metric_withdrawn VALUES (?1, ?2, ?3, ?4
          units_15 = units_15 + excluded.units_15, units_30 = units_30 + excluded.units_30,
          units_45 = units_45 + excluded.units_45";
 
-/// What the events of one transaction add, summed before it touches a table.
+/// What the events of one transaction add to the metrics.
 #[derive(Debug)]
 pub(in super::super) struct Tally {
     secret: Secret,
@@ -140,7 +140,7 @@ impl Tally {
     }
 }
 
-/// What leaves the buffer without having been delivered, summed for one transaction.
+/// Units of events that leave the buffer undelivered, summed up for one transaction.
 #[derive(Debug)]
 pub(in super::super) struct Withdrawals {
     measure: MeasureOf,
@@ -162,8 +162,8 @@ impl Withdrawals {
     }
 }
 
-/// Counts the events that a buffer of an older schema has, in the transaction of its migration. What had gone before stands
-/// in the ledger alone, by hour; from the last such hour on the metrics are whole.
+/// Counts the events of a buffer with an older schema, in the transaction of its migration. Events deleted before are
+/// only in the ledger, by hour. The metrics are complete after the last such hour.
 pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Result<()> {
     make_secret(connection, "metrics")?;
     if let Some(hour) = hour_behind_the_gone(connection)? {
@@ -188,7 +188,7 @@ pub(in super::super) fn build(connection: &Connection, measure: MeasureOf) -> Re
     tally.apply(connection)
 }
 
-/// The UTC hour behind the last of which events have left the buffer; `None`: it has all.
+/// The UTC hour after the last one of which events have left the buffer; `None` if none have.
 pub(super) fn hour_behind_the_gone(connection: &Connection) -> Result<Option<i64>> {
     value(
         connection,

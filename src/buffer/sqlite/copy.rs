@@ -1,4 +1,4 @@
-//! Copies a database page by page, into a file that is still to be placed.
+//! Copies a database page by page into a new file, which the caller then places.
 
 use std::fs;
 use std::path::Path;
@@ -10,17 +10,17 @@ use super::super::error::{BufferError, Result};
 use super::place::SIDE_FILES;
 use crate::whole_file::{Readers, WholeFile, beside};
 
-/// Pages per step: 4 MiB, between which a stop is heard.
+/// Pages per step (4 MiB). The copy can be stopped between two steps.
 const PAGES_A_STEP: i32 = 1_000;
 
-/// Copies every page into a new file, for as long as `goes_on` says.
+/// Copies every page into a new file. Fails as soon as `goes_on` returns false.
 pub(in super::super) fn copy(
     source: &Connection,
     to: &Path,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<WholeFile> {
     let made = WholeFile::create(to, Readers::Owner).map_err(BufferError::file(to))?;
-    // One snapshot for the whole copy: a step that opens its own begins anew whenever another connection commits.
+    // One snapshot for the whole copy. Without it, SQLite begins anew whenever another connection commits.
     let snapshot = source.unchecked_transaction()?;
     snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     finish(made.partial(), |target| {
@@ -35,7 +35,7 @@ pub(in super::super) fn copy(
     Ok(made)
 }
 
-/// Does something to a copy that nobody else has open, and leaves nothing beside it.
+/// Opens a copy exclusively for `work`, and leaves no side files beside it.
 pub(in super::super) fn finish<T>(
     partial: &Path,
     work: impl FnOnce(&mut Connection) -> Result<T>,

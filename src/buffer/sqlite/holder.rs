@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! The process that holds a lock.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -11,22 +11,22 @@ use serde::Serialize;
 
 use crate::event::Instant;
 
-/// What this process does, for those who find its lock.
+/// What this process does. It is written into the lock files that this process holds.
 static COMMAND: OnceLock<String> = OnceLock::new();
 
-/// Says what this process does. A second call changes nothing.
+/// Sets what this process does. A second call changes nothing.
 pub fn name_command(command: &str) {
     COMMAND.get_or_init(|| command.to_owned());
 }
 
-/// Who holds a lock, by what it wrote into the file. A holder of an earlier release wrote nothing.
+/// The process that holds a lock, as it wrote itself into the file. Earlier releases wrote nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
     pub lock: PathBuf,
     pub pid: Option<u32>,
-    /// What it does, as the command line names it.
+    /// The command that the process runs.
     pub command: Option<String>,
-    /// When it took the lock.
+    /// When the process took the lock.
     pub since: Option<Instant>,
 }
 
@@ -44,7 +44,7 @@ impl Holder {
         }
     }
 
-    /// Names this process in the file that it has locked.
+    /// Writes this process into the file that it has locked.
     pub(super) fn write(file: &File) -> io::Result<()> {
         let command = COMMAND.get().map_or("passbridge", String::as_str);
         file.set_len(0)?;

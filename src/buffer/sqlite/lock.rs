@@ -1,5 +1,5 @@
-//! The locks: one drain and one backfill at a time per buffer, and neither beside a migration or an erasure. The death of its
-//! holder releases a lock.
+//! The locks of a buffer: one drain and one backfill at a time, and neither during a migration or an erasure. A lock
+//! is released when its holder dies.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -14,10 +14,10 @@ use super::holder::Holder;
 use super::place::Place;
 use crate::whole_file::{beside, share_owner};
 
-/// What a lock of the drain ends with, and one of a backfill.
+/// The endings of the lock files' names, for drains and for backfills.
 const DRAIN: &str = ".lock";
 const BACKFILL: &str = ".backfill.lock";
-/// How often a lock that is taken is tried again, and after how long: somebody may only have looked whether it is.
+/// How often a taken lock is tried, and the pause: another process may hold it only to see whether it is taken.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,7 +25,7 @@ const TRY_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct DrainLock(Held);
 
-/// Held while events of backfills are loaded or sent, in the same way.
+/// Held while events of backfills are loaded or sent. It is released in the same way.
 #[derive(Debug)]
 pub struct BackfillLock(Held);
 
@@ -35,32 +35,30 @@ struct Held {
     place: Place,
 }
 
-/// Tells whether a lock is still one: who removes or replaces its file lets a second holder in.
+/// Checks that a lock still protects: if its file was removed or replaced, a second process can take the lock.
 #[derive(Debug, Clone)]
 pub struct LockWatch(Place);
 
 impl DrainLock {
-    /// What tells whether this lock still holds.
     pub fn watch(&self) -> LockWatch {
         LockWatch(self.0.place.clone())
     }
 }
 
 impl BackfillLock {
-    /// What tells whether this lock still holds.
     pub fn watch(&self) -> LockWatch {
         LockWatch(self.0.place.clone())
     }
 }
 
 impl LockWatch {
-    /// Fails where the file of the lock is no longer at its path.
+    /// Fails if the lock file is no longer at its path.
     pub fn check(&self) -> std::result::Result<(), BufferError> {
         self.0.check()
     }
 }
 
-/// Both: nothing is in flight.
+/// Both locks: no drain and no backfill runs.
 #[derive(Debug)]
 pub struct WholeLock {
     _drain: DrainLock,
@@ -79,12 +77,12 @@ pub(in super::super) fn backfill(path: &Path) -> Result<BackfillLock> {
     }
 }
 
-/// Both locks of a buffer, which need not be open.
+/// Takes both locks of a buffer, which need not be open.
 pub(in super::super) fn whole(path: &Path) -> Result<WholeLock> {
     Ok(WholeLock { _drain: drain(path)?, _backfill: backfill(path)? })
 }
 
-/// Who drains live events, or does what excludes that.
+/// The process that drains live events or holds a lock that excludes a drain.
 pub(in super::super) fn drain_holder(path: &Path) -> Result<Option<Holder>> {
     let path = beside(path, DRAIN);
     match File::open(&path) {
@@ -96,7 +94,7 @@ pub(in super::super) fn drain_holder(path: &Path) -> Result<Option<Holder>> {
     }
 }
 
-/// Two configurations that reach one file by different names get one lock, because `path` is resolved.
+/// `path` is resolved, so two configurations that use different names for one file get the same lock.
 fn take(path: &Path, which: &str) -> Result<Held> {
     let lock_path = beside(path, which);
     for attempt in 1.. {
@@ -106,11 +104,11 @@ fn take(path: &Path, which: &str) -> Result<Held> {
                 let opened = file.metadata().map_err(BufferError::file(&lock_path))?;
                 let place = Place::new(&lock_path, &opened);
                 match place.check() {
-                    // Its file was removed before it was locked, so another process may hold the one that is there now.
+                    // The file was replaced before it was locked, so another process may have locked the new file.
                     Err(BufferError::Replaced(_)) if attempt < TRIES => {}
                     checked => {
                         checked?;
-                        // On a full disk nobody is named, and the lock holds all the same.
+                        // On a full disk the holder cannot be written, but the lock holds all the same.
                         Holder::write(&file).unwrap_or_default();
                         return Ok(Held { _file: file, place });
                     }
@@ -124,7 +122,7 @@ fn take(path: &Path, which: &str) -> Result<Held> {
     Err(BufferError::Locked(Holder::of(lock_path)))
 }
 
-/// Its owner's alone: whoever may read it could hold it.
+/// Opens a lock file that only its owner may read, because whoever can read it can lock it.
 fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
@@ -136,7 +134,7 @@ fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
     if buffer.exists() {
         share_owner(&file, buffer)?;
     }
-    // Earlier releases made it for everybody's eyes.
+    // Earlier releases let everybody read the file.
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }

@@ -1,4 +1,4 @@
-//! The file under a buffer: where it may lie, how it is opened and copied, and who holds it.
+//! The SQLite file of a buffer: how it is opened, copied and locked.
 
 mod copy;
 mod holder;

@@ -1,4 +1,4 @@
-//! Whether the file at a path is still the one that was opened.
+//! Checks that the file at a path is still the one that was opened.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -9,10 +9,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::error::{BufferError, Result};
 
-/// What SQLite keeps beside a database, by the ends of their names.
+/// The endings of the names of the files that SQLite keeps beside a database.
 pub(in super::super) const SIDE_FILES: &[&str] = &["-wal", "-shm", "-journal"];
 
-/// A file that was opened.
+/// The path and the identity of a file that was opened.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Place {
     path: PathBuf,
@@ -33,7 +33,7 @@ impl Place {
         &self.path
     }
 
-    /// Fails where the path names another file by now, or none.
+    /// Fails if the path no longer names this file.
     pub(in super::super) fn check(&self) -> Result<()> {
         match fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
@@ -43,8 +43,8 @@ impl Place {
     }
 }
 
-/// Opens a file that nobody changes, or whose state on disk is asked for: no lock, no log, no file beside it. `None` where
-/// its name is not UTF-8.
+/// Opens a database without locks, write-ahead log and side files, because nobody changes it or because only the
+/// state of the file itself is wanted. `None` if its name is not UTF-8.
 pub(in super::super) fn open_immutable(path: &Path) -> Result<Option<Connection>> {
     let Some(name) = path.to_str() else { return Ok(None) };
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
