@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::event::EventKind;
 use crate::suite::{OrgId, Rsid};
 
-/// One hit. Its texts are trimmed and short enough, without control characters and what XML cannot carry.
+/// One hit. Its texts are trimmed and short enough, without control characters or others that XML cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit<'a> {
     pub rsid: &'a Rsid,

@@ -1,11 +1,11 @@
-//! passbridge carries the server-side events of Adobe Pass Authentication into Adobe Analytics, each counted exactly once.
+//! passbridge carries server-side events of Adobe Pass Authentication into Adobe Analytics, each exactly once.
 //!
 //! ```text
 //! files, stdin, exchange logs, HAR, ESM reports, inbox, HTTP collector
 //!       |  ingest     parse, validate, give every event an identity, reject bad lines with a reason
 //!       v
 //! buffer (SQLite)     every event exactly once, in one of a few states; nothing leaves without a record
-//!       |  drain      pending events in time order -> lanes, one visitor always in one lane, in order
+//!       |  drain      pending events in time order -> lanes; the events of one visitor stay in order
 //!       v
 //! mapping             PassEvent -> Hit: the fixed table, identity, timestamp, sanitised values
 //!       |  encode     Hit -> DIA XML
@@ -29,8 +29,8 @@
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
-//! Start with [`event`], then [`mapping`], then [`drain`]. `docs/architecture.md` follows one event through the rooms, and says where
-//! to change what.
+//! Start with [`event`], then [`mapping`], then [`drain`]. `docs/architecture.md` follows one event through the
+//! rooms, and says where to change what.
 
 pub mod clock;
 pub mod config;

@@ -1,4 +1,4 @@
-//! When events were stored and delivered: how long events wait, and whether a source has fallen silent.
+//! The times of storing and delivering: they tell how long events wait, and whether a source is silent.
 //!
 //! An event's row does not say when the event was stored. [`note`] adds one row per transaction that stores events;
 //! transactions within one minute share a row.
@@ -74,8 +74,8 @@ pub(super) fn prune(connection: &Connection) -> Result<()> {
     run(connection, "DELETE FROM arrivals WHERE last_seq < (SELECT min(seq) FROM events)", [])
 }
 
-/// When the first stored of a requestor's pending live events was stored. Searches only the first `looked_at` events
-/// in sending order. For an event from before schema 6, this is the time when its input was opened.
+/// The earliest time at which a pending live event of a requestor was stored. Searches only the first `looked_at`
+/// events in sending order. For an event from before schema 6, this is the time when its input was opened.
 pub(super) fn oldest_stored_at(
     connection: &Connection,
     requestor: RequestorKey,

@@ -30,13 +30,14 @@ pub struct Forgotten {
     pub memory_rows: u64,
     /// The person's digests that were replaced in the metrics.
     pub metric_digests: u64,
-    /// Copies of the buffer in its folder, made by upgrades and restores. They hold everybody's events, so all went.
+    /// Copies of the buffer in its folder, from upgrades and restores, that were deleted: they held everybody's
+    /// events.
     pub copies: u64,
 }
 
 impl Buffer {
     /// Erases every trace from the database file and its write-ahead log. Reads every event and rewrites the file, so
-    /// it needs as much free disk space as the file has. The lock proves that no drain runs meanwhile.
+    /// it needs free disk space of the file's size. The lock proves that no drain and no backfill runs.
     pub fn forget(&self, forget: &Forget, _lock: &WholeLock) -> Result<Forgotten> {
         self.withdraw_files()?;
         let found = self.read(|connection| find(connection, forget))?;

@@ -213,7 +213,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
     Ok(report)
 }
 
-/// The number of a requestor; `None` if its first event came from the other kind of feed, which never changes.
+/// The number of a requestor; `None` if it has the other kind of feed. Its first event decides the kind for ever.
 fn source(
     connection: &Connection,
     requestor_id: &RequestorId,

@@ -42,7 +42,7 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < bytes.len() {
-        // A signal may interrupt the kernel's generator. Otherwise it fails only for a bad address.
+        // If a signal interrupts the kernel's generator, it is asked again. Else it fails only for a bad address.
         filled +=
             rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
     }

@@ -236,7 +236,7 @@ impl Buffer {
     }
 
     /// Moves the pending live events of a time span into a backfill, except those with attempts of unknown outcome.
-    /// The lock proves that no drain runs, because a drain may already have read the events.
+    /// No drain may run, because it may already have read the events; the lock proves that none does.
     pub fn adopt(&self, job: JobKey, from: Instant, to: Instant, _lock: &DrainLock) -> Result<u64> {
         let requestors: Vec<RequestorKey> = self.all("SELECT requestor FROM requestors", [], only)?;
         let adopt = |requestor| {
@@ -253,7 +253,7 @@ impl Buffer {
         self.write_in_parts(move |transaction| move_found(transaction, job, find, Term::Pending, to))
     }
 
-    /// Makes the events that a cancel discarded pending again, but none that were discarded one by one.
+    /// Makes the events that a cancel discarded pending again. Events discarded one by one stay discarded.
     pub fn restore_job(&self, job: JobKey) -> Result<u64> {
         let find = "SELECT t.seq FROM discarded t CROSS JOIN events e ON e.seq = t.seq
              WHERE e.job = ?1 AND t.by_cancel = 1 LIMIT ?2";
@@ -263,7 +263,7 @@ impl Buffer {
     }
 }
 
-/// Moves some thousands of the events of a backfill that a statement finds. Returns how many.
+/// Moves some thousands of the events that the statement `find` selects. Returns how many.
 fn move_found(transaction: &Transaction<'_>, job: JobKey, find: &str, from: Term, to: To<'_>) -> Result<u64> {
     let found: Vec<Sequence> = all(transaction, find, (job, MOVED_A_TRANSACTION), only)?;
     shift_all(transaction, &found, from, to)

@@ -10,7 +10,7 @@ use super::rows::{first, only, run};
 pub type RejectDigest = [u8; 16];
 
 impl Buffer {
-    /// The rejects files that hold these lines, for those lines that were kept.
+    /// The rejects file of each of these lines that was kept.
     pub fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
         self.read(|connection| {
             let mut kept = HashMap::new();
@@ -33,7 +33,7 @@ impl Buffer {
         })
     }
 
-    /// The rejects files of which lines are recorded.
+    /// The rejects files that hold recorded lines.
     pub fn files_of_rejects(&self) -> Result<Vec<String>> {
         self.all("SELECT DISTINCT file FROM kept_rejects", [], only)
     }

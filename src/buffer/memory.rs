@@ -14,8 +14,8 @@ use crate::event::Instant;
 use crate::readers::esm;
 use crate::readers::memory::{Feed, Memory, MemoryError, MemoryKey, MemoryRow};
 
-/// A row stays at least this long after it was stored, in nanoseconds: a week. Old logs may come in over days, and by
-/// the times in such a log all its rows would be past at once.
+/// A row stays at least this long after it was stored, in nanoseconds: a week. Old logs may come in over days, and
+/// judged by the times in such a log, all its rows would be over at once.
 const STAYS_NANOS: i64 = 7 * 86_400_000_000_000;
 /// Rows dropped in one transaction of retention.
 const DROPPED_A_TRANSACTION: u64 = 10_000;
@@ -57,7 +57,7 @@ impl Buffer {
         MemoryReader { path: self.path().to_owned(), connection: None }
     }
 
-    /// The key for digests of sources. It is made at the first call and never changes.
+    /// The key for the digests that readers and rejects use. It is made at the first call and never changes.
     pub fn source_secret(&self) -> Result<[u8; 32]> {
         self.write(|transaction| {
             let select = "SELECT value FROM secrets WHERE name = 'source'";

@@ -1,4 +1,4 @@
-//! Reads what a backfill plan asks: the events already stored, the days already delivered, the visitors sent to.
+//! Reads what a backfill plan needs: events already stored, days already delivered, and what visitors were sent.
 
 use rusqlite::Connection;
 

@@ -93,11 +93,11 @@ fn hold_alone(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Copies `from`, and what its write-ahead log holds, to a file beside the buffer. Returns that and its schema.
+/// Copies `from`, and what its write-ahead log holds, to a file beside the buffer. Returns the file and its schema.
 fn copy_in(from: &Path, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<(WholeFile, i64)> {
     let has_log = fs::metadata(beside(from, "-wal")).is_ok_and(|log| log.len() > 0);
     let source = match sqlite::open_immutable(from)? {
-        // Opened this way, SQLite makes no files beside the copy, whose folder may be read-only.
+        // SQLite makes no files beside an immutable database, whose folder may be read-only.
         Some(source) if !has_log => source,
         Some(_) | None => open_reader(from)?,
     };

@@ -51,8 +51,8 @@ impl RunRecord {
 }
 
 impl Buffer {
-    /// Begins a drain of live events or of a backfill: turns claims that a crash left into doubts, and decides which
-    /// events this run covers. The caller holds the lock for that kind of drain.
+    /// Begins a drain of live events or of a backfill: turns the claims of a crashed run into doubts, and decides
+    /// which events this run covers. The caller holds the lock for that kind of drain.
     pub fn begin_run(&self, job: JobKey) -> Result<RunStart> {
         let now = self.now();
         self.write(move |transaction| {
@@ -77,8 +77,8 @@ impl Buffer {
         })
     }
 
-    /// The troubles that were recorded by the last run before this one that took any event, of the same kind (live
-    /// events or backfills). Troubles last until a run succeeds in sending.
+    /// The troubles recorded by the last run before this one that read any event, of the same kind (live events or
+    /// backfills). Troubles stay until a run succeeds in sending.
     pub fn earlier_troubles(&self, run: RunId, job: JobKey) -> Result<Vec<Trouble>> {
         let select = "SELECT summary ->> '$.troubles' FROM runs
              WHERE run < ?1 AND (job = 0) = (?2 = 0) AND summary ->> '$.read' > 0 ORDER BY run DESC LIMIT 1";

@@ -50,7 +50,7 @@ impl Moves<'_> {
         Moves { connection, postings: Postings::default() }
     }
 
-    /// Moves an event. Returns false if it was moved or erased in the meantime, so that it is not in `from`.
+    /// Moves an event. Returns false if it is no longer in the state `from`: it was moved or erased in the meantime.
     pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: To<'_>) -> Result<bool> {
         let is_there = take(self.connection, event, from)?;
         if is_there {
@@ -83,7 +83,7 @@ pub(super) fn shift_all(
     Ok(moved)
 }
 
-/// Takes an event out of a state; false if it is not there. Delivered events have no index by event, so always false.
+/// Takes an event out of a state; false if it is not there. Always false for delivered events, which have no index.
 pub(super) fn take(connection: &Connection, event: &EventRef, from: Term) -> Result<bool> {
     let EventRef { sequence, job, requestor, occurred_at, .. } = *event;
     let delete = match from {

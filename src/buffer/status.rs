@@ -32,9 +32,9 @@ pub struct Status {
     /// Pending events with an attempt of unknown outcome.
     pub in_doubt: i64,
     pub inbox: i64,
-    /// When the oldest event that could be sent happened.
+    /// The earliest time at which an event that could be sent happened.
     pub oldest_sendable_at: Option<Instant>,
-    /// When the first stored event that could be sent was stored. `None` also if ages were not asked for.
+    /// The earliest time at which an event that could be sent was stored. `None` also if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     pub accounting: Accounting,
     /// Every requestor that the buffer knows.
@@ -47,7 +47,7 @@ pub struct Status {
     pub runs: Vec<RunRecord>,
 }
 
-/// The pending events of one requestor.
+/// A requestor, its suite and its pending events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestorStatus {
     #[serde(skip)]
@@ -60,7 +60,7 @@ pub struct RequestorStatus {
     pub parked_because: Option<String>,
     pub pending: i64,
     pub oldest_occurred_at: Option<Instant>,
-    /// When the first stored of the pending events was stored. `None` also if ages were not asked for.
+    /// The earliest time at which a pending event was stored. `None` also if ages were not asked for.
     pub oldest_stored_at: Option<Instant>,
     /// When a live event of the requestor was last stored.
     pub arrived_at: Option<Instant>,
@@ -80,7 +80,7 @@ pub struct ReasonCount {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct OverCount {
     pub events: i64,
-    /// Attempts times count, minus one attempt of an event that may have counted only by these attempts.
+    /// The sum of attempts times count, without the one attempt that may be right if no attempt was answered.
     pub worst_case_units: i64,
 }
 
@@ -180,8 +180,8 @@ fn dead_by_reason(connection: &Connection) -> Result<Vec<ReasonCount>> {
     })
 }
 
-/// How many pending events are in doubt, and how much attempts in doubt without event IDs may have counted too often.
-/// Expired events are in the stored sums.
+/// How many pending events are in doubt, and how much attempts in doubt without event IDs may have counted too often,
+/// including the stored sums of expired events.
 fn in_doubt(connection: &Connection) -> Result<(i64, OverCount)> {
     let expired = |name| fact(connection, name).map(|value| value.unwrap_or(0));
     let (events, worst_case_units) = (expired(OVER_COUNT_EVENTS)?, expired(OVER_COUNT_UNITS)?);

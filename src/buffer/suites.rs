@@ -49,7 +49,7 @@ impl Buffer {
         })
     }
 
-    /// Every suite that is not retired, by its ID.
+    /// All suites that are not retired, in the order of their IDs.
     pub fn suites(&self) -> Result<Vec<SuiteListing>> {
         self.read(|connection| {
             find(connection, None)?.into_iter().map(|suite| list(connection, suite)).collect()

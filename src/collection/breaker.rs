@@ -174,7 +174,7 @@ impl Breaker {
         *state = State { told_rest: state.told_rest, outages: state.outages, ..State::default() };
     }
 
-    /// At the end of a run, logs how often the host was down, if more than once: the first time is logged at once.
+    /// At the end of a run, logs how often the host was down, if more than once. The first time is already logged.
     pub fn tell_rest(&self) {
         let outages = self.state().outages;
         if outages > 1 {

@@ -11,7 +11,7 @@ use crate::web::certificate_words;
 
 /// The longest name of a certificate that is shown, in characters.
 const NAME_CHARS_MAX: usize = 100;
-/// The attributes of a name to show, or the first that exists: common name, organization (X.520), as DER.
+/// Of a name, the first of these attributes is shown: common name, organization (X.520), as DER.
 const SHOWN: [&[u8]; 2] = [&[0x55, 4, 3], &[0x55, 4, 10]];
 
 /// The verifier of rustls, with the certificate's names in its refusals.

@@ -54,8 +54,8 @@ pub(super) fn extra_roots(roots: &Roots) -> Result<RootCertStore, CollectionErro
     Ok(store)
 }
 
-/// Adds the system's certificates to `store`. If there are none, this is no error, because a collector on loopback
-/// needs none: each TLS connection fails and says so.
+/// Adds the system's certificates to `store`. If there are none, each TLS connection fails and says so. That is no
+/// error here, because a collector on loopback needs none.
 pub(super) fn tls_config(mut store: RootCertStore) -> Arc<ClientConfig> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -167,7 +167,7 @@ fn of_proxy(cause: NotReceived, proxy: &Proxy) -> NotReceived {
 /// Why the TLS handshake failed. For a refused certificate, says whose it is and why it was refused.
 fn describe_tls(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    // Our verifier replaces this error, and it is in use if there is any root certificate.
+    // Our verifier would replace this error, and is used if there is any root certificate. So there is none.
     if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
         return "this system has no root certificates: install ca-certificates".to_owned();
     }

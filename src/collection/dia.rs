@@ -1,4 +1,4 @@
-//! A connection to a collection host, and one hit over it.
+//! Sends hits over a connection to a collection host, one at a time.
 //!
 //! The request polls the HTTP connection itself, instead of a separate task: one wake-up per reply instead of three.
 //! Between requests nobody polls it, so each request first checks that the server has not closed the connection.
@@ -246,7 +246,7 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) -> bool {
 }
 
 /// Lets other ready tasks run first. Lanes whose replies came together then read all of them before they write, so
-/// the server is woken once for many requests. Measured with 32 lanes, this saves a quarter of the CPU per hit.
+/// the server is woken once for many requests. With 32 lanes this saves about a quarter of the CPU per hit.
 async fn step_back() {
     let mut is_back = false;
     poll_fn(|cx| {

@@ -11,8 +11,8 @@ const BURSTS_PER_SECOND: u128 = 10;
 /// One hit in the unit of [`Limiter`], nanoseconds times hits per second: in whole numbers, so that no rate drifts.
 const HIT: u128 = 1_000_000_000;
 
-/// Keeps a rate over all lanes that share it, exactly over a long time. After a pause, a tenth of a second's hits may
-/// go out at once, and at least one.
+/// Keeps a rate over all lanes that share it, exactly over a long time. After a pause, at most a tenth of a second's
+/// hits go out at once, but at least one.
 #[derive(Debug)]
 pub struct Limiter {
     /// `None` never waits.

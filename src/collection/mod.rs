@@ -7,8 +7,8 @@
 //!   closed is replaced; no call takes longer than the request's time limit; redirects are not followed.
 //! - Does not know: events, the buffer, lanes, retries. It never waits by itself: [`Breaker`] and [`Limiter`] tell
 //!   the callers how long to wait.
-//! - Rules: DIA-01 to 04 and 48 to 62 of the conformance list; the "Response types", "Request" and "HTTP 1.1" pages of
-//!   Adobe's Data Insertion API.
+//! - Rules: DIA-01 to 04 and 48 to 62 of the conformance list; "Response types", "Request" and "HTTP 1.1" of Adobe's
+//!   Data Insertion API guide.
 
 mod breaker;
 mod certificate;
@@ -47,7 +47,7 @@ pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 pub struct CollectionOptions {
     /// How long a request may take, including connecting. Default 30 s.
     pub request_timeout: Duration,
-    /// How long connecting may take: name, TCP, proxy and TLS together. Default 10 s, or the request's time if that is less.
+    /// How long connecting may take: name, TCP, proxy and TLS together. Default 10 s, at most `request_timeout`.
     pub connect_timeout: Duration,
     /// Hits per second and host, over all lanes. Default no limit.
     pub rate_per_host: Option<NonZeroU32>,

@@ -116,7 +116,7 @@ fn rejection(reason: &[u8]) -> Outcome {
     Outcome::Rejected(DeadReason::Adobe(words.trim().to_owned()))
 }
 
-/// The content of an element `name`, if `rest` (which begins after a `<`) is its opening tag, and not an empty one.
+/// The content of the element `name`, if `rest` (after a `<`) is its opening tag. Empty for an empty element.
 fn content<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (head, tail) = rest.split_at_checked(name.len())?;
     if !head.eq_ignore_ascii_case(name)

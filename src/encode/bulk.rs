@@ -7,8 +7,8 @@ use super::dia::{CUSTOM_LINK, EVARS, PAGE_PREFIX};
 use crate::event::Property;
 use crate::hit::{Hit, VisitorIdentity};
 
-/// The columns of every file, in their order, as Adobe's column reference names them. A file has all of them, because each of
-/// its suites may identify visitors in another way.
+/// The columns of every file, in order, with the names of Adobe's column reference. A file has all of them, because
+/// each of its suites may identify visitors in another way.
 pub const COLUMNS: [&str; 10] = [
     "reportSuiteID",
     "timestamp",

@@ -81,7 +81,7 @@ pub(crate) fn each_tag(hit: &Hit<'_>, mut show: impl FnMut(&'static str, &str)) 
     }
 }
 
-/// Escapes a text. Quotes need an entity only in attributes, which there are none of.
+/// Escapes a text. Quotes need an entity only in attributes, and the document has none.
 fn escape(value: &str, body: &mut Vec<u8>) {
     let bytes = value.as_bytes();
     // Nearly every value is short and needs no escape. Then checking all bytes costs less than preparing a search.

@@ -129,7 +129,7 @@ impl MetricsReader {
         })
     }
 
-    /// Shows the counts of the UTC hours from `first` to `last`, in order, of every event ever stored, in any state.
+    /// Shows the counts of the UTC hours from `first` to `last`, in order. They include every event ever stored.
     pub fn each_counted(&self, first: i64, last: i64, show: impl FnMut(CountedHour)) -> Result<()> {
         let select =
             "SELECT hour, metric_group, slot, units_00, units_15, units_30, units_45 FROM metric_counts

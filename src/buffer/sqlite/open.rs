@@ -157,7 +157,7 @@ pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> 
 
 /// Runs every migration after `from`, all in one transaction.
 fn migrate(connection: &mut Connection, from: i64, measure: MeasureOf) -> Result<()> {
-    // A table that others refer to is replaced without foreign keys. SQLite ignores this inside a transaction.
+    // Foreign keys are off to replace tables that others refer to. Inside a transaction, SQLite ignores the pragma.
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from as usize..] {
