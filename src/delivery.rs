@@ -286,17 +286,16 @@ impl TroubleKind {
             TroubleKind::OpenFiles => "this process cannot open another socket to the collection host",
             TroubleKind::Throttled => "the collection host throttles",
             TroubleKind::Proxy => "the proxy lets nothing through to the collection host",
-            TroubleKind::Resolve
-            | TroubleKind::Connect
-            | TroubleKind::Timeout
-            | TroubleKind::Tls
-            | TroubleKind::ServerError
-            | TroubleKind::Broken
-            | TroubleKind::Refused => "the collection host is down",
+            TroubleKind::ServerError => "the collection host answers with errors",
+            TroubleKind::Broken => "the collection host breaks connections",
+            TroubleKind::Timeout => "the collection host does not answer in time",
+            TroubleKind::Resolve | TroubleKind::Connect | TroubleKind::Tls | TroubleKind::Refused => {
+                "the collection host is down"
+            }
         }
     }
 
-    /// What to do about it.
+    /// What to do about its cause. What becomes of the events is another matter.
     pub fn advice(self) -> &'static str {
         match self {
             TroubleKind::Resolve => "check the suite's collection URL and this host's DNS",
@@ -315,11 +314,11 @@ impl TroubleKind {
                 "lower delivery.rate_per_host or the suite's --rate, or ask Adobe for a higher limit"
             }
             TroubleKind::ServerError | TroubleKind::Broken => {
-                "wait; the events go with the next run; ask Adobe where it lasts"
+                "wait until the host has recovered, and ask Adobe where it lasts"
             }
             TroubleKind::Refused => {
                 "check the suite (passbridge suite check RSID) and what answers at its collection URL: a portal, a proxy or a \
-                 firewall may answer in its place; the events go with the next run"
+                 firewall may answer in its place"
             }
         }
     }

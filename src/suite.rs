@@ -271,6 +271,8 @@ pub enum Readiness {
         items: u32,
     },
     Blocks,
+    /// Its hits are known to be lost, and a person lets its events flow all the same.
+    Overruled,
     /// Every item is shown, proved or confirmed.
     Ready,
     /// The same, but a proof is too old to count.
@@ -285,6 +287,7 @@ impl Readiness {
         match verdict {
             None => Readiness::Unchecked,
             Some(Verdict { blocks: Some(_), .. }) => Readiness::Blocks,
+            Some(Verdict { overruled: Some(_), .. }) => Readiness::Overruled,
             Some(Verdict { open, .. }) if *open > 0 => Readiness::Open { items: *open },
             Some(Verdict { proved_at: Some(proved_at), .. }) if proved_at.is_older(now, proof_age) => {
                 Readiness::ProofAged { proved_at: *proved_at }
@@ -300,6 +303,7 @@ impl fmt::Display for Readiness {
             Readiness::Unchecked => out.write_str("unchecked"),
             Readiness::Open { items } => write!(out, "open {items}"),
             Readiness::Blocks => out.write_str("blocks"),
+            Readiness::Overruled => out.write_str("overruled"),
             Readiness::Ready => out.write_str("ready"),
             Readiness::ProofAged { .. } => out.write_str("proof aged"),
         }

@@ -39,7 +39,7 @@ pub(super) enum Leg {
     /// It gave way or was stopped.
     Over,
     /// The rest may go in a while.
-    Later(&'static str),
+    Later(String),
     /// A collection host refuses a suite.
     Suite,
 }

@@ -11,10 +11,12 @@ use tokio::time::sleep;
 use super::bulk::{BulkWay, FileRoute, withdraw_unsent};
 use super::error::BackfillError;
 use super::gate::{self, Ending, Gate, Leg, Passage};
-use crate::buffer::{BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobKey, JobRecord, JobSource};
+use crate::buffer::{
+    BackfillLock, Buffer, BufferError, JobCounts, JobInput, JobKey, JobObstacles, JobRecord, JobSource,
+};
 use crate::collection::Collection;
 use crate::config::Zone;
-use crate::drain::{self, DrainOptions, Locked, Stop, StopReason};
+use crate::drain::{self, DrainOptions, Locked, RunSummary, Stop, StopReason};
 use crate::event::Instant;
 use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
@@ -45,6 +47,9 @@ pub struct BackfillReport {
     /// What its inputs held, those that are in the buffer.
     pub inputs: Vec<serde_json::Value>,
     pub ending: Ending,
+    /// What stood in the way when it was last at work.
+    #[serde(flatten)]
+    pub obstacles: JobObstacles,
     /// Pending events whose requestor has no suite, or whose suite is paused.
     pub parked: u64,
 }
@@ -95,9 +100,13 @@ pub async fn run(
         buffer.job_is_done(job.key)?;
     }
     let counts = buffer.job_counts(job.key)?;
+    let job = buffer.job(name)?;
+    // Nobody is at work on it any more.
+    let state = if job.state == JobState::Running { JobState::Stopped } else { job.state };
     Ok(BackfillReport {
         inputs: buffer.job_input_counts(job.key)?,
-        job: buffer.job(name)?,
+        obstacles: buffer.job_obstacles(job.key)?,
+        job: JobRecord { state, ..job },
         ending,
         parked: counts.pending.saturating_sub(counts.in_files + buffer.job_sendable(job.key)?),
         counts,
@@ -156,7 +165,7 @@ impl Run<'_> {
         summary.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(ControlFlow::Continue(serde_json::json!({
             "path": path, "counts": summary.total, "rejects": summary.rejects_path,
-            "rejects_not_kept": summary.rejects_not_kept,
+            "rejects_not_kept": summary.rejects_not_kept, "unused": summary.inputs.first().and_then(|input| input.unused.as_ref()),
         })))
     }
 
@@ -216,7 +225,7 @@ impl Run<'_> {
                 }
                 Leg::Suite => return Ok(Ending::Suite),
                 Leg::Over => {}
-                Leg::Later(why) => self.pause(why, TRY_AGAIN_AFTER).await,
+                Leg::Later(why) => self.pause(&why, TRY_AGAIN_AFTER).await,
             }
         }
     }
@@ -234,12 +243,11 @@ impl Run<'_> {
 
     async fn dia_leg(&self, job: &JobRecord, stop: Stop) -> Result<Leg, BackfillError> {
         let BackfillOptions { collection, drain: options, .. } = self.options;
-        let locked = Locked::Backfill(self.lock, job.key);
+        let locked = Locked::Backfill(self.lock, job);
         let summary = drain::drain(self.buffer, collection, options, stop, locked).await?;
         Ok(match summary.stopped {
             None if !summary.left => Leg::Done,
-            None => Leg::Later("some events were not received; they are tried again"),
-            Some(StopReason::Host) => Leg::Later("a collection host does not answer; it is tried again"),
+            None | Some(StopReason::Host) => Leg::Later(why_later(&summary)),
             Some(StopReason::Suite) => Leg::Suite,
             Some(StopReason::Signal | StopReason::Deadline | StopReason::Limit | StopReason::GiveWay) => {
                 Leg::Over
@@ -255,6 +263,12 @@ impl Run<'_> {
             _ = self.gate.stop.wait() => {}
         }
     }
+}
+
+/// Why events wait that were sent, or could have been.
+fn why_later(summary: &RunSummary) -> String {
+    let trouble = summary.troubles.first().map(|trouble| format!("{}: {}", trouble.host, trouble.cause));
+    format!("{}; tried again in a while", trouble.as_deref().unwrap_or("some events were not received"))
 }
 
 /// An observer that holds the loading while a live drain runs, and ends it for a stop or a person. Both would write to the

@@ -74,6 +74,8 @@ pub enum BufferError {
     UnknownSuite(Rsid),
     #[error("report suite {rsid} is known with another {setting}; `suite add` only adds requestors to it")]
     OtherSettings { rsid: Rsid, setting: &'static str },
+    #[error("report suite {rsid} is known as {known}: to Adobe upper and lower case may be the same")]
+    OtherSpelling { rsid: Rsid, known: Rsid },
     #[error("there is no probe {0}")]
     UnknownProbe(String),
     #[error("requestor {requestor_id:?} is not mapped to report suite {rsid}")]
@@ -96,6 +98,11 @@ impl BufferError {
     /// Whether the disk was full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
+    /// Whether SQLite could not open one of the buffer's files, and does not say why.
+    pub fn cannot_open_file(&self) -> bool {
+        matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen))
     }
 
     /// Adds the path of a file to an error of the operating system.

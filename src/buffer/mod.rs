@@ -73,7 +73,7 @@ pub use reconciling::{Standing, StandingFacts, StandingQuestion, StandingUnits};
 pub use restore::Restored;
 pub use retention::{RetentionPolicy, RetentionReport};
 pub use rows::EventRef;
-pub use runs::{RunRecord, RunStart};
+pub use runs::{JobObstacles, RunRecord, RunStart};
 pub use sqlite::{BackfillLock, BufferOptions, DrainLock, Holder, LockWatch, WholeLock, name_command};
 pub use status::{OverCount, ReasonCount, RequestorStatus, Status};
 pub use suites::{Route, SuiteListing};

@@ -1,7 +1,8 @@
 //! The record of each drain.
 
 use rusqlite::{Connection, Transaction};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::arrivals;
 use super::database::Buffer;
@@ -38,8 +39,25 @@ pub struct RunRecord {
     pub started_at: Instant,
     /// When the drain ended; `None` if it still runs or crashed.
     pub finished_at: Option<Instant>,
-    /// The drain's summary, as `drain --json` printed it.
+    /// The drain's summary, as `drain --json` printed it; of a run that goes on or crashed only its `troubles`, if it met any.
     pub summary: Option<serde_json::Value>,
+}
+
+/// What stood in the way of a backfill when it was last at work.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobObstacles {
+    pub troubles: Vec<Trouble>,
+    /// Why it ended and what to do, where that was an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl JobObstacles {
+    /// Each with where it is and what to do about it.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.troubles.iter().map(ToString::to_string).chain(self.failure.clone())
+    }
 }
 
 impl RunRecord {
@@ -75,6 +93,27 @@ impl Buffer {
             execute(transaction, finish, (run, now, summary))?;
             arrivals::prune(transaction)
         })
+    }
+
+    /// Records what stands in the way of a run while it goes on.
+    pub fn note_troubles(&self, run: RunId, troubles: &[Trouble]) -> Result<()> {
+        let update = "UPDATE runs SET summary = ?2 WHERE run = ?1 AND finished_at IS NULL";
+        self.change(update, (run, json!({ "troubles": troubles }).to_string()))
+    }
+
+    /// Records the error that ended a backfill.
+    pub fn note_job_failure(&self, job: JobKey, failure: &str) -> Result<()> {
+        let insert = "INSERT INTO runs (started_at, finished_at, job, summary) VALUES (?1, ?1, ?2, ?3)";
+        self.change(insert, (self.now(), job, json!({ "failure": failure }).to_string()))
+    }
+
+    /// What stands in the way of a backfill that is not at its end, by the latest of its runs that says anything.
+    pub fn job_obstacles(&self, job: JobKey) -> Result<JobObstacles> {
+        let select =
+            "SELECT summary FROM runs JOIN jobs USING (job) WHERE job = ?1 AND state IN ('running', 'paused')
+             AND summary IS NOT NULL ORDER BY run DESC LIMIT 1";
+        let found: Option<String> = self.first(select, [job], only)?;
+        Ok(found.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// The troubles recorded by the last run before this one that read any event, of the same kind (live events or

@@ -12,7 +12,7 @@ use super::rows::{all, each, first, from_row, only, run};
 use super::verdicts::{confirmations_of, forget_words, verdict_of};
 use crate::confirmation::Confirmation;
 use crate::event::RequestorId;
-use crate::suite::{ReportSuite, Rsid, SuiteState, Verdict};
+use crate::suite::{HitForm, ReportSuite, Rsid, SuiteState, Verdict};
 
 /// An active suite with the requestors whose events go there.
 #[derive(Debug, Clone)]
@@ -38,7 +38,13 @@ impl Buffer {
     /// Maps requestors to a suite. Makes the suite if it is unknown or retired; otherwise the settings must agree.
     pub fn add_suite(&self, suite: ReportSuite, requestors: Vec<RequestorId>) -> Result<()> {
         self.write(move |transaction| {
-            match find(transaction, Some(&suite.form.rsid))?.first() {
+            let rsid = &suite.form.rsid;
+            let same = |known: &&ReportSuite| known.form.rsid.as_str().eq_ignore_ascii_case(rsid.as_str());
+            match find(transaction, None)?.iter().find(same) {
+                // Adobe does not say whether it is another suite. Were it none, it would have settings and a verdict twice.
+                Some(ReportSuite { form: HitForm { rsid: known, .. }, .. }) if known != rsid => {
+                    return Err(BufferError::OtherSpelling { rsid: rsid.clone(), known: known.clone() });
+                }
                 Some(known) => refuse_other_settings(known, &suite)?,
                 None => write(transaction, &suite)?,
             }

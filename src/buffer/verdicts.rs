@@ -32,11 +32,13 @@ pub struct NewVerdict {
 /// The text between the reasons why a suite's hits are lost.
 const BETWEEN_REASONS: &str = "; ";
 
-/// A suite whose events wait because its hits are known to be lost.
+/// A suite whose hits are known to be lost, so that its events wait, or go by a person's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedSuite {
     pub rsid: Rsid,
     pub reason: String,
+    /// Whether a person overruled the block, so that the events are sent all the same.
+    pub is_overruled: bool,
     /// How many of the suite's requestors have pending events.
     pub requestors: u32,
 }
@@ -82,14 +84,15 @@ impl Buffer {
         })
     }
 
-    /// The active suites that are blocked and for which events of a job are pending.
+    /// The active suites that are blocked, overruled or not, and for which events of a job are pending.
     pub fn blocked_suites(&self, job: JobKey) -> Result<Vec<BlockedSuite>> {
-        let select = "SELECT s.rsid, s.blocked, count(*) AS requestors FROM suites s JOIN mappings m ON m.suite = s.suite
-             WHERE s.state = 'active' AND s.blocked IS NOT NULL
+        let select = "SELECT s.rsid, coalesce(s.blocked, v.overruled) AS reason, s.blocked IS NULL AS is_overruled, count(*) AS requestors
+             FROM suites s LEFT JOIN verdicts v ON v.suite = s.suite JOIN mappings m ON m.suite = s.suite
+             WHERE s.state = 'active' AND coalesce(s.blocked, v.overruled) IS NOT NULL
                AND EXISTS (SELECT 1 FROM queue q WHERE q.job = ?1 AND q.requestor = m.requestor)
              GROUP BY s.suite ORDER BY s.rsid";
         self.all(select, [job], |row| {
-            Ok(from_row!(row, BlockedSuite { rsid, requestors }, reason: row.get("blocked")?))
+            Ok(from_row!(row, BlockedSuite { rsid, reason, is_overruled, requestors }))
         })
     }
 

@@ -10,7 +10,7 @@ use super::settings::SettingsError;
 use crate::backfill::BackfillError;
 use crate::buffer::BufferError;
 use crate::clock::ClockError;
-use crate::collection::CollectionError;
+use crate::collection::{CollectionError, is_open_files};
 use crate::drain::DrainError;
 use crate::ingest::{IngestError, InputError, SubmissionError};
 use crate::job::JobName;
@@ -31,6 +31,9 @@ pub(super) fn of_system(error: &io::Error, otherwise: &'static str) -> &'static 
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "free some disk, or raise the limit on it, and run it again: what is stored stays once"
+        }
+        _ if is_open_files(error) => {
+            "raise the limit on open files (LimitNOFILE=, ulimit -n), and run it again"
         }
         ErrorKind::ResourceBusy => "look at the file in the way, remove it, and run it again",
         _ => otherwise,
@@ -206,7 +209,10 @@ fn api_advice(error: &ApiError) -> String {
         (Cause::Refused { status: 429, .. }, "analytics", false) => {
             "run it again later, or lower analytics.calls_per_window: another program may use the same credential"
         }
-        (Cause::Refused { status: 408 | 429 | 500.., .. }, ..) => {
+        (Cause::Refused { status: 429, .. }, ..) => {
+            "run it again later: nothing is counted twice; if it lasts, ask Adobe for a higher limit"
+        }
+        (Cause::Refused { status: 408 | 500.., .. }, ..) => {
             "run it again later: nothing is counted twice; if it lasts, check {key}"
         }
         (Cause::Refused { status: 401 | 403, .. }, "esm", false)
@@ -431,6 +437,10 @@ impl Judge for BufferError {
             BufferError::UnknownJob(_) => {
                 Code::BackfillState.usage("see which there are: passbridge backfill status")
             }
+            BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(
+                "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
+                 buffer's file and folder; then run it again: what was reported before is stored",
+            ),
             BufferError::Sqlite(_) => Code::Database.failed(
                 "check free disk and permissions, then run it again; what was reported before is stored. \
                  If it persists: passbridge status --verify",
@@ -447,6 +457,10 @@ impl Judge for BufferError {
             )),
             BufferError::OtherSettings { rsid, .. } => Code::SuiteSetting.usage(format!(
                 "leave the setting out, or change it with: passbridge suite set {rsid}"
+            )),
+            BufferError::OtherSpelling { known, .. } => Code::SuiteSetting.usage(format!(
+                "spell it as Adobe's report suite manager shows it: where that is {known}, use that; else first: passbridge \
+                 suite remove {known}"
             )),
             BufferError::UnknownProbe(_) => {
                 Code::ProbeUnknown.usage("see the latest one of a suite: passbridge suite show RSID")

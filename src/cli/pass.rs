@@ -63,6 +63,14 @@ impl Pass {
         })
     }
 
+    /// Fails where the way to a suite's host goes by a proxy variable that cannot be used.
+    pub(super) fn check_ways(&self) -> Result<(), Failure> {
+        for listing in self.buffer.suites()? {
+            self.collection.host(&listing.suite.collection_url)?;
+        }
+        Ok(())
+    }
+
     /// Moves the inbox, drains, and deletes what is old. Fails at once where another drain holds the lock.
     pub(super) async fn run(&self, stop: &Stop) -> Result<DrainReport, Failure> {
         let Pass { buffer, collection, options, .. } = self;

@@ -46,6 +46,8 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let started = settings.config.clone();
     let mut pass = Pass::open(&settings, context)?;
+    // What every drain would refuse is refused now.
+    pass.check_ways()?;
     let last_started = last_started(&pass.buffer)?;
     tell_setup(&settings, &pass.buffer)?;
     let server = serve(&settings, &pass.buffer, context)?;

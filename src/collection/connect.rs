@@ -152,7 +152,7 @@ async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Not
 }
 
 /// Whether this process, or the whole system, has no file descriptor left.
-fn is_open_files(error: &io::Error) -> bool {
+pub(crate) fn is_open_files(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 

@@ -29,6 +29,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 pub use breaker::{Breaker, BreakerOptions, Permit};
+pub(crate) use connect::is_open_files;
 pub use connect::{CollectionError, Roots};
 pub use dia::Connection;
 pub use limiter::Limiter;

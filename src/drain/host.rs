@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::parcel::Parcel;
 use super::suite_run::SuiteRun;
-use super::summary::LINES_MAX;
+use super::summary::{LINES_MAX, Tally};
 use super::verdict::Refusal;
 use super::{Stop, StopReason};
 use crate::buffer::Route;
@@ -26,8 +26,8 @@ pub(super) struct HostRun {
     /// Its breaker, pace and address.
     pub(super) host: Arc<Host>,
     pub(super) suites: Vec<SuiteRun>,
-    pub(super) lanes: usize,
     url: CollectionUrl,
+    pub(super) known: Arc<Known>,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
     /// By the place of the suite, where it is not the host's, and by kind.
@@ -50,16 +50,26 @@ struct Met {
     has_left: bool,
 }
 
+/// What the hosts of a run know of it.
+pub(super) struct Known {
+    pub(super) lanes: usize,
+    pub(super) started_at: Instant,
+    /// The troubles that the runs before recorded.
+    pub(super) earlier: Vec<Trouble>,
+    /// What makes events go that wait.
+    pub(super) then: String,
+    pub(super) tally: Arc<Tally>,
+}
+
 impl HostRun {
-    /// `earlier` are the troubles that the runs before recorded.
-    pub(super) fn new(host: Arc<Host>, routes: Vec<Route>, lanes: usize, earlier: &[Trouble]) -> HostRun {
+    pub(super) fn new(host: Arc<Host>, routes: Vec<Route>, known: Arc<Known>) -> HostRun {
         let changes = Arc::new(watch::Sender::new(0));
-        let suite = |route| SuiteRun::new(route, lanes, changes.clone(), earlier);
+        let suite = |route| SuiteRun::new(route, known.lanes, changes.clone(), &known.earlier);
         HostRun {
             url: host.url().clone(),
             host,
             suites: routes.into_iter().map(suite).collect(),
-            lanes,
+            known,
             ended: Stop::default(),
             changes,
             met: Mutex::default(),
@@ -112,7 +122,7 @@ impl HostRun {
                 host = %self.url,
                 suites = tried.len(),
                 fault = fault.map(|fault| fault.to_string()),
-                advice = TroubleKind::Refused.advice(),
+                advice = self.advice(None, TroubleKind::Refused, true),
                 "the collection host refuses every event of every suite: it is left for this run, and its events wait"
             );
             self.give_up();
@@ -133,7 +143,7 @@ impl HostRun {
             let Some(fault) = suite.fault_to_tell() else { continue };
             let (rsid, host) = (suite.rsid(), &self.url);
             if self.told.fetch_add(1, Ordering::Relaxed) < LINES_MAX {
-                let advice = advice_on(Some(rsid), TroubleKind::Refused);
+                let advice = self.advice(Some(rsid), TroubleKind::Refused, true);
                 tracing::error!(%rsid, %host, %fault, advice, "report suite stopped for this run; its events wait");
             }
         }
@@ -179,7 +189,8 @@ impl HostRun {
     }
 
     /// What stood in the way of the host and its suites when the run ended or left events behind, and whether the host throttled it.
-    pub(super) fn troubles(&self, earlier: &[Trouble], started_at: Instant) -> Vec<Trouble> {
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        let Known { earlier, started_at, .. } = &*self.known;
         let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped| {
             let same = |before: &&Trouble| {
                 before.host == self.url && before.rsid.as_ref() == rsid && before.kind == kind
@@ -190,9 +201,9 @@ impl HostRun {
                 kind,
                 cause,
                 attempts,
-                since: earlier.iter().find(same).map_or(started_at, |before| before.since),
+                since: earlier.iter().find(same).map_or(*started_at, |before| before.since),
                 stopped,
-                advice: Some(advice_on(rsid, kind)),
+                advice: Some(self.advice(rsid, kind, stopped)),
             }
         };
         let refuses_all = self.refuses_all.load(Ordering::Relaxed);
@@ -219,13 +230,34 @@ impl HostRun {
         troubles
     }
 
+    /// How many troubles it has met so far, those that are over among them.
+    pub(super) fn kinds_met(&self) -> usize {
+        self.met().len() + self.suites.iter().filter(|suite| suite.is_stopped()).count()
+    }
+
+    /// What to do about a trouble, with the name of the suite in the commands, and then about its events: by what became of them.
+    fn advice(&self, rsid: Option<&Rsid>, kind: TroubleKind, stopped: bool) -> String {
+        let is_own = |own: &&Rsid| rsid.is_none_or(|rsid| *own == rsid);
+        let suites = self.suites.iter().map(SuiteRun::rsid).filter(is_own);
+        let (waits, dead, held) = self.known.tally.counts().fates(suites);
+        let is_dead = dead > 0 && kind == TroubleKind::Refused;
+        let mut advice = kind.advice().replace("RSID", rsid.map_or("RSID", |rsid| rsid.as_str()));
+        for (is_so, what) in [
+            (stopped || waits, &*self.known.then),
+            (
+                is_dead,
+                "dead events go once that is mended and they are requeued: passbridge dead-letter list",
+            ),
+            (held > 0, "held events want a decision: passbridge held list"),
+        ] {
+            if is_so {
+                advice.push_str(&format!("; {what}"));
+            }
+        }
+        advice
+    }
+
     fn met(&self) -> MutexGuard<'_, BTreeMap<(Option<usize>, TroubleKind), Met>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What to do about a trouble, with the name of the suite in the commands.
-fn advice_on(rsid: Option<&Rsid>, kind: TroubleKind) -> String {
-    let advice = kind.advice();
-    rsid.map_or_else(|| advice.to_owned(), |rsid| advice.replace("RSID", rsid.as_str()))
 }

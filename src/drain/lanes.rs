@@ -81,7 +81,7 @@ impl Lane {
         Lane {
             number,
             changes: context.host.changes(),
-            aside: Aside::new(context.host.lanes),
+            aside: Aside::new(context.host.known.lanes),
             claims: Claims::new(context.recorder.clone()),
             context,
             connection,
@@ -450,7 +450,7 @@ impl Lane {
     /// Counts an event that this run leaves pending.
     fn leave(&self, parcel: &Parcel) {
         let suite = self.suite(parcel);
-        self.context.tally.leave(parcel.is_doubted, !suite.is_paused());
+        self.context.tally.leave(suite.rsid(), parcel.is_doubted, !suite.is_paused());
         suite.settle(parcel);
     }
 

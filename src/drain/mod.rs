@@ -37,15 +37,15 @@ pub use stop::{Stop, StopReason};
 pub use summary::{RunSummary, SuiteSummary};
 
 use crate::buffer::{
-    AfterRestore, BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, LockWatch, Route,
-    RunStart, Watch,
+    AfterRestore, BackfillLock, BlockedSuite, Buffer, BufferError, DrainLock, JobKey, JobRecord, LockWatch,
+    Route, RunStart, Watch,
 };
 use crate::clock::Clock;
 use crate::collection::{Collection, CollectionError, Host};
 use crate::delivery::Trouble;
 use crate::suite::CollectionUrl;
 use feed::Scope;
-use host::HostRun;
+use host::{HostRun, Known};
 use lanes::{Lane, LaneContext};
 use parcel::Parcel;
 use recorder::RecorderGone;
@@ -90,14 +90,26 @@ pub enum DrainError {
 pub enum Locked<'a> {
     /// Live events, their inbox moved.
     Live(&'a DrainLock),
-    Backfill(&'a BackfillLock, JobKey),
+    Backfill(&'a BackfillLock, &'a JobRecord),
 }
 
 impl Locked<'_> {
     fn job(self) -> JobKey {
         match self {
             Locked::Live(_) => JobKey::LIVE,
-            Locked::Backfill(_, job) => job,
+            Locked::Backfill(_, job) => job.key,
+        }
+    }
+
+    /// What makes its events go that wait.
+    fn then(self) -> String {
+        match self {
+            Locked::Live(_) => "the events that wait go with the next run".to_owned(),
+            Locked::Backfill(_, JobRecord { name, .. }) => {
+                format!(
+                    "the events that wait go when the backfill goes on: passbridge backfill resume {name}"
+                )
+            }
         }
     }
 
@@ -131,11 +143,19 @@ pub async fn drain(
         Ok::<_, BufferError>((start, earlier, buffer.watch()?))
     })
     .await?;
-    let mut ground = Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await? };
+    let mut ground =
+        Ground { lock: lock.watch(), place, blocked: tell_blocked(buffer, job, &[]).await?, met: 0 };
     tracing::info!(run_id = start.run.0, recovered = start.recovered, held = start.held, "drain begins");
-    let host = |(host, routes)| Arc::new(HostRun::new(host, routes, options.lanes, &earlier));
-    let (hosts, tally) = (ways.into_iter().map(host).collect(), Arc::default());
-    let pass = Pass { buffer, hosts, job, start, options, stop, tally };
+    let tally = Arc::<Tally>::default();
+    let known = Arc::new(Known {
+        lanes: options.lanes,
+        started_at,
+        earlier,
+        then: lock.then(),
+        tally: tally.clone(),
+    });
+    let hosts = ways.into_iter().map(|(host, routes)| Arc::new(HostRun::new(host, routes, known.clone())));
+    let pass = Pass { buffer, hosts: hosts.collect(), job, start, options, stop, tally };
     let damage = pass.send_all(ground.clone()).await?;
     let (run, recorded) = (pass.start.run, pass.tally.counts().clone());
     let (status, cut_off) =
@@ -144,8 +164,7 @@ pub async fn drain(
     recorded.tell_rest();
     let stopped = pass.stop_reason(&recorded);
     let times = (started_at, options.clock.now());
-    let troubles: Vec<Trouble> =
-        pass.hosts.iter().flat_map(|host| host.troubles(&earlier, started_at)).collect();
+    let troubles = pass.troubles();
     // What was stopped was told as an error.
     for trouble in troubles.iter().filter(|trouble| !trouble.stopped).take(LINES_MAX as usize) {
         tracing::warn!("trouble in this run: {trouble}");
@@ -169,7 +188,8 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-/// Says once a run which suites nothing is sent to, because their hits are known to be lost; not again of those that were `told`.
+/// Says once a run which suites lose their hits: nothing is sent to them, or a person overruled that. Not again of those that were
+/// `told`.
 pub async fn tell_blocked(
     buffer: &Arc<Buffer>,
     job: JobKey,
@@ -177,22 +197,25 @@ pub async fn tell_blocked(
 ) -> Result<Vec<BlockedSuite>, BufferError> {
     let blocked = blocking(buffer, move |buffer| buffer.blocked_suites(job)).await?;
     let lines_max = LINES_MAX as usize;
-    let new: Vec<_> =
-        blocked.iter().filter(|blocked| told.iter().all(|told| told.rsid != blocked.rsid)).collect();
-    for BlockedSuite { rsid, reason, requestors } in new.iter().take(lines_max) {
-        tracing::error!(
-            %rsid,
-            reason,
-            requestors,
-            "nothing is sent to report suite {rsid}, which would lose it, and its events wait: mend it, then passbridge suite check \
-             {rsid}; or passbridge suite resume {rsid} --anyway"
-        );
+    let is_new = |one: &&BlockedSuite| {
+        told.iter().all(|told| told.rsid != one.rsid || told.is_overruled != one.is_overruled)
+    };
+    let new: Vec<_> = blocked.iter().filter(is_new).collect();
+    for BlockedSuite { rsid, reason, is_overruled, requestors } in new.iter().take(lines_max) {
+        if *is_overruled {
+            tracing::warn!(%rsid, reason, "the hits that are sent to report suite {rsid} are lost, and somebody overruled that: passbridge suite check {rsid}");
+        } else {
+            tracing::error!(
+                %rsid,
+                reason,
+                requestors,
+                "nothing is sent to report suite {rsid}, which would lose it, and its events wait: mend it, then passbridge suite check \
+                 {rsid}; or passbridge suite resume {rsid} --anyway"
+            );
+        }
     }
     if let Some(suites @ 1..) = new.len().checked_sub(lines_max) {
-        tracing::error!(
-            suites,
-            "nothing is sent to more report suites that would lose it: passbridge suite list names them"
-        );
+        tracing::error!(suites, "more report suites would lose their hits: passbridge suite list names them");
     }
     Ok(blocked)
 }
@@ -204,6 +227,8 @@ struct Ground {
     place: Watch,
     /// The suites of which the log says that nothing is sent to them.
     blocked: Vec<BlockedSuite>,
+    /// Troubles met so far. New ones are recorded while the run goes on, so that `status` can tell.
+    met: usize,
 }
 
 impl Ground {
@@ -240,7 +265,7 @@ impl Pass<'_> {
     /// Starts lanes and feeds and waits for them. What a feed could not read ends its host's part, and is given back: what was sent
     /// is recorded and reported all the same.
     async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
-        let lanes_in_all = self.hosts.iter().map(|host| host.lanes).sum();
+        let lanes_in_all = self.options.lanes * self.hosts.len();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
         let recording = tokio::spawn(recording);
         let deadline = tokio::spawn(keep_deadline(self.options.deadline, self.stop.clone()));
@@ -260,7 +285,7 @@ impl Pass<'_> {
                 lanes.spawn(Lane::new(number, context, inbound).run());
                 sender
             };
-            let inbounds: Vec<_> = (0..host.lanes).map(start_lane).collect();
+            let inbounds: Vec<_> = (0..host.known.lanes).map(start_lane).collect();
             feeds.push(self.start_feed(host, allowance.clone(), inbounds)?);
         }
         drop(recorder);
@@ -343,6 +368,10 @@ impl Pass<'_> {
         }
     }
 
+    fn troubles(&self) -> Vec<Trouble> {
+        self.hosts.iter().flat_map(|host| host.troubles()).collect()
+    }
+
     async fn look(&self, ground: &mut Ground) -> Result<(), BufferError> {
         let mut looking = ground.clone();
         let looked = blocking(self.buffer, move |buffer| {
@@ -351,6 +380,12 @@ impl Pass<'_> {
         });
         let (looked, routes) = looked.await?;
         *ground = looked;
+        let met = self.hosts.iter().map(|host| host.kinds_met()).sum();
+        if met > ground.met {
+            ground.met = met;
+            let (run, troubles) = (self.start.run, self.troubles());
+            blocking(self.buffer, move |buffer| buffer.note_troubles(run, &troubles)).await?;
+        }
         for suite in self.hosts.iter().flat_map(|host| &host.suites) {
             let route = routes.iter().find(|route| route.suite.form.rsid == *suite.rsid());
             let maps = |route: &Route| suite.requestors.iter().all(|own| route.requestors.contains(own));

@@ -57,10 +57,12 @@ pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
             Next::Bury(DeadReason::GeneralFailure)
         }
         Outcome::Refused { status } if now.suite_succeeded => Next::Bury(DeadReason::Refused(*status)),
+        // The same request gets the same answer again, and where nothing succeeds that says nothing of the event.
+        Outcome::Refused { .. } => Next::LeavePending,
         Outcome::SuiteFault(fault) => Next::StopSuite(fault.clone()),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),
         Outcome::Retry { retry_after, .. } => again(*retry_after, now, limits),
-        Outcome::BareFailure | Outcome::Refused { .. } | Outcome::Ambiguous(_) => again(None, now, limits),
+        Outcome::BareFailure | Outcome::Ambiguous(_) => again(None, now, limits),
     }
 }
 
@@ -138,7 +140,7 @@ mod tests {
         ] {
             assert_eq!(next(&outcome, &now, &LIMITS), Next::Bury(reason));
         }
-        assert!(matches!(next(&Outcome::Refused { status: 403 }, &situation(), &LIMITS), Next::Again(_)));
+        assert_eq!(next(&Outcome::Refused { status: 403 }, &situation(), &LIMITS), Next::LeavePending);
         assert!(matches!(next(&Outcome::BareFailure, &situation(), &LIMITS), Next::Again(_)));
     }
 

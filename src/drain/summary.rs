@@ -1,6 +1,6 @@
 //! What a drain did, in the numbers that `drain --json` prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -108,6 +108,11 @@ pub(super) struct Counts {
     pub(super) is_limited: bool,
     dead: u64,
     held: u64,
+    refused: u64,
+    /// The suites of which events wait that could have gone.
+    leaving: BTreeSet<Rsid>,
+    /// The suites of which the log names the first event that was refused.
+    refusing: BTreeSet<Rsid>,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
@@ -152,20 +157,44 @@ impl Tally {
         }
     }
 
+    /// Counts an event that is refused. The first of its suite gets a line at once: what becomes of it is known later.
+    pub(super) fn refuse(&self, rsid: &Rsid, sequence: Sequence, cause: &str) {
+        let mut counts = self.counts();
+        counts.refused += 1;
+        if counts.refusing.len() < LINES_MAX as usize && counts.refusing.insert(rsid.clone()) {
+            tracing::warn!(seq = sequence.0, %rsid, cause, "event is refused; others will show whether it or its suite is at fault");
+        }
+    }
+
     /// Counts an event that the run leaves pending; `is_left` where it could have gone.
-    pub(super) fn leave(&self, is_doubted: bool, is_left: bool) {
+    pub(super) fn leave(&self, rsid: &Rsid, is_doubted: bool, is_left: bool) {
         let mut counts = self.counts();
         counts.read += 1;
         counts.in_doubt += u64::from(is_doubted);
-        counts.left |= is_left;
+        if is_left && (!counts.left || !counts.leaving.contains(rsid)) {
+            counts.left = true;
+            counts.leaving.insert(rsid.clone());
+        }
     }
 }
 
 impl Counts {
+    /// What became of the events of some suites, other than delivered: whether any wait, how many are dead, and how many held.
+    pub(super) fn fates<'a>(&self, suites: impl Iterator<Item = &'a Rsid>) -> (bool, u64, u64) {
+        suites.fold((false, 0, 0), |(waits, dead, held), rsid| {
+            let suite = self.suites.get(rsid).copied().unwrap_or_default();
+            (waits || self.leaving.contains(rsid), dead + suite.dead, held + suite.held)
+        })
+    }
+
     /// Tells at the end how many events had no line of the log.
     pub(super) fn tell_rest(&self) {
-        for (events, what) in [(self.dead, "dead"), (self.held, "held")] {
-            if let Some(events @ 1..) = events.checked_sub(LINES_MAX) {
+        for (events, told, what) in [
+            (self.dead, LINES_MAX, "dead"),
+            (self.held, LINES_MAX, "held"),
+            (self.refused, self.refusing.len() as u64, "refused"),
+        ] {
+            if let Some(events @ 1..) = events.checked_sub(told) {
                 tracing::warn!(events, "more events are {what}, not told one by one");
             }
         }

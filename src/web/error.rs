@@ -114,6 +114,11 @@ impl ApiError {
         if let Cause::Refused { retry_after, .. } = &self.cause { *retry_after } else { None }
     }
 
+    /// What to check where this keeps something from being had: a key of the configuration, or the variables of the proxy.
+    pub fn to_check(&self) -> &'static str {
+        if let Cause::Proxy(_) = self.cause { "HTTPS_PROXY and ALL_PROXY" } else { self.endpoint.key }
+    }
+
     pub fn status(&self) -> Option<u16> {
         if let Cause::Refused { status, .. } = &self.cause { Some(*status) } else { None }
     }
@@ -129,8 +134,11 @@ impl fmt::Display for ApiError {
                 write!(out, "{what} cannot be had from {place}: {why}")
             }
             Cause::NotSendable(why) => write!(out, "{what} cannot be asked for at {place}: {why}"),
-            Cause::Refused { status, why, .. } => {
-                write!(out, "{place} refuses {what} with status {status}: {why}")
+            Cause::Refused { status, why, retry_after } => {
+                let throttles = if *status == 429 { " throttles: it" } else { "" };
+                write!(out, "{place}{throttles} refuses {what} with status {status}: {why}")?;
+                let asks = |asked: &Duration| write!(out, "; it asks for a rest of {} s", asked.as_secs());
+                retry_after.iter().try_for_each(asks)
             }
             Cause::TooLong(bytes_max) => {
                 write!(out, "the answer of {place} about {what} is longer than {bytes_max} bytes")

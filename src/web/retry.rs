@@ -6,6 +6,10 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::ApiError;
 
+/// The longest pause that a command gives a server which asks for one: so long a job of cron can wait four times and be done within
+/// its hour. A server that asks for more is asked earlier than it wishes, and the log says both times.
+const ASKED_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// How often a request is tried, and how long the pauses between the attempts are.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -25,7 +29,7 @@ impl Patience {
         attempts_max: 5,
         backoff: Duration::from_secs(1),
         backoff_max: Duration::from_secs(60),
-        asked_max: Duration::from_secs(60),
+        asked_max: ASKED_MAX,
     };
     /// One attempt, because the caller repeats it at its own pace.
     pub const ONCE: Patience = Patience { attempts_max: 1, ..Patience::PROBE };
@@ -34,12 +38,13 @@ impl Patience {
         attempts_max: 6,
         backoff: Duration::from_millis(500),
         backoff_max: Duration::from_secs(60),
-        asked_max: Duration::from_secs(60),
+        asked_max: ASKED_MAX,
     };
 
-    /// Analytics limits the calls in a window (6 s at Adobe). The pauses grow from a sixth of it to ten windows.
+    /// Analytics limits the calls in a window (6 s at Adobe). The pauses grow from a sixth of it to ten windows; a server may ask
+    /// for 150, which are [`ASKED_MAX`] at Adobe.
     pub fn analytics(window: Duration) -> Patience {
-        Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 10 }
+        Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 150 }
     }
 
     /// For the uploads of a backfill, which nobody waits for: by default 30 attempts in a row take some 50 minutes.
@@ -79,7 +84,7 @@ impl Backoff {
             return Err(error);
         }
         let Some(wait) = self.next(error.retry_after()) else { return Err(error) };
-        let (wait_ms, attempt, check) = (wait.as_millis() as u64, self.attempts, error.endpoint.key);
+        let (wait_ms, attempt, check) = (wait.as_millis() as u64, self.attempts, error.to_check());
         tracing::warn!(%error, attempt, wait_ms, check, "no whole answer yet; asking again");
         tokio::time::sleep(wait).await;
         Ok(())
@@ -119,6 +124,14 @@ mod tests {
 
     use super::super::error::Endpoint;
     use super::*;
+
+    #[test]
+    fn a_server_that_asks_for_some_minutes_gets_them() {
+        let asked = Some(Duration::from_secs(300));
+        for patience in [Patience::ESM, Patience::PROBE, Patience::analytics(Duration::from_secs(6))] {
+            assert_eq!(Backoff::new(patience).next(asked), asked);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_and_the_server_is_obeyed_within_bounds() {

@@ -577,6 +577,20 @@ fn an_input_of_which_nothing_was_used_ends_with_3_and_others_do_not() {
 }
 
 #[test]
+fn a_backfill_of_a_log_of_which_nothing_is_used_ends_with_3_when_planned_and_when_run() {
+    let program = Program::new();
+    let neighbours = fixture::path("rest-v2/neighbours.ndjson");
+    for args in [&["backfill", "plan", "p"][..], &["backfill", "run", "r"]] {
+        let (code, report) = program.json(&[args, &[neighbours.to_str().expect("UTF-8")]].concat());
+        assert_eq!(code, 3, "{args:?}: {report}");
+        assert!(
+            report["inputs"][0]["unused"].as_str().is_some_and(|why| why.contains("nothing of it was used")),
+            "{report}"
+        );
+    }
+}
+
+#[test]
 fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
     for (name, events, resources) in [("text", 4, 4), ("base64", 4, 4), ("missing", 2, 0)] {
         let read = read_fixture(&format!("har/body-{name}.har"));

@@ -198,6 +198,40 @@ fn faults_of_the_token_endpoint_name_it_and_its_key_and_end() {
     }
 }
 
+#[test]
+fn an_interface_that_throttles_is_said_to_and_what_it_asks_for_is_shown() {
+    let busy = || refused("429 Too Many Requests\r\nRetry-After: 1", json!({"message": "slow"}));
+    let server = server(move |_, path, _| if path == "/token" { token() } else { busy() });
+    let program = reading(&server.url(), &format!("{}/token", server.url()));
+    let done = program.run(&CHECK);
+    assert_eq!(done.code, 1, "{done:?}");
+    let says =
+        |line: &&str| line.contains(" throttles: it refuses") && line.contains("asks for a rest of 1 s");
+    assert_eq!(done.err.lines().filter(says).count(), 5, "four pauses and the end: {}", done.err);
+}
+
+#[test]
+fn why_a_bulk_backfill_ended_stands_in_the_status_too() {
+    let server =
+        server(|_, path, _| if path == "/token" { token() } else { refused("403 Forbidden", "no entry") });
+    let program = uploading(&server);
+    assert_eq!(backfill(&program).code, 1);
+    for args in [&["status"][..], &["backfill", "status"], &["status", "--check"]] {
+        let done = program.run(args);
+        let said = format!("{}{}", done.out, done.err);
+        assert_eq!(done.code, if args.contains(&"--check") { 4 } else { 0 }, "{said}");
+        for part in [&server.address.to_string(), "status 403: no entry", "backfill resume h"] {
+            assert!(said.contains(part), "{args:?} {part}: {said}");
+        }
+        assert_no_secret(&done);
+    }
+    let (_, status) = program.json(&["status"]);
+    assert!(
+        status["backfills"][0]["failure"].as_str().is_some_and(|why| why.contains("no entry")),
+        "{status}"
+    );
+}
+
 /// A program that pulls from these addresses.
 fn pulling(url: &str, dcr_url: &str, more: &str) -> Program {
     let program = Program::with(&format!(
@@ -345,6 +379,7 @@ fn nothing_goes_in_clear_through_a_proxy_and_a_proxys_fault_is_named_as_its_own(
         let named = format!("through the proxy {}: ", proxy.address);
         assert!(done.err.contains(&named) && done.err.contains(why), "{why}: {}", done.err);
         assert!(done.err.contains("check HTTPS_PROXY"), "{}", done.err);
+        assert!(!done.err.contains("analytics.url"), "{}", done.err);
         assert_eq!(count(&ims, "POST /token"), 1);
         let seen = proxy.requests();
         let is_tunnel = |request: &String| request.starts_with("CONNECT analytics.example.test:443");

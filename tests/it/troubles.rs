@@ -212,3 +212,185 @@ fn a_proxy_variable_with_a_port_that_is_no_number_is_refused_before_anything_is_
     let (_, status) = program.json(&["status"]);
     assert_eq!(status["runs"].as_array().map(Vec::len), Some(0), "{status}");
 }
+
+#[test]
+fn a_backfill_that_a_refusal_stopped_is_named_with_its_cause_wherever_one_looks() {
+    let sandbox = sandbox("failure=\"NO timestamp\"");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.write("events.ndjson", &crate::program::lines(20));
+    let (code, report) =
+        program.json(&["backfill", "run", "h", program.path("events.ndjson").to_str().expect("UTF-8")]);
+    assert_eq!(
+        (code, &report["state"], &report["ending"]),
+        (4, &json!("stopped"), &json!("suite")),
+        "{report}"
+    );
+    let trouble = &report["troubles"][0];
+    assert_eq!((&trouble["rsid"], &trouble["stopped"]), (&json!("examplersid"), &json!(true)), "{report}");
+    let advice = trouble["advice"].as_str().expect("an advice");
+    assert!(advice.contains("backfill resume h") && !advice.contains("next run"), "{advice}");
+
+    let asked: [(&[&str], i32); 4] = [
+        (&["status"], 0),
+        (&["status", "--check"], 4),
+        (&["backfill", "status", "h"], 0),
+        (&["backfill", "resume", "h"], 4),
+    ];
+    for (args, code) in asked {
+        let done = program.run(args);
+        let said = format!("{}{}", done.out, if args.contains(&"--check") { &done.err } else { "" });
+        assert_eq!(done.code, code, "{args:?}: {done:?}");
+        for part in [&sandbox.url(), "NO timestamp", "examplersid", "since 20", "backfill resume h"] {
+            assert!(said.contains(part), "{args:?} {part}: {said}");
+        }
+    }
+    let (_, status) = program.json(&["status"]);
+    assert_eq!(status["backfills"][0]["troubles"][0]["kind"], "refused", "{status}");
+}
+
+#[test]
+fn what_to_do_about_a_trouble_goes_by_what_became_of_the_events() {
+    for (faults, policy, says, not) in [
+        ("failure=\"NO timestamp\"", "retry", "dead events go once", "next run"),
+        ("status=302", "hold", "held events want", "next run"),
+        ("status=501", "hold", "held events want", "next run"),
+        ("status=400", "retry", "wait go with the next run", "dead"),
+    ] {
+        let sandbox = sandbox(faults);
+        let program = Program::with("[delivery]\nmax_attempts = 2\nbackoff_base_ms = 1\n");
+        program.suite(&sandbox.url());
+        assert_eq!(program.run(&["suite", "set", "examplersid", "--on-ambiguous", policy]).code, 0);
+        program.ingest(1);
+        let (_, run) = program.json(&["drain"]);
+        let advice = run["troubles"][0]["advice"].as_str().unwrap_or_else(|| panic!("{faults}: {run}"));
+        assert!(advice.contains(says) && !advice.contains(not), "{faults}: {advice}");
+    }
+}
+
+#[test]
+fn a_host_that_answers_with_errors_is_not_said_to_be_down() {
+    let sandbox = sandbox("status=501");
+    let program = Program::with("[delivery]\ngive_up_seconds = 1\nbackoff_base_ms = 1\n");
+    program.suite(&sandbox.url());
+    program.ingest(30);
+    let done = program.run(&["drain"]);
+    assert!(done.err.contains("answers with errors") && done.err.contains("HTTP 501"), "{}", done.err);
+    assert!(!done.err.contains("is down") && !done.err.contains("did not answer"), "{}", done.err);
+}
+
+#[test]
+fn too_few_open_files_are_named_as_such_where_sqlite_cannot_open_one() {
+    let program = Program::new();
+    let mut named = 0;
+    for files in 4..16 {
+        let mut command = std::process::Command::new("sh");
+        let (binary, config) = (env!("CARGO_BIN_EXE_passbridge"), program.path("c.toml"));
+        command.args(["-c", "ulimit -n $0; exec \"$@\""]).arg(files.to_string()).arg(binary);
+        command.arg("--config").arg(config).arg("status").current_dir(program.path(""));
+        let done = crate::program::done(command);
+        if done.err.contains("unable to open database file") {
+            assert!(
+                done.err.contains("limit on open files") && done.err.contains("ulimit -n"),
+                "{}",
+                done.err
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 0, "no limit was low enough, or all were too low");
+}
+
+#[test]
+fn an_event_that_a_suite_answers_with_400_is_told_at_once_waits_and_is_not_sent_again_in_that_run() {
+    let sandbox = sandbox("status=400");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    program.ingest(2);
+    let (code, run) = program.json(&["drain"]);
+    assert_eq!((code, &run["pending"], &run["retries"]), (4, &json!(2), &json!(0)), "{run}");
+    let done = program.run(&["drain"]);
+    assert_eq!(done.err.matches("event is refused").count(), 1, "{}", done.err);
+    assert!(done.err.contains("cause=\"HTTP 400\"") && done.err.contains("seq="), "{}", done.err);
+}
+
+#[test]
+fn a_suite_whose_verdict_was_overruled_is_shown_and_warned_of_once_a_drain() {
+    let sandbox = sandbox("");
+    let program = Program::new();
+    program.suite(&sandbox.url());
+    block(&program, "examplersid");
+    assert_eq!(program.run(&["suite", "resume", "examplersid", "--anyway"]).code, 0);
+    program.ingest(3);
+    let done = program.run(&["drain"]);
+    let warned = |line: &&str| line.contains("WARN") && line.contains("timestamps are not allowed");
+    assert_eq!((done.code, done.err.lines().filter(warned).count()), (0, 1), "{}", done.err);
+    let (_, list) = program.json(&["suite", "list"]);
+    assert_eq!(list["suites"][0]["readiness"]["state"], "overruled", "{list}");
+    let (code, checked) = program.json(&["status", "--check"]);
+    let checks = checked["checks"].as_array().expect("checks");
+    let found = checks.iter().find(|check| check["check"] == "overruled").expect("a line of it");
+    assert_eq!(
+        (code, &found["of"], &found["broken"]),
+        (0, &json!("examplersid"), &json!(false)),
+        "{checked}"
+    );
+}
+
+#[test]
+fn a_suite_id_that_differs_by_case_alone_is_refused() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:1");
+    let add = [
+        "suite",
+        "add",
+        "--requestor",
+        "REF31",
+        "--rsid",
+        "ExampleRSID",
+        "--collection-url",
+        "http://127.0.0.1:1",
+    ];
+    let done = program.run(&add);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("ExampleRSID is known as examplersid"), "{}", done.err);
+}
+
+#[test]
+fn status_tells_what_a_drain_has_met_while_it_goes_on() {
+    let sandbox = sandbox("status=503");
+    let program = Program::with("[delivery]\ngive_up_seconds = 60\n");
+    program.suite(&sandbox.url());
+    program.ingest(30);
+    let running = Running::start(program.command(&["drain"]));
+    let started = std::time::Instant::now();
+    let status = loop {
+        let (_, status) = program.json(&["status"]);
+        if status["troubles"].as_array().is_some_and(|troubles| !troubles.is_empty()) {
+            break status;
+        }
+        assert!(started.elapsed() < PATIENCE, "{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(
+        (&status["drain"]["state"], &status["troubles"][0]["kind"]),
+        (&json!("running"), &json!("server_error"))
+    );
+    assert!(program.run(&["status"]).out.contains("HTTP 503"));
+    drop(running);
+}
+
+#[test]
+fn run_refuses_at_its_start_a_proxy_that_every_drain_would_refuse() {
+    let program = Program::new();
+    program.suite("https://collect.example.test");
+    let mut command = program.command(&["run"]);
+    command.env("HTTPS_PROXY", "socks5://user:hush@127.0.0.1:1");
+    let done = Running::start(command).wait();
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.err.contains("HTTPS_PROXY must begin with http://") && !done.err.contains("hush"),
+        "{}",
+        done.err
+    );
+}

@@ -321,7 +321,7 @@ impl Uploading {
         // A random part keeps groups that were refused together from trying together again; a Retry-After is kept exactly.
         let wait =
             if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
-        let (wait_ms, check) = (wait.as_millis() as u64, error.endpoint.key);
+        let (wait_ms, check) = (wait.as_millis() as u64, error.to_check());
         tracing::warn!(%error, check, wait_ms, "{what}; it is tried again");
         Ok(self.waits_until(Instant::now() + wait).await)
     }

@@ -61,6 +61,9 @@ pub struct InputPlan {
     pub read: u64,
     pub events: u64,
     pub rejected: u64,
+    /// Why nothing of it would be used, where it holds something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused: Option<String>,
 }
 
 /// Events that happened from an instant until before another.
@@ -119,6 +122,7 @@ pub fn plan(
         read: input.counts.read,
         events: input.counts.read - input.counts.rejected,
         rejected: input.counts.rejected,
+        unused: input.unused.clone(),
     });
     let inputs: Vec<InputPlan> = inputs.collect();
     let plan = assemble(tally, rates)?;

@@ -13,11 +13,12 @@ use tokio::runtime::Builder;
 
 pub(super) use args::Command;
 
+use super::code::Code;
 use super::progress::{BackfillProgress, Progress};
 use super::signals::{self, Hangup};
 use super::{Context, Exit, Failure, Form, Settings, hint, options, output, refused};
 use crate::backfill::{self, BackfillOptions, BulkWay, Rates};
-use crate::buffer::{BackfillLock, Buffer, BufferError, JobRecord, JobSettings};
+use crate::buffer::{BackfillLock, Buffer, BufferError, JobKey, JobRecord, JobSettings};
 use crate::collection::Collection;
 use crate::config::Zone;
 use crate::drain::Stop;
@@ -101,7 +102,9 @@ impl Backfills<'_> {
             let run = format!("passbridge backfill run {name}");
             output::note(format_args!("to run it: {}", hint::complete(&run)));
         }
-        Ok(if plan.rejected + plan.total.conflicts > 0 { Exit::Unclean } else { Exit::Done })
+        let is_unused = plan.inputs.iter().any(|input| input.unused.is_some());
+        let is_unclean = is_unused || plan.rejected + plan.total.conflicts > 0;
+        Ok(if is_unclean { Exit::Unclean } else { Exit::Done })
     }
 
     fn make_plan(&self, args: &NewArgs, rate: Option<NonZeroU32>) -> Result<backfill::Plan, Failure> {
@@ -191,9 +194,19 @@ impl Backfills<'_> {
         });
         // A thread that still reads standard input or a slow disk is not waited for.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        let report = report?;
+        let report = report.inspect_err(|failure| self.note_end(job.key, failure))?;
         context.form.report(&report)?;
         Ok(report::exit(&report))
+    }
+
+    /// Records why a backfill ended, for `status`; not in a buffer that failed itself.
+    fn note_end(&self, job: JobKey, failure: &Failure) {
+        let text = format!("{}; {}", failure.on_one_line(), failure.advice);
+        if !matches!(failure.code, Code::BufferLost | Code::Database)
+            && let Err(error) = self.buffer.note_job_failure(job, &text)
+        {
+            tracing::warn!(%error, "why the backfill ended cannot be recorded");
+        }
     }
 
     fn status(&self, args: &StatusArgs) -> Result<Exit, Failure> {
@@ -207,6 +220,7 @@ impl Backfills<'_> {
             let state = seen(&job, is_running);
             Ok(Shown {
                 counts: buffer.job_counts(job.key)?,
+                obstacles: buffer.job_obstacles(job.key)?,
                 inputs: buffer.job_input_counts(job.key)?,
                 looked_up_files: buffer.looked_up_files(job.key)?,
                 is_at_work: state == JobState::Running,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::backfill::{BackfillReport, Ending, ExportReport};
-use crate::buffer::{JobCounts, JobRecord};
+use crate::buffer::{JobCounts, JobObstacles, JobRecord};
 use crate::cli::table::write_notes;
 use crate::cli::{Exit, Table};
 use crate::job::{JobName, JobState};
@@ -23,6 +23,8 @@ pub(super) struct Shown {
     #[serde(flatten)]
     pub(super) counts: JobCounts,
     pub(super) is_at_work: bool,
+    #[serde(flatten)]
+    pub(super) obstacles: JobObstacles,
     pub(super) inputs: Vec<Value>,
     /// The keys of the files of which only a look-up says that they are in: whom to ask Adobe about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -63,6 +65,9 @@ impl Shown {
         if !why.is_empty() {
             writeln!(out, "  {name} {why}: passbridge backfill resume {name}")?;
         }
+        for trouble in self.obstacles.lines() {
+            writeln!(out, "  trouble of {name}: {trouble}")?;
+        }
         for rejects in rejects(&self.inputs) {
             writeln!(out, "  rejected lines of {name}: {rejects}")?;
         }
@@ -95,9 +100,10 @@ fn sum(inputs: &[Value], name: &str) -> u64 {
 /// The status of a run. Events that could have gone win over those that want a look.
 pub(super) fn exit(report: &BackfillReport) -> Exit {
     let BackfillReport { counts, inputs, ending, .. } = report;
+    let is_unused = inputs.iter().any(|input| input["unused"].is_string());
     let unclean = counts.dead + counts.held + sum(inputs, "rejected") + sum(inputs, "conflicts");
     match ending {
-        Ending::Done if unclean > 0 => Exit::Unclean,
+        Ending::Done if unclean > 0 || is_unused => Exit::Unclean,
         Ending::Cancelled if counts.pending == 0 => Exit::Done,
         Ending::Done => Exit::Done,
         Ending::Cancelled | Ending::Paused | Ending::Stopped | Ending::Suite => Exit::Pending,
@@ -106,16 +112,17 @@ pub(super) fn exit(report: &BackfillReport) -> Exit {
 
 impl fmt::Display for BackfillReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackfillReport { job, counts, inputs, ending, parked } = self;
+        let BackfillReport { job, counts, inputs, ending, obstacles, parked } = self;
         let name = &job.name;
         let ending = match ending {
             Ending::Done => "done",
             Ending::Paused => "paused",
             Ending::Cancelled => "cancelled",
             Ending::Stopped => "stopped",
-            Ending::Suite => "stopped: a collection host refuses a suite; see the log",
+            Ending::Suite => "stopped: a collection host refuses a suite",
         };
         writeln!(out, "backfill {name}: {ending}")?;
+        obstacles.lines().try_for_each(|trouble| writeln!(out, "  trouble: {trouble}"))?;
         if !inputs.is_empty() {
             let [read, duplicates, conflicts, rejected] =
                 ["read", "duplicates", "conflicts", "rejected"].map(|name| sum(inputs, name));

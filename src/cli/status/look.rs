@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::buffer::{Buffer, BufferError, Holder, JobCounts, RunId, Status, SuiteListing};
+use crate::buffer::{
+    Buffer, BufferError, Holder, JobCounts, JobObstacles, RunId, RunRecord, Status, SuiteListing,
+};
 use crate::cli::{Context, Failure, backfill};
 use crate::delivery::Trouble;
 use crate::event::Instant;
@@ -73,6 +75,9 @@ pub(super) struct BackfillStatus {
     pub(super) pending: u64,
     /// Those of them that are in bulk files: they may have been counted where a file has no answer.
     pub(super) in_files: u64,
+    /// What stood in its way when it was last at work.
+    #[serde(flatten)]
+    pub(super) obstacles: JobObstacles,
 }
 
 fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
@@ -82,7 +87,8 @@ fn backfills(buffer: &Buffer) -> Result<Vec<BackfillStatus>, BufferError> {
         let JobCounts { pending, in_files, .. } = buffer.job_counts(job.key)?;
         if pending > 0 {
             let state = backfill::seen(&job, is_running);
-            found.push(BackfillStatus { name: job.name, state, pending, in_files });
+            let obstacles = buffer.job_obstacles(job.key)?;
+            found.push(BackfillStatus { name: job.name, state, pending, in_files, obstacles });
         }
     }
     Ok(found)
@@ -108,8 +114,8 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         None if status.inbox > 0 => created_at().map(|at| Instant::from(DateTime::<Utc>::from(at))),
         first => first,
     };
-    let finished = status.runs.iter().find_map(|run| run.summary.as_ref());
-    let troubles = finished.and_then(|summary| summary.get("troubles").cloned());
+    // Of the run that goes on, once it has met any.
+    let troubles = status.runs.iter().find(|run| run.summary.is_some()).map(RunRecord::troubles);
     Ok(StatusReport {
         version: env!("CARGO_PKG_VERSION"),
         at: context.clock.now(),
@@ -124,8 +130,7 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
             run_id: open.map(|run| run.run_id),
             began_at: open.map(|run| run.started_at),
         },
-        // Runs of earlier releases have none.
-        troubles: troubles.and_then(|troubles| serde_json::from_value(troubles).ok()).unwrap_or_default(),
+        troubles: troubles.unwrap_or_default(),
         verdicts: verdicts(buffer, proof_age)?,
         backfills: backfills(buffer)?,
         last_completed_at: buffer.last_finished_run()?,
@@ -138,11 +143,12 @@ fn verdicts(buffer: &Buffer, proof_age: Duration) -> Result<Vec<SuiteVerdict>, F
     let told = |SuiteListing { suite, verdict, .. }: SuiteListing| {
         let verdict = verdict?;
         let readiness = Readiness::of(Some(&verdict), buffer.now(), proof_age);
-        let aged = match readiness {
-            Readiness::ProofAged { proved_at } => Some(format!("proved at {}", proved_at.to_the_second())),
-            Readiness::Unchecked | Readiness::Open { .. } | Readiness::Blocks | Readiness::Ready => None,
-        };
-        let overruled = verdict.overruled.map(|reason| format!("overruled: {reason}"));
+        let is_aged = matches!(readiness, Readiness::ProofAged { .. });
+        let aged =
+            verdict.proved_at.filter(|_| is_aged).map(|at| format!("proved at {}", at.to_the_second()));
+        let blocks = verdict.blocks.is_some();
+        let overruled =
+            verdict.overruled.map(|reason| if blocks { format!("overruled: {reason}") } else { reason });
         let void = verdict.void.map(|void| format!("void: {void}"));
         let why: Vec<String> = [verdict.blocks, overruled, aged, void].into_iter().flatten().collect();
         (!why.is_empty()).then(|| SuiteVerdict { rsid: suite.form.rsid, readiness, why: why.join("; ") })

@@ -9,13 +9,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::look::StatusReport;
+use super::look::{BackfillStatus, StatusReport};
 use crate::buffer::{Buffer, RequestorStatus};
 use crate::cli::ages::{age, ago, passed};
 use crate::cli::drain::why_parked;
 use crate::cli::{Failure, hint};
 use crate::config::{MonitorConfig, Span};
 use crate::event::Instant;
+use crate::job::JobState;
+use crate::suite::Readiness;
 
 /// What became dead, or was rejected, within this time counts: a day has everybody's working hours in it.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,7 +26,7 @@ const PARKED_NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`, or `blocked` and `balanced`, which always count.
+    /// The key of `[monitor]`, or `blocked`, `backfill` and `balanced`, which always count, or `overruled`, which never does.
     pub(super) check: &'static str,
     /// A requestor or a report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
@@ -60,6 +62,12 @@ pub(super) fn checks(
         checks.push(Check { check, of: None, broken, found, limit, says });
     }
     checks.extend(blocked(report));
+    checks.extend(backfills(report));
+    // Listed, and no alarm: one that stands for ever would be turned off.
+    checks.extend(report.verdicts.iter().filter(|one| one.readiness == Readiness::Overruled).map(|one| {
+        let says = format!("its hits are known to be lost, and somebody overruled that: {}", one.why);
+        always("overruled", one.rsid.to_string(), false, None, says)
+    }));
     let broken = !status.accounting.balanced;
     let says = if broken { "the account is off: passbridge status --verify" } else { "the account balances" };
     let says = hint::complete(says).into_owned();
@@ -145,7 +153,12 @@ fn aged(
     Check { check, of, broken, found, limit: Some(limit.as_secs()), says }
 }
 
-/// Suites whose hits are known to be lost; no limit turns them off.
+/// What has no limit and counts always: `of` whom it is, and what is said of it.
+fn always(check: &'static str, of: String, broken: bool, found: Option<i64>, says: String) -> Check {
+    Check { check, of: Some(of), broken, found: found.map(i64::unsigned_abs), limit: None, says }
+}
+
+/// Suites whose hits are known to be lost.
 fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
     report.status.requestors.iter().filter_map(|requestor| {
         let (rsid, why) = (requestor.rsid.clone()?, requestor.parked_because.as_ref()?);
@@ -155,8 +168,17 @@ fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
             requestor.requestor_id,
             hint::complete(&format!("passbridge suite check {rsid}"))
         );
-        let found = Some(requestor.pending.unsigned_abs());
-        Some(Check { check: "blocked", of: Some(rsid), broken: true, found, limit: None, says })
+        Some(always("blocked", rsid, true, Some(requestor.pending), says))
+    })
+}
+
+/// Backfills that a trouble or an error has ended: nothing but `resume` makes them go on.
+fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
+    report.backfills.iter().filter(|one| one.state == JobState::Stopped).filter_map(|one| {
+        let BackfillStatus { name, pending, obstacles, .. } = one;
+        let why = obstacles.lines().reduce(|all, next| format!("{all}; {next}"))?;
+        let says = format!("it has ended, and {pending} events wait: {why}");
+        Some(always("backfill", name.to_string(), true, i64::try_from(*pending).ok(), says))
     })
 }
 

@@ -10,7 +10,6 @@ use super::monitor::Check;
 use crate::buffer::{Amount, Discrepancy, DoubtedEvent, Holder, RunRecord, Status};
 use crate::cli::ages::{age, ago, passed};
 use crate::cli::{Table, hint};
-use crate::delivery::Trouble;
 use crate::event::Instant;
 
 #[derive(Debug, Serialize)]
@@ -30,7 +29,7 @@ impl fmt::Display for Answer {
         let Answer { report, discrepancies, doubted, .. } = self;
         report.write_host(out)?;
         report.write_backlog(out)?;
-        report.troubles().write_below(out)?;
+        report.troubles.iter().try_for_each(|trouble| writeln!(out, "trouble      {trouble}"))?;
         report.write_accounting(out)?;
         report.requestors().write_below(out)?;
         for SuiteVerdict { rsid, readiness, why } in &report.verdicts {
@@ -85,13 +84,16 @@ impl StatusReport {
         if let Some(oldest) = self.status.oldest_sendable_at {
             writeln!(out, "happened     {} (the oldest of them)", ago(oldest, self.at))?;
         }
-        for BackfillStatus { name, state, pending, in_files } in &self.backfills {
+        for BackfillStatus { name, state, pending, in_files, obstacles } in &self.backfills {
             let files = if *in_files > 0 { format!(" ({in_files} in files)") } else { String::new() };
             writeln!(
                 out,
                 "backfill     {pending} of the pending ones{files} are those of {name}, which is {}: no drain sends them",
                 state.as_str()
             )?;
+            for trouble in obstacles.lines() {
+                writeln!(out, "             trouble of {name}: {trouble}")?;
+            }
         }
         if *inbox > 0 {
             writeln!(out, "inbox        {inbox} rows, moved in by the next drain")?;
@@ -110,15 +112,6 @@ impl StatusReport {
             )?;
         }
         Ok(())
-    }
-
-    fn troubles(&self) -> Table {
-        let mut table = Table::new(&["host", "suite", "since", "stopped", "cause"]);
-        for Trouble { host, rsid, cause, since, stopped, .. } in &self.troubles {
-            let suite = rsid.as_ref().map_or("-", |rsid| rsid.as_str());
-            table.row(&[host, &suite, &ago(*since, self.at), &if *stopped { "yes" } else { "no" }, cause]);
-        }
-        table
     }
 
     fn write_accounting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,6 +47,10 @@ impl Lane {
         outcome: Outcome,
         refusal: Refusal,
     ) -> Result<(), RecorderGone> {
+        if !parcel.was_refused {
+            let rsid = self.suite(&parcel).rsid();
+            self.context.tally.refuse(rsid, parcel.event.sequence, &refusal.cause);
+        }
         let is_bare = matches!(outcome, Outcome::BareFailure);
         parcel.bare_failures += u32::from(is_bare);
         let keeps_claim = refusal.is_doubtful || parcel.some_counted().is_some();
