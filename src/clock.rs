@@ -45,7 +45,7 @@ impl Clock {
         SystemTime::from(DateTime::<Utc>::from(self.now()))
     }
 
-    /// Fails if the clock shows a time that no event can have: a host with an empty battery may start in any year.
+    /// Fails if the clock shows a time that no event can have. A host with an empty battery may start in any year.
     pub fn check(&self) -> Result<(), ClockError> {
         let now = self.now();
         if (0..=LATEST_NANOS).contains(&now.nanos()) { Ok(()) } else { Err(ClockError(now)) }

@@ -139,7 +139,7 @@ impl Timetable {
     }
 
     /// The time up to which slots count as done. If the clock was set back, it moves back too, but at most to the
-    /// next slot: the tick for that slot may already have run.
+    /// next slot, because the tick for that slot may already have run.
     fn served(&self, served: Instant, now: Instant) -> Instant {
         match self.next_slot(now) {
             Some(next) if now < served => served.min(next),

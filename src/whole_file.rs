@@ -101,8 +101,8 @@ pub fn open_new(path: &Path, readers: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// If root made the file, gives it the owner of another file: a command run as root must not lock out the service,
-/// which runs as another user. Other users cannot change owners, and need not.
+/// If root made the file, gives it the owner of another file, because a command run as root must not lock out the
+/// service, which runs as another user. Other users cannot change owners, and need not.
 pub fn share_owner(file: &File, of: &Path) -> io::Result<()> {
     let (own, wanted) = (file.metadata()?, fs::metadata(of)?);
     if !rustix::process::geteuid().is_root() || (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {

@@ -57,7 +57,7 @@ pub enum BulkFileState {
     Written,
     /// The file was sent, and Adobe's answer is not known.
     Sent,
-    /// Adobe has the file, but refused this many rows without naming them: a person must decide.
+    /// Adobe has the file, but refused this many rows without naming them, so a person must decide.
     Stuck {
         unnamed: u64,
     },

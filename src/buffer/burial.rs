@@ -1,4 +1,4 @@
-//! What stays of an event after its row is deleted: a tombstone, and its part in the sum of possible over-counts.
+//! What stays of a deleted event: a tombstone (its identity), and its part in the sum of possible over-counts.
 
 use rusqlite::Connection;
 

@@ -93,7 +93,8 @@ pub struct StoreReport {
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// The indices of events that were left out, because their requestor has the other kind of feed.
+    /// The indices of events left out, because their requestor has the other kind of feed (single events, ESM
+    /// reports).
     pub mixed: Vec<usize>,
 }
 
@@ -156,7 +157,8 @@ impl Buffer {
 
     /// Whether a release before schema 6 may have read exchanges into this buffer.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        // On the writing thread: the caller's thread may have fewer rights than the one that opened the buffer.
+        // On the writing thread, because the caller's thread may have fewer rights than the one that opened the
+        // buffer.
         self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
 }
@@ -243,7 +245,7 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>> {
         Ok(Inserts {
-            // `seq` is NULL if the event has expired or was erased: its identity is still known.
+            // If the event has expired or was erased, `seq` is NULL, but its identity is still known.
             former: transaction.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1 AND ifnull(seq, 0) < ?2)",
             )?,

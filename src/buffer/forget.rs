@@ -46,8 +46,8 @@ impl Forget {
         }
     }
 
-    /// Whether a line that is no event, or not yet one, is about the person. The line may be broken in any way, so in
-    /// doubt the answer is yes: the ID as a value anywhere is enough, unless the line names another MVPD.
+    /// Whether a line that is no event, or not yet one, is about the person. The line may be broken in any way, so
+    /// the answer is yes in doubt: it is enough that the ID is a value anywhere, unless the line names another MVPD.
     pub fn concerns(&self, text: &str) -> bool {
         let (_, id, mvpd) = self.wanted();
         let mut values = Vec::new();

@@ -10,7 +10,7 @@ use super::rows::{first, only, run};
 pub type RejectDigest = [u8; 16];
 
 impl Buffer {
-    /// The rejects file of each of these lines that was kept.
+    /// The rejects file of each of these lines that was kept before.
     pub fn kept_rejects(&self, digests: Vec<RejectDigest>) -> Result<HashMap<RejectDigest, String>> {
         self.read(|connection| {
             let mut kept = HashMap::new();

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestorKey(pub(super) i64);
 
-/// The number of a hit form.
+/// The number of a hit form: the settings with which the hits of a suite are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FormKey(pub(super) i64);
 

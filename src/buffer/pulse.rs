@@ -10,8 +10,8 @@ use super::error::{BufferError, Result};
 use super::rows::value;
 use super::sqlite::open_reader;
 
-/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor: other
-/// code may have used them all.
+/// Checks that the buffer can be read. The connection stays open, so that a check needs no new file descriptor,
+/// because other code may have used them all.
 #[derive(Debug)]
 pub struct Pulse {
     connection: Connection,

@@ -67,7 +67,7 @@ pub struct StandingQuestion {
     pub from: Instant,
     /// The end, exclusive, on a quarter of an hour.
     pub to: Instant,
-    /// What was delivered since then is too fresh: Analytics may not show it yet.
+    /// What was delivered since then is too fresh, because Analytics may not show it yet.
     pub fresh_since: Instant,
     /// What was delivered since then is late if it happened more than `late_nanos` before its delivery.
     pub late_since: Instant,

@@ -15,7 +15,7 @@ use super::states::{To, shift_all};
 use crate::delivery::{Doubt, Sequence, Trouble};
 use crate::event::Instant;
 
-/// At least this many runs are kept, however old: `status` shows runs, and `run` reads them to catch up.
+/// At least this many runs are kept, however old, because `status` shows them and `run` reads them to catch up.
 const RUNS_KEPT_MIN: i64 = 100;
 /// Runs pruned in one transaction.
 const PRUNED_A_TRANSACTION: u64 = 5_000;
@@ -158,8 +158,8 @@ pub(super) fn recent(connection: &Connection, limit: usize) -> Result<Vec<RunRec
     })
 }
 
-/// Turns the claims that earlier runs left without an outcome into doubts: exactly these attempts may have counted.
-/// Only of the same kind of run, because a backfill and a drain of live events may run side by side.
+/// Turns the claims that earlier runs left without an outcome into doubts, because these attempts may have counted.
+/// Takes only claims of the same kind of run: a backfill and a drain of live events may run side by side.
 fn recover_claims(transaction: &Transaction<'_>, job: JobKey, now: Instant) -> Result<u64> {
     let change = "INSERT INTO doubts (seq, form, attempts, last_at, cause)
          SELECT seq, form, 1, ?2, ?3 FROM claims WHERE run IN (SELECT run FROM runs WHERE (job = 0) = (?1 = 0))

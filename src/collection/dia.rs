@@ -1,7 +1,7 @@
 //! Sends hits over a connection to a collection host, one at a time.
 //!
-//! The request polls the HTTP connection itself, instead of a separate task: one wake-up per reply instead of three.
-//! Between requests nobody polls it, so each request first checks that the server has not closed the connection.
+//! The request polls the HTTP connection itself, without a separate task. This needs one wake-up per reply instead of
+//! three. Between requests nobody polls it, so each request first checks that the server has not closed it.
 
 use std::error::Error;
 use std::future::poll_fn;

@@ -12,7 +12,7 @@ const BURSTS_PER_SECOND: u128 = 10;
 const HIT: u128 = 1_000_000_000;
 
 /// Keeps a rate over all lanes that share it, exactly over a long time. After a pause, at most a tenth of a second's
-/// hits go out at once, but at least one.
+/// hits go out at once, but at least one hit.
 #[derive(Debug)]
 pub struct Limiter {
     /// `None` never waits.
@@ -32,8 +32,8 @@ impl Limiter {
         Limiter { hits_per_second, slack: (burst - 1) * HIT, started_at: now, next: Mutex::new(0) }
     }
 
-    /// Reserves the time of the next hit and returns how long to wait for it. It cannot be given back: a lane that
-    /// does not send after all leaves a gap of one hit.
+    /// Reserves the time of the next hit and returns how long to wait for it. A reservation cannot be given back, so
+    /// a lane that does not send after all leaves a gap of one hit.
     pub fn reserve(&self, now: Instant) -> Duration {
         let Some(rate) = self.hits_per_second else { return Duration::ZERO };
         let elapsed = now.saturating_duration_since(self.started_at).as_nanos() * rate;

@@ -23,7 +23,7 @@ pub(in super::super) struct Person {
     digest: PlainDigest,
 }
 
-/// The person whom the request names, and the users of the events found: a visitor ID alone leads to no user.
+/// The person whom the request names, and the users of the events found, because a visitor ID leads to no user.
 pub(in super::super) fn people_of(
     connection: &Connection,
     forget: &Forget,

@@ -10,7 +10,8 @@
 //! forgotten, one random digest replaces theirs everywhere, so that figures stay and nothing leads to the person.
 //!
 //! One row for each user and day would mean a write at a random place of an index for nearly every event. So users go
-//! into sorted packs, and packs of similar size are merged: a write costs the same, however many users there are.
+//! into sorted packs, and packs of similar size are merged. Then a write costs the same, however many users there
+//! are.
 
 mod digest;
 mod forgetting;

@@ -9,7 +9,7 @@ use super::super::rows::{each as each_row, first, run};
 pub(super) const ENTRY_BYTES: usize = 24;
 /// Bytes of an entry's key: digest and group, big endian, so that bytes sort as numbers do.
 const KEY_BYTES: usize = 12;
-/// The bit of a group number that marks a synthetic ID: it stands for degraded or temporary access, not a person.
+/// The bit of a group number that marks a synthetic ID, which stands for degraded or temporary access, not a person.
 pub(super) const SYNTHETIC: u32 = 1 << 31;
 /// Packs with more users are not merged. A pack of this size has 2.4 MB, which any transaction can rewrite.
 const MERGED_USERS_MAX: usize = 100_000;

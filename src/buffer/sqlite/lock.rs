@@ -17,7 +17,7 @@ use crate::whole_file::{beside, share_owner};
 /// The endings of the lock files' names, for drains and for backfills.
 const DRAIN: &str = ".lock";
 const BACKFILL: &str = ".backfill.lock";
-/// How often a taken lock is tried, and the pause: another process may hold it only to see whether it is taken.
+/// How often a taken lock is tried, and the pause, because a process may hold it only to see whether it is taken.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -35,7 +35,7 @@ struct Held {
     place: Place,
 }
 
-/// Checks that a lock still protects: if its file was removed or replaced, a second process can take the lock.
+/// Checks that a lock still protects. If its file was removed or replaced, a second process can take the lock.
 #[derive(Debug, Clone)]
 pub struct LockWatch(Place);
 
