@@ -100,7 +100,7 @@ impl BufferError {
         matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
     }
 
-    /// Whether SQLite could not open one of the buffer's files, and does not say why.
+    /// Whether SQLite could not open a file of the buffer, which it reports without a reason.
     pub fn cannot_open_file(&self) -> bool {
         matches!(self, BufferError::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen))
     }

@@ -93,8 +93,7 @@ pub struct StoreReport {
     pub duplicates: u64,
     /// Events that were already stored with other content.
     pub conflicts: Vec<Conflict>,
-    /// The indices of events left out, because their requestor has the other kind of feed (single events, ESM
-    /// reports).
+    /// The indices of events left out, because their requestor has the other feed (single events, ESM reports).
     pub mixed: Vec<usize>,
 }
 
@@ -157,8 +156,7 @@ impl Buffer {
 
     /// Whether a release before schema 6 may have read exchanges into this buffer.
     pub fn knows_former_exchanges(&self) -> Result<bool> {
-        // On the writing thread, because the caller's thread may have fewer rights than the one that opened the
-        // buffer.
+        // On the writing thread, because the caller's thread may lack rights that the opener of the buffer had.
         self.on_thread(|connection| Ok(fact(connection, FORMER_BEFORE)?.is_some()))
     }
 }

@@ -39,22 +39,22 @@ pub struct RunRecord {
     pub started_at: Instant,
     /// When the drain ended; `None` if it still runs or crashed.
     pub finished_at: Option<Instant>,
-    /// The drain's summary, as `drain --json` printed it; of a run that goes on or crashed only its `troubles`, if it met any.
+    /// The drain's summary, as `drain --json` printed it. If the run still goes on or crashed, only its `troubles`.
     pub summary: Option<serde_json::Value>,
 }
 
-/// What stood in the way of a backfill when it was last at work.
+/// What hindered a backfill in its last run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobObstacles {
     pub troubles: Vec<Trouble>,
-    /// Why it ended and what to do, where that was an error.
+    /// The error that ended the backfill, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
 impl JobObstacles {
-    /// Each with where it is and what to do about it.
+    /// Each obstacle, with its place and what to do about it.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.troubles.iter().map(ToString::to_string).chain(self.failure.clone())
     }
@@ -95,7 +95,7 @@ impl Buffer {
         })
     }
 
-    /// Records what stands in the way of a run while it goes on.
+    /// Records the troubles of a run that still goes on.
     pub fn note_troubles(&self, run: RunId, troubles: &[Trouble]) -> Result<()> {
         let update = "UPDATE runs SET summary = ?2 WHERE run = ?1 AND finished_at IS NULL";
         self.change(update, (run, json!({ "troubles": troubles }).to_string()))
@@ -107,7 +107,7 @@ impl Buffer {
         self.change(insert, (self.now(), job, json!({ "failure": failure }).to_string()))
     }
 
-    /// What stands in the way of a backfill that is not at its end, by the latest of its runs that says anything.
+    /// What hindered a backfill that is running or paused, from the latest of its runs with a summary.
     pub fn job_obstacles(&self, job: JobKey) -> Result<JobObstacles> {
         let select =
             "SELECT summary FROM runs JOIN jobs USING (job) WHERE job = ?1 AND state IN ('running', 'paused')

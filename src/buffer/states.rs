@@ -50,8 +50,7 @@ impl Moves<'_> {
         Moves { connection, postings: Postings::default() }
     }
 
-    /// Moves an event. Returns false if it is no longer in the state `from`, because it was moved or erased
-    /// meanwhile.
+    /// Moves an event. Returns false if it is not in the state `from`, because it was moved or erased meanwhile.
     pub(super) fn shift(&mut self, event: &EventRef, from: Term, to: To<'_>) -> Result<bool> {
         let is_there = take(self.connection, event, from)?;
         if is_there {

@@ -41,7 +41,8 @@ impl Buffer {
             let rsid = &suite.form.rsid;
             let same = |known: &&ReportSuite| known.form.rsid.as_str().eq_ignore_ascii_case(rsid.as_str());
             match find(transaction, None)?.iter().find(same) {
-                // Adobe does not say whether it is another suite. Were it none, it would have settings and a verdict twice.
+                // Adobe does not say whether case matters. If not, one suite would have two settings and two
+                // verdicts.
                 Some(ReportSuite { form: HitForm { rsid: known, .. }, .. }) if known != rsid => {
                     return Err(BufferError::OtherSpelling { rsid: rsid.clone(), known: known.clone() });
                 }

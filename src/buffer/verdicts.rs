@@ -32,7 +32,7 @@ pub struct NewVerdict {
 /// The text between the reasons why a suite's hits are lost.
 const BETWEEN_REASONS: &str = "; ";
 
-/// A suite whose hits are known to be lost, so that its events wait, or go by a person's wish.
+/// A suite whose hits are known to be lost. Its events wait, unless a person overruled the block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedSuite {
     pub rsid: Rsid,
