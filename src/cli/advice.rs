@@ -394,6 +394,10 @@ const COUNTED_MEANWHILE: &str =
 const MIXED_FEEDS: &str =
     "take one of the two sources for a requestor; nothing of this portion of the input was stored";
 
+const CANNOT_OPEN: &str = "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
+     buffer's file and folder; then run it again: what was reported before is stored";
+const SQLITE: &str = "check free disk and permissions, then run it again; what was reported before is stored. If it persists: passbridge \
+     status --verify";
 const LOCKED: &str = "wait for it to end; the lock frees itself when its holder ends";
 const NEWER: &str = "use the release that wrote it, or a later one";
 
@@ -437,14 +441,8 @@ impl Judge for BufferError {
             BufferError::UnknownJob(_) => {
                 Code::BackfillState.usage("see which there are: passbridge backfill status")
             }
-            BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(
-                "raise the limit on open files (LimitNOFILE=, ulimit -n) where it is low; else check that this user may use the \
-                 buffer's file and folder; then run it again: what was reported before is stored",
-            ),
-            BufferError::Sqlite(_) => Code::Database.failed(
-                "check free disk and permissions, then run it again; what was reported before is stored. \
-                 If it persists: passbridge status --verify",
-            ),
+            BufferError::Sqlite(_) if self.cannot_open_file() => Code::Database.failed(CANNOT_OPEN),
+            BufferError::Sqlite(_) => Code::Database.failed(SQLITE),
             BufferError::Damaged(_, _) => {
                 Code::BufferDamaged.failed("check the disk, and restore the latest backup")
             }
@@ -459,8 +457,7 @@ impl Judge for BufferError {
                 "leave the setting out, or change it with: passbridge suite set {rsid}"
             )),
             BufferError::OtherSpelling { known, .. } => Code::SuiteSetting.usage(format!(
-                "spell it as Adobe's report suite manager shows it: where that is {known}, use that; else first: passbridge \
-                 suite remove {known}"
+                "spell it as Adobe's report suite manager does: {known}, or another after passbridge suite remove {known}"
             )),
             BufferError::UnknownProbe(_) => {
                 Code::ProbeUnknown.usage("see the latest one of a suite: passbridge suite show RSID")
