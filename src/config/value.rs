@@ -48,7 +48,7 @@ impl fmt::Display for Zone {
     }
 }
 
-/// Where to listen.
+/// The address to listen at, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
     Off,
@@ -81,13 +81,13 @@ impl fmt::Display for Listen {
 }
 
 words! {
-    /// How log lines are written.
+    /// The format of log lines.
     pub enum LogFormat {
         Text = "text",
         Json = "json",
     }
 
-    /// How much is logged.
+    /// The least severity that is logged.
     pub enum LogLevel {
         Error = "error",
         Warn = "warn",

@@ -11,14 +11,14 @@ use crate::event::{DefaultValue, EventKind, PassEvent, Property, VisitorRules};
 /// "eVar").
 const CLIENTLESS: &str = "Clientless";
 
-/// The value of an eVar, and where it came from.
+/// The value of an eVar, and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Evar<'a> {
     pub(crate) value: Cow<'a, str>,
     pub(crate) source: Source,
 }
 
-/// Where the value of an eVar came from.
+/// The source of the value of an eVar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Event,

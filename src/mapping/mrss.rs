@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-/// What a resource ID is.
+/// The kinds of resource IDs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Plain,
@@ -72,7 +72,7 @@ fn resolved<'a>(reference: &'a BytesRef<'_>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// Where the reader stands, and the title found so far.
+/// The place of the reader in the document, and the title found so far.
 #[derive(Default)]
 struct Place {
     /// How many elements are open.

@@ -1,7 +1,7 @@
 //! Makes a hostile text fit for a hit: nothing that an event contains can break the document, add a tag or be cut by Adobe.
 //!
 //! ```text
-//! U+0000-001F but tab, line feed and return; U+FFFE, U+FFFF      dropped: XML 1.0 cannot carry them
+//! U+0000-001F except tab, line feed and return; U+FFFE, U+FFFF   dropped: XML 1.0 cannot carry them
 //! tab, line feed, return, U+007F-009F                            become a space each: they corrupt exports
 //! white space at the ends                                        trimmed
 //! D= at the start                                                becomes D =, which names no variable

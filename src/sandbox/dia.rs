@@ -39,7 +39,7 @@ struct Address<'p> {
 }
 
 impl<'p> Address<'p> {
-    /// `/b/ss/{rsid}/{response type}`, then perhaps `/s` and a number.
+    /// Reads a path of the form `/b/ss/{rsid}/{response type}`, perhaps with `/s` and a number behind it.
     fn of(path: &'p str) -> Option<Address<'p>> {
         let mut parts = path.strip_prefix(PREFIX)?.split('/');
         let (rsid, response_type, tail) = (parts.next()?, parts.next()?, parts.next());
@@ -60,7 +60,7 @@ pub(super) async fn answer(call: &Call, body: Incoming) -> Result<Reply, Broken>
     }
 }
 
-/// What is decided about a request. Until it is dropped, its hit is under way.
+/// The decisions about a request. Until they are dropped, its hit is under way.
 struct Decision {
     fate: Fate,
     verdict: Verdict,

@@ -13,11 +13,11 @@ pub(super) type Serial = [u8; EVENT_ID_BYTES_MAX];
 /// One item of the variable, as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventUse<'v> {
-    /// What stands before `=` and `:`.
+    /// The text before `=` and `:`.
     pub(super) name: &'v str,
-    /// What stands after `=`.
+    /// The text after `=`.
     pub(super) count: Option<&'v str>,
-    /// What stands after `:`.
+    /// The text after `:`.
     pub(super) id: Option<&'v str>,
     /// Whether the ID came before the count.
     pub(super) id_first: bool,
@@ -43,7 +43,7 @@ impl<'v> EventUse<'v> {
         }
     }
 
-    /// Its event slot, if it is `event1` to `event18`, case-sensitive.
+    /// The event slot, if the name is one of `event1` to `event18`, in lower case.
     pub(super) fn slot(&self) -> Option<u8> {
         let digits = self.name.strip_prefix("event")?;
         if digits.starts_with('0') || !is_digits(digits) {
@@ -52,12 +52,12 @@ impl<'v> EventUse<'v> {
         digits.parse().ok().filter(|slot| (1..=SLOTS as u8).contains(slot))
     }
 
-    /// How much it adds to its event. Adobe does not publish the effect of decimals on a counter; here they add 1.
+    /// How much it adds to the event. Adobe does not publish the effect of decimals on a counter; here they add 1.
     pub(super) fn units(&self) -> u64 {
         self.count.map_or(1, |count| count.parse().unwrap_or(1))
     }
 
-    /// Its event ID, cut as Analytics cuts it.
+    /// The event ID, cut as Analytics cuts it.
     pub(super) fn serial(&self) -> Option<Serial> {
         let id = self.id.filter(|id| !id.is_empty())?.as_bytes();
         let mut serial = Serial::default();

@@ -73,7 +73,7 @@ pub(super) enum FaultKind {
         code: u16,
         retry_after_seconds: Option<u32>,
     },
-    /// With its reason, if one is given.
+    /// FAILURE, with its reason if one is given.
     Failure(Option<String>),
     Malformed,
     Empty,
@@ -155,7 +155,7 @@ enum Field {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Fault {
-    /// As it was written, with one space between its words.
+    /// The fault as it was written, with one space between its words.
     text: String,
     kind: FaultKind,
     share_ppm: u32,
@@ -266,7 +266,7 @@ impl Fault {
 fn ppm(share: &str) -> Result<u32, String> {
     let percent: Option<f64> = share.strip_suffix('%').and_then(|number| number.parse().ok());
     match percent {
-        // In range and rounded, so the cast loses nothing.
+        // The value is in range and rounded, so the cast loses nothing.
         Some(percent) if (0.0..=100.0).contains(&percent) => Ok((percent * 10_000.0).round() as u32),
         _ => Err(format!("{share:?} is no share from 0% to 100%")),
     }
@@ -291,7 +291,7 @@ impl Serialize for Fault {
 #[serde(default, deny_unknown_fields)]
 pub struct FaultPlan {
     seed: u64,
-    /// In the order in which they are tried.
+    /// The faults, in the order in which they are tried.
     faults: Vec<Fault>,
 }
 
@@ -370,7 +370,7 @@ impl FaultPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultSummary {
     pub fault: String,
-    /// Requests, or connections, since the plan was set.
+    /// How many requests or connections it struck since the plan was set.
     pub struck: u64,
 }
 

@@ -20,7 +20,7 @@ pub enum KeepHits {
 /// A hit that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedHit {
-    /// Its number in the order of acceptance, from 1.
+    /// The number of the hit in the order of acceptance, from 1.
     pub receipt: u64,
     pub received_at: Instant,
     pub rsid: String,

@@ -39,7 +39,7 @@ pub(super) enum Refusal {
 /// A hit that Adobe would accept.
 #[derive(Debug, Clone)]
 pub(super) struct IncomingHit<'d> {
-    /// As it was sent: it may name several suites, with commas between.
+    /// The suite as it was sent, or several suites with commas between.
     pub(super) rsid: &'d str,
     pub(super) visitor_kind: VisitorKind,
     pub(super) visitor: Cow<'d, str>,

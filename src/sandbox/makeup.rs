@@ -181,9 +181,9 @@ pub(super) struct Makeup {
     pub(super) timezone: Tz,
     pub(super) timestamps: TimestampSetting,
     pub(super) is_multi_byte: bool,
-    /// In lower case: hits whose user agent contains one are in no report.
+    /// Texts in lower case. Hits whose user agent contains one are in no report.
     pub(super) bots: Vec<String>,
-    /// Hits whose IP address begins with one are in no report.
+    /// Beginnings of IP addresses. Hits from such an address are in no report.
     pub(super) excluded_addresses: Vec<String>,
     pub(super) events: BTreeMap<u16, EventMakeup>,
     pub(super) evars: BTreeMap<u16, EvarMakeup>,

@@ -9,8 +9,8 @@
 //!   notice a mistake that both sides share. It forgets everything when it ends.
 //! - Rules: Adobe's pages on the Data Insertion API (developer.adobe.com/analytics-collection-apis) and on timestamps and event
 //!   serialization (Adobe Analytics guide). Where they are silent, the code says so.
-//! - The world, which is all that is remembered: `world` (its lock and its parts), `suites`, `hits`, `ledger` (the
-//!   counts for reports), `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API),
+//! - The world, which is all that is remembered: `world` (its lock and its parts), `suites`, `hits`, `processing`
+//!   (the counts for reports), `makeup` (the settings of a suite), `traffic` (groups and files of the bulk API),
 //!   `credentials`, `settings` (limits and faults of each API), `faults` and `syntax` (the fault plan), `rules`.
 //! - The wire: `server` hands each request to its surface (the code of one API), `wire` is a connection, `request`
 //!   and `reply` are what surfaces share; `xml`, `tags`, `events_variable`, `incoming` and `judge` read a hit.
@@ -235,8 +235,7 @@ impl Handle {
         self.shared.world().requests_per_connection.clone()
     }
 
-    /// Replaces the fault plan and restarts its random numbers. When this returns, the port obeys the plan's
-    /// `refuse`.
+    /// Replaces the fault plan and restarts its random numbers. When this returns, the port obeys its `refuse`.
     pub fn set_faults(&self, plan: FaultPlan) {
         self.shared.set_plan(plan);
         self.shared.wait_for_door();

@@ -176,7 +176,7 @@ impl Held {
         let seconds = match expiration {
             Expiration::PageView => return false,
             Expiration::Visit => return visit == self.visit,
-            // No hit here is a purchase.
+            // No hit here is a purchase, so the value never expires.
             Expiration::Never | Expiration::Purchase => return true,
             Expiration::Minute => 60,
             Expiration::Hour => 3600,

@@ -17,7 +17,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// Its number in the list, such as `DIA-21`.
+            /// The number of the rule in its list, such as `DIA-21`.
             pub fn code(self) -> &'static str {
                 match self { $(Rule::$variant => $code,)* }
             }

@@ -116,7 +116,7 @@ impl Server {
             None => self.converse(&line, wire).await,
             Some(acceptor) => match acceptor.accept(wire).await {
                 Ok(stream) => self.converse(&line, stream).await,
-                Err(error) => tracing::debug!(%error, "no TLS"),
+                Err(error) => tracing::debug!(%error, "the TLS handshake failed"),
             },
         }
     }

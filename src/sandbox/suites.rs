@@ -188,7 +188,7 @@ impl Suite {
         if *first != fingerprint {
             let is_moved = first.1 == fingerprint.1;
             let rule = if is_moved { Rule::SameTimestamp } else { Rule::SameHit };
-            self.found(rule, format!("event{slot}:{} was another hit before", serial_text(&serial)));
+            self.found(rule, format!("event{slot}:{} belonged to another hit before", serial_text(&serial)));
         }
         false
     }

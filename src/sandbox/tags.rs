@@ -11,9 +11,9 @@ const EVAR_MAX: u16 = 250;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TagKind {
     Evar(u16),
-    /// In Adobe's variable reference.
+    /// The tag is in Adobe's variable reference.
     Known,
-    /// In no reference: Adobe ignores it silently.
+    /// The tag is in no reference, so Adobe ignores it silently.
     Unknown,
 }
 

@@ -39,7 +39,7 @@ pub struct BulkFile {
 struct Key {
     content: u64,
     is_received: bool,
-    /// Whether a look-up since the file was last sent told the client that it was received; `None` without a look-up.
+    /// Whether a look-up, after the file was last sent, said that it was received; `None` without a look-up.
     told: Option<bool>,
 }
 
@@ -128,7 +128,7 @@ impl Traffic {
         let spacing = Duration::from_millis(self.settings.call_spacing_ms);
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         if let Some(since) = since(self.called_at).filter(|since| falls_short(*since, spacing)) {
-            find(Rule::CallSpacing, format!("{} ms after the upload before", since.as_millis()));
+            find(Rule::CallSpacing, format!("only {} ms after the previous upload", since.as_millis()));
             return (Gate::Busy(retry_after_seconds(spacing, since)), findings);
         }
         let fault = self.settings.fault(self.rng.f64() * 100.0);
@@ -145,7 +145,10 @@ impl Traffic {
         if group.in_flight > 0 {
             find(Rule::GroupSpacing, "another upload of its group is under way".to_owned());
         } else if let Some(since) = since_previous.filter(|since| falls_short(*since, spacing)) {
-            find(Rule::GroupSpacing, format!("{} ms after the start before in its group", since.as_millis()));
+            find(
+                Rule::GroupSpacing,
+                format!("{} ms after its group's previous upload started", since.as_millis()),
+            );
         }
         group.started_at = Some(now);
         group.in_flight += 1;
@@ -206,7 +209,8 @@ impl Traffic {
         if let Some(since) = since_previous {
             let allowed = self.settings.group_rows_per_second as f64 * since.as_secs_f64();
             if rows as f64 > allowed * (100 + RATE_TOLERANCE_PERCENT) as f64 / 100.0 {
-                let detail = format!("{rows} rows {} ms after the start before", since.as_millis());
+                let detail =
+                    format!("{rows} rows {} ms after its group's previous upload started", since.as_millis());
                 findings.push(Finding::new(Rule::GroupRate, detail));
             }
         }

@@ -128,7 +128,7 @@ pub(super) struct World {
     pub(super) keep: KeepHits,
     pub(super) order_by: OrderBy,
     pub(super) unknown: UnknownSuites,
-    /// In the order in which they were first named.
+    /// The suites, in the order in which they were first named.
     pub(super) suites: Vec<Suite>,
     hits: Vec<KeptHit>,
     requests: u64,
@@ -306,6 +306,6 @@ pub struct Summary {
     pub requests_per_connection_max: u32,
     pub violations: BTreeMap<&'static str, u64>,
     pub faults: Vec<FaultSummary>,
-    /// In the order in which they were first named.
+    /// The suites, in the order in which they were first named.
     pub suites: Vec<SuiteSummary>,
 }

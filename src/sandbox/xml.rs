@@ -58,8 +58,7 @@ struct Reading<'b> {
 struct Open<'b> {
     name: String,
     value: Cow<'b, str>,
-    /// Whether the value is complete: text after the first child does not count (Data Insertion API, "Build a
-    /// request").
+    /// Whether the value is complete: text after a child does not count (Data Insertion API, "Build a request").
     is_settled: bool,
 }
 

@@ -44,7 +44,7 @@ pub struct Upload {
     pub bytes: Bytes,
 }
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
     /// Adobe has accepted the file, except its invalid rows.

@@ -17,7 +17,7 @@ const PLACE_CHARS_MAX: usize = 200;
 /// How many companies a message names.
 const COMPANIES_NAMED_MAX: usize = 20;
 
-/// What is asked for, and where.
+/// An address of an API, and what is asked for there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub what: &'static str,

@@ -20,7 +20,8 @@ impl Pace {
         Pace { calls_per_window: calls_per_window.max(1) as usize, window, begun: Mutex::default() }
     }
 
-    /// One call in each window. It counts a call as begun just now, because another process may have made one.
+    /// A pace of one call in each window. It counts a call as begun just now, because another process may have made
+    /// one.
     pub fn after_a_call(window: Duration) -> Pace {
         Pace { begun: Mutex::new(VecDeque::from([Instant::now()])), ..Pace::new(1, window) }
     }

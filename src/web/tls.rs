@@ -22,10 +22,7 @@ pub fn tls_words(error: &io::Error) -> Option<String> {
             format!("the host refused the handshake: {}", in_words(&format!("{alert:?}")))
         }
         Error::PeerIncompatible(why) => {
-            format!(
-                "the host and this program have no way of TLS in common: {}",
-                in_words(&format!("{why:?}"))
-            )
+            format!("the host and this program cannot agree on TLS: {}", in_words(&format!("{why:?}")))
         }
         cause => in_words(&cause.to_string()),
     })

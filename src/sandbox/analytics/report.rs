@@ -202,7 +202,7 @@ impl Request {
         match self.settings.dimension_sort.as_str() {
             "asc" => {}
             "desc" => rows.reverse(),
-            // By the first column, as at Adobe if the request asks for no order.
+            // Sorted by the first column, as at Adobe if the request asks for no order.
             _ => rows.sort_by(|(_, one), (_, other)| other.counts[0].total_cmp(&one.counts[0])),
         }
         Ok(rows)
@@ -353,7 +353,7 @@ fn days(span: Span, zone: Tz) -> impl Iterator<Item = NaiveDate> {
     day_of(span.from, zone).iter_days().take_while(move |day| *day <= last)
 }
 
-/// Year less 1900, month from 0, day: 1251028 is 2025-11-28.
+/// The ID of a day: the year less 1900, the month from 0, the day. 1251028 is 2025-11-28.
 fn day_id(day: NaiveDate) -> i64 {
     i64::from(day.year() - 1900) * 10_000 + i64::from(day.month0() * 100 + day.day())
 }

@@ -217,11 +217,11 @@ impl<'f> Rows<'f> {
 }
 
 pub(super) struct Row<'r> {
-    /// From 1.
+    /// The number of the row, from 1.
     pub(super) number: u64,
     /// The known tags of the row, or why it has none.
     document: Result<Document<'r>, Flaw>,
-    /// Whether the settings declare it invalid.
+    /// Whether the settings declare the row invalid.
     is_chosen: bool,
 }
 

@@ -96,7 +96,7 @@ enum Place {
     CellStart,
     Bare,
     Quoted,
-    /// Behind a quote within quotes: the end of the cell, or half of a doubled quote.
+    /// The place after a quote within quotes: the cell ends here, or this is half of a doubled quote.
     AfterQuote,
     AfterCr,
 }
