@@ -14,12 +14,13 @@ use crate::web::{self, ApiError};
 
 /// Rows of a page, as in Adobe's samples.
 const ROWS_PER_PAGE: u32 = 400;
-/// Pages of a report; a report with more is taken to repeat itself.
-const PAGES_MAX: u32 = 10_000;
+/// The most rows of a report. Ours have a row for each requestor or MVPD (or any other value that hits gave eVar1 or eVar2) of a
+/// day, or for what a probe sent: some hundreds. This is for a suite into which strangers write.
+const ROWS_MAX: u32 = 20_000;
+/// The most pages, as many as those rows fill.
+const PAGES_MAX: u32 = ROWS_MAX / ROWS_PER_PAGE;
 /// The longest page, in bytes: 400 rows of the longest value and 18 counts are 200 KB.
-const PAGE_BYTES_MAX: usize = 4 << 20;
-/// The longest report, in bytes of its values and counts: more than a dimension of a year has that anybody reads whole.
-const REPORT_BYTES_MAX: usize = 64 << 20;
+const PAGE_BYTES_MAX: usize = 1 << 20;
 /// How much of a value is taken in, in characters: Adobe stores 255 bytes.
 const VALUE_CHARS_MAX: usize = 255;
 /// How much of an error code is taken in, in characters.
@@ -217,8 +218,6 @@ enum Progress {
 struct Reading<'r> {
     request: &'r ReportRequest,
     pages: u32,
-    /// Bytes of values and counts that were taken.
-    bytes: usize,
     total_elements: Option<u64>,
     seen: BTreeSet<String>,
     answer: ReportAnswer,
@@ -227,7 +226,7 @@ struct Reading<'r> {
 impl Reading<'_> {
     fn new(request: &ReportRequest) -> Reading<'_> {
         let answer = ReportAnswer { rows: Vec::new(), refused: Vec::new() };
-        Reading { request, pages: 0, bytes: 0, total_elements: None, seen: BTreeSet::new(), answer }
+        Reading { request, pages: 0, total_elements: None, seen: BTreeSet::new(), answer }
     }
 
     /// Adds a page. An error says why the page is not as documented.
@@ -250,6 +249,12 @@ impl Reading<'_> {
         if rows_in_page > ROWS_PER_PAGE as usize {
             return Err(format!("a page has {rows_in_page} rows, and {ROWS_PER_PAGE} were asked for"));
         }
+        let announced = page
+            .total_elements
+            .max(total_pages.map(|pages| u64::from(pages.saturating_sub(1)) * u64::from(ROWS_PER_PAGE) + 1));
+        if let Some(announced) = announced.filter(|announced| *announced > u64::from(ROWS_MAX)) {
+            return Err(too_long(format_args!("it announces {announced} rows or more")));
+        }
         for row in page.rows {
             if !self.add(row, &page.columns)? {
                 return Ok(Progress::Changed);
@@ -258,9 +263,6 @@ impl Reading<'_> {
         let (rows, total_rows) = (self.answer.rows.len() as u64, self.total_elements);
         if let Some(total) = total_rows.filter(|total| rows > *total) {
             return Err(format!("it has more than the {total} rows that it announces"));
-        }
-        if self.bytes > REPORT_BYTES_MAX {
-            return Err(format!("it is longer than {REPORT_BYTES_MAX} bytes after {rows} rows"));
         }
         let is_last = match (page.last_page, total_pages) {
             (Some(is_last), _) => is_last,
@@ -278,7 +280,10 @@ impl Reading<'_> {
         if total_pages.is_some_and(|pages| self.pages >= pages) {
             return Err(format!("it has more than the {} pages that it announces", self.pages));
         }
-        if self.pages >= PAGES_MAX { Err("it has no last page".to_owned()) } else { Ok(Progress::More) }
+        if self.pages >= PAGES_MAX {
+            return Err(too_long(format_args!("after {PAGES_MAX} pages it has no end")));
+        }
+        Ok(Progress::More)
     }
 
     /// Adds a row; false where it came before, because the report has changed meanwhile.
@@ -289,7 +294,6 @@ impl Reading<'_> {
         }
         let harmless = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
         let value: String = row.value.chars().take(VALUE_CHARS_MAX).map(harmless).collect();
-        self.bytes += 2 * row.item_id.len() + value.len() + size_of_val(&*counts);
         self.answer.rows.push(ReportRow { item_id: row.item_id, value, counts });
         Ok(true)
     }
@@ -314,6 +318,14 @@ impl Reading<'_> {
         };
         self.request.metrics.iter().enumerate().map(count).collect()
     }
+}
+
+/// Why a report with too many rows is not read on.
+fn too_long(what: std::fmt::Arguments<'_>) -> String {
+    format!(
+        "{what}, and reports of requestors and MVPDs have at most {ROWS_MAX}: look in Analytics what else writes eVar1 and eVar2 of \
+         this suite"
+    )
 }
 
 /// The columns that Adobe has an error for. An error that names no column concerns them all, as one of the dimension does.
@@ -435,15 +447,28 @@ mod tests {
             let error = read(&by, &pages).expect_err("no report");
             assert!(error.contains(why), "{error}");
         }
-        let long = |page: u32| {
-            let rows = (0..400).map(|id| row(&format!("{page}-{id}-{}", "x".repeat(9_000)), json!([1, 1])));
-            json!({"rows": rows.collect::<Vec<_>>(), "lastPage": false})
+        let full = |page: u32, announced: Value| {
+            let rows = (0..400).map(|id| row(&format!("{page}-{id}"), json!([1, 1]))).collect::<Vec<_>>();
+            let mut page = json!({"rows": rows, "lastPage": false});
+            page.as_object_mut().expect("a page").extend(announced.as_object().expect("an object").clone());
+            serde_json::from_value::<Page>(page).expect("a page")
         };
-        let mut reading = Reading::new(&by);
-        let error =
-            (0..100).find_map(|page| reading.take(serde_json::from_value(long(page)).expect("a page")).err());
-        assert!(error.expect("an end").contains("longer than"), "{}", reading.bytes);
-        assert!(reading.bytes < REPORT_BYTES_MAX + (8 << 20));
+        // What is announced is refused at once, and what has no end with the last page that may be right.
+        for (announced, pages_read) in [
+            (json!({"totalPages": 1_000_000_000}), 1),
+            (json!({"totalElements": ROWS_MAX + 1}), 1),
+            (json!({"totalPages": PAGES_MAX}), 50),
+            (json!({}), 50),
+        ] {
+            let mut reading = Reading::new(&by);
+            let end = (0..100).find_map(|page| {
+                reading.take(full(page, announced.clone())).err().map(|why| (page + 1, why))
+            });
+            let (pages, why) = end.expect("an end");
+            assert_eq!(pages, pages_read, "{announced}");
+            assert!(why.contains("at most 20000") || why.contains("more than the 50 pages"), "{why}");
+            assert!(reading.answer.rows.len() <= ROWS_MAX as usize);
+        }
     }
 
     #[test]

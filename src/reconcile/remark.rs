@@ -65,7 +65,7 @@ pub(super) fn of_users(
     let reader = buffer.metrics()?;
     let end_day = to.nanos().div_euclid(86_400_000_000_000) + 1;
     let mut remarks = Vec::new();
-    for TransientIds { mvpd, users, logins } in reader.transient_ids(&own, end_day)? {
+    for TransientIds { mvpd, users, logins, .. } in reader.transient_ids(&own, end_day)? {
         remarks.push(format!("{mvpd:?} had {users} users of {logins} logins in a month: {TRANSIENT_IDS}"));
     }
     let mut stated = 0_u64;

@@ -7,14 +7,13 @@ use super::cell::{Cell, Source};
 use super::dimension::Dimension;
 use super::error::ReportError;
 use super::figures::{Column, Failure, Others, Report, Row, reason_meaning, shown_of};
-use super::period::Period;
+use super::period::{Period, QUARTERS_A_DAY};
 use super::stated::{Sources, Statements};
 use super::table::Table;
 use crate::buffer::{CountedHour, MetricGroup, MetricsReader, SeenUser};
 use crate::event::{EventKind, Instant, Property};
 
 const QUARTERS_AN_HOUR: i64 = 4;
-const QUARTERS_A_DAY: i64 = 96;
 
 /// The events of failures, whose reasons a report lists.
 const FAILURES: [EventKind; 7] = [
@@ -84,6 +83,8 @@ pub(super) struct Counting<'a> {
     groups: Vec<&'a MetricGroup>,
     sources: HashMap<u32, Source>,
     counted: BTreeSet<u32>,
+    /// The days of the period on which an MVPD had logins, by its number in `mvpds`.
+    login_days: HashMap<u32, BTreeSet<i64>>,
     total: Grouped,
     mvpds: Grouped,
     /// The MVPDs that are too many to be shown, together.
@@ -112,6 +113,7 @@ impl<'a> Counting<'a> {
             period,
             sources: groups.iter().map(|group| (group.number, sources.of(&group.requestor_id))).collect(),
             counted: BTreeSet::new(),
+            login_days: HashMap::new(),
             total: table(&[]),
             mvpds: table(&[Dimension::Property(Property::Mvpd)]),
             others: Grouped::new(&[], period, &[]),
@@ -149,6 +151,11 @@ impl<'a> Counting<'a> {
         if quarters(counted).any(|(quarter, _)| self.period.quarters().contains(&quarter)) {
             self.counted.insert(counted.group);
         }
+        let mvpd = self.mvpds.combination(counted.group).filter(|_| counted.kind == EventKind::AuthnOk);
+        if let Some(mvpd) = mvpd {
+            let days = quarters(counted).filter_map(|(quarter, _)| self.period.day(quarter));
+            self.login_days.entry(mvpd).or_default().extend(days);
+        }
         let tables = [&mut self.total, &mut self.mvpds, &mut self.trend, &mut self.failures];
         tables.into_iter().chain(&mut self.rows).for_each(|grouped| grouped.count(counted, source));
     }
@@ -183,6 +190,12 @@ impl<'a> Counting<'a> {
         for grouped in tables.into_iter().chain(&mut self.rows) {
             seen.iter().for_each(|seen| grouped.see(seen, self.user));
         }
+    }
+
+    /// The days of the period on which each MVPD had logins.
+    pub(super) fn login_days(&self) -> HashMap<String, BTreeSet<i64>> {
+        let name = |mvpd: &u32| self.mvpds.table.texts[*mvpd as usize].concat();
+        self.login_days.iter().map(|(mvpd, days)| (name(mvpd), days.clone())).collect()
     }
 
     /// The parts of the report that metrics give.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::figures::{Figures, Report};
+use super::dimension::{Dimension, folded};
+use super::figures::{Column, Figures, Note, Report};
 use super::metric::{METRICS, STATED};
 use crate::encode::{csv_row, not_a_formula};
 use crate::event::EventKind;
@@ -10,7 +11,8 @@ use crate::event::EventKind;
 /// The report as CSV (RFC 4180, with line feeds): `from`, `to`, `timezone`, `scope`, then what it is grouped by (`mvpd` without
 /// `--by`), the figures, and the units of event1 to event18 by their names. `scope` is `total` or `mvpd`, and with `--by`
 /// `total` or `row`. A rate without an attempt is empty, and so is a number of users that nobody knows. The last columns are the
-/// unique accounts that ESM stated, and a note on the row: `partial`, or what it was counted from.
+/// unique accounts that ESM stated, and notes on the row, `; ` between them: `partial` where its time is not over, the marks of
+/// what is not as usual (of its MVPD, or of the total), and what it was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };
@@ -29,16 +31,34 @@ pub fn csv(report: &Report) -> String {
         cells.extend([(STATED.value)(figures).in_csv().into(), not_a_formula(note)]);
         csv_row(cells, &mut file);
     };
-    add("total", &[], &report.total, "");
+    let notes = |partial: bool, marks: Vec<&str>, counted_from: &str| {
+        let notes = [if partial { "partial" } else { "" }].into_iter().chain(marks).chain([counted_from]);
+        notes.filter(|note| !note.is_empty()).collect::<Vec<&str>>().join("; ")
+    };
+    let of_total = report.notes.iter().filter(|note| note.mvpds.is_empty()).map(|note| note.mark.as_str());
+    add("total", &[], &report.total, &notes(report.partial, of_total.collect(), ""));
     if report.by.is_empty() {
-        report.mvpds.iter().for_each(|each| add("mvpd", std::slice::from_ref(&each.mvpd), &each.figures, ""));
+        for Column { mvpd, figures } in &report.mvpds {
+            add("mvpd", std::slice::from_ref(mvpd), figures, &notes(report.partial, report.marks(mvpd), ""));
+        }
     }
+    let has_time = report.by.iter().any(|by| by == Dimension::Day.name() || by == Dimension::Hour.name());
+    // A mark is of all that an MVPD did in the period.
+    let is_by_mvpd = report.by == ["mvpd"];
     for row in &report.rows {
-        let notes = [if row.partial { "partial" } else { "" }, &report.rows_note];
-        let notes: Vec<&str> = notes.into_iter().filter(|note| !note.is_empty()).collect();
-        add("row", &row.key, &row.figures, &notes.join("; "));
+        let marks = if is_by_mvpd { report.marks(&row.key[0]) } else { Vec::new() };
+        let partial = row.partial || report.partial && !has_time;
+        add("row", &row.key, &row.figures, &notes(partial, marks, &report.rows_note));
     }
     String::from_utf8(file).expect("all cells are text")
+}
+
+impl Report {
+    /// The marks of what is not as usual of an MVPD, in whatever case it is spelled.
+    fn marks(&self, mvpd: &str) -> Vec<&str> {
+        let is_of = |note: &&Note| note.mvpds.iter().any(|one| folded(one) == folded(mvpd));
+        self.notes.iter().filter(is_of).map(|note| note.mark.as_str()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +74,7 @@ mod tests {
             from: "a".to_owned(),
             to: "b".to_owned(),
             timezone: "UTC".to_owned(),
+            partial: false,
             requestors: Vec::new(),
             by: vec!["mvpd".to_owned()],
             total: Figures { authentication_ratio: Some(1.5), ..Figures::default() },

@@ -12,6 +12,9 @@ pub struct Report {
     pub from: String,
     pub to: String,
     pub timezone: String,
+    /// Whether the period is not over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The only requestors that it covers; empty: all.
     pub requestors: Vec<String>,
     /// What `rows` are grouped by; empty without `--by`.
@@ -148,6 +151,8 @@ pub struct Failure {
 pub struct Note {
     /// The MVPDs that it is said of, the largest first; none: the total.
     pub mvpds: Vec<String>,
+    /// What is not as usual, in a few words, such as `transient user IDs`.
+    pub mark: String,
     /// What one expects, such as `attempted authentications >= successful authentications`.
     pub expected: String,
     /// What is there, and the most likely cause, in a sentence.

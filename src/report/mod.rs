@@ -66,6 +66,7 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
     let mut remarks = remark::of_period(&reader, period, now)?;
     remarks.extend(remark::without_users(&counting, &statements));
     remarks.extend(counting.spellings().iter().map(|spellings| remark::spelled(spellings)));
+    let login_days = counting.login_days();
     let mut report = counting.finish(&statements, now)?;
     let units = report.total.units_of_all();
     if units == 0 {
@@ -82,7 +83,8 @@ pub fn report(buffer: &Buffer, options: &ReportOptions) -> Result<Report, Report
         timezone: period.zone().name().to_owned(),
         requestors: requestors.clone(),
         by: by.iter().map(|dimension| dimension.name().to_owned()).collect(),
-        notes: note::of(&report.total, &report.mvpds, period.is_months_until(now)),
+        notes: note::of(&report.total, &report.mvpds, &login_days),
+        partial: period.to() > now,
         remarks,
         ..report
     })

@@ -9,8 +9,7 @@ use crate::event::Instant;
 
 /// The longest period whose trend is by hour: two days with a clock change in them.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
-/// Quarter hours of the shortest month, less an hour for a clock that is set forward.
-const MONTH_QUARTERS_MIN: i64 = (28 * 24 - 1) * 4;
+pub(super) const QUARTERS_A_DAY: i64 = 96;
 /// How far back a clock may be put, in hours and days of a timeline.
 const RECENT_BINS: usize = 4;
 /// The years of which there are reports: instants can hold them, with room to spare.
@@ -55,7 +54,7 @@ impl Period {
         let (from, to) = (period.from_text(), period.to_text());
         match period.end_quarter - period.first_quarter {
             ..=0 => Err(PeriodError::Empty { from, to }),
-            quarters if quarters > DAYS_MAX * 96 => Err(PeriodError::TooLong { from, to }),
+            quarters if quarters > DAYS_MAX * QUARTERS_A_DAY => Err(PeriodError::TooLong { from, to }),
             _ => Ok(period),
         }
     }
@@ -118,10 +117,9 @@ impl Period {
         self.first_quarter..self.end_quarter
     }
 
-    /// Whether at least four weeks of it are over, so that what is said of months can be said of it.
-    pub(super) fn is_months_until(&self, now: Instant) -> bool {
-        let end = self.end_quarter.min(now.unix_quarter());
-        end - self.first_quarter >= MONTH_QUARTERS_MIN
+    /// The day of a quarter hour, counted from 0; `None` outside the period.
+    pub(super) fn day(&self, quarter: i64) -> Option<i64> {
+        self.quarters().contains(&quarter).then(|| (quarter - self.first_quarter) / QUARTERS_A_DAY)
     }
 
     pub(super) fn is_of_hours(&self) -> bool {

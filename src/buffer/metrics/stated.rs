@@ -11,8 +11,11 @@ use super::reader::MetricsReader;
 use crate::event::{EventKind, Instant, RequestorId};
 use crate::readers::esm::StatedAccounts;
 
-/// The days over which users are compared with logins: a month.
+/// Days before the end of a reconciliation in which users are compared with logins.
 const MONTH_DAYS: i64 = 30;
+/// Days of data that it takes to compare them, in whole weeks: the shortest month. In less time most viewers log in once, so that
+/// lasting IDs show as many users as logins too.
+const DATA_DAYS_MIN: i64 = 28;
 
 /// With fewer logins in a month, nothing can be said about an MVPD's user IDs.
 const TRANSIENT_LOGINS_MIN: u64 = 20;
@@ -20,9 +23,15 @@ const TRANSIENT_LOGINS_MIN: u64 = 20;
 pub const TRANSIENT_IDS: &str = "the user IDs look transient, a new one for each login: Adobe says that their persistence is \
                                  neither guaranteed nor validated, so users, and visitors made of them, count logins here";
 
-/// Whether the user IDs of an MVPD look transient: the users of a month are at least 95 % of its logins.
-pub fn looks_transient(users: u64, logins: u64) -> bool {
-    logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
+/// Whether the user IDs of an MVPD look transient: the users of a month or more are at least 95 % of its logins. `login_days` are
+/// numbers of days with logins: from first to last they are four weeks, and none of these is without one.
+pub fn looks_transient(users: u64, logins: u64, login_days: &BTreeSet<i64>) -> bool {
+    let (Some(first), Some(last)) = (login_days.first(), login_days.last()) else { return false };
+    let is_month = last - first + 1 >= DATA_DAYS_MIN
+        && (*first..first + DATA_DAYS_MIN)
+            .step_by(7)
+            .all(|day| login_days.range(day..day + 7).next().is_some());
+    is_month && logins >= TRANSIENT_LOGINS_MIN && users.saturating_mul(20) >= logins.saturating_mul(19)
 }
 
 /// Stores stated accounts, in the transaction that stores the counts of the same records.
@@ -44,6 +53,7 @@ pub struct TransientIds {
     pub mvpd: String,
     pub users: u64,
     pub logins: u64,
+    login_days: BTreeSet<i64>,
 }
 
 impl MetricsReader {
@@ -55,7 +65,12 @@ impl MetricsReader {
             let mvpd = group.mvpd.to_lowercase();
             let known = found.iter().position(|known| known.mvpd.to_lowercase() == mvpd);
             let place = known.unwrap_or_else(|| {
-                found.push(TransientIds { mvpd: group.mvpd, users: 0, logins: 0 });
+                found.push(TransientIds {
+                    mvpd: group.mvpd,
+                    users: 0,
+                    logins: 0,
+                    login_days: BTreeSet::new(),
+                });
                 found.len() - 1
             });
             places.insert(group.number, place);
@@ -64,6 +79,7 @@ impl MetricsReader {
         self.each_counted(first_day * 24, end_day * 24 - 1, |counted| {
             if let Some(place) = places.get(&counted.group).filter(|_| counted.kind == EventKind::AuthnOk) {
                 found[*place].logins += counted.units.iter().sum::<u64>();
+                found[*place].login_days.insert(counted.hour.div_euclid(24));
             }
         })?;
         self.each_user(first_day, end_day - 1, |seen| {
@@ -71,7 +87,9 @@ impl MetricsReader {
             let at: BTreeSet<usize> = people.filter_map(|seen| places.get(&seen.group).copied()).collect();
             at.into_iter().for_each(|place| found[place].users += 1);
         })?;
-        found.retain(|each| !each.mvpd.is_empty() && looks_transient(each.users, each.logins));
+        found.retain(|each| {
+            !each.mvpd.is_empty() && looks_transient(each.users, each.logins, &each.login_days)
+        });
         Ok(found)
     }
 

@@ -125,7 +125,7 @@ fn notes(notes: &[Note]) -> Markup {
     }
     let list = html! {
         ul {
-            @for Note { mvpds, expected, found } in notes {
+            @for Note { mvpds, expected, found, .. } in notes {
                 li {
                     strong {
                         bdi {
@@ -175,6 +175,7 @@ mod tests {
             from: from.to_owned(),
             to: to.to_owned(),
             timezone: text(),
+            partial: false,
             requestors: vec![text()],
             by: vec![text()],
             total: figures(),
@@ -190,7 +191,7 @@ mod tests {
                 meaning: text(),
                 count: 1,
             }],
-            notes: vec![Note { mvpds: vec![text()], expected: text(), found: text() }],
+            notes: vec![Note { mvpds: vec![text()], mark: text(), expected: text(), found: text() }],
             remarks: vec![text()],
         }
     }

@@ -39,6 +39,7 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
         from: format!("{first}T00:00:00-07:00"),
         to: format!("{to}T00:00:00-08:00"),
         timezone: "America/Los_Angeles".to_owned(),
+        partial: false,
         requestors: vec!["REF30".to_owned(), HOSTILE[1].to_owned()],
         by: vec!["device_type".to_owned(), "sdk_type".to_owned()],
         total: figures(1_234_567),
@@ -56,6 +57,7 @@ pub(crate) fn report(days: u32, mvpds: usize) -> Report {
         failures: failures(),
         notes: vec![Note {
             mvpds: vec![HOSTILE[1].to_owned()],
+            mark: "fewer AuthN attempts than successes".to_owned(),
             expected: "attempted authentications >= successful authentications".to_owned(),
             found: "62 succeeded and 60 were tried: logins that began before the period".to_owned(),
         }],

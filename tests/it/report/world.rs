@@ -226,6 +226,20 @@ fn what_the_metrics_page_says_of_single_mvpds_is_noted_where_it_shows() {
     assert!(of("Comcast_SSO", "anew for each requestor"), "{notes:?}");
     // A note each, however many MVPDs it is of.
     assert!(notes.len() <= 4 + 4 + 3, "{} notes", notes.len());
+    let csv = program.run(&[&OCTOBER[..], &["--csv"]].concat()).out;
+    let mark = |csv: &str, mvpd: &str| {
+        let row = csv.lines().find(|line| line.contains(&format!(",{mvpd},"))).expect("a row").to_owned();
+        row.rsplit(',').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        mark(&csv, "Transient"),
+        "fewer AuthN attempts than successes; fewer AuthZ attempts than logins; \
+        transient user IDs; authorizes at login"
+            .replace("        ", "")
+    );
+    assert_eq!([mark(&csv, "Provider_000"), mark(&csv, "Comcast_SSO")], ["", "passive logins"]);
+    let csv = program.run(&[&OCTOBER[..], &["--by", "mvpd", "--csv"]].concat()).out;
+    assert!(mark(&csv, "Transient").contains("transient user IDs"), "{csv}");
     // Of a week nobody can say that users are transient.
     let (_, week) = program.json(&["report", "--from", "2025-10-01", "--to", "2025-10-07"]);
     assert!(!week["notes"].to_string().contains("transient"), "{week}");
@@ -370,5 +384,30 @@ fn what_is_still_to_come_is_no_data_and_today_is_partial() {
         assert!(text.contains("(so far)") && text.contains("what is still to come is no data"), "{text}");
         let csv = program.run(&[&args[..7], &["--csv"]].concat()).out;
         assert!(csv.trim_end().ends_with(",partial"), "{csv}");
+        for by in [&[][..], &["--by", "mvpd"]] {
+            let csv = program.run(&[&args[..5], by, &["--csv"]].concat()).out;
+            let is_marked = |line: &str| line.ends_with(",partial");
+            assert_eq!((csv.lines().count(), csv.lines().skip(1).all(is_marked)), (3, true), "{csv}");
+        }
     }
+}
+
+#[test]
+fn user_ids_look_transient_only_where_four_weeks_of_logins_are_there() {
+    let notes = |days: &[usize]| {
+        let program = Program::new();
+        let login =
+            |number: usize| line(2, "M", "authn_ok", days[number % days.len()], &format!("t{number}"), 1);
+        program.write("logins.ndjson", &(0..40).map(login).collect::<String>());
+        assert_eq!(program.run(&["ingest", program.path("logins.ndjson").to_str().expect("UTF-8")]).code, 0);
+        let (_, json) = program.json(&OCTOBER);
+        assert_eq!((&json["total"]["unique_users"], &json["partial"]), (&json!(40), &Value::Null), "{json}");
+        json["notes"].to_string()
+    };
+    // Half an hour of data in a whole month, four weeks less a day, and four weeks of which two are missing.
+    let all: Vec<usize> = (1..=28).collect();
+    for days in [&[9][..], &all[..27], &[1, 2, 3, 27, 28]] {
+        assert!(!notes(days).contains("transient"), "{days:?}");
+    }
+    assert!(notes(&all).contains("transient user IDs"));
 }
