@@ -45,11 +45,14 @@ pub enum BufferError {
     #[error("the copy {path:?} is damaged: {why}")]
     DamagedCopy { path: PathBuf, why: String },
     #[error(
-        "the buffer is a copy made at {copied_at}: events delivered since would be sent again, and report suite {rsid} has no event IDs, so they would count twice"
+        "the buffer is a copy made at {}: events delivered since would be sent again, and report suite {rsid} has no event IDs, so they would count twice",
+        copied_at.to_the_second()
     )]
     Restored { copied_at: Instant, rsid: String },
     #[error("{path:?} is no copy to restore: {why}")]
-    NoCopy { path: PathBuf, why: &'static str },
+    NoCopy { path: PathBuf, why: String },
+    #[error("{0:?} is no copy to restore: it is no buffer of passbridge")]
+    ForeignCopy(PathBuf),
     /// A copy was given up because the process was told to stop.
     #[error("stopped before the copy was complete; nothing of it was kept")]
     Stopped,

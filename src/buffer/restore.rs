@@ -39,13 +39,14 @@ impl Buffer {
     pub fn restore(options: &BufferOptions, from: &Path, goes_on: &dyn Fn() -> bool) -> Result<Restored> {
         let path = resolve(&options.path)?;
         let failed = BufferError::file;
-        let from = fs::canonicalize(from).map_err(failed(from))?;
+        let from = fs::canonicalize(from).map_err(|error| no_copy(from, error))?;
         if from == path {
-            return Err(BufferError::NoCopy { path: from, why: "it is the buffer itself" });
+            return Err(no_copy(&from, "it is the buffer itself"));
         }
-        if !fs::metadata(&from).map_err(failed(&from))?.is_file() {
-            return Err(BufferError::NoCopy { path: from, why: "it is no regular file" });
+        if !fs::metadata(&from).map_err(|error| no_copy(&from, error))?.is_file() {
+            return Err(no_copy(&from, "it is no regular file"));
         }
+        File::open(&from).map_err(|error| no_copy(&from, error))?;
         sqlite::refuse_network_filesystem(options, folder(&path))?;
         let _lock = sqlite::whole(&path)?;
         let old = hold_alone(&path)?;
@@ -66,6 +67,10 @@ impl Buffer {
         copy.place_new().map_err(failed(&path))?;
         Ok(Restored { path, from, schema, copied_at, kept })
     }
+}
+
+fn no_copy(path: &Path, why: impl ToString) -> BufferError {
+    BufferError::NoCopy { path: path.to_owned(), why: why.to_string() }
 }
 
 /// The path that `open` would use, also if there is no file yet.
@@ -141,6 +146,7 @@ fn damaged(from: &Path, error: BufferError) -> BufferError {
         {
             BufferError::DamagedCopy { path: from.to_owned(), why: error.to_string() }
         }
+        BufferError::NotABuffer(path) => BufferError::ForeignCopy(path),
         error => error,
     }
 }

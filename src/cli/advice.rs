@@ -191,6 +191,7 @@ impl Judge for ApiError {
 fn api_advice(error: &ApiError) -> String {
     let (key, section) = (error.endpoint.key, error.endpoint.section());
     let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
+        (Cause::File { path, .. }, ..) if path.as_os_str().is_empty() => "name that file as {key}",
         (Cause::File { .. }, ..) => "correct it, or the key that names it",
         (Cause::Full { .. }, ..) => {
             "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID"
@@ -389,6 +390,9 @@ const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are kno
 const REPLACED: &str =
     "see who did it, and start again; what was in flight is in doubt where the old file still is";
 const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
+const RIGHTS: &str = "run it as the user to whom the buffer belongs, such as: runuser -u passbridge -- passbridge ...; that user \
+                      needs the file, its folder and what lies beside it";
+const COPY: &str = "name a copy, as passbridge backup FILE makes one; nothing was changed";
 const COUNTED_MEANWHILE: &str =
     "run it again when the other one is done; nothing of this report was stored, so nothing is counted twice";
 const MIXED_FEEDS: &str =
@@ -408,6 +412,9 @@ impl Judge for BufferError {
                 Code::BufferMissing.usage("create it with: passbridge init; or correct buffer.path")
             }
             BufferError::Exists(_) => Code::BufferExists.usage("nothing to do: it was left as it is"),
+            BufferError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Code::BufferUnusable.failed(RIGHTS)
+            }
             BufferError::File { source, .. } => Code::BufferUnusable.failed(of_system(
                 source,
                 "check that the folder exists and that this user may write there",
@@ -426,7 +433,8 @@ impl Judge for BufferError {
             BufferError::Restored { .. } => Code::Restored.usage(
                 "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
             ),
-            BufferError::NoCopy { .. } => Code::BufferUnusable.failed("name a copy, as passbridge backup FILE makes one"),
+            BufferError::NoCopy { .. } => Code::BufferUnusable.failed(COPY),
+            BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => Code::Locked.locked(LOCKED),
             BufferError::Backfilling(_) => Code::BackfillRunning.locked(
@@ -446,9 +454,8 @@ impl Judge for BufferError {
             BufferError::Damaged(_, _) => {
                 Code::BufferDamaged.failed("check the disk, and restore the latest backup")
             }
-            BufferError::MappedElsewhere { rsid, .. } => {
-                Code::Mapping.usage(format!("free it first: passbridge suite remove {rsid} --requestor ID"))
-            }
+            BufferError::MappedElsewhere { rsid, requestor_id } => Code::Mapping
+                .usage(format!("free it first: passbridge suite remove {rsid} --requestor {requestor_id}")),
             BufferError::UnknownSuite(rsid) => Code::SuiteUnknown.usage(format!(
                 "no requestor is mapped to it here; to map one: passbridge suite add --requestor ID --rsid {rsid} \
                  --collection-url URL; to see all that are: passbridge suite list"

@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 
 use super::code::Code;
 use super::{Context, Exit, Failure, input, output, refused};
-use crate::event::{Instant, PassEvent, RequestorId, TimeBounds};
+use crate::buffer::Buffer;
+use crate::event::{Instant, PassEvent, TimeBounds};
 use crate::explain::explain;
 use crate::readers::memory::Recollection;
 use crate::readers::ndjson::NdjsonReader;
@@ -32,10 +33,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    // First of all, because the configuration says in which form notes are printed.
+    let buffer = opened(context)?;
     let event = read_event(&args.event, context.clock.now())?;
+    let mapped = match &buffer {
+        Some(buffer) => buffer.suite_of(event.requestor_id())?,
+        None => None,
+    };
     let explained = |form: &HitForm| explain(&event, event.identity().0, form);
-    let explanation = match mapped_form(event.requestor_id(), context)? {
-        Some(form) => explained(&form),
+    let explanation = match mapped {
+        Some(suite) => explained(&suite.form),
         None => {
             output::note(format_args!(
                 "note: {} is mapped to no report suite here; shown with the default settings",
@@ -47,13 +54,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.done(&explanation)
 }
 
-fn mapped_form(requestor_id: &RequestorId, context: &Context) -> Result<Option<HitForm>, Failure> {
-    let buffer = match context.open() {
-        Ok((_, buffer)) => buffer,
-        Err(failure) if matches!(failure.code, Code::ConfigMissing | Code::BufferMissing) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(buffer.suite_of(requestor_id)?.map(|suite| suite.form))
+/// The buffer, where there is one.
+fn opened(context: &Context) -> Result<Option<Buffer>, Failure> {
+    match context.open() {
+        Ok((_, buffer)) => Ok(Some(buffer)),
+        Err(failure) if matches!(failure.code, Code::ConfigMissing | Code::BufferMissing) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {

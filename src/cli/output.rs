@@ -74,8 +74,11 @@ impl Form {
             };
         }
         let text = without_secrets(&error.render().to_string());
-        let mut lines =
-            text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
+        // Where a command of a group is missing, clap has only its help to say.
+        let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        let said = if is_help { "a command is missing: the usage has them" } else { &text };
+        let is_said = |line: &&str| !line.is_empty() && !line.starts_with("For more information");
+        let mut lines = said.trim_start_matches("error: ").lines().map(str::trim).filter(is_said);
         let failure = Failure {
             what: lines.next().unwrap_or_default().to_owned(),
             causes: lines.map(str::to_owned).collect(),
@@ -103,9 +106,10 @@ pub(super) fn document(document: &impl Serialize) -> Result<(), Failure> {
     quiet(json(document).and_then(|text| print(format!("{text}\n").as_bytes())))
 }
 
-/// JSON in which nothing can harm a terminal: its escapes mean the same letters.
+/// JSON in which nothing can harm a terminal: its escapes mean the same letters. No URL in it has its password: an input may be
+/// named so.
 fn json(document: &impl Serialize) -> io::Result<String> {
-    Ok(harmless(&serde_json::to_string(document)?).into_owned())
+    Ok(safe(&serde_json::to_string(document)?))
 }
 
 fn print(bytes: &[u8]) -> io::Result<()> {

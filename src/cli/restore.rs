@@ -25,6 +25,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Ok(blocking(move || Buffer::restore(&options, &file, &|| stop.requested().is_none())).await?)
     })?;
     let Restored { path, from, schema, copied_at, kept } = &restored;
+    let copied_at = copied_at.to_the_second();
     let kept = kept.as_ref().map_or_else(String::new, |kept| {
         format!("what was there before is kept as {}: remove it once it is not needed\n", kept.display())
     });

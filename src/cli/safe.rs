@@ -42,12 +42,13 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Conceals the password of every `scheme://user:password@host` (RFC 3986, section 3.2).
+/// Conceals the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also where a path has one slash of it.
 pub(super) fn without_passwords(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, url) = rest.split_at(at + 3);
+    while let Some(at) = rest.find(":/") {
+        let slashes = rest[at + 1..].bytes().take_while(|byte| *byte == b'/').count();
+        let (before, url) = rest.split_at(at + 1 + slashes);
         out.push_str(before);
         let Some(at) = password(url) else {
             rest = url;
@@ -145,6 +146,7 @@ mod tests {
             ("http://h:80/ and socks5://:x@y", "http://h:80/ and socks5://:***@y"),
             ("https://u@h/?mail=a:b@c", "https://u@h/?mail=a:b@c"),
             ("no url: a:b@c", "no url: a:b@c"),
+            ("/tmp/ftp:/u:p@h/copy.db", "/tmp/ftp:/u:***@h/copy.db"),
             ("http://u:p/a?s#s@h, later", "http://u:***@h, later"),
             ("http://[::1]:80/a@b https://h:80/a@b", "http://[::1]:80/a@b https://h:80/a@b"),
         ] {

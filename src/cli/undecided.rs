@@ -128,13 +128,30 @@ pub(super) fn list(
 fn table(names: &Names, found: &[UndecidedEvent]) -> Table {
     let mut table = Table::new(names.headings);
     for UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } in found {
-        let rsid = rsid.as_deref().unwrap_or("-");
+        let (rsid, occurred_at) = (rsid.as_deref().unwrap_or("-"), occurred_at.to_the_second());
         match why {
             Why::Dead { reason, died_at, .. } => {
-                table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, died_at, &reason.code()]);
+                table.row(&[
+                    &seq.0,
+                    requestor_id,
+                    &rsid,
+                    event,
+                    &occurred_at,
+                    &died_at.to_the_second(),
+                    &reason.code(),
+                ]);
             }
             Why::Held { attempts, cause, held_at } => {
-                table.row(&[&seq.0, requestor_id, &rsid, event, occurred_at, held_at, attempts, cause]);
+                table.row(&[
+                    &seq.0,
+                    requestor_id,
+                    &rsid,
+                    event,
+                    &occurred_at,
+                    &held_at.to_the_second(),
+                    attempts,
+                    cause,
+                ]);
             }
         }
     }
@@ -146,14 +163,16 @@ fn details(one: &UndecidedEvent) -> String {
     let UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } = one;
     let why = match why {
         Why::Dead { reason, explanation, died_at } => {
+            let died_at = died_at.to_the_second();
             format!("  dead since  {died_at}\n  reason      {explanation} ({})", reason.code())
         }
         Why::Held { attempts, cause, held_at } => format!(
-            "  held since  {held_at}\n  attempts    {attempts} that report suite {} may have counted\n  cause       {cause}",
+            "  held since  {}\n  attempts    {attempts} that report suite {} may have counted\n  cause       {cause}",
+            held_at.to_the_second(),
             rsid.as_deref().unwrap_or("-")
         ),
     };
-    format!("{} {event} of {requestor_id}, {occurred_at}\n{why}\n", seq.0)
+    format!("{} {event} of {requestor_id}, {}\n{why}\n", seq.0, occurred_at.to_the_second())
 }
 
 #[derive(Serialize)]

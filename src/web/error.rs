@@ -144,6 +144,9 @@ impl fmt::Display for ApiError {
                 write!(out, "the answer of {place} about {what} is longer than {bytes_max} bytes")
             }
             Cause::Unreadable(why) => write!(out, "the answer of {place} about {what} cannot be read: {why}"),
+            Cause::File { path, why } if path.as_os_str().is_empty() => {
+                write!(out, "{key} is not set: {why}")
+            }
             Cause::File { path, why } => write!(out, "cannot use {key} in {path:?}: {why}"),
             Cause::Full { start, limit } => write!(
                 out,

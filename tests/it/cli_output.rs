@@ -229,6 +229,56 @@ fn explain_needs_no_configuration_and_takes_an_object_on_several_lines() {
 }
 
 #[test]
+fn a_mistake_is_named_with_its_cause_and_the_right_form() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:9");
+    let compare = ["reconcile", "--suite", "examplersid", "--no-analytics", "--to", "2026-11-10", "--from"];
+    let missing = program.path("missing.json");
+    let missing = missing.to_str().expect("UTF-8");
+    for (words, says) in [
+        (&["suite"][..], "a command is missing"),
+        (&["backfill"], "a command is missing"),
+        (&["pull", "esm"], "esm.software_statement_file is not set"),
+        (&[&compare[..], &["10.11.2026"]].concat(), "is no date such as 2026-11-10"),
+        (&[&compare[..], &["2026-11-10", "--esm", missing]].concat(), "cannot be opened"),
+    ] {
+        let (code, failure) = program.json(words);
+        let said = failure["error"].as_str().unwrap_or_default();
+        assert!(code == 2 && said.contains(says) && said.len() < 250, "{words:?}: {failure}");
+        assert!(failure["cause"].as_str().is_some_and(|cause| cause.len() < 100), "{words:?}: {failure}");
+        if words.contains(&"--esm") {
+            assert!(failure["cause"].to_string().contains("No such file"), "{failure}");
+        }
+    }
+}
+
+#[test]
+fn notes_and_errors_of_explain_are_json_lines_where_the_log_is() {
+    let program = Program::with("[log]\nformat = \"json\"\n");
+    program.write("events.ndjson", &lines(2));
+    program.write("none.ndjson", "no event\n");
+    for (file, lines) in [("events.ndjson", 2), ("none.ndjson", 1), ("missing", 1)] {
+        let explained = program.run(&["explain", program.path(file).to_str().expect("UTF-8")]);
+        let told: Vec<Value> =
+            explained.err.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+        assert_eq!(told.len(), lines, "{explained:?}");
+    }
+}
+
+#[test]
+fn dead_letters_are_listed_to_the_second() {
+    let (sandbox, program) = (sandbox("failure=BAD"), Program::new());
+    program.suite(&sandbox.url());
+    program.ingest(1);
+    program.run(&["drain"]);
+    for words in [&["dead-letter", "list"][..], &["dead-letter", "show", "1"]] {
+        let shown = program.run(words);
+        let above = shown.out.lines().take(4).filter(|line| !line.starts_with('{')).collect::<String>();
+        assert!(shown.code == 0 && above.contains("Z") && !above.contains('.'), "{shown:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_counts_and_changes_nothing() {
     let (sandbox, program) = (sandbox(""), Program::new());
     program.suite(&sandbox.url());

@@ -168,6 +168,41 @@ fn a_password_in_a_url_is_never_echoed() {
 }
 
 #[test]
+fn a_password_in_the_path_of_a_file_is_never_echoed() {
+    let program = Program::new();
+    program.suite("http://127.0.0.1:9");
+    std::fs::create_dir_all(program.path("ftp:/user:hunter2@h")).expect("folders");
+    program.write("ftp:/user:hunter2@h/events.ndjson", &format!("{}no event\n", lines(2)));
+    let path = |name: &str| format!("{}ftp://user:hunter2@h/{name}", program.path("").display());
+    let (events, page, copy, rejects) =
+        (path("events.ndjson"), path("page.html"), path("copy.db"), path("rejects.ndjson"));
+    for words in [
+        &["ingest", "--dry-run", &events][..],
+        &["ingest", &events, "--rejects", &rejects],
+        &["backfill", "plan", "old", &events],
+        &["report", "--period", "2026", "--html", &page],
+        &["backup", &copy],
+        &["restore", &copy],
+        &["suite", "sheet", "examplersid", "--out", &page],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let done = program.run(&[words, json].concat());
+            assert!(
+                ![&done.out, &done.err].iter().any(|text| text.contains("hunter2")),
+                "{words:?}: {done:?}"
+            );
+            if let [.., "--json"] = json {
+                serde_json::from_str::<serde_json::Value>(&done.out).expect("one document");
+            }
+        }
+    }
+    let (_, ingested) = program.json(&["ingest", &events]);
+    assert!(
+        ingested["inputs"][0]["path"].as_str().is_some_and(|path| path.contains("ftp://user:***@h/events"))
+    );
+}
+
+#[test]
 fn a_password_in_what_is_no_url_is_never_echoed_either() {
     let program = Program::new();
     let add = ["suite", "add", "--requestor", "REF40", "--rsid", "new", "--collection-url"];

@@ -3,6 +3,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -444,6 +445,16 @@ fn what_is_no_good_copy_changes_nothing() {
         assert_eq!(refused.code, code, "{word}: {refused:?}");
         assert!(refused.err.contains(word), "{refused:?}");
     }
+    // Whoever named the wrong file is told of that file, not of the buffer.
+    for (file, code, why) in [
+        (program.path("nofile"), 1, "No such file or directory"),
+        (PathBuf::from("/etc/passwd"), 2, "it is no buffer of passbridge"),
+    ] {
+        let refused = program.run(&["restore", text(&file)]);
+        let names_copy =
+            refused.err.contains("is no copy to restore: ") && refused.err.contains("try: name a copy");
+        assert!(refused.code == code && refused.err.contains(why) && names_copy, "{refused:?}");
+    }
     fs::write(&copy, &bytes).expect("a copy");
     Connection::open(&copy)
         .and_then(|database| database.pragma_update(None, "user_version", 99))
@@ -459,6 +470,36 @@ fn what_is_no_good_copy_changes_nothing() {
         names(&program, "")
     );
     assert_eq!(program.json(&["status", "--verify"]).1["pending"], 3);
+}
+
+#[test]
+fn who_may_not_use_the_buffer_is_told_of_rights_and_not_of_the_disk() {
+    let program = Program::with("");
+    let buffer = program.path("passbridge.db");
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    };
+    // Root may do everything, so another user tries: the folder is open to him, and the buffer is not.
+    allow(&program.path(""), 0o755);
+    let told = |words: &[&str], what: &Path| {
+        let mut command = program.command(words);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        let refused = done(command);
+        let name = format!("cannot use {:?}", text(what));
+        let says =
+            refused.err.contains("Permission denied") && refused.err.contains("try: run it as the user");
+        assert!(refused.code == 1 && refused.err.contains(&name) && says, "{words:?}: {refused:?}");
+    };
+    allow(&buffer, 0o000);
+    for words in [&["status"][..], &["drain"], &["report"], &["ingest", "-"]] {
+        told(words, &buffer);
+    }
+    allow(&buffer, 0o666);
+    allow(&program.path(""), 0o555);
+    told(&["status"], &fs::canonicalize(program.path("")).expect("a folder"));
+    allow(&program.path(""), 0o755);
 }
 
 #[test]
@@ -523,7 +564,7 @@ fn a_dash_is_standard_output_or_refused_and_never_a_file_of_that_name() {
     let exported = |args: &[&str]| {
         let mut command = program.command(args);
         command.current_dir(program.path(""));
-        crate::program::done(command)
+        done(command)
     };
     assert!(exported(&["suite", "export", "-"]).out.contains("\"suites\""));
     assert!(

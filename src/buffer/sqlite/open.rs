@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{Access, AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 
 use super::super::error::{BufferError, Result};
@@ -95,6 +95,7 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
     })?;
     refuse_network_filesystem(options, &path)?;
     refuse_second_name(&path)?;
+    refuse_without_rights(&path)?;
     let place = Place::of(&path)?;
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     place.check()?;
@@ -117,6 +118,23 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     Ok((place, connection))
+}
+
+/// Names the file or folder that this user may not use: SQLite says only that it cannot. Nothing is opened, because closing a
+/// file would free SQLite's locks on it.
+fn refuse_without_rights(path: &Path) -> Result<()> {
+    let needs = |path: &Path, access| {
+        rustix::fs::access(path, access).map_err(|error| BufferError::file(path)(error.into()))
+    };
+    needs(path, Access::READ_OK | Access::WRITE_OK)?;
+    for side in SIDE_FILES.iter().map(|ending| beside(path, ending)) {
+        if side.exists() {
+            needs(&side, Access::READ_OK | Access::WRITE_OK)?;
+        } else {
+            needs(folder(path), Access::WRITE_OK)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens another connection, which only reads, also while something is written.

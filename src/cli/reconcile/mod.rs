@@ -2,8 +2,11 @@
 
 mod report;
 
+use std::error::Error;
+
 use chrono::{Days, NaiveDate, TimeDelta};
 
+use super::code::Code;
 use super::progress::Progress;
 use super::{Context, Exit, Failure, Settings, options, refused, runtime};
 use crate::config::Zone;
@@ -27,10 +30,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "RSID")]
     suite: Rsid,
     /// The first day.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = day)]
     from: NaiveDate,
     /// The last day.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = day)]
     to: NaiveDate,
     /// Reports of ESM by minute, hour or day that group by requestor-id and mvpd, as JSON, XML or CSV; `live` fetches them by
     /// hour, as `pull esm` does.
@@ -45,6 +48,10 @@ pub(super) struct Args {
     /// The time zone of the days, by its IANA name. By default that of ESM's reports, esm.timezone.
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Zone>,
+}
+
+fn day(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("{text:?} is no date such as 2026-11-10"))
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -110,11 +117,10 @@ fn esm_source(args: &Args, settings: &Settings, requestors: &[String]) -> Result
         }
         files => {
             let read = |path: &String| {
-                let document = read_whole(&InputPath::new(path), REPORT_BYTES_MAX).map_err(|source| {
-                    refused(
-                        format!("the ESM report {path:?} {source}"),
-                        "check that the path exists and this user may read it",
-                    )
+                let document = read_whole(&InputPath::new(path), REPORT_BYTES_MAX).map_err(|error| {
+                    let advice = "check that the path exists and this user may read it";
+                    let what = format!("the ESM report {path:?} {error}");
+                    Failure::of(&what, error.source(), Code::Refused.usage(advice))
                 })?;
                 Ok((path.clone(), document))
             };

@@ -1,5 +1,6 @@
 //! `suite check`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -61,12 +62,13 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> 
     let suites = Suites::open(context, &settings)?;
     let Some(rsid) = &args.rsid else { return all(args, &settings, &suites, context) };
     suites.buffer.suite(rsid)?;
+    let file = args.settings.as_deref().map(|path| Ok::<_, Failure>((path, read_file(path)?))).transpose()?;
     let api = match client(&settings, args.settings.is_some())? {
         Some(client) => Some(runtime()?.block_on(read(&client, rsid))?),
         None => None,
     };
     let name = api.as_ref().and_then(|api| api.suite.as_ref()).map(|suite| suite.name.as_str());
-    let file = args.settings.as_deref().map(|path| read_file(path, rsid, name)).transpose()?;
+    let file = file.map(|(path, bytes)| parse_file(path, &bytes, rsid, name)).transpose()?;
     let report = judge(&suites, rsid, api, file)?;
     let is_refused = report.is_refused(args.strict);
     context.form.report(&report)?;
@@ -152,12 +154,18 @@ pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSet
     Ok(ApiSettings { suite, evars, events })
 }
 
-fn read_file(path: &Path, rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, Failure> {
-    let advice = "in Admin > Report Suites select the suite, then Download, and give that file as it is";
-    let bytes = input::read(path, settings_file::BYTES_MAX, advice)?;
+const SETTINGS_ADVICE: &str =
+    "in Admin > Report Suites select the suite, then Download, and give that file as it is";
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    input::read(path, settings_file::BYTES_MAX, SETTINGS_ADVICE)
+}
+
+fn parse_file(path: &Path, bytes: &[u8], rsid: &Rsid, name: Option<&str>) -> Result<SettingsFile, Failure> {
     let names: Vec<&str> = name.into_iter().collect();
-    settings_file::parse(&bytes, rsid, &names)
-        .map_err(|error| refused(format!("{path:?} is no settings file for this suite: {error}"), advice))
+    settings_file::parse(bytes, rsid, &names).map_err(|error| {
+        refused(format!("{path:?} is no settings file for this suite: {error}"), SETTINGS_ADVICE)
+    })
 }
 
 impl fmt::Display for Report {
@@ -208,19 +216,23 @@ impl fmt::Display for AllReport {
             table.row(&[rsid, &"not read", why]);
         }
         write!(out, "{table}")?;
-        match self.suites.iter().find(|report| report.readiness != Readiness::Ready) {
-            Some(first) => {
-                let more = format!("passbridge suite check {}", first.check.rsid);
-                writeln!(out, "  what to do: {}", hint::complete(&more))
-            }
-            None => Ok(()),
-        }
+        let open = self.suites.iter().filter(|report| report.readiness != Readiness::Ready);
+        let worst = open.min_by_key(|report| report.badness()).map(|report| &report.check.rsid);
+        let Some(rsid) = worst.or(self.unread.keys().next()) else { return Ok(()) };
+        writeln!(out, "  what to do: {}", hint::complete(&format!("passbridge suite check {rsid}")))
     }
 }
 
 impl Report {
     fn is_refused(&self, is_strict: bool) -> bool {
         self.check.is_wrong() || (is_strict && self.check.open().next().is_some())
+    }
+
+    /// Sorts the suites that lose hits first, then those with the gravest and the most findings.
+    fn badness(&self) -> (bool, Severity, Reverse<usize>) {
+        let open = self.check.findings.iter().map(|one| one.severity).filter(|one| *one < Severity::Ok);
+        let gravest = open.clone().min().unwrap_or(Severity::Ok);
+        (self.readiness != Readiness::Blocks, gravest, Reverse(open.filter(|one| *one == gravest).count()))
     }
 
     fn summary(&self) -> String {

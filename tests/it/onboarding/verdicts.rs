@@ -306,8 +306,25 @@ fn all_suites_are_walked_and_each_keeps_its_verdict() {
     assert_eq!(states(&desk.json("suite list").1), states(&report));
     let printed = desk.run("suite check --all");
     assert!(printed.out.contains("second") && printed.out.contains("blocks"), "{printed:?}");
+    // The worst suite is the one to look at, not the first.
+    let advice = printed.out.lines().last().unwrap_or_default().to_owned();
+    assert!(advice.contains("what to do: ") && advice.ends_with("suite check second"), "{printed:?}");
     assert_eq!(desk.run(&format!("suite check {RSID} --all")).code, 2);
     assert_eq!(desk.run("suite check").code, 2);
+}
+
+#[test]
+fn a_settings_file_that_is_not_there_is_named_before_adobe_is_asked() {
+    let desk = Desk::new();
+    let missing = desk.program.path("nofile");
+    let mut command =
+        desk.program.command(&["suite", "check", RSID, "--settings", missing.to_str().expect("UTF-8")]);
+    command.env("PASSBRIDGE_ANALYTICS__URL", "http://127.0.0.1:9");
+    let refused = crate::program::done(command);
+    assert!(
+        refused.code == 1 && refused.err.contains("cannot read") && refused.err.contains("nofile"),
+        "{refused:?}"
+    );
 }
 
 #[test]
