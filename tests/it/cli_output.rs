@@ -236,8 +236,8 @@ fn a_mistake_is_named_with_its_cause_and_the_right_form() {
     let missing = program.path("missing.json");
     let missing = missing.to_str().expect("UTF-8");
     for (words, says) in [
-        (&["suite"][..], "a command is missing"),
-        (&["backfill"], "a command is missing"),
+        (&["suite"][..], "requires a subcommand"),
+        (&["backfill"], "requires a subcommand"),
         (&["pull", "esm"], "esm.software_statement_file is not set"),
         (&[&compare[..], &["10.11.2026"]].concat(), "is no date such as 2026-11-10"),
         (&[&compare[..], &["2026-11-10", "--esm", missing]].concat(), "cannot be opened"),
@@ -245,7 +245,7 @@ fn a_mistake_is_named_with_its_cause_and_the_right_form() {
         let (code, failure) = program.json(words);
         let said = failure["error"].as_str().unwrap_or_default();
         assert!(code == 2 && said.contains(says) && said.len() < 250, "{words:?}: {failure}");
-        assert!(failure["cause"].as_str().is_some_and(|cause| cause.len() < 100), "{words:?}: {failure}");
+        assert!(failure["cause"].as_str().is_some_and(|cause| cause.len() < 200), "{words:?}: {failure}");
         if words.contains(&"--esm") {
             assert!(failure["cause"].to_string().contains("No such file"), "{failure}");
         }
@@ -263,6 +263,10 @@ fn notes_and_errors_of_explain_are_json_lines_where_the_log_is() {
             explained.err.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
         assert_eq!(told.len(), lines, "{explained:?}");
     }
+    // A group without its command shows its help to people, and a sentence to programs.
+    let group = program.run(&["suite"]);
+    let told: Value = serde_json::from_str(group.err.trim_end()).expect("a JSON line");
+    assert_eq!((group.code, told["message"].as_str()), (2, Some("a command is missing: the usage has them")));
 }
 
 #[test]
