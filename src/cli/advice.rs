@@ -390,6 +390,12 @@ const NETWORK: &str = "put buffer.path on a local disk; or, if its locks are kno
 const REPLACED: &str =
     "see who did it, and start again; what was in flight is in doubt where the old file still is";
 const OVERWRITTEN: &str = "stop everything that uses the buffer, then: passbridge restore FILE; events that were sent meanwhile may be sent again";
+const IN_USE: &str = "stop what uses the buffer, such as `passbridge run`, then run it again";
+const ACCEPT_REPEAT: &str =
+    "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others";
+const BACKFILLING: &str = "one backfill runs at a time; see which: passbridge backfill status";
+const UNDECIDED: &str =
+    "settle them first: passbridge held list; those in doubt are settled by the next drain";
 const RIGHTS: &str = "run it as the user to whom the buffer belongs, such as: runuser -u passbridge -- passbridge ...; that user \
                       needs the file, its folder and what lies beside it";
 const COPY: &str = "name a copy, as passbridge backup FILE makes one; nothing was changed";
@@ -424,22 +430,16 @@ impl Judge for BufferError {
             BufferError::Newer { .. } => Code::BufferNewer.usage(NEWER),
             BufferError::Replaced(_) => Code::BufferLost.failed(REPLACED),
             BufferError::Overwritten(_) => Code::BufferLost.failed(OVERWRITTEN),
-            BufferError::InUse(_) => Code::BufferInUse.locked(
-                "stop what uses the buffer, such as `passbridge run`, then run it again",
-            ),
+            BufferError::InUse(_) => Code::BufferInUse.locked(IN_USE),
             BufferError::DamagedCopy { .. } => {
                 Code::CopyDamaged.failed("restore an earlier copy; nothing was changed")
             }
-            BufferError::Restored { .. } => Code::Restored.usage(
-                "passbridge drain --accept-repeat, once, if counting some of them again is better than losing the others",
-            ),
+            BufferError::Restored { .. } => Code::Restored.usage(ACCEPT_REPEAT),
             BufferError::NoCopy { .. } => Code::BufferUnusable.failed(COPY),
             BufferError::ForeignCopy(_) => Code::BufferForeign.usage(COPY),
             BufferError::Stopped => Code::Stopped.failed("run it again"),
             BufferError::Locked(_) => Code::Locked.locked(LOCKED),
-            BufferError::Backfilling(_) => Code::BackfillRunning.locked(
-                "one backfill runs at a time; see which: passbridge backfill status",
-            ),
+            BufferError::Backfilling(_) => Code::BackfillRunning.locked(BACKFILLING),
             BufferError::FilesUnderWay(name) => Code::BackfillUndecided.failed(format!(
                 "let it settle them: passbridge backfill resume {name}; then run this again"
             )),
@@ -472,9 +472,7 @@ impl Judge for BufferError {
             BufferError::NotMapped { .. } => {
                 Code::Mapping.usage("see who is mapped where: passbridge suite list")
             }
-            BufferError::Undecided { .. } => Code::SuiteUndecided.usage(
-                "settle them first: passbridge held list; those in doubt are settled by the next drain",
-            ),
+            BufferError::Undecided { .. } => Code::SuiteUndecided.usage(UNDECIDED),
             BufferError::CountedMeanwhile => Code::CountedMeanwhile.failed(COUNTED_MEANWHILE),
             BufferError::MixedFeeds(_) => Code::MixedFeeds.usage(MIXED_FEEDS),
             BufferError::ThreadEnded => Code::Internal.failed("see the log above, and run it again"),
