@@ -195,7 +195,7 @@ pub fn check_token(endpoint: &Endpoint, token: &str) -> Result<(), ApiError> {
     if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(endpoint.unreadable("its access_token cannot be sent in a header"))
+    Err(endpoint.unreadable("its access_token is none: a header cannot carry it"))
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn what_a_look_up_says_of_another_file_or_in_other_words_delivers_nothing_and_re
         (
             "another key",
             Box::new(|_| ok(json!({"rows": 20, "idempotency_key": "another"}))),
-            "another file's key",
+            "the key of another file",
         ),
         ("no key", Box::new(|_| ok(json!({"rows": 20}))), "cannot be read"),
         (
