@@ -25,8 +25,8 @@ use crate::readers::memory::{Feed, MemoryRow};
 pub struct NewEvent {
     pub line: u64,
     pub id: EventId,
-    /// The identity that a release before schema 6 gave this event. Only events from exchanges have one.
-    pub former_id: Option<EventId>,
+    /// The identities that earlier releases gave this event: looked up, never written. Only events from exchanges have any.
+    pub former_ids: Vec<EventId>,
     pub content: ContentDigest,
     pub requestor_id: RequestorId,
     pub kind: EventKind,
@@ -43,7 +43,7 @@ impl NewEvent {
         NewEvent {
             line,
             id,
-            former_id: None,
+            former_ids: Vec::new(),
             content,
             requestor_id: event.requestor_id().clone(),
             kind: event.kind(),
@@ -180,7 +180,7 @@ fn store(transaction: &Transaction<'_>, batch: &Batch, now: Instant) -> Result<S
             report.mixed.push(index);
             continue;
         };
-        if insert.has_former(event.former_id)? {
+        if insert.has_former(&event.former_ids)? {
             report.duplicates += 1;
             continue;
         }
@@ -233,8 +233,6 @@ fn source(
 /// The statements for each event, prepared once per batch.
 struct Inserts<'a> {
     former: CachedStatement<'a>,
-    /// The first sequence number after the events with identities of version 1; `i64::MAX` if it is not recorded.
-    former_before: i64,
     identity: CachedStatement<'a>,
     event: CachedStatement<'a>,
     queue: CachedStatement<'a>,
@@ -243,11 +241,8 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(transaction: &'a Transaction<'_>) -> Result<Inserts<'a>> {
         Ok(Inserts {
-            // If the event has expired or was erased, `seq` is NULL, but its identity is still known.
-            former: transaction.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1 AND ifnull(seq, 0) < ?2)",
-            )?,
-            former_before: fact(transaction, FORMER_BEFORE)?.unwrap_or(i64::MAX),
+            // The identity of an event that has expired or was erased is still known.
+            former: transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM identities WHERE id = ?1)")?,
             identity: transaction
                 .prepare_cached("INSERT OR IGNORE INTO identities (id, content, seq) VALUES (?1, ?2, ?3)")?,
             event: transaction.prepare_cached(
@@ -260,11 +255,14 @@ impl<'a> Inserts<'a> {
         })
     }
 
-    /// Whether an earlier release stored this event under its former identity.
-    fn has_former(&mut self, former_id: Option<EventId>) -> Result<bool> {
-        let is_stored =
-            |id: EventId| self.former.query_row((id.bytes(), self.former_before), |row| row.get(0));
-        Ok(former_id.map(is_stored).transpose()?.unwrap_or(false))
+    /// Whether an earlier release stored this event under one of its former identities.
+    fn has_former(&mut self, former_ids: &[EventId]) -> Result<bool> {
+        for id in former_ids {
+            if self.former.query_row([id.bytes()], |row| row.get(0))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn event(&mut self, reference: &EventRef, input: InputId, event: &NewEvent) -> Result<()> {

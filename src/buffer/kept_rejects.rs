@@ -1,13 +1,18 @@
-//! Records which rejects file holds a rejected line, so that an input that is read daily adds the line only once.
+//! Records which rejects file holds a rejected line, so that an input that is read daily adds the line only once; and how many
+//! lines are in no file, for the monitor.
 
 use std::collections::HashMap;
 
 use super::database::Buffer;
 use super::error::Result;
 use super::rows::{first, only, run};
+use crate::event::Instant;
 
 /// A keyed digest of a rejected line: of its path, line number and text.
 pub type RejectDigest = [u8; 16];
+
+/// How long the count of each hour's lines that are in no file is kept, in hours: the monitor looks one day back.
+const UNKEPT_HOURS: i64 = 48;
 
 impl Buffer {
     /// The rejects file of each of these lines that was kept before.
@@ -31,6 +36,26 @@ impl Buffer {
             }
             Ok(())
         })
+    }
+
+    /// Adds to the count of this hour's rejected lines that are in no file, one fact per hour.
+    pub fn count_unkept_rejects(&self, lines: u64) -> Result<()> {
+        let hour = self.now().unix_hour();
+        self.write(move |transaction| {
+            let delete =
+                "DELETE FROM facts WHERE name >= 'rejects_not_kept_' AND name < 'rejects_not_kept_' || ?1";
+            run(transaction, delete, [hour - UNKEPT_HOURS])?;
+            let insert = "INSERT INTO facts (name, value) VALUES ('rejects_not_kept_' || ?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = value + ?2";
+            run(transaction, insert, (hour, lines.cast_signed()))
+        })
+    }
+
+    /// How many rejected lines are in no file, from the hour of this instant on.
+    pub fn unkept_rejects_since(&self, from: Instant) -> Result<u64> {
+        let select = "SELECT ifnull(sum(value), 0) FROM facts
+             WHERE name >= 'rejects_not_kept_' || ?1 AND name < 'rejects_not_kept_:'";
+        self.value(select, [from.unix_hour()])
     }
 
     /// The rejects files that hold recorded lines.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{EventError, clip};
-use super::viewer::is_spoilt_text;
+use super::viewer::{IDENTIFIERS_OF_VIEWER, is_spoilt_text};
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 
 /// The most times that one event can say it happened. Aggregated sources report an hour or a minute; more than this in one
@@ -143,6 +143,11 @@ impl Draft {
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
+        // What is known for spoilt later on counts as nobody, and is told then.
+        let is_of_viewer = IDENTIFIERS_OF_VIEWER.contains(&property);
+        if property == Property::RequestorId || is_of_viewer && !is_spoilt_text(text) {
+            refuse_exponent(property.name(), value)?;
+        }
         if property == Property::RequestorId {
             // A number or a flag may be one: only of a text is it known what stands for none.
             self.requestor_id = Some(match value {
@@ -215,7 +220,14 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
     })
 }
 
+/// Refuses a number that identifies something and was written with an exponent: `1e22` may have been any of a million others.
+fn refuse_exponent(key: &'static str, value: &RawValue<'_>) -> Result<(), EventError> {
+    let is_marked = matches!(value, RawValue::Number(number) if number.contains(['e', 'E']));
+    if is_marked { Err(EventError::Exponent(key, clip(plain_text(value)))) } else { Ok(()) }
+}
+
 fn read_event_id(value: &RawValue<'_>) -> Result<Box<str>, EventError> {
+    refuse_exponent("event_id", value)?;
     match value {
         RawValue::Text(text) if is_spoilt_text(text) => Err(EventError::SpoiltEventId(clip(text))),
         RawValue::Text(_) | RawValue::Number(_)

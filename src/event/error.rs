@@ -35,6 +35,10 @@ pub enum EventError {
         "event_id {0:?} was spoilt by a spreadsheet, so that events may share it; export that column as text"
     )]
     SpoiltEventId(String),
+    #[error(
+        "{0} {1} is a number with an exponent, which keeps the first digits of an identifier alone; have its source write it as text"
+    )]
+    Exponent(&'static str, String),
     #[error("count {0} must be a whole number from 1 to 1,000,000")]
     BadCount(String),
 }

@@ -43,18 +43,17 @@ const NOBODY: [&str; 26] = [
 ];
 /// The fewest digits of an identifier that is nothing but zeros: those of a UUID. An Experience Cloud ID has 38.
 const ZEROS_MIN: usize = 32;
+/// The fewest `#` that a spreadsheet shows instead of a number for which its column is too narrow.
+const NARROW_MIN: usize = 2;
 
-/// What spreadsheets take for numbers: first what is read by the rules below, then what is sent as it stands.
-pub const IDENTIFIERS: [Property; 7] = [
-    Property::MvpdUserId,
-    Property::VisitorId,
-    Property::DeviceId,
-    Property::SessionId,
-    Property::Mvpd,
-    Property::Proxy,
-    Property::ResourceId,
-];
-const OF_VIEWER: usize = 4;
+/// What identifies a viewer, by the rules below.
+pub(super) const IDENTIFIERS_OF_VIEWER: [Property; 4] =
+    [Property::MvpdUserId, Property::VisitorId, Property::DeviceId, Property::SessionId];
+/// What spreadsheets take for numbers: those, and what is sent as it stands.
+pub const IDENTIFIERS: [Property; 7] = {
+    let [user, visitor, device, session] = IDENTIFIERS_OF_VIEWER;
+    [user, visitor, device, session, Property::Mvpd, Property::Proxy, Property::ResourceId]
+};
 
 /// The version of the rules that make a visitor of an event. It is part of a hit's form: what was sent under one version is
 /// always repeated under it.
@@ -135,7 +134,7 @@ pub fn identifier(text: &str) -> &str {
 
 /// Whether one of the [`IDENTIFIERS`] is not sent as its source wrote it, because of a spreadsheet.
 pub fn is_spoilt(property: Property, text: &str) -> bool {
-    if IDENTIFIERS[..OF_VIEWER].contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }
+    if IDENTIFIERS_OF_VIEWER.contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }
 }
 
 /// The same of a text that identifies what is no viewer.
@@ -144,8 +143,8 @@ pub(super) fn is_spoilt_text(text: &str) -> bool {
 }
 
 /// An identifier as its source wrote it, without what a spreadsheet keeps around a text that looks like a number: `="0012345"`,
-/// or an apostrophe in front. `None` where the spreadsheet took it for a number and has left the first digits (`1.23457E+11`),
-/// or for a formula (`#N/A`).
+/// or an apostrophe in front. `None` where the spreadsheet took it for a number and has left the first digits (`1.23457E+11`, also
+/// with a decimal comma), none in a column that was too narrow (`######`), or for a formula (`#N/A`).
 fn written(text: &str) -> Option<&str> {
     let text = bare(text);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -159,13 +158,14 @@ fn written(text: &str) -> Option<&str> {
         return Some(behind);
     }
     let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
         // A hexadecimal identifier may be one digit, an e, and digits.
-        let is_marked = digits.contains('.') || exponent.starts_with('+');
+        let is_marked = digits.contains(['.', ',']) || exponent.starts_with('+');
         let power = exponent.strip_prefix('+').unwrap_or(exponent);
         is_marked && whole.len() == 1 && [whole, fraction, power].into_iter().all(is_number)
     });
     let is_error = text.starts_with('#') && text.ends_with(['!', '?'])
+        || text.len() >= NARROW_MIN && text.bytes().all(|letter| letter == b'#')
         || ["#n/a", "#nv"].iter().any(|error| text.eq_ignore_ascii_case(error));
     (!is_short && !is_error).then_some(text)
 }
@@ -335,6 +335,13 @@ mod tests {
             ("1.23457E+11", None),
             ("1E+11", None),
             ("1.23457e11", None),
+            ("9,99E+11", None),
+            ("1,5e3", None),
+            ("######", None),
+            ("##", None),
+            ("#", Some("#")),
+            ("#1#", Some("#1#")),
+            ("a,bE+11", Some("a,bE+11")),
             ("#N/A", None),
             ("#REF!", None),
             ("#VALUE!", None),

@@ -162,11 +162,16 @@ fn format_of(
         Some(guess) if named == Format::Csv && guess.format == Format::Esm && letter != Some(b'{') => {
             (guess.format, Some(guess))
         }
-        Some(guess) if named != Format::Har && named != guess.format => {
+        // Of an archive the start may be too short for a guess of its own, and hold one of something else in a body.
+        Some(guess) if named != guess.format && !(named == Format::Har && has_log(start)) => {
             return Err(InputError::Misnamed { named: named.as_str(), guess });
         }
         _ => (named, None),
     }))
+}
+
+fn has_log(start: &[u8]) -> bool {
+    memchr::memmem::find(start, b"\"log\"").is_some()
 }
 
 /// What an input is taken for that is in no form that is known.

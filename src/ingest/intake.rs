@@ -38,6 +38,9 @@ const REJECTS_HELD_MAX: usize = 10_000;
 /// How long a file of rejects stays open for more of them. An erasure waits for it.
 const REJECTS_OPEN: Duration = Duration::from_secs(5);
 
+/// How often the log tells that a disk is full: senders try again and again.
+const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
+
 /// What a sender hands over.
 #[derive(Debug)]
 pub struct Submission {
@@ -126,6 +129,7 @@ pub struct Intake {
     memory: Recollection,
     inputs: Vec<(String, InputId)>,
     rejects: Option<(Rejects, Timer)>,
+    told_full_at: Option<Timer>,
 }
 
 /// A submission that was read.
@@ -139,7 +143,7 @@ impl Intake {
     /// Over this buffer. Stays on its thread: what readers remember is not shared.
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
         let (readers, memory) = memory::stored(&buffer, &options)?;
-        Ok(Intake { buffer, options, readers, memory, inputs: Vec::new(), rejects: None })
+        Ok(Intake { buffer, options, readers, memory, inputs: Vec::new(), rejects: None, told_full_at: None })
     }
 
     /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
@@ -148,7 +152,10 @@ impl Intake {
         let count = group.len();
         match self.buffer.free_bytes() {
             Ok(free_bytes) if free_bytes >= self.options.config.min_free_bytes => {}
-            Ok(_) => return vec![Err(SubmissionError::DiskFull); count],
+            Ok(free_bytes) => {
+                self.tell_full(free_bytes);
+                return vec![Err(SubmissionError::DiskFull); count];
+            }
             Err(error) => return vec![Err(refusal_of(&error.into())); count],
         }
         let sorted: Vec<_> = group.into_iter().map(|submission| self.read(submission)).collect();
@@ -180,6 +187,17 @@ impl Intake {
         if self.rejects.as_ref().is_some_and(|(_, opened_at)| opened_at.elapsed() >= REJECTS_OPEN) {
             self.rejects = None;
         }
+    }
+
+    /// Tells the log that the disk of the buffer is at its floor: senders only learn that it is full.
+    fn tell_full(&mut self, free_bytes: u64) {
+        if self.told_full_at.is_some_and(|at| at.elapsed() < TELL_FULL_EVERY) {
+            return;
+        }
+        self.told_full_at = Some(Timer::now());
+        let path = self.buffer.path().display();
+        let min_free_bytes = self.options.config.min_free_bytes;
+        tracing::warn!(%path, free_bytes, min_free_bytes, "what is posted is refused: the disk of the buffer has less free than ingest.min_free_bytes keeps for the drain; make room on it, or lower that key");
     }
 
     fn forget_changes(&mut self) {
@@ -241,6 +259,9 @@ impl Intake {
         for Sorted { portion, kept, .. } in sorted.iter_mut().flatten() {
             let input = self.input(&portion.path)?;
             self.keep(kept, &portion.rejects)?;
+            if portion.rejects_not_held > 0 {
+                self.buffer.count_unkept_rejects(portion.rejects_not_held)?;
+            }
             batches.push(portion.batch(input, JobKey::LIVE));
         }
         let mut reports = self.buffer.store_together(batches)?.into_iter();

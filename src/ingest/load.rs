@@ -154,7 +154,7 @@ fn preview_input(
                 summary.seen(number);
                 flow = on_event(
                     &event,
-                    Origin { line: line.number, rule: line.rule.map(|applied| applied.rule) },
+                    Origin { line: line.number, rule: line.rule.as_ref().map(|applied| applied.rule) },
                 );
             }
             Err(reason) => {

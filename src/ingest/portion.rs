@@ -85,8 +85,9 @@ impl Portion {
     pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
         match &line.result {
             Ok(event) => {
-                let former_id = line.rule.and_then(|applied| applied.former_id);
-                let event = NewEvent { former_id, ..NewEvent::new(line.number, event, measure(event)) };
+                let former_ids =
+                    line.rule.as_ref().map_or_else(Vec::new, |applied| applied.former_ids.clone());
+                let event = NewEvent { former_ids, ..NewEvent::new(line.number, event, measure(event)) };
                 let bytes = event.body.len();
                 self.events.push(event);
                 bytes

@@ -109,7 +109,7 @@ impl Rejects {
             return Ok(());
         }
         if of_input.again == Again::Never {
-            self.write(of_input, rejects.iter())?;
+            self.write(of_input, rejects.iter(), buffer)?;
             return self.sync();
         }
         let keyring = Keyring::new(&buffer.source_secret()?);
@@ -124,20 +124,25 @@ impl Rejects {
         }
         of_input.before += before.len() as u64;
         of_input.kept += before.len() as u64;
-        let written = self.write(of_input, new.iter().map(|(reject, _)| *reject))?;
+        let written = self.write(of_input, new.iter().map(|(reject, _)| *reject), buffer)?;
         of_input.unknown.extend(new.into_iter().take(written).map(|(_, digest)| digest));
         if of_input.again == Again::Read { Ok(()) } else { self.end_input(of_input, buffer) }
     }
 
-    /// Writes lines until the limit of their input, and gives how many.
+    /// Writes lines until the limit of their input, and gives how many. The monitor counts the others too.
     fn write<'a>(
         &mut self,
         of_input: &mut Kept,
         rejects: impl ExactSizeIterator<Item = &'a Reject> + Clone,
+        buffer: &Buffer,
     ) -> Result<usize, IngestError> {
         let room = u64::from(self.config.rejects_max).saturating_sub(of_input.kept) as usize;
         let (count, dir) = (rejects.len().min(room), &self.config.rejects_dir);
-        of_input.left_out += (rejects.len() - count) as u64;
+        let left_out = (rejects.len() - count) as u64;
+        if left_out > 0 {
+            of_input.left_out += left_out;
+            buffer.count_unkept_rejects(left_out)?;
+        }
         if count == 0 {
             return Ok(0);
         }

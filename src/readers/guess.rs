@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use super::lines::{BYTE_ORDER_MARK, fillers_at_start};
 use super::members::{Members, unquoted};
 use super::rejected::RejectedLine;
+use super::rest_v2::is_same;
 use super::{esm, format::Format};
 
 const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
@@ -120,8 +121,10 @@ fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
 
 /// A line that is longer than what is looked at.
 fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
-    let has = |name: &str| memchr::memmem::find(line, format!("\"{name}\"").as_bytes()).is_some();
-    if ["started_at", "request", "method", "url"].into_iter().all(has) {
+    let small = line.to_ascii_lowercase();
+    let has = |name: &str| memchr::memmem::find(&small, format!("\"{name}\"").as_bytes()).is_some();
+    let has_start = ["started_at", "startedat", "started-at"].into_iter().any(has);
+    if has_start && ["request", "method", "url"].into_iter().all(has) {
         return Some((Format::RestV2, "started_at, and a request with method and url"));
     }
     EVENT.into_iter().all(has).then_some((Format::Ndjson, "occurred_at, event and requestor_id"))
@@ -137,9 +140,17 @@ impl Members<'_> {
         serde_json::from_str(value).ok()
     }
 
+    /// A member of an exchange, which loggers spell in their own ways.
+    fn of_exchange(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(key, _)| unquoted(key).is_ok_and(|key| is_same(&key, name)))?;
+        Some(value)
+    }
+
     fn is_exchange(&self) -> bool {
-        let request: Option<Members<'_>> = self.member("request");
-        self.has("started_at") && request.is_some_and(|it| it.has("method") && it.has("url"))
+        let request =
+            self.of_exchange("request").and_then(|json| serde_json::from_str::<Members<'_>>(json).ok());
+        let is_whole = |it: Members<'_>| it.of_exchange("method").and(it.of_exchange("url")).is_some();
+        self.of_exchange("started_at").is_some() && request.is_some_and(is_whole)
     }
 
     fn is_archive(&self) -> bool {
@@ -178,6 +189,8 @@ mod tests {
             (AN_EVENT.replace('{', r#"{"started_at":1,"request":"GET","#), Some(Format::Ndjson)),
             (AN_EVENT.replace(r#""x""#, r#"[{"a":1}]"#), Some(Format::Ndjson)),
             (EXCHANGE.to_owned(), Some(Format::RestV2)),
+            (EXCHANGE.replace("started_at", "StartedAt").replace("request", "Request"), Some(Format::RestV2)),
+            (EXCHANGE.replace("method", "Method").replace("url", "URL"), Some(Format::RestV2)),
             (format!("{{\"level\":\"info\"}}\ngateway started\n{EXCHANGE}"), Some(Format::RestV2)),
             (format!("gateway started\n{AN_EVENT}\n{EXCHANGE}"), Some(Format::Ndjson)),
             (format!("{{\"log\":{EXCHANGE}}}"), None),
@@ -206,7 +219,10 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_is_told_by_the_names_in_it() {
-        for (start, expected) in [(EXCHANGE, Format::RestV2), (AN_EVENT, Format::Ndjson)] {
+        let capitals = EXCHANGE.replace("started_at", "startedAt").replace("request", "Request");
+        for (start, expected) in
+            [(EXCHANGE, Format::RestV2), (&capitals, Format::RestV2), (AN_EVENT, Format::Ndjson)]
+        {
             let cut = format!("{{\"level\":1}}\n{}", &start[..start.len() - 1]);
             assert_eq!(guess(cut.as_bytes(), false).map(|guess| guess.format), Some(expected), "{cut}");
         }

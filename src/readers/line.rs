@@ -82,11 +82,11 @@ pub struct Line<'a> {
 }
 
 /// How an event follows from an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedRule {
     pub rule: Rule,
-    /// The identity that a release before schema 6 of the buffer gave this event, where there may be such.
-    pub former_id: Option<EventId>,
+    /// The identities that earlier releases gave this event, where there may be such.
+    pub former_ids: Vec<EventId>,
 }
 
 /// A line as its source wrote it, as far as it is kept.
@@ -165,6 +165,16 @@ pub enum RejectReason {
         "holds its event as text in {0:?}, as a log driver wraps it; unwrap it first, as jq -r .{0} FILE | passbridge ingest - does"
     )]
     Wrapped(String),
+    /// The object or the list of a wrapper.
+    #[error(
+        "holds its event inside {0:?}, as a wrapper has it; take it out first, as jq -c '.{0}{1}' FILE | passbridge ingest - does"
+    )]
+    Inside(String, &'static str),
+    /// The number of the field.
+    #[error(
+        "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"
+    )]
+    BehindQuote(usize),
     /// A key of its event stands twice, in whatever case of letters.
     #[error("{key} is given twice, at columns {first} and {second}")]
     KeyTwice {

@@ -177,7 +177,6 @@ fn end_of_first(text: &str) -> Option<(usize, usize)> {
 /// Why an object is no event, with the place or the cause where a second look finds it.
 fn refusal(text: &str, why: EventError) -> RejectReason {
     let members = serde_json::from_str(text).unwrap_or_else(|_| Members::default());
-    let unquoted = |json| unquoted(json).unwrap_or_default();
     match &why {
         EventError::Twice(key) => {
             let is_it =
@@ -185,7 +184,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
             let mut places = members
                 .0
                 .iter()
-                .filter(|(found, _)| is_it(&unquoted(found)))
+                .filter(|(found, _)| is_it(&plain(found)))
                 .map(|(found, _)| found.as_ptr().addr() - text.as_ptr().addr() + 1);
             match (places.next(), places.next()) {
                 (Some(first), Some(second)) => RejectReason::KeyTwice { key: key.clone(), first, second },
@@ -197,15 +196,24 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
                 value.trim_start().starts_with('{')
                     && ["\"occurred_at\"", "\"started_at\""].iter().any(|name| value.contains(name))
             };
-            let wrapper =
-                members.0.iter().find(|(_, value)| value.starts_with('"') && holds_event(&unquoted(value)));
-            match wrapper {
-                Some((key, _)) => RejectReason::Wrapped(unquoted(key).chars().take(KEY_CHARS_MAX).collect()),
-                None => why.into(),
-            }
+            let reason = |(key, value): &(&str, &str)| {
+                let key = plain(key).chars().take(KEY_CHARS_MAX).collect();
+                match value.as_bytes().first()? {
+                    b'"' => holds_event(&plain(value)).then_some(RejectReason::Wrapped(key)),
+                    b'{' => holds_event(value).then_some(RejectReason::Inside(key, "")),
+                    b'[' => holds_event(&value[1..]).then_some(RejectReason::Inside(key, "[]")),
+                    _ => None,
+                }
+            };
+            members.0.iter().find_map(reason).unwrap_or_else(|| why.into())
         }
         _ => why.into(),
     }
+}
+
+/// The text of a JSON string that was read once already.
+fn plain(json: &str) -> Cow<'_, str> {
+    unquoted(json).unwrap_or_default()
 }
 
 fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {

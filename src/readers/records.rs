@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use csv_core::ReadRecordResult;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::line::{COLUMNS_MAX, LINE_BYTES_MAX, ReadError, RejectReason};
 use super::lines::{BYTE_ORDER_MARK, Kept, fill};
@@ -113,6 +113,9 @@ impl<R: BufRead> Records<R> {
         if self.is_open {
             return Err(RejectReason::OpenQuote);
         }
+        if let Some(field) = field_behind_quote(&self.raw.bytes) {
+            return Err(RejectReason::BehindQuote(field));
+        }
         let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
         let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
         // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
@@ -126,6 +129,35 @@ impl<R: BufRead> Records<R> {
         }
         Ok(cells)
     }
+}
+
+/// The first field, from 1, that has text behind its closing quote. Who writes quotes inside quotes so means something else than
+/// RFC 4180 says, and the value would be another one than the source has. Blanks there do no harm.
+fn field_behind_quote(raw: &[u8]) -> Option<usize> {
+    #[derive(Clone, Copy)]
+    enum At {
+        Start,
+        Plain,
+        Quoted,
+        Closed,
+    }
+    memchr(b'"', raw)?;
+    let (mut at, mut field) = (At::Start, 1);
+    for byte in raw {
+        at = match (at, *byte) {
+            (At::Start | At::Closed, b'"') => At::Quoted,
+            (At::Quoted, b'"') => At::Closed,
+            (At::Quoted, _) => At::Quoted,
+            (At::Start | At::Plain | At::Closed, b',') => {
+                field += 1;
+                At::Start
+            }
+            (At::Closed, b' ' | b'\t') => At::Closed,
+            (At::Closed, _) => return Some(field),
+            (At::Start | At::Plain, _) => At::Plain,
+        };
+    }
+    None
 }
 
 /// How many bytes at the start are whole characters.

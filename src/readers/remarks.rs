@@ -12,6 +12,8 @@ pub struct Remarks {
     pub(super) same_headers: Seen,
     /// Header rows that name other columns, or the same ones in another order.
     pub(super) other_headers: Seen,
+    /// Records of a report with an escape of half a surrogate pair.
+    pub(super) half_pairs: Seen,
     spoilt: Seen,
     first_spoilt: String,
     lost_addresses: Seen,
@@ -61,6 +63,10 @@ impl Remarks {
             (
                 &self.other_headers,
                 "header rows name other columns, or in another order, and hold from there on",
+            ),
+            (
+                &self.half_pairs,
+                "records have half a character (a lone \\ud800 to \\udfff): U+FFFD stands in its place",
             ),
             (&self.spoilt, &spoilt),
             (&self.lost_addresses, "values of ip_address are no address, and none is sent"),

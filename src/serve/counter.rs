@@ -177,9 +177,17 @@ impl Worker {
         }
         let rejects_not_kept = std::mem::take(&mut self.rejects_not_kept);
         if rejected + conflicts > 0 {
-            let path = self.rejects_path.take().unwrap_or_default();
-            let path = path.display();
-            tracing::warn!(%path, rejected, conflicts, rejects_not_kept, "posted lines were rejected, and are kept");
+            match self.rejects_path.take() {
+                Some(path) => {
+                    let path = path.display();
+                    tracing::warn!(%path, rejected, conflicts, rejects_not_kept, "posted lines were rejected, and are kept");
+                }
+                None => tracing::warn!(
+                    rejected,
+                    conflicts,
+                    "posted lines were rejected, and none of them is kept, as ingest.rejects_max says; the receipts told their senders why"
+                ),
+            }
         }
         if let Some(last) = self.last_note.take() {
             let notes = std::mem::take(&mut self.notes);

@@ -95,6 +95,19 @@ fn a_count_is_counted_once_and_a_correction_by_its_increase() {
 }
 
 #[test]
+fn half_a_character_costs_no_record_and_is_said() {
+    let program = Program::new();
+    let whole = report("08", &json!({"authn-attempts": 5}));
+    let half = report("09", &json!({"authn-attempts": 7, "platform": "tv HALF"})).replace("HALF", "\\ud83d");
+    program.write("report.json", &format!("{whole}\n{half}"));
+    let path = program.path("report.json");
+    let done = program.run(&["ingest", path.to_str().expect("UTF-8")]);
+    assert_eq!((done.code, units(&program)), (0, 12), "{done:?}");
+    let expected = "report.json:2: 1 records have half a character (a lone \\ud800 to \\udfff): U+FFFD stands in its place";
+    assert!(done.err.contains(expected), "{done:?}");
+}
+
+#[test]
 fn a_suite_that_takes_no_large_counts_is_named() {
     let program = Program::new();
     program.suite("http://127.0.0.1:1");

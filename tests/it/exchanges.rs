@@ -285,6 +285,45 @@ fn an_exchange_is_the_same_in_any_spelling_of_its_members_and_of_its_method() {
 }
 
 #[test]
+fn an_exchange_is_the_same_however_its_url_is_escaped() {
+    let dir = TempDir::new().expect("a temporary folder");
+    // What two releases wrote of this log that took `%2f` and `%2F`, or `%4f` and `O`, for two paths; the first two lines one that also
+    // took `post` and `POST` for two methods.
+    let path = dir.path().join("passbridge.db");
+    fs::copy(fixture::path("buffers/exchange-of-escaped-url.sqlite"), &path).expect("a copy");
+    let clock = Clock::fixed(Instant::from_nanos(NOW_NANOS));
+    let buffer = Buffer::open(&buffer_options(path, &clock)).expect("it opens");
+    let as_before = text("exchanges/escaped-url.ndjson");
+    let mut normal = as_before.clone();
+    for (escaped, plain) in [("%4f", "O"), ("%41", "A"), ("%2f", "%2F"), ("%3d", "%3D"), ("%3a", "%3A")] {
+        assert!(normal.contains(escaped), "{escaped}");
+        normal = normal.replace(escaped, plain);
+    }
+    for remembers in [true, false] {
+        if !remembers {
+            let database = rusqlite::Connection::open(buffer.path()).expect("the database opens");
+            database.execute("DELETE FROM source_memory", []).expect("it forgets");
+        }
+        for (name, text) in [("as-before.ndjson", &as_before), ("normal.ndjson", &normal)] {
+            let path = dir.path().join(name);
+            fs::write(&path, text).expect("a log");
+            let summary =
+                load(&buffer, &[InputPath::new(&path)], &options(dir.path()), &mut ()).expect("an ingest");
+            let again = summary.exchanges.as_ref().map_or(0, |exchanges| exchanges.again);
+            assert_eq!((summary.total.stored, summary.total.rejected), (0, 0), "{name}: {summary:?}");
+            // Where nothing else is left, the events are known by the identities that they had then.
+            let known = if remembers || name.starts_with("normal") { (4, 0) } else { (0, 5) };
+            assert_eq!((again, summary.total.duplicates), known, "{name}: {summary:?}");
+        }
+    }
+    assert_eq!(buffer.verify().expect("a recount"), []);
+    // The mvpd is what the path says, decoded.
+    let read = read_text("normal.ndjson", format!("{normal}{as_before}"));
+    assert_eq!((read.events.len(), read.exchanges().again), (5, 4));
+    assert_eq!(read.events[0]["mvpd"], json!("Cable One/Two"));
+}
+
+#[test]
 fn a_member_that_stands_twice_or_is_called_otherwise_is_rejected_by_its_name() {
     let twice = |pointer, value| changed(authorize(), pointer, value);
     for (exchange, expected) in [
@@ -313,6 +352,8 @@ fn a_body_of_an_answer_that_is_missing_or_cut_off_is_named() {
         (200, json!(""), Some("(response.body) is missing or empty")),
         (200, json!(granted[..30]), Some("(response.body) is cut off after 30 bytes")),
         (403, json!(denied[..20]), Some("(response.body) is cut off after 20 bytes")),
+        (403, json!("\u{1f}\u{fffd}\u{8}\u{0}"), Some("(response.body) is packed as gzip or Base64")),
+        (403, json!("eyJjb2RlIjoieCJ9"), Some("(response.body) is packed as gzip or Base64")),
         (200, json!(granted), None),
         (403, json!(denied), None),
         (502, json!("<html>"), None),
@@ -614,6 +655,14 @@ fn a_body_of_an_archive_is_read_or_told_and_never_taken_for_empty() {
         let read = read_text("log.ndjson", line.to_string());
         assert_eq!((read.events.len(), read.exchanges().unread_bodies), (2, 1), "{body}");
     }
+    for params in [json!([{"value": "A"}]), json!([{"name": "mvpd", "value": "M"}, {"name": null}])] {
+        let rejected = read_text("a.har", post(json!({ "params": params }))).rejected();
+        let expected = "the name of an entry of request.postData.params is missing";
+        assert!(rejected.len() == 1 && rejected[0].1.contains(expected), "{rejected:?}");
+    }
+    let both =
+        read_text("a.har", post(json!({"text": "{\"resources\":[\"A\"]}", "params": [{"value": "A"}]})));
+    assert_eq!((both.events.len(), both.rejected().len()), (2, 0), "its text says all");
     // An answer that names its resources needs no body, nor does one that gives no event.
     let silent = changed(changed(authorize(), "/request/body", Value::Null), "/response/status", json!(401));
     assert_eq!(read_text("log.ndjson", silent.to_string()).exchanges().unread_bodies, 0);
@@ -749,6 +798,9 @@ fn what_an_empty_object_is_written_as_is_no_matter_and_messages_name_the_member(
     for (pointer, value, expected) in [
         ("/started_at", json!(true), "started_at is no RFC 3339 instant"),
         ("/started_at", Value::Null, "started_at is missing"),
+        ("/started_at", json!("2026-11-10T08:00:01"), "started_at is no RFC 3339 instant with an offset"),
+        ("/started_at", json!(1_794_297_601_123_456_u64), "it may be micro- or nanoseconds"),
+        ("/started_at", json!("1794297601123456789"), "it may be micro- or nanoseconds"),
         ("/duration_ms", json!("SECRET"), "duration_ms is no number"),
         ("/duration_ms", json!(86_400_001), "duration_ms is more than a day"),
         ("/request", json!("SECRET"), "its request is not of the documented form"),

@@ -245,6 +245,27 @@ fn a_broken_limit_says_where_to_look() {
 }
 
 #[test]
+fn rejected_lines_that_are_kept_nowhere_count_as_those_that_are() {
+    let program = Program::with("[ingest]\nrejects_max = 2\n[monitor]\nmax_rejects = 6\n");
+    program.write("bad.ndjson", &"nonsense\n".repeat(6));
+    let path = program.path("bad.ndjson");
+    let ingest = || assert_eq!(program.run(&["ingest", path.to_str().expect("UTF-8")]).code, 3);
+    ingest();
+    let check = || broken(&program.run(&["status", "--check", "--json"]));
+    assert_eq!(check(), [], "six are allowed: two that are kept, and four that are not");
+    program.write("bad.ndjson", &"other nonsense\n".repeat(5));
+    ingest();
+    assert_eq!(check(), [("max_rejects".to_owned(), Value::Null)]);
+    let told = program.run(&["status", "--check"]).err;
+    assert!(told.contains("11 lines were rejected within 24 hours"), "{told}");
+    assert!(told.contains("(7 of them are kept nowhere: ingest.rejects_max)"), "{told}");
+    let buffer = Connection::open(program.path("passbridge.db")).expect("SQLite");
+    let age = "UPDATE facts SET name = 'rejects_not_kept_' || (substr(name, 18) - 30) WHERE name LIKE 'rejects_not_kept_%'";
+    assert!(buffer.execute(age, []).expect("an update") >= 1, "a fact of each hour");
+    assert_eq!(check(), [], "it was yesterday");
+}
+
+#[test]
 fn a_dry_run_names_what_stays_parked_and_why() {
     let (sandbox, program) = (sandbox(""), Program::new());
     program.suite(&sandbox.url());

@@ -295,6 +295,17 @@ fn a_reject_that_is_sent_again_is_kept_once_and_the_log_says_where() {
     let told =
         log.lines().find(|line| line.contains("posted lines were rejected")).expect("a line of the log");
     assert!(told.contains("WARN") && told.contains("rejected-") && told.contains("rejected=3"), "{told}");
+    let nothing = self::program("");
+    let config = std::fs::read_to_string(nothing.path("c.toml")).expect("a configuration");
+    nothing.write("c.toml", &config.replace("[ingest]\n", "[ingest]\nrejects_max = 0\n"));
+    let server = Listening::start(&nothing);
+    let reply = server.post(EVENTS, format!("{}\nnonsense\n", event(0)).as_bytes());
+    assert_eq!((reply.status, &reply.document["rejects_not_kept"]), (202, &json!(1)), "{reply:?}");
+    let log = server.stop();
+    let told =
+        log.lines().find(|line| line.contains("posted lines were rejected")).expect("a line of the log");
+    assert!(told.contains("WARN") && told.contains("none of them is kept, as ingest.rejects_max"), "{told}");
+    assert!(!told.contains("path="), "{told}");
     for _ in 0..3 {
         let mut ingest = program
             .command(&["ingest", "--format", "ndjson", "-"])
@@ -521,7 +532,14 @@ fn a_full_disk_or_backlog_is_never_acknowledged() {
     let reply = server.post(EVENTS, event(0).as_bytes());
     assert_eq!(reply.status, 429, "{reply:?}");
     assert!(reply.head.contains("retry-after: 60"), "{reply:?}");
-    server.stop();
+    assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 429);
+    let log = server.stop();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("what is posted is refused")).collect();
+    let [line] = told[..] else { panic!("one line a minute: {log}") };
+    let path = floor.path("passbridge.db");
+    for part in ["WARN", path.to_str().expect("UTF-8"), "free_bytes=", "min_free_bytes=9000000000000000000"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 
     let backlog = program("backlog_max_events = 5\n");
     let server = Listening::start(&backlog);

@@ -44,13 +44,18 @@ pub(super) fn checks(
 ) -> Result<Vec<Check>, Failure> {
     let status = &report.status;
     let nanos = i64::try_from(COUNTED_FOR.as_nanos()).unwrap_or(i64::MAX);
-    let dead = buffer.dead_since(Instant::from_nanos(report.at.nanos().saturating_sub(nanos)))?;
-    let rejects = rejects(rejects_dir, report.at)?;
+    let from = Instant::from_nanos(report.at.nanos().saturating_sub(nanos));
+    let dead = buffer.dead_since(from)?;
+    let unkept = buffer.unkept_rejects_since(from)?;
+    let rejects = rejects(rejects_dir, report.at)? + unkept;
     let mut checks = ages(report, limits.max_age);
     checks.extend(silences(report, limits));
     let (held, parked_events) = (status.held.unsigned_abs(), status.parked.unsigned_abs());
     let parked = format!("events are parked ({}): passbridge status", parked(&status.requestors));
-    let rejected = format!("lines were rejected within 24 hours: see {}", rejects_dir.display());
+    let mut rejected = format!("lines were rejected within 24 hours: see {}", rejects_dir.display());
+    if unkept > 0 {
+        rejected += &format!(" ({unkept} of them are kept nowhere: ingest.rejects_max)");
+    }
     for (check, found, limit, what) in [
         ("max_dead", dead, limits.max_dead, "events died within 24 hours: passbridge dead-letter list"),
         ("max_held", held, limits.max_held, "events are held: passbridge held list"),

@@ -13,6 +13,7 @@ use crate::readers::lines::BYTE_ORDER_MARK;
 use crate::readers::members::{Members, unquoted};
 use crate::readers::records::Records;
 use crate::readers::remarks::Remarks;
+use crate::readers::surrogates;
 
 /// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
 const RECORD_BYTES_MAX: usize = u16::MAX as usize;
@@ -197,7 +198,11 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
 }
 
 /// One report, or several behind each other as pages are saved. A page that was saved twice says nothing new.
-pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
+pub(super) fn read_json(source: &[u8]) -> Result<Report, (u64, String)> {
+    let text = std::str::from_utf8(source)
+        .map_err(|error| (line_at(source, error.valid_up_to()), "it is not UTF-8".to_owned()))?;
+    let mended = surrogates::mended(text);
+    let document = mended.as_bytes();
     let mut whole = Report::default();
     let mut pages: Vec<std::ops::Range<usize>> = Vec::new();
     let mut shapes = Shapes::default();
@@ -212,6 +217,9 @@ pub(super) fn read_json(document: &[u8]) -> Result<Report, (u64, String)> {
             let at = json.get().as_ptr().addr() - document.as_ptr().addr();
             let record = json_record(number, json.get(), &mut shapes);
             records.push(record.map_err(|what| (line_at(document, at), what))?);
+            if source[at..at + json.get().len()] != *json.get().as_bytes() {
+                whole.remarks.half_pairs.note(number);
+            }
         }
         let is_known = |page: &std::ops::Range<usize>| {
             page.len() == records.len()
@@ -244,7 +252,8 @@ fn line_at(document: &[u8], at: usize) -> u64 {
 /// The limit of rows that a report in JSON has reached: its own, as its link tells it, or the one that was asked for. `None`
 /// where it has fewer rows, or is no report.
 pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
-    let rows: JsonReport<'_> = serde_json::from_slice(document).ok()?;
+    let text = surrogates::mended(std::str::from_utf8(document).ok()?);
+    let rows: JsonReport<'_> = serde_json::from_str(&text).ok()?;
     let limit = rows.limit().map_or(rows_asked, |own| own.min(rows_asked));
     (rows.report.len() as u64 >= limit).then_some(limit)
 }

@@ -109,6 +109,9 @@ pub(super) fn read(
         return match error_code(&body) {
             Some(code) => Reply::Error(code),
             None if is_processed(raw.status) && is_cut(&body) => Reply::Unreadable(cut_off(&body)),
+            None if is_processed(raw.status) && is_packed(&body) => Reply::Unreadable(
+                "the body of the answer (response.body) is packed as gzip or Base64: have your gateway log it as text".to_owned(),
+            ),
             None => Reply::Nothing,
         };
     }
@@ -149,6 +152,11 @@ pub(super) fn is_processed(status: u16) -> bool {
 fn is_cut(body: &str) -> bool {
     body.trim_ascii_start().starts_with('{')
         && serde_json::from_str::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+}
+
+/// Whether a body begins as gzip does that was logged as text, or as an object in Base64.
+fn is_packed(body: &str) -> bool {
+    body.starts_with('\u{1f}') || body.trim_start().starts_with("eyJ")
 }
 
 fn cut_off(body: &str) -> String {

@@ -191,15 +191,17 @@ fn body<'a>(post: PostData<'a>) -> Result<Result<Cow<'a, str>, Unread>, BadExcha
         let unread = Unread("request.postData.text is no Base64 of a text");
         return Ok(decoded(text).map(Cow::Owned).ok_or(unread));
     }
-    let pairs: Vec<String> = post.params.unwrap_or_default().into_iter().filter_map(parameter).collect();
-    Ok(match (text, pairs.is_empty()) {
-        (Some(text), _) => Ok(text),
-        (None, false) => Ok(Cow::Owned(pairs.join("&"))),
-        (None, true) => Err(Unread("request.postData is missing or empty")),
-    })
+    if let Some(text) = text {
+        return Ok(Ok(text));
+    }
+    let pairs: Vec<String> =
+        post.params.unwrap_or_default().into_iter().map(parameter).collect::<Result<_, _>>()?;
+    let unread = Unread("request.postData is missing or empty");
+    Ok(if pairs.is_empty() { Err(unread) } else { Ok(Cow::Owned(pairs.join("&"))) })
 }
 
-fn parameter(Pair { name, value }: Pair<'_>) -> Option<String> {
+fn parameter(Pair { name, value }: Pair<'_>) -> Result<String, BadExchange> {
     let escape = |text: Cow<'_, str>| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
-    Some(format!("{}={}", escape(name.0?), escape(value.0.unwrap_or_default())))
+    let name = required(name, "the name of an entry of request.postData.params")?;
+    Ok(format!("{}={}", escape(name), escape(value.0.unwrap_or_default())))
 }

@@ -25,8 +25,8 @@ pub(super) struct Exchange {
     pub(super) fingerprint: MemoryKey,
     /// Its fingerprint of version 1, where an earlier release may have taken it.
     pub(super) former: Option<MemoryKey>,
-    /// Its fingerprint by its method as its log writes it, where that is not in capitals: earlier releases knew it by that.
-    pub(super) as_written: Option<MemoryKey>,
+    /// Its fingerprints by what its log writes in another way than [`Spelling::normal`]: earlier releases knew it by one of them.
+    pub(super) as_written: Vec<MemoryKey>,
     /// Whether its path lacks the prefix that is configured.
     pub(super) is_unprefixed: bool,
     /// How long what it was made of is: its URL and both bodies. What it holds takes up to three times as much memory.
@@ -101,7 +101,8 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub(super) fn new(options: &ReaderOptions) -> Redactor {
-        let prefix = route::path_of(&options.rest_v2.path_prefix).trim_matches('/');
+        let prefix = route::normal(route::path_of(&options.rest_v2.path_prefix));
+        let prefix = prefix.trim_matches('/');
         // A prefix that includes the path of the API means what stands before that path.
         let prefix = prefix.strip_suffix("api/v2").unwrap_or(prefix).trim_end_matches('/');
         Redactor {
@@ -124,7 +125,8 @@ impl Redactor {
 
     pub(super) fn redacted(&mut self, raw: &RawExchange<'_>) -> Result<Box<Exchange>, Elsewhere> {
         let hop = Hop::of(raw, &self.keyring);
-        let route = match (self.route(&raw.method, &raw.url), hop) {
+        let normal = Spelling::normal(raw);
+        let route = match (self.route(&raw.method, &normal.url), hop) {
             (Err(_), Some(_)) => Route::elsewhere(),
             (route, _) => route?,
         };
@@ -140,17 +142,19 @@ impl Redactor {
         let duration_ms = (raw.duration_ms >= 0.0).then_some(raw.duration_ms.round() as u64);
         let location = raw.location.as_deref().filter(|_| (300..400).contains(status));
         let keyring = &self.keyring;
-        let method = raw.method.to_ascii_uppercase();
-        let is_as_written = method == raw.method;
         let digest_code =
             |code: &str| keyring.digest("code", &[service_provider.as_bytes(), code.trim().as_bytes()]);
         let visitor_id = headers.visitor_identifier.as_deref().and_then(headers::visitor_identifier);
         let token = headers.service_token.as_deref();
         Ok(Box::new(Exchange {
-            fingerprint: fingerprint(raw, &method, identifier, keyring),
+            fingerprint: fingerprint(raw, &normal, identifier, keyring),
             former: self.knows_former.then(|| former_fingerprint(raw, identifier, keyring)),
-            as_written: (!is_as_written).then(|| fingerprint(raw, &raw.method, identifier, keyring)),
-            is_unprefixed: !route::path_of(&raw.url).starts_with(&self.path_prefix),
+            as_written: normal
+                .earlier(raw)
+                .iter()
+                .map(|spelling| fingerprint(raw, spelling, identifier, keyring))
+                .collect(),
+            is_unprefixed: !route::path_of(&normal.url).starts_with(&self.path_prefix),
             text_bytes: raw.url.len() + raw.answer.len() + raw.body.as_ref().map_or(0, |body| body.len()),
             started_at: *started_at,
             // A day at most, but the start may be the last instant there is.
@@ -176,12 +180,42 @@ impl Redactor {
     }
 }
 
+/// What several kinds of log write each in its own way, of one exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Spelling<'a> {
+    method: Cow<'a, str>,
+    url: Cow<'a, str>,
+    location: Option<Cow<'a, str>>,
+}
+
+impl<'a> Spelling<'a> {
+    /// The one by which an exchange is known.
+    fn normal(raw: &'a RawExchange<'_>) -> Spelling<'a> {
+        Spelling {
+            method: raw.method.to_ascii_uppercase().into(),
+            url: route::normal(&raw.url),
+            location: raw.location.as_deref().map(route::normal),
+        }
+    }
+
+    /// Those by which earlier releases knew it: the last one took URLs as their log wrote them, those before it methods too.
+    fn earlier(&self, raw: &'a RawExchange<'_>) -> Vec<Spelling<'a>> {
+        let url = Cow::Borrowed(raw.url.as_ref());
+        let urls = Spelling { url, location: raw.location.as_deref().map(Cow::Borrowed), ..self.clone() };
+        let all = Spelling { method: Cow::Borrowed(raw.method.as_ref()), ..urls.clone() };
+        let mut earlier = vec![urls, all];
+        earlier.dedup();
+        earlier.retain(|spelling| spelling != self);
+        earlier
+    }
+}
+
 /// The fingerprint of an exchange, version 2: all that tells two exchanges apart, as far as every kind of log writes it alike. So
-/// the duration is rounded, the method in capitals, a form counts by what it says (an archive may list its parameters), and hosts
-/// and the headers that nothing is derived from are left out.
+/// the duration is rounded, a form counts by what it says (an archive may list its parameters), and hosts and the headers that
+/// nothing is derived from are left out.
 fn fingerprint(
     raw: &RawExchange<'_>,
-    method: &str,
+    Spelling { method, url, location }: &Spelling<'_>,
     device: Option<MemoryKey>,
     keyring: &Keyring,
 ) -> MemoryKey {
@@ -198,8 +232,8 @@ fn fingerprint(
             &raw.started_at.nanos().to_be_bytes(),
             &(raw.duration_ms.round() as i64).max(-1).to_be_bytes(),
             method.as_bytes(),
-            route::path_of(&raw.url).as_bytes(),
-            route::query_of(&raw.url).as_bytes(),
+            route::path_of(url).as_bytes(),
+            route::query_of(url).as_bytes(),
             device.as_ref().map_or(&[], |device| &device.0[..]),
             header(&headers.device_info).as_bytes(),
             header(&headers.visitor_identifier).as_bytes(),
@@ -207,7 +241,7 @@ fn fingerprint(
             &[u8::from(headers.has_platform_token)],
             &keyring.derived("body", &form).0,
             &raw.status.to_be_bytes(),
-            header(&raw.location).as_bytes(),
+            header(location).as_bytes(),
             raw.answer.as_bytes(),
         ],
     )

@@ -5,8 +5,10 @@ use memchr::memmem::find;
 
 /// Words that an exchange has and an event has not, in small letters: their values may be secrets. The members of a line and of
 /// an entry, the headers of the API, what its answers hold, its paths.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 23] = [
     "started_at",
+    "\"startedat",
+    "\"started-at",
     "starteddatetime",
     "bearer ",
     "authorization\"",

@@ -108,7 +108,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownNames<A> {
     }
 }
 
-fn is_same(name: &str, known: &str) -> bool {
+/// Whether a member of an exchange is the known one, however its logger spells it.
+pub(in crate::readers) fn is_same(name: &str, known: &str) -> bool {
     let is_other = |(other, meant): &(&str, &str)| *meant == known && letters(name).eq(other.bytes());
     letters(name).eq(letters(known)) || OTHER_NAMES.iter().any(is_other)
 }

@@ -30,6 +30,7 @@ mod vocabulary;
 mod window;
 
 pub use likeness::is_like_exchange;
+pub(super) use members::is_same;
 pub use reader::ExchangeReader;
 pub use rule::Rule;
 pub use service_token::{ServiceKeyError, ServiceKeys, TokenCheck};

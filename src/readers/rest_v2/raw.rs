@@ -165,8 +165,12 @@ pub(super) fn body<'a>(body: BodyText<'a>, member: &str) -> Result<Option<Cow<'a
 }
 
 pub(super) fn instant(text: Text<'_>, member: &str) -> Result<Instant, BadExchange> {
-    let what = "is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z";
     let text = required(text, member)?;
+    let what = if text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-' | b' ')) {
+        "is no RFC 3339 instant with an offset, such as 2026-11-20T08:30:00.125Z"
+    } else {
+        "is no Unix time in seconds or milliseconds (it may be micro- or nanoseconds): write milliseconds, or RFC 3339"
+    };
     match chrono::DateTime::parse_from_rfc3339(text.trim()) {
         Ok(at) => Ok(Instant::from(at.to_utc())),
         Err(_) => Instant::of_source(text.trim()).map_err(|_| BadExchange::Member(member.to_owned(), what)),

@@ -58,6 +58,25 @@ pub(super) fn path_of(url: &str) -> &str {
     &rest[..rest.find(['?', '#']).unwrap_or(rest.len())]
 }
 
+/// A URL as RFC 3986 (section 6.2.2) compares it: escapes in capitals, and none of a letter that needs none. What is no escape
+/// stays as it is.
+pub(super) fn normal(url: &str) -> Cow<'_, str> {
+    let mut parts = url.split('%');
+    let mut normal = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.map(|digits| (digits, u8::from_str_radix(digits, 16))) {
+            Some((_, Ok(byte))) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                normal.push(char::from(byte));
+            }
+            Some((digits, _)) => normal.extend(["%", &digits.to_ascii_uppercase()]),
+            None => normal.push('%'),
+        }
+        normal.push_str(digits.map_or(part, |digits| &part[digits.len()..]));
+    }
+    if normal == url { Cow::Borrowed(url) } else { Cow::Owned(normal) }
+}
+
 /// The query of a URL, without its question mark.
 pub(super) fn query_of(url: &str) -> &str {
     let url = &url[..url.find('#').unwrap_or(url.len())];
@@ -180,6 +199,21 @@ mod tests {
                 (endpoint, sp.to_owned(), name.to_owned(), code.to_owned())
             });
             assert_eq!(found, expected, "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_one_form_however_its_escapes_are_written() {
+        for (url, expected) in [
+            ("/api/v2/REF30", "/api/v2/REF30"),
+            ("/%61pi/v2/REF%33%30?a=b%2fc%2Fd%3d", "/api/v2/REF30?a=b%2Fc%2Fd%3D"),
+            ("/a%2Db%2e%5f%7Ec%20%c3%a9", "/a-b._~c%20%C3%A9"),
+            ("/100%&%zz%+1%2", "/100%&%zz%+1%2"),
+            ("%%41%é", "%A%é"),
+            ("/%2541", "/%2541"),
+        ] {
+            assert_eq!(normal(url), expected);
+            assert_eq!(normal(expected), expected);
         }
     }
 

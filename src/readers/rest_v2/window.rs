@@ -96,8 +96,8 @@ impl Window {
 
     pub(super) fn step(&mut self, bounds: TimeBounds, memory: &mut Recollection) -> Result<Step, ReadError> {
         loop {
-            if let Some((number, Derived { event, rule, former_id })) = self.ready.pop_front() {
-                let (excerpt, rule) = (Excerpt::of(b""), Some(AppliedRule { rule, former_id }));
+            if let Some((number, Derived { event, rule, former_ids })) = self.ready.pop_front() {
+                let (excerpt, rule) = (Excerpt::of(b""), Some(AppliedRule { rule, former_ids }));
                 return Ok(Step::Line(Line { number, excerpt, result: Ok(event), rule }));
             }
             if memory.is_full() {

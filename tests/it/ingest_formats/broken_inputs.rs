@@ -72,6 +72,7 @@ fn the_other_inputs_go_in_when_one_fails() {
         ("prose.txt", b"hello\n"),
         ("twice.gz", &gzip(&gzip(b"{}"))),
         ("misnamed.csv", EXCHANGE.as_bytes()),
+        ("misnamed.har", b"{\n\"_links\": {}, \"report\": [{\"year\": \"2026\"}]}"),
         ("misnamed.ndjson", b"{\n\"log\": {\"version\": \"1.2\", \"creator\": {}, \"entries\": []}}"),
     ]
     .map(|(name, content)| intake.file(name, content));
@@ -104,6 +105,7 @@ fn the_other_inputs_go_in_when_one_fails() {
             ),
             "twice.gz: is packed twice: what is inside is gzip again; unpack it once, as gzip -dc FILE | passbridge ingest - does".to_owned(),
             "misnamed.csv: is named as csv, but line 1 has started_at, and a request with method and url: say --format rest-v2".to_owned(),
+            "misnamed.har: is named as har, but its report is a list of records: say --format esm".to_owned(),
             "misnamed.ndjson: is named as ndjson, but its log has a list of entries: say --format har".to_owned(),
             "csv/duplicate-column.csv: cannot be read: its header names \"mvpd\" twice: columns 4 and 5 are the same".to_owned(),
             "csv/semicolons.csv: cannot be read: its header \"occurred_at;event;requestor_id\" is one column: the columns are separated by semicolons; commas are needed".to_owned(),

@@ -47,6 +47,27 @@ fn identifiers_that_a_spreadsheet_spoilt_are_counted_with_their_first_line() {
     let number = r#"{"occurred_at":"2026-11-10T08:00:00Z","event":"authn_ok","requestor_id":"REF30","mvpd_user_id":1.23457e11}"#;
     let (_, notes) = told("a.ndjson", number.as_bytes());
     assert!(notes[0].starts_with("a.ndjson:1: 1 identifiers were spoilt"), "{notes:?}");
+    for (key, value) in [
+        ("event_id", "1e5"),
+        ("event_id", "1.5E+3"),
+        ("mvpd_user_id", "1e5"),
+        ("device_id", "12E+20"),
+        ("requestor_id", "1.5E+3"),
+    ] {
+        let line = number.replace("mvpd_user_id", "ttl").replace("1.23457e11", "1");
+        let line = line.replace(
+            "\"requestor_id\":\"REF30\"",
+            if key == "requestor_id" { "\"proxy\":\"x\"" } else { "\"requestor_id\":\"REF30\"" },
+        );
+        let (total, notes) = told("c.ndjson", line.replace('{', &format!("{{\"{key}\":{value},")).as_bytes());
+        assert_eq!(total, counts(1, 0, 0, 0, 1), "{key} {value}: {notes:?}");
+        let expected = format!("c.ndjson:1: {key} {value} is a number with an exponent, ");
+        assert!(notes[0].starts_with(&expected), "{notes:?}");
+    }
+    for spoilt in ["\"9,99E+11\"", "######"] {
+        let (_, notes) = told("d.csv", format!("{header}{}", row(spoilt, "M")).as_bytes());
+        assert!(notes.len() == 1 && notes[0].starts_with("d.csv:2: 1 identifiers were spoilt"), "{notes:?}");
+    }
     let (total, notes) = told("b.ndjson", number.replace("1.23457e11", "12345678901234567890").as_bytes());
     assert_eq!((total, notes.len()), (counts(1, 1, 0, 0, 0), 0), "a long number keeps its digits");
 }
@@ -73,6 +94,32 @@ fn an_event_id_or_a_requestor_that_is_none_is_rejected() {
             "a.csv:5: requestor_id \"#REF!\" names no requestor: a spreadsheet spoilt it; export that column as text"
         ]
     );
+}
+
+#[test]
+fn quotes_that_are_not_doubled_are_rejected_and_not_read_as_another_value() {
+    let row = |user: &str| format!("2026-11-10T08:00:00Z,authn_ok,REF30,{user}\n");
+    let good = ["a\"b", "\"a\"\"b\"", "\"a,b\"", "\"a\"\"\"", "\"\"", "\"a\" "].map(row).concat();
+    let bad = ["\"a\"b", "\"a\\\"b\"", "\"a\"\"\"b"].map(row).concat();
+    let (total, notes) =
+        told("a.csv", format!("occurred_at,event,requestor_id,mvpd_user_id\n{good}{bad}").as_bytes());
+    let expected = "has text behind the closing quote of field 4: a quote inside quotes is written twice, not once and not behind a backslash";
+    assert_eq!(total, counts(9, 5, 1, 0, 3), "two rows say the same: {notes:?}");
+    let expected = [8, 9, 10].map(|line| format!("a.csv:{line}: {expected}"));
+    assert_eq!(notes, expected);
+}
+
+#[test]
+fn an_event_inside_an_object_or_a_list_is_named_with_the_way_out() {
+    let event = events(1).trim().to_owned();
+    for (line, expected) in [
+        (format!("{{\"jsonPayload\":{event},\"insertId\":\"x\"}}"), "jq -c '.jsonPayload' FILE"),
+        (format!("{{\"took\":1,\"events\":[{event}]}}"), "jq -c '.events[]' FILE"),
+    ] {
+        let (total, notes) = told("a.ndjson", line.as_bytes());
+        assert_eq!(total, counts(1, 0, 0, 0, 1));
+        assert!(notes[0].contains("holds its event inside") && notes[0].contains(expected), "{notes:?}");
+    }
 }
 
 #[test]

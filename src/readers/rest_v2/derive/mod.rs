@@ -26,8 +26,8 @@ use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 pub(super) struct Derived {
     pub event: PassEvent,
     pub rule: Rule,
-    /// The identity that an earlier release gave it, where one may have read its exchange.
-    pub former_id: Option<EventId>,
+    /// The identities that earlier releases gave it, where one may have read its exchange.
+    pub former_ids: Vec<EventId>,
 }
 
 /// What became of an exchange.
@@ -162,10 +162,10 @@ impl<'a> Derivation<'a> {
     /// takes it, and counted as recovered. Where only a later one of them is read again, that one passes for the first, and
     /// the events of the first are recognised by their own former identities: nothing is counted twice.
     fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
-        if let Some(as_written) = self.exchange.as_written
-            && self.state.memory.recall(as_written)?.is_some()
-        {
-            return Ok(Former::Taken);
+        for as_written in &self.exchange.as_written {
+            if self.state.memory.recall(*as_written)?.is_some() {
+                return Ok(Former::Taken);
+            }
         }
         let Some(former) = self.exchange.former else { return Ok(Former::Unknown) };
         if self.state.memory.recall(former)?.is_none() {
@@ -289,9 +289,11 @@ impl<'a> Derivation<'a> {
     ) -> Result<(), MemoryError> {
         let exchange = self.exchange;
         let event_id = self.event_id(exchange.fingerprint, rule, kind, facts);
-        let former_id = exchange.former.or(exchange.as_written).map(|former| {
-            EventId::by_id(&self.requestor_id, kind, &self.event_id(former, rule, kind, facts))
-        });
+        let formers = exchange.as_written.iter().chain(&exchange.former);
+        let former_id = |former: &MemoryKey| {
+            EventId::by_id(&self.requestor_id, kind, &self.event_id(*former, rule, kind, facts))
+        };
+        let former_ids = formers.map(former_id).collect();
         let mut draft = Draft::derived(kind, at, self.requestor_id.clone(), event_id.into());
         self.put_facts(&mut draft, kind, facts);
         self.put_device(&mut draft, facts.login);
@@ -301,7 +303,7 @@ impl<'a> Derivation<'a> {
             draft.put(Property::Proxy, self.config.proxies.get(mvpd).unwrap_or(&self.config.proxied_by));
         }
         let event = draft.finish(self.bounds).expect("its requestor and both instants were checked");
-        self.events.push(Derived { event, rule, former_id });
+        self.events.push(Derived { event, rule, former_ids });
         Ok(())
     }
 
