@@ -239,7 +239,7 @@ impl FileAnswer {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
         if self.idempotency_key.is_some_and(|own| own != key) {
-            return Err("it has another file's key, or none".to_owned());
+            return Err("the answer names the key of another file, or none".to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
         if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {

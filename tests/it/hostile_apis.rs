@@ -153,7 +153,7 @@ fn an_upload_that_contradicts_itself_is_looked_up_and_one_that_counts_no_refused
             "and it counts 2",
         ),
         (json!({"processing_log": "On row: 1, no date"}), 1, 0, "names 1 invalid rows, and it counts none"),
-        (json!({"invalid_rows": 0, "idempotency_key": null}), 1, 0, "another file's key, or none"),
+        (json!({"invalid_rows": 0, "idempotency_key": null}), 1, 0, "the key of another file, or none"),
         (json!({}), 0, 20, "does not say whether it refused rows"),
     ] {
         let mut body = answer.clone();
@@ -226,13 +226,13 @@ fn faults_of_the_token_endpoint_name_it_and_its_key_and_end() {
         (
             "200 OK",
             json!({"access_token": "two\nlines"}),
-            "its access_token cannot be sent in a header",
+            "a header cannot carry it",
             "check bulk.ims_url",
         ),
         (
             "200 OK",
             json!({"access_token": ""}),
-            "its access_token cannot be sent in a header",
+            "a header cannot carry it",
             "check bulk.ims_url",
         ),
         ("200 OK", json!({"token": TOKEN}), "no JSON object with access_token", "check bulk.ims_url"),
