@@ -223,18 +223,8 @@ fn faults_of_the_token_endpoint_name_it_and_its_key_and_end() {
             "check bulk.client_id",
         ),
         ("302 Found", json!({}), "status 302", "check bulk.ims_url"),
-        (
-            "200 OK",
-            json!({"access_token": "two\nlines"}),
-            "a header cannot carry it",
-            "check bulk.ims_url",
-        ),
-        (
-            "200 OK",
-            json!({"access_token": ""}),
-            "a header cannot carry it",
-            "check bulk.ims_url",
-        ),
+        ("200 OK", json!({"access_token": "two\nlines"}), "a header cannot carry it", "check bulk.ims_url"),
+        ("200 OK", json!({"access_token": ""}), "a header cannot carry it", "check bulk.ims_url"),
         ("200 OK", json!({"token": TOKEN}), "no JSON object with access_token", "check bulk.ims_url"),
         ("503 Busy", json!({}), "status 503", "check bulk.ims_url"),
     ] {
