@@ -1,12 +1,11 @@
 //! `backup`: a copy of the live buffer.
 
-use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::words::written;
-use super::{Context, Exit, Failure, blocking, until_stopped};
+use super::{Context, Exit, Failure, blocking, refused, until_stopped};
 use crate::buffer::BufferError;
 
 /// Copies the live buffer to a new file.
@@ -27,7 +26,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await)
     })?;
     if let Err(BufferError::Exists(file)) = copied {
-        return Err(Failure::writing_new(&file)(io::ErrorKind::AlreadyExists.into()));
+        return Err(refused(
+            format!("{file:?} exists, and a backup overwrites nothing"),
+            "name another file",
+        ));
     }
     copied?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();

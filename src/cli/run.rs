@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 
 use super::pass::Pass;
 use super::signals::{self, Hangup};
-use super::{Context, Exit, Failure, Settings, options, refused, runtime, settings};
+use super::{Context, Exit, Failure, Settings, blocking, options, refused, runtime, settings};
 use crate::buffer::{Buffer, BufferError};
+use crate::clock::Clock;
 use crate::config::{Config, Listen, ServeConfig};
 use crate::drain::Stop;
 use crate::event::Instant;
@@ -21,6 +22,8 @@ use crate::suite::SuiteState;
 
 /// How often it is looked whether the buffer is still there: a look costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the log repeats that the clock is wrong.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Runs looked at for the last that completed; more crashes than this in a row are caught up on at the next slot.
 const RUNS_LOOKED_AT: usize = 100;
 
@@ -101,7 +104,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
-            lost = buffer_lost(&watched) => Err(Failure::from(lost)),
+            lost = buffer_lost(&watched, &context.clock) => Err(Failure::from(lost)),
         }
     })?;
     drop(server);
@@ -230,12 +233,30 @@ fn log_failure(failure: &Failure) {
     }
 }
 
-/// Waits until the buffer is no longer at its path: what is recorded in a deleted file is lost.
-async fn buffer_lost(buffer: &Buffer) -> BufferError {
+/// Waits until the buffer is no longer at its path, or was overwritten: what is recorded in a deleted file is lost.
+/// Meanwhile says in the log if the clock shows a time at which no drain comes due.
+async fn buffer_lost(buffer: &Arc<Buffer>, clock: &Clock) -> BufferError {
+    let mut told_at: Option<tokio::time::Instant> = None;
+    let watch = buffer.watch();
+    let mut place = match watch {
+        Ok(place) => place,
+        Err(error) => return error,
+    };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if let Err(lost) = buffer.check_place() {
-            return lost;
+        let (looking, mut looked) = (Arc::clone(buffer), place.clone());
+        let found = blocking(move || looking.look(&mut looked).map(|()| looked)).await;
+        match found {
+            Ok(looked) => place = looked,
+            Err(lost) => return lost,
+        }
+        match clock.check() {
+            Ok(()) => told_at = None,
+            Err(error) if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) => {
+                tracing::error!(%error, "no drain comes due until the clock of this host is set");
+                told_at = Some(tokio::time::Instant::now());
+            }
+            Err(_) => {}
         }
     }
 }

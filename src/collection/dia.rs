@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::header::LOCATION;
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -28,9 +28,6 @@ use crate::suite::CollectionUrl;
 
 /// The path where DIA reads XML: response type 6, and the report suite only in the body ("Request" of the DIA guide).
 const PATH: &str = "/b/ss//6";
-/// The `User-Agent` of passbridge itself. Analytics reads the viewer's user agent from the XML.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("passbridge/", env!("CARGO_PKG_VERSION")));
-const XML: HeaderValue = HeaderValue::from_static("application/xml");
 /// How long a connection may be idle and still be used. Adobe closes it after about 15 s (`Keep-Alive: timeout=15` in
 /// the sample reply of the DIA guide).
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -40,19 +37,6 @@ const REPLY_BYTES_MAX: usize = 64 << 10;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 type Driver = http1::Connection<TokioIo<Box<dyn Transport>>, Full<Bytes>>;
-
-/// The header fields of every request, without the length, which the connection adds. There is no `Expect`, because
-/// DIA refuses it before it reads the body.
-pub(super) fn request_headers(url: &CollectionUrl) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
-    if let Ok(authority) = HeaderValue::try_from(url.authority()) {
-        headers.insert(HOST, authority);
-    }
-    headers.insert(CONTENT_TYPE, XML);
-    headers.insert(ACCEPT, XML);
-    headers.insert(USER_AGENT, AGENT);
-    headers
-}
 
 /// One keep-alive connection with at most one request in flight; replaced when the server or a fault has closed it.
 pub struct Connection {

@@ -14,6 +14,7 @@ mod breaker;
 mod certificate;
 mod connect;
 mod dia;
+mod headers;
 mod limiter;
 mod proxy;
 mod reply;
@@ -122,7 +123,7 @@ impl Collection {
         }
         let name = url.to_string();
         Ok(Host {
-            headers: dia::request_headers(url),
+            headers: headers::request_headers(url),
             address: Address { url: url.clone(), proxy, tls },
             request_timeout: self.options.request_timeout,
             connect_timeout: self.options.connect_timeout,

@@ -46,7 +46,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// A sender that has gone hears nothing: what it sent is stored all the same, and a duplicate when it sends it again.
+    /// A sender that has gone hears nothing. Its events may be stored, and are duplicates when it sends them again.
     fn answer(self, outcome: Outcome) {
         drop(self.share);
         drop(self.reply.send(outcome));
@@ -202,16 +202,43 @@ fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmissio
     let (mut group, mut senders, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
     while let Some(Waiting { submission, sender }) = next {
-        match submission.unpack() {
-            Ok(unpacked) => {
-                bytes += unpacked.bytes();
-                group.push(unpacked);
-                senders.push(sender);
+        // Nobody waits for the receipt any more: the sender was refused meanwhile, and will send it again.
+        if !sender.reply.is_closed() {
+            match submission.unpack() {
+                Ok(unpacked) => {
+                    bytes += unpacked.bytes();
+                    group.push(unpacked);
+                    senders.push(sender);
+                }
+                Err(error) => sender.answer(Err(error.into())),
             }
-            Err(error) => sender.answer(Err(error.into())),
         }
         let is_full = group.len() >= GROUP_MAX || bytes >= GROUP_BYTES_MAX;
         next = if is_full { None } else { submissions.try_recv().ok() };
     }
     (group, senders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readers::Format;
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_passed_over() {
+        let (queue, submissions) = mpsc::sync_channel(9);
+        let mut patient = Vec::new();
+        for number in 0..6 {
+            let (reply, outcome) = oneshot::channel();
+            let submission =
+                Submission { path: number.to_string(), format: Format::Ndjson, body: vec![b'x'; 10] };
+            queue.send(Waiting { submission, sender: Sender { share: None, reply } }).expect("there is room");
+            if number % 2 == 1 {
+                patient.push(outcome);
+            }
+        }
+        let first = submissions.recv().expect("the first");
+        let (taken, senders) = group(first, &submissions);
+        assert_eq!((taken.len(), senders.len()), (3, 3));
+    }
 }

@@ -1,6 +1,6 @@
 //! The bearer tokens that let senders in: a file with one a line, read again when it changes.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use crate::web::read_secret_text;
 const TOKEN_CHARACTERS_MIN: usize = 16;
 /// How long a look at the file is good for: a token that is taken out of it lets nobody in after that.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the log says that nobody is let in, while the file is wrong.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why nobody can be let in.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +43,20 @@ pub(super) struct Tokens {
 struct State {
     /// Digests, so that tokens of any length are compared in the same time.
     digests: Vec<[u8; 32]>,
-    stamp: Stamp,
+    /// The file as it was read last, right or wrong; `None` if it was not there.
+    stamp: Option<Stamp>,
     looked_at: Instant,
+    /// Why nobody is let in, and when the log said so last.
+    problem: Option<(TokensError, Instant)>,
 }
 
-/// What changes with a file: its inode, its length and when it was changed. All 0 of one that lets nobody in.
+/// The values that change with a file: its inode, its length and the time of its last change.
 type Stamp = [i64; 4];
 
 impl Tokens {
     pub(super) fn read(path: &Path) -> Result<Tokens, TokensError> {
-        let (digests, stamp) = read(path)?;
-        let state = State { digests, stamp, looked_at: Instant::now() };
+        let stamp = stamp(path);
+        let state = State { digests: read(path)?, stamp, looked_at: Instant::now(), problem: None };
         Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
     }
 
@@ -75,33 +80,41 @@ impl Tokens {
     /// Reads the file again where it has changed. One that is gone, empty or wrong lets nobody in: a token that was taken back
     /// must not stay good because of a slip.
     fn look(&self, state: &mut State) {
-        state.looked_at = Instant::now();
-        if fs::metadata(&self.path).is_ok_and(|metadata| stamp(&metadata) == state.stamp) {
-            return;
-        }
-        match read(&self.path) {
-            Ok((digests, stamp)) => {
-                tracing::info!(tokens = digests.len(), "the tokens have changed");
-                (state.digests, state.stamp) = (digests, stamp);
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                if !state.digests.is_empty() {
-                    tracing::error!(error, "nobody is let in until serve.tokens_file is mended");
+        let now = Instant::now();
+        state.looked_at = now;
+        let stamp = stamp(&self.path);
+        if stamp.is_none() || stamp != state.stamp {
+            state.stamp = stamp;
+            match read(&self.path) {
+                Ok(digests) => {
+                    tracing::info!(tokens = digests.len(), "the tokens have changed");
+                    (state.digests, state.problem) = (digests, None);
                 }
-                state.digests.clear();
-                state.stamp = Stamp::default();
+                Err(error) => {
+                    state.digests.clear();
+                    let told = state.problem.take().filter(|(told, _)| told.to_string() == error.to_string());
+                    let told_at = told.map_or_else(|| now.checked_sub(TELL_EVERY), |(_, at)| Some(at));
+                    state.problem = Some((error, told_at.unwrap_or(now)));
+                }
             }
+        }
+        if let Some((error, told_at)) = &mut state.problem
+            && told_at.elapsed() >= TELL_EVERY
+        {
+            let error = &*error as &dyn std::error::Error;
+            tracing::error!(error, "nobody is let in until serve.tokens_file is mended");
+            *told_at = now;
         }
     }
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
     let (inode, bytes) = (metadata.ino().cast_signed(), metadata.len().cast_signed());
-    [inode, bytes, metadata.ctime(), metadata.ctime_nsec()]
+    Some([inode, bytes, metadata.ctime(), metadata.ctime_nsec()])
 }
 
-fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
+fn read(path: &Path) -> Result<Vec<[u8; 32]>, TokensError> {
     let unreadable = |source| TokensError::Unreadable { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.mode() & 0o007 != 0 {
@@ -119,7 +132,7 @@ fn read(path: &Path) -> Result<(Vec<[u8; 32]>, Stamp), TokensError> {
         }
         digests.push(Sha256::digest(token).into());
     }
-    if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok((digests, stamp(&metadata))) }
+    if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok(digests) }
 }
 
 /// The characters of RFC 6750, section 2.1.

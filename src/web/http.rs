@@ -1,21 +1,22 @@
 //! HTTP requests to Adobe's APIs: which addresses may get secrets, which proxy to use, and whole answers.
 
 use std::error::Error;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, Method, Request, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::error::{ApiError, Cause, Endpoint, is_for_the_moment};
 use super::proxy::{Proxy, ProxySettings};
 use super::retry::retry_after;
 use super::tls::tls_words;
 use crate::clock::Clock;
-
-/// How much of a request's time its connection may take, with the proxy's tunnel and TLS: a half. Where it takes longer,
-/// nothing of the request arrived, which is worth knowing: an upload may be sent again.
-const CONNECT_PART: u32 = 2;
 
 /// Why no client can be set up.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,12 @@ pub enum SetupError {
     Proxy { host: String, why: String },
     #[error("cannot set up HTTP")]
     Client(#[source] reqwest::Error),
+    #[error("cannot start the threads for requests")]
+    Threads(#[source] io::Error),
 }
+
+/// How much later than reqwest's own time limit a request is given up.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads an address that secrets may be sent to: https, or plain http to this host.
 pub fn address(key: &'static str, text: &str) -> Result<Url, SetupError> {
@@ -67,6 +73,27 @@ fn is_loopback(url: &Url) -> bool {
 pub struct Http {
     client: Client,
     proxy: ProxySettings,
+    request_timeout: Duration,
+    threads: Arc<Threads>,
+}
+
+/// Two threads that requests run on. hyper skips endless 1xx replies without a pause, so a server can keep one thread
+/// busy; the other one, and the caller's, still notice that the time is over or that a signal came.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start() -> Result<Threads, SetupError> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("api").enable_all().build();
+        Ok(Threads(Some(runtime.map_err(SetupError::Threads)?)))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // An asynchronous caller must not wait for the threads to end.
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 impl Http {
@@ -96,12 +123,11 @@ impl Http {
         }
         let client = builder
             .timeout(request_timeout)
-            .connect_timeout(request_timeout / CONNECT_PART)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(Http { client, proxy: proxy.clone() })
+        Ok(Http { client, proxy: proxy.clone(), request_timeout, threads: Arc::new(Threads::start()?) })
     }
 
     pub fn request(&self, method: Method, url: &Url) -> RequestBuilder {
@@ -128,32 +154,49 @@ impl Http {
             endpoint.error(Cause::NotSendable("a header cannot hold the token or the client ID".to_owned()))
         })?;
         let url = request.url().clone();
-        let failed = |error: reqwest::Error| endpoint.error(self.cause(&url, &error.without_url()));
-        let mut response = client.execute(request).await.map_err(failed)?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers(), Clock::system().system_time());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > bytes_max {
-                return Err(endpoint.error(Cause::TooLong(bytes_max)));
-            }
-            body.extend_from_slice(&chunk);
+        // Dropping the set, as a stopped caller does, ends the request.
+        let mut requests = JoinSet::new();
+        if let Some(runtime) = &self.threads.0 {
+            requests.spawn_on(whole_answer(client, request, bytes_max), runtime.handle());
         }
-        Ok(Answer { status, retry_after, body: concealed(body, secrets) })
+        match timeout(self.request_timeout + LATE_MAX, requests.join_next()).await {
+            Ok(Some(Ok(Ok(Some(answer))))) => Ok(Answer { body: concealed(answer.body, secrets), ..answer }),
+            Ok(Some(Ok(Ok(None)))) => Err(endpoint.error(Cause::TooLong(bytes_max))),
+            Ok(Some(Ok(Err(error)))) => Err(endpoint.error(self.cause(&url, &error.without_url()))),
+            Ok(Some(Err(error))) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Ok(Some(Err(_)) | None) | Err(_) => {
+                Err(endpoint.error(Cause::NoAnswer("the server sends without end".to_owned())))
+            }
+        }
     }
 
     fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
         let why = root_cause(error);
-        let is_connect = error.is_connect();
         match way(url, &self.proxy) {
-            Ok(Some(proxy)) => {
-                let why = format!("through the proxy {proxy}: {}", of_tunnel(&why));
-                if is_connect { Cause::Proxy(why) } else { Cause::NoAnswer(why) }
-            }
-            Ok(None) | Err(_) if is_connect => Cause::NotReached(why),
-            Ok(None) | Err(_) => Cause::NoAnswer(why),
+            _ if !error.is_connect() => Cause::NoAnswer(why),
+            Ok(Some(proxy)) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
+            Ok(None) | Err(_) => Cause::NotReached(why),
         }
     }
+}
+
+/// Sends a request and reads its answer; `None` if the body is longer than `bytes_max`.
+async fn whole_answer(
+    client: Client,
+    request: Request,
+    bytes_max: usize,
+) -> Result<Option<Answer>, reqwest::Error> {
+    let mut response = client.execute(request).await?;
+    let status = response.status();
+    let retry_after = retry_after(response.headers(), Clock::system().system_time());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(Answer { status, retry_after, body }))
 }
 
 /// The proxy for an address, if it needs one. Plain http goes only to this host, so it needs none.
@@ -172,7 +215,6 @@ fn of_tunnel(why: &str) -> &str {
         "tunnel error: unsuccessful" => "it refuses a tunnel, or its answer is not HTTP",
         "tunnel error: proxy response headers too long" => "its answer has no end",
         "tunnel error: unexpected end of file" => "it closed the connection without an answer",
-        "tls handshake eof" => "the connection ended during the TLS handshake",
         other => other,
     }
 }
@@ -223,16 +265,13 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.refusal(endpoint));
         }
-        // Of serde's own text only the name of a member that is missing is told: it may quote a value of any length.
+        // serde's own text is left out, because it may quote a value of any length.
         let broken = |error: serde_json::Error| {
-            let place = format!("at line {}, column {}", error.line(), error.column());
-            let text = error.to_string();
-            let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-            endpoint.unreadable(match (missing, error.is_data()) {
-                (Some(name), _) => format!("it has no {name}"),
-                (None, true) => format!("its JSON has another form than is documented {place}"),
-                (None, false) => format!("its JSON breaks {place}"),
-            })
+            endpoint.unreadable(format!(
+                "its JSON breaks at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
         };
         serde_json::from_slice(&self.body).map_err(broken)
     }

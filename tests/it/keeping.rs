@@ -298,16 +298,34 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn run_ends_with_1_when_its_buffer_is_gone() {
-    let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
-    let run = Running::start(program.command(&["run"]));
-    run.wait_for_log("waiting for the next slot");
-    for name in names(&program, "passbridge.db") {
-        fs::remove_file(program.path(&name)).expect("it is removed");
+fn run_ends_with_1_when_its_buffer_is_gone_or_overwritten() {
+    for (what, overwritten) in [("was removed or replaced", false), ("was overwritten", true)] {
+        let program = Program::with("[schedule]\ncron = \"0 0 1 1 *\"\n");
+        let run = Running::start(program.command(&["run"]));
+        run.wait_for_log("waiting for the next slot");
+        if overwritten {
+            overwrite(&program.path("passbridge.db"), &[0; 100_000]);
+        } else {
+            for name in names(&program, "passbridge.db") {
+                fs::remove_file(program.path(&name)).expect("it is removed");
+            }
+        }
+        let ended = run.wait();
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains(what), "{ended:?}");
     }
-    let ended = run.wait();
-    assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.err.contains("was removed or replaced"), "{ended:?}");
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_lock_is_refused_and_nobody_waits_for_it() {
+    let program = Program::new();
+    let made = Command::new("mkfifo").arg(program.path("passbridge.db.lock")).status();
+    assert!(made.expect("mkfifo").success());
+    for command in ["drain", "retention"] {
+        let refused = program.run(&[command]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains("no regular file") && refused.err.contains("db.lock"), "{refused:?}");
+    }
 }
 
 #[test]
@@ -327,14 +345,15 @@ fn a_shm_that_is_cut_off_ends_the_program_with_a_message_and_1() {
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
 }
 
-/// A library that shows another time to the program that it is loaded into.
+/// A library that shows another time to the program that it is loaded into, once the folder has a file `turned`.
 fn clock_shim(folder: &Path, seconds: i64) -> PathBuf {
     let (code, library) = (folder.join("clock.c"), folder.join(format!("clock{seconds}.so")));
     let source = format!(
         "#include <time.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
          int clock_gettime(clockid_t id, struct timespec *at) {{\n\
-         if (id != CLOCK_REALTIME) return syscall(SYS_clock_gettime, id, at);\n\
-         at->tv_sec = {seconds}; at->tv_nsec = 0; return 0; }}\n"
+         if (id != CLOCK_REALTIME || access(\"{}\", F_OK)) return syscall(SYS_clock_gettime, id, at);\n\
+         at->tv_sec = {seconds}; at->tv_nsec = 0; return 0; }}\n",
+        text(&folder.join("turned"))
     );
     fs::write(&code, source).expect("code");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o", text(&library), text(&code)]).output();
@@ -346,6 +365,7 @@ fn clock_shim(folder: &Path, seconds: i64) -> PathBuf {
 fn a_clock_that_no_event_can_have_is_said_and_ends_with_1() {
     let program = Program::new();
     program.ingest(1);
+    program.write("turned", "");
     let events = program.path("events.ndjson");
     for seconds in [-86_400, -1, 9_300_000_000, 40_000_000_000] {
         let shim = clock_shim(&program.path(""), seconds);
@@ -358,6 +378,20 @@ fn a_clock_that_no_event_can_have_is_said_and_ends_with_1() {
         }
     }
     assert_eq!(program.run(&["status", "--verify"]).code, 0);
+}
+
+#[test]
+fn a_clock_that_goes_wrong_under_run_is_said() {
+    let program = Program::with("[schedule]\ncron = \"* * * * * *\"\n");
+    let mut command = program.command(&["run"]);
+    command.env("LD_PRELOAD", clock_shim(&program.path(""), -86_400));
+    let run = Running::start(command);
+    run.wait_for_log("drain ends");
+    program.write("turned", "");
+    run.wait_for_log("no drain comes due until the clock of this host is set");
+    fs::remove_file(program.path("turned")).expect("the clock is right again");
+    send(run.child(), Signal::TERM);
+    assert_eq!(run.wait().code, 0);
 }
 
 // ---- restore
@@ -542,58 +576,6 @@ fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
     );
     let itself = program.run(&["restore", text(&program.path("passbridge.db"))]);
     assert!(itself.code == 1 && itself.err.contains("try: name a copy"), "{itself:?}");
-}
-
-#[test]
-fn a_file_that_is_there_is_refused_alike_by_all_that_write_a_new_one() {
-    let program = Program::new();
-    program.suite(NOWHERE);
-    program.write("there.md", "mine");
-    let there = program.path("there.md");
-    for args in [&["backup"][..], &["suite", "export"], &["suite", "sheet", "--out"]] {
-        let refused = program.run(&[args, &[text(&there)]].concat());
-        assert_eq!(refused.code, 2, "{args:?} {refused:?}");
-        assert!(
-            refused.err.contains("exists") && refused.err.contains("try: name another file"),
-            "{args:?} {refused:?}"
-        );
-    }
-    assert_eq!(fs::read_to_string(&there).expect("it is there"), "mine");
-}
-
-#[test]
-fn what_is_no_buffer_is_said_to_be_none_and_a_second_name_says_what_to_do() {
-    let program = Program::new();
-    let buffer = program.path("passbridge.db");
-    let second = program.path("second.db");
-    fs::hard_link(&buffer, &second).expect("a second name");
-    let refused = program.run(&["status"]);
-    assert!(refused.err.contains("a second name (a hard link)"), "{refused:?}");
-    assert!(refused.code == 1 && refused.err.contains("try: do what the cause says"), "{refused:?}");
-    fs::remove_file(&second).expect("the name goes");
-    for other in ["a folder", "a pipe", "a foreign file"] {
-        fs::remove_file(&buffer).expect("what was there goes");
-        match other {
-            "a folder" => fs::create_dir(&buffer).expect("a folder"),
-            "a pipe" => {
-                let made = Command::new("mkfifo").arg(&buffer).status().expect("mkfifo runs");
-                assert!(made.success());
-            }
-            _ => fs::write(&buffer, "somebody's notes, which are long enough to be no header of SQLite")
-                .expect("a file"),
-        }
-        for args in [&["status"][..], &["init"]] {
-            let refused = program.run(args);
-            assert!(
-                refused.code == 2 && refused.err.contains("is no buffer of passbridge"),
-                "{other} {args:?} {refused:?}"
-            );
-        }
-        if other == "a folder" {
-            fs::remove_dir(&buffer).expect("the folder goes");
-            program.write("passbridge.db", "");
-        }
-    }
 }
 
 #[test]

@@ -787,6 +787,13 @@ fn tokens_that_are_taken_away_let_nobody_in_and_strangers_are_logged() {
             assert!(started.elapsed() < PATIENCE, "{gone:?}: the old token is still good");
             thread::sleep(Duration::from_millis(200));
         }
+        program.write("tokens", &format!("{TOKEN}\nnot a token of anybody\n"));
+        // The file is read again after five seconds at the latest.
+        let mended_at = Instant::now();
+        while mended_at.elapsed() < Duration::from_secs(6) {
+            assert_eq!(server.post(EVENTS, event(0).as_bytes()).status, 401);
+            thread::sleep(Duration::from_millis(500));
+        }
         program.write("tokens", &format!("{TOKEN}\n"));
         while server.post(EVENTS, event(0).as_bytes()).status != 202 {
             assert!(started.elapsed() < PATIENCE, "{gone:?}: nobody is let in again");
@@ -796,7 +803,8 @@ fn tokens_that_are_taken_away_let_nobody_in_and_strangers_are_logged() {
             assert_eq!(server.ask(EVENTS, "Authorization: Bearer guessed-token\r\n", b"").status, 401);
         }
         let log = server.stop();
-        assert!(log.contains("nobody is let in until serve.tokens_file is mended"), "{log}");
+        let told = log.matches("nobody is let in until serve.tokens_file is mended").count();
+        assert!(told == 2 && log.contains("no token in line 2"), "each reason is told once: {log}");
         assert_eq!(log.matches("requests without a token").count(), 1, "{log}");
         assert!(log.contains("127.0.0.1") && !log.contains("guessed-token") && !log.contains(TOKEN), "{log}");
     }

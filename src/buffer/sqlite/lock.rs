@@ -124,13 +124,18 @@ fn take(path: &Path, which: &str) -> Result<Held> {
 
 /// Opens a lock file that only its owner may read, because whoever can read it can lock it.
 fn open(lock_path: &Path, buffer: &Path) -> io::Result<File> {
+    // A FIFO that is opened for reading too does not block.
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(lock_path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file: remove it"));
+    }
     if buffer.exists() {
         share_owner(&file, buffer)?;
     }
