@@ -42,7 +42,7 @@ impl Patience {
     };
 
     /// Analytics limits the calls in a window (6 s at Adobe). The pauses grow from a sixth of it to ten windows; a server may ask
-    /// for 150, which are [`ASKED_MAX`] at Adobe.
+    /// for 150, which are `ASKED_MAX` at Adobe.
     pub fn analytics(window: Duration) -> Patience {
         Patience { attempts_max: 5, backoff: window / 6, backoff_max: window * 10, asked_max: window * 150 }
     }
