@@ -56,9 +56,9 @@ pub(super) fn note_delivered(
 }
 
 impl Buffer {
-    /// When the oldest event that the buffer still has was stored.
+    /// When the oldest event that the buffer still has was stored. Nobody knows that of events from before schema 6.
     pub fn first_arrival(&self) -> Result<Option<Instant>> {
-        let select = "SELECT at FROM arrivals WHERE last_seq = (SELECT min(last_seq) FROM arrivals)";
+        let select = "SELECT at FROM arrivals WHERE at IS NOT NULL ORDER BY last_seq LIMIT 1";
         self.first(select, [], only)
     }
 

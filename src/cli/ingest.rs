@@ -173,7 +173,8 @@ impl fmt::Display for IngestReport {
             Some(path) => {
                 writeln!(
                     out,
-                    "  rejected lines: {} (mend them there, and ingest that file)",
+                    "  rejected lines: {} (mend them there, and ingest that file; those of exchanges and ESM reports have no text: \
+                     mend the source, and ingest it again)",
                     path.display()
                 )?;
                 let count = self.summary.rejects_not_kept;

@@ -45,21 +45,22 @@ pub(super) struct Session {
 
 /// One decision about a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Decision {
-    #[serde(deserialize_with = "word")]
+    #[serde(default, deserialize_with = "word")]
     pub(super) resource: Option<String>,
-    #[serde(deserialize_with = "word")]
+    #[serde(default, deserialize_with = "word")]
     pub(super) mvpd: Option<String>,
+    /// Required: without it a permit would count as a denial.
     #[serde(rename = "authorized")]
     pub(super) is_authorized: bool,
-    #[serde(deserialize_with = "word")]
+    #[serde(default, deserialize_with = "word")]
     pub(super) source: Option<String>,
     /// The validity of the media token, where there is one; the token itself is never read.
     pub(super) token: Option<Validity>,
-    #[serde(deserialize_with = "millis")]
+    #[serde(default, deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
-    #[serde(deserialize_with = "millis")]
+    #[serde(default, deserialize_with = "millis")]
     pub(super) not_after: Option<i64>,
     error: Option<ErrorBody>,
 }
