@@ -304,7 +304,7 @@ impl TroubleKind {
                 "check the network; raise delivery.request_timeout_seconds where replies are slow"
             }
             TroubleKind::Tls => {
-                "check the certificate that is named, this host's root certificates and clock"
+                "check what is named, a certificate or a proxy (HTTPS_PROXY, NO_PROXY), and this host's root certificates and clock"
             }
             TroubleKind::Proxy => "check HTTPS_PROXY and ALL_PROXY, and the user and password in them",
             TroubleKind::OpenFiles => {

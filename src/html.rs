@@ -7,13 +7,15 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::harmless::is_harmful;
+
 /// What a document may use: its own styles, and pictures that are embedded in it. If a mistake of ours let text of an
 /// event become markup, the browser would still load and run nothing from it.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// A whole document. `title` is plain text, `style` a style sheet of ours. Control characters, except line feeds, and
-/// characters that change the direction of text become replacement characters.
+/// A whole document. `title` is plain text, `style` a style sheet of ours. Harmful letters, except line feeds, become
+/// replacement characters.
 pub fn document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -31,13 +33,7 @@ pub fn document(title: &str, style: &str, body: &Markup) -> String {
             body { (body) }
         }
     };
-    let is_harmful = |letter: char| letter.is_control() && letter != '\n' || turns_direction(letter);
-    page.into_string().replace(is_harmful, "\u{FFFD}")
-}
-
-/// Whether a character is an embedding, override, isolate or mark of the Unicode Bidirectional Algorithm.
-pub fn turns_direction(letter: char) -> bool {
-    matches!(letter, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    page.into_string().replace(|letter| is_harmful(letter) && letter != '\n', "\u{FFFD}")
 }
 
 #[cfg(test)]
@@ -51,6 +47,7 @@ mod tests {
             ("</td><script>x('&')</script>", "&lt;/td&gt;&lt;script&gt;x('&amp;')&lt;/script&gt;"),
             ("a\" onload=\"b", "a&quot; onload=&quot;b"),
             ("a\0b\nc\u{85}d", "a\u{FFFD}b\nc\u{FFFD}d"),
+            ("a\u{2028}b\u{2029}", "a\u{FFFD}b\u{FFFD}"),
             ("12\u{202E}34\u{2066}", "12\u{FFFD}34\u{FFFD}"),
             ("日本 é 😀", "日本 é 😀"),
         ] {

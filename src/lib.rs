@@ -25,7 +25,8 @@
 //! 2  buffer (all SQL)   collection (every hit)                 touches the world
 //!    analytics  esm  web  whole_file
 //! 1  readers (bytes -> events)   mapping   encode   html       pure functions
-//! 0  event  hit  suite  confirmation  delivery  job  config  clock  word   vocabulary
+//! 0  event  hit  suite  confirmation  delivery  job           vocabulary
+//!    config  clock  word  harmless
 //! -  sandbox                                                  imports floor 0; imported by cli and tests only
 //! ```
 //!
@@ -37,6 +38,7 @@ pub mod config;
 pub mod confirmation;
 pub mod delivery;
 pub mod event;
+pub mod harmless;
 pub mod hit;
 pub mod job;
 pub mod suite;

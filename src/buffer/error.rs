@@ -27,6 +27,13 @@ pub enum BufferError {
         #[source]
         source: std::io::Error,
     },
+    /// The file has another path, under which a second drain could run.
+    #[error("cannot use {path:?}")]
+    SecondName {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{path:?} lies on a network file system ({kind}), where SQLite's locks cannot be trusted")]
     NetworkFilesystem { path: PathBuf, kind: &'static str },
     #[error("{0:?} is no buffer of passbridge")]

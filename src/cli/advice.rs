@@ -12,6 +12,7 @@ use crate::buffer::BufferError;
 use crate::clock::ClockError;
 use crate::collection::{CollectionError, is_open_files};
 use crate::drain::DrainError;
+use crate::esm::REGISTRATION;
 use crate::ingest::{IngestError, InputError, SubmissionError};
 use crate::job::JobName;
 use crate::onboarding::probe::ProbeError;
@@ -134,9 +135,8 @@ impl Judge for SubmissionError {
             SubmissionError::TooLong => {
                 Code::AnswerTooLong.failed("lower esm.rows, so that reports are fetched in shorter parts")
             }
-            SubmissionError::Unreadable(_) => {
-                Code::AnswerUnreadable.failed("see whether esm.url is Adobe's; run it again later")
-            }
+            SubmissionError::Unreadable(_) => Code::AnswerUnreadable
+                .failed("do what the cause says, or ask Adobe; nothing of that report was stored"),
             SubmissionError::DiskFull => Code::DiskFloor.failed(SEE_LOG),
             SubmissionError::Failed => Code::Database.failed(SEE_LOG),
         }
@@ -192,7 +192,9 @@ fn api_advice(error: &ApiError) -> String {
     let (key, section) = (error.endpoint.key, error.endpoint.section());
     let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
         (Cause::File { path, .. }, ..) if path.as_os_str().is_empty() => "name that file as {key}",
-        (Cause::File { .. }, ..) => "correct it, or the key that names it",
+        (Cause::File { kind, .. }, ..) => {
+            of_system(&io::Error::from(*kind), "correct it, or the key that names it")
+        }
         (Cause::Full { .. }, ..) => {
             "raise esm.rows, if ESM allows more than that, or fetch fewer requestors at once: pull esm --requestor ID"
         }
@@ -215,6 +217,9 @@ fn api_advice(error: &ApiError) -> String {
         }
         (Cause::Refused { status: 408 | 500.., .. }, ..) => {
             "run it again later: nothing is counted twice; if it lasts, check {key}"
+        }
+        (Cause::Refused { status: 400..=403, .. }, "esm", true) if error.endpoint.what == REGISTRATION => {
+            "get a current software statement from the TVE Dashboard, for esm.software_statement_file"
         }
         (Cause::Refused { status: 401 | 403, .. }, "esm", false)
         | (Cause::Refused { status: 400..=403, .. }, "esm", true) => {
@@ -426,6 +431,9 @@ impl Judge for BufferError {
                 source,
                 "check that the folder exists and that this user may write there",
             )),
+            BufferError::SecondName { .. } => {
+                Code::BufferUnusable.failed("do what the cause says, and run it again: nothing was done")
+            }
             BufferError::NetworkFilesystem { .. } => Code::BufferOnNetwork.usage(NETWORK),
             BufferError::NotABuffer(_) => Code::BufferForeign.usage("correct buffer.path"),
             BufferError::Newer { .. } => Code::BufferNewer.usage(NEWER),

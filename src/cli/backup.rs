@@ -1,11 +1,12 @@
 //! `backup`: a copy of the live buffer.
 
+use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::words::written;
-use super::{Context, Exit, Failure, blocking, refused, until_stopped};
+use super::{Context, Exit, Failure, blocking, until_stopped};
 use crate::buffer::BufferError;
 
 /// Copies the live buffer to a new file.
@@ -26,10 +27,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Ok(blocking(move || buffer.backup(&file, &|| stop.requested().is_none())).await)
     })?;
     if let Err(BufferError::Exists(file)) = copied {
-        return Err(refused(
-            format!("{file:?} exists, and a backup overwrites nothing"),
-            "name another file",
-        ));
+        return Err(Failure::writing_new(&file)(io::ErrorKind::AlreadyExists.into()));
     }
     copied?;
     let bytes = std::fs::metadata(&args.file).map_err(Failure::reading(&args.file))?.len();

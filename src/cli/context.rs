@@ -76,6 +76,18 @@ pub(super) fn until_stopped<T>(work: impl AsyncFnOnce(Stop) -> Result<T, Failure
     })
 }
 
+/// Does work that the first signal ends where it waits. What it was writing then is removed.
+pub(super) fn unless_stopped<T, E: Into<Failure>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    until_stopped(async |stop| {
+        tokio::select! {
+            done = work => done.map_err(E::into),
+            _ = stop.wait() => Err(Failure::stopped()),
+        }
+    })
+}
+
 /// Does blocking work beside the runtime, so that signals are heard meanwhile.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;

@@ -64,6 +64,22 @@ impl Failure {
         Failure::of(&format!("cannot {verb} {name}"), Some(source), Code::File.failed(advice))
     }
 
+    pub(super) fn stopped() -> Failure {
+        let advice = "run it again: what is stored stays once";
+        Failure::of("stopped by a signal before it was complete", None, Code::Stopped.failed(advice))
+    }
+
+    /// Of a file that must be new.
+    pub(super) fn writing_new(path: &Path) -> impl Fn(io::Error) -> Failure {
+        move |source| match source.kind() {
+            io::ErrorKind::AlreadyExists => refused(
+                format!("{path:?} exists, and nothing is overwritten"),
+                "name another file, or remove it first",
+            ),
+            _ => Failure::writing(path)(source),
+        }
+    }
+
     pub(super) fn starting(source: io::Error) -> Failure {
         let advice = "check the limits of this host on threads and open files";
         Failure::of("cannot start", Some(&source), Code::Host.failed(advice))

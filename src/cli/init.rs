@@ -35,11 +35,12 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let options = context.buffer_options(&settings);
     let buffer_created = !options.path.exists();
-    match (buffer_created, has_file) {
-        (true, _) => {}
-        // Whatever lies where the new file would name it must be a buffer.
-        (false, false) => drop(Buffer::open(&options)?),
-        (false, true) => return Err(BufferError::Exists(options.path).into()),
+    if !buffer_created {
+        // Whatever lies there must be a buffer.
+        drop(Buffer::open(&options)?);
+        if has_file {
+            return Err(BufferError::Exists(options.path).into());
+        }
     }
     let config_written = write_template(&file)?;
     if buffer_created {

@@ -11,8 +11,9 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::safe::{one_line, without_passwords};
+use super::safe::without_passwords;
 use crate::config::{LogConfig, LogFormat};
+use crate::harmless::on_one_line;
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
@@ -92,8 +93,8 @@ impl Write for Line {
         let text = String::from_utf8_lossy(line);
         // Colours are the subscriber's own, which escapes what it is given.
         let safe = match text.trim_end_matches('\n') {
-            text if is_coloured() => text.split('\x1b').map(one_line).collect::<Vec<_>>().join("\x1b"),
-            text => one_line(text).into_owned(),
+            text if is_coloured() => text.split('\x1b').map(on_one_line).collect::<Vec<_>>().join("\x1b"),
+            text => on_one_line(text).into_owned(),
         };
         write(self.0, &without_passwords(&safe))?;
         Ok(line.len())

@@ -54,7 +54,7 @@ use std::process::ExitCode;
 
 pub use exit::Exit;
 
-pub(in crate::cli) use context::{Context, blocking, runtime, until_stopped};
+pub(in crate::cli) use context::{Context, blocking, runtime, unless_stopped, until_stopped};
 pub(in crate::cli) use failure::{Failure, refused};
 pub(in crate::cli) use output::Form;
 pub(in crate::cli) use settings::Settings;

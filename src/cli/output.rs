@@ -16,7 +16,8 @@ use super::code::Code;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::log;
-use super::safe::{harmless, safe, without_secrets};
+use super::safe::{safe, without_secrets};
+use crate::harmless::escaped;
 use crate::whole_file::{Readers, WholeFile};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 /// Prints a file that was asked for on standard output: as it is, but harmless where that is a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     match str::from_utf8(bytes) {
-        Ok(text) if is_terminal() => quiet(print(harmless(text).as_bytes())),
+        Ok(text) if is_terminal() => quiet(print(escaped(text).as_bytes())),
         Ok(_) | Err(_) => quiet(print(bytes)),
     }
 }

@@ -10,10 +10,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::output::{self, Form};
-use super::safe::one_line;
 use crate::backfill;
 use crate::buffer::{Buffer, BufferError, JobCounts, JobKey, Status};
 use crate::drain::Stop;
+use crate::harmless::on_one_line;
 use crate::ingest::{self, Counts};
 use crate::reconcile;
 
@@ -124,7 +124,7 @@ impl ingest::Observer for IngestProgress {
         let on_bar = |bar: &ProgressBar| {
             let Counts { stored, rejected, .. } = progress.input;
             bar.set_position(input_bytes_read);
-            bar.set_message(format!("{}: {stored} stored, {rejected} rejected", one_line(path)));
+            bar.set_message(format!("{}: {stored} stored, {rejected} rejected", on_one_line(path)));
         };
         let Counts { stored, duplicates, rejected, .. } = progress.total;
         self.shown.show(on_bar, || {

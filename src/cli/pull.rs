@@ -1,6 +1,5 @@
 //! `pull`: fetches from Adobe what it counted.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::advice::Judge;
 use super::table::write_notes;
-use super::{Context, Exit, Failure, Table, hint, options, output, refused, runtime};
+use super::{Context, Exit, Failure, Table, hint, options, output, refused, unless_stopped};
 use crate::buffer::{Buffer, Feed};
 use crate::esm::EsmClient;
 use crate::ingest::{Counts, FormatChoice, Intake, Submission, SubmissionError, is_zero};
@@ -122,8 +121,7 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
             ..PullReport::default()
         },
     };
-    let pulled =
-        runtime()?.block_on(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
+    let pulled = unless_stopped(client.each_report(from, to, |start, end, body| pull.take(start, end, body)));
     pull.tell();
     pull.report.failure = pulled.as_ref().err().cloned();
     if pull.report.reports > 0 || pulled.is_ok() {
@@ -143,8 +141,8 @@ struct Pull {
 impl Pull {
     fn take(&mut self, start: NaiveDateTime, end: NaiveDateTime, body: Vec<u8>) -> Result<(), Failure> {
         self.store(body).map_err(|error| {
-            let what = format!("the ESM report of {start} to {end} was not stored: it {error}");
-            Failure::of(&what, error.source(), error.judge())
+            let what = format!("the ESM report of {start} to {end} was not stored");
+            Failure::of(&what, Some(&error), error.judge())
         })?;
         let stored = self.report.total.stored;
         tracing::info!(from = %start, to = %end, stored, "a report was pulled");

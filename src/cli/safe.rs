@@ -1,45 +1,12 @@
-//! What may reach a terminal or a log: the one place where text from outside is made harmless.
-//!
-//! Letters that steer a terminal (C0 and C1 controls), end a line unseen (U+2028, U+2029) or turn the direction of text are
-//! written as `\\uXXXX`, which JSON reads back as the same letter. A password in a URL is written as `***`.
+//! What may reach a terminal or a log: harmful letters are escaped, and a password in a URL is written as `***`.
 
-use std::borrow::Cow;
-use std::fmt::Write;
 use std::ops::Range;
 
-use crate::html::turns_direction;
-
-/// Text with its lines, its harmful letters escaped.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
-}
-
-pub(super) fn one_line(text: &str) -> Cow<'_, str> {
-    escape(text, is_harmful)
-}
+use crate::harmless::escaped;
 
 /// Harmless text without the passwords of its URLs.
 pub(super) fn safe(text: &str) -> String {
-    without_passwords(&harmless(text))
-}
-
-fn is_harmful(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') || turns_direction(letter)
-}
-
-fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_escaped) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_escaped(letter) {
-            write!(out, "\\u{:04x}", u32::from(letter)).expect("a String takes all");
-        } else {
-            out.push(letter);
-        }
-    }
-    Cow::Owned(out)
+    without_passwords(&escaped(text))
 }
 
 /// Conceals the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also where a path has one slash of it.
@@ -123,20 +90,6 @@ fn password(url: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_steers_a_terminal_or_turns_text_is_escaped_and_lines_stay() {
-        for (text, expected) in [
-            ("plain ä 中\n\t", "plain ä 中\n\t"),
-            ("a\u{1b}[31mb\r", "a\\u001b[31mb\\u000d"),
-            ("a\u{9b}31m\u{85}", "a\\u009b31m\\u0085"),
-            ("a\u{2028}b\u{2029}", "a\\u2028b\\u2029"),
-            ("\u{202e}cod\u{2066}\u{200f}", "\\u202ecod\\u2066\\u200f"),
-        ] {
-            assert_eq!(harmless(text), expected);
-        }
-        assert_eq!(one_line("a\nb"), "a\\u000ab");
-    }
 
     #[test]
     fn a_password_in_a_url_is_concealed_and_the_rest_stays() {

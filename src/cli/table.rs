@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::safe::one_line;
+use crate::harmless::on_one_line;
 
 /// A table for a report: numbers stand right, everything else left. Without a row it is empty.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: &[&dyn Display]) {
-        self.rows.push(cells.iter().map(|cell| one_line(&cell.to_string()).into_owned()).collect());
+        self.rows.push(cells.iter().map(|cell| on_one_line(&cell.to_string()).into_owned()).collect());
     }
 
     pub(super) fn without(mut self, headings: &[&str]) -> Table {

@@ -100,10 +100,13 @@ impl Address {
                 tcp
             }
         };
-        match &self.tls {
-            None => Ok(Stream::plain(Socket::new(tcp))),
-            Some(config) => self.secure(Arc::clone(config), tcp, deadline).await,
-        }
+        let Some(config) = &self.tls else { return Ok(Stream::plain(Socket::new(tcp))) };
+        self.secure(Arc::clone(config), tcp, deadline).await.map_err(|why| {
+            // It may be the proxy that answers in the place of the host, or says nothing.
+            let way =
+                self.proxy.as_ref().map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
+            NotReceived::Tls(way + &why)
+        })
     }
 
     async fn secure(
@@ -111,14 +114,14 @@ impl Address {
         config: Arc<ClientConfig>,
         tcp: TcpStream,
         deadline: Instant,
-    ) -> Result<Stream, NotReceived> {
+    ) -> Result<Stream, String> {
         let name = ServerName::try_from(self.url.host().to_owned())
-            .map_err(|_| NotReceived::Tls(format!("{:?} is no name for a certificate", self.url.host())))?;
+            .map_err(|_| format!("{:?} is no name for a certificate", self.url.host()))?;
         let handshake = TlsConnector::from(config).connect(name, Socket::new(tcp));
         match timeout_at(deadline, handshake).await {
             Ok(Ok(tls)) => Ok(Stream::tls(tls)),
-            Ok(Err(error)) => Err(NotReceived::Tls(describe_tls(&error))),
-            Err(_) => Err(NotReceived::Tls("the handshake timed out".to_owned())),
+            Ok(Err(error)) => Err(describe_tls(&error)),
+            Err(_) => Err("the handshake timed out".to_owned()),
         }
     }
 }
@@ -170,6 +173,9 @@ fn describe_tls(error: &io::Error) -> String {
     // Our verifier would replace this error, and is used if there is any root certificate. So there is none.
     if let Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) = cause {
         return "this system has no root certificates: install ca-certificates".to_owned();
+    }
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "the connection ended during the handshake".to_owned();
     }
     tls_words(error).unwrap_or_else(|| error.to_string())
 }

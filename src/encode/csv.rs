@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::harmless::escaped;
+
 /// Appends a row.
 pub fn csv_row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>, file: &mut Vec<u8>) {
     for (index, value) in cells.into_iter().enumerate() {
@@ -13,11 +15,12 @@ pub fn csv_row<C: AsRef<str>>(cells: impl IntoIterator<Item = C>, file: &mut Vec
     file.push(b'\n');
 }
 
-/// A value from outside, made safe for a file that a spreadsheet may open: a value that the spreadsheet would run as
-/// a formula gets an apostrophe in front. A dash alone is no formula.
-pub fn not_a_formula(value: &str) -> Cow<'_, str> {
+/// A value from outside, made safe for a file that a terminal may show or a spreadsheet open: harmful letters are
+/// escaped, and a value that the spreadsheet would run as a formula gets an apostrophe in front. A dash alone is no formula.
+pub fn safe_value(value: &str) -> Cow<'_, str> {
+    let value = escaped(value);
     let is_formula = value != "-" && value.starts_with(['=', '+', '-', '@']);
-    if is_formula { format!("'{value}").into() } else { value.into() }
+    if is_formula { format!("'{value}").into() } else { value }
 }
 
 /// Appends a value, in quotes if it needs them, with its own quotes doubled.
@@ -45,10 +48,16 @@ mod tests {
         let mut file = Vec::new();
         csv_row(["a", "", "One, \"two\"", "x\ny"], &mut file);
         assert_eq!(String::from_utf8(file).expect("UTF-8"), "a,,\"One, \"\"two\"\"\",\"x\ny\"\n");
-        for (value, written) in
-            [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), ("-", "-"), ("a=1", "a=1")]
-        {
-            assert_eq!(not_a_formula(value), written);
+        for (value, written) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@a", "'@a"),
+            ("-", "-"),
+            ("a=1", "a=1"),
+            ("=\u{2028}\u{202e}1", "'=\\u2028\\u202e1"),
+        ] {
+            assert_eq!(safe_value(value), written);
         }
     }
 }

@@ -13,6 +13,6 @@ mod csv;
 mod dia;
 
 pub use bulk::{COLUMNS, bulk_header, bulk_row};
-pub use csv::{csv_row, not_a_formula};
+pub use csv::{csv_row, safe_value};
 pub(crate) use dia::each_tag;
 pub use dia::{TAGS, dia};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::REGISTRATION;
 use crate::web::{ApiError, Cause, Endpoint, read_secret_text};
 use crate::whole_file::{self, Readers, WholeFile};
 
@@ -21,12 +22,12 @@ impl Credentials {
         let text = match read_secret_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refuse("esm.credentials_file", path, error.to_string())),
+            Err(error) => return Err(refuse("esm.credentials_file", path, &error)),
         };
         // serde's own text is left out, because it may quote a value.
         let credentials = serde_json::from_str(&text).map_err(|_| {
             let why = "it is no JSON object with client_id and client_secret; remove it to register anew";
-            refuse("esm.credentials_file", path, why.to_owned())
+            refuse("esm.credentials_file", path, &io::Error::new(ErrorKind::InvalidData, why))
         })?;
         Ok(Some(credentials))
     }
@@ -46,8 +47,7 @@ impl Place {
             whole_file::share_owner(file.file(), whole_file::folder(path))?;
             Ok(file)
         };
-        let file =
-            create().map_err(|error: io::Error| refuse("esm.credentials_file", path, error.to_string()))?;
+        let file = create().map_err(|error: io::Error| refuse("esm.credentials_file", path, &error))?;
         Ok(Place { path: path.to_owned(), file })
     }
 
@@ -56,28 +56,29 @@ impl Place {
         let Place { path, mut file } = self;
         let text = serde_json::to_vec(credentials).expect("texts always serialise");
         let written = file.write_all(&text).and_then(|()| file.replace());
-        written.map_err(|error| refuse("esm.credentials_file", &path, error.to_string()))
+        written.map_err(|error| refuse("esm.credentials_file", &path, &error))
     }
 }
 
 /// The software statement, as the TVE Dashboard gives it.
 pub(super) fn software_statement(path: &Path) -> Result<String, ApiError> {
-    let refuse = |why: String| refuse("esm.software_statement_file", path, why);
+    let refuse = |error: io::Error| refuse("esm.software_statement_file", path, &error);
+    let unfit = |why: &str| refuse(io::Error::new(ErrorKind::InvalidData, why));
     if path.as_os_str().is_empty() {
-        return Err(refuse(
-            "no file is named; the TVE Dashboard gives the statement of a registered application".to_owned(),
+        return Err(unfit(
+            "no file is named; the TVE Dashboard gives the statement of a registered application",
         ));
     }
-    let text = read_secret_text(path).map_err(|error| refuse(error.to_string()))?;
+    let text = read_secret_text(path).map_err(refuse)?;
     let statement = text.trim();
     if statement.is_empty() || statement.contains(char::is_whitespace) {
-        return Err(refuse("it must hold one word only; a statement is one long word with dots".to_owned()));
+        return Err(unfit("it must hold one word only; a statement is one long word with dots"));
     }
     Ok(statement.to_owned())
 }
 
-fn refuse(key: &'static str, path: &Path, why: String) -> ApiError {
+fn refuse(key: &'static str, path: &Path, error: &io::Error) -> ApiError {
     let place = path.display().to_string();
-    let endpoint = Endpoint { what: "client credentials", key, gives_credentials: true, place };
-    endpoint.error(Cause::File { path: path.to_owned(), why })
+    let endpoint = Endpoint { what: REGISTRATION, key, gives_credentials: true, place };
+    endpoint.error(Cause::File { path: path.to_owned(), kind: error.kind(), why: error.to_string() })
 }

@@ -32,6 +32,8 @@ const DCR_KEY: &str = "esm.dcr_url";
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
+/// What a registration gives, for messages.
+pub const REGISTRATION: &str = "client credentials";
 /// The header `X-Device-Info` of a registration: {"primaryHardwareType":"Server","model":"passbridge"} in base64.
 const DEVICE_INFO: &str = "eyJwcmltYXJ5SGFyZHdhcmVUeXBlIjoiU2VydmVyIiwibW9kZWwiOiJwYXNzYnJpZGdlIn0=";
 
@@ -142,7 +144,7 @@ impl EsmClient {
         // Before the request: if the credentials could not be kept, each run would register another client.
         let place = Place::prepare(&self.options.credentials_file)?;
         let url = beneath(&self.dcr_url, ["o", "client", "register"]);
-        let endpoint = Endpoint::of_credentials("client credentials", DCR_KEY, &url);
+        let endpoint = Endpoint::of_credentials(REGISTRATION, DCR_KEY, &url);
         let body = serde_json::json!({ "software_statement": statement }).to_string();
         let request = || {
             self.http

@@ -108,7 +108,7 @@ pub struct LineError {
 /// Why nothing of a submission was stored.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubmissionError {
-    /// It cannot be read. The text says nothing of what stands in it.
+    /// It cannot be read. The text may quote a name that stands in it.
     #[error("{0}")]
     Unreadable(String),
     #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
@@ -363,10 +363,11 @@ fn refusal(error: ReadError) -> SubmissionError {
             tracing::error!(error = &error as &dyn std::error::Error, "a submission cannot be taken");
             SubmissionError::Failed
         }
-        ReadError::Broken { .. }
-        | ReadError::Header(_)
-        | ReadError::OtherHeader { .. }
-        | ReadError::NewestFirst(_) => SubmissionError::Unreadable(error.to_string()),
+        // Its own text says only in which line.
+        ReadError::Broken { ref source, .. } => SubmissionError::Unreadable(format!("{error}: {source}")),
+        ReadError::Header(_) | ReadError::OtherHeader { .. } | ReadError::NewestFirst(_) => {
+            SubmissionError::Unreadable(error.to_string())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::dimension::{Dimension, folded};
 use super::figures::{Column, Figures, Note, Report};
 use super::metric::{METRICS, STATED};
-use crate::encode::{csv_row, not_a_formula};
+use crate::encode::{csv_row, safe_value};
 use crate::event::EventKind;
 
 /// The report as CSV (RFC 4180, with line feeds): `from`, `to`, `timezone`, `scope`, then what it is grouped by (`mvpd` without
@@ -23,12 +23,10 @@ pub fn csv(report: &Report) -> String {
     let mut add = |scope: &str, key: &[String], figures: &Figures, note: &str| {
         let mut cells: Vec<Cow<'_, str>> = vec![(&report.from).into(), (&report.to).into()];
         cells.extend([Cow::from(&report.timezone), scope.into()]);
-        cells.extend(
-            (0..by.len()).map(|index| key.get(index).map_or("".into(), |value| not_a_formula(value))),
-        );
+        cells.extend((0..by.len()).map(|index| key.get(index).map_or("".into(), |value| safe_value(value))));
         cells.extend(METRICS.iter().map(|metric| (metric.value)(figures).in_csv().into()));
         cells.extend(figures.events.map(|units| units.to_string().into()));
-        cells.extend([(STATED.value)(figures).in_csv().into(), not_a_formula(note)]);
+        cells.extend([(STATED.value)(figures).in_csv().into(), safe_value(note)]);
         csv_row(cells, &mut file);
     };
     let notes = |partial: bool, marks: Vec<&str>, counted_from: &str| {

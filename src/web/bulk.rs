@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::error::{self, ApiError, Cause, Endpoint, WORDS_CHARS_MAX};
 use super::http::{Answer, SetupError, beneath};
@@ -96,7 +97,9 @@ pub struct BulkClient {
 
 #[derive(Deserialize)]
 struct FileAnswer {
-    idempotency_key: Option<String>,
+    /// `None` if the answer has no such member. A member without a value names no file.
+    #[serde(default, deserialize_with = "stated")]
+    idempotency_key: Option<Value>,
     #[serde(default)]
     status_code: String,
     rows: Option<u64>,
@@ -105,6 +108,10 @@ struct FileAnswer {
     processing_log: Option<String>,
     #[serde(default)]
     error: Option<String>,
+}
+
+fn stated<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -232,7 +239,7 @@ impl FileAnswer {
         let is_one_of = |codes: &[&str]| codes.iter().any(|code| self.status_code.eq_ignore_ascii_case(code));
         let (is_in, is_not_in) = (is_one_of(&IS_IN), is_one_of(&IS_NOT_IN));
         if self.idempotency_key.is_some_and(|own| own != key) {
-            return Err("the answer names the key of another file".to_owned());
+            return Err("the answer names the key of another file, or none".to_owned());
         }
         let (rows, invalid_rows) = (self.rows.unwrap_or(written), self.invalid_rows);
         if rows > written || invalid_rows.is_some_and(|invalid| invalid > rows) {
@@ -243,6 +250,15 @@ impl FileAnswer {
         }
         let log = self.processing_log.as_deref().unwrap_or_default();
         let named = named_rows(log);
+        let named_count = named.iter().filter(|(row, _)| (1..=written).contains(row)).count() as u64;
+        let error = self.error.as_deref().map(words).filter(|error| !error.is_empty());
+        if is_in && named_count > invalid_rows.unwrap_or(0) {
+            let counted = invalid_rows.map_or("none".to_owned(), |invalid| invalid.to_string());
+            return Err(format!("its log names {named_count} invalid rows, and it counts {counted}"));
+        }
+        if let Some(error) = error.as_ref().filter(|_| is_in) {
+            return Err(format!("status code {:?}, and an error: {error}", words(&self.status_code)));
+        }
         let are_all_named = self.rows.is_some_and(|rows| rows > 0 && named.len() as u64 == rows);
         let log = words(log);
         match (is_in, is_not_in) {
@@ -251,7 +267,7 @@ impl FileAnswer {
                 Ok(Some(Uploaded::Received { rows, invalid_rows: Some(rows), named, log }))
             }
             (_, true) if !log.is_empty() => Ok(Some(Uploaded::Rejected(log))),
-            (_, true) => Ok(Some(Uploaded::Rejected(words(&self.error.unwrap_or(self.status_code))))),
+            (_, true) => Ok(Some(Uploaded::Rejected(error.unwrap_or_else(|| words(&self.status_code))))),
             // If all rows are invalid and the log names all of them, each row is refused, else the whole file.
             (true, _) if status.is_success() && self.rows.is_some() => {
                 let is_nothing_in = invalid_rows.is_some_and(|invalid| invalid > 0 && invalid == rows);
@@ -414,6 +430,12 @@ mod tests {
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":-1,"idempotency_key":"k""#,
             r#""status_code":"UPLOADED","rows":9,"invalid_rows":0.5,"idempotency_key":"k""#,
             r#""status_code":"UPLOADED","idempotency_key":"k""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":null"#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":"k","error":"boom""#,
+            r#""status_code":"COMPLETE","rows":9,"idempotency_key":"k","error":"boom""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":0,"idempotency_key":"k","processing_log":"On row: 3, no date""#,
+            r#""status_code":"UPLOADED","rows":9,"idempotency_key":"k","processing_log":"On row: 3, no date""#,
+            r#""status_code":"UPLOADED","rows":9,"invalid_rows":1,"idempotency_key":"k","processing_log":"On row: 3, no. On row: 4, no""#,
             r#""status_code":"HELD","rows":9,"idempotency_key":"k""#,
         ] {
             let body = format!("{{{wrong}}}");

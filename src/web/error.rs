@@ -1,6 +1,7 @@
 //! The one error of Adobe's APIs: what was asked for, the address, the cause, and the configuration key to check.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use chrono::NaiveDateTime;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use crate::html;
+use crate::harmless::is_harmful;
 
 /// How much of a server's text a message repeats, in characters.
 pub(super) const WORDS_CHARS_MAX: usize = 300;
@@ -93,7 +94,7 @@ pub enum Cause {
     /// The answer does not have the documented form.
     Unreadable(String),
     /// A file that holds a secret cannot be used. The text quotes nothing of its content.
-    File { path: PathBuf, why: String },
+    File { path: PathBuf, kind: ErrorKind, why: String },
     /// The report of one hour or minute has as many rows as its limit allows, so rows may be missing.
     Full { start: NaiveDateTime, limit: u64 },
     /// The credentials belong to no company in Adobe Analytics.
@@ -144,10 +145,10 @@ impl fmt::Display for ApiError {
                 write!(out, "the answer of {place} about {what} is longer than {bytes_max} bytes")
             }
             Cause::Unreadable(why) => write!(out, "the answer of {place} about {what} cannot be read: {why}"),
-            Cause::File { path, why } if path.as_os_str().is_empty() => {
+            Cause::File { path, why, .. } if path.as_os_str().is_empty() => {
                 write!(out, "{key} is not set: {why}")
             }
-            Cause::File { path, why } => write!(out, "cannot use {key} in {path:?}: {why}"),
+            Cause::File { path, why, .. } => write!(out, "cannot use {key} in {path:?}: {why}"),
             Cause::Full { start, limit } => write!(
                 out,
                 "the report of {start} has all {limit} rows that it may have, so others are missing; nothing of it was taken"
@@ -172,7 +173,6 @@ pub(super) fn is_for_the_moment(status: StatusCode) -> bool {
 
 /// The text of an answer, short, on one line, and harmless to a terminal.
 pub fn words(text: &str, chars_max: usize) -> String {
-    let is_harmful = |letter: char| letter.is_control() || html::turns_direction(letter);
     let harmless = |letter| if is_harmful(letter) { char::REPLACEMENT_CHARACTER } else { letter };
     // One space for each run of white space. U+2028 counts as white space.
     let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);

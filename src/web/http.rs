@@ -18,6 +18,10 @@ use super::retry::retry_after;
 use super::tls::tls_words;
 use crate::clock::Clock;
 
+/// How much of a request's time its connection may take, with the proxy's tunnel and TLS: a half. Where it takes longer,
+/// nothing of the request arrived, which is worth knowing: an upload may be sent again.
+const CONNECT_PART: u32 = 2;
+
 /// Why no client can be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -123,6 +127,7 @@ impl Http {
         }
         let client = builder
             .timeout(request_timeout)
+            .connect_timeout(request_timeout / CONNECT_PART)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("passbridge/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -172,10 +177,14 @@ impl Http {
 
     fn cause(&self, url: &Url, error: &reqwest::Error) -> Cause {
         let why = root_cause(error);
+        let is_connect = error.is_connect();
         match way(url, &self.proxy) {
-            _ if !error.is_connect() => Cause::NoAnswer(why),
-            Ok(Some(proxy)) => Cause::Proxy(format!("through the proxy {proxy}: {}", of_tunnel(&why))),
-            Ok(None) | Err(_) => Cause::NotReached(why),
+            Ok(Some(proxy)) => {
+                let why = format!("through the proxy {proxy}: {}", of_tunnel(&why));
+                if is_connect { Cause::Proxy(why) } else { Cause::NoAnswer(why) }
+            }
+            Ok(None) | Err(_) if is_connect => Cause::NotReached(why),
+            Ok(None) | Err(_) => Cause::NoAnswer(why),
         }
     }
 }
@@ -215,6 +224,7 @@ fn of_tunnel(why: &str) -> &str {
         "tunnel error: unsuccessful" => "it refuses a tunnel, or its answer is not HTTP",
         "tunnel error: proxy response headers too long" => "its answer has no end",
         "tunnel error: unexpected end of file" => "it closed the connection without an answer",
+        "tls handshake eof" => "the connection ended during the TLS handshake",
         other => other,
     }
 }
@@ -265,13 +275,16 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.refusal(endpoint));
         }
-        // serde's own text is left out, because it may quote a value of any length.
+        // Of serde's own text only the name of a member that is missing is told: it may quote a value of any length.
         let broken = |error: serde_json::Error| {
-            endpoint.unreadable(format!(
-                "its JSON breaks at line {}, column {}",
-                error.line(),
-                error.column()
-            ))
+            let place = format!("at line {}, column {}", error.line(), error.column());
+            let text = error.to_string();
+            let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+            endpoint.unreadable(match (missing, error.is_data()) {
+                (Some(name), _) => format!("it has no {name}"),
+                (None, true) => format!("its JSON has another form than is documented {place}"),
+                (None, false) => format!("its JSON breaks {place}"),
+            })
         };
         serde_json::from_slice(&self.body).map_err(broken)
     }

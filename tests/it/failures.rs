@@ -7,6 +7,10 @@ use serde_json::Value;
 use crate::program::{Done, Program, bare_command, done, lines};
 use crate::support::sandbox;
 
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
 #[test]
 fn a_failed_command_prints_one_document_with_a_stable_code() {
     let program = Program::new();
@@ -126,8 +130,10 @@ fn no_text_from_outside_steers_a_terminal() {
         &["status"],
         &["dead-letter", "list"],
         &["dead-letter", "show", "1"],
-        &["report", "--last", "90d"],
-        &["report", "--last", "90d", "--by", "mvpd"],
+        &["report", "--period", "2026-11"],
+        &["report", "--period", "2026-11", "--by", "mvpd"],
+        &["report", "--period", "2026-11", "--csv"],
+        &["report", "--period", "2026-11", "--html", text(&program.path("page.html"))],
         &["suite", "show", &odd],
         &["suite", "sheet", "examplersid"],
         &[&odd],
@@ -139,6 +145,8 @@ fn no_text_from_outside_steers_a_terminal() {
             }
         }
     }
+    let page = std::fs::read_to_string(program.path("page.html")).expect("a page");
+    assert!(!page.contains(HARMFUL), "{page:?}");
 }
 
 #[test]

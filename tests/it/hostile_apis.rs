@@ -2,12 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::collection_wire::server::{Server, reply};
-use crate::program::{Done, Program, done, lines};
+use crate::program::{Done, Program, done, lines, send};
 use crate::support::PATIENCE;
 
 /// What a server gives out, and nobody may see.
@@ -110,6 +111,19 @@ fn what_a_look_up_says_of_another_file_or_in_other_words_delivers_nothing_and_re
         ),
         ("too many", Box::new(own(json!({"rows": 21}))), "21 rows"),
         ("unknown code", Box::new(own(json!({"rows": 20, "status_code": "HELD"}))), "HELD"),
+        (
+            "an error",
+            Box::new(own(json!({"rows": 20, "status_code": "UPLOADED", "invalid_rows": 0, "error": "boom"}))),
+            "and an error: boom",
+        ),
+        (
+            "more names than rows",
+            Box::new(own(
+                json!({"rows": 20, "status_code": "UPLOADED", "invalid_rows": 0, "processing_log": "On row: 3, no"}),
+            )),
+            "names 1 invalid rows, and it counts 0",
+        ),
+        ("a key without a value", Box::new(|_| ok(json!({"rows": 20, "idempotency_key": null}))), "or none"),
     ];
     for (name, look, why) in cases {
         let server = server(move |method, path, _| match (method, path) {
@@ -126,6 +140,36 @@ fn what_a_look_up_says_of_another_file_or_in_other_words_delivers_nothing_and_re
         let (code, status) = program.json(&["status", "--verify"]);
         assert_eq!((code, &status["accounting"]["balanced"]), (0, &json!(true)), "{name}");
         assert_no_secret(&done);
+    }
+}
+
+#[test]
+fn an_upload_that_contradicts_itself_is_looked_up_and_one_that_counts_no_refused_rows_is_named() {
+    for (answer, code, count, warned) in [
+        (json!({"invalid_rows": 0, "error": "boom"}), 1, 0, "and an error: boom"),
+        (
+            json!({"invalid_rows": 2, "processing_log": "On row: 1, a. On row: 2, b. On row: 3, c"}),
+            1,
+            0,
+            "and it counts 2",
+        ),
+        (json!({"processing_log": "On row: 1, no date"}), 1, 0, "names 1 invalid rows, and it counts none"),
+        (json!({"invalid_rows": 0, "idempotency_key": null}), 1, 0, "the key of another file, or none"),
+        (json!({}), 0, 20, "does not say whether it refused rows"),
+    ] {
+        let mut body = answer.clone();
+        (body["status_code"], body["rows"]) = (json!("UPLOADED"), json!(20));
+        let server = server(move |method, path, _| match (method, path) {
+            (_, "/token") => token(),
+            (_, "/events/validate") => ok(json!({"success": "File is valid"})),
+            ("POST", _) => ok(&body),
+            _ => refused("400 Bad Request", json!({"error": "no look-up"})),
+        });
+        let program = uploading(&server);
+        let done = backfill(&program);
+        assert_eq!((done.code, delivered(&program)), (code, count), "{answer}: {done:?}");
+        assert!(done.err.contains("WARN") && done.err.contains(warned), "{answer}: {}", done.err);
+        assert!(code == 1 || done.out.contains("says nothing of rows that it refused"), "{}", done.out);
     }
 }
 
@@ -323,6 +367,70 @@ fn faults_of_esm_end_with_1_and_say_what_and_where_without_the_token() {
 }
 
 #[test]
+fn why_a_report_of_esm_cannot_be_stored_is_told_with_what_to_do() {
+    let both = |name: &'static str, values: [&'static str; 2]| {
+        let record = |value| record(|record| record[name] = json!(value))["report"][0].clone();
+        json!({"report": values.map(record)}).to_string()
+    };
+    for (report, why) in [
+        (both("planet", ["Earth", "Mars"]), "name it in esm.dimensions"),
+        (both("media-tokens", ["7", "8"]), "record"),
+        (String::new(), ""),
+    ] {
+        let server = esm(move || ok(&report));
+        let (code, failed) = pulling(&server.url(), &server.url(), "").json(&SPAN);
+        assert_eq!((code, &failed["code"]), (1, &json!("answer_unreadable")), "{failed}");
+        let cause = failed["cause"].as_str().expect("a text");
+        assert!(cause.contains(why) && !cause.ends_with("line 1"), "{failed}");
+        assert!(failed["try"].as_str().is_some_and(|advice| !advice.contains("esm.url")), "{failed}");
+    }
+}
+
+#[test]
+fn what_the_registration_refuses_and_what_a_token_lacks_is_named() {
+    for status in ["400 Bad Request", "401 Unauthorized", "403 Forbidden"] {
+        let server = server(move |_, _, _| refused(status, json!({"error": "invalid_software_statement"})));
+        let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
+        assert_eq!(done.code, 1, "{done:?}");
+        assert!(done.err.contains("for esm.software_statement_file"), "{}", done.err);
+    }
+    let server = server(|_, path, _| match path {
+        "/o/client/register" => ok(json!({"client_id": "c", "client_secret": SECRET})),
+        _ => ok(json!({"token": TOKEN})),
+    });
+    let done = pulling(&server.url(), &server.url(), "").run(&SPAN);
+    assert!(done.code == 1 && done.err.contains("it has no access_token"), "{done:?}");
+    assert_no_secret(&done);
+}
+
+#[test]
+fn a_pull_that_ends_while_it_registers_keeps_nothing_in_the_way_of_the_next() {
+    let silent = Server::start(|peer| {
+        peer.request();
+        peer.until_closed();
+    });
+    let program = pulling(&silent.url(), &silent.url(), "");
+    let partial = program.path("esm-client.json.partial");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+        let before = silent.requests().len();
+        let mut pull = program.command(&SPAN).spawn().expect("the program starts");
+        while silent.requests().len() == before {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        send(&pull, signal);
+        let ended = pull.wait().expect("it ends");
+        let is_killed = signal == Signal::KILL;
+        assert_eq!(
+            (partial.exists(), ended.code()),
+            (is_killed, Some(1).filter(|_| !is_killed)),
+            "{signal:?}"
+        );
+    }
+    let next = program.run(&SPAN);
+    assert!(next.err.contains("try: look at the file in the way, remove it"), "{next:?}");
+}
+
+#[test]
 fn credentials_that_could_not_be_kept_are_never_asked_for() {
     let server = esm(|| ok(json!({"report": []})));
     let program = pulling(&server.url(), &server.url(), "credentials_file = \"nowhere/esm.json\"\n");
@@ -406,6 +514,26 @@ fn nothing_goes_in_clear_through_a_proxy_and_a_proxys_fault_is_named_as_its_own(
         let is_tunnel = |request: &String| request.starts_with("CONNECT analytics.example.test:443");
         assert!(!seen.is_empty() && seen.iter().all(is_tunnel), "{seen:?}");
         assert!(!seen.concat().contains(SECRET) && !seen.concat().contains(TOKEN), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_never_answers_is_named_by_every_client() {
+    for answer in ["", "HTTP/1.1 200 Connection established\r\n\r\n"] {
+        let proxy = Server::start(move |peer| {
+            if peer.request().is_some() {
+                peer.send(answer);
+                peer.until_closed();
+            }
+        });
+        let program = reading("https://analytics.example.test", "https://ims.example.test/token");
+        let config = std::fs::read_to_string(program.path("c.toml")).expect("a configuration");
+        program.write("c.toml", &format!("{config}request_timeout_seconds = 1\n"));
+        let done = with_proxy(&program, &CHECK, &[("HTTPS_PROXY", &proxy.url())]);
+        assert_eq!(done.code, 1, "{done:?}");
+        let named = format!("through the proxy {}: operation timed out", proxy.address);
+        assert!(done.err.contains(&named) && done.err.contains("try: check HTTPS_PROXY"), "{}", done.err);
+        assert!(!done.err.contains("analytics.ims_url"), "{}", done.err);
     }
 }
 

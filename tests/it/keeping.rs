@@ -579,6 +579,58 @@ fn what_is_in_the_way_of_a_file_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_file_that_is_there_is_refused_alike_by_all_that_write_a_new_one() {
+    let program = Program::new();
+    program.suite(NOWHERE);
+    program.write("there.md", "mine");
+    let there = program.path("there.md");
+    for args in [&["backup"][..], &["suite", "export"], &["suite", "sheet", "--out"]] {
+        let refused = program.run(&[args, &[text(&there)]].concat());
+        assert_eq!(refused.code, 2, "{args:?} {refused:?}");
+        assert!(
+            refused.err.contains("exists") && refused.err.contains("try: name another file"),
+            "{args:?} {refused:?}"
+        );
+    }
+    assert_eq!(fs::read_to_string(&there).expect("it is there"), "mine");
+}
+
+#[test]
+fn what_is_no_buffer_is_said_to_be_none_and_a_second_name_says_what_to_do() {
+    let program = Program::new();
+    let buffer = program.path("passbridge.db");
+    let second = program.path("second.db");
+    fs::hard_link(&buffer, &second).expect("a second name");
+    let refused = program.run(&["status"]);
+    assert!(refused.err.contains("a second name (a hard link)"), "{refused:?}");
+    assert!(refused.code == 1 && refused.err.contains("try: do what the cause says"), "{refused:?}");
+    fs::remove_file(&second).expect("the name goes");
+    for other in ["a folder", "a pipe", "a foreign file"] {
+        fs::remove_file(&buffer).expect("what was there goes");
+        match other {
+            "a folder" => fs::create_dir(&buffer).expect("a folder"),
+            "a pipe" => {
+                let made = Command::new("mkfifo").arg(&buffer).status().expect("mkfifo runs");
+                assert!(made.success());
+            }
+            _ => fs::write(&buffer, "somebody's notes, which are long enough to be no header of SQLite")
+                .expect("a file"),
+        }
+        for args in [&["status"][..], &["init"]] {
+            let refused = program.run(args);
+            assert!(
+                refused.code == 2 && refused.err.contains("is no buffer of passbridge"),
+                "{other} {args:?} {refused:?}"
+            );
+        }
+        if other == "a folder" {
+            fs::remove_dir(&buffer).expect("the folder goes");
+            program.write("passbridge.db", "");
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_of_rejects_is_advised_to_be_freed() {
     let program = Program::new();
     program.write("bad.ndjson", &format!("{}\n", "nonsense ".repeat(25)).repeat(20_000));

@@ -411,7 +411,7 @@ fn a_buffer_with_a_second_name_is_refused() {
     std::fs::hard_link(house.buffer.path(), house.dir.path().join("second.db")).expect("a hard link");
     let refused =
         Buffer::open(&buffer_options(house.buffer.path().to_owned(), &house.clock)).expect_err("two names");
-    assert!(matches!(refused, BufferError::File { .. }), "{refused}");
+    assert!(matches!(refused, BufferError::SecondName { .. }), "{refused}");
 }
 
 #[test]

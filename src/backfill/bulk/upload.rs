@@ -138,7 +138,7 @@ impl Group {
             };
             state = match answer {
                 Uploaded::Received { rows, invalid_rows, named, log } => {
-                    return self.received(file, Answer { rows, invalid_rows, named, log }, false);
+                    return self.received(file, Answer { rows, invalid_rows, named, log });
                 }
                 Uploaded::Unknown(why) => State::Unknown(why),
                 Uploaded::NotReceived(error) => {
@@ -172,8 +172,7 @@ impl Group {
         Ok(ControlFlow::Break(match self.shared.looked_up(key, file.file.rows).await? {
             None => ControlFlow::Break(()),
             Some(LookedUp::Arrived(Uploaded::Received { rows, invalid_rows, named, log })) => {
-                let is_looked_up = invalid_rows.is_none();
-                self.received(file, Answer { rows, invalid_rows, named, log }, is_looked_up)?
+                self.received(file, Answer { rows, invalid_rows, named, log })?
             }
             // The file was rejected as a whole, so no earlier upload of it arrived.
             Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)),
@@ -219,14 +218,22 @@ impl Group {
         self.last.as_ref().map_or_else(Instant::now, after)
     }
 
-    /// Records the answer to a file that is in, and settles its rows. Where only a look-up says that it is in, whether rows were
-    /// refused is unknown for good.
-    fn received(&mut self, file: &BulkFile, answer: Answer, is_looked_up: bool) -> Next {
+    /// Records the answer to a file that is in, and settles its rows. Whether rows were refused is unknown for good where the
+    /// answer does not say so, as that to a look-up need not.
+    fn received(&mut self, file: &BulkFile, answer: Answer) -> Next {
         let shared = &self.shared;
         let Answer { rows, invalid_rows, named, log } = answer;
         let written = file.file.rows;
         if rows != written {
             tracing::warn!(key = file.file.key, rows, written, "Adobe counts other rows than were written");
+        }
+        let is_looked_up = invalid_rows.is_none();
+        if is_looked_up {
+            tracing::warn!(
+                key = file.file.key,
+                rows,
+                "Adobe has a file, and does not say whether it refused rows of it"
+            );
         }
         let invalid_rows = invalid_rows.unwrap_or(0);
         let refused = refused_rows(named, invalid_rows, written);

@@ -94,6 +94,10 @@ pub(in super::super) fn open(options: &BufferOptions) -> Result<(Place, Connecti
         _ => BufferError::File { path: options.path.clone(), source },
     })?;
     refuse_network_filesystem(options, &path)?;
+    // A folder, a pipe or a device: to open a pipe would wait for its other end.
+    if !fs::metadata(&path).map_err(BufferError::file(&path))?.is_file() {
+        return Err(BufferError::NotABuffer(path));
+    }
     refuse_second_name(&path)?;
     refuse_without_rights(&path)?;
     let place = Place::of(&path)?;
@@ -149,7 +153,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     // An acknowledged event survives a power cut. It costs at most 0.5 microseconds per event more than NORMAL.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // This is the first statement that reads the file.
+    connection.pragma_update(None, "synchronous", "FULL").map_err(not_ours(path))?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // 64 MiB of cache and a checkpoint every 16,000 pages allow 1.9 times the inserts of the defaults.
     connection.pragma_update(None, "cache_size", -65_536)?;
@@ -159,14 +164,17 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     Ok(connection)
 }
 
-pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64> {
-    let not_ours = |error: rusqlite::Error| match error.sqlite_error_code() {
+fn not_ours(path: &Path) -> impl Fn(rusqlite::Error) -> BufferError {
+    move |error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => BufferError::NotABuffer(path.to_owned()),
         // The buffer is damaged or locked; the error says which.
         _ => BufferError::Sqlite(error),
-    };
+    }
+}
+
+pub(in super::super) fn schema_version(connection: &Connection, path: &Path) -> Result<i64> {
     let application: i64 =
-        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(not_ours)?;
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(not_ours(path))?;
     if application != APPLICATION_ID {
         return Err(BufferError::NotABuffer(path.to_owned()));
     }
@@ -225,10 +233,9 @@ pub(in super::super) fn refuse_network_filesystem(options: &BufferOptions, near:
 /// Refuses a file with a second path: a hard link, or a mount of the file alone. Each path has its own lock and
 /// write-ahead log, so two drains could run and send everything twice.
 fn refuse_second_name(path: &Path) -> Result<()> {
-    let failed = BufferError::file(path);
     let looked = (|| Ok((mount_of(path)?, mount_of(folder(path))?, fs::metadata(path)?.nlink())))();
     let why = match looked {
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(BufferError::file(path)(error)),
         Ok((own, around, _)) if own != around => {
             "it is mounted as a file, and has another name elsewhere, under which a second drain could run: mount its folder"
         }
@@ -237,7 +244,7 @@ fn refuse_second_name(path: &Path) -> Result<()> {
         }
         Ok(_) => return Ok(()),
     };
-    Err(failed(io::Error::other(why)))
+    Err(BufferError::SecondName { path: path.to_owned(), source: io::Error::other(why) })
 }
 
 /// The mount that a file is on; `None` if the kernel is older than 5.8 and does not tell.

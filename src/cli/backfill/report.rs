@@ -88,7 +88,7 @@ fn rejects(inputs: &[Value]) -> impl Iterator<Item = String> {
 
 fn looked_up(name: &JobName, rows: u64) -> String {
     format!(
-        "{rows} rows are in files whose answers were lost: Adobe has the files, and says nothing of rows that it refused \
+        "{rows} rows are in files whose answers were lost or incomplete: Adobe has the files, and says nothing of rows that it refused \
          (backfill status {name} --json names them)"
     )
 }

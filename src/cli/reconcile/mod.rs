@@ -8,7 +8,7 @@ use chrono::{Days, NaiveDate, TimeDelta};
 
 use super::code::Code;
 use super::progress::Progress;
-use super::{Context, Exit, Failure, Settings, options, refused, runtime};
+use super::{Context, Exit, Failure, Settings, options, refused, unless_stopped};
 use crate::config::Zone;
 use crate::esm::EsmClient;
 use crate::ingest::{InputPath, read_whole};
@@ -69,10 +69,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         proof_age: settings.config.analytics.proof_age(),
     };
     let mut shown = Progress::of_reconciliation();
-    let compared =
-        runtime()?.block_on(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
-            shown.show_days(progress)
-        }));
+    let compared = unless_stopped(reconcile(&buffer, analytics.as_ref(), esm, &options, &mut |progress| {
+        shown.show_days(progress)
+    }));
     drop(shown);
     let compared = compared?;
     let verdict = compared.verdict;

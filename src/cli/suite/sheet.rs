@@ -1,6 +1,5 @@
 //! `suite sheet`: what the suite must be set to, as a file for the person who sets it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -66,14 +65,7 @@ fn to_file(
         )
     })?;
     let bytes = written(sheet, format)?;
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => refused(
-            format!("{} is there already, perhaps with what somebody ticked off", path.display()),
-            "choose another name, or remove it first",
-        ),
-        _ => Failure::writing(path)(source),
-    };
-    whole_file::write_new(path, &bytes, Readers::Umask).map_err(failed)?;
+    whole_file::write_new(path, &bytes, Readers::Umask).map_err(Failure::writing_new(path))?;
     let settings: usize = sheet.topics.iter().map(|topic| topic.rows.len()).sum();
     let report = json!({ "path": path, "format": format, "settings": settings });
     context.answer(&report, format_args!("{settings} settings written to {}", path.display()))

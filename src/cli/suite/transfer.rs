@@ -52,7 +52,7 @@ pub(super) fn export(file: Option<&Path>, buffer: &Buffer, context: &Context) ->
         return output::bytes(text.as_bytes()).map(|()| Exit::Done);
     };
     // Confirmations name the people who gave them.
-    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(Failure::writing(path))?;
+    whole_file::write_new(path, text.as_bytes(), Readers::Owner).map_err(Failure::writing_new(path))?;
     let report = json!({ "path": path, "suites": count });
     context.answer(&report, format_args!("{count} suites written to {}", path.display()))
 }

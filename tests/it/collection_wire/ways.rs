@@ -303,6 +303,36 @@ async fn a_proxy_that_fails_is_told_apart_from_the_host() {
 }
 
 #[tokio::test]
+async fn what_tls_meets_behind_a_proxy_names_the_proxy() {
+    let (authority, foreign) = (Authority::new("trusted"), Authority::new("foreign"));
+    let inspecting = Server::start_tls(foreign.server("localhost"), Peer::serve);
+    let (tunnel, _asked) = proxy(&inspecting, "");
+    let opened = |bytes: &'static [u8]| {
+        Server::start(move |peer| {
+            peer.read_until("\r\n\r\n");
+            peer.send([b"HTTP/1.1 200 OK\r\n\r\n", bytes].concat());
+            if bytes.is_empty() { peer.read(1) } else { peer.until_closed() }
+        })
+    };
+    let alert = b"\x15\x03\x03\x00\x02\x02\x28";
+    for (proxy, said) in [
+        (tunnel, "foreign"),
+        (opened(b"welcome to the portal"), "the answer is not TLS"),
+        (opened(b""), "onnection"),
+        (opened(alert), "handshake failure"),
+    ] {
+        let mut connection = host(
+            "https://localhost:1",
+            CollectionOptions { proxy: through(&proxy, "", ""), ..authority.options() },
+        )
+        .connection();
+        let NotReceived::Tls(why) = cause(connection.send("x".into()).await) else { panic!("{said}") };
+        let way = format!("through the proxy {}: ", proxy.address);
+        assert!(why.starts_with(&way) && why.contains(said), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_never_answers_is_not_waited_for() {
     let authority = Authority::new("trusted");
     let proxy = Server::start(Peer::until_closed);
