@@ -1,4 +1,4 @@
-//! What became of an attempt: the outcomes that collection reports, the drain decides on and the buffer records.
+//! The outcomes of attempts: collection reports them, the drain decides on them, and the buffer records them.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,47 +8,47 @@ use serde::{Deserialize, Serialize};
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, Rsid};
 
-/// Network Authentication Required (RFC 6585): a portal answers in the host's place.
+/// Network Authentication Required (RFC 6585): a login portal of the network answers instead of the host.
 const NETWORK_LOG_IN: u16 = 511;
 
 /// The number of an event in its buffer, in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Sequence(pub i64);
 
-/// What a reply, or the lack of one, means for the hit.
+/// What a reply, or a missing reply, means for the hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A 2xx that says SUCCESS.
     Delivered,
-    /// A reply about the event: it can never succeed as it is.
+    /// The reply is about the event, which can never succeed as it is.
     Rejected(DeadReason),
-    /// FAILURE without a reason: worth a few tries, then dead.
+    /// FAILURE without a reason: the event is tried a few times, then it is dead.
     BareFailure,
-    /// A 4xx other than 404, 408 and 429: about the event where another hit of the suite succeeded, else about the suite.
+    /// A 4xx other than 404, 408 and 429: the event's fault if another hit of the suite succeeds, else the suite's.
     Refused { status: u16 },
-    /// Surely not received: sent again.
+    /// The hit was surely not received, so it is sent again.
     Retry {
         cause: NotReceived,
         /// What the server asked for in `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Bytes went out and no readable reply came back: it may have been counted.
+    /// Bytes were sent and no readable reply came back, so the hit may have been counted.
     Ambiguous(Doubt),
-    /// The suite's own settings are wrong: its events wait.
+    /// The settings of the suite are wrong, so its events wait.
     SuiteFault(SuiteFault),
 }
 
 /// Why a hit was surely not received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReceived {
-    /// The connection was refused or timed out before it stood.
+    /// The connection was refused or timed out before it was established.
     #[error("cannot connect: {0}")]
     Connect(String),
     #[error("cannot resolve the name: {0}")]
     Resolve(String),
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// It is named, with its port.
+    /// The text names the proxy and its port.
     #[error("the proxy {0}")]
     Proxy(String),
     #[error("cannot open a socket: {0}")]
@@ -61,12 +61,12 @@ pub enum NotReceived {
 }
 
 impl Outcome {
-    /// Why it is unknown whether the hit was counted, where it is.
+    /// Why it is unknown whether the hit was counted; `None` if it is known.
     pub fn doubt(&self) -> Option<&Doubt> {
         if let Outcome::Ambiguous(doubt) = self { Some(doubt) } else { None }
     }
 
-    /// What an outcome says of the host, where it is about the host: the kind of its trouble, and its cause.
+    /// The kind and the cause of the host's trouble; `None` if the outcome is not about the host.
     pub fn trouble(&self) -> Option<(TroubleKind, String)> {
         match self {
             Outcome::Retry { cause, retry_after: Some(asked) } => Some((
@@ -98,7 +98,7 @@ impl NotReceived {
         }
     }
 
-    /// Whether no server answered at all: the host's fault, which costs no event an attempt.
+    /// Whether no server answered at all. This is the host's fault, so it does not count as an attempt of the event.
     pub fn is_unreachable(&self) -> bool {
         !matches!(self, NotReceived::Status(_))
     }
@@ -114,10 +114,10 @@ pub enum Doubt {
     TimedOut,
     #[error("HTTP {0} without a readable status")]
     Unreadable(u16),
-    /// Another status that leaves it open: 302, 502, 504 and their like.
+    /// Another status that does not tell whether the hit was counted, such as 302, 502 or 504.
     #[error("HTTP {0}")]
     Status(u16),
-    /// Of an event that is sent as several hits, some succeeded and the next one did not.
+    /// Some hits of an event succeeded, and the next hit of this event did not.
     #[error("{counted} of its {of} hits were counted, the next one was not")]
     SomeCounted {
         /// Hits that were answered SUCCESS.
@@ -130,7 +130,7 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// The kind of the host's trouble, where it is one.
+    /// The kind of the host's trouble; `None` if the doubt is not about the host.
     fn kind(&self) -> Option<TroubleKind> {
         match self {
             Doubt::Broken(_) => Some(TroubleKind::Broken),
@@ -150,12 +150,12 @@ pub enum SuiteFault {
     NoAccount,
     #[error("HTTP 404: the collection URL does not lead to a Data Insertion API")]
     NotFound,
-    /// Several events in a row were refused, other visitors' among them, and none succeeded.
+    /// Several events in a row were refused, also of other visitors, and none succeeded.
     #[error("{cause} (events refused in a row: {events})")]
     RefusesAll { cause: String, events: u32 },
 }
 
-/// Why an event is dead: a reply about it, or a limit that it breaks by itself. Never a fault of transport.
+/// Why an event is dead: a reply about this event, or a limit that the event breaks. Never a fault of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DeadReason {
     /// FAILURE with a reason, in Adobe's words.
@@ -164,12 +164,12 @@ pub enum DeadReason {
     GeneralFailure,
     /// An HTTP status about this event alone.
     Refused(u16),
-    /// A count that would take more single hits than are sent for one event.
+    /// A count that needs more single hits than passbridge sends for one event.
     CountTooLarge(u32),
 }
 
 impl DeadReason {
-    /// The reason as it is stored and grouped by.
+    /// The code by which the reason is stored and grouped.
     pub fn code(&self) -> String {
         match self {
             DeadReason::Adobe(words) => format!("adobe:{words}"),
@@ -179,7 +179,7 @@ impl DeadReason {
         }
     }
 
-    /// The reason behind a stored code; unknown codes are Adobe's words.
+    /// Reads a stored code. An unknown code is a reason in Adobe's words.
     pub fn from_code(code: &str) -> DeadReason {
         let known = match code.split_once(':') {
             Some(("http", status)) => status.parse().ok().map(DeadReason::Refused),
@@ -215,23 +215,21 @@ impl Serialize for DeadReason {
     }
 }
 
-/// What stood in the way of a host, or of one suite there, when a run ended, or slowed it down.
+/// What kept a run from sending to a host or to one of its suites, or slowed it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     pub host: CollectionUrl,
-    /// The suite; `None` where every suite of the host is hit.
+    /// The suite; `None` if the trouble affects every suite of the host.
     pub rsid: Option<Rsid>,
-    /// What kind it is, for machines.
     pub kind: TroubleKind,
-    /// What was said or seen, in one line.
+    /// The error or the reply, in one line.
     pub cause: String,
-    /// Attempts of the run that met it; events, where they were refused.
+    /// How many attempts of the run met the trouble; of refusals, how many events.
     pub attempts: u64,
-    /// When the first of the runs in a row began that met it.
+    /// When the trouble began: the start of the first run in an unbroken row of runs that met it.
     pub since: Instant,
-    /// Whether the run sent nothing more there because of it.
+    /// Whether the run stopped sending to this host or suite because of the trouble.
     pub stopped: bool,
-    /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
@@ -245,7 +243,7 @@ impl fmt::Display for Trouble {
         }
         let stopped = if *stopped { "stopped for this run; " } else { "" };
         let since = since.to_the_second();
-        // Of refusals the cause says how many events met them.
+        // The cause of a refusal says how many events were refused.
         let met =
             if *kind == TroubleKind::Refused { String::new() } else { format!("attempts: {attempts}, ") };
         write!(out, ": {stopped}{cause} ({met}since {since})")?;
@@ -265,7 +263,7 @@ pub enum TroubleKind {
     Timeout,
     /// TLS could not be agreed on.
     Tls,
-    /// The proxy refused, or is none.
+    /// The proxy refused, or the server is no proxy.
     Proxy,
     /// This process may not open another socket or file.
     OpenFiles,
@@ -280,7 +278,7 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    /// What is said of a host that is not sent to because of it.
+    /// The text for a host to which nothing is sent because of this trouble.
     pub fn plight(self) -> &'static str {
         match self {
             TroubleKind::OpenFiles => "this process cannot open another socket to the collection host",
@@ -295,7 +293,7 @@ impl TroubleKind {
         }
     }
 
-    /// What to do about its cause. What becomes of the events is another matter.
+    /// What to do about the cause. Says nothing about the events.
     pub fn advice(self) -> &'static str {
         match self {
             TroubleKind::Resolve => "check the suite's collection URL and this host's DNS",

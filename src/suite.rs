@@ -47,11 +47,11 @@ pub struct CollectionUrl {
 }
 
 words! {
-    /// How a collection host is spoken to.
+    /// The scheme of a collection host.
     #[derive(PartialOrd, Ord)]
     pub enum Scheme {
         Https = "https",
-        /// Plain, on loopback only: MVPD User IDs are personal data.
+        /// Without TLS, on loopback only, because MVPD User IDs are personal data.
         Http = "http",
     }
 }
@@ -65,12 +65,12 @@ impl CollectionUrl {
         &self.host
     }
 
-    /// The port, given or the scheme's own.
+    /// The port: the one in the URL, or the default of the scheme.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What the `Host` header says: the port only where it is not the scheme's own.
+    /// The value of the `Host` header. Names the port only if it is not the default of the scheme.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
@@ -151,7 +151,7 @@ impl FromStr for OrgId {
     }
 }
 
-/// IDs that are a text of a certain form.
+/// Implements the IDs that wrap a checked text.
 macro_rules! ids {
     ($($name:ident),*) => {$(
         impl $name {
@@ -178,58 +178,59 @@ ids!(Rsid, OrgId);
 serde_as_text!(Rsid, CollectionUrl, OrgId);
 
 words! {
-    /// Which value of an event is the visitor of its hit. One kind per suite: Analytics never joins two.
+    /// Which value of an event identifies the visitor. One kind per suite: Analytics never joins two.
     #[derive(Default)]
     pub enum IdentityKind {
         /// The MVPD User ID as `visitorID`, as the integration prescribes.
         #[default]
         MvpdUserId = "mvpd_user_id",
-        /// The Experience Cloud ID in `visitor_id` as `marketingCloudVisitorID`.
+        /// The property `visitor_id`, an Experience Cloud ID, as `marketingCloudVisitorID`.
         Ecid = "ecid",
     }
 
     /// Whether each hit carries an ID by which Analytics counts it once.
     #[derive(Default)]
     pub enum EventIds {
-        /// A repeat of a hit is exact, where the suite's events are set to "Use Event ID".
+        /// Analytics counts a repeated hit once, if the events of the suite are set to "Use Event ID".
         #[default]
         On = "on",
         Off = "off",
     }
 
-    /// How an event with a count above one is sent where event IDs are on.
+    /// How an event with a count above one is sent if event IDs are on.
     #[derive(Default)]
     pub enum CountForm {
         /// As single hits, each with a serial of its own.
         #[default]
         SingleHits = "single_hits",
-        /// As `eventN=count:serial`, which Adobe's pages only imply: for suites where it was verified.
+        /// As `eventN=count:serial`. Adobe's pages only imply this form, so verify it in the suite first.
         CountWithId = "count_with_id",
     }
 
-    /// What becomes of an event whose attempt may have been counted.
+    /// What to do with an event whose attempt may have been counted.
     #[derive(Default)]
     pub enum OnAmbiguous {
         #[default]
         Retry = "retry",
-        /// It is held for a person to decide.
+        /// The event is held until a person decides.
         Hold = "hold",
     }
 
-    /// Whether a suite's events flow.
+    /// Whether a suite's events are sent.
     #[derive(Default)]
     pub enum SuiteState {
         #[default]
         Active = "active",
         Paused = "paused",
-        /// They wait in the buffer, because the suite's hits are known to be lost. A verdict says so, never an export.
+        /// The events wait in the buffer, because Analytics is known to lose the suite's hits. Only a verdict sets
+        /// this state; an export never contains it.
         Blocked = "blocked",
     }
 
     /// What a suite is for.
     #[derive(Default)]
     pub enum Stage {
-        /// For trying things: probes may write into it.
+        /// For tests: probes may send hits to it.
         Development = "development",
         /// Real reports use it, so a probe needs `--production`.
         #[default]
@@ -237,24 +238,24 @@ words! {
     }
 }
 
-/// What the last check and probe of a suite came to.
+/// The result of the last check and probe of a suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// When the suite was last checked or probed.
     pub checked_at: Instant,
-    /// Items that are wrong, warned of or not known.
+    /// How many items are wrong, have a warning or are unknown.
     pub open: u32,
-    /// Why its hits are known to be lost, which parks its events.
+    /// Why Analytics is known to lose the suite's hits. The events are parked because of this.
     pub blocks: Option<String>,
-    /// Such a reason that a person overruled: the events flow all the same.
+    /// A reason why hits are lost that a person overruled: the events are sent nevertheless.
     pub overruled: Option<String>,
-    /// When the oldest proof was made that an item rests on.
+    /// When the oldest of the proofs was made on which items are based.
     pub proved_at: Option<Instant>,
     pub void: Option<String>,
 }
 
 impl Verdict {
-    /// Why its hits are known to be lost, whether a person overruled that or not.
+    /// Why Analytics is known to lose the suite's hits, even if a person overruled this reason.
     pub fn lost(&self) -> Option<&str> {
         self.blocks.as_ref().or(self.overruled.as_ref()).map(String::as_str)
     }
@@ -264,25 +265,25 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Readiness {
-    /// Nobody has checked it. Its events flow.
+    /// The suite was never checked. Its events are sent.
     Unchecked,
-    /// So many items are wrong, warned of or not known.
+    /// So many items are wrong, have a warning or are unknown.
     Open {
         items: u32,
     },
     Blocks,
-    /// Its hits are known to be lost, and a person lets its events flow all the same.
+    /// Analytics is known to lose the hits, but a person decided to send the events nevertheless.
     Overruled,
     /// Every item is shown, proved or confirmed.
     Ready,
-    /// The same, but a proof is too old to count.
+    /// As `Ready`, but a proof is older than the age limit.
     ProofAged {
         proved_at: Instant,
     },
 }
 
 impl Readiness {
-    /// What a verdict means now. A proof counts for `proof_age`.
+    /// What a verdict means now. A proof is valid for `proof_age`.
     pub fn of(verdict: Option<&Verdict>, now: Instant, proof_age: Duration) -> Readiness {
         match verdict {
             None => Readiness::Unchecked,
@@ -310,8 +311,8 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// What decides the hit that an event becomes. A first attempt of unknown outcome freezes it: every repeat of that event is
-/// sent in the same form, whatever changed since.
+/// The settings that decide how a hit is made. A first attempt of unknown outcome fixes them for this event: every
+/// repeat is sent in the same form, even if the settings of the suite change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HitForm {
     pub rsid: Rsid,
@@ -323,7 +324,7 @@ pub struct HitForm {
     pub event_ids: EventIds,
     #[serde(default)]
     pub count_form: CountForm,
-    /// How its visitor is made; a new suite has the latest, and nobody chooses.
+    /// How the visitor ID is derived. A new suite has the latest rules; users cannot choose them.
     #[serde(skip)]
     pub visitor_rules: VisitorRules,
 }
@@ -336,12 +337,12 @@ pub struct ReportSuite {
     pub collection_url: CollectionUrl,
     #[serde(default)]
     pub on_ambiguous: OnAmbiguous,
-    /// Hits per second, over all lanes; `None` is no limit.
+    /// Hits per second, over all lanes; `None` means no limit.
     #[serde(default, rename = "rate")]
     pub hits_per_second: Option<NonZeroU32>,
     #[serde(default)]
     pub state: SuiteState,
-    /// What it is for. Decides nothing about its hits.
+    /// The stage of the suite. Has no effect on its hits.
     #[serde(default)]
     pub stage: Stage,
 }
@@ -361,7 +362,7 @@ impl ReportSuite {
 }
 
 impl HitForm {
-    /// By which identity its visitors are known, and of which organisation an Experience Cloud ID is.
+    /// The kind of identity and, for Experience Cloud IDs, the organisation.
     pub fn identity_text(&self) -> String {
         match (self.identity, &self.org_id) {
             (IdentityKind::Ecid, Some(org_id)) => format!("ecid of {org_id}"),

@@ -1,41 +1,41 @@
-//! What Adobe answers about suites, eVars and events, and how a refusal reads. Members that nobody knows are ignored.
+//! Adobe's answers about suites, eVars and events. Unknown members are ignored.
 
 use serde::{Deserialize, Serialize};
 
 use crate::suite::Rsid;
 use crate::web::{self, ApiError, Endpoint};
 
-/// How much of a name is taken in, in characters: Adobe's own are shorter.
+/// The most characters of a name that are kept; Adobe's own names are shorter.
 const NAME_CHARS_MAX: usize = 200;
 
-/// What Adobe says of a report suite.
+/// The settings of a report suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteFacts {
     pub name: String,
-    /// The suite that it is a view of: then it is a virtual one, which collects nothing.
+    /// The parent suite, for a virtual report suite only. A virtual suite collects no hits.
     pub parent: Option<Rsid>,
-    /// The IANA name of its time zone, as Adobe writes it, which may be an older alias such as `US/Pacific`.
+    /// The IANA name of its time zone in Adobe's spelling, which may be an older alias such as `US/Pacific`.
     pub timezone: String,
     /// Its currency, such as `USD`.
     pub currency: String,
 }
 
-/// What Adobe says of an eVar. Enumerations are in lower case; what is absent is empty.
+/// The settings of an eVar. Enumerations are in lower case; an absent setting is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvarFacts {
     pub name: String,
     /// `text` or `counter`.
     pub data_type: String,
-    /// Such as `most_recent_last`.
+    /// The allocation, such as `most_recent_last`.
     pub allocation: String,
-    /// Such as `page_view`, which the admin pages also call Hit.
+    /// The expiration, such as `page_view`, which the admin pages also call Hit.
     pub expiration: String,
-    /// How values bind to products, where merchandising is on: `product` or `conversion_variable`, or the allocation that
-    /// only such eVars have.
+    /// How values bind to products if merchandising is on: `product`, `conversion_variable`, or an allocation that
+    /// only merchandising eVars have.
     pub merchandising: String,
 }
 
-/// What Adobe says of a success event.
+/// The settings of a success event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFacts {
     pub name: String,
@@ -63,7 +63,7 @@ struct Company {
     global_company_id: String,
 }
 
-/// A name as a person may be shown it.
+/// A name that is safe to show to people.
 fn named(name: Option<String>) -> String {
     web::words(&name.unwrap_or_default(), NAME_CHARS_MAX)
 }
@@ -87,7 +87,7 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Whether it is this one. Adobe writes suite IDs in lower case, whatever case they were made in.
+    /// Tells if this is the suite `rsid`. Case is ignored, because Adobe writes suite IDs in lower case.
     pub(super) fn is(&self, rsid: &Rsid) -> bool {
         let own = self.rsid.as_ref().or(self.id.as_ref());
         own.is_some_and(|own| own.eq_ignore_ascii_case(rsid.as_str()))
@@ -120,7 +120,7 @@ pub(super) struct Dimension {
 }
 
 impl Dimension {
-    /// Its number and what it is, if it is an eVar itself: `variables/evar1`, not a classification such as `variables/evar1.x`.
+    /// The number and the settings of an eVar (`variables/evar1`); `None` for classifications (`.../evar1.x`).
     pub(super) fn evar(self) -> Option<(u16, EvarFacts)> {
         let number = numbered(&self.id, "variables/", "evar")?;
         let lower = |text| named(text).to_ascii_lowercase();
@@ -150,7 +150,7 @@ pub(super) struct Metric {
 }
 
 impl Metric {
-    /// Its number and what it is, if it is a success event itself: `metrics/event1`.
+    /// The number and the settings of a success event (`metrics/event1`); `None` for other metrics.
     pub(super) fn event(self) -> Option<(u16, EventFacts)> {
         let number = numbered(&self.id, "metrics/", "event")?;
         let facts = EventFacts {

@@ -1,11 +1,11 @@
-//! Reads Adobe Analytics by its 2.0 API: how a report suite is set, and what it reports.
+//! Reads Adobe Analytics with its 2.0 API: the settings of a report suite, and reports.
 //!
-//! - In: a report suite, the span and the shape of a report. Out: what Adobe says of it, in our types.
-//! - Guarantees: Adobe's limit on calls is kept before Adobe has to; a token that is refused is had anew once; what is refused
-//!   for the moment or breaks off is asked for again, within bounds; a report has all of its pages, or is none; a column that
-//!   Adobe has an error for is told apart from one that is zero; members that nobody knows are ignored; no answer is longer
-//!   than is taken in; no secret is in any message.
-//! - Does not know: which settings are right, what was sent, where a report is compared with anything.
+//! - In: a report suite, and the request of a report. Out: Adobe's answer in our types.
+//! - Guarantees: calls stay below Adobe's limit. If a token is refused, one new token is requested. Calls that fail
+//!   for the moment are retried, with limits. A report has all of its pages, or is an error. A column that Adobe
+//!   refused differs from a column of zeros. Unknown members are ignored. The size of an answer is limited. No
+//!   message has a secret.
+//! - Does not know: which settings are right, which hits were sent, how a report is compared with other counts.
 //! - Rules: sections 5.4, 6 and 9 of `reference/adobe-analytics.md`.
 
 mod answers;
@@ -26,44 +26,44 @@ use answers::{Dimension, Discovery, Metric, Suite};
 pub use answers::{EvarFacts, EventFacts, SuiteFacts};
 pub use report::{Breakdown, Fractions, ReportAnswer, ReportRequest, ReportRow};
 
-/// The key of the address, for messages.
+/// The configuration key of the address, for messages.
 const KEY: &str = "analytics.url";
 const JSON: &str = "application/json";
-/// The longest answer, in bytes. A suite's 250 eVars with all that is asked of them are some 300 KB.
+/// The longest answer, in bytes. The settings of all 250 eVars of a suite take about 300 KB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
-/// By how much a window is taken to be longer, as a part of it: the way to Adobe is not always equally long.
+/// Our window is longer than Adobe's by one part in this many, because the time that a call needs to Adobe varies.
 const WINDOW_SLACK_PART: u32 = 20;
-/// What is asked of a suite.
+/// The members of a report suite to request.
 const SUITE_EXPANSION: &str = "name,parentRsid,currency,calendarType,timezoneZoneinfo";
-/// What is asked of an eVar.
+/// The members of an eVar to request.
 const EVAR_EXPANSION: &str =
     "allocationType,expirationType,expirationCustomDays,dataType,merchandisingSyntax";
 
-/// Where and how Analytics is read. Has no `Debug`, for the sake of its secret.
+/// The address, credentials and limits for Analytics. Has no `Debug`, because it has a secret.
 #[derive(Clone)]
 pub struct AnalyticsOptions {
     pub api: ApiOptions,
-    /// The global company ID; empty: the only one that the credentials have.
+    /// The global company ID; empty: the credentials belong to one company only, which is used.
     pub company: String,
-    /// The most calls in a window. Adobe's limit is 12 for each user, which another program may be using too.
+    /// The most calls in a window. Adobe allows a user 12, and another program may use the same user.
     pub calls_per_window: u32,
-    /// How long a window is. Adobe's is 6 s. Pauses before a call is tried again follow it.
+    /// The length of a window; Adobe's is 6 s. The pauses before retries depend on it.
     pub window: Duration,
 }
 
-/// A client of one command: keeps the pace of all who share it.
+/// A client for Analytics. All its calls together stay below the limit, so a command should have one client.
 pub struct AnalyticsClient {
     ims: Ims,
     company: OnceCell<String>,
 }
 
-/// What an address of the API gives.
+/// The endpoint of a URL, for messages; `what` names the answer.
 fn endpoint(what: &'static str, url: &Url) -> Endpoint {
     Endpoint::new(what, KEY, url)
 }
 
 impl AnalyticsClient {
-    /// A client that has asked for nothing yet.
+    /// A client; it sends no request yet.
     pub fn new(options: AnalyticsOptions) -> Result<AnalyticsClient, SetupError> {
         let AnalyticsOptions { api, company, calls_per_window, window } = options;
         let pace = Pace::new(calls_per_window, window + window / WINDOW_SLACK_PART);
@@ -72,7 +72,7 @@ impl AnalyticsClient {
         Ok(AnalyticsClient { ims, company: OnceCell::new_with(company) })
     }
 
-    /// What a suite is. `None`: there is no such suite, or these credentials may not see it.
+    /// The settings of a suite. `None`: there is no such suite, or these credentials may not see it.
     pub async fn suite(&self, rsid: &Rsid) -> Result<Option<SuiteFacts>, ApiError> {
         let suites = ["reportsuites", "collections", "suites"];
         let mut url = self.beneath(&[&suites[..], &[rsid.as_str()]].concat()).await?;
@@ -82,7 +82,7 @@ impl AnalyticsClient {
         if !matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
             return Ok(Some(answer.json::<Suite>(&endpoint)?.facts(&endpoint)?));
         }
-        // A wrong company, or a product profile without Analytics, refuses the list too.
+        // With a wrong company, or a product profile without Analytics, Adobe refuses the list of suites too.
         let mut url = self.beneath(&suites).await?;
         url.query_pairs_mut()
             .append_pair("rsids", rsid.as_str())
@@ -94,14 +94,14 @@ impl AnalyticsClient {
         found.map(|suite| suite.facts(&endpoint)).transpose()
     }
 
-    /// The eVars that are enabled, by number. One that is absent is disabled.
+    /// The enabled eVars by number. An absent eVar is disabled.
     pub async fn evars(&self, rsid: &Rsid) -> Result<BTreeMap<u16, EvarFacts>, ApiError> {
         let dimensions: Vec<Dimension> =
             self.list("the eVars of the suite", "dimensions", rsid, EVAR_EXPANSION).await?;
         Ok(dimensions.into_iter().filter_map(Dimension::evar).collect())
     }
 
-    /// The success events that are enabled, by number. One that is absent is disabled, or kept from these credentials.
+    /// The enabled success events by number. An absent event is disabled, or these credentials may not see it.
     pub async fn events(&self, rsid: &Rsid) -> Result<BTreeMap<u16, EventFacts>, ApiError> {
         let metrics: Vec<Metric> =
             self.list("the events of the suite", "metrics", rsid, "allowedForReporting").await?;
@@ -128,12 +128,12 @@ impl AnalyticsClient {
         Ok(web::beneath(&self.ims.url, [&["api", company][..], names].concat()))
     }
 
-    /// The only company of these credentials.
+    /// The company of these credentials; an error if there are none or several.
     async fn discover(&self) -> Result<String, ApiError> {
         let url = web::beneath(&self.ims.url, ["discovery", "me"]);
         let what = "the companies of these credentials";
         let found: Discovery = self.get_json(what, &url).await?;
-        // A company may stand under several organisations.
+        // Several organisations may list the same company.
         let companies: BTreeSet<String> = found.companies().collect();
         let cause = match Vec::from_iter(companies).as_slice() {
             [company] => return Ok(company.clone()),

@@ -1,4 +1,4 @@
-//! Reports: what is asked, page after page, and what the rows say.
+//! Reports: sends the request, reads page after page, and checks and collects the rows.
 
 use std::collections::BTreeSet;
 
@@ -12,80 +12,79 @@ use super::{AnalyticsClient, JSON, endpoint};
 use crate::suite::Rsid;
 use crate::web::{self, ApiError};
 
-/// Rows of a page, as in Adobe's samples.
+/// Rows on one page, as in Adobe's samples.
 const ROWS_PER_PAGE: u32 = 400;
-/// The most rows of a report. Ours have a row for each requestor or MVPD (or any other value that hits gave eVar1 or eVar2) of a
-/// day, or for what a probe sent: some hundreds. This is for a suite into which strangers write.
+/// The most rows of a report. Ours have one for each requestor or MVPD (or other value of eVar1 or eVar2) of a day,
+/// or for the hits of a probe: some hundreds. Only suites that also get hits from other sources come near the limit.
 const ROWS_MAX: u32 = 20_000;
-/// The most pages, as many as those rows fill.
+/// The most pages: this many full pages have `ROWS_MAX` rows.
 const PAGES_MAX: u32 = ROWS_MAX / ROWS_PER_PAGE;
 /// The longest page, in bytes: 400 rows of the longest value and 18 counts are 200 KB.
 const PAGE_BYTES_MAX: usize = 1 << 20;
-/// How much of a value is taken in, in characters: Adobe stores 255 bytes.
+/// The most characters of a value that are kept. Adobe stores 255 bytes.
 const VALUE_CHARS_MAX: usize = 255;
-/// How much of an error code is taken in, in characters.
+/// The most characters of an error code that are kept.
 const CODE_CHARS_MAX: usize = 100;
-/// The largest count of a row: no suite counts a trillion of an event.
+/// The largest valid count of a row: no suite has a trillion of one event.
 const COUNT_MAX: f64 = 1e12;
-/// How often a report is read that changes while it is.
+/// How many times to read a report that changes during the reading.
 const READINGS_MAX: u32 = 3;
 
-/// What a report shows: everything of a span, broken down by one eVar, perhaps within one value of another.
+/// The content of a report: all hits of a time span, by `by`, and optionally only those with one value of an eVar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportRequest {
     pub rsid: Rsid,
-    /// From when, inclusive, on the suite's own clock, to the minute.
+    /// The start, inclusive, to the minute, in the time zone of the suite.
     pub from: NaiveDateTime,
-    /// To when, exclusive.
+    /// The end, exclusive.
     pub to: NaiveDateTime,
     /// The columns: numbers of success events.
     pub metrics: Vec<u16>,
     pub by: Breakdown,
-    /// Only what has this value: the eVar, and the `item_id` that a report by this eVar has for the value.
+    /// Counts only hits with this value of this eVar. The value is an `item_id` from a report by this eVar.
     pub within: Option<(u16, String)>,
-    /// Only rows whose value contains this text, in any case.
+    /// Only rows whose value contains this text; case does not matter.
     pub search: Option<String>,
-    /// What a count that is not whole means.
     pub fractions: Fractions,
 }
 
-/// What a count that is not whole means.
+/// How to treat a count that is not a whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fractions {
-    /// It is no count of events: the report cannot be used.
+    /// The report is invalid, because numbers of events are whole.
     Refused,
-    /// It is a part of a credit, as an eVar with linear allocation gives it.
+    /// The count is valid, because an eVar with linear allocation gives each value a part of an event.
     Kept,
 }
 
-/// What a row is.
+/// The dimension of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breakdown {
-    /// There is one row: the totals. It has neither ID nor value.
+    /// One row with the totals, which has neither ID nor value.
     Nothing,
-    /// A value of this eVar. Events without one have the ID `0`.
+    /// One row for each value of this eVar. The row of events without a value has the ID `0`.
     Evar(u16),
-    /// A day of the suite. Its ID is the year less 1900, the month from 0 and the day, two digits each of the latter:
-    /// `1251028` is 2025-11-28.
+    /// One row for each day in the suite's time zone. The ID is the year less 1900, the month from 0 (two digits) and
+    /// the day (two digits): `1251028` is 2025-11-28.
     Day,
 }
 
-/// A report.
+/// All rows of a report, and the columns that Adobe refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportAnswer {
     /// The rows of all pages, in Adobe's order.
     pub rows: Vec<ReportRow>,
-    /// The columns that Adobe has an error for, and which: such as `not_enabled_metric` or `unauthorized_metric`.
+    /// The columns for which Adobe returned an error, with that error, such as `not_enabled_metric`.
     pub refused: Vec<(u16, String)>,
 }
 
-/// A row of a report.
+/// The counts of one value or one day.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRow {
     pub item_id: String,
-    /// The value, as it was first seen.
+    /// The value in the spelling in which Analytics first received it.
     pub value: String,
-    /// A count for each column, in their order; NaN for a refused column.
+    /// A count for each column, in the order of the request; NaN for a refused column.
     pub counts: Vec<f64>,
 }
 
@@ -134,8 +133,8 @@ struct Summary {
 }
 
 impl AnalyticsClient {
-    /// A report, all of its pages. Pages are in the order of the rows' IDs, which new hits do not change; a report whose
-    /// number of rows changes in between is read again from its beginning.
+    /// Reads all pages of a report. Rows are sorted by their IDs, because new hits do not change that order. If the
+    /// number of rows changes during the reading, the report is read again from the first page.
     pub async fn report(&self, request: &ReportRequest) -> Result<ReportAnswer, ApiError> {
         let url = self.beneath(&["reports"]).await?;
         let endpoint = endpoint("a report", &url);
@@ -203,7 +202,7 @@ impl ReportRequest {
     }
 }
 
-/// A text within a search clause: only `*` is published as a sign of its own, and how it is taken literally.
+/// Escapes a text for a search clause. Adobe documents `*` as the only special character, and how to escape it.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'").replace('*', "\\*")
 }
@@ -214,7 +213,7 @@ enum Progress {
     Changed,
 }
 
-/// A report as far as it was read.
+/// A report of which some pages were read.
 struct Reading<'r> {
     request: &'r ReportRequest,
     pages: u32,
@@ -229,7 +228,7 @@ impl Reading<'_> {
         Reading { request, pages: 0, total_elements: None, seen: BTreeSet::new(), answer }
     }
 
-    /// Adds a page. An error says why the page is not as documented.
+    /// Adds a page. The error says in which way the page differs from Adobe's documentation.
     fn take(&mut self, page: Page) -> Result<Progress, String> {
         let refused = refused(&self.request.metrics, &page.columns);
         if self.pages == 0 {
@@ -239,7 +238,7 @@ impl Reading<'_> {
         }
         self.pages += 1;
         if self.request.by == Breakdown::Nothing {
-            // Where every column is refused there is nothing to sum up.
+            // If Adobe refused every column, there are no totals.
             let totals = page.summary_data.map_or_else(Vec::new, |summary| summary.totals);
             let counts = self.counts(&page.columns, &totals)?;
             self.answer.rows.push(ReportRow { item_id: String::new(), value: String::new(), counts });
@@ -270,7 +269,7 @@ impl Reading<'_> {
             (None, None) => return Err("it has neither lastPage nor totalPages".to_owned()),
         };
         if is_last || total_rows == Some(0) {
-            // All rows that were announced must have come.
+            // If rows are missing, the report changed during the reading.
             let is_whole = total_rows.is_none_or(|total| total == rows);
             return Ok(if is_whole { Progress::Done } else { Progress::Changed });
         }
@@ -286,7 +285,7 @@ impl Reading<'_> {
         Ok(Progress::More)
     }
 
-    /// Adds a row; false where it came before, because the report has changed meanwhile.
+    /// Adds a row. Returns false if the row was read before, because then the report changed during the reading.
     fn add(&mut self, row: Row, columns: &Columns) -> Result<bool, String> {
         let counts = self.counts(columns, &row.data)?;
         if !self.seen.insert(row.item_id.clone()) {
@@ -298,14 +297,14 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// The counts of a row, in the order in which they were asked for.
+    /// The counts of a row, in the order of the request.
     fn counts(&self, columns: &Columns, data: &[Value]) -> Result<Vec<f64>, String> {
         let ids = &columns.column_ids;
         let count = |(index, slot): (usize, &u16)| {
             if self.answer.refused.iter().any(|(refused, _)| refused == slot) {
                 return Ok(f64::NAN);
             }
-            // Without the list the columns are as they were asked for.
+            // Without `columnIds` the columns are in the order of the request.
             let place =
                 if ids.is_empty() { Some(index) } else { ids.iter().position(|id| *id == slot.to_string()) };
             let value = place.and_then(|place| data.get(place)).and_then(Value::as_f64);
@@ -320,7 +319,7 @@ impl Reading<'_> {
     }
 }
 
-/// Why a report with too many rows is not read on.
+/// The error for a report with too many rows.
 fn too_long(what: std::fmt::Arguments<'_>) -> String {
     format!(
         "{what}, and reports of requestors and MVPDs have at most {ROWS_MAX}: look in Analytics what else writes eVar1 and eVar2 of \
@@ -328,7 +327,7 @@ fn too_long(what: std::fmt::Arguments<'_>) -> String {
     )
 }
 
-/// The columns that Adobe has an error for. An error that names no column concerns them all, as one of the dimension does.
+/// The columns that Adobe refused. An error without a column, such as one of the dimension, applies to all columns.
 fn refused(metrics: &[u16], columns: &Columns) -> Vec<(u16, String)> {
     let error_of = |slot: u16| {
         let id = slot.to_string();
@@ -453,7 +452,7 @@ mod tests {
             page.as_object_mut().expect("a page").extend(announced.as_object().expect("an object").clone());
             serde_json::from_value::<Page>(page).expect("a page")
         };
-        // What is announced is refused at once, and what has no end with the last page that may be right.
+        // Too many announced rows are refused at once; an endless report is refused after the last allowed page.
         for (announced, pages_read) in [
             (json!({"totalPages": 1_000_000_000}), 1),
             (json!({"totalElements": ROWS_MAX + 1}), 1),

@@ -8,7 +8,7 @@ use crate::ingest::IngestError;
 use crate::job::{JobName, JobState};
 use crate::web::ApiError;
 
-/// Why a backfill stopped. It goes on where it was.
+/// Why a backfill stopped. `resume` continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillError {
     #[error(transparent)]
@@ -19,7 +19,7 @@ pub enum BackfillError {
     Input(String),
     #[error(transparent)]
     Drain(#[from] DrainError),
-    /// Adobe takes no uploads from us, or does not answer.
+    /// Adobe accepts no uploads from us, or does not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error("cannot use {path:?}")]
@@ -28,20 +28,20 @@ pub enum BackfillError {
         #[source]
         source: std::io::Error,
     },
-    /// The bulk route is wanted, and nothing says whose credentials it has.
+    /// The job uses the bulk route, but no credential is configured.
     #[error("the bulk route needs an OAuth server-to-server credential")]
     NotConfigured,
-    /// Nothing of a file is in, and Adobe will not take it as it is.
+    /// Adobe took no row of a file, and rejects it as it is.
     #[error("Adobe rejects the file {path:?}: {why}")]
     Rejected { path: PathBuf, why: String },
     #[error("Adobe does not find the first file valid: {0}")]
     NotValid(String),
-    /// Each upload of a file was left without an answer, and each look-up knew nothing of it.
+    /// No upload of a file was answered, and no look-up found the file.
     #[error("no upload of the file {path:?} was answered: {why}")]
     Unanswered { path: PathBuf, why: String },
     #[error("Adobe finds the file {0:?} of one event too large")]
     TooLarge(PathBuf),
-    /// A file is in, and it is not known which of its rows are not.
+    /// Adobe took a file without some rows, and it is unknown which rows.
     #[error("Adobe has taken the file {path:?} but for {rows} rows that it does not name{}", said(log))]
     Unnamed { path: PathBuf, rows: u64, log: String },
     #[error("backfill {name} is {}", state)]

@@ -1,4 +1,4 @@
-//! Whether a backfill may go on now: its hours, a person's wish, and live traffic, which goes first.
+//! Decides whether a backfill may go on now: by its hours, a pause by a person, and live drains, which go first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::drain::{Stop, StopReason};
 use crate::job::{Hours, JobName, JobState};
 use crate::suite::Rsid;
 
-/// How often it is looked: a live drain has the host to itself after this time.
+/// How often the gate is checked. A backfill gives way to a live drain within this time.
 pub(super) const POLL: Duration = Duration::from_millis(25);
-/// Why it waits for a live drain.
+/// The reason to wait while a live drain runs.
 pub(super) const LIVE_FIRST: &str = "a live drain goes first";
-/// Polls until the job and the suites are read from the buffer: a pause, and the kill switch, work within a second.
+/// Job and suites are read from the buffer once in so many polls, so a pause takes effect within a second.
 const POLLS_A_LOOK: u32 = 40;
 
 /// Why a run of a backfill ended.
@@ -34,11 +34,11 @@ pub enum Ending {
 
 /// How a leg of sending ended.
 pub(super) enum Leg {
-    /// Nothing is left that could go.
+    /// No event is left that can be sent.
     Done,
-    /// It gave way or was stopped.
+    /// The leg gave way or was stopped.
     Over,
-    /// The rest may go in a while.
+    /// The rest can be tried again later, for this reason.
     Later(String),
     /// A collection host refuses a suite.
     Suite,
@@ -54,7 +54,7 @@ pub(super) enum Passage {
 pub(super) struct Gate {
     pub(super) buffer: Arc<Buffer>,
     pub(super) name: JobName,
-    /// When the job may send; `None` is always. They change only while no process runs it.
+    /// When the job may send; `None` means always. The hours change only while no process runs the job.
     pub(super) hours: Option<Hours>,
     pub(super) zone: Zone,
     pub(super) clock: Clock,
@@ -94,8 +94,8 @@ impl Gate {
                 reason = self.stop.wait() => return leg.request(reason),
                 () = sleep(POLL) => {}
             }
-            // The lock of drains is a file, which is looked at for nothing. A buffer that cannot be read fails the leg too,
-            // which reports it.
+            // The lock of drains is a file, so checking it costs nearly nothing. If the buffer cannot be read, the
+            // leg fails too and reports the error.
             let gives_way = self.outside_hours().is_some() || !matches!(self.buffer.is_draining(), Ok(false));
             let is_look = poll.is_multiple_of(POLLS_A_LOOK);
             if gives_way
@@ -111,7 +111,7 @@ impl Gate {
         Some(routes.into_iter().map(|route| (route.suite.form.rsid, route.requestors)).collect())
     }
 
-    /// Why it is not within the hours of the job.
+    /// The reason to wait, if it is outside the hours of the job.
     fn outside_hours(&self) -> Option<String> {
         let hours = self.hours?;
         let minutes = hours.minutes_to_wait(self.clock.now(), self.zone)?;

@@ -1,11 +1,10 @@
-//! Plans history, takes it in and sends it, below live traffic: jobs that have a name, a rate and hours, and go on where they
-//! were.
+//! Plans, loads and sends history, after live traffic. Jobs have a name, a rate and hours, and can be resumed.
 //!
 //! - In: a job of the buffer, its files, a stop. Out: a [`BackfillReport`].
-//! - Guarantees: nothing is sent before all inputs are in the buffer, so that each visitor's events go in the order of time;
-//!   a live drain goes first; whatever ends the process, the next one goes on, and no event goes twice by the route of files
-//!   or, with event IDs, counts twice by any.
-//! - Does not know: SQL, sockets, what a person wants to read.
+//! - Guarantees: nothing is sent before all inputs are in the buffer, so each visitor's events are sent in time
+//!   order; a live drain goes first; after a crash the next process continues; the bulk route and DIA with event IDs
+//!   count none twice.
+//! - Does not know: SQL, sockets, texts for people.
 //! - Rules: the bulk route keeps section 7 of `reference/adobe-analytics.md`; the DIA route is the drain's.
 
 mod bulk;

@@ -1,4 +1,4 @@
-//! Runs a backfill: loads its inputs, then sends in legs, each as long as nothing goes first.
+//! Runs a backfill: loads its inputs, then sends in legs. A live drain or a pause of the job ends a leg.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,44 +21,44 @@ use crate::event::Instant;
 use crate::ingest::{self, FormatChoice, IngestOptions, InputPath};
 use crate::job::{JobName, JobRoute, JobState};
 
-/// The pause before a host that did not answer, or events that were refused for the moment, are tried again.
+/// The pause before a host that did not answer, or events that were left pending, are tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// How often a job that waits for the drain lock looks again.
+/// How often a job that waits for the drain lock tries again.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
-/// How backfills go about it.
+/// The options of backfills.
 pub struct BackfillOptions {
     pub ingest: IngestOptions,
     pub drain: DrainOptions,
-    /// The connections of the DIA route, at the rate of the job.
+    /// The connections of the DIA route, limited to the rate of the job.
     pub collection: Collection,
     pub bulk: BulkWay,
-    /// The clock of a job's hours.
+    /// The time zone of the hours in which a job may send.
     pub zone: Zone,
 }
 
-/// What a run of a backfill has come to.
+/// The result of a run of a backfill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BackfillReport {
     #[serde(flatten)]
     pub job: JobRecord,
     #[serde(flatten)]
     pub counts: JobCounts,
-    /// What its inputs held, those that are in the buffer.
+    /// The counts of its inputs that are in the buffer.
     pub inputs: Vec<serde_json::Value>,
     pub ending: Ending,
-    /// What stood in the way when it was last at work.
+    /// The troubles when the job last sent or loaded.
     #[serde(flatten)]
     pub obstacles: JobObstacles,
-    /// Pending events whose requestor has no suite, or whose suite is paused.
+    /// Pending events whose requestor has no suite, or whose suite is paused or blocked.
     pub parked: u64,
 }
 
-/// Watches a backfill.
+/// Receives the progress of a backfill.
 pub trait Observer: ingest::Observer {
-    /// All inputs are in; sending begins.
+    /// Called when all inputs are in the buffer and sending begins.
     fn sending(&mut self, counts: &JobCounts);
-    /// Nothing is sent for now, and why.
+    /// Called when the job waits, with the reason.
     fn waiting(&mut self, why: &str);
 }
 
@@ -76,7 +76,7 @@ pub async fn run(
         return Err(BackfillError::State { name: name.clone(), state: job.state });
     }
     if job.settings.route == JobRoute::Bulk {
-        // Missing credentials are told now, not after hours of loading.
+        // Reports missing credentials now, not after hours of loading.
         options.bulk.client()?;
     }
     buffer.accept_restored(options.drain.after_restore)?;
@@ -94,14 +94,14 @@ pub async fn run(
         Some(ending) => ending,
         None => run.send().await?,
     };
-    // No unsent file is left behind, by whatever route the job went.
+    // No unsent file may be left behind, whichever route the job used.
     withdraw_unsent(buffer, &job, &options.bulk.dir)?;
     if ending == Ending::Done {
         buffer.job_is_done(job.key)?;
     }
     let counts = buffer.job_counts(job.key)?;
     let job = buffer.job(name)?;
-    // Nobody is at work on it any more.
+    // No process runs the job any more.
     let state = if job.state == JobState::Running { JobState::Stopped } else { job.state };
     Ok(BackfillReport {
         inputs: buffer.job_input_counts(job.key)?,
@@ -123,7 +123,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Brings the inputs that are not in yet into the buffer; `Some` where it ended before that.
+    /// Loads the missing inputs into the buffer. Returns `Some` if the run ended before all were loaded.
     async fn load(&mut self) -> Result<Option<Ending>, BackfillError> {
         for JobInput { number, source, is_loaded } in self.buffer.job_inputs(self.key)? {
             if let Passage::Ended(ending) = self.gate.loading()? {
@@ -169,7 +169,7 @@ impl Run<'_> {
         })))
     }
 
-    /// Makes live events that wait in the buffer the job's, once no drain is at them.
+    /// Moves live pending events into the job, once no drain is running.
     async fn adopt(
         &mut self,
         from: Instant,
@@ -191,7 +191,7 @@ impl Run<'_> {
         Ok(ControlFlow::Continue(serde_json::json!({ "from": from, "to": to, "adopted": adopted })))
     }
 
-    /// Sends in legs until nothing is left that could go.
+    /// Sends in legs until no event is left that can be sent.
     async fn send(&mut self) -> Result<Ending, BackfillError> {
         self.observer.sending(&self.buffer.job_counts(self.key)?);
         let files = FileRoute::new(self.buffer, &self.options.bulk);
@@ -216,7 +216,7 @@ impl Run<'_> {
             watch.abort();
             match leg? {
                 Leg::Done => {
-                    // Events that were requeued meanwhile go in another leg, as long as legs deliver any.
+                    // Another leg sends events that were requeued meanwhile, until a leg leaves as many as before.
                     let left = self.buffer.job_sendable(job.key)?;
                     if left == 0 || left_before == Some(left) {
                         return Ok(Ending::Done);
@@ -231,7 +231,7 @@ impl Run<'_> {
     }
 
     async fn leg(&self, job: &JobRecord, files: &FileRoute<'_>, stop: Stop) -> Result<Leg, BackfillError> {
-        // Events in files wait for the answers to those files, by whatever route the rest goes.
+        // Events in files wait for the answers to those files, whichever route sends the rest.
         if !files.settle_open(job, &stop).await? {
             return Ok(Leg::Over);
         }
@@ -255,7 +255,7 @@ impl Run<'_> {
         })
     }
 
-    /// Waits, and says why; not beyond a stop.
+    /// Waits and tells the observer why. A stop ends the wait.
     async fn pause(&mut self, why: &str, time: Duration) {
         self.observer.waiting(why);
         tokio::select! {
@@ -265,18 +265,18 @@ impl Run<'_> {
     }
 }
 
-/// Why events wait that were sent, or could have been.
+/// Why events are left for a later leg.
 fn why_later(summary: &RunSummary) -> String {
     let trouble = summary.troubles.first().map(|trouble| format!("{}: {}", trouble.host, trouble.cause));
     format!("{}; tried again in a while", trouble.as_deref().unwrap_or("some events were not received"))
 }
 
-/// An observer that holds the loading while a live drain runs, and ends it for a stop or a person. Both would write to the
-/// buffer all the time: beside a load that goes on, a drain has a third of its rate.
+/// An observer that pauses the loading while a live drain runs, and ends it after a stop or a pause by a person. Load
+/// and drain both write to the buffer: during a load a drain has only a third of its rate.
 struct Yielding<'a> {
     observer: &'a mut (dyn Observer + Send),
     gate: &'a Gate,
-    /// Why it ended before the input did.
+    /// Why the loading ended before the end of the input.
     ended: Result<Option<Ending>, BufferError>,
 }
 

@@ -1,5 +1,5 @@
-//! What each error means for whoever ran the command: its stable word, the exit status, and what to do about it. One exhaustive
-//! match for each type of error; what wraps another error is judged as that one.
+//! For each error: its stable code word, the exit status, and advice to the user. There is one exhaustive match for
+//! each type of error. An error that wraps another gets the advice of the inner one.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ const CERTIFICATES: &str = "check the certificates of this host";
 const PROXY: &str = "correct that variable, unset it, or name the host in NO_PROXY to go there directly";
 const THREADS: &str = "check the limits of this host on threads";
 
-/// What to do about what the operating system refused: for some reasons that is the same wherever it happens.
+/// The advice for an error of the operating system. For some kinds it is always the same, else `otherwise`.
 pub(super) fn of_system(error: &io::Error, otherwise: &'static str) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -48,7 +48,7 @@ pub(super) struct Judgement {
 }
 
 impl Code {
-    /// What was asked for cannot be: nothing was changed.
+    /// The command cannot be carried out as it was given. Nothing was changed.
     pub(super) fn usage(self, advice: impl Into<Cow<'static, str>>) -> Judgement {
         Judgement { code: self, exit: Exit::Usage, advice: advice.into() }
     }
@@ -167,7 +167,7 @@ impl Judge for SandboxError {
     }
 }
 
-/// A fault of a server is never one of usage.
+/// An error that a server caused is never a usage error.
 impl Judge for ApiError {
     fn judge(&self) -> Judgement {
         match self.cause {
@@ -187,7 +187,7 @@ impl Judge for ApiError {
     }
 }
 
-/// What to do about an interface of Adobe: which one it is, and the key that leads there, decide.
+/// The advice for an error of an Adobe API. It depends on the API and on the configuration key of its address.
 fn api_advice(error: &ApiError) -> String {
     let (key, section) = (error.endpoint.key, error.endpoint.section());
     let advice = match (&error.cause, section, error.endpoint.gives_credentials) {
@@ -287,7 +287,7 @@ impl Judge for ReconcileError {
     }
 }
 
-/// A backfill goes on where it was, once its cause is mended.
+/// The advice for an error of a backfill: after the cause is fixed, `resume` continues the backfill.
 pub(super) fn judge_backfill(name: &JobName, error: &BackfillError) -> Judgement {
     let resume = format!("passbridge backfill resume {name}");
     let judged = match error {

@@ -1,15 +1,15 @@
-//! How long ago something was, as people say it.
+//! Ages and durations, for people.
 
 use std::time::Duration;
 
 use crate::event::Instant;
 
-/// How long ago an instant was; nothing for one that is still to come.
+/// The time since an instant; zero for an instant in the future.
 pub(super) fn passed(at: Instant, now: Instant) -> Duration {
     Duration::from_nanos(now.nanos().saturating_sub(at.nanos()).max(0).unsigned_abs())
 }
 
-/// How long something lasts, in its two largest units.
+/// A duration in its two largest units.
 pub(super) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {

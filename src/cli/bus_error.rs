@@ -1,9 +1,9 @@
-//! SIGBUS: SQLite maps the `-shm` file beside the database into memory, and the kernel ends a process that touches a page of
-//! it which the disk has no room for, or which was cut off meanwhile.
+//! Handles SIGBUS. SQLite maps the `-shm` file beside the database into memory. The kernel sends SIGBUS to a process
+//! that touches a page of this file for which the disk has no space, or which another program has truncated.
 //!
-//! SQLite has room reserved by writing into each page, but not on every file system (blocks of 1 KiB are enough); and the file
-//! is open to be truncated. The fault is met here, so that the program ends with a message and a status instead of a core
-//! dump. Nothing is lost: what was reported is in the write-ahead log.
+//! SQLite reserves the space by writing to each page, but on some file systems (with blocks of 1 KiB, for example)
+//! this is not enough; and other programs can truncate the file. The handler ends the program with a message and a
+//! status instead of a core dump. No event is lost, because reported work is in the write-ahead log.
 
 use std::mem;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use super::code::Code;
 use super::failure::Failure;
 use super::output::Form;
 
-/// What is written when it comes, with the file that it goes to: the handler may not even allocate.
+/// The messages and the files to write them to, prepared in advance because a signal handler must not allocate.
 static LAST_WORDS: OnceLock<Vec<(i32, String)>> = OnceLock::new();
 
 /// Handles SIGBUS until the process ends.
@@ -34,8 +34,8 @@ pub(super) fn watch(form: Form) -> Result<(), Failure> {
         words.push((libc::STDOUT_FILENO, format!("{document}\n")));
     }
     LAST_WORDS.get_or_init(|| words);
-    // SAFETY: a zeroed sigaction is one without flags and with an empty mask; the handler only does what signal-safety(7)
-    // allows: it reads what was written before it was installed, and calls write and _exit.
+    // SAFETY: a zeroed sigaction has no flags and an empty mask. The handler does only what signal-safety(7) allows:
+    // it reads data that was written before it was installed, and calls write and _exit.
     let installed = unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = end as *const () as usize;
@@ -47,9 +47,9 @@ pub(super) fn watch(form: Form) -> Result<(), Failure> {
 #[expect(unsafe_code, reason = "see `watch`")]
 extern "C" fn end(_: libc::c_int) {
     for (file, text) in LAST_WORDS.get().into_iter().flatten() {
-        // SAFETY: the text outlives the call.
+        // SAFETY: the text is static, so it is valid during the call.
         unsafe { libc::write(*file, text.as_ptr().cast(), text.len()) };
     }
-    // SAFETY: it ends the process, and runs nothing more of it.
+    // SAFETY: _exit ends the process without running other code.
     unsafe { libc::_exit(1) }
 }

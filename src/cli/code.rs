@@ -1,5 +1,4 @@
-//! The stable word for each error: what scripts and monitors compare. Messages may change from release to release, a word never
-//! changes its meaning.
+//! The stable code word of each error, for scripts and monitors. A message may change, the meaning of a word never.
 
 use clap::ValueEnum;
 use serde::Serialize;

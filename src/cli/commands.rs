@@ -1,4 +1,4 @@
-//! The tree of commands: reads the arguments, and hands over to the command that they name.
+//! All commands: parses the arguments and runs the command that they name.
 
 use std::env;
 use std::ffi::OsString;
@@ -73,7 +73,7 @@ pub(super) fn run(args: Vec<OsString>) -> Exit {
             })
         }
         Err(error) => {
-            // Arguments that cannot be parsed may still say how the answer and the log are read.
+            // If the arguments cannot be parsed, `--json` and `--config` may still be readable, to choose the format.
             let words: Vec<&OsString> = args.iter().take_while(|word| *word != "--").collect();
             log::start_for_failure(settings::log_format(config_of(&words).as_deref()));
             Form::of(words.iter().any(|word| *word == "--json")).usage(&error)
@@ -81,7 +81,7 @@ pub(super) fn run(args: Vec<OsString>) -> Exit {
     }
 }
 
-/// The `--config` among arguments that cannot be parsed as a whole.
+/// The `--config` in arguments that could not be parsed.
 fn config_of(words: &[&OsString]) -> Option<PathBuf> {
     let behind = words.iter().skip_while(|word| **word != "--config").nth(1).map(PathBuf::from);
     let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));

@@ -1,4 +1,4 @@
-//! What every command is given.
+//! The context of a command: global options, the clock, and ways to print and to open the buffer.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -54,20 +54,20 @@ impl Context {
         Ok(Exit::Done)
     }
 
-    /// Prints a short answer of a command that is done: its text for people, its document for programs.
+    /// Prints a short result: the text for people, or the document for programs.
     pub(super) fn answer(&self, document: &impl Serialize, text: impl Display) -> Result<Exit, Failure> {
         self.form.answer(document, text)?;
         Ok(Exit::Done)
     }
 }
 
-/// The runtime of a command that sends. One thread: sending a hit takes microseconds, and the buffer has a thread of its
-/// own; a second one for the lanes costs more in hand-overs than it gives.
+/// The runtime of a command that sends. It has one thread: sending a hit takes microseconds and the buffer has its
+/// own thread, so passing work to a second thread would cost more time than it saves.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::starting)
 }
 
-/// Does work that ends at the stop that the first signal asks for.
+/// Runs work that ends when the first signal asks for a stop.
 pub(super) fn until_stopped<T>(work: impl AsyncFnOnce(Stop) -> Result<T, Failure>) -> Result<T, Failure> {
     runtime()?.block_on(async {
         let stop = Stop::default();

@@ -1,4 +1,4 @@
-//! `demo`: everything in one go, against a local stand-in for Adobe.
+//! `demo`: shows a whole drain with a local replacement for Adobe.
 
 use std::fmt;
 use std::fs;
@@ -16,13 +16,13 @@ use crate::ingest::{self, Counts, FormatChoice, InputPath};
 use crate::sandbox::{Sandbox, SandboxOptions, Summary};
 use crate::suite::ReportSuite;
 
-/// The events: every kind for each of three requestors, as an operator would get them.
+/// The events: every kind for each of three requestors, in the form in which an operator gets them.
 const FILES: [(&str, &[u8]); 3] = [
     ("ref30.ndjson", include_bytes!("../../fixtures/demo/ref30.ndjson")),
     ("ref40.csv", include_bytes!("../../fixtures/demo/ref40.csv")),
     ("ref50.ndjson", include_bytes!("../../fixtures/demo/ref50.ndjson")),
 ];
-/// Which requestor goes where. REF50 has no suite on purpose.
+/// The suites of the requestors. REF50 has none on purpose.
 const SUITES: [(&str, &str); 2] = [("REF30", "demo.sports"), ("REF40", "demo.news")];
 
 /// Shows everything in one go: a local stand-in for Adobe, fixture events, a drain, what Analytics would count.
@@ -61,7 +61,7 @@ impl Drop for TemporaryFolder {
 pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     super::log::start(&LogConfig { level: LogLevel::Warn, ..LogConfig::default() });
     let folder = TemporaryFolder::create()?;
-    // The environment's overrides are for the operator's own buffer.
+    // Variables of the environment are ignored, because they are meant for the operator's own buffer.
     let settings = settings::parse("", &folder.0.join(settings::LOCAL_FILE), [])?;
     let sandbox = Sandbox::start(SandboxOptions::default())?;
     let report = show(&settings, &folder.0, &sandbox.url(), context, || sandbox.summary())?;
@@ -89,7 +89,7 @@ fn show(
     let waiting = pass.buffer.status()?.requestors;
     let parked = waiting.into_iter().filter(|requestor| requestor.parked.is_some()).collect();
     let mut analytics = analytics();
-    // In the order of their names: which of two lanes was first is chance.
+    // Sorted by name, because the order of the lanes is random.
     analytics.suites.sort_by(|one, other| one.rsid.cmp(&other.rsid));
     drain.failure.take().map_or(Ok(()), Err)?;
     Ok(DemoReport { ingest, ingest_again, drain, parked, analytics })

@@ -1,4 +1,4 @@
-//! `drain`: one pass over the buffer.
+//! `drain`: sends the pending events once.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,13 +39,13 @@ pub(super) struct Args {
 struct PreviewReport {
     #[serde(flatten)]
     preview: Preview,
-    /// Rows of the inbox, which a drain would validate and send as well.
+    /// Rows of the inbox; a drain would also check and send them.
     inbox: i64,
     parked: i64,
     parked_requestors: Vec<RequestorStatus>,
 }
 
-/// Why events of a requestor stay where they are, as people say it; `None` where they flow.
+/// The reason, for people, why events of a requestor are not sent; `None` if they are sent.
 pub(super) fn why_parked(requestor: &RequestorStatus) -> Option<String> {
     let why = requestor.parked?.replace('_', " ");
     Some(requestor.parked_because.as_ref().map_or(why.clone(), |because| format!("{why}, {because}")))
@@ -99,8 +99,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     report.failure.map_or(Ok(exit), Err)
 }
 
-/// The status of a drain. Events left behind win over events that want a look, but not where a signal asked for just that, and
-/// everything in flight is recorded.
+/// The exit status. Events left to send have priority over events for a person to look at, unless a signal stopped
+/// the drain and all requests in flight are recorded.
 fn exit(report: &DrainReport) -> Exit {
     let RunSummary { left, dead, held, stopped, cut_off, .. } = report.run;
     let is_as_asked = stopped == Some(StopReason::Signal) && cut_off == 0;

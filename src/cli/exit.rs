@@ -1,8 +1,8 @@
-//! What the program's exit status means. Scripts, timers and monitors act on it, so no number ever changes its meaning.
+//! The exit statuses. Scripts, timers and monitors depend on them, so the meaning of a number never changes.
 
 use std::process::ExitCode;
 
-/// An exit status. What each means for which command stands in `docs/operating.md`, "Exit status".
+/// An exit status. `docs/operating.md`, "Exit status", explains each status for each command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -10,20 +10,19 @@ pub enum Exit {
     Failed = 1,
     /// Nothing was changed.
     Usage = 2,
-    /// Done, and a person has to look at something.
+    /// The work is done, and a person has to look at something.
     Unclean = 3,
-    /// Something is not done that could have been.
+    /// Some of the work is not done, but could have been done.
     Pending = 4,
-    /// The `EX_TEMPFAIL` of sysexits.h, worth a try later.
+    /// `EX_TEMPFAIL` of sysexits.h: try again later.
     LockHeld = 75,
-    /// Ended at once, by a second SIGHUP, SIGINT or SIGTERM.
+    /// A second SIGHUP, SIGINT or SIGTERM ended the program at once.
     HungUp = 129,
     Interrupted = 130,
     Terminated = 143,
 }
 
 impl Exit {
-    /// The number that the shell sees.
     pub fn code(self) -> u8 {
         self as u8
     }

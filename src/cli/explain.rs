@@ -1,4 +1,4 @@
-//! `explain`: the hit that an event becomes.
+//! `explain`: shows the hit for an event.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,9 @@ use crate::readers::ndjson::NdjsonReader;
 use crate::readers::{LINE_BYTES_MAX, Reader};
 use crate::suite::HitForm;
 
-/// The longest text that is read, in bytes: an event of the longest line, written over several with white space. It is in memory
-/// as a whole, some times over.
+/// The longest text, in bytes: an event of the longest line, formatted with white space. Memory has several copies.
 const TEXT_BYTES_MAX: u64 = 2 * LINE_BYTES_MAX as u64;
-/// The report suite that is shown where none is mapped.
+/// The report suite to show if none is mapped.
 const UNMAPPED_RSID: &str = "unmapped";
 
 /// Shows the hit that an event becomes, tag by tag, and why.
@@ -33,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    // First of all, because the configuration says in which form notes are printed.
+    // The buffer is opened first, because the configuration sets the format of notes.
     let buffer = opened(context)?;
     let event = read_event(&args.event, context.clock.now())?;
     let mapped = match &buffer {
@@ -54,7 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context.done(&explanation)
 }
 
-/// The buffer, where there is one.
+/// The buffer, if it exists.
 fn opened(context: &Context) -> Result<Option<Buffer>, Failure> {
     match context.open() {
         Ok((_, buffer)) => Ok(Some(buffer)),
@@ -73,10 +72,10 @@ fn read_event(path: &Path, now: Instant) -> Result<PassEvent, Failure> {
         )
     };
     let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
-    // An object may be spread over several lines: line breaks inside JSON only stand between its tokens.
+    // An object may have several lines. JSON has line breaks only between tokens, so spaces can replace them.
     let is_one = serde_json::from_str::<IgnoredAny>(&text).is_ok();
     let line = if is_one { text.replace(['\n', '\r'], " ") } else { text.clone() };
-    // A person asks what would become of it; the clock's bounds are the business of ingest.
+    // The time of the event is not limited: only ingest checks that.
     let bounds = TimeBounds { latest: Instant::from_nanos(i64::MAX), now };
     let (mut reader, mut memory) = (NdjsonReader::new(line.as_bytes()), Recollection::new(None));
     let line = reader.next_line(bounds, &mut memory).map_err(|error| refuse(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Why a command ended: what happened, what caused it, what to do about it, and the exit status.
+//! The failure of a command: what happened, its causes, what to do, and the exit status.
 
 use std::error::Error;
 use std::fmt;
@@ -16,15 +16,15 @@ use crate::backfill::BackfillError;
 use crate::ingest::InputFailure;
 use crate::job::JobName;
 
-/// What is printed when a command fails, as text or as JSON.
+/// The failure of a command, printed as text or as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
-    /// What happened, and where; the causes behind it follow.
+    /// What happened and where; without its causes.
     #[serde(rename = "error")]
     pub(super) what: String,
     #[serde(rename = "cause", serialize_with = "joined")]
     pub(super) causes: Vec<String>,
-    /// What to do about it, its commands as they are typed.
+    /// What to do about it; commands can be typed as they stand.
     #[serde(rename = "try")]
     pub(super) advice: String,
     pub(super) code: Code,
@@ -38,7 +38,7 @@ impl<E: Error + Judge> From<E> for Failure {
     }
 }
 
-/// Refuses arguments that contradict each other, or that another option has to confirm.
+/// Refuses arguments that contradict each other or need another option.
 pub(super) fn refused(what: impl AsRef<str>, advice: impl Into<String>) -> Failure {
     Failure::of(what.as_ref(), None, Code::Refused.usage(advice.into()))
 }
@@ -118,7 +118,7 @@ fn joined<S: Serializer>(causes: &[String], serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_str(&causes.join(": "))
 }
 
-/// The causes that the messages before them do not end with already.
+/// The causes of an error, without those whose text the previous message contains.
 fn causes(what: &str, mut source: Option<&(dyn Error + 'static)>) -> Vec<String> {
     let (mut causes, mut said) = (Vec::new(), what.to_owned());
     while let Some(cause) = source {

@@ -1,4 +1,4 @@
-//! `forget`: erasure at a person's wish.
+//! `forget`: erases a person's events on request.
 
 use serde_json::json;
 
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let lock = buffer.lock_whole()?;
     let Forgotten { events, inbox_rows, memory_rows, metric_digests, copies } =
         buffer.forget(&forget, &lock)?;
-    // Nothing is in flight, so what lies there are copies: kept ones, and those that a crash left.
+    // No request is in flight, so all files here are copies: kept ones, or left by a crash.
     let bulk_files = backfill::forget_files(&settings.config.bulk.dir)?;
     let rejected_lines = ingest::forget_rejects(&settings.config.ingest.rejects_dir, &forget)?;
     let mut text = String::new();

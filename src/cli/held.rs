@@ -1,4 +1,4 @@
-//! `held`: the events that may have been counted and are not repeated.
+//! `held`: events that may have been counted, and are not sent again without a decision.
 
 use super::undecided::{self, ChangedReport, Found, HELD, ListArgs, RequeueArgs, SelectionArgs};
 use super::{Context, Exit, Failure};

@@ -1,5 +1,4 @@
-//! The commands that messages name: each repeats the `--config` of the command that prints it, so that it can be typed as it
-//! stands.
+//! Commands in messages: each gets the `--config` of the current command, so that it can be typed as it stands.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -7,7 +6,7 @@ use std::sync::OnceLock;
 
 static CONFIG: OnceLock<PathBuf> = OnceLock::new();
 
-/// Notes the `--config` of this process. A second call changes nothing.
+/// Stores the `--config` of this process. A second call changes nothing.
 pub(super) fn note_config(config: Option<&Path>) {
     if let Some(config) = config {
         CONFIG.get_or_init(|| config.to_owned());

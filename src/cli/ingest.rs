@@ -46,7 +46,7 @@ pub(super) struct Args {
     inputs: Vec<PathBuf>,
 }
 
-/// Takes the word of a format, each listed with what it means.
+/// Parses the name of a format; the help explains each name.
 pub(super) fn format() -> impl TypedValueParser<Value = FormatChoice> {
     let words = [
         ("auto", "By the name of each input, then by its content"),
@@ -75,11 +75,11 @@ pub(super) struct IngestReport {
     pub(super) summary: IngestSummary,
     dry_run: bool,
     failures: Vec<String>,
-    /// Why the first of them could not.
+    /// The failure of the first input that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     rejects: Option<PathBuf>,
-    /// Whether the text shows what became of exchanges.
+    /// True if the text shows the result for exchanges.
     #[serde(skip)]
     pub(super) shows_exchanges: bool,
 }
@@ -96,7 +96,7 @@ impl IngestReport {
         self.summary.warnings.iter().for_each(output::warn);
     }
 
-    /// Tells of the inputs that could not be read to their end, once the report is printed, and gives the exit status.
+    /// After the report, prints the inputs that could not be read to their end. Returns the exit status.
     fn exit(&self, form: Form) -> Exit {
         let Counts { rejected, conflicts, .. } = self.summary.total;
         let is_unused = self.summary.inputs.iter().any(|input| input.unused.is_some());
@@ -190,7 +190,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut options = options::keyed_ingest(&settings, args.format, &context.clock)?;
     let inputs: Vec<InputPath> = args.inputs.iter().map(InputPath::new).collect();
     if args.dry_run {
-        // The same exchange gives the same event as it would if it were stored.
+        // With the buffer's secret, a dry run gives the same event as a later ingest.
         if options.secret.is_none() && settings.config.buffer.path.exists() {
             options.secret =
                 Some(Buffer::open(&context.buffer_options(&settings))?.source_secret()?.to_vec());
@@ -199,7 +199,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let buffer = Buffer::open(&context.buffer_options(&settings))?;
     let stop = Stop::default();
-    // Loading blocks this thread; signals are heard by another.
+    // Loading blocks this thread, so another thread handles signals.
     let runtime =
         Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::starting)?;
     runtime.block_on(async { signals::listen(stop.clone(), Hangup::Stops) })?;

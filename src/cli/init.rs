@@ -1,4 +1,4 @@
-//! `init`: the configuration file and the buffer.
+//! `init`: creates the configuration file and the buffer.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Files that a command reads whole.
+//! Reads whole files for commands.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ pub(super) fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { format!("{path:?}") }
 }
 
-/// Reads a file, or with `-` standard input; refuses one that is longer than so many bytes.
+/// Reads a whole file, or standard input for `-`; refuses more than `bytes_max` bytes.
 pub(super) fn read(path: &Path, bytes_max: u64, advice: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {

@@ -1,5 +1,5 @@
-//! The values of the configuration: those of the file, and over them those of the environment. Each is checked by itself, so that
-//! a message names the line or the variable that it came from.
+//! Merges the configuration: values of the file, replaced by those of the environment. Each value is checked
+//! separately, so that a message can name its line or its variable.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use crate::schedule::JITTER_SECONDS_MAX;
 
 pub(super) const VARIABLE_PREFIX: &str = "PASSBRIDGE_";
 
-/// What a number may be. A key that is not here takes whatever its type can hold.
+/// The ranges of numbers. A key without an entry allows every value of its type.
 const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
     ("buffer", "retention_days", 0..=3650),
     ("buffer", "dedup_days", 0..=3650),
@@ -54,7 +54,7 @@ const RANGES: [(&str, &str, RangeInclusive<i64>); 32] = [
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {why}")]
 pub(super) struct Mistake {
-    /// File and line, or the variable.
+    /// The file and the line, or the variable.
     pub(super) place: String,
     pub(super) why: String,
 }
@@ -70,8 +70,7 @@ struct Given {
     place: String,
 }
 
-/// The configuration of a file's text and of these variables, its paths as they are written; and warnings of variables that look
-/// meant for us and are not read.
+/// The configuration from a file's text and variables, and warnings about similar variables that are not read.
 pub(super) fn read(
     text: &str,
     file: &Path,
@@ -104,7 +103,7 @@ pub(super) fn read(
     Ok((config, warnings))
 }
 
-/// Takes the key of an earlier release that said whether an event counts; gives what to write instead.
+/// Applies a key of an earlier release that said if an event counts. Returns a warning that names the new key.
 fn take_former_key(
     given: &Given,
     event: OpenEvent,
@@ -169,7 +168,7 @@ fn in_file(text: &str, file: &Path, known: &Table) -> Result<Vec<Given>, Mistake
     Ok(found)
 }
 
-/// The first line, from 1, that gives the table or key which stands at a place of the text, or one beneath it.
+/// The number (from 1) of the first earlier line with the table or key that stands at `at`, or a key below it.
 fn given_before(text: &str, at: usize) -> Option<usize> {
     let (mut table, mut given) = (String::new(), Vec::new());
     let last = text[..at].matches('\n').count();
@@ -191,7 +190,7 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
     for (name, text) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
         let Some((section, key)) = keys(known).find(|(section, key)| variable(section, key) == name) else {
-            // Container platforms set variables such as PASSBRIDGE_PORT for a service of our name, none of them with
+            // Container platforms set variables such as PASSBRIDGE_PORT for a service of our name. None of them has
             // two underscores in a row.
             let is_near_miss =
                 keys(known).any(|(section, key)| variable(section, key).replace("__", "_") == name);
@@ -202,7 +201,7 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
             continue;
         };
         let text = text.to_str().ok_or_else(|| mistake(name, format!("{section}.{key}: it is not UTF-8")))?;
-        // A text that is no such value stays text, and is refused with the rest.
+        // Text that cannot be parsed stays text, and is refused with the other mistakes.
         let typed = match &known[section][key] {
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
             Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
@@ -214,7 +213,7 @@ fn in_environment(variables: &[(OsString, OsString)], known: &Table) -> Result<V
     Ok(found)
 }
 
-/// Checks one value by itself: its type, its range, and that a path or text is not empty.
+/// Checks one value: its type, its range, and that a path or text is not empty.
 fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
     let Given { section, key, value, place } = given;
     let refuse = |why: String| Err(mistake(place, format!("{section}.{key}: {why}")));
@@ -231,7 +230,7 @@ fn check(given: &Given, default: &Value) -> Result<(), Mistake> {
     grouping_mistake(section, key, value).map_or(Ok(()), refuse)
 }
 
-/// What a number, a switch or a name has to be, where it is not.
+/// The allowed values of a number, a switch or a name, if this value is not allowed.
 fn wanted(section: &str, key: &str, value: &Value, default: &Value) -> Option<String> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     let range = RANGES.iter().find(|(of_section, of_key, _)| *of_section == section && *of_key == key);
@@ -253,7 +252,7 @@ fn wanted(section: &str, key: &str, value: &Value, default: &Value) -> Option<St
     (!fits).then_some(wanted)
 }
 
-/// Why reports cannot be grouped as a value says.
+/// The reason why reports cannot be grouped by a value.
 fn grouping_mistake(section: &str, key: &str, value: &Value) -> Option<String> {
     match (section, key) {
         ("esm", "dimensions") => {
@@ -276,7 +275,7 @@ fn grouping_mistake(section: &str, key: &str, value: &Value) -> Option<String> {
     }
 }
 
-/// What to say of a variable that names a key without its section.
+/// The warning about a variable that names a key without its section.
 fn without_section(name: &str, known: &Table) -> Option<String> {
     let rest = name.strip_prefix(VARIABLE_PREFIX)?;
     let (section, key) = keys(known).find(|(_, key)| key.to_ascii_uppercase() == rest)?;

@@ -19,7 +19,7 @@ static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging for the life of the process. A second call changes nothing.
 pub(super) fn start(config: &LogConfig) {
-    // The level is ours; of the libraries below us only what wants attention.
+    // The configured level applies to our own logs; libraries log only warnings and errors.
     let own: LevelFilter = config.level.as_str().parse().expect("the words of the levels are theirs");
     let filter = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("passbridge", own);
     let lines = fmt::layer().with_writer(Lines).with_target(false);
@@ -34,19 +34,19 @@ pub(super) fn start(config: &LogConfig) {
     }
 }
 
-/// Starts logging for a command that has failed before it could: who reads the log as JSON reads so why.
+/// Starts logging for a command that failed early, so that the failure is logged as JSON if that is the log format.
 pub(super) fn start_for_failure(format: LogFormat) {
     if !tracing::dispatcher::has_been_set() {
         start(&LogConfig { format, ..LogConfig::default() });
     }
 }
 
-/// Whether standard error is read as one JSON object a line.
+/// Tells if logs on standard error are JSON, one object a line.
 pub(super) fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
 
-/// Writes text to standard error; where the journal listens, with the priority of each line (sd-daemon(3)).
+/// Writes text to standard error; for the systemd journal, each line starts with its priority (sd-daemon(3)).
 pub(super) fn write(level: Level, text: &str) -> io::Result<()> {
     let mut out = io::stderr().lock();
     if !is_journal() {
@@ -61,7 +61,7 @@ pub(super) fn write(level: Level, text: &str) -> io::Result<()> {
     text.lines().try_for_each(|line| writeln!(out, "{priority}{line}"))
 }
 
-/// Whether standard error is the journal's: systemd names the device and inode of the stream that it made (systemd.exec(5)).
+/// Tells if standard error goes to the journal: systemd gives the device and inode of its stream (systemd.exec(5)).
 fn is_journal() -> bool {
     static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
     *IS_JOURNAL.get_or_init(|| {
@@ -73,7 +73,7 @@ fn is_journal() -> bool {
 
 struct Lines;
 
-/// Standard error, given a whole line of the log at once.
+/// Writes whole log lines to standard error.
 struct Line(Level);
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -91,7 +91,7 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        // Colours are the subscriber's own, which escapes what it is given.
+        // Escapes for colours come from the subscriber, which escapes the rest, so they are kept.
         let safe = match text.trim_end_matches('\n') {
             text if is_coloured() => text.split('\x1b').map(on_one_line).collect::<Vec<_>>().join("\x1b"),
             text => on_one_line(text).into_owned(),

@@ -1,11 +1,11 @@
-//! The command line: arguments in; text or one JSON document and an exit status out.
+//! The command line: reads arguments; prints text or one JSON document, and returns an exit status.
 //!
 //! - In: arguments, the environment, the configuration file. Out: a report on standard output, notes, errors and logs on
 //!   standard error, an [`Exit`].
-//! - Guarantees: with `--json` nothing but one document reaches standard output; every error says what to do about it.
-//! - Does not know: SQL, HTTP, XML. A command parses, calls the rooms, prints.
-//! - Rules: sections 7 and 8 of the design. One file per command, with its arguments, its `run` and its report; `commands` has
-//!   the tree of all, and what they share is imported from here.
+//! - Guarantees: with `--json`, standard output has one document and nothing else; every error says what to do.
+//! - Does not know: SQL, HTTP, XML. A command parses arguments, calls other modules, and prints.
+//! - Rules: sections 7 and 8 of the design. Each command has one file with its arguments, its `run` and its report;
+//!   `commands` lists all commands. Commands import shared items from this module.
 
 mod advice;
 mod ages;

@@ -1,4 +1,4 @@
-//! What each room is given to work by, made of the settings.
+//! Makes the options of the other modules from the settings.
 
 use std::env;
 use std::num::NonZeroU32;
@@ -18,7 +18,7 @@ use crate::ingest::{FormatChoice, IngestOptions};
 use crate::readers::rest_v2::ServiceKeys;
 use crate::web::{ApiOptions, BulkClient, ImsOptions, ProxySettings};
 
-/// How to ingest what has no exchanges in it.
+/// The options to ingest sources without exchanges.
 pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -> IngestOptions {
     IngestOptions {
         format,
@@ -32,7 +32,7 @@ pub(super) fn ingest(settings: &Settings, format: FormatChoice, clock: &Clock) -
     }
 }
 
-/// How to ingest, with the secret and the keys that exchanges need.
+/// The options to ingest exchanges, with their secret and their keys.
 pub(super) fn keyed_ingest(
     settings: &Settings,
     format: FormatChoice,
@@ -123,12 +123,12 @@ pub(super) fn bulk(
     })
 }
 
-/// The proxy variables of the environment. One that is not UTF-8 is passed on altered, so that the client refuses it.
+/// The proxy variables of the environment. A text that is not UTF-8 is altered, so that the client refuses it.
 fn proxy() -> ProxySettings {
     ProxySettings::from_variables(|name| env::var_os(name).map(|text| text.to_string_lossy().into_owned()))
 }
 
-/// The client of Adobe Analytics; refused where its credentials are not set.
+/// The client of Adobe Analytics; an error if its credentials are not set.
 pub(super) fn analytics(settings: &Settings) -> Result<AnalyticsClient, Failure> {
     let config = &settings.config.analytics;
     let missing = |key: &str, advice: &str| {

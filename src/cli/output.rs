@@ -1,6 +1,6 @@
-//! The only place that prints: reports to standard output, everything else to standard error.
+//! Prints reports to standard output and everything else to standard error. No other file prints.
 //!
-//! A reader that leaves early (`passbridge status | head -1`) ends nothing: what it did not read is dropped quietly.
+//! If a reader closes the pipe early (`passbridge status | head -1`), the rest is dropped without an error.
 
 use std::fmt::Display;
 use std::fs;
@@ -38,7 +38,7 @@ impl Form {
         }
     }
 
-    /// Prints a text for people, without its last line break, or a document for programs.
+    /// Prints text for people, without its last line break, or a JSON document for programs.
     pub(super) fn answer(self, answer: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         match self {
             Form::Text => quiet(print(safe(&format!("{text}\n")).as_bytes())),
@@ -46,8 +46,7 @@ impl Form {
         }
     }
 
-    /// Tells why a command failed, and gives its exit status. A command that has printed its one document already has said
-    /// there what became of it.
+    /// Prints why a command failed, and returns its exit status. With `--json` it prints no second document.
     pub(super) fn failure(self, failure: &Failure) -> Exit {
         self.tell(failure, failure)
     }
@@ -60,13 +59,13 @@ impl Form {
             line(Level::ERROR, text);
         }
         if self == Form::Json && !IS_REPORTED.load(Ordering::Relaxed) {
-            // Where standard output is gone, standard error has said it.
+            // If standard output is closed, the message on standard error is enough.
             document(failure).unwrap_or_default();
         }
         failure.exit
     }
 
-    /// Prints what clap has to say: help and version are done, everything else is usage.
+    /// Prints the text of clap. Help and version are no failure; all other texts are usage errors.
     pub(super) fn usage(self, error: &clap::Error) -> Exit {
         if !error.use_stderr() {
             return match error.print() {
@@ -75,7 +74,7 @@ impl Form {
             };
         }
         let text = without_secrets(&error.render().to_string());
-        // Where a command of a group is missing, clap has only its help to say.
+        // If the command of a group is missing, clap has only the help of the group.
         let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         let said = if is_help { "a command is missing: the usage has them" } else { &text };
         let is_said = |line: &&str| !line.is_empty() && !line.starts_with("For more information");
@@ -93,7 +92,7 @@ impl Form {
 
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Prints a file that was asked for on standard output: as it is, but harmless where that is a terminal.
+/// Prints the content of a file to standard output: unchanged, or with escapes if standard output is a terminal.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     match str::from_utf8(bytes) {
         Ok(text) if is_terminal() => quiet(print(escaped(text).as_bytes())),
@@ -101,14 +100,14 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Prints what has no text of its own as one JSON document.
+/// Prints a JSON document for a command that has no text for people.
 pub(super) fn document(document: &impl Serialize) -> Result<(), Failure> {
     IS_REPORTED.store(true, Ordering::Relaxed);
     quiet(json(document).and_then(|text| print(format!("{text}\n").as_bytes())))
 }
 
-/// JSON in which nothing can harm a terminal: its escapes mean the same letters. No URL in it has its password: an input may be
-/// named so.
+/// JSON whose harmful characters are escaped, so that a terminal is safe and the values stay the same. Passwords in
+/// URLs are hidden, because an input may be named by such a URL.
 fn json(document: &impl Serialize) -> io::Result<String> {
     Ok(safe(&serde_json::to_string(document)?))
 }
@@ -118,12 +117,12 @@ fn print(bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// Whether a person would see what is printed, instead of a file or a program.
+/// Tells if a person sees the output, not a file or a program.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Prints lines that are a command's whole output, as they come.
+/// Prints the output of a command line by line.
 pub(super) struct Lines {
     out: io::BufWriter<io::StdoutLock<'static>>,
     broken: Option<io::Error>,
@@ -134,7 +133,7 @@ impl Lines {
         Lines { out: io::BufWriter::new(io::stdout().lock()), broken: None }
     }
 
-    /// Prints a line, or breaks where nobody can read it any more.
+    /// Prints a line, or breaks if the reader has closed the pipe.
     pub(super) fn json(&mut self, line: &impl Serialize) -> ControlFlow<()> {
         match json(line).and_then(|line| writeln!(self.out, "{line}")) {
             Ok(()) => ControlFlow::Continue(()),
@@ -153,7 +152,7 @@ impl Lines {
     }
 }
 
-/// Writes a file whole or not at all, in place of an earlier one of that name.
+/// Writes a file completely or not at all, and replaces an existing one.
 pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A device or a pipe is written to, not replaced.
@@ -169,7 +168,7 @@ pub(super) fn note(text: impl Display) {
     tell(Level::INFO, "", text);
 }
 
-/// Tells a monitor of what is wrong, on a line of its own.
+/// Prints a broken limit for a monitor, in one line.
 pub(super) fn alarm(text: impl Display) {
     tell(Level::ERROR, "", text);
 }
@@ -187,9 +186,9 @@ fn tell(level: Level, prefix: &str, text: impl Display) {
     }
 }
 
-/// Writes text to standard error, its harmful letters escaped.
+/// Writes text to standard error, with its harmful characters escaped.
 pub(super) fn line(level: Level, text: impl Display) {
-    // Where standard error is gone there is nobody left to tell.
+    // If standard error is closed, nobody can be told.
     log::write(level, &safe(&text.to_string())).unwrap_or_default();
 }
 

@@ -1,4 +1,4 @@
-//! One drain as the command line does it: lock, inbox, drain, retention. `drain` makes one, `run` one per slot.
+//! One pass of a drain: lock, inbox, drain, retention. `drain` makes one, `run` makes one per slot.
 
 use std::error::Error;
 use std::fmt;
@@ -28,7 +28,7 @@ pub(super) struct DrainReport {
     #[serde(flatten)]
     pub(super) run: RunSummary,
     pub(super) inbox: InboxReport,
-    /// Why what is old could not be deleted, after a drain that is done.
+    /// The reason why old data could not be deleted after a completed drain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Failure>,
 }
@@ -37,14 +37,14 @@ pub(super) struct DrainReport {
 pub(super) struct InboxReport {
     #[serde(flatten)]
     counts: Counts,
-    /// The file of its rows that are no event, or lost against one.
+    /// The file with its rows that are no event or conflict with a stored event.
     rejects: Option<PathBuf>,
-    /// Why rows were left in it.
+    /// The reason why rows stay in the inbox.
     left: Option<String>,
 }
 
 impl Pass {
-    /// Opens the buffer and checks what can be checked before anything is sent.
+    /// Opens the buffer and makes all checks that are possible before sending.
     pub(super) fn open(settings: &Settings, context: &Context) -> Result<Pass, Failure> {
         Pass::of(Arc::new(Buffer::open(&context.buffer_options(settings))?), settings, context)
     }
@@ -63,7 +63,7 @@ impl Pass {
         })
     }
 
-    /// Fails where the way to a suite's host goes by a proxy variable that cannot be used.
+    /// Fails if a proxy variable for the host of a suite is not valid.
     pub(super) fn check_ways(&self) -> Result<(), Failure> {
         for listing in self.buffer.suites()? {
             self.collection.host(&listing.suite.collection_url)?;
@@ -71,7 +71,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Moves the inbox, drains, and deletes what is old. Fails at once where another drain holds the lock.
+    /// Moves the inbox, drains, and deletes old data. Fails at once if another drain holds the lock.
     pub(super) async fn run(&self, stop: &Stop) -> Result<DrainReport, Failure> {
         let Pass { buffer, collection, options, .. } = self;
         options.clock.check()?;
@@ -83,7 +83,7 @@ impl Pass {
         let drained = drain::drain(buffer, collection, options, stop.clone(), Locked::Live(&lock)).await;
         drop(watch);
         let run = drained?;
-        // A stop does not wait for deletions: the next drain does them.
+        // After a stop the deletions are left to the next drain.
         let failure = match run.stopped {
             Some(StopReason::Signal | StopReason::Deadline) => None,
             _ => self.retain().await.err(),
@@ -96,7 +96,7 @@ impl Pass {
         let now = self.inbox.clock.now();
         let report = blocking(move || -> Result<_, Failure> {
             let report = buffer.retain(policy)?;
-            // Events are sent whatever becomes of old rejects.
+            // A failure to delete old rejects must not stop the sending of events.
             if !report.clock_jumped
                 && let Err(error) = retain_rejects(&buffer, &ingest, now)
             {

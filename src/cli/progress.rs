@@ -1,4 +1,4 @@
-//! Long work as it goes: a bar on a terminal, a log line every few seconds elsewhere.
+//! The progress of long work: a bar on a terminal, otherwise a log line every few seconds.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -18,7 +18,7 @@ use crate::ingest::{self, Counts};
 use crate::reconcile;
 
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// How often a bar moves that is looked up; each look reads the buffer's counters.
+/// The interval at which a bar is updated from the buffer; each update reads the counters.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta})";
@@ -29,15 +29,15 @@ const EVENTS: &str = "{bar:30} {pos}/{len} events {msg} ({rate}, {eta})";
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates above are valid");
-    // indicatif's own has four decimals.
+    // The rate of indicatif has four decimals.
     let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-        // A bar that cannot be written is no reason to stop the work.
+        // If the bar cannot be written, the work goes on.
         let _ = write!(out, "{:.0}/s", state.per_sec());
     });
     length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style)
 }
 
-/// Long work as it goes. It is taken away when it is dropped, so that the report stands alone.
+/// The progress of long work. Dropping it removes the bar, so that only the report stays on the screen.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     told_at: Instant,
@@ -50,7 +50,7 @@ impl Progress {
         progress
     }
 
-    /// Shows another bar from now on, on a terminal.
+    /// Replaces the bar, if there is one.
     fn begin(&mut self, length: Option<u64>, template: &str) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
         self.bar = io::stderr().is_terminal().then(|| bar(length, template));
@@ -64,7 +64,7 @@ impl Progress {
         Progress::new(Some(0), DAYS)
     }
 
-    /// Moves the bar; without one, logs if it is time again.
+    /// Updates the bar; without a bar, logs if enough time has passed.
     fn show(&mut self, on_bar: impl FnOnce(&ProgressBar), log: impl FnOnce()) {
         match &self.bar {
             Some(bar) => on_bar(bar),
@@ -137,14 +137,14 @@ impl ingest::Observer for IngestProgress {
     }
 }
 
-/// Shows work that goes on elsewhere, by looking at the buffer again and again until it is dropped.
+/// Shows the progress of other work: reads the buffer at intervals until it is dropped.
 pub(super) struct Watch {
     task: JoinHandle<()>,
     _shown: Progress,
 }
 
 impl Watch {
-    /// Gives what every look found to `tell`, with what the first one did. Must be called inside a runtime.
+    /// Calls `tell` with the first and the current values at each interval. Must be called inside a runtime.
     fn start<T: Send + Sync + 'static>(
         buffer: &Arc<Buffer>,
         look: impl Fn(&Buffer) -> Result<T, BufferError> + Copy + Send + 'static,
@@ -158,7 +158,7 @@ impl Watch {
             loop {
                 let buffer = Arc::clone(&buffer);
                 let found = tokio::task::spawn_blocking(move || look(&buffer)).await;
-                // A look that fails ends the watching; the work itself says what is wrong with its buffer.
+                // If reading fails, watching ends; the work itself reports the problem of its buffer.
                 let Ok(Ok(now)) = found else { return };
                 match &first {
                     Some(first) => tell(first, &now, bar.as_ref()),
@@ -184,7 +184,7 @@ impl Watch {
                         now.held - first.held
                     ));
                 }
-                // A drain that makes no progress says so once.
+                // A drain without progress is logged once.
                 None if told == Some((done, now.pending)) => {}
                 None => {
                     told = Some((done, now.pending));
@@ -202,7 +202,7 @@ impl Watch {
             move |first: &JobCounts, now, bar| {
                 let JobCounts { pending, in_files, dead, .. } = *now;
                 let done = now.events - pending;
-                // What earlier runs have done is none of this one's rate.
+                // The rate must not count the events of earlier runs.
                 let since = done.saturating_sub(first.events - first.pending);
                 let rate = since as f64 / began.elapsed().as_secs_f64();
                 let seconds_left = (rate > 0.0).then(|| (pending as f64 / rate) as u64);
@@ -246,12 +246,12 @@ impl Drop for Watch {
     }
 }
 
-/// Events that are no longer pending. Retention runs after the drain, so these only grow while it is watched.
+/// Events that are no longer pending. Their number only grows during a drain, because retention runs after it.
 fn decided(status: &Status) -> i64 {
     status.delivered + status.dead + status.held
 }
 
-/// Shows a backfill: the loading of each input, then what is left to send.
+/// Shows a backfill: first the loading of each input, then the events left to send.
 pub(super) struct BackfillProgress {
     buffer: Arc<Buffer>,
     job: JobKey,
@@ -281,7 +281,7 @@ impl backfill::Observer for BackfillProgress {
     }
 
     fn waiting(&mut self, why: &str) {
-        // Told once, not as often as it is looked.
+        // A reason for waiting is logged once, not at each check.
         if self.waits.as_deref() != Some(why) {
             tracing::info!(why, "waiting");
             self.waits = Some(why.to_owned());

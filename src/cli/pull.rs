@@ -1,4 +1,4 @@
-//! `pull`: fetches from Adobe what it counted.
+//! `pull`: fetches counts from Adobe.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::readers::Format;
 use crate::readers::esm::EsmSummary;
 use crate::suite::{CountForm, EventIds};
 
-/// Hours that are fetched where no span is named: so long Adobe is likely to correct a count.
+/// The default span in hours. Adobe probably corrects counts within this time.
 const HOURS_DEFAULT: i64 = 48;
-/// How many rejected records are named. The rejects file has them all.
+/// The most rejected records that are named. The file of rejects has all of them.
 const REJECTS_NAMED_MAX: usize = 20;
 
 /// Fetches what Adobe Pass counted.
@@ -59,22 +59,22 @@ fn hour(text: &str) -> Result<NaiveDateTime, String> {
 
 #[derive(Debug, Default, Serialize)]
 struct PullReport {
-    /// The first hour, and the one after the last, on the clock of the reports.
+    /// The first hour, and the hour after the last, in the time zone of the reports.
     from: String,
     to: String,
     dry_run: bool,
     reports: u64,
     total: Counts,
-    /// Rejected records above `ingest.rejects_max`: counted, and kept nowhere.
+    /// Rejected records above `ingest.rejects_max`: they are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     rejects_not_kept: u64,
     esm: EsmSummary,
-    /// Why it ended before its span did.
+    /// The reason why the pull ended before the end of its span.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
 }
 
-/// Says that figures of ESM are kept beside the events.
+/// Writes that numbers of accounts from ESM were stored beside the events.
 pub(super) fn write_stated(out: &mut fmt::Formatter<'_>, esm: Option<&EsmSummary>) -> fmt::Result {
     let records = esm.map_or(0, |esm| esm.stated_accounts);
     let note = format!(
@@ -194,7 +194,7 @@ impl Pull {
     }
 }
 
-/// Names the suites that would make dead letters of the counts that reports have.
+/// Warns of suites in which counts from ESM reports would become dead letters.
 pub(super) fn warn_of_large_counts(buffer: &Buffer) -> Result<(), Failure> {
     let mut feeds = buffer.memory();
     for listing in buffer.suites()? {

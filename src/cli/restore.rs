@@ -1,4 +1,4 @@
-//! `restore`: a copy in the place of the buffer.
+//! `restore`: replaces the buffer by a copy.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `retention`: deletes what is old enough, now.
+//! `retention`: deletes old events now.
 
 use serde::Serialize;
 

@@ -20,11 +20,11 @@ use crate::schedule;
 use crate::serve::{IntakeOptions, ServeOptions, Server};
 use crate::suite::SuiteState;
 
-/// How often it is looked whether the buffer is still there: a look costs microseconds.
+/// The interval of checks that the buffer still exists; a check costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often the log repeats that the clock is wrong.
+/// The shortest time between two log lines about a wrong clock.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Runs looked at for the last that completed; more crashes than this in a row are caught up on at the next slot.
+/// The most runs searched for the last completed one. After more failed runs in a row, the next slot catches up.
 const RUNS_LOOKED_AT: usize = 100;
 
 /// Stays up and drains on the schedule of the configuration, every 30 minutes by default.
@@ -49,7 +49,7 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut settings = context.settings()?;
     let started = settings.config.clone();
     let mut pass = Pass::open(&settings, context)?;
-    // What every drain would refuse is refused now.
+    // Problems that every drain would report are reported now.
     pass.check_ways()?;
     let last_started = last_started(&pass.buffer)?;
     tell_setup(&settings, &pass.buffer)?;
@@ -94,13 +94,13 @@ pub(super) fn run(_args: &Args, context: &Context) -> Result<Exit, Failure> {
                     read_again(&mut settings, &mut pass, &started, context);
                     server.iter().for_each(Server::reread_tokens);
                     if settings.config.schedule != schedule {
-                        // Slots of another timetable were never promised.
+                        // Missed slots of the old schedule do not count for the new one.
                         served = context.clock.now();
                     }
                 }
             }
         };
-        // Who posts is refused from the stop on, not only when the drain under way has ended.
+        // The server refuses new submissions from the stop on, while a running drain still ends.
         tokio::select! {
             () = draining => Ok(()),
             () = closing => Ok(()),
@@ -138,7 +138,7 @@ fn tell_setup(settings: &Settings, buffer: &Buffer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the configuration as it stands in the file now. One that cannot be used changes nothing.
+/// Uses the current content of the configuration file. If it is not valid, nothing changes.
 fn read_again(settings: &mut Settings, pass: &mut Pass, started: &Config, context: &Context) {
     let read = settings::read(&settings.file).map_err(Failure::from);
     let taken = read.and_then(|new| Ok((pass.with(&new, context)?, new)));
@@ -174,7 +174,7 @@ fn changed_keys(old: &Config, new: &Config) -> Vec<String> {
     changed
 }
 
-/// Whether a key is read only at the start: what is open stays so, and senders by HTTP are read as it was said then.
+/// Tells if a key is read only at the start, because open files and the HTTP collector keep their settings.
 fn needs_restart(key: &str, started: &Config) -> bool {
     let section = key.split('.').next().unwrap_or_default();
     match section {
@@ -223,7 +223,7 @@ fn serve(settings: &Settings, buffer: &Arc<Buffer>, context: &Context) -> Result
     Ok(Some(server))
 }
 
-/// Logs a slot that failed. One that only waits for another drain is a warning, not an error.
+/// Logs a failed slot: as a warning if another drain holds the lock, else as an error.
 fn log_failure(failure: &Failure) {
     let (why, advice, exit) = (failure.on_one_line(), &failure.advice, failure.exit.code());
     if failure.exit == Exit::LockHeld {
@@ -233,8 +233,8 @@ fn log_failure(failure: &Failure) {
     }
 }
 
-/// Waits until the buffer is no longer at its path, or was overwritten: what is recorded in a deleted file is lost.
-/// Meanwhile says in the log if the clock shows a time at which no drain comes due.
+/// Waits until the buffer is no longer at its path or was overwritten, because records in a deleted file are lost.
+/// Meanwhile, logs if the clock shows a time at which no drain is ever due.
 async fn buffer_lost(buffer: &Arc<Buffer>, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;
     let watch = buffer.watch();
@@ -261,7 +261,7 @@ async fn buffer_lost(buffer: &Arc<Buffer>, clock: &Clock) -> BufferError {
     }
 }
 
-/// When the last completed drain began: what was stored after that waits for the next one.
+/// The start of the last completed drain. Events stored after that time wait for the next drain.
 fn last_started(buffer: &Buffer) -> Result<Option<Instant>, Failure> {
     let runs = buffer.runs(RUNS_LOOKED_AT)?;
     Ok(runs.into_iter().find(|run| run.finished_at.is_some()).map(|run| run.started_at))

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use crate::harmless::escaped;
 
-/// Harmless text without the passwords of its URLs.
+/// Escapes harmful characters and hides passwords in URLs.
 pub(super) fn safe(text: &str) -> String {
     without_passwords(&escaped(text))
 }
 
-/// Conceals the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also where a path has one slash of it.
+/// Hides the password of every `scheme://user:password@host` (RFC 3986, section 3.2), also with one slash only.
 pub(super) fn without_passwords(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -29,7 +29,7 @@ pub(super) fn without_passwords(text: &str) -> String {
     out
 }
 
-/// Conceals the passwords also of what somebody took for a URL, such as `user:password@host`: for texts that say what is wrong.
+/// Hides also the passwords of incomplete URLs, such as `user:password@host`. For messages that quote a wrong value.
 pub(super) fn without_secrets(text: &str) -> String {
     let text = without_passwords(text);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
@@ -49,7 +49,7 @@ pub(super) fn without_secrets(text: &str) -> String {
     out
 }
 
-/// How long a quoted text is, with its quotes: a closing one stands before no letter or digit, and behind no backslash.
+/// The length of a quoted text. A closing quote has no backslash before it, and no letter or digit after it.
 fn quoted(text: &str) -> Option<usize> {
     let quote = text.chars().next()?;
     let ends = |(at, _): &(usize, &str)| {
@@ -59,9 +59,9 @@ fn quoted(text: &str) -> Option<usize> {
     text.match_indices(quote).skip(1).find(ends).map(|(at, _)| at + 1)
 }
 
-/// Where the password of `user:password@host` stands, behind whatever looks like a scheme.
+/// The position of the password in `user:password@host`, after anything that looks like a scheme.
 fn loose_password(word: &str) -> Option<Range<usize>> {
-    // `without_passwords` knows whole URLs.
+    // `without_passwords` handles complete URLs.
     if word.contains("://") && !word.contains(char::is_whitespace) {
         return None;
     }
@@ -74,13 +74,13 @@ fn loose_password(word: &str) -> Option<Range<usize>> {
     (start <= end).then_some(start..end)
 }
 
-/// Where the password of a URL stands, whose scheme is left out.
+/// The position of the password in a URL without its scheme.
 fn password(url: &str) -> Option<Range<usize>> {
     let url = url.split(|letter: char| letter.is_whitespace() || "\"'<>".contains(letter)).next()?;
     let authority = url.split(['/', '?', '#']).next()?;
     let start = url.find(':')? + 1;
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    // A password with a raw `/`, `?` or `#` in it is no URL, and a password all the same.
+    // A password with an unescaped `/`, `?` or `#` makes no valid URL, but must be hidden too.
     let is_in_authority = authority.contains('@') || authority.starts_with('[');
     let within = if is_in_authority || authority.get(start..).is_none_or(is_port) { authority } else { url };
     let end = within.rfind('@')?;

@@ -1,4 +1,4 @@
-//! Finds the configuration file and reads it, with the files of secrets that it names.
+//! Finds and reads the configuration file, and the files of secrets that it names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use crate::web::{read_secret, read_secret_text};
 const CONFIG_VARIABLE: &str = "PASSBRIDGE_CONFIG";
 pub(super) const LOCAL_FILE: &str = "passbridge.toml";
 const SYSTEM_FILE: &str = "/etc/passbridge/passbridge.toml";
-/// The shortest secret that cannot be guessed, in bytes: 128 random bits, in any notation.
+/// The shortest secret, in bytes. Nobody can guess 128 random bits.
 const SECRET_BYTES_MIN: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    /// The file that it was read from, absolute.
+    /// The absolute path of the configuration file.
     pub(super) file: PathBuf,
     pub(super) config: Config,
     pub(super) timetable: Timetable,
-    /// Variables that look meant for us and are not read.
+    /// Warnings about variables with a similar name that are not read.
     pub(super) warnings: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum SettingsError {
     Secret { key: &'static str, path: PathBuf, why: String },
     #[error("cannot use the key of rest_v2.service_token_keys.{kid} in {path:?}: {why}")]
     ServiceKey {
-        /// The `kid` that tokens name.
+        /// The `kid` in tokens.
         kid: String,
         path: PathBuf,
         why: String,
@@ -50,7 +50,7 @@ pub(super) enum SettingsError {
 }
 
 impl Settings {
-    /// The secret that exchanges are digested with; `None` where no file of it is named, as the buffer then has one.
+    /// The secret for digests of exchanges; `None` if no file is configured, then the buffer's own secret is used.
     pub(super) fn source_secret(&self) -> Result<Option<Vec<u8>>, SettingsError> {
         let path = &self.config.rest_v2.secret_file;
         if path.as_os_str().is_empty() {
@@ -65,7 +65,7 @@ impl Settings {
         Ok(Some(secret.to_vec()))
     }
 
-    /// The secret of `[bulk]`, from its file or the environment; `None` where neither has one.
+    /// The secret of `[bulk]`, from its file or the environment; `None` if there is neither.
     pub(super) fn bulk_secret(&self) -> Result<Option<String>, SettingsError> {
         let bulk = &self.config.bulk;
         client_secret("bulk.client_secret_file", &bulk.client_secret_file, &bulk.client_secret)
@@ -89,7 +89,7 @@ impl Settings {
     }
 }
 
-/// A secret from its file or, where none is named, from the environment.
+/// A secret from its file or, if no file is configured, from the environment.
 fn client_secret(key: &'static str, path: &Path, secret: &Secret) -> Result<Option<String>, SettingsError> {
     if path.as_os_str().is_empty() {
         return Ok(Some(secret.0.clone()).filter(|secret| !secret.is_empty()));
@@ -106,7 +106,7 @@ fn refuse_secret(key: &'static str, path: &Path) -> impl Fn(String) -> SettingsE
     move |why| SettingsError::Secret { key, path: path.to_owned(), why }
 }
 
-/// Finds the file: `--config`, then PASSBRIDGE_CONFIG, then the working directory, then /etc. The first two need not exist.
+/// Finds the file: `--config`, PASSBRIDGE_CONFIG, the working directory, /etc. The first two may name a new file.
 pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, SettingsError> {
     let variable = || env::var_os(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = option.map(Path::to_owned).or_else(variable) {
@@ -116,12 +116,12 @@ pub(super) fn find(option: Option<&Path>) -> Result<PathBuf, SettingsError> {
     places.find(|place| place.exists()).ok_or(SettingsError::NotFound)
 }
 
-/// Reads a file, lays the environment over it, and checks it.
+/// Reads the file, applies the variables of the environment, and checks the result.
 pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
     read_text(&text_of(path)?, path)
 }
 
-/// The text of a file, which may hold secrets.
+/// The text of the file, which may contain secrets.
 fn text_of(path: &Path) -> Result<String, SettingsError> {
     let bytes =
         read_secret(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
@@ -135,7 +135,7 @@ fn text_of(path: &Path) -> Result<String, SettingsError> {
     Err(Mistake { place, why: format!("{what}: save the file as UTF-8") }.into())
 }
 
-/// How the log is written, of a configuration that is not read or cannot be used.
+/// The log format to use if the configuration was not read or is not valid.
 pub(super) fn log_format(option: Option<&Path>) -> LogFormat {
     let named = env::var(format!("{VARIABLE_PREFIX}LOG__FORMAT")).ok().map(Value::String);
     let in_file = || {
@@ -146,14 +146,14 @@ pub(super) fn log_format(option: Option<&Path>) -> LogFormat {
     format.unwrap_or(LogFormat::Text)
 }
 
-/// Reads a text as if it stood in this file.
+/// Parses a text as the content of this file.
 pub(super) fn read_text(text: &str, path: &Path) -> Result<Settings, SettingsError> {
     let file = std::path::absolute(path)
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
     parse(text, &file, env::vars_os())
 }
 
-/// Makes settings of a file's text and of these variables.
+/// Makes settings from the text of a file and from variables.
 pub(super) fn parse(
     text: &str,
     file: &Path,

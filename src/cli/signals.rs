@@ -1,7 +1,6 @@
-//! SIGTERM, SIGINT and SIGHUP: the first asks for a stop, the second ends the process at once. SIGHUP has `run` read its
-//! configuration again instead.
-//!
-//! A SIGHUP that would stop is left ignored where it was so from the start, as `nohup` has it.
+//! SIGTERM, SIGINT and SIGHUP: the first signal asks for a stop, the second ends the process at once. For `run`,
+//! SIGHUP reads the configuration again instead. Other commands ignore SIGHUP if it was ignored at the start, as with
+//! `nohup`.
 
 use std::process;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ pub(super) enum Hangup {
     Reloads(Arc<Notify>),
 }
 
-/// Listens for the rest of the process's life. Must be called inside a runtime.
+/// Handles signals until the process ends. Must be called inside a runtime.
 pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), Failure> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate()).map_err(Failure::starting)?,
@@ -36,7 +35,7 @@ pub(super) fn listen(stop: Stop, on_hangup: Hangup) -> Result<(), Failure> {
         tracing::info!("stopping: what is under way is finished and recorded; a second signal ends at once");
         stop.request(StopReason::Signal);
         let exit = signals.next().await;
-        // Nothing is lost: every attempt in flight is on disk as one, and the next drain finds it in doubt.
+        // Nothing is lost: attempts in flight are recorded on disk, and the next drain treats them as in doubt.
         process::exit(i32::from(exit.code()));
     });
     Ok(())
@@ -50,7 +49,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits for the next signal that stops; gives the status that it means when it is the second.
+    /// Waits for the next signal to stop; returns the exit status for the case that it is the second.
     async fn next(&mut self) -> Exit {
         loop {
             let hangup = async {
@@ -72,13 +71,13 @@ impl Signals {
     }
 }
 
-/// Whether this process was started to outlive its terminal. Where the kernel does not tell, it was not.
+/// Tells if SIGHUP was ignored when the process started (`nohup`); false if the kernel does not say.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored(&status).is_some_and(|signals| signals & 1 != 0)
 }
 
-/// The set of ignored signals, signal 1 in its lowest bit (proc_pid_status(5)).
+/// The set of ignored signals; the lowest bit is signal 1 (proc_pid_status(5)).
 fn ignored(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(line.trim(), 16).ok()

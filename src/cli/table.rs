@@ -1,14 +1,14 @@
-//! What reports are made of: rows of text in aligned columns, and notes below them.
+//! The parts of reports: tables with aligned columns, and notes below them.
 
 use std::fmt::{self, Display};
 
 use crate::harmless::on_one_line;
 
-/// A table for a report: numbers stand right, everything else left. Without a row it is empty.
+/// A table for a report: numbers are aligned right, all else left. A table without rows prints nothing.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Whether every column but the first stands right.
+    /// True if every column except the first is aligned right.
     is_of_figures: bool,
 }
 
@@ -18,7 +18,7 @@ impl Table {
         Table { rows: vec![headings], is_of_figures: false }
     }
 
-    /// A table whose first column names what the others are figures of.
+    /// A table whose first column has names, and whose other columns have numbers.
     pub(super) fn of_figures(headings: &[&str]) -> Table {
         Table { is_of_figures: true, ..Table::new(headings) }
     }
@@ -37,7 +37,7 @@ impl Table {
         self
     }
 
-    /// Writes it below an empty line; nothing where it has no rows.
+    /// Writes an empty line and the table; writes nothing if there are no rows.
     pub(super) fn write_below(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rows.len() > 1 { write!(out, "\n{self}") } else { Ok(()) }
     }
@@ -76,7 +76,7 @@ impl Display for Table {
     }
 }
 
-/// Writes what there is to say of each count that is not 0, a line each below a report's first lines.
+/// Writes the note of each count that is not 0, one per line, below the first lines of a report.
 pub(super) fn write_notes(
     out: &mut fmt::Formatter<'_>,
     notes: impl IntoIterator<Item = (u64, impl Display)>,

@@ -1,4 +1,4 @@
-//! What `dead-letter` and `held` have in common: events that wait for a person's decision, by their number or reason.
+//! The common part of `dead-letter` and `held`: a person selects events by number or reason, and decides on them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,16 +9,16 @@ use crate::buffer::{Buffer, Requeue, Requeued, Selection, Undecided, UndecidedEv
 use crate::delivery::Sequence;
 use crate::event::PassEvent;
 
-/// What events in one state are called.
+/// The words for events in one state.
 pub(super) struct Names {
     state: Undecided,
-    /// What one is not: `no dead letter`.
+    /// For an empty selection: `no dead letter`.
     none: &'static str,
-    /// What many are: `dead letters`.
+    /// The plural: `dead letters`.
     many: &'static str,
-    /// The command that shows them.
+    /// The command that lists them.
     list: &'static str,
-    /// Their keys in JSON: of one, and of a list.
+    /// Their JSON keys: for one event, and for a list.
     keys: [&'static str; 2],
     headings: &'static [&'static str],
 }
@@ -75,8 +75,7 @@ pub(super) struct Found {
 }
 
 impl SelectionArgs {
-    /// The selection that was asked for. What was asked for by number or reason and is not there at all is refused; `--all` of
-    /// none is done.
+    /// Finds the selected events. If no event has one of the numbers or the reason, this is an error.
     pub(super) fn find(&self, names: &Names, buffer: &Buffer) -> Result<Found, Failure> {
         let (selection, limit) = match &self.reason {
             Some(reason) => (Selection::Reason(reason.clone()), 1),
@@ -158,7 +157,7 @@ fn table(names: &Names, found: &[UndecidedEvent]) -> Table {
     table
 }
 
-/// What is known of one, in lines above the event itself.
+/// The properties of an event, as lines above the event.
 fn details(one: &UndecidedEvent) -> String {
     let UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } = one;
     let why = match why {
@@ -182,7 +181,7 @@ struct ShowReport {
     event: Option<PassEvent>,
 }
 
-/// Shows one of them, with its event as a line of NDJSON.
+/// Shows one event, with the event as a line of NDJSON.
 pub(super) fn show(names: &Names, seq: i64, buffer: &Buffer, context: &Context) -> Result<Exit, Failure> {
     let found =
         buffer.undecided(names.state, Selection::Sequences(vec![Sequence(seq)]), 1)?.into_iter().next();

@@ -1,4 +1,4 @@
-//! Values that are given by a word on the command line.
+//! Parsers of values that are given as a word on the command line.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 
-/// Takes the words of some values, each listed with what it means.
+/// Parses a word to a value; the help explains each word.
 pub(super) fn explained<T, const N: usize>(values: [(T, &'static str); N]) -> impl TypedValueParser<Value = T>
 where
     T: Copy + FromStr<Err: Debug> + Into<&'static str> + Send + Sync + 'static,
@@ -14,7 +14,7 @@ where
     words(values.map(|(value, meaning)| PossibleValue::new(value.into()).help(meaning)))
 }
 
-/// Takes one of some words for the value that is written so.
+/// Parses one of these words to the value with that name.
 pub(super) fn words<T>(words: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: Debug> + Clone + Send + Sync + 'static,
@@ -22,7 +22,7 @@ where
     words.into().map(|word| word.parse().expect("only the words of the values are possible"))
 }
 
-/// Takes the path of a file or folder to write. It goes to no standard output, which `-` would mean.
+/// Parses the path of a file or folder to write. Refuses `-`, because the output cannot go to standard output.
 pub(super) fn written() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
         true => Err("this cannot go to standard output; name a file, one of this name as ./-"),

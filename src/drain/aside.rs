@@ -1,4 +1,4 @@
-//! Visitors in backoff, and the events that wait behind their first one, so that the lane serves others meanwhile.
+//! Keeps visitors in backoff and their waiting events, so that the lane can send for other visitors meanwhile.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::parcel::Parcel;
 use crate::hit::VisitorKey;
 
-/// Events that the lanes of a host set aside, all together: about 40 MiB of hits.
+/// How many events all lanes of a host together may set aside: about 40 MiB of hits.
 const PARCELS_PER_HOST: usize = 16_384;
 
 /// One lane's visitors in backoff.
@@ -19,23 +19,23 @@ pub(super) struct Aside {
 
 #[derive(Default)]
 struct Backoff {
-    /// When the first may go; `None` while it is claimed or in flight.
+    /// When the first event may be sent; `None` while it is claimed or in flight.
     due: Option<Instant>,
     parcels: VecDeque<Parcel>,
 }
 
-/// Where the next event of the queue goes.
+/// What happens to the next event of the queue.
 pub(super) enum Place {
-    /// Its visitor is not in backoff: it may be sent.
+    /// Its visitor is not in backoff, so it may be sent.
     Free(Parcel),
-    /// It waits behind its visitor's first.
+    /// It waits behind the first event of its visitor.
     Kept,
-    /// There is no room: the lane waits for the visitor.
+    /// Its visitor is in backoff and there is no room, so the lane must wait.
     NoRoom(Parcel),
 }
 
 impl Aside {
-    /// Nobody, with this lane's share of the room.
+    /// No visitors yet, and this lane's share of the room.
     pub(super) fn new(lanes: usize) -> Aside {
         Aside { visitors: HashMap::new(), parcels: 0, parcels_max: (PARCELS_PER_HOST / lanes).max(1) }
     }
@@ -44,7 +44,7 @@ impl Aside {
         self.visitors.values().filter_map(|backoff| backoff.due).min()
     }
 
-    /// An event whose backoff is over; its visitor stays aside until it is settled.
+    /// Takes an event whose backoff is over. Its visitor stays aside until the event is settled.
     pub(super) fn take_due(&mut self) -> Option<Parcel> {
         if self.visitors.is_empty() {
             return None;
@@ -56,7 +56,7 @@ impl Aside {
         backoff.parcels.pop_front()
     }
 
-    /// Finds the place of the next event of the queue.
+    /// Decides what happens to the next event of the queue.
     pub(super) fn place(&mut self, parcel: Parcel) -> Place {
         let Some(backoff) = self.visitors.get_mut(&parcel.visitor) else { return Place::Free(parcel) };
         if self.parcels >= self.parcels_max {
@@ -67,7 +67,7 @@ impl Aside {
         Place::Kept
     }
 
-    /// Sets a visitor's first event aside until it is due, and behind it others of the visitor, before what waits already.
+    /// Sets a visitor's first event aside until it is due. Then come `others`, then the events that wait already.
     pub(super) fn back_off(&mut self, first: Parcel, others: Vec<Parcel>, due: Instant) {
         let backoff = self.visitors.entry(first.visitor).or_default();
         backoff.due = Some(due);
@@ -80,7 +80,7 @@ impl Aside {
         self.visitors.contains_key(&visitor)
     }
 
-    /// Takes the first of a visitor back unsent, due at once; an event of a visitor who is not in backoff comes back.
+    /// Takes back the unsent first event of a visitor, due at once. Returns it if the visitor is not in backoff.
     pub(super) fn take_back(&mut self, parcel: Parcel) -> Option<Parcel> {
         match self.visitors.get_mut(&parcel.visitor) {
             Some(backoff) if backoff.due.is_none() => {
@@ -93,7 +93,7 @@ impl Aside {
         }
     }
 
-    /// Ends a visitor's backoff, and hands out what waited.
+    /// Ends a visitor's backoff, and returns the events that waited.
     pub(super) fn release(&mut self, visitor: VisitorKey) -> VecDeque<Parcel> {
         let parcels = self.visitors.remove(&visitor).map_or_else(VecDeque::new, |backoff| backoff.parcels);
         self.parcels -= parcels.len();

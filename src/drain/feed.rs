@@ -1,7 +1,7 @@
 //! Walks the backlog of one collection host in time order, makes hits of the events and deals them to the lanes.
 //!
-//! Runs on a thread of its own, so that reading, mapping and encoding never delay a request in flight. Lanes get batches:
-//! a hand-over costs as much as mapping an event.
+//! Runs on a thread of its own, so that reading, mapping and encoding never delay a request in flight. Lanes get
+//! batches, because one hand-over costs as much as mapping an event.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use crate::hit::VisitorKey;
 
 /// Events dealt to a lane at a time.
 const DEALT_A_LANE: usize = 16;
-/// Visitors among whom a trial's scouts are chosen: enough that the rare kinds of event are among them.
+/// How many visitors a search samples to choose the scouts of a trial: enough to include rare kinds of event.
 const SAMPLED_VISITORS: usize = 400;
-/// Fibonacci hashing: spreads digests that lanes were chosen by.
+/// The multiplier of Fibonacci hashing. It spreads the digests again by which lanes were chosen.
 const SCATTER: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// How far a run may go.
+/// Which events a run may take.
 pub(super) struct Scope {
     pub(super) cover: Sequence,
-    /// Events it may still take, over all hosts.
+    /// How many more events the run may take, over all hosts.
     pub(super) allowance: Arc<AtomicU64>,
     pub(super) stop: Stop,
     pub(super) tally: Arc<Tally>,
 }
 
-/// Feeds the lanes until the backlog, the allowance or the run ends. `runtime` is that of the lanes.
+/// Feeds the lanes until the backlog, the allowance or the run ends. `runtime` is the runtime of the lanes.
 pub(super) fn feed(
     backlog: Backlog,
     host: &HostRun,
@@ -46,18 +46,18 @@ pub(super) fn feed(
     runtime: &Handle,
 ) -> Result<(), BufferError> {
     let fed = Feed::new(backlog, host, scope, lanes).walk(runtime);
-    // Also where it failed: what waits for a verdict must not wait for more.
+    // Also after a failure: events on trial must not wait for events that will not come.
     host.suites.iter().for_each(|suite| suite.ward(Ward::fed_out));
     fed
 }
 
-/// A walk over the backlog of a host.
+/// The walk over the backlog of a host.
 struct Feed<'a> {
     backlog: Backlog,
     host: &'a HostRun,
     scope: &'a Scope,
     merge: Merge,
-    /// The suite of each requestor of the merge, by its place.
+    /// The suite of each requestor, by the requestor's place in the merge.
     suites: Vec<usize>,
     deal: Deal<'a>,
     scouts: HashSet<Sequence>,
@@ -124,7 +124,7 @@ impl<'a> Feed<'a> {
         if (0..self.suites.len()).any(is_cut_off) {
             self.scope.tally.counts().left = true;
         }
-        // Lanes that have ended took themselves off; what they left is counted there.
+        // The error is ignored: lanes that have ended counted the events that they left.
         drop(self.deal.flush());
         Ok(())
     }
@@ -133,7 +133,7 @@ impl<'a> Feed<'a> {
         self.scope.stop.requested().is_some() || self.host.is_given_up()
     }
 
-    /// Takes one from the limit of the run; false where the limit is reached.
+    /// Takes one event from the limit of the run. Returns false if the limit is reached.
     fn take_one(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
         self.scope.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
@@ -144,7 +144,7 @@ impl<'a> Feed<'a> {
         Parcel::new(suite, (&settings.form, *form), pending)
     }
 
-    /// Whether a suite on trial has more to read. Suites that have no more are marked as fed out.
+    /// Whether a suite on trial has more events to read. Marks suites without more events as fed out.
     fn has_waiting(&self) -> bool {
         let mut waits = false;
         for (number, suite) in self.host.suites.iter().enumerate().filter(|(_, suite)| suite.is_on_trial()) {
@@ -158,7 +158,7 @@ impl<'a> Feed<'a> {
         waits
     }
 
-    /// Deals events of other visitors, ahead of their turn, to the suites whose trial asks for them.
+    /// Deals scouts for the suites whose trial asks for them: events of other visitors, ahead of their turn.
     fn deal_scouts(&mut self) -> Result<(), BufferError> {
         let host = self.host;
         for (number, suite) in host.suites.iter().enumerate() {
@@ -168,7 +168,7 @@ impl<'a> Feed<'a> {
             scouts.retain(|_| self.take_one());
             suite.ward(|ward| ward.scouted(trial, scouts.len()));
             self.scouts.extend(scouts.iter().map(|scout| scout.event.sequence));
-            // Lanes that are gone are met again by the walk.
+            // The error is ignored: the walk meets the same error.
             drop(
                 scouts
                     .into_iter()
@@ -179,9 +179,9 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// The first waiting event of other visitors of a suite, spread over its backlog and the kinds of event. It samples visitors
-    /// by their digest, so that whoever is in the sample has been in it from their first event on; salted, so that every search
-    /// looks at others: those of the search before may all be bad.
+    /// Finds scouts: the first pending events of visitors, spread over the backlog of the suite and the kinds of
+    /// event. Samples visitors by digest, so that a visitor in the sample is in it from the first event on. A salt
+    /// makes every search sample other visitors, because those of the last search may all be bad.
     fn find_scouts(&mut self, suite: usize, trial: u64) -> Result<Vec<Parcel>, BufferError> {
         let salt = fastrand::u64(..);
         let ahead = self.host.suites[suite].ward(|ward| ward.gone_ahead());
@@ -209,7 +209,7 @@ impl<'a> Feed<'a> {
                 sample.pop_last();
             }
         }
-        // One of each kind of event first, then a second of each.
+        // One scout of each kind of event first, then a second of each kind.
         let mut of_kind: BTreeMap<u8, u32> = BTreeMap::new();
         let numbered = sample.into_values().map(|scout| {
             let number = of_kind.entry(scout.event.kind.slot()).or_default();
@@ -222,7 +222,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Batches for the lanes: a visitor always goes to the same one.
+/// Batches for the lanes. All events of a visitor go to the same lane.
 struct Deal<'a> {
     host: &'a HostRun,
     lanes: &'a [Sender<Vec<Parcel>>],
@@ -239,7 +239,7 @@ impl<'a> Deal<'a> {
 
     fn add(&mut self, parcel: Parcel) -> Result<(), LanesGone> {
         let lane = (parcel.visitor.0 % self.lanes.len() as u64) as usize;
-        // Counted in hits, not in events: they are what takes memory.
+        // Counts hits, not events, because hits take the memory.
         self.dealt += match &parcel.work {
             Work::Send { hits, .. } => hits.len(),
             Work::Bury(_) => 1,
@@ -249,7 +249,7 @@ impl<'a> Deal<'a> {
         if self.dealt >= DEALT_A_LANE * self.lanes.len() { self.flush() } else { Ok(()) }
     }
 
-    /// Hands out what was dealt; waits where a lane is behind.
+    /// Sends the batches to the lanes. Waits if a lane is behind.
     fn flush(&mut self) -> Result<(), LanesGone> {
         self.dealt = 0;
         let dealt = self.hands.iter().flatten().map(|parcel| self.host.suite(parcel));

@@ -1,4 +1,4 @@
-//! What the lanes of one collection host share during a run: its suites, whether they may still be sent to, and its troubles.
+//! The state that the lanes of a host share during a run: its suites, its troubles, and whether it is given up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::delivery::{Outcome, Trouble, TroubleKind};
 use crate::event::Instant;
 use crate::suite::{CollectionUrl, Rsid};
 
-/// Suites of a host that must refuse everything until that is taken to be the host's matter.
+/// If at least so many suites of a host were tried and all refuse everything, the host is at fault.
 const REFUSING_SUITES: usize = 2;
 
 /// A collection host in a run.
@@ -30,12 +30,12 @@ pub(super) struct HostRun {
     pub(super) known: Arc<Known>,
     ended: Stop,
     changes: Arc<watch::Sender<u64>>,
-    /// By the place of the suite, where it is not the host's, and by kind.
+    /// The troubles by kind and by the place of their suite, which is `None` for a trouble of the host.
     met: Mutex<BTreeMap<(Option<usize>, TroubleKind), Met>>,
-    /// Whether some trouble was met that no reply disproved since.
+    /// Whether a trouble was met and no complete reply came since.
     is_troubled: AtomicBool,
     refuses_all: AtomicBool,
-    /// Suites of which the log was to say why they were stopped.
+    /// How many stopped suites were to be logged. Only the first `LINES_MAX` are.
     told: AtomicU64,
 }
 
@@ -44,19 +44,19 @@ pub(super) struct HostRun {
 struct Met {
     cause: String,
     attempts: u64,
-    /// Whether no complete reply came since.
+    /// Whether no complete reply came since the trouble was met.
     stands: bool,
-    /// Whether events were left behind because of it, whatever succeeded since.
+    /// Whether events were left pending because of the trouble, even if others succeeded later.
     has_left: bool,
 }
 
-/// What the hosts of a run know of it.
+/// What the hosts of a run know about the run.
 pub(super) struct Known {
     pub(super) lanes: usize,
     pub(super) started_at: Instant,
-    /// The troubles that the runs before recorded.
+    /// The troubles that earlier runs recorded.
     pub(super) earlier: Vec<Trouble>,
-    /// What makes events go that wait.
+    /// What sends the events that the run leaves pending.
     pub(super) then: String,
     pub(super) tally: Arc<Tally>,
 }
@@ -83,12 +83,12 @@ impl HostRun {
         &self.suites[parcel.suite]
     }
 
-    /// Reserves the next hit of an event in the paces of host and suite, and tells how long to wait for it.
+    /// Reserves the next hit of an event in the paces of host and suite. Returns how long to wait before it is sent.
     pub(super) fn reserve(&self, parcel: &Parcel, now: tokio::time::Instant) -> Duration {
         self.host.limiter.reserve(now).max(self.suite(parcel).limiter.reserve(now))
     }
 
-    /// Changes whenever a suite gives something back to a lane, or wants something of its feed.
+    /// Changes whenever a suite has events for a lane to take back, or needs events from the feed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -112,7 +112,7 @@ impl HostRun {
         self.ended.requested().into_iter().chain(of_suites)
     }
 
-    /// Leaves the host where all of its suites that were tried refuse everything: whatever answers there is no collector.
+    /// Gives up the host if all tried suites refuse everything, because the server that answers is then no collector.
     pub(super) fn leave_where_all_refuse(&self) {
         let tried: Vec<bool> = self.suites.iter().filter_map(|suite| suite.refuses_all()).collect();
         let is_left = tried.len() >= REFUSING_SUITES && tried.iter().all(|refuses| *refuses);
@@ -129,8 +129,8 @@ impl HostRun {
         }
     }
 
-    /// Says of each suite that was stopped why, once. While others are undecided it may be the whole host's matter, of which one
-    /// line tells: that waits for them, but for the end of the run.
+    /// Logs once why each suite was stopped. Until the end of the run, logs nothing while a suite is undecided: if
+    /// the host is at fault, one line is enough for all suites.
     pub(super) fn tell_stopped(&self, is_last: bool) {
         let is_undecided = |suite: &SuiteRun| {
             suite.is_on_trial() || (suite.refuses_all() == Some(false) && !suite.has_succeeded())
@@ -154,7 +154,7 @@ impl HostRun {
         }
     }
 
-    /// Takes note of what an outcome says about the host.
+    /// Records the trouble of an outcome, if the outcome is about the host.
     pub(super) fn meet(&self, outcome: &Outcome) {
         match outcome.trouble() {
             Some((kind, cause)) => {
@@ -175,7 +175,7 @@ impl HostRun {
         how(met);
     }
 
-    /// Takes note that an event is left to the next run, because no attempt of it came to an end.
+    /// Records the trouble that leaves an event to the next run.
     pub(super) fn leave_behind(&self, parcel: &Parcel, outcome: &Outcome) {
         match (outcome.trouble(), Refusal::of(outcome)) {
             (Some((kind, _)), _) => {
@@ -188,7 +188,7 @@ impl HostRun {
         }
     }
 
-    /// What stood in the way of the host and its suites when the run ended or left events behind, and whether the host throttled it.
+    /// The troubles that lasted until the run ended or left events pending, and throttling by the host.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let Known { earlier, started_at, .. } = &*self.known;
         let trouble = |rsid: Option<&Rsid>, kind: TroubleKind, cause: String, attempts, stopped| {
@@ -224,18 +224,18 @@ impl HostRun {
             }
         }
         if refuses_all {
-            // One for all of them.
+            // One trouble of the host stands for the troubles of all its suites.
             troubles.dedup_by_key(|trouble| trouble.kind);
         }
         troubles
     }
 
-    /// How many troubles it has met so far, those that are over among them.
+    /// How many troubles the host has met so far, including those that are over.
     pub(super) fn kinds_met(&self) -> usize {
         self.met().len() + self.suites.iter().filter(|suite| suite.is_stopped()).count()
     }
 
-    /// What to do about a trouble, with the name of the suite in the commands, and then about its events: by what became of them.
+    /// What to do about a trouble and its pending, dead and held events, with the suite's name in the commands.
     fn advice(&self, rsid: Option<&Rsid>, kind: TroubleKind, stopped: bool) -> String {
         let is_own = |own: &&Rsid| rsid.is_none_or(|rsid| *own == rsid);
         let suites = self.suites.iter().map(SuiteRun::rsid).filter(is_own);

@@ -1,4 +1,4 @@
-//! A lane: one connection, at most one request in flight, the events of its visitors in their order.
+//! A lane has one connection and at most one request in flight, and sends the events of its visitors in their order.
 //!
 //! ```text
 //! inbound ──> queue ──> claimed (at most two, on disk before they are sent) ──> sent ──> recorded
@@ -35,10 +35,10 @@ use crate::hit::VisitorKey;
 use crate::suite::OnAmbiguous;
 use claims::Claims;
 
-/// Events at hand below which a lane looks for more.
+/// A lane takes in more events when it has fewer than this in its queue.
 const QUEUE_LOW: usize = 4;
-/// The longest pause that a claim may sit through unsent; in a longer one it is given back, so that a crash leaves no doubt
-/// about an event that was not sent.
+/// The longest wait for which a lane keeps a claim. Before a longer wait the lane releases the claim, so that a crash
+/// does not leave an unsent event in doubt.
 const CLAIM_IDLE_MAX: Duration = Duration::from_millis(100);
 
 /// What a lane needs of its run.
@@ -52,7 +52,7 @@ pub(super) struct LaneContext {
 }
 
 impl LaneContext {
-    /// Waits until the run stops, or its host is left.
+    /// Waits until the run stops or gives up this host.
     async fn stopped(&self) {
         tokio::select! {
             _ = self.stop.wait() => {}
@@ -70,7 +70,7 @@ pub(super) struct Lane {
     queue: VecDeque<Parcel>,
     claims: Claims,
     aside: Aside,
-    /// Visitors with an event that this run leaves pending: they get nothing more.
+    /// Visitors with an event that this run leaves pending. The run sends none of their later events.
     ended: HashSet<VisitorKey>,
     is_probing: bool,
 }
@@ -92,7 +92,7 @@ impl Lane {
         }
     }
 
-    /// Sends until there is nothing left, the run stops or the recorder fails.
+    /// Sends until no event is left, the run stops or the recorder fails.
     pub(super) async fn run(mut self) -> Result<(), RecorderGone> {
         while !self.is_stopped() {
             if self.changes.has_changed().is_ok_and(|has| has) {
@@ -132,7 +132,7 @@ impl Lane {
         self.context.stop.requested().is_some() || self.context.host.is_given_up()
     }
 
-    /// Claims what can be claimed.
+    /// Claims events until both places for claims are taken or no event may be sent.
     async fn claim_more(&mut self) -> Result<(), RecorderGone> {
         while self.queue.len() < QUEUE_LOW {
             let Ok(batch) = self.inbound.try_recv() else { break };
@@ -151,7 +151,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Whether nothing is left that it will ever send or settle.
+    /// Whether this lane has no event left to send or settle, and will get none.
     fn has_ended(&self) -> bool {
         self.aside.next_due().is_none()
             && self.queue.is_empty()
@@ -160,7 +160,8 @@ impl Lane {
             && !self.context.host.suites.iter().any(|suite| suite.ward(|ward| ward.has_some_of(self.number)))
     }
 
-    /// The next event that may go: of a visitor whose wait is over, else of the queue, else for the trial of a suite.
+    /// The next event that may be sent: of a visitor whose backoff is over, else from the queue, else a candidate for
+    /// the trial of a suite (see `ward`).
     fn next_parcel(&mut self) -> Option<Parcel> {
         while let Some(parcel) = self.aside.take_due() {
             if !self.suite(&parcel).is_over() {
@@ -202,8 +203,8 @@ impl Lane {
         self.queue.extend(batch.into_iter().flatten());
     }
 
-    /// Until when nothing may be sent, because nobody reaches the host. Asked only with something to send: the one lane that
-    /// is allowed to probe must do so.
+    /// The time until which nothing may be sent, because the host is unreachable. Asks the breaker only if this lane
+    /// has something to send: a lane that gets the permit to probe must use it.
     fn host_pause(&mut self) -> Option<Instant> {
         let breaker = &self.context.host.host.breaker;
         if self.is_probing || breaker.is_closed() || !self.has_work() {
@@ -223,7 +224,7 @@ impl Lane {
         }
     }
 
-    /// Lets another lane probe, where this one was to and has nothing to send.
+    /// If this lane was allowed to probe but has nothing to send, lets another lane probe.
     fn return_probe(&mut self) {
         if std::mem::take(&mut self.is_probing) {
             self.context.host.host.breaker.return_probe(Instant::now());
@@ -242,14 +243,14 @@ impl Lane {
         }
     }
 
-    /// Sends the event at the front, once its pace allows it and its claim is durable.
+    /// Sends the first claimed event, once the pace allows it and the claim is durable.
     async fn send_front(&mut self) -> Result<(), RecorderGone> {
         let Some(front) = self.claims.front_mut() else { return Ok(()) };
         if !std::mem::take(&mut front.is_paid) {
             let now = Instant::now();
             let wait = self.context.host.reserve(front, now);
             if wait > CLAIM_IDLE_MAX {
-                // The wait belongs to this event: another one that goes before it pays for itself.
+                // This event has reserved its turn. An event that is sent before it must reserve another turn.
                 front.is_paid = true;
                 self.give_back().await?;
                 self.rest(now + wait).await;
@@ -283,7 +284,7 @@ impl Lane {
             if let Some(refusal) = Refusal::of(&outcome) {
                 return self.refuse(parcel, outcome, refusal).await;
             }
-            // An unreachable host is the matter of the breaker: such an attempt does not count against the event.
+            // The breaker deals with an unreachable host, so such an attempt does not count against the event.
             if !host_was_up && matches!(&outcome, Outcome::Retry { cause, .. } if cause.is_unreachable()) {
                 parcel.attempts -= 1;
             }
@@ -299,7 +300,7 @@ impl Lane {
         self.settle(parcel, Fate::Delivered).await
     }
 
-    /// Sends one hit. A stop meanwhile gives back at once what was claimed behind it, and then waits for the reply.
+    /// Sends one hit. If the run stops meanwhile, releases the claims behind it at once, then waits for the reply.
     async fn send(&mut self, body: Bytes) -> Result<Outcome, RecorderGone> {
         let sending = self.connection.send(body);
         tokio::pin!(sending);
@@ -313,7 +314,7 @@ impl Lane {
         Ok(sending.await)
     }
 
-    /// Tells host and breaker what an outcome says of them, and gives whether the breaker was closed before.
+    /// Records an outcome in the breaker and the host. Returns whether the breaker was closed before.
     fn note(&mut self, outcome: &Outcome) -> bool {
         let now = Instant::now();
         let breaker = &self.context.host.host.breaker;
@@ -327,7 +328,7 @@ impl Lane {
         was_up
     }
 
-    /// Keeps the pace between the hits of one event; false where the run or the suite was stopped meanwhile.
+    /// Keeps the pace between the hits of one event. Returns false if the run or the suite was stopped meanwhile.
     async fn may_go_on(&self, parcel: &Parcel) -> bool {
         let now = Instant::now();
         let wait = self.context.host.reserve(parcel, now);
@@ -377,17 +378,17 @@ impl Lane {
         self.end_visitor(parcel).await
     }
 
-    /// Takes the claim of an attempt back, or turns it into a doubt: where it may have been counted, or some of its hits were.
+    /// Releases the claim of an attempt, or records a doubt if Adobe may have counted the event or some of its hits.
     async fn end_attempt(&mut self, parcel: &mut Parcel, doubt: Option<&Doubt>) -> Result<(), RecorderGone> {
         let Some(doubt) = doubt.cloned().or_else(|| parcel.some_counted()) else {
             return self.release(parcel).await;
         };
         parcel.is_doubted = true;
-        // An event that its suite holds was settled instead: this one stays pending.
+        // If the policy of the suite is to hold, the event was settled as held elsewhere. Here it stays pending.
         self.record_doubt(parcel, doubt, OnAmbiguous::Retry).await
     }
 
-    /// Sets the event aside for its backoff, and behind it what was claimed of the same visitor.
+    /// Sets the event aside for its backoff, and behind it the claimed events of the same visitor.
     async fn again(&mut self, mut parcel: Parcel, due: Instant) -> Result<(), RecorderGone> {
         self.suite(&parcel).end_try(std::mem::take(&mut parcel.is_candidate));
         let claimed = self.claims.take_back_of(parcel.visitor).await?;
@@ -395,7 +396,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Records what became of an event for good. What waited behind it goes next, in its order.
+    /// Records the final state of an event. The events that waited behind it are sent next, in their order.
     async fn settle(&mut self, parcel: Parcel, fate: Fate) -> Result<(), RecorderGone> {
         let suite = self.suite(&parcel);
         self.context.tally.settle(suite.rsid(), parcel.event.sequence, &fate);
@@ -436,7 +437,7 @@ impl Lane {
         self.context.recorder.record(change).await
     }
 
-    /// Leaves an event pending, and with it everything of its visitor in this run.
+    /// Leaves an event pending, and with it all later events of its visitor in this run.
     async fn end_visitor(&mut self, parcel: Parcel) -> Result<(), RecorderGone> {
         let visitor = parcel.visitor;
         self.ended.insert(visitor);
@@ -454,7 +455,7 @@ impl Lane {
         suite.settle(parcel);
     }
 
-    /// Gives claims back during a pause; their events are first in the queue.
+    /// Releases the claims before a pause. Their events become the first in the queue.
     async fn give_back(&mut self) -> Result<(), RecorderGone> {
         let claimed = self.claims.take_back().await?;
         claimed.into_iter().rev().for_each(|parcel| self.put_back(parcel));

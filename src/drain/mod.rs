@@ -1,12 +1,11 @@
-//! One pass over the buffer: every event that waits and may go is sent, in the order of its visitor, and its fate recorded.
+//! A drain passes over the buffer once, sends pending events in the order of each visitor, and records outcomes.
 //!
 //! - In: a buffer, a collection, options, a stop. Out: a [`RunSummary`].
-//! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is on disk before its
-//!   first byte; an event that may have been counted is repeated in the very form of its first attempt, or held; only a reply
-//!   about an event makes it dead; a host that is down stalls nobody else; the run ends.
-//! - Does not know: SQL, sockets, when it is started, what a person wants to read.
-//! - Rules: section 6 of the design. `retry.rs` decides on an event, `verdict.rs` on a suite, `lanes.rs` sends, `feed.rs` reads ahead,
-//!   `recorder.rs` writes.
+//! - Guarantees: a visitor's hits are in chronological order, however many lanes there are; an attempt is on disk
+//!   before its first byte; an event that may have been counted is repeated in exactly the form of its first attempt,
+//!   or held; only a reply about an event makes it dead; a host that is down delays no other; the run always ends.
+//! - Does not know: SQL, sockets, schedules, texts for people.
+//! - Rules: section 6 of the design. `retry.rs` decides on events, `verdict.rs` on suites, `lanes.rs` sends.
 
 mod aside;
 mod feed;
@@ -52,23 +51,23 @@ use recorder::RecorderGone;
 use summary::{Counts, LINES_MAX, Tally};
 use ward::Ward;
 
-/// How often a drain looks for suites that were paused: the kill switch works within this time.
+/// How often a drain checks whether suites were paused, so a pause (the kill switch) takes effect within this time.
 const PAUSE_POLL: Duration = Duration::from_secs(1);
-/// Batches that wait for a lane: enough that it never runs dry while the feed reads on, few enough to bound the memory.
+/// How many batches may wait for a lane: enough that no lane idles, few enough to bound the memory.
 const BATCHES_AHEAD: usize = 2;
 
-/// How a drain goes about it.
+/// The options of a drain.
 #[derive(Debug, Clone)]
 pub struct DrainOptions {
     pub lanes: usize,
     pub retry: RetryLimits,
     /// How long a stop waits for requests in flight.
     pub stop_grace: Duration,
-    /// The most events to take; `None` takes all.
+    /// The most events to send; `None` means all.
     pub limit: Option<u64>,
-    /// The longest that it may take; `None` is no limit.
+    /// The longest time a drain may take; `None` means no limit.
     pub deadline: Option<Duration>,
-    /// Whether a buffer that was restored from a backup may repeat what the original delivered since.
+    /// Whether a buffer restored from a backup may send events again that were delivered after the backup.
     pub after_restore: AfterRestore,
     pub clock: Clock,
 }
@@ -76,7 +75,7 @@ pub struct DrainOptions {
 /// Why a drain could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
-    /// The buffer failed; what was in flight is in doubt.
+    /// The buffer failed, so the events in flight are in doubt.
     #[error(transparent)]
     Buffer(#[from] BufferError),
     #[error(transparent)]
@@ -85,10 +84,10 @@ pub enum DrainError {
     Thread(#[source] std::io::Error),
 }
 
-/// The lock that a drain holds: no other process sends these events meanwhile.
+/// The lock that a drain holds, so that no other process sends these events meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub enum Locked<'a> {
-    /// Live events, their inbox moved.
+    /// Live events, after the events of the inbox were moved into the buffer.
     Live(&'a DrainLock),
     Backfill(&'a BackfillLock, &'a JobRecord),
 }
@@ -101,7 +100,7 @@ impl Locked<'_> {
         }
     }
 
-    /// What makes its events go that wait.
+    /// What sends the events that this run leaves pending.
     fn then(self) -> String {
         match self {
             Locked::Live(_) => "the events that wait go with the next run".to_owned(),
@@ -121,7 +120,7 @@ impl Locked<'_> {
     }
 }
 
-/// Sends what waits.
+/// Sends the pending events.
 pub async fn drain(
     buffer: &Arc<Buffer>,
     out: &Collection,
@@ -165,7 +164,7 @@ pub async fn drain(
     let stopped = pass.stop_reason(&recorded);
     let times = (started_at, options.clock.now());
     let troubles = pass.troubles();
-    // What was stopped was told as an error.
+    // A trouble that stopped a host or suite is already logged as an error.
     for trouble in troubles.iter().filter(|trouble| !trouble.stopped).take(LINES_MAX as usize) {
         tracing::warn!("trouble in this run: {trouble}");
     }
@@ -188,8 +187,7 @@ pub async fn drain(
     damage.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-/// Says once a run which suites lose their hits: nothing is sent to them, or a person overruled that. Not again of those that were
-/// `told`.
+/// Logs once in a run which suites lose their hits, even if a person overruled this. Skips the suites in `told`.
 pub async fn tell_blocked(
     buffer: &Arc<Buffer>,
     job: JobKey,
@@ -220,14 +218,14 @@ pub async fn tell_blocked(
     Ok(blocked)
 }
 
-/// What must hold during a drain: it has the lock, and the buffer was not replaced.
+/// What must stay true during a drain: it holds the lock, and the buffer was not replaced.
 #[derive(Debug, Clone)]
 struct Ground {
     lock: LockWatch,
     place: Watch,
-    /// The suites of which the log says that nothing is sent to them.
+    /// The blocked suites that are already logged.
     blocked: Vec<BlockedSuite>,
-    /// Troubles met so far. New ones are recorded while the run goes on, so that `status` can tell.
+    /// How many troubles were met so far. New ones are recorded during the run, so that `status` can show them.
     met: usize,
 }
 
@@ -241,7 +239,7 @@ impl Ground {
 /// A host, and the routes that lead to it.
 type Way = (Arc<Host>, Vec<Route>);
 
-/// The routes by their host. Fails where a proxy variable cannot be used, before anything has begun.
+/// Groups the routes by host. Fails before anything is sent if a proxy variable cannot be used.
 fn ways(out: &Collection, routes: Vec<Route>) -> Result<Vec<Way>, CollectionError> {
     let mut by_host: BTreeMap<CollectionUrl, Vec<Route>> = BTreeMap::new();
     for route in routes {
@@ -250,7 +248,7 @@ fn ways(out: &Collection, routes: Vec<Route>) -> Result<Vec<Way>, CollectionErro
     by_host.into_iter().map(|(url, routes)| Ok((out.host(&url)?, routes))).collect()
 }
 
-/// What the parts of a run share.
+/// What the functions of a run share.
 struct Pass<'a> {
     buffer: &'a Arc<Buffer>,
     hosts: Vec<Arc<HostRun>>,
@@ -262,8 +260,8 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Starts lanes and feeds and waits for them. What a feed could not read ends its host's part, and is given back: what was sent
-    /// is recorded and reported all the same.
+    /// Starts lanes and feeds and waits for them. A feed that cannot read the buffer ends the sending to its host.
+    /// Its error is returned at the end, so that the run is still recorded and reported.
     async fn send_all(&self, ground: Ground) -> Result<Option<BufferError>, DrainError> {
         let lanes_in_all = self.options.lanes * self.hosts.len();
         let (recorder, recording) = recorder::recorder(self.buffer.clone(), self.start.run, lanes_in_all);
@@ -322,8 +320,8 @@ impl Pass<'_> {
             .map_err(DrainError::Thread)
     }
 
-    /// Waits for the lanes; after a stop at most the grace period, and no longer where the ground is lost. What is cut off keeps
-    /// its claim, and is in doubt.
+    /// Waits for the lanes: after a stop only for the grace period, and only until the lock or the buffer is lost. An
+    /// attempt that is cut off keeps its claim, so its event is in doubt.
     async fn finish(
         &self,
         lanes: &mut JoinSet<Result<(), RecorderGone>>,
@@ -340,7 +338,7 @@ impl Pass<'_> {
                 joined = lanes.join_next() => match joined {
                     None => return Ok(()),
                     Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    // A lane that lost its recorder ends; the recorder itself says why.
+                    // A lane whose recorder failed ends. The recorder reports the reason.
                     Some(_) => {}
                 },
                 () = &mut grace_is_over, if !lanes.is_empty() => {
@@ -357,7 +355,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Stops sending to suites that are no longer active. Ends only where the lock or the buffer is lost.
+    /// Stops sending to suites that are no longer active. Returns only if the lock or the buffer is lost.
     async fn watch(&self, mut ground: Ground) -> BufferError {
         loop {
             sleep(PAUSE_POLL).await;
@@ -397,7 +395,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Why the run ended early, if it did; the reason that says most where there are several.
+    /// Why the run ended early, if it did. Of several reasons the most important one.
     fn stop_reason(&self, counts: &Counts) -> Option<StopReason> {
         let limit = counts.is_limited.then_some(StopReason::Limit);
         let of_hosts = self.hosts.iter().flat_map(|host| host.stop_reasons());
@@ -412,7 +410,7 @@ async fn keep_deadline(deadline: Option<Duration>, stop: Stop) {
     }
 }
 
-/// Does a verb of the buffer beside the runtime, so that a second signal is heard while another process holds the database.
+/// Runs a buffer call on a thread of its own, so that a second signal works while another process holds the database.
 async fn blocking<T: Send + 'static>(
     buffer: &Arc<Buffer>,
     verb: impl FnOnce(&Buffer) -> T + Send + 'static,

@@ -8,35 +8,35 @@ use crate::hit::VisitorKey;
 use crate::suite::HitForm;
 use crate::{encode, mapping};
 
-/// What a hit takes at most in most cases; longer ones grow.
+/// The initial size of the text of a hit in bytes, enough for most hits. The text grows if it is longer.
 const BODY_BYTES: usize = 2_048;
 
 /// An event with its hits.
 pub(super) struct Parcel {
     pub(super) event: EventRef,
-    /// The place of its suite among those of its host.
+    /// The place of its suite among the suites of the host.
     pub(super) suite: usize,
-    /// The form of its hits: the suite's, or that of earlier attempts of unknown outcome.
+    /// The form of its hits: the suite's form, or the form of earlier attempts of unknown outcome.
     pub(super) form: FormKey,
     pub(super) visitor: VisitorKey,
     pub(super) work: Work,
     /// Whether an earlier attempt may have been counted.
     pub(super) is_doubted: bool,
     pub(super) attempts: u32,
-    /// Bare FAILUREs in this run.
+    /// FAILUREs without a reason in this run.
     pub(super) bare_failures: u32,
-    /// The number of its latest hit among those that its suite was sent in this run.
+    /// The number of its latest hit among the hits of its suite in this run.
     pub(super) sent: u64,
-    /// Whether the pace of its next hit was reserved and waited for.
+    /// Whether its next hit has reserved its turn and waited for it.
     pub(super) is_paid: bool,
     pub(super) was_refused: bool,
-    /// Whether it goes for the trial of its suite.
+    /// Whether it is sent to decide the trial of its suite (see `ward`).
     pub(super) is_candidate: bool,
-    /// The trial for which it is sent ahead of what its feed has dealt.
+    /// The number of the trial for which it was dealt ahead of its turn, if it was.
     pub(super) scout: Option<u64>,
 }
 
-/// What there is to do with a parcel.
+/// What a lane must do with a parcel.
 pub(super) enum Work {
     /// Send these documents in their order; those before `next` have succeeded.
     Send {
@@ -95,7 +95,7 @@ impl Parcel {
         }
     }
 
-    /// The doubt about an event of several hits, some of which succeeded: it is sent again whole and in the same form.
+    /// The doubt about an event if some of its hits succeeded. All its hits are sent again, in the same form.
     pub(super) fn some_counted(&self) -> Option<Doubt> {
         match &self.work {
             Work::Send { hits, next: counted @ 1.. } => {

@@ -1,8 +1,8 @@
 //! Group commit: claims and outcomes of all lanes share durable transactions.
 //!
-//! A lane never waits for an outcome to be recorded, only for its next claim. While one transaction is written, the changes
-//! of the lanes gather for the next, so the price of a commit is shared by as many lanes as are busy. With slow replies
-//! nobody is in a hurry, and changes gather for [`LINGER`]: a lane that runs out of claims calls at once.
+//! A lane never waits for an outcome to be recorded, only for its next claim. While one transaction is written, the
+//! changes of the lanes gather for the next, so the price of a commit is shared by as many lanes as are busy. With
+//! slow replies changes gather for [`LINGER`]; a lane without claims ends this at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,9 @@ use tokio::time::sleep;
 
 use crate::buffer::{Buffer, BufferError, Change, RunId};
 
-/// How long changes may gather while no lane waits. A hundredth of a typical round trip's worth of commits; an outcome is on
-/// disk this long after its reply, plus one commit.
+/// How long changes may gather while no lane waits. An outcome is durable this long and one commit after its reply.
 const LINGER: Duration = Duration::from_millis(5);
-/// Changes in one transaction: with at most an outcome and a claim per event, under the 1,000 outcomes that may be late.
+/// The most changes in one transaction. Some are claims, so fewer than the 1,000 outcomes that may be late.
 const CHANGES_MAX: usize = 1_000;
 
 struct Entry {
@@ -36,7 +35,7 @@ pub(super) struct ClaimTicket {
     hurry: Arc<Notify>,
 }
 
-/// The recorder has failed; what it failed of is reported by the drain.
+/// The recorder has failed. The drain reports the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecorderGone;
 
@@ -72,7 +71,7 @@ pub(super) fn recorder(
     run: RunId,
     lanes: usize,
 ) -> (Recorder, impl Future<Output = Result<(), BufferError>>) {
-    // A lane has two claims and their outcomes under way at most; twice that keeps every send immediate.
+    // A lane has at most two claims and two outcomes under way. With room for twice as many no lane waits here.
     let (entries, waiting) = mpsc::channel(lanes * 8 + 64);
     let hurry = Arc::new(Notify::new());
     (Recorder { entries, hurry: hurry.clone() }, write(buffer, run, waiting, hurry))

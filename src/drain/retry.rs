@@ -1,4 +1,4 @@
-//! The next step after an attempt: a plain function of what is known, so that its rules are a table of tests.
+//! Decides the next step after an attempt. A pure function, so that a table of tests can cover its rules.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use crate::delivery::{DeadReason, Doubt, Outcome, SuiteFault};
 use crate::suite::OnAmbiguous;
 use crate::web::doubled;
 
-/// FAILURE without a reason is general: worth this many tries in a run before the event is dead.
+/// An event that gets FAILURE without a reason so many times in a run is dead.
 const BARE_FAILURES_MAX: u32 = 3;
 
-/// What the configuration says about retries.
+/// The configured limits of retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryLimits {
     /// Attempts per event in one run.
     pub max_attempts: u32,
-    /// The first wait; each further one doubles it.
+    /// The first wait. Each further wait is twice as long.
     pub backoff_base: Duration,
-    /// The longest wait, also where `Retry-After` asks for more.
+    /// The longest wait, even if `Retry-After` asks for more.
     pub backoff_max: Duration,
 }
 
-/// What is known of an event when its attempt ended.
+/// What is known about an event when its attempt ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
-    /// Attempts in this run, this one among them.
+    /// Attempts in this run, including this one.
     pub attempts: u32,
-    /// Bare FAILUREs in this run, this one among them.
+    /// FAILUREs without a reason in this run, including this one.
     pub bare_failures: u32,
     /// Whether another hit of its suite succeeded in this run.
     pub suite_succeeded: bool,
-    /// What its suite does with doubt.
+    /// The policy of the suite for events in doubt.
     pub policy: OnAmbiguous,
     /// A random number from 0 to 1.
     pub jitter: f64,
@@ -41,11 +41,11 @@ pub(super) enum Next {
     Delivered,
     Bury(DeadReason),
     Again(Duration),
-    /// Not in this run.
+    /// The event is not tried again in this run.
     LeavePending,
-    /// A person decides: it may have been counted, and its suite does not repeat.
+    /// A person decides, because the event may have been counted and the policy of its suite is not to repeat it.
     Hold(Doubt),
-    /// Its suite is stopped for this run; the event waits.
+    /// The suite is stopped for this run; the event waits.
     StopSuite(SuiteFault),
 }
 
@@ -57,7 +57,7 @@ pub(super) fn next(outcome: &Outcome, now: &Situation, limits: &RetryLimits) -> 
             Next::Bury(DeadReason::GeneralFailure)
         }
         Outcome::Refused { status } if now.suite_succeeded => Next::Bury(DeadReason::Refused(*status)),
-        // The same request gets the same answer again, and where nothing succeeds that says nothing of the event.
+        // A repeat would get the same answer, which without a success says nothing about the event.
         Outcome::Refused { .. } => Next::LeavePending,
         Outcome::SuiteFault(fault) => Next::StopSuite(fault.clone()),
         Outcome::Ambiguous(doubt) if now.policy == OnAmbiguous::Hold => Next::Hold(doubt.clone()),

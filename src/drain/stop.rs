@@ -1,4 +1,4 @@
-//! The wish to end a drain, passed in from outside.
+//! The signal from outside that a drain shall end.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use tokio::sync::watch;
 use crate::word::words;
 
 words! {
-    /// Why a drain ended before its backlog did; the first says most.
+    /// Why a drain ended before the end of its backlog, the most important reason first.
     pub enum StopReason {
         Signal = "signal",
         Deadline = "deadline",
         Limit = "limit",
-        /// A collection host answered nothing for too long.
+        /// A collection host did not answer for too long.
         Host = "host",
         /// A suite's settings are wrong at its collection host.
         Suite = "suite",
-        /// A backfill gives way: a live drain began, its hours are over, or a person paused it.
+        /// A backfill ends a leg early: a live drain began, its hours are over, or a person paused it.
         GiveWay = "give_way",
     }
 }
 
-/// A drain's stop: takes no new events, finishes what is in flight.
+/// A drain's stop. After a request the drain takes no new events and finishes those in flight.
 #[derive(Debug, Clone)]
 pub struct Stop {
     sender: Arc<watch::Sender<Option<StopReason>>>,
@@ -34,7 +34,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asks for the stop; the first reason stays.
+    /// Asks for the stop. The first reason is kept.
     pub fn request(&self, reason: StopReason) {
         self.sender.send_if_modified(|current| {
             let is_first = current.is_none();

@@ -1,4 +1,4 @@
-//! A report suite in a run: whether it flows, and the events that wait until it is known whose fault its refusals are.
+//! A report suite in a run: whether its events are sent, and the events that wait until its trial ends.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,16 +21,16 @@ pub(super) struct SuiteRun {
     pub(super) form: FormKey,
     pub(super) requestors: Vec<RequestorKey>,
     pub(super) limiter: Limiter,
-    /// The phase of the ward, read without its lock: nearly every event meets a suite that flows.
+    /// A copy of the ward's phase, to read it without the lock: for nearly all events it is `Flows`.
     phase: AtomicU8,
-    /// Events dealt to lanes that are not settled.
+    /// Events that were dealt to lanes and are not settled.
     outstanding: AtomicUsize,
-    /// Hits that it was sent: their numbers say whether a success was sent before or after a refusal came back.
+    /// How many hits were sent: the number of the latest hit.
     sent: AtomicU64,
     /// The highest number of a hit that succeeded.
     succeeded: AtomicU64,
     ward: Mutex<Ward>,
-    /// Whether the log says why it was stopped.
+    /// Whether it is logged why the suite was stopped.
     is_told: AtomicBool,
     trials: AtomicU64,
     /// Changes whenever lanes or feed have to look at the ward again.
@@ -38,7 +38,7 @@ pub(super) struct SuiteRun {
 }
 
 impl SuiteRun {
-    /// `earlier` is what the runs before recorded.
+    /// `earlier` holds the troubles that earlier runs recorded.
     pub(super) fn new(
         route: Route,
         lanes: usize,
@@ -73,7 +73,7 @@ impl SuiteRun {
         &self.suite.form.rsid
     }
 
-    /// Reads or changes the ward under its lock, publishes its phase, and wakes lanes and feed where it has news.
+    /// Reads or changes the ward under its lock, publishes its phase, and wakes lanes and feed if it has news.
     pub(super) fn ward<T>(&self, change: impl FnOnce(&mut Ward) -> T) -> T {
         let mut ward = self.ward.lock().unwrap_or_else(PoisonError::into_inner);
         ward.outstanding = self.outstanding.load(Ordering::Relaxed);
@@ -100,19 +100,19 @@ impl SuiteRun {
             Phase::Paused => {
                 tracing::warn!(%rsid, "report suite paused or changed during the run; its events wait");
             }
-            // Why it was stopped is told with its host, which may be what is at fault.
+            // Its host logs why it was stopped, because the host may be at fault.
             Phase::OnTrial | Phase::Stopped | Phase::Watched | Phase::Flows => {}
         }
     }
 
-    /// Says how often it was on trial beyond the lines of the log, at the end of the run.
+    /// Logs at the end of the run how many trials had no line of their own.
     pub(super) fn tell_trials(&self) {
         if let Some(trials @ 1..) = self.trials.load(Ordering::Relaxed).checked_sub(LINES_MAX) {
             tracing::info!(rsid = %self.rsid(), trials, "other visitors were tried more often, not told one by one");
         }
     }
 
-    /// Why it was stopped, the first time that this is asked.
+    /// Why the suite was stopped; only the first call returns the reason.
     pub(super) fn fault_to_tell(&self) -> Option<SuiteFault> {
         let fault = if self.is(Phase::Stopped) { self.ward(|ward| ward.fault.clone()) } else { None };
         fault.filter(|_| !self.is_told.swap(true, Ordering::Relaxed))
@@ -130,7 +130,7 @@ impl SuiteRun {
         self.is(Phase::OnTrial)
     }
 
-    /// Whether nothing more of it goes in this run.
+    /// Whether the run sends no more events of the suite.
     pub(super) fn is_over(&self) -> bool {
         self.is(Phase::Stopped) || self.is(Phase::Paused)
     }
@@ -139,17 +139,17 @@ impl SuiteRun {
         self.is(Phase::Paused)
     }
 
-    /// Whether this event may go now: it flows, is a candidate, or went before.
+    /// Whether this event may be sent now: the suite flows, or the event is a candidate or was sent before.
     pub(super) fn lets_go(&self, parcel: &Parcel) -> bool {
         self.flows() || (self.is_on_trial() && (parcel.is_candidate || parcel.attempts > 0))
     }
 
-    /// Whether a visitor's events must wait for the decision on one that was refused.
+    /// Whether the visitor's events must wait for the decision on a refused event.
     pub(super) fn blocks(&self, visitor: VisitorKey) -> bool {
         !self.is(Phase::Flows) && self.ward(|ward| ward.blocks(visitor))
     }
 
-    /// What its feed does with its events.
+    /// What the feed does with the events of the suite.
     pub(super) fn flow(&self) -> Flow {
         if self.is_over() {
             return Flow::Ends;
@@ -158,17 +158,17 @@ impl SuiteRun {
         if flows { Flow::Flows } else { Flow::Waits }
     }
 
-    /// Whether nothing more of it goes in this run, although its events could.
+    /// Whether the run sends no more events of the suite because of the suite's fault.
     pub(super) fn is_stopped(&self) -> bool {
         self.is(Phase::Stopped)
     }
 
-    /// The number of the next hit that it is sent.
+    /// Returns the number of the next hit of the suite.
     pub(super) fn number_hit(&self) -> u64 {
         self.sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The hit with this number succeeded.
+    /// Records that the hit with this number succeeded.
     pub(super) fn succeed(&self, sent: u64) {
         self.succeeded.fetch_max(sent, Ordering::Relaxed);
         if !self.is(Phase::Flows) {
@@ -189,15 +189,15 @@ impl SuiteRun {
         self.end_try(parcel.is_candidate);
     }
 
-    /// An event is settled, or waits for another attempt; a candidate is none any more.
+    /// Records that an event is settled or waits for another attempt. If it was a candidate, it is no longer one.
     pub(super) fn end_try(&self, was_candidate: bool) {
         if was_candidate || !self.is(Phase::Flows) {
             self.ward(|ward| ward.end_try(was_candidate));
         }
     }
 
-    /// Whether a scout may go; `is_known` where its lane has earlier events of its visitor. One that may not is dealt again when its
-    /// turn comes.
+    /// Whether a scout may be sent; `is_known` is true if its lane has earlier events of its visitor. A scout that
+    /// may not be sent is dealt again when its turn comes.
     pub(super) fn admits_scout(&self, parcel: &mut Parcel, is_known: bool) -> bool {
         let goes = self.ward(|ward| ward.admit_scout(parcel, is_known));
         if !goes {
@@ -206,7 +206,7 @@ impl SuiteRun {
         goes
     }
 
-    /// Whether every event that was tried is refused, as far as the run came; `None` where none was tried.
+    /// Whether every event that was tried so far is refused; `None` if no event was tried.
     pub(super) fn refuses_all(&self) -> Option<bool> {
         let is_idle = self.outstanding.load(Ordering::Relaxed) == 0;
         self.ward(|ward| match &ward.fault {

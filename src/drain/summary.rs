@@ -11,10 +11,10 @@ use crate::delivery::{DeadReason, Doubt, Sequence, Trouble};
 use crate::event::Instant;
 use crate::suite::Rsid;
 
-/// Lines of the log that a run spends on one kind of event-level trouble: enough to see a pattern, few enough to read.
+/// How many lines a run logs for one kind of trouble with events: enough to see a pattern, few enough to read.
 pub(super) const LINES_MAX: u64 = 20;
 
-/// One drain. `read` to `in_doubt` are events of this run, `pending` and `parked` what waits in the buffer after it.
+/// The summary of a drain. `read` to `in_doubt` count events of the run, `pending` and `parked` those in the buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     pub run_id: RunId,
@@ -25,23 +25,23 @@ pub struct RunSummary {
     pub hits: u64,
     pub delivered: u64,
     pub dead: u64,
-    /// Events that may have been counted, and are not repeated.
+    /// Events that may have been counted and are not repeated.
     pub held: u64,
-    /// Events that wait with an attempt of unknown outcome.
+    /// Pending events with an attempt of unknown outcome.
     pub in_doubt: u64,
-    /// Attempts of this run that its stop left without an outcome; their events are in doubt.
+    /// Attempts that the stop of this run left without an outcome. Their events are in doubt.
     pub cut_off: u64,
     /// Attempts beyond the first of each event.
     pub retries: u64,
-    /// Events that wait in the buffer, the parked among them.
+    /// Events that wait in the buffer, including the parked events.
     pub pending: u64,
-    /// Pending events whose requestor has no suite, or whose suite is paused.
+    /// Pending events whose requestor has no suite, or whose suite is paused or blocked.
     pub parked: u64,
-    /// Why it ended early; `None` where it ended with its backlog.
+    /// Why the run ended early; `None` if it reached the end of the backlog.
     pub stopped: Option<StopReason>,
-    /// Events left that could have gone: attempts used up, or the run ended early.
+    /// Whether events were left that could have been sent: their attempts were used up, or the run ended early.
     pub left: bool,
-    /// What stood in the way, of which host and suite, and since when.
+    /// The troubles with hosts and suites.
     pub troubles: Vec<Trouble>,
     pub suites: BTreeMap<Rsid, SuiteSummary>,
 }
@@ -80,7 +80,7 @@ impl RunSummary {
     }
 }
 
-/// One suite's part.
+/// The counts of one suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SuiteSummary {
     pub delivered: u64,
@@ -102,36 +102,36 @@ pub(super) struct Counts {
     pub(super) hits: u64,
     pub(super) in_doubt: u64,
     pub(super) retries: u64,
-    /// Events taken and left pending, or not taken though they could have gone.
+    /// Whether events were left pending that could have been sent.
     pub(super) left: bool,
-    /// The run's number of events was reached, and there are more.
+    /// Whether the run reached its limit of events and left more.
     pub(super) is_limited: bool,
     dead: u64,
     held: u64,
     refused: u64,
-    /// The suites of which events wait that could have gone.
+    /// The suites with pending events that could have been sent.
     leaving: BTreeSet<Rsid>,
-    /// The suites of which the log names the first event that was refused.
+    /// The suites whose first refused event is logged.
     refusing: BTreeSet<Rsid>,
     pub(super) suites: BTreeMap<Rsid, SuiteSummary>,
 }
 
-/// What becomes of an event for good.
+/// The final state of an event.
 #[derive(Debug)]
 pub(super) enum Fate {
     Delivered,
     Dead(DeadReason),
-    /// It may have been counted, and its suite does not repeat.
+    /// The event may have been counted, and the policy of its suite is not to repeat it.
     Held(Doubt),
 }
 
 impl Tally {
-    /// The counts; every lane shares one thread, so the lock is never waited for.
+    /// The counts. All lanes run on one thread, so none ever waits for this lock.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an event that is settled. The first that are dead or held get a line of the log each.
+    /// Counts a settled event. Logs a line for each of the first dead or held events.
     pub(super) fn settle(&self, rsid: &Rsid, sequence: Sequence, fate: &Fate) {
         let mut counts = self.counts();
         counts.read += 1;
@@ -157,7 +157,7 @@ impl Tally {
         }
     }
 
-    /// Counts an event that is refused. The first of its suite gets a line at once: what becomes of it is known later.
+    /// Counts a refused event. Logs the first one of a suite at once, because its final state is known only later.
     pub(super) fn refuse(&self, rsid: &Rsid, sequence: Sequence, cause: &str) {
         let mut counts = self.counts();
         counts.refused += 1;
@@ -166,7 +166,7 @@ impl Tally {
         }
     }
 
-    /// Counts an event that the run leaves pending; `is_left` where it could have gone.
+    /// Counts an event that the run leaves pending; `is_left` is true if it could have been sent.
     pub(super) fn leave(&self, rsid: &Rsid, is_doubted: bool, is_left: bool) {
         let mut counts = self.counts();
         counts.read += 1;
@@ -179,7 +179,7 @@ impl Tally {
 }
 
 impl Counts {
-    /// What became of the events of some suites, other than delivered: whether any wait, how many are dead, and how many held.
+    /// Whether any events of these suites wait, how many are dead and how many are held.
     pub(super) fn fates<'a>(&self, suites: impl Iterator<Item = &'a Rsid>) -> (bool, u64, u64) {
         suites.fold((false, 0, 0), |(waits, dead, held), rsid| {
             let suite = self.suites.get(rsid).copied().unwrap_or_default();
@@ -187,7 +187,7 @@ impl Counts {
         })
     }
 
-    /// Tells at the end how many events had no line of the log.
+    /// Logs at the end how many events had no line of their own.
     pub(super) fn tell_rest(&self) {
         for (events, told, what) in [
             (self.dead, LINES_MAX, "dead"),

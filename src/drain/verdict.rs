@@ -1,4 +1,5 @@
-//! Whose fault refusals are: a plain state machine for each suite of a run, so that its rules are a table of tests.
+//! Decides whether events or their suite are at fault for refusals. Each suite of a run has one such state machine,
+//! which does no input or output, so that tables of tests can cover its rules.
 //!
 //! ```text
 //!           REFUSALS_IN_A_ROW without a later success         nobody is left to try
@@ -7,39 +8,40 @@
 //!     +---------- a success: the refusals were the events' own ----------------------+
 //! ```
 //!
-//! A success is later than a refusal if its hit was sent after the refusal had come back. Hits are told apart by their numbers.
+//! A success is later than a refusal if its hit was sent after the refusal had come back. The numbers of hits tell.
 
 use crate::delivery::{Outcome, SuiteFault};
 
-/// Events refused in a row, without a success of their suite in between, that put the suite on trial.
+/// So many events refused in a row, without a success of their suite in between, put the suite on trial.
 const REFUSALS_IN_A_ROW: u32 = 3;
-/// Each trial that a suite wins doubles that number up to this, so that a long row of bad events does not cost a trial for every
-/// three of them.
+/// Each trial that a suite wins doubles `REFUSALS_IN_A_ROW` up to this limit, so that many bad events cost few
+/// trials.
 const REFUSALS_IN_A_ROW_MAX: u32 = 48;
-/// So many refused in a row may all be bad where they are the last events of a suite that delivers; more are the suite's fault.
+/// If a suite delivered in this run, its last so many events may all be bad. More are the suite's fault.
 const LAST_BAD_MAX: u32 = 10;
-/// Other visitors that a suite's first trial tries, and that one search of the backlog deals.
+/// How many other visitors (without a refused event) the first trial tries, and one search of the backlog deals.
 pub(super) const OTHERS_MAX: u32 = 50;
-/// Each trial that a suite wins doubles that number up to this: a suite that takes one event in fifty loses one trial in three of
-/// fifty visitors, and one in three thousand of so many.
+/// Each trial that a suite wins doubles `OTHERS_MAX` up to this limit. A suite that accepts one event in fifty
+/// loses one trial in three with 50 visitors, but only one in three thousand with 400.
 const OTHERS_AFTER_SUCCESS_MAX: u32 = 400;
-/// The same where each refusal leaves in doubt whether the hit was counted: every try may be one hit too many.
+/// The limit of other visitors if a refused hit may have been counted: every try may count one hit too many.
 const OTHERS_DOUBTED_MAX: u32 = 10;
-/// Further events of visitors that were refused already, after [`OTHERS_MAX`] others: their first events may all be bad.
+/// How many followers (later events of refused visitors) a trial tries after `OTHERS_MAX` other visitors: the first
+/// events of all visitors may be bad.
 const FOLLOWERS_MAX: u32 = 50;
-/// The same where the suite has fewer other visitors: the events of one of them must not wait behind its bad ones for ever.
+/// How many followers a trial tries with fewer other visitors: good events must not wait for ever behind bad ones.
 const FOLLOWERS_OF_FEW_MAX: u32 = 600;
 
 /// A complete reply that is no success and may be about the event or its suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) cause: String,
-    /// Whether the hit may have been counted all the same.
+    /// Whether the hit may have been counted although the reply is no success.
     pub(super) is_doubtful: bool,
 }
 
 impl Refusal {
-    /// Reads an outcome; `None` where it is a success, the host's fault, or the suite's for sure.
+    /// Reads an outcome. Returns `None` for a success and for a fault that is surely the host's or the suite's.
     pub(super) fn of(outcome: &Outcome) -> Option<Refusal> {
         let (cause, is_doubtful) = match outcome {
             Outcome::Rejected(reason) => (reason.to_string(), false),
@@ -57,18 +59,18 @@ impl Refusal {
 /// An event that a trial may try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Candidate {
-    /// Of a visitor that was not refused.
+    /// An event of a visitor without a refused event.
     Other,
-    /// Of a visitor whose earlier events were refused.
+    /// An event of a visitor whose earlier events were refused.
     Follower,
 }
 
 /// A suite's standing in a run.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    /// Events refused in a row when the run before ended.
+    /// How many events in a row were refused when the previous run ended.
     before: u32,
-    /// Events refused since, without a later success.
+    /// Events refused in this run, without a later success.
     row: Vec<InRow>,
     in_a_row_max: u32,
     latest: Option<Refusal>,
@@ -80,28 +82,27 @@ pub(super) struct Verdict {
 struct InRow {
     /// The number of its hit.
     sent: u64,
-    /// Hits that had been sent when its refusal came back.
+    /// How many hits had been sent when the refusal came back.
     known_at: u64,
 }
 
 #[derive(Debug, Default)]
 struct Tried {
-    /// Hits that had been sent when the trial began.
+    /// How many hits had been sent when the trial began.
     since: u64,
     others: u32,
     followers: u32,
 }
 
 impl Verdict {
-    /// Of a suite of which `before` events in a row were refused when the run before ended; one that was stopped then is on
-    /// trial from the start.
+    /// A suite that the previous run stopped is on trial from the start. That run ended with `before` refusals.
     pub(super) fn new(before: u64, was_stopped: bool) -> Verdict {
         let before = u32::try_from(before).unwrap_or(u32::MAX).min(REFUSALS_IN_A_ROW - 1);
         let trial = was_stopped.then(Tried::default);
         Verdict { before, row: Vec::new(), in_a_row_max: REFUSALS_IN_A_ROW, latest: None, trial }
     }
 
-    /// Whether no refusal is without a later success.
+    /// Whether every refusal was followed by a later success.
     pub(super) fn is_clear(&self) -> bool {
         self.latest.is_none()
     }
@@ -110,29 +111,28 @@ impl Verdict {
         self.trial.is_some()
     }
 
-    /// Whether the latest refusal leaves in doubt whether the hit was counted.
+    /// Whether the hit of the latest refusal may have been counted.
     fn is_doubtful(&self) -> bool {
         self.latest.as_ref().is_some_and(|refusal| refusal.is_doubtful)
     }
 
-    /// Events refused in a row, over the runs.
+    /// How many events were refused in a row, including those of the previous run.
     pub(super) fn in_a_row(&self) -> u32 {
         self.before + u32::try_from(self.row.len()).unwrap_or(u32::MAX - REFUSALS_IN_A_ROW)
     }
 
-    /// Whether the refusals in a row are the suite's fault, once no event is left that could decide; `delivers`: it delivered in this
-    /// run.
+    /// Whether the suite is at fault, once no event is left to try. `delivers`: it delivered in this run.
     pub(super) fn is_guilty(&self, delivers: bool) -> bool {
         let events_max = if delivers && !self.is_doubtful() { LAST_BAD_MAX } else { REFUSALS_IN_A_ROW - 1 };
         self.in_a_row() > events_max
     }
 
-    /// Whether the trial has tried anybody.
+    /// Whether the trial has sent a candidate.
     pub(super) fn has_asked(&self) -> bool {
         self.trial.as_ref().is_some_and(|tried| tried.others + tried.followers > 0)
     }
 
-    /// The hit with this number succeeded: the refusals that came back before it was sent were the events' own.
+    /// Records that this hit succeeded. Refusals that came back before it was sent were the events' own fault.
     pub(super) fn succeed(&mut self, sent: u64) {
         let is_sure = !self.is_doubtful();
         if self.trial.take_if(|tried| tried.since <= sent).is_some() && is_sure {
@@ -142,7 +142,7 @@ impl Verdict {
         self.strike(|refused| refused.known_at <= sent);
     }
 
-    /// Takes those out of the row that were sent before a hit which succeeded: enough where nobody is left to ask.
+    /// Removes refusals of hits sent before a hit that succeeded: a weaker proof, for when no event is left to try.
     pub(super) fn pardon(&mut self, succeeded: u64) {
         self.strike(|refused| refused.sent < succeeded);
     }
@@ -158,8 +158,8 @@ impl Verdict {
         self.trial = None;
     }
 
-    /// The hit with the number `sent` was refused, the first of its event in this run, when `known_at` had been sent; true where
-    /// that begins a trial.
+    /// Records the first refusal of an event in this run: of the hit with the number `sent`, after `known_at` hits
+    /// had been sent. Returns true if this begins a trial.
     pub(super) fn refuse(&mut self, refusal: Refusal, sent: u64, known_at: u64) -> bool {
         self.row.push(InRow { sent, known_at });
         self.latest = Some(refusal);
@@ -173,7 +173,7 @@ impl Verdict {
     /// How many candidates of a kind the trial may still try.
     pub(super) fn room(&self, candidate: Candidate) -> u32 {
         let Some(tried) = &self.trial else { return 0 };
-        // Before the first reply it is unknown whether a try leaves a doubt: the lower limit holds.
+        // Before the first refusal it is unknown whether a try leaves a doubt, so the lower limit holds.
         let is_doubtful = self.latest.as_ref().is_none_or(|refusal| refusal.is_doubtful);
         let won = self.in_a_row_max / REFUSALS_IN_A_ROW;
         let others_max =
@@ -189,7 +189,7 @@ impl Verdict {
         }
     }
 
-    /// Counts one more candidate; false where there is no room.
+    /// Counts one more candidate. Returns false if there is no room.
     pub(super) fn admit(&mut self, candidate: Candidate) -> bool {
         let has_room = self.room(candidate) > 0;
         if let Some(tried) = self.trial.as_mut().filter(|_| has_room) {
@@ -201,7 +201,7 @@ impl Verdict {
         has_room
     }
 
-    /// The fault of the suite if no candidate is left; `None` where no refusal is without a later success.
+    /// The suite's fault if no candidate is left; `None` if a later success followed every refusal.
     pub(super) fn fault(&self) -> Option<SuiteFault> {
         let refusal = self.latest.as_ref()?;
         Some(SuiteFault::RefusesAll { cause: refusal.cause.clone(), events: self.in_a_row() - self.before })

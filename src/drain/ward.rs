@@ -1,8 +1,10 @@
-//! The events of a suite whose refusals are not explained yet, and what its trial tries next. It neither waits nor sends.
+//! The refused events of a suite until it is decided whether the events or the suite are at fault, and the choice of
+//! the events that a trial of the suite sends next. This module neither waits nor sends.
 //!
-//! A refused event stays undecided until a hit of its suite succeeds that was sent after the refusal came back (the refusal was
-//! its own) or nobody is left to try (it was the suite's). A success that was under way meanwhile proves nothing: the suite may
-//! have begun to refuse since. While the suite is on trial, what its lanes have of it waits here, and goes only as a candidate.
+//! A refused event stays undecided until either a hit that was sent after the refusal came back succeeds (then the
+//! event was at fault), or no event is left to try (then the suite is at fault). An earlier hit that succeeds proves
+//! nothing, because the suite may have begun to refuse later. During a trial the events of the suite wait here, and
+//! each is sent only as a candidate of the trial.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -11,22 +13,22 @@ use super::verdict::{Candidate, Refusal, Verdict};
 use crate::delivery::{Outcome, Sequence, SuiteFault};
 use crate::hit::VisitorKey;
 
-/// Events of a suite on trial that wait for its verdict, over all lanes: about 10 MiB of hits.
+/// How many events of a suite may wait here during a trial, over all lanes: about 10 MiB of hits.
 const WAITING_MAX: usize = 4_096;
 
-/// Whether a suite's events go.
+/// Whether the events of a suite are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// They go, and a success or a settled event may decide something.
+    /// Events are sent, but no hit has succeeded yet or a refusal is undecided.
     Watched,
-    /// They go, a hit has succeeded, and no refused event is left to settle.
+    /// Events are sent, a hit has succeeded, and no refused event is left to settle.
     Flows,
-    /// Only candidates go.
+    /// Only candidates are sent.
     OnTrial,
-    /// Nothing more of it goes in this run; its events could have gone.
+    /// The run sends no more events of the suite because of its fault.
     Stopped,
-    /// The same, because it was paused or removed meanwhile: its events are parked.
+    /// The run sends no more events, because the suite was paused or removed. Its events are parked.
     Paused,
 }
 
@@ -36,49 +38,49 @@ impl Phase {
     }
 }
 
-/// What lanes and feed share of a suite.
+/// What lanes and feed share about a suite.
 pub(super) struct Ward {
     pub(super) phase: Phase,
     verdict: Verdict,
-    /// Why it was stopped.
+    /// Why the suite was stopped.
     pub(super) fault: Option<SuiteFault>,
     refused: Vec<Refused>,
-    /// By lane, in their order.
+    /// Waiting events by lane, each lane's in their order.
     waiting: Vec<VecDeque<Parcel>>,
-    /// Candidates whose reply has not come.
+    /// Candidates without a reply yet.
     in_trial: usize,
-    /// The number of the trial; its scouts carry it.
+    /// The number of the trial. Its scouts, which are events that the feed deals ahead of their turn, carry it.
     trial: u64,
     is_scouting: bool,
-    /// Whether one of the scouts that were found last went: another search may find more.
+    /// Whether a scout of the last search was sent: if so, another search may find more.
     finds_others: bool,
     /// Scouts on their way to their lanes.
     scouts: u32,
-    /// Events that went as scouts: the feed passes over them.
+    /// Events that were sent as scouts: the feed skips them.
     ahead: HashSet<Sequence>,
-    /// Whether its feed shall deal some more for its trial.
+    /// Whether the feed shall deal more events for the trial.
     pub(super) is_feeding: bool,
     is_fed_out: bool,
-    /// Hits that it was sent so far.
+    /// How many hits of the suite were sent so far.
     pub(super) sent: u64,
     /// The highest number of a hit that succeeded.
     pub(super) succeeded: u64,
-    /// Events dealt to lanes that are not settled.
+    /// Events that were dealt to lanes and are not settled.
     pub(super) outstanding: usize,
-    /// Whether something changed that lanes or feed may wait for.
+    /// Whether lanes and feed must be woken.
     pub(super) has_news: bool,
 }
 
-/// An event that was refused, and its lane, which settles it once that is decided.
+/// An event that was refused. Its lane settles it once it is decided who is at fault.
 pub(super) struct Refused {
     pub(super) lane: usize,
     pub(super) parcel: Parcel,
     pub(super) outcome: Outcome,
     /// Whether its visitor's later events must wait for the decision.
     pub(super) is_blocking: bool,
-    /// Hits that the suite had been sent when the refusal came back.
+    /// How many hits of the suite had been sent when the refusal came back.
     pub(super) known_at: u64,
-    /// Whose fault it was, once that is decided. Else it is left to the next run, once its suite or the run is over.
+    /// Whose fault the refusal was, once decided. If the run ends before, the next run tries the event.
     pub(super) whose: Option<Whose>,
 }
 
@@ -86,13 +88,13 @@ pub(super) struct Refused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     Events,
-    /// Too few were refused to say so of the suite, and nobody was left to ask.
+    /// Too few events were refused to blame the suite, and no other event was left to try.
     Unknown,
 }
 
 impl Ward {
-    /// Of a suite of which so many events in a row were refused when the run before ended; one that was stopped then is on trial from
-    /// the start.
+    /// A suite that the previous run stopped is on trial from the start. That run ended with `refused_before`
+    /// refusals.
     pub(super) fn new(lanes: usize, (refused_before, was_stopped): (u64, bool)) -> Ward {
         Ward {
             phase: if was_stopped { Phase::OnTrial } else { Phase::Watched },
@@ -115,14 +117,14 @@ impl Ward {
         }
     }
 
-    /// Its fault, the events that met it, and whether it is stopped for that.
+    /// The suite's fault, how many events it refused, and whether the suite is stopped.
     pub(super) fn trouble(&self) -> Option<(SuiteFault, u64, bool)> {
         let events = if self.verdict.is_clear() { 1 } else { u64::from(self.verdict.in_a_row()) };
         let fault = self.fault.clone().or_else(|| self.verdict.fault())?;
         Some((fault, events, self.fault.is_some()))
     }
 
-    /// Sends nothing more to it in this run; its events could have gone.
+    /// Ends sending to the suite in this run because of its fault.
     pub(super) fn stop(&mut self, fault: SuiteFault) {
         if !self.phase.is_over() {
             (self.phase, self.fault) = (Phase::Stopped, Some(fault));
@@ -130,12 +132,12 @@ impl Ward {
         self.has_news = true;
     }
 
-    /// Sends nothing more to it in this run, because it was paused or removed meanwhile.
+    /// Ends sending to the suite in this run because it was paused or removed meanwhile.
     pub(super) fn pause(&mut self) {
         (self.phase, self.has_news) = (Phase::Paused, true);
     }
 
-    /// The hit with this number succeeded: what was refused before it was sent was refused for its own sake.
+    /// Records that this hit succeeded. Events whose refusal came back before it was sent are at fault themselves.
     pub(super) fn succeed(&mut self, sent: u64) {
         self.verdict.succeed(sent);
         for refused in self.refused.iter_mut().filter(|refused| refused.known_at <= sent) {
@@ -151,7 +153,7 @@ impl Ward {
     fn end_trial(&mut self) {
         self.verdict.end_trial();
         (self.phase, self.is_feeding, self.is_scouting, self.scouts) = (Phase::Watched, false, false, 0);
-        // Scouts that are under way to their lanes are too late.
+        // Scouts that are still on their way to lanes carry the old number, so no lane sends them ahead.
         (self.trial, self.has_news) = (self.trial + 1, true);
     }
 
@@ -166,7 +168,7 @@ impl Ward {
         }
     }
 
-    /// Takes a refused event until it is decided whose fault that is.
+    /// Keeps a refused event until it is decided who is at fault.
     pub(super) fn refuse(&mut self, mut refused: Refused, refusal: Refusal) {
         self.in_trial -= usize::from(std::mem::take(&mut refused.parcel.is_candidate));
         let is_first = !std::mem::replace(&mut refused.parcel.was_refused, true);
@@ -185,8 +187,8 @@ impl Ward {
         self.consider();
     }
 
-    /// No event is left that could decide. Where nobody was asked, a refused event that was sent before a hit which succeeded was
-    /// refused for its own sake. What is left may be the suite's fault.
+    /// Decides when no event is left to try. If the trial sent no candidate, a weaker proof counts: an event is at
+    /// fault if it was sent before a hit that succeeded. The remaining refusals may be the suite's fault.
     fn conclude(&mut self) {
         let succeeded = self.succeeded;
         if !self.verdict.has_asked() {
@@ -205,19 +207,19 @@ impl Ward {
         self.end_trial();
     }
 
-    /// Takes an event that may not go: while its suite is on trial, or before one of its visitor is decided.
+    /// Keeps an event whose suite is on trial, or of whose visitor an earlier event is undecided.
     pub(super) fn wait(&mut self, lane: usize, parcel: Parcel) {
         self.waiting[lane].push_back(parcel);
         self.consider();
     }
 
-    /// An event was settled, or waits for another attempt; a candidate is none any more.
+    /// Records that an event was settled or waits for another attempt. Then it is no candidate any more.
     pub(super) fn end_try(&mut self, was_candidate: bool) {
         self.in_trial -= usize::from(was_candidate);
         self.consider();
     }
 
-    /// An event of a lane that the trial may try.
+    /// Takes the next event of this lane that the trial may try.
     pub(super) fn take_candidate(&mut self, lane: usize) -> Option<Parcel> {
         let (at_lane, place, candidate) = self.candidate(Some(lane))?;
         if at_lane != lane || !self.verdict.admit(candidate) {
@@ -229,14 +231,14 @@ impl Ward {
         Some(parcel)
     }
 
-    /// Lets a scout go as a candidate, unless its trial is over or earlier events of its visitor are about.
+    /// Makes a scout a candidate, unless its trial is over or a lane or the ward has earlier events of its visitor.
     pub(super) fn admit_scout(&mut self, parcel: &mut Parcel, is_known: bool) -> bool {
         if parcel.scout != Some(self.trial) || self.phase != Phase::OnTrial {
             return false;
         }
         self.scouts -= 1;
         let is_known = is_known
-            // It went for an earlier trial, and its feed has not come to it yet.
+            // It was sent for an earlier trial, and the feed has not reached it yet.
             || self.ahead.contains(&parcel.event.sequence)
             || self.undecided().any(|refused| refused.parcel.visitor == parcel.visitor)
             || self.waiting.iter().flatten().any(|waiting| waiting.visitor == parcel.visitor);
@@ -249,7 +251,7 @@ impl Ward {
         true
     }
 
-    /// What a lane gets back: what was decided, and where its suite flows what waited; at the end everything.
+    /// Gives a lane its decided events, and those that wait unless the suite is on trial; at the end all its events.
     pub(super) fn take_back(&mut self, lane: usize, is_last: bool) -> (Vec<Refused>, VecDeque<Parcel>) {
         let takes_all = is_last || self.phase.is_over();
         let is_due = |refused: &mut Refused| refused.lane == lane && (takes_all || refused.whose.is_some());
@@ -267,7 +269,7 @@ impl Ward {
         !self.waiting[lane].is_empty() || self.refused.iter().any(|refused| refused.lane == lane)
     }
 
-    /// The trial for which its feed shall find other visitors.
+    /// The number of the trial for which the feed shall find scouts.
     pub(super) fn wants_scouts(&self) -> Option<u64> {
         (self.phase == Phase::OnTrial && self.is_scouting).then_some(self.trial)
     }
@@ -282,23 +284,23 @@ impl Ward {
         self.consider();
     }
 
-    /// The events that went as scouts and that its feed has not come to.
+    /// The events that were sent as scouts and that the feed has not reached yet.
     pub(super) fn gone_ahead(&self) -> HashSet<Sequence> {
         self.ahead.clone()
     }
 
-    /// Whether this event went as a scout.
+    /// Whether this event was sent as a scout. Forgets it, because the feed reaches an event once.
     pub(super) fn went_ahead(&mut self, sequence: Sequence) -> bool {
         self.ahead.remove(&sequence)
     }
 
-    /// The feed has nothing more of it.
+    /// Records that the feed has no more events of the suite.
     pub(super) fn fed_out(&mut self) {
         (self.is_fed_out, self.is_scouting, self.has_news) = (true, false, true);
         self.consider();
     }
 
-    /// Concludes where nothing is under way that could still decide.
+    /// Concludes if no candidate or other event on its way can still decide.
     fn consider(&mut self) {
         let (undecided, waiting) = (self.undecided().count(), self.waiting());
         let is_under_way = self.outstanding > undecided + waiting
@@ -306,7 +308,7 @@ impl Ward {
             || self.scouts > 0
             || self.is_scouting;
         if self.phase == Phase::Watched {
-            // Too few refusals for a trial, and no other event left or no more room.
+            // There are too few refusals for a trial, and no other event is left or no room for waiting events.
             if undecided > 0 && (self.is_full_of_blocked() || (self.is_fed_out && !is_under_way)) {
                 self.conclude();
             }
@@ -320,19 +322,20 @@ impl Ward {
         if has_room_for_others && self.finds_others && !self.is_fed_out {
             (self.is_scouting, self.has_news) = (true, true);
         } else if self.candidate(None).is_some() {
-            // The lane that has the candidate is woken.
+            // This wakes the lane that has the candidate.
             self.has_news = true;
         } else if has_room && !self.is_fed_out && waiting < WAITING_MAX {
             (self.is_feeding, self.has_news) = (true, true);
         } else if let Some(fault) = self.verdict.fault() {
             if self.is_fed_out && waiting == 0 { self.conclude() } else { self.stop(fault) }
         } else if waiting > 0 {
-            // No candidate was refused: they failed for another reason, which does not stop the suite.
+            // The candidates failed for another reason than a refusal, which does not stop the suite.
             self.end_trial();
         }
     }
 
-    /// Whether so many wait behind refused events of their visitors. What a trial made wait goes on once its lanes take it back.
+    /// Whether the room is full of events that wait behind refused events of their visitors. Other waiting events do
+    /// not count: after a trial their lanes take them back.
     fn is_full_of_blocked(&self) -> bool {
         let is_blocked = |parcel: &&Parcel| self.blocks(parcel.visitor);
         self.waiting() >= WAITING_MAX
@@ -347,9 +350,9 @@ impl Ward {
         self.refused.iter().filter(|refused| refused.whose.is_none())
     }
 
-    /// The next event to try, of this lane where it has one of another visitor: its lane, its place, and what it is. The other
-    /// visitor may be any: those at the head of the lane may all be bad. Followers go one at a time, those of the visitor first
-    /// that was refused most often.
+    /// The next event to try, as its lane, its place there and its kind. Prefers an event of another visitor in this
+    /// lane, chosen at random, because the first ones of the lane may all be bad. Followers are tried one at a time,
+    /// first those of the visitor that was refused most often.
     fn candidate(&self, lane: Option<usize>) -> Option<(usize, usize, Candidate)> {
         let takes_others = !self.is_scouting && self.verdict.room(Candidate::Other) > self.scouts;
         let takes_followers =
@@ -364,7 +367,7 @@ impl Ward {
         }
         let open = refused.values().filter(|(_, is_blocked)| !is_blocked);
         let most = open.map(|(times, _)| *times).max().unwrap_or(0);
-        // One visitor's events lead past its bad ones; everybody's second may be as bad as the first.
+        // Later events of one visitor lead past its bad ones. The second events of all may be as bad as the first.
         let least = if self.is_fed_out || self.waiting() >= WAITING_MAX { 0 } else { most };
         let mut best: Option<(u32, usize, usize)> = None;
         for (number, parcels) in self.waiting.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Reads the keys and values of a line, of any format, into an event.
+//! Reads the keys and values of a line, in any format, into an event.
 
 use std::borrow::Cow;
 
@@ -6,37 +6,36 @@ use super::error::{EventError, clip};
 use super::viewer::{IDENTIFIERS_OF_VIEWER, is_spoilt_text};
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 
-/// The most times that one event can say it happened. Aggregated sources report an hour or a minute; more than this in one
-/// line is a wrong column.
+/// The largest count of one event. A source may add up an hour or a minute; a larger number is of a wrong column.
 pub const COUNT_MAX: u32 = 1_000_000;
 /// The longest `event_id`, in characters.
 pub const EVENT_ID_CHARS_MAX: usize = 128;
-/// The earliest event, 2000-01-01T00:00:00Z: an earlier instant was written in a wrong unit.
+/// The earliest event, 2000-01-01T00:00:00Z. An earlier instant was written in a wrong unit.
 pub const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
 
-/// What the clock allows for `occurred_at`.
+/// The latest `occurred_at` that is accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeBounds {
-    /// The latest acceptable instant: now plus the skew.
+    /// The latest accepted instant: now plus the allowed skew.
     pub latest: Instant,
-    /// The clock that `latest` was made from, for the message.
+    /// The current time, from which `latest` was made. Messages show it.
     pub now: Instant,
 }
 
 /// A value as its source wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RawValue<'a> {
-    /// `null`; an empty text means the same.
+    /// `null`, or an empty text.
     Absent,
     Text(Cow<'a, str>),
     /// A number, in the digits of the source.
     Number(&'a str),
     Flag(bool),
-    /// An object or a list, which no property takes.
+    /// An object or a list. No property takes these.
     Nested,
 }
 
-/// An event being read: keys in any order, then [`Draft::finish`].
+/// An event while it is read: `set` takes its keys in any order, then [`Draft::finish`] makes the event.
 #[derive(Debug, Default)]
 pub struct Draft {
     occurred_at: Option<Instant>,
@@ -45,7 +44,7 @@ pub struct Draft {
     event_id: Option<Box<str>>,
     count: Option<u32>,
     properties: Properties,
-    /// A bit for each key seen: the properties by their number, then the four below.
+    /// A bit for each key that was set: the properties by their number, then the four keys below.
     seen: u64,
 }
 
@@ -57,7 +56,7 @@ const SEEN_COUNT: u32 = 63;
 /// The longest key of an event, `normalized_clientless_device_type`, in bytes.
 const KEY_BYTES_MAX: usize = 33;
 
-/// The key of an event that a name stands for, in any case of its letters: warehouses export names in capitals.
+/// The key of an event with this name, in upper or lower case: data warehouses export names in capitals.
 pub fn key_named(name: &str) -> Option<&'static str> {
     let bit = bit_of(name).or_else(|| in_lower_case(name, bit_of))?;
     Some(match bit {
@@ -79,7 +78,7 @@ fn bit_of(key: &str) -> Option<u32> {
     })
 }
 
-/// Looks up a key that has capitals, without an allocation.
+/// Looks up a key that contains capitals, without an allocation.
 fn in_lower_case<T>(key: &str, look_up: impl Fn(&str) -> Option<T>) -> Option<T> {
     if key.len() > KEY_BYTES_MAX || !key.bytes().any(|letter| letter.is_ascii_uppercase()) {
         return None;
@@ -92,7 +91,7 @@ fn in_lower_case<T>(key: &str, look_up: impl Fn(&str) -> Option<T>) -> Option<T>
 }
 
 impl Draft {
-    /// A draft of an event that a reader derives, instead of finding it in a line.
+    /// A draft of an event that follows from other data, such as an exchange or a report.
     pub fn derived(
         kind: EventKind,
         occurred_at: Instant,
@@ -108,7 +107,7 @@ impl Draft {
         }
     }
 
-    /// Says how many times a derived event happened: 1 to [`COUNT_MAX`].
+    /// Sets how many times a derived event happened: 1 to [`COUNT_MAX`].
     pub fn count(&mut self, count: u32) {
         self.count = Some(count);
     }
@@ -118,7 +117,7 @@ impl Draft {
         self.properties.set(property, value);
     }
 
-    /// Takes one key and its value; false where the key belongs to no event. Sources get new fields, so that is no error.
+    /// Takes one key and its value. Returns false for an unknown key, because sources may get new fields.
     pub fn set(&mut self, key: &str, value: RawValue<'_>) -> Result<bool, EventError> {
         let Some(bit) = bit_of(key).or_else(|| in_lower_case(key, bit_of)) else { return Ok(false) };
         if self.seen & (1 << bit) != 0 {
@@ -143,13 +142,13 @@ impl Draft {
 
     fn set_property(&mut self, property: Property, value: &RawValue<'_>) -> Result<(), EventError> {
         let text = plain_text(value);
-        // What is known for spoilt later on counts as nobody, and is told then.
+        // An identifier that a spreadsheet spoilt is not refused: it later counts as unknown, with a warning.
         let is_of_viewer = IDENTIFIERS_OF_VIEWER.contains(&property);
         if property == Property::RequestorId || is_of_viewer && !is_spoilt_text(text) {
             refuse_exponent(property.name(), value)?;
         }
         if property == Property::RequestorId {
-            // A number or a flag may be one: only of a text is it known what stands for none.
+            // A text may be a word for "unknown"; a number or a flag is always taken as an ID.
             self.requestor_id = Some(match value {
                 RawValue::Text(text) => RequestorId::of_source(text)?,
                 _ => RequestorId::new(text)?,
@@ -160,7 +159,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The event, once every key was taken.
+    /// Makes the event, after all keys were set.
     pub fn finish(self, bounds: TimeBounds) -> Result<PassEvent, EventError> {
         let occurred_at = self.occurred_at.ok_or(EventError::Missing("occurred_at"))?;
         let kind = self.kind.ok_or(EventError::Missing("event"))?;
@@ -182,7 +181,7 @@ impl Draft {
     }
 }
 
-/// The text that a value is rendered as, as JSON would render it.
+/// A value as text, in the way of JSON.
 fn plain_text<'a>(value: &'a RawValue<'_>) -> &'a str {
     match value {
         RawValue::Text(text) => text,
@@ -209,7 +208,7 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
             return EventError::KindByNumber(name.to_owned(), kind.name());
         }
         let name = clip(name);
-        // Adobe's own labels, such as "AuthZ OK", are near to their kinds.
+        // Adobe's labels, such as "AuthZ OK", are similar to the names of kinds.
         let plain = |text: &str| text.trim().to_ascii_lowercase().replace(' ', "_");
         let distance = |known: &str| strsim::damerau_levenshtein(&plain(known), &plain(&name));
         let nearest = EventKind::ALL
@@ -220,7 +219,8 @@ fn read_kind(value: &RawValue<'_>) -> Result<EventKind, EventError> {
     })
 }
 
-/// Refuses a number that identifies something and was written with an exponent: `1e22` may have been any of a million others.
+/// Refuses an identifier that was written as a number with an exponent: very many IDs could have become the same
+/// `1e22`.
 fn refuse_exponent(key: &'static str, value: &RawValue<'_>) -> Result<(), EventError> {
     let is_marked = matches!(value, RawValue::Number(number) if number.contains(['e', 'E']));
     if is_marked { Err(EventError::Exponent(key, clip(plain_text(value)))) } else { Ok(()) }
@@ -248,8 +248,7 @@ fn read_count(value: &RawValue<'_>) -> Result<u32, EventError> {
     u32::try_from(count).ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(refuse)
 }
 
-/// A whole number as sources write it: digits, perhaps with a fraction of zeros. `5.000` may as well be five thousand, with a
-/// separator as many countries write it: that is none.
+/// A whole number, perhaps with a fraction of zeros. `5.000` is refused: in many countries it means five thousand.
 pub fn whole_number(text: &str) -> Option<u64> {
     let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() == 3 && digits.len() <= 3 {

@@ -43,7 +43,7 @@ pub enum EventError {
     BadCount(String),
 }
 
-/// The start of a hostile text, short enough for a message.
+/// The start of a text that may be long and hostile, short enough for a message.
 pub(super) fn clip(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     if text.chars().nth(CHARS_MAX).is_none() {

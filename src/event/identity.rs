@@ -1,4 +1,4 @@
-//! The identity of an event: 16 bytes that are equal for the same event, for ever.
+//! The identity of an event: 16 bytes that are always equal for the same event.
 //!
 //! ```text
 //! with event_id:     sha256("passbridge event 1 by id"   + fields)[..16]     fields: requestor_id, event, event_id
@@ -6,10 +6,10 @@
 //! a field:           name "=" length of the value in bytes ":" value "\n"
 //! ```
 //!
-//! The frozen form holds the keys of schema version 1 only, sorted, absent ones left out, `count` always, the instant as
-//! nanoseconds since the Unix epoch. Later releases may add properties; they never add them to this form, so an event that
-//! was stored years ago is recognised for ever (`fixtures/identities.golden` says so). The time prefix keeps the unique
-//! index in order, which is twice as fast past a million rows.
+//! The frozen form contains only the keys of schema version 1, sorted: present properties, always `count`, and the
+//! instant as nanoseconds since the Unix epoch. Later releases may add properties but never add them to this form, so
+//! events stored years ago are still recognised (`fixtures/identities.golden` tests that). The time at the start
+//! keeps inserts into the unique index in order, which is twice as fast for more than a million rows.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EventKind, PassEvent, Property, RequestorId};
 
-/// Our identity of an event. Two events with the same one are the same event.
+/// The identity of an event. Two events with equal identities are the same event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId([u8; 16]);
 
@@ -52,11 +52,11 @@ impl serde::Serialize for EventId {
     }
 }
 
-/// A digest of everything that an event says: tells a duplicate from a conflict when the identity is equal.
+/// A digest of the whole event. If the identities of two events are equal, it tells a duplicate from a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentDigest(pub i64);
 
-/// The keys of schema version 1, sorted. Nothing is ever added or moved here.
+/// The keys of schema version 1, sorted. Never add or move a key.
 const FROZEN_V1: &str = "authentication_type authz_error_type clientless_device_type count device_browser_name \
     device_browser_vendor device_browser_version device_hardware_manufacturer device_hardware_model \
     device_hardware_vendor device_hardware_version device_id device_model device_os_family device_os_name \
@@ -65,7 +65,7 @@ const FROZEN_V1: &str = "authentication_type authz_error_type clientless_device_
     primary_hardware_type proxy requestor_id resource_id sdk_type sdk_version server_version session_id \
     sso_mechanism token_type ttl user_agent visitor_id";
 
-/// The keys of the frozen form, with their property where they have one.
+/// The keys of the frozen form, each with its property if it is one.
 static FROZEN: LazyLock<Vec<(&str, Option<Property>)>> =
     LazyLock::new(|| FROZEN_V1.split(' ').map(|name| (name, Property::from_name(name))).collect());
 
@@ -81,7 +81,7 @@ impl EventId {
 }
 
 impl PassEvent {
-    /// Its identity and the digest of its content.
+    /// The identity of the event and the digest of its content.
     pub fn identity(&self) -> (EventId, ContentDigest) {
         let form = self.frozen_digest();
         let content = ContentDigest(i64::from_be_bytes(first(&form)));
@@ -103,7 +103,7 @@ impl PassEvent {
                 (None, "event") => Some(self.kind().name().into()),
                 (None, "event_id") => self.event_id().map(Cow::from),
                 (None, "count") => Some(self.count().to_string().into()),
-                // The only other key, occurred_at.
+                // This is `occurred_at`, the only other key.
                 (None, _) => Some(self.occurred_at().nanos().to_string().into()),
             };
             if let Some(value) = value {

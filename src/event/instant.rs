@@ -1,22 +1,22 @@
-//! When an event happened: an instant in UTC at the precision of its source, to the nanosecond.
+//! The time of an event: an instant in UTC, as precise as its source, at most to the nanosecond.
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-/// A number at or above this is Unix milliseconds, below it Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
+/// A number from here on is Unix milliseconds, else Unix seconds (10^11 s is the year 5138; 10^11 ms is 1973).
 const MILLISECONDS_FROM: i128 = 100_000_000_000;
-/// A number at or above this is neither: our milliseconds end in the year 2262.
+/// A number from here on is neither: our milliseconds end in the year 2262.
 const MICROSECONDS_FROM: i128 = 100_000_000_000_000;
-/// The largest exponent of an instant: that of milliseconds with one digit before the point.
+/// The largest exponent of an instant: milliseconds with one digit before the point have 12.
 const MILLISECONDS_EXPONENT: usize = 12;
 /// The most digits of Unix seconds.
 const SECONDS_DIGITS_MAX: usize = 11;
 const NANOS: i128 = 1_000_000_000;
 const QUARTER_SECONDS: i64 = 900;
 const QUARTER: TimeDelta = TimeDelta::seconds(QUARTER_SECONDS);
-/// Quarter hours of the longest gap of a clock, and a few more: a whole day, as at the date line.
+/// The longest gap of a clock in quarter hours, and a few more: at the date line a whole day was skipped.
 const QUARTERS_SKIPPED_MAX: i32 = 100;
 
 /// An instant in UTC, in whole nanoseconds since the Unix epoch.
@@ -33,7 +33,7 @@ impl Instant {
         self.0
     }
 
-    /// Whether it lies longer before `now` than `age`.
+    /// Whether it is more than `age` before `now`.
     pub fn is_older(self, now: Instant, age: std::time::Duration) -> bool {
         i128::from(now.0) - i128::from(self.0) > age.as_nanos() as i128
     }
@@ -43,29 +43,29 @@ impl Instant {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// The number of its UTC hour since the Unix epoch.
+    /// The number of the UTC hour since the Unix epoch.
     pub fn unix_hour(self) -> i64 {
         self.unix_seconds().div_euclid(3600)
     }
 
-    /// The number of its quarter hour since the Unix epoch: every time zone's offset is a whole number of them.
+    /// The number of the quarter hour since the Unix epoch. The offset of every zone is some whole quarter hours.
     pub fn unix_quarter(self) -> i64 {
         self.unix_seconds().div_euclid(QUARTER_SECONDS)
     }
 
-    /// When this quarter hour since the Unix epoch begins.
+    /// The begin of this quarter hour since the Unix epoch.
     pub fn of_quarter(quarter: i64) -> Instant {
         Instant(quarter.saturating_mul(QUARTER_SECONDS * 1_000_000_000))
     }
 
-    /// When a day begins in a zone: at midnight, or where the clock skips it, with the first quarter hour that there is.
+    /// The begin of a day in a zone: midnight or, if the clock skips midnight, the first quarter hour that exists.
     pub fn of_day(day: NaiveDate, zone: Tz) -> Instant {
         let mut steps = (0..QUARTERS_SKIPPED_MAX).map(|step| day.and_time(NaiveTime::MIN) + QUARTER * step);
         let begin = steps.find_map(|local| zone.from_local_datetime(&local).earliest());
         Instant::from(begin.map_or_else(|| day.and_time(NaiveTime::MIN).and_utc(), |at| at.to_utc()))
     }
 
-    /// RFC 3339 in UTC to the second, for people.
+    /// RFC 3339 in UTC with whole seconds, for people.
     pub fn to_the_second(self) -> String {
         DateTime::from(self).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
@@ -83,15 +83,14 @@ impl Instant {
             .ok_or_else(|| format!("{text:?} is beyond the years 1677 to 2262"))
     }
 
-    /// Reads what a source writes: a number as text, RFC 3339, or another spelling of it that leaves no doubt. One reader for
-    /// every format.
+    /// Reads the instant of a source, in every format: a number as text, RFC 3339, or an unambiguous variant of it.
     pub fn of_source(text: &str) -> Result<Instant, String> {
         if is_number(text) {
             return Instant::parse_number(text);
         }
         let parse = |text: String| Instant::parse_text(&text).ok();
         Instant::parse_text(text).or_else(|error| match respelled(text) {
-            // What is wrong is told of the text as the source wrote it.
+            // The message shows the text as the source wrote it.
             Some(text) => parse(text).ok_or(error),
             None => match respelled(&format!("{text}Z")).and_then(parse) {
                 Some(_) => Err(format!("{text:?} has no offset: add Z for UTC, or one such as +01:00")),
@@ -100,7 +99,7 @@ impl Instant {
         })
     }
 
-    /// Reads a JSON number: Unix seconds, or milliseconds when it is 10^11 or more; digits after the point are kept.
+    /// Reads a JSON number: Unix seconds, or milliseconds from 10^11 on. Digits after the point are kept.
     pub(super) fn parse_number(number: &str) -> Result<Instant, String> {
         let refuse = || format!("{number} is no Unix time in seconds or milliseconds");
         if number.len() > 40 {
@@ -138,8 +137,8 @@ fn is_number(text: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// A number with an exponent, written out; `None` where it has none. One whose digits do not reach the second has lost some:
-/// 1.79516E+12, as spreadsheets show it, is not an instant but a day.
+/// Writes out a number that has an exponent; `None` if it has none. Refuses a number whose digits do not reach the
+/// second: in 1.79516E+12, as spreadsheets show it, the time within the day is lost.
 fn without_exponent(number: &str) -> Result<Option<String>, String> {
     let Some((digits, exponent)) = number.split_once(['e', 'E']) else { return Ok(None) };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -159,7 +158,7 @@ fn without_exponent(number: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("{whole}{}.{}", &moved[..places], &moved[places..])))
 }
 
-/// Another spelling of an instant with its offset, as RFC 3339 writes it.
+/// Rewrites another spelling of an instant with an offset as RFC 3339.
 fn respelled(text: &str) -> Option<String> {
     let (date, rest) = text.split_at_checked("2026-11-20".len())?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -200,7 +199,7 @@ impl<'de> serde::Deserialize<'de> for Instant {
 }
 
 impl From<DateTime<Utc>> for Instant {
-    /// Instants outside the years 1677 to 2262 become the nearest that can be held.
+    /// An instant before 1677 or after 2262 becomes the nearest possible one.
     fn from(at: DateTime<Utc>) -> Instant {
         let edge = if at.timestamp() < 0 { i64::MIN } else { i64::MAX };
         Instant(at.timestamp_nanos_opt().unwrap_or(edge))
@@ -214,7 +213,7 @@ impl From<Instant> for DateTime<Utc> {
 }
 
 impl fmt::Display for Instant {
-    /// RFC 3339 in UTC, with as many digits of the second as it needs.
+    /// RFC 3339 in UTC, with as many digits of the second as needed.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&DateTime::from(*self).to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }

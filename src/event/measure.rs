@@ -1,24 +1,24 @@
-//! What an event adds to the metrics beside its count. `mapping` says it, by what Analytics will show of the event.
+//! The values that an event adds to the metrics in addition to its count. `mapping` computes them.
 
 use sha2::{Digest, Sha256};
 
 use super::PassEvent;
 
-/// Between the values of a group: what Analytics shows has no control characters.
+/// Separates the values of a group. Analytics shows no control characters, so no value contains it.
 const SEPARATOR: char = '\u{1f}';
 
-/// Says what an event adds.
+/// Computes what an event adds to the metrics.
 pub type MeasureOf = fn(&PassEvent) -> Measure;
 
-/// What an event adds to the metrics beside its count.
+/// What an event adds to the metrics in addition to its count.
 #[derive(Debug, Clone)]
 pub struct Measure {
-    /// The values of the group, joined: one allocation and one look-up an event.
+    /// The values of the group in one text, so that an event needs one allocation and one look-up.
     group: Box<str>,
     user: Option<MeasuredUser>,
 }
 
-/// A user, as far as it can be known without the secret of a buffer.
+/// A user, as far as the event shows it without the secret of a buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct MeasuredUser {
     pub digest: PlainDigest,
@@ -27,7 +27,7 @@ pub struct MeasuredUser {
 }
 
 impl Measure {
-    /// Of the values of a group: MVPD, proxy, SDK type, device type, reason; empty where there is none.
+    /// A measure with a group of MVPD, proxy, SDK type, device type and reason; empty texts for absent values.
     pub fn new(values: [&str; 5], user: Option<MeasuredUser>) -> Measure {
         let mut group = String::with_capacity(64);
         for (index, value) in values.into_iter().enumerate() {
@@ -39,12 +39,11 @@ impl Measure {
         Measure { group: group.into(), user }
     }
 
-    /// The values of the group as one text.
     pub fn group(&self) -> &str {
         &self.group
     }
 
-    /// MVPD, proxy, SDK type, device type, reason; empty where there is none.
+    /// MVPD, proxy, SDK type, device type, reason; empty texts for absent values.
     pub fn values(&self) -> [&str; 5] {
         let mut values = self.group.split(SEPARATOR);
         std::array::from_fn(|_| values.next().unwrap_or_default())
@@ -55,12 +54,12 @@ impl Measure {
     }
 }
 
-/// The digest of a user ID without the secret: never stored.
+/// A digest of a user ID without a secret. It is never stored, because IDs could be guessed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlainDigest([u8; 16]);
 
 impl PlainDigest {
-    /// Of an ID without white space at its ends.
+    /// The digest of an ID, which must have no white space at its ends.
     pub fn of(id: &str) -> PlainDigest {
         let digest = Sha256::new_with_prefix(b"passbridge user 1").chain_update(id).finalize();
         let mut bytes = [0; 16];

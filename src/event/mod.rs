@@ -1,9 +1,10 @@
-//! The canonical Pass event: one thing that Adobe Pass Authentication did for a viewer, valid by construction.
+//! The canonical Pass event: one thing that Adobe Pass Authentication did for a viewer. It is valid by construction.
 //!
-//! - In: the keys and values of one source line, as a [`Draft`]. Out: a [`PassEvent`], or why there is none.
+//! - In: the keys and values of one source line, as a [`Draft`]. Out: a [`PassEvent`], or the reason why the line is
+//!   none.
 //! - Guarantees: a `PassEvent` has a kind, a requestor, an instant between the year 2000 and the clock plus a skew, and a
 //!   count of 1 to 1,000,000; its [`EventId`] never changes between releases.
-//! - Does not know: formats, files, report suites, what Adobe does with it.
+//! - Does not know: formats, files, report suites, what Adobe does with an event.
 //! - Rules: sections 3 and 4 of the design; `schemas/pass-event.schema.json` publishes them.
 
 mod draft;

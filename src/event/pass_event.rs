@@ -1,4 +1,4 @@
-//! The event itself, and whose entitlement it is about.
+//! The event, and the requestor whose entitlement it is about.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use super::error::{EventError, clip};
 use super::viewer::{is_invisible, is_spoilt_text};
 use super::{EventKind, Instant, Properties, Property, VisitorRules};
 
-/// The longest `requestor_id`, in bytes: what an eVar can report whole.
+/// The longest `requestor_id`, in bytes: an eVar cuts a longer value.
 pub const REQUESTOR_ID_BYTES_MAX: usize = 255;
-/// Whose entitlement an event is about. Not empty, no control characters, no white space at its ends.
+/// The requestor that an event is about. Not empty, no control characters, no white space at its ends.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestorId(Arc<str>);
 
@@ -25,7 +25,7 @@ impl RequestorId {
         Ok(RequestorId(text.into()))
     }
 
-    /// The requestor that a source names. What stands for an absent value would be an account that no suite has.
+    /// The requestor in a source's text. A word for "unknown" is refused: it would be a requestor that no suite has.
     pub fn of_source(text: &str) -> Result<RequestorId, EventError> {
         let why = if is_spoilt_text(text) {
             "a spreadsheet spoilt it; export that column as text"
@@ -70,7 +70,7 @@ pub struct PassEvent {
     pub(super) requestor_id: RequestorId,
     pub(super) event_id: Option<Box<str>>,
     pub(super) count: u32,
-    /// Without `requestor_id`, which stands above.
+    /// All properties except `requestor_id`, which has its own field.
     pub(super) properties: Properties,
 }
 
@@ -79,7 +79,6 @@ impl PassEvent {
         self.occurred_at
     }
 
-    /// Which of the eighteen kinds it is.
     pub fn kind(&self) -> EventKind {
         self.kind
     }
@@ -88,17 +87,17 @@ impl PassEvent {
         &self.requestor_id
     }
 
-    /// The identifier that its source gave it, if any.
+    /// The identifier that the source gave, if any.
     pub fn event_id(&self) -> Option<&str> {
         self.event_id.as_deref()
     }
 
-    /// How many times it happened, 1 to 1,000,000.
+    /// How many times the event happened, 1 to 1,000,000.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// A property's value, never empty; the requestor ID among them.
+    /// The value of a property, never empty. It also knows `requestor_id`.
     pub fn property(&self, property: Property) -> Option<&str> {
         if property == Property::RequestorId {
             Some(self.requestor_id.as_str())

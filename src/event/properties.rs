@@ -1,4 +1,4 @@
-//! The text that an event carries: up to 38 values in one allocation.
+//! The texts of an event: up to 38 values in one allocation.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use super::Property;
 /// The properties of one event. A present value is never empty.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Properties {
-    /// All values, one after the other; a millionfold event costs one allocation instead of thirty.
+    /// All values, one after the other. One allocation instead of thirty matters for millions of events.
     text: String,
-    /// Where each value starts and ends; equal ends mean absent.
+    /// The start and the end of each value. They are equal if the value is absent.
     spans: Spans,
 }
 
@@ -36,7 +36,7 @@ impl Properties {
         self.spans.0[property as usize] = (start, self.text.len() as u32);
     }
 
-    /// What is present, in the order of the table.
+    /// The present properties, in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = (Property, &str)> {
         Property::ALL.into_iter().filter_map(|property| Some((property, self.get(property)?)))
     }

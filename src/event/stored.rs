@@ -1,4 +1,4 @@
-//! How an event stands in the buffer: a few columns, and a JSON object of everything else.
+//! How the buffer stores an event: a few columns, and a JSON object for everything else.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{EventKind, Instant, PassEvent, Properties, Property, RequestorId};
 
-/// The part of a stored event that has columns of its own.
+/// The part of a stored event that has its own columns.
 #[derive(Debug, Clone)]
 pub struct StoredColumns {
     pub occurred_at: Instant,
@@ -18,7 +18,7 @@ pub struct StoredColumns {
     pub count: u32,
 }
 
-/// The JSON object beside the columns: `event_id` and every property but `requestor_id`, in the order of the table.
+/// The JSON object: `event_id` and every property except `requestor_id`, in the order of the table.
 struct Body<'a>(&'a PassEvent);
 
 impl Serialize for Body<'_> {
@@ -36,7 +36,7 @@ fn serialize_body<M: SerializeMap>(event: &PassEvent, map: &mut M) -> Result<(),
     event.properties.iter().try_for_each(|(property, value)| map.serialize_entry(property.name(), value))
 }
 
-/// The canonical event, as one line of NDJSON would carry it.
+/// Writes the canonical event as one line of NDJSON would have it.
 impl Serialize for PassEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -52,12 +52,12 @@ impl Serialize for PassEvent {
 }
 
 impl PassEvent {
-    /// What the buffer stores beside the columns, as JSON text.
+    /// The JSON text that the buffer stores in addition to the columns.
     pub fn stored_body(&self) -> String {
         serde_json::to_string(&Body(self)).expect("text and numbers always serialise")
     }
 
-    /// The event that was stored; `Err` when the stored text is no body, which is damage.
+    /// Reads a stored event. `Err` if the stored text is no such JSON, because the buffer is damaged.
     pub fn from_stored(columns: StoredColumns, body: &str) -> Result<PassEvent, serde_json::Error> {
         let mut event = PassEvent {
             occurred_at: columns.occurred_at,
@@ -74,10 +74,10 @@ impl PassEvent {
     }
 }
 
-/// Reads a body straight into the event, without a copy of each value in between.
+/// Reads the JSON object directly into the event, without a copy of each value in between.
 struct BodyInto<'a>(&'a mut PassEvent);
 
-/// A value, borrowed where it has no escapes.
+/// A text, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,7 +1,7 @@
-//! The fixed table of the integration: which event is which event slot, which property is which eVar.
+//! The fixed table of the integration: which event has which event slot, which property has which eVar.
 //!
-//! It stands once, here, as data. The mapping, the JSON Schema test, `explain` and the suite's configuration sheet all read
-//! it. It is not configurable, by design of the integration: "the mapping of events and eVars is not configurable" (Adobe
+//! The table stands only here, as data. The mapping, the test of the JSON Schema, `explain` and the suite's
+//! configuration sheet read it. It cannot be configured: "the mapping of events and eVars is not configurable" (Adobe
 //! Pass Authentication, "Integrating Adobe Pass Authentication server side data into Adobe Analytics").
 
 use std::fmt;
@@ -16,22 +16,22 @@ macro_rules! named {
         }
 
         impl $Type {
-            /// How many there are.
+            /// The number of variants.
             pub const COUNT: usize = $count;
-            /// All of them, by their number.
+            /// All variants, by their number.
             pub const ALL: [$Type; $count] = [$($Type::$variant,)*];
 
-            /// The name that a canonical event carries.
+            /// The name in a canonical event.
             pub fn name(self) -> &'static str {
                 match self { $($Type::$variant => $name,)* }
             }
 
-            /// Adobe's label, as the report suite names it.
+            /// Adobe's label in the report suite.
             pub fn label(self) -> &'static str {
                 match self { $($Type::$variant => $label,)* }
             }
 
-            /// The one with this name.
+            /// The variant with this name.
             pub fn from_name(name: &str) -> Option<$Type> {
                 match name { $($name => Some($Type::$variant),)* _ => None }
             }
@@ -74,7 +74,7 @@ impl EventKind {
     }
 }
 
-/// What an absent property becomes, by the documentation of the integration.
+/// The value of an absent property, by the documentation of the integration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultValue {
     Absent,
@@ -82,7 +82,7 @@ pub enum DefaultValue {
     Always(&'static str),
     /// This value, on these events only.
     On(&'static [EventKind], &'static str),
-    /// The first value where the event came from a Clientless device (`sdk_type` says so, or the event is the Clientless
+    /// The first value if the event came from a Clientless device (`sdk_type` says so, or the event is the Clientless
     /// token request itself), else the second.
     Clientless(&'static str, &'static str),
 }
@@ -143,21 +143,21 @@ impl serde::Serialize for Property {
 }
 
 impl Property {
-    /// How many of them are reported as eVars.
+    /// How many properties are reported as eVars.
     pub const EVARS: usize = 34;
 
-    /// The eVar that reports it: 10 is `eVar10`. `None` for what is used for identity only.
+    /// The number of the eVar: 10 is `eVar10`. `None` if the property is used for identity only.
     pub fn evar(self) -> Option<u8> {
         let index = self as u8;
         (usize::from(index) < Property::EVARS).then_some(index + 1)
     }
 
-    /// The 34 properties that are reported, in the order of their eVars.
+    /// The 34 properties with an eVar, in the order of the eVars.
     pub fn reported() -> &'static [Property] {
         &Property::ALL[..Property::EVARS]
     }
 
-    /// What the hit carries where the event has no value.
+    /// What a hit has if the event has no value.
     pub fn default_value(self) -> DefaultValue {
         use EventKind::{AuthnOk, AuthnPending, AuthzOk, PlayRequested, PreflightGranted};
         match self {

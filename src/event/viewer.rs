@@ -1,12 +1,12 @@
-//! What sources write of a viewer in more than one way: an identifier, that nobody is known, and an address.
+//! Values of a viewer that sources spell in different ways: identifiers, words for "unknown", and addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::Property;
 
-/// Words that stand for no one, in any case of their letters. One list for every identifier, in the mapping, the report, the
-/// sandbox and the readers. Such an ID sent to Adobe is one giant visitor ("visitorID"). Version 1 of the visitor rules knew
-/// the first three, version 2 the first fifteen.
+/// Words that mean "no viewer", in upper or lower case. The mapping, the report, the sandbox and the readers all use
+/// this list, for every identifier. If such a word were sent as an ID, Adobe would count all these viewers as one
+/// giant visitor. Version 1 of the visitor rules has the first three words, version 2 the first fifteen.
 const NOBODY: [&str; 26] = [
     "0",
     "null",
@@ -14,7 +14,7 @@ const NOBODY: [&str; 26] = [
     "undefined",
     "none",
     "nil",
-    // What databases export an absent value as.
+    // Databases export an absent value in these ways.
     "\\n",
     "(null)",
     "(none)",
@@ -22,48 +22,49 @@ const NOBODY: [&str; 26] = [
     "nan",
     "n/a",
     "-",
-    // What JavaScript writes of an object that was no text.
+    // JavaScript writes this for an object in the place of a text.
     "[object object]",
-    // What a device gives whose owner limits tracking.
+    // Devices send this if their owner limits tracking.
     "00000000-0000-0000-0000-000000000000",
-    // What Go, R and Analytics write of an absent value.
+    // Go, R and Analytics write these for an absent value.
     "<nil>",
     "<none>",
     "na",
     "(not set)",
     "(unknown)",
-    // A zero or a false that was no text.
+    // The number zero or the boolean false, written as text.
     "0.0",
     "-0",
     "-0.0",
     "false",
-    // Two quotes of a text that was quoted twice.
+    // An empty text that was quoted twice.
     "\"\"",
     "''",
 ];
-/// The fewest digits of an identifier that is nothing but zeros: those of a UUID. An Experience Cloud ID has 38.
+/// The fewest digits of an identifier made only of zeros: a UUID has 32, an Experience Cloud ID 38.
 const ZEROS_MIN: usize = 32;
-/// The fewest `#` that a spreadsheet shows instead of a number for which its column is too narrow.
+/// A spreadsheet shows at least this many `#` instead of a number if the column is too narrow.
 const NARROW_MIN: usize = 2;
 
-/// What identifies a viewer, by the rules below.
+/// The identifiers of a viewer, to which the rules below apply.
 pub(super) const IDENTIFIERS_OF_VIEWER: [Property; 4] =
     [Property::MvpdUserId, Property::VisitorId, Property::DeviceId, Property::SessionId];
-/// What spreadsheets take for numbers: those, and what is sent as it stands.
+/// All identifiers that spreadsheets may spoil. The rules below read the first four; the others are sent as they are.
 pub const IDENTIFIERS: [Property; 7] = {
     let [user, visitor, device, session] = IDENTIFIERS_OF_VIEWER;
     [user, visitor, device, session, Property::Mvpd, Property::Proxy, Property::ResourceId]
 };
 
-/// The version of the rules that make a visitor of an event. It is part of a hit's form: what was sent under one version is
-/// always repeated under it.
+/// The version of the rules that find the visitor of an event. It is part of a hit's form: an event that was sent
+/// under one version is always repeated under the same version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum VisitorRules {
-    /// Three words for nobody; an address only in its plain spelling.
+    /// Three words for "no viewer"; an address only in its plain spelling.
     V1,
-    /// Fifteen words for nobody, and an address with a port, in brackets, with a zone or first of a list.
+    /// Fifteen words for "no viewer"; also an address with a port, in brackets, with a zone, or first in a list.
     V2,
-    /// Every word for nobody; identifiers without what a spreadsheet puts around them; every spelling of an address.
+    /// All words for "no viewer"; every spelling of an address; identifiers without what a spreadsheet puts around
+    /// them.
     #[default]
     V3,
 }
@@ -71,28 +72,28 @@ pub enum VisitorRules {
 impl VisitorRules {
     const ALL: [VisitorRules; 3] = [VisitorRules::V1, VisitorRules::V2, VisitorRules::V3];
 
-    /// The version in the buffer.
+    /// The number under which the buffer stores this version.
     pub fn number(self) -> i64 {
         self as i64 + 1
     }
 
-    /// The rules of a version in the buffer.
+    /// The version that the buffer stores under this number.
     pub fn of_number(number: i64) -> Option<VisitorRules> {
         VisitorRules::ALL.into_iter().find(|rules| rules.number() == number)
     }
 
-    /// What an identifier says; `None` where it says that nobody is known.
+    /// The identifier in a text; `None` if the text means "no viewer".
     pub fn known(self, text: &str) -> Option<&str> {
         if self < VisitorRules::V3 {
             let bare = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
             return (!self.is_word_for_nobody(bare)).then_some(text);
         }
         let value = written(text).filter(|value| !self.is_word_for_nobody(value))?;
-        // White space is part of an ID: two that differ at all are two visitors.
+        // White space inside an ID is kept: two IDs that differ in it are two visitors.
         Some(if value == bare(text) { text } else { value })
     }
 
-    /// What the eVar of a property shows of a text: the original, without what a spreadsheet put around an identifier.
+    /// The text that the eVar of a property shows: the original, without what a spreadsheet put around an identifier.
     pub fn shown(self, property: Property, text: &str) -> &str {
         let is_of_viewer = matches!(property, Property::MvpdUserId | Property::VisitorId);
         let written =
@@ -111,7 +112,7 @@ impl VisitorRules {
             || self >= VisitorRules::V3 && is_all_zeros(bare)
     }
 
-    /// The address that a text spells.
+    /// The address in a text.
     pub fn address(self, text: &str) -> Option<IpAddr> {
         match self {
             VisitorRules::V1 => text.trim().parse().ok(),
@@ -121,37 +122,37 @@ impl VisitorRules {
     }
 }
 
-/// Whether a text should be an address and none is taken of it: it neither spells one nor says that nobody knows it.
+/// Whether an address is lost: the text is no address, and it does not say that the address is unknown either.
 pub fn is_lost_address(text: &str) -> bool {
     let mut items = text.split(',').map(node);
     VisitorRules::V3.address(text).is_none() && items.any(|item| !is_hidden(item))
 }
 
-/// An identifier without what stands around it, to compare it with another; one that a spreadsheet spoilt is only itself.
+/// An identifier without quotes and spaces around it, for comparisons. A spoilt identifier keeps its text.
 pub fn identifier(text: &str) -> &str {
     written(text).unwrap_or_else(|| bare(text))
 }
 
-/// Whether one of the [`IDENTIFIERS`] is not sent as its source wrote it, because of a spreadsheet.
+/// Whether a spreadsheet changed one of the [`IDENTIFIERS`], so that the text is not sent as the source wrote it.
 pub fn is_spoilt(property: Property, text: &str) -> bool {
     if IDENTIFIERS_OF_VIEWER.contains(&property) { written(text).is_none() } else { is_spoilt_text(text) }
 }
 
-/// The same of a text that identifies what is no viewer.
+/// The same as `is_spoilt`, for an identifier that is not of a viewer.
 pub(super) fn is_spoilt_text(text: &str) -> bool {
     written(text) != Some(bare(text))
 }
 
-/// An identifier as its source wrote it, without what a spreadsheet keeps around a text that looks like a number: `="0012345"`,
-/// or an apostrophe in front. `None` where the spreadsheet took it for a number and has left the first digits (`1.23457E+11`, also
-/// with a decimal comma), none in a column that was too narrow (`######`), or for a formula (`#N/A`).
+/// An identifier as its source wrote it, without what a spreadsheet adds to keep a text that looks like a number:
+/// `="0012345"`, or an apostrophe in front. `None` if the spreadsheet made it a number and kept only the first digits
+/// (`1.23457E+11`, also with a decimal comma), showed `######` in a narrow column, or made it a formula (`#N/A`).
 fn written(text: &str) -> Option<&str> {
     let text = bare(text);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(inside) = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
         return Some(bare(inside));
     }
-    // The apostrophe of a name is none of these.
+    // An apostrophe that begins a name (`'t Gooi`) is part of the text.
     if let Some(behind) = text.strip_prefix('\'')
         && (is_number(behind) || behind.starts_with(['=', '+', '-', '@']))
     {
@@ -159,7 +160,7 @@ fn written(text: &str) -> Option<&str> {
     }
     let is_short = text.split_once(['e', 'E']).is_some_and(|(digits, exponent)| {
         let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, "0"));
-        // A hexadecimal identifier may be one digit, an e, and digits.
+        // An exponent alone does not prove a number: `3e4567` may be a hexadecimal identifier.
         let is_marked = digits.contains(['.', ',']) || exponent.starts_with('+');
         let power = exponent.strip_prefix('+').unwrap_or(exponent);
         is_marked && whole.len() == 1 && [whole, fraction, power].into_iter().all(is_number)
@@ -170,12 +171,12 @@ fn written(text: &str) -> Option<&str> {
     (!is_short && !is_error).then_some(text)
 }
 
-/// Without what nobody sees at its ends.
+/// The text without white space, control characters and zero-width characters at its ends.
 fn bare(text: &str) -> &str {
     text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control() || is_invisible(letter))
 }
 
-/// Letters without a width, which programs and keyboards leave in texts.
+/// Characters without a width, which programs and keyboards leave in texts.
 pub(super) fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
@@ -185,38 +186,38 @@ fn is_all_zeros(text: &str) -> bool {
     digits.clone().count() >= ZEROS_MIN && digits.into_iter().all(|digit| digit == b'0')
 }
 
-/// The first address of a list as proxies make them; one of them may hide the node before it.
+/// The first address in a list that proxies wrote. Hidden nodes are skipped: a proxy may hide the node before it.
 fn address_in_list(text: &str) -> Option<IpAddr> {
     let node = text.split(',').map(node).find(|node| !is_hidden(node))?;
     match node.split_once('/') {
         None => address(node),
-        // The length of a network that is one address.
+        // The prefix length of a network of one address: /32 or /128.
         Some((alone, bits)) if bits.bytes().all(|digit| digit.is_ascii_digit()) => {
             address(alone).filter(|found| bits == if found.is_ipv4() { "32" } else { "128" })
         }
-        // As Java writes it: a name, which may be empty, and the address behind it.
+        // Java writes a name, which may be empty, a slash and the address.
         Some((_, behind)) => address(behind),
     }
 }
 
-/// The node of an item of a list; of a `Forwarded` header (RFC 7239) what it says behind `for=`.
+/// The node in an item of the list. In a `Forwarded` header (RFC 7239) the node is the value of `for=`.
 fn node(item: &str) -> &str {
     let mut pairs = item.split(';').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
     named.map_or(item, |(_, node)| node).trim().trim_matches('"')
 }
 
-/// Whether a node is not told: left out, a word for nobody, or a made-up name, which begins with an underscore (RFC 7239).
+/// Whether a node is hidden: empty, a word for "no viewer", or a made-up name with an underscore first (RFC 7239).
 fn is_hidden(node: &str) -> bool {
     VisitorRules::V3.is_word_for_nobody(bare(node)) || node.starts_with('_')
 }
 
-/// An address alone, with a port, in brackets, or with a zone; one that is IPv4 inside IPv6 is IPv4.
+/// An address alone, with a port, in brackets, or with a zone. IPv4 inside IPv6 becomes IPv4.
 fn address(node: &str) -> Option<IpAddr> {
     let node = node.trim().trim_matches('"');
     let bare = match node.strip_prefix('[') {
         Some(inside) => inside.split_once(']')?.0,
-        // A colon stands before a port, or in an IPv6 address more than once.
+        // One colon stands before a port; an IPv6 address has more than one.
         None => match node.split_once(':') {
             Some((host, port)) if !port.contains(':') => host,
             _ => node,

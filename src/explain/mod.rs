@@ -1,9 +1,8 @@
-//! Shows what would be sent, and sends nothing: the hit that one event becomes, tag by tag; how many hits the backlog becomes.
+//! Shows the hit that one event becomes, tag by tag, or how many hits the backlog becomes. Sends nothing.
 //!
-//! - In: an event, its identity, the hit form of its report suite; or the buffer. Out: an [`Explanation`], which prints and
-//!   serialises, or a [`Preview`].
-//! - Guarantees: it shows what would be sent, as it is made by the very functions that make it.
-//! - Does not know: whether the event was sent, what else a drain looks at.
+//! - In: an event, its identity and hit form; or the buffer. Out: an [`Explanation`] or a [`Preview`].
+//! - Guarantees: what it shows is made by the same functions as real hits.
+//! - Does not know: whether the event was sent, and other conditions of a drain.
 
 mod preview;
 
@@ -20,15 +19,15 @@ use crate::suite::{CountForm, EventIds, HitForm};
 
 pub use preview::{Preview, SuitePreview, preview};
 
-/// An event and all that Adobe will receive of it.
+/// An event and everything that Adobe will receive for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     pub event_id: EventId,
     /// The event, as one line of NDJSON would carry it.
     pub event: PassEvent,
-    /// The destination; `None` where the requestor has none yet.
+    /// The report suite; `None` if the requestor has none yet.
     pub rsid: Option<String>,
-    /// Why nothing is sent; `None` when something is.
+    /// Why nothing is sent; `None` if the event is sent.
     pub dead: Option<DeadReason>,
     pub identity: Option<Identity>,
     /// The tags of the first hit, in their order.
@@ -40,7 +39,7 @@ pub struct Explanation {
     pub xml: Vec<String>,
 }
 
-/// The identity of a hit, and why it is this one.
+/// The identity of a hit, and why the hit has this identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
     pub tag: &'static str,
@@ -98,7 +97,7 @@ impl Explanation {
         }
     }
 
-    /// The same for a requestor without a report suite, whose form was a stand-in.
+    /// Removes the report suite, because the requestor has none and `form` was only a placeholder.
     pub fn without_suite(mut self) -> Explanation {
         self.rsid = None;
         for line in self.tags.iter_mut().filter(|line| line.tag == "reportSuiteID") {

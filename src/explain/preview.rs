@@ -8,17 +8,17 @@ use crate::buffer::{Buffer, BufferError, Flow, JobKey, Merge};
 use crate::delivery::Sequence;
 use crate::mapping;
 
-/// What waits and could go.
+/// The pending events that could be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Preview {
     pub events: u64,
-    /// Requests that they would take: what Adobe bills as server calls.
+    /// The requests for these events. Adobe bills each as a server call.
     pub hits: u64,
     pub dead: u64,
     pub suites: BTreeMap<String, SuitePreview>,
 }
 
-/// One suite's part.
+/// The part of one suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SuitePreview {
     pub events: u64,
@@ -26,7 +26,7 @@ pub struct SuitePreview {
     pub dead: u64,
 }
 
-/// Maps what waits, up to a number of events, and sends nothing.
+/// Maps the pending events, at most `limit`, and sends nothing.
 pub fn preview(buffer: &Buffer, limit: Option<u64>) -> Result<Preview, BufferError> {
     let mut backlog = buffer.backlog(JobKey::LIVE)?;
     let mut preview = Preview::default();

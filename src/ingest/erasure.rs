@@ -1,4 +1,4 @@
-//! Erases a person from the rejects: the lines that were no event may name them all the same.
+//! Erases a person from the rejects, because rejected lines may also name the person.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -9,9 +9,9 @@ use crate::buffer::Forget;
 use crate::readers::RejectedLine;
 use crate::whole_file::{self, Readers, WholeFile};
 
-/// Removes every rejected line that is about them from the NDJSON files of the folder, and says how many there were. A
-/// line that cannot be read is about them when it holds every value. Waits for an ingest that is writing such a file; a
-/// file that is left with no line is deleted.
+/// Removes every rejected line about the person from the NDJSON files of the folder, and returns their number. A line
+/// that cannot be parsed is removed if it contains all values. Waits while an ingest writes to such a file. Deletes a
+/// file if no line is left in it.
 pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, IngestError> {
     let refuse = |source| IngestError::Rejects { path: rejects_dir.to_owned(), source };
     if !rejects_dir.try_exists().map_err(refuse)? {
@@ -41,7 +41,7 @@ pub fn forget_rejects(rejects_dir: &Path, forget: &Forget) -> Result<u64, Ingest
 
 fn forget_in(path: &Path, forget: &Forget) -> io::Result<u64> {
     let source = File::open(path)?;
-    // An ingest holds this lock while it writes: its lines would go into a file that has no name any more.
+    // An ingest holds this lock while it writes. Without the lock its next lines would go to the deleted file.
     source.lock()?;
     let kept = WholeFile::create(path, Readers::Owner)?;
     whole_file::share_owner(kept.file(), path)?;

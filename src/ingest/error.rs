@@ -1,4 +1,4 @@
-//! Why an input, or a whole ingest, cannot go on.
+//! Errors that stop one input or a whole ingest.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::buffer::BufferError;
 use crate::readers::{Guess, ReadError};
 
-/// Why one input could not be read to its end. The texts continue a sentence that begins with its name.
+/// The reason why one input could not be read to its end. The text continues a sentence that begins with its name.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("cannot be opened")]
@@ -15,7 +15,7 @@ pub enum InputError {
     Directory,
     #[error("has no byte, so it is no whole {0} file")]
     NoFrame(&'static str),
-    /// It is compressed in a way that is not read here.
+    /// The input is compressed in an unsupported way.
     #[error("is compressed as {0}; only gzip and Zstandard are unpacked here")]
     Compression(&'static str),
     #[error(
@@ -36,7 +36,7 @@ pub enum InputError {
     Read(#[from] ReadError),
 }
 
-/// Why an ingest stopped. What was stored before stays stored.
+/// The reason why an ingest stopped. Events stored before stay stored.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error(
@@ -52,7 +52,7 @@ pub enum IngestError {
     RejectsDiskFloor { path: PathBuf, free_bytes: u64, min_free_bytes: u64 },
     #[error("cannot keep rejected lines in {path:?}")]
     Rejects {
-        /// The file, or its folder.
+        /// The file or its folder.
         path: PathBuf,
         source: io::Error,
     },

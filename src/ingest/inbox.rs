@@ -1,4 +1,4 @@
-//! Moves the rows of `inbox(body)`, the one table that is open to other programs, through the same validation as a file.
+//! Moves the rows of `inbox(body)`, the only table that other programs may write to, with the same checks as a file.
 
 use super::error::IngestError;
 use super::load::{Observer, Progress, check_free_disk};
@@ -11,13 +11,13 @@ use crate::buffer::{Buffer, InboxRow, InputId, JobKey, NewEvent};
 use crate::readers::RejectReason;
 use crate::readers::ndjson::LineParser;
 
-/// Rows that are moved in one transaction. Another program chose their size, so this also bounds memory.
+/// The most rows moved in one transaction. Other programs choose the size of a row, so this also limits memory.
 const ROWS_MAX: usize = 1_000;
 
-/// Moves the rows that were in the inbox when it began: events into the buffer, anything else into the rejects, with its
-/// `rowid` as its line. A row leaves the inbox in the transaction that stores its event, or after its reject is on disk.
-/// Where the disk is too full or rejects cannot be kept, the other rows are left, and the summary says why: what is in the
-/// buffer can be sent all the same.
+/// Moves the rows that were in the inbox at the start: events into the buffer, all other rows into the rejects with
+/// their `rowid` as line number. A row is deleted in the transaction that stores its event, or after its reject is on
+/// disk. If the disk is too full or rejects cannot be kept, the rest of the rows stay and the summary says why; this
+/// is no error, because the drain can still send the events in the buffer.
 pub fn take_inbox(
     buffer: &Buffer,
     options: &IngestOptions,
@@ -31,8 +31,8 @@ pub fn take_inbox(
         parser: LineParser::default(),
         input: None,
     };
-    // A short page is the last one: rows that arrive while it is moved are left for the next drain, or a busy program
-    // would keep this one here.
+    // A page with fewer rows than the limit is the last one. Rows that arrive later wait for the next drain;
+    // otherwise a busy program could keep this loop running.
     let left = loop {
         match take.page(observer) {
             Ok(ROWS_MAX) => {}
@@ -58,12 +58,12 @@ struct Take<'a> {
     summary: IngestSummary,
     rejects: Rejects,
     parser: LineParser,
-    /// The inbox as the buffer knows it, once it had a row.
+    /// The ID of the inbox in the buffer; set at the first row.
     input: Option<InputId>,
 }
 
 impl Take<'_> {
-    /// Moves one page and says how many rows it had.
+    /// Moves one page and returns its number of rows.
     fn page(&mut self, observer: &mut dyn Observer) -> Result<usize, IngestError> {
         let rows = self.buffer.inbox(ROWS_MAX)?;
         if rows.is_empty() {
@@ -79,7 +79,7 @@ impl Take<'_> {
         };
         let rowids: Vec<i64> = rows.iter().map(|row| row.rowid).collect();
         let report = self.buffer.store_inbox(&rowids, portion.batch(input, JobKey::LIVE))?;
-        // The row is deleted, so its reject keeps the whole body and not only the event.
+        // The row is deleted, so the reject keeps the whole body.
         let body = |event: &NewEvent| {
             let row = rows.iter().find(|row| row.rowid.cast_unsigned() == event.line);
             row.map(|row| row.body.clone()).unwrap_or_default()

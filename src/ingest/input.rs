@@ -1,4 +1,4 @@
-//! Opens an input: a file or standard input, its compression and its format found out.
+//! Opens an input, a file or standard input, and detects its compression and its format.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -14,13 +14,13 @@ use super::options::FormatChoice;
 use super::unpack::{Packing, Unpacked, skip_zeros};
 use crate::readers::{Format, Guess, ReadError, Reader, ReaderOptions, guess, is_utf16};
 
-/// How much is read from a file, and unpacked, at a time, in bytes.
+/// The size of the buffers for reading and for unpacking, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
-/// How much of an input is looked at to guess its format, in bytes: the lines of other programs at the start of a log, or the
-/// links of a report, are shorter together.
+/// The most bytes of an input that are examined to guess its format. This is longer than the lines of other programs
+/// at the start of a log, and than the links of a report.
 const PEEK_BYTES_MAX: usize = 64 << 10;
 
-/// Where lines come from.
+/// A file or standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputPath {
     StandardInput,
@@ -33,7 +33,7 @@ impl InputPath {
         if argument == "-" { InputPath::StandardInput } else { InputPath::File(PathBuf::from(argument)) }
     }
 
-    /// How messages, rejects and the buffer name it: as the argument did.
+    /// The name in messages, in rejects and in the buffer: the argument as it was given.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             InputPath::StandardInput => Cow::Borrowed("-"),
@@ -45,15 +45,15 @@ impl InputPath {
 /// An input that has at least one line.
 pub(super) struct OpenInput {
     pub(super) reader: Box<dyn Reader>,
-    /// What its format is taken to be and why, where nobody said it.
+    /// The guessed format and the reason for the guess; `None` if the caller or the file name gave the format.
     pub(super) guess: Option<Guess>,
-    /// How far it was read, in bytes as it lies on disk.
+    /// The bytes read so far, counted before unpacking.
     pub(super) position: Arc<AtomicU64>,
-    /// How long it is on disk, where that is known.
+    /// The size on disk in bytes, if it is known.
     pub(super) bytes: Option<u64>,
 }
 
-/// Opens an input; `None` when it holds nothing.
+/// Opens an input; returns `None` if it is empty.
 pub(super) fn open(
     path: &InputPath,
     format: FormatChoice,
@@ -64,7 +64,7 @@ pub(super) fn open(
         return extensions(path).1.map_or(Ok(None), |packing| Err(InputError::NoFrame(packing)));
     }
     let mut source = content;
-    // A log that was cut under its writer begins with a hole.
+    // A log that was truncated while its writer had it open starts with zero bytes.
     skip_zeros(&mut source).map_err(broken)?;
     let start = peek(&mut source, PEEK_BYTES_MAX, is_telling).map_err(broken)?;
     if let Some(inner) = Packing::of(&start) {
@@ -80,7 +80,7 @@ pub(super) fn open(
     Ok(Some(OpenInput { reader, guess, position, bytes }))
 }
 
-/// Reads an input whole, unpacked, whatever its format: for a document that is compared and not stored.
+/// Reads a whole input and unpacks it, in any format. The document is compared, not stored.
 pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputError> {
     let mut document = Vec::new();
     source(path)?.content.take(bytes_max + 1).read_to_end(&mut document).map_err(broken)?;
@@ -92,7 +92,7 @@ pub fn read_whole(path: &InputPath, bytes_max: u64) -> Result<Vec<u8>, InputErro
     Ok(document)
 }
 
-/// What an input holds, unpacked by what the content is, whatever the name says.
+/// The unpacked content of an input. Only the content decides how to unpack, not the name.
 struct Source {
     content: Box<dyn BufRead + Send>,
     is_empty: bool,
@@ -129,8 +129,8 @@ fn source(path: &InputPath) -> Result<Source, InputError> {
     Ok(Source { content, is_empty, position, bytes })
 }
 
-/// The format of an input that starts so, with the guess where it is one; `None` when the input is empty. What was said wins,
-/// then the name, then the content.
+/// The format of an input with this start, and the guess if the format was guessed; `None` if the input is empty. The
+/// option `--format` has priority, then the file name, then the content.
 fn format_of(
     path: &InputPath,
     choice: FormatChoice,
@@ -155,14 +155,14 @@ fn format_of(
         return Ok(Some((guess.format, Some(guess))));
     };
     Ok(Some(match guess {
-        // Both are lines of JSON, or both are rows under a header.
+        // The formats of each pair look alike, lines of JSON or rows under a header, so the content decides.
         Some(guess) if named == Format::Ndjson && guess.format == Format::RestV2 => {
             (guess.format, Some(guess))
         }
         Some(guess) if named == Format::Csv && guess.format == Format::Esm && letter != Some(b'{') => {
             (guess.format, Some(guess))
         }
-        // Of an archive the start may be too short for a guess of its own, and hold one of something else in a body.
+        // The start of an archive may be too short to recognise it, and a body in it may look like another format.
         Some(guess) if named != guess.format && !(named == Format::Har && has_log(start)) => {
             return Err(InputError::Misnamed { named: named.as_str(), guess });
         }
@@ -174,7 +174,7 @@ fn has_log(start: &[u8]) -> bool {
     memchr::memmem::find(start, b"\"log\"").is_some()
 }
 
-/// What an input is taken for that is in no form that is known.
+/// The format to assume for an input in no known format.
 fn first_guess(letter: Option<u8>) -> Guess {
     let (format, because) = match letter {
         Some(b'{') | None => (Format::Ndjson, "it begins as JSON does"),
@@ -183,7 +183,7 @@ fn first_guess(letter: Option<u8>) -> Guess {
     Guess { format, because: because.to_owned() }
 }
 
-/// The format and the compression that the extensions of a name say.
+/// The format and the compression according to the extensions of the file name.
 fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
     let name = path.name().to_ascii_lowercase();
     let (stem, compression) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
@@ -200,12 +200,12 @@ fn extensions(path: &InputPath) -> (Option<Format>, Option<&'static str>) {
     (format, compression)
 }
 
-/// Whether a start tells every format apart already.
+/// Tells if this start is long enough to guess the format.
 fn is_telling(start: &[u8]) -> bool {
     start.ends_with(b"\n") && guess(start, false).is_some()
 }
 
-/// Takes bytes from the start of a source until they are enough, most, or all.
+/// Reads bytes from the start of a source until there are enough, the limit is reached, or the source ends.
 fn peek(
     source: &mut impl BufRead,
     bytes_max: usize,
@@ -230,7 +230,7 @@ fn broken(source: io::Error) -> InputError {
     InputError::Read(ReadError::Broken { line: 1, source })
 }
 
-/// Counts what is read, for the progress of long work.
+/// Counts the bytes read, to show progress.
 struct Counted<R> {
     source: R,
     position: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! Takes in what senders hand over and wait for: several submissions in one transaction, each with a receipt of its own.
+//! Stores submissions whose senders wait for a receipt: several submissions in one transaction, one receipt for each.
 
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
@@ -23,35 +23,35 @@ use crate::readers::ndjson::LineParser;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Format, ReadError, ReaderOptions, SourceSummary};
 
-/// The longest submission once it is unpacked, in bytes: some 60,000 events. It is in memory as a whole.
+/// The longest submission after unpacking, in bytes: about 60,000 events. All of it is in memory.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 20;
-/// How many lines a submission may have. An event has at least 65 bytes, so no submission that is nothing but events has more; a
-/// small body of short lines would keep every other sender waiting for minutes.
+/// The most lines of a submission. An event has at least 65 bytes, so a submission that has only events stays below
+/// this limit. A small packed body of short lines would make all other senders wait for minutes.
 const LINES_MAX: usize = 520_000;
-/// How much of a submission of which nothing could be read is looked at to tell what it is, in bytes.
+/// If no line of a submission can be read, this many of its first bytes are examined to find out what the body is.
 const LOOKED_AT_BYTES: usize = 64 << 10;
-/// How many lines a receipt names. It counts the others, and the rejects have them.
+/// The most rejected lines that a receipt names. The receipt counts all; the file of rejects has the rest.
 const ERRORS_NAMED_MAX: usize = 100;
-/// How many rejected lines of a submission are held in memory, and may be kept; the others are counted. Each takes some 400
-/// bytes, and 32 KB of gzip may hold eleven million lines that are no event.
+/// The most rejected lines of a submission that are held in memory and can be kept; further ones are only counted. A
+/// line takes about 400 bytes, and 32 KB of gzip can hold eleven million lines that are no event.
 const REJECTS_HELD_MAX: usize = 10_000;
-/// How long a file of rejects stays open for more of them. An erasure waits for it.
+/// The time after which an open file of rejects is closed. `forget` waits until it is closed.
 const REJECTS_OPEN: Duration = Duration::from_secs(5);
 
-/// How often the log tells that a disk is full: senders try again and again.
+/// The shortest time between two log lines about a full disk, because senders retry again and again.
 const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
-/// What a sender hands over.
+/// The body of one request, and its format.
 #[derive(Debug)]
 pub struct Submission {
-    /// What it is named where a conflict or a reject leads back to it.
+    /// The name by which a conflict or a reject refers to the submission.
     pub path: String,
-    /// Its format; NDJSON may be one JSON array too.
+    /// NDJSON also allows one JSON array.
     pub format: Format,
     pub body: Vec<u8>,
 }
 
-/// A submission whose body is plain, and within its limit.
+/// A submission that is unpacked and not longer than `UNPACKED_BYTES_MAX`.
 #[derive(Debug)]
 pub struct PlainSubmission(Submission);
 
@@ -67,32 +67,32 @@ impl PlainSubmission {
     }
 }
 
-/// What became of a submission: its events are durable. Serialises as the sender reads it.
+/// The result for a submission whose events are durable. Its JSON form is the reply to the sender.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Receipt {
     #[serde(flatten)]
     pub counts: Counts,
-    /// The first lines that were rejected or lost against another event.
+    /// The first lines that were rejected, or whose `event_id` the buffer already has with other content.
     pub errors: Vec<LineError>,
-    /// Rejected lines above `ingest.rejects_max`, or beyond what a submission may hold in memory: they are kept nowhere here.
+    /// Rejected lines above `ingest.rejects_max` or above the limit in memory: they are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_not_kept: u64,
-    /// What became of its exchanges, where it held them.
+    /// The result for each exchange; `None` if the submission is not of exchanges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
-    /// Why nothing of it was used, where it held something and none of that is stored.
+    /// The reason why nothing of the submission was used; `None` if something was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
-    /// What it held beside its events, where it was a report of ESM.
+    /// The content of an ESM report that is not events; `None` for other formats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
-    /// The file that has its rejected lines, where they are kept: the sender cannot see it.
+    /// The file with its rejected lines, if there is one. The sender cannot see it.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
-    /// The keys that no event has; empty: none.
+    /// Keys in the submission that no event has; empty if there are none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub unknown_keys: String,
-    /// What else was passed over, or is not what it seems, each with its line where it has one.
+    /// Remarks on other content that was ignored or looks wrong, each with its line number if there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -100,12 +100,12 @@ pub struct Receipt {
 /// A line that was not stored.
 #[derive(Debug, Clone, Serialize)]
 pub struct LineError {
-    /// Its number, from 1; in an array the element's.
+    /// The line number, from 1; for an array, the number of the element.
     pub line: u64,
     pub reason: String,
 }
 
-/// Why nothing of a submission was stored.
+/// The reason why nothing of a submission was stored.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubmissionError {
     /// It cannot be read. The text may quote a name that stands in it.
@@ -113,15 +113,15 @@ pub enum SubmissionError {
     Unreadable(String),
     #[error("is longer than {UNPACKED_BYTES_MAX} bytes once unpacked; send it in parts")]
     TooLong,
-    /// There is no room for more: the disk is at its floor, or the database refused for want of it.
+    /// Free disk space is below `ingest.min_free_bytes`, or the database had no space to write.
     #[error("the disk of the buffer is full")]
     DiskFull,
-    /// The buffer failed, or rejects cannot be kept; the log says more than a sender should know.
+    /// The buffer failed, or rejects cannot be kept. The log has the cause, which a sender should not learn.
     #[error("the buffer failed; it may work again later")]
     Failed,
 }
 
-/// A counter where submissions are handed in, one group after the other.
+/// Stores submissions, one group after the other.
 pub struct Intake {
     buffer: Arc<Buffer>,
     options: IngestOptions,
@@ -132,7 +132,6 @@ pub struct Intake {
     told_full_at: Option<Timer>,
 }
 
-/// A submission that was read.
 struct Sorted {
     portion: Portion,
     of_source: SourceSummary,
@@ -140,14 +139,14 @@ struct Sorted {
 }
 
 impl Intake {
-    /// Over this buffer. Stays on its thread: what readers remember is not shared.
+    /// An intake for this buffer. Use it on one thread only: the memory of its readers is not shared.
     pub fn new(buffer: Arc<Buffer>, options: IngestOptions) -> Result<Intake, IngestError> {
         let (readers, memory) = memory::stored(&buffer, &options)?;
         Ok(Intake { buffer, options, readers, memory, inputs: Vec::new(), rejects: None, told_full_at: None })
     }
 
-    /// Stores the events of a group in one transaction and gives each submission its receipt, in their order. What a
-    /// receipt counts as stored is durable; where there is an error, nothing of that submission was stored.
+    /// Stores the events of a group in one transaction and returns a receipt for each submission, in the same order.
+    /// Events that a receipt counts as stored are durable. For an error, nothing of that submission was stored.
     pub fn take(&mut self, group: Vec<PlainSubmission>) -> Vec<Result<Receipt, SubmissionError>> {
         let count = group.len();
         match self.buffer.free_bytes() {
@@ -165,14 +164,14 @@ impl Intake {
             self.store(sorted).map_err(|error| refusal_of(&error))
         };
         taken.unwrap_or_else(|refusal| {
-            // Nothing was stored, so what the readers remember of these submissions is dropped.
+            // Nothing was stored, so the readers must forget these submissions.
             self.forget_changes();
             vec![Err(refusal); count]
         })
     }
 
-    /// Reads a submission as [`take`](Intake::take) would, and stores nothing: the receipt says what would be stored, but for
-    /// events that the buffer would find to be duplicates.
+    /// Reads a submission as [`take`](Intake::take) does, and stores nothing. The receipt counts as stored also the
+    /// events that the buffer already has.
     pub fn preview(&mut self, submission: Submission) -> Result<Receipt, SubmissionError> {
         let sorted = submission.unpack().and_then(|submission| self.read(submission));
         self.forget_changes();
@@ -182,14 +181,14 @@ impl Intake {
         })
     }
 
-    /// Closes the file of rejects that has been open for its time.
+    /// Closes the file of rejects if it has been open for `REJECTS_OPEN`.
     pub fn rest(&mut self) {
         if self.rejects.as_ref().is_some_and(|(_, opened_at)| opened_at.elapsed() >= REJECTS_OPEN) {
             self.rejects = None;
         }
     }
 
-    /// Tells the log that the disk of the buffer is at its floor: senders only learn that it is full.
+    /// Logs that the disk of the buffer has too little free space: the reply to a sender does not give the numbers.
     fn tell_full(&mut self, free_bytes: u64) {
         if self.told_full_at.is_some_and(|at| at.elapsed() < TELL_FULL_EVERY) {
             return;
@@ -203,7 +202,7 @@ impl Intake {
     fn forget_changes(&mut self) {
         match memory::stored(&self.buffer, &self.options) {
             Ok((readers, memory)) => (self.readers, self.memory) = (readers, memory),
-            // The secret was read before, so it is in memory or configured; a buffer that fails now fails the next group too.
+            // Only logged: the secret is known already, so only the buffer can fail, and the next group reports that.
             Err(error) => tracing::error!(%error, "what sources remember cannot be read again"),
         }
     }
@@ -222,7 +221,7 @@ impl Intake {
                 let start = body[..body.len().min(LOOKED_AT_BYTES)].to_vec();
                 let is_all = start.len() == body.len();
                 let mut reader = format.open(Cursor::new(body), &self.readers).map_err(refusal)?;
-                // The clock is asked once: a submission may have millions of lines.
+                // The clock is read once, because a submission may have many lines.
                 let bounds = self.options.bounds();
                 while portion.fill(&mut *reader, &mut self.memory, &|| bounds).map_err(refusal)? {}
                 let is_nothing = is_lines && portion.events.is_empty() && !portion.rejects.is_empty();
@@ -235,7 +234,7 @@ impl Intake {
         Ok(Sorted { portion, of_source, kept: Kept::of(Again::Sent) })
     }
 
-    /// Reads the elements of a JSON array, each as a line that stands alone.
+    /// Reads the elements of a JSON array. Each element is handled as a line of NDJSON.
     fn read_array(&self, portion: &mut Portion, body: &[u8]) -> Result<SourceSummary, SubmissionError> {
         let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -293,13 +292,13 @@ impl Intake {
         let (rejects, _) = self.rejects.get_or_insert_with(|| (Rejects::new(options), Timer::now()));
         let kept = rejects.keep(of_input, lines, &self.buffer);
         if kept.is_err() {
-            // A file that failed once is not written to again.
+            // After a failed write the file may end within a line, so nothing more is written to it.
             self.rejects = None;
         }
         kept
     }
 
-    /// The input that submissions of this path are one of, made once.
+    /// Returns the input for submissions of this path, and creates it at the first call.
     fn input(&mut self, path: &str) -> Result<InputId, IngestError> {
         if let Some((_, input)) = self.inputs.iter().find(|(known, _)| *known == path) {
             return Ok(*input);
@@ -340,7 +339,7 @@ impl Sorted {
     }
 }
 
-/// Unpacks what begins as gzip does.
+/// Unpacks a body that starts with the magic number of gzip.
 fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, SubmissionError> {
     if Packing::of(&body) != Some(Packing::Gzip) {
         return if body.len() as u64 > UNPACKED_BYTES_MAX { Err(SubmissionError::TooLong) } else { Ok(body) };
@@ -371,7 +370,7 @@ fn refusal(error: ReadError) -> SubmissionError {
     }
 }
 
-/// What a sender is told of an error that the log tells in full.
+/// Logs an error in full and returns the error for the sender, which has no details.
 fn refusal_of(error: &IngestError) -> SubmissionError {
     tracing::error!(error = error as &dyn std::error::Error, "submissions are refused");
     let is_full = match error {

@@ -1,4 +1,4 @@
-//! Stores the events of files and of standard input, portion by portion; or reads them only.
+//! Stores the events of files and of standard input, portion by portion; a preview only reads them.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::RecvTimeoutError;
@@ -18,27 +18,27 @@ use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
 use crate::readers::rest_v2::Rule;
 
-/// How often a stop is looked for while an input gives nothing: a person who stops it waits no longer.
+/// The interval of checks for a stop while an input gives no lines. A person who stops the program waits no longer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How far an ingest has come.
+/// The progress of an ingest.
 #[derive(Debug)]
 pub struct Progress<'a> {
     pub path: &'a str,
-    /// How far it was read, in bytes as it lies on disk.
+    /// The bytes of the input read so far, counted before unpacking.
     pub input_bytes_read: u64,
-    /// How long it is on disk; `None` where nobody knows, as of standard input.
+    /// The size on disk in bytes; `None` if it is unknown, as for standard input.
     pub input_bytes: Option<u64>,
     pub input: &'a Counts,
     pub total: &'a Counts,
 }
 
-/// Watches long work.
+/// Receives the progress of long work, and can stop it.
 pub trait Observer {
-    /// A portion of lines was taken in, and is durable.
+    /// Called after a portion of lines was stored and is durable.
     fn progress(&mut self, progress: &Progress<'_>);
 
-    /// Whether the next portion is taken in. May wait before it says so.
+    /// Returns false to stop before the next portion. May block.
     fn goes_on(&mut self) -> bool {
         true
     }
@@ -48,8 +48,8 @@ impl Observer for () {
     fn progress(&mut self, _: &Progress<'_>) {}
 }
 
-/// Stores the events of the inputs. An input that fails is in the summary's failures; the others go in. Ends early where the
-/// observer says so: every portion before is stored.
+/// Stores the events of the inputs. If an input fails, the error is in `failures` and the next inputs are read. Ends
+/// early if the observer says so; all portions before are stored.
 pub fn load(
     buffer: &Buffer,
     inputs: &[InputPath],
@@ -67,7 +67,7 @@ pub fn load(
     };
     let (readers, memory) = memory::stored(buffer, options)?;
     let (portions, reading) = reading::start(inputs, options, readers, memory);
-    // The first input that is not at its end.
+    // The first input that is not read to its end.
     let mut open = 0;
     let taken = loop {
         let read = match portions.recv_timeout(LOOK_EVERY) {
@@ -78,7 +78,7 @@ pub fn load(
                 break Ok(());
             }
         };
-        // The reader may be waiting for its source; a stop does not wait for it.
+        // The reader may block on its source, so a stop does not wait for the reader.
         if !observer.goes_on() {
             (open..inputs.len()).for_each(|input| load.summary.failed(input, InputError::Stopped));
             break Ok(());
@@ -95,8 +95,8 @@ pub fn load(
     Ok(load.summary)
 }
 
-/// Reads the inputs as [`load`] would into an empty buffer, and stores nothing: hands each event over, with where it comes
-/// from, until told to stop. Rejected lines are counted and named in the warnings only; nothing is written.
+/// Reads the inputs as [`load`] does with an empty buffer, and stores nothing. Passes each event, with its origin, to
+/// the caller until the caller says to stop. Rejected lines are only counted and named in the warnings.
 pub fn preview(
     inputs: &[InputPath],
     options: &IngestOptions,
@@ -116,12 +116,12 @@ pub fn preview(
     summary
 }
 
-/// Where an event comes from.
+/// The line of an event, and the rule that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// The line of its input, from 1.
+    /// The line in its input, from 1.
     pub line: u64,
-    /// The row of the derivation table that made it, where the line is an exchange.
+    /// The row of the derivation table that made the event, if the line is an exchange.
     pub rule: Option<Rule>,
 }
 
@@ -185,12 +185,12 @@ struct Load<'a> {
     summary: IngestSummary,
     rejects: Rejects,
     kept: Vec<Kept>,
-    /// The input at work, as the buffer knows it, once it had an event.
+    /// The current input and its ID in the buffer; set at its first event.
     open: Option<(usize, InputId)>,
 }
 
 impl Load<'_> {
-    /// Stores a portion, keeps what is rejected of it, and counts both.
+    /// Stores a portion, keeps its rejected lines, and counts both.
     fn take(&mut self, read: Read, observer: &mut dyn Observer) -> Result<(), IngestError> {
         let Read { input, mut portion, input_bytes_read, input_bytes, end } = read;
         if portion.has_rows() || !portion.rejects.is_empty() {
@@ -231,7 +231,7 @@ impl Load<'_> {
     }
 }
 
-/// Refuses to store more where that would leave the drain too little room.
+/// Refuses to store more events if the drain would then have too little disk space.
 pub(super) fn check_free_disk(
     buffer: &Buffer,
     options: &IngestOptions,

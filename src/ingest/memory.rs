@@ -1,4 +1,4 @@
-//! What readers need of the buffer: what they remember between runs, and the secret that they digest with.
+//! The data that readers get from the buffer: their state from earlier runs, and the secret for digests.
 
 use super::error::IngestError;
 use super::options::IngestOptions;
@@ -6,10 +6,10 @@ use crate::buffer::Buffer;
 use crate::readers::ReaderOptions;
 use crate::readers::memory::{Keyring, Recollection};
 
-/// The secret of a preview without a buffer: its identities are for looking at, and no ingest gives the same ones.
+/// The secret of a preview without a buffer. The digests are only for display, and an ingest makes other ones.
 const SECRET_OF_PREVIEWS: &[u8] = b"preview";
 
-/// Options of readers whose events are stored, and what is remembered of earlier runs.
+/// Options of readers whose events are stored, and the state from earlier runs.
 pub(super) fn stored(
     buffer: &Buffer,
     options: &IngestOptions,
@@ -22,7 +22,7 @@ pub(super) fn stored(
     Ok((ReaderOptions { knows_former, ..readers }, Recollection::new(Some(Box::new(buffer.memory())))))
 }
 
-/// Options under which nothing is remembered beyond the preview.
+/// Options of readers for a preview, which stores no state.
 pub(super) fn passing(options: &IngestOptions) -> (ReaderOptions, Recollection) {
     let secret = options.secret.as_deref().unwrap_or(SECRET_OF_PREVIEWS);
     (reader_options(options, secret), Recollection::new(None))

@@ -1,25 +1,25 @@
-//! Names what came through the wrong door: packed or encoded in another way, or a document where lines were expected. Without
-//! this, each of its lines would be rejected for a reason that helps nobody.
+//! Recognises an input that the caller gave in a wrong form: packed or encoded in another way, or one document
+//! instead of lines. Otherwise each line would be rejected for a reason that does not help.
 
 use super::error::InputError;
 use super::unpack::Packing;
 use crate::readers::{BYTE_ORDER_MARK, Format, guess, is_utf16};
 
-/// The bytes behind a byte order mark.
+/// The bytes after a byte order mark, if there is one.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The first byte that is neither white space, nor a byte order mark, nor a record separator.
+/// The first byte that is not white space, a byte order mark or a record separator.
 pub(super) fn first_letter(start: &[u8]) -> Option<u8> {
-    // A mark that is not whole yet is no letter.
+    // An incomplete byte order mark is no letter.
     if BYTE_ORDER_MARK.starts_with(start) {
         return None;
     }
     without_mark(start).iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != 0x1E)
 }
 
-/// Why these bytes are no text: they are packed, or of another encoding.
+/// Says why these bytes are no text: they are packed, or have another encoding.
 pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
     if let Some(packing) = Packing::of(start) {
         let name = packing.name();
@@ -30,7 +30,7 @@ pub(super) fn why_no_text(start: &[u8]) -> Option<String> {
     is_utf16(start).then(|| InputError::Utf16.to_string())
 }
 
-/// What bytes are of which no line could be read, as far as their start tells. `is_all`: they end there.
+/// Says what the input is if no line could be read. `is_all`: `start` is the whole input.
 pub(super) fn why_no_lines(start: &[u8], is_all: bool) -> Option<String> {
     if first_letter(start) == Some(b'[') {
         return Some(InputError::JsonList.to_string());

@@ -1,13 +1,13 @@
-//! Takes events in: files, standard input and the inbox, through one validation, into the buffer.
+//! Ingest: reads events from files, standard input and the inbox, checks them, and stores them in the buffer.
 //!
-//! - In: inputs, plain or compressed, in any format of [`readers`](crate::readers); or the rows that other programs put into
-//!   the inbox. Out: an [`IngestSummary`], and a file of the lines that are no event,
-//!   or that lost against another of their `event_id`.
-//! - Guarantees: what a summary counts as stored is durable. The rest of an input goes in behind a bad line, and the rest of
-//!   the inputs behind a broken one. Of an input that breaks off, every whole line is stored and the one in the break is
-//!   neither stored nor rejected. Memory is bounded by three portions of some 8 MiB, whatever an input holds.
+//! - In: inputs, plain or compressed, in any format of [`readers`](crate::readers); or the rows that other programs
+//!   put into the inbox. Out: an [`IngestSummary`], and a file with the lines that are no event or whose `event_id`
+//!   is already stored with other content.
+//! - Guarantees: events that a summary counts as stored are durable. After a bad line the rest of its input is still
+//!   stored, and after a broken input the next inputs are. Of an input that ends within a line, all whole lines are
+//!   stored; the incomplete line is neither stored nor rejected. Memory is limited to three portions of about 8 MiB.
 //! - Does not know: report suites, hits, when a drain runs.
-//! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures for the two threads and the size of a batch.
+//! - Rules: sections 3 and 7 of the design; sections 3 and 6 of its measures (two threads, size of a batch).
 
 mod erasure;
 mod error;

@@ -1,4 +1,4 @@
-//! How to ingest: the settings that files, the inbox and HTTP have in common.
+//! The options of an ingest: settings that files, the inbox and HTTP share.
 
 use crate::buffer::JobKey;
 use crate::clock::Clock;
@@ -7,31 +7,31 @@ use crate::event::{Instant, TimeBounds};
 use crate::readers::Format;
 use crate::readers::rest_v2::ServiceKeys;
 
-/// Which format the inputs have.
+/// The format of the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FormatChoice {
-    /// Found by the extension of each, then by its content.
+    /// The format follows from the extension of each file, then from its content.
     #[default]
     Auto,
     Is(Format),
 }
 
-/// How to ingest.
+/// The options of an ingest.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
-    /// The format of the inputs. The inbox is always NDJSON.
+    /// The format of the files. The inbox is always NDJSON.
     pub format: FormatChoice,
-    /// Section `[ingest]` of the configuration, its paths resolved.
+    /// Section `[ingest]` of the configuration, with absolute paths.
     pub config: IngestConfig,
     pub rest_v2: RestV2Config,
     pub esm: EsmConfig,
-    /// What codes and devices are digested with; `None`: the buffer keeps one of its own.
+    /// The secret for digests of codes and devices; `None`: the buffer has its own secret.
     pub secret: Option<Vec<u8>>,
-    /// The keys that service tokens are checked with.
+    /// The keys that verify service tokens.
     pub service_keys: ServiceKeys,
-    /// What brings the events: nothing for live ones, else a backfill.
+    /// The job of the events: live, or a backfill.
     pub job: JobKey,
-    /// What tells whether an event is ahead of its time.
+    /// The clock that decides if an event is in the future.
     pub clock: Clock,
 }
 

@@ -1,7 +1,7 @@
-//! Some lines of one input, read and judged: what the buffer is to store, and the lines that are no event.
+//! Some lines of one input, read and checked: the events to store, and the lines that are no event.
 //!
-//! Files, the inbox and HTTP make portions of their lines, keep the rejects, hand the rest to the buffer, and keep what that
-//! leaves out. Each of them does so by the functions of this file.
+//! Files, the inbox and HTTP all use the functions of this file: they make portions of lines, keep the rejects, pass
+//! the events to the buffer, and keep the events that the buffer refuses.
 
 use sha2::{Digest, Sha256};
 
@@ -13,11 +13,11 @@ use crate::readers::memory::{MemoryRow, Recollection};
 use crate::readers::rest_v2::is_like_exchange;
 use crate::readers::{Excerpt, Line, ReadError, Reader, RejectReason, RejectedLine};
 
-/// The lines of a portion. A transaction of 10,000 events costs half of what ten of 1,000 do; more gains nothing.
+/// The most lines of a portion. One transaction of 10,000 events costs half of ten of 1,000; larger gains nothing.
 const PORTION_LINES_MAX: usize = 10_000;
-/// The size of a portion, in bytes of event bodies and rejected lines: bounds memory where events are large.
+/// The largest portion, in bytes of event bodies and rejected lines. It limits memory if events are large.
 const PORTION_BYTES_MAX: usize = 8 << 20;
-/// Why a line is rejected that looks like an exchange, in a source of another format.
+/// The reason for rejecting a line that looks like an exchange, in a source of another format.
 const EXCHANGE_AMONG_OTHERS: &str = "looks like an exchange with the Pass REST API V2, or a part of one, so nothing of it is kept: \
      ingest exchanges with --format rest-v2 (or har), out of a log driver's wrapper first, such as with jq -r .log";
 
@@ -27,15 +27,15 @@ pub(super) struct Portion {
     pub(super) path: String,
     pub(super) events: Vec<NewEvent>,
     pub(super) rejects: Vec<Reject>,
-    /// Whether they are sums of ESM.
+    /// The kind of feed: single events, or sums from ESM.
     pub(super) feed: Feed,
-    /// What later runs must know of the lines of these events.
+    /// State of the readers after these lines, which later runs need.
     pub(super) changes: Vec<MemoryRow>,
-    /// What ESM stated beside them.
+    /// Numbers of accounts that ESM reported for these events.
     pub(super) stated: Vec<StatedAccounts>,
-    /// How many rejected lines are held, where that is limited.
+    /// The most rejected lines to hold; `None`: no limit.
     pub(super) rejects_max: Option<usize>,
-    /// Rejected lines beyond that: they are counted alone.
+    /// Rejected lines above `rejects_max`: they are only counted.
     pub(super) rejects_not_held: u64,
 }
 
@@ -48,8 +48,8 @@ impl Portion {
         !self.events.is_empty() || !self.changes.is_empty() || !self.stated.is_empty()
     }
 
-    /// Reads lines until there are enough, the reader waits for its changes to be stored, or nothing is left. True where there
-    /// may be more to read.
+    /// Reads lines until the portion is full, the reader needs its changes to be stored, or the input ends. Returns
+    /// true if there may be more to read.
     pub(super) fn fill(
         &mut self,
         reader: &mut dyn Reader,
@@ -81,7 +81,7 @@ impl Portion {
         has_more
     }
 
-    /// Adds a line; gives how many bytes are kept of it.
+    /// Adds a line and returns the number of bytes that it takes.
     pub(super) fn take(&mut self, line: &Line<'_>) -> usize {
         match &line.result {
             Ok(event) => {
@@ -105,7 +105,7 @@ impl Portion {
         }
     }
 
-    /// What the buffer is to store. The events stay here as well: only the buffer finds those that it leaves out.
+    /// Makes the batch to store. The events stay here too, because the buffer may refuse some of them.
     pub(super) fn batch(&mut self, input: InputId, job: JobKey) -> Batch {
         Batch {
             input,
@@ -117,8 +117,8 @@ impl Portion {
         }
     }
 
-    /// The events that the buffer left out, as rejects: first those whose requestor has the other kind of feed, then those that
-    /// lost against another event of their `event_id`. `text` is what to keep of an event.
+    /// The events that the buffer refused, as rejects: first those of a requestor whose feed is of the other kind,
+    /// then those whose `event_id` another event has. `text` gives the text to keep of an event.
     pub(super) fn left_out(
         &self,
         report: &StoreReport,
@@ -142,13 +142,13 @@ pub(super) struct Reject {
     pub(super) line: u64,
     pub(super) reason: String,
     pub(super) kept: String,
-    /// What tells it from every other rejected line: path, line and text.
+    /// Identifies this rejected line by path, line number and text.
     pub(super) digest: [u8; 32],
 }
 
 impl Reject {
-    /// The one way by which a rejected line comes to be kept or told. What looks like an exchange is not kept, in whatever it
-    /// stands, and nothing of it is quoted: any byte of it may be a secret.
+    /// The only constructor, so that no secret is kept or shown: a line that looks like an exchange, in any format,
+    /// is neither kept nor quoted, because any byte of it may be a secret.
     pub(super) fn new(path: &str, line: u64, excerpt: &Excerpt<'_>, reason: String) -> Reject {
         let nothing = Excerpt { line_bytes: excerpt.line_bytes, ..Excerpt::of(b"") };
         let (excerpt, reason) = match is_like_exchange(&excerpt.bytes) {
@@ -167,7 +167,7 @@ impl Reject {
     }
 }
 
-/// The event as a line of NDJSON: what is kept of one that came in any other form.
+/// The event as a line of NDJSON, to keep an event that came in any format.
 pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
     let columns = StoredColumns {
         occurred_at: event.occurred_at,
@@ -179,7 +179,7 @@ pub(super) fn canonical_text(event: &NewEvent) -> Vec<u8> {
     serde_json::to_vec(&event).expect("text and numbers always serialise")
 }
 
-/// What a conflict is, for people.
+/// Describes a conflict for people.
 fn conflict_reason(conflict: &Conflict) -> String {
     let first = match conflict.first_path.as_str() {
         "" => "an event that has expired from the buffer".to_owned(),

@@ -1,4 +1,4 @@
-//! Reads inputs on a thread of its own and hands their lines over in portions, while the buffer makes the last one durable.
+//! Reads inputs on a separate thread and sends their lines in portions, while the previous portion is stored.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,25 +12,25 @@ use super::summary::InputEnd;
 use crate::readers::ReaderOptions;
 use crate::readers::memory::Recollection;
 
-/// Portions that wait between the threads, besides the one being read and the one being stored.
+/// Portions that wait between the two threads. In addition, one portion is being read and one is being stored.
 const PORTIONS_WAITING_MAX: usize = 1;
-/// After how many more portions one is surely stored: one may be stored just now, one waits, and one was just sent.
+/// A portion is surely stored after this many later ones: one is being stored, one waits, one was just sent.
 const STORED_AFTER: u32 = 3;
 
 /// A portion of one of several inputs.
 pub(super) struct Read {
-    /// The number of the input, in the order given.
+    /// The index of the input, in the order of the arguments.
     pub(super) input: usize,
     pub(super) portion: Portion,
-    /// How far its input was read, and how long it is where that is known, in bytes as it lies on disk.
+    /// The bytes of the input read so far, and its size if it is known; both before unpacking.
     pub(super) input_bytes_read: u64,
     pub(super) input_bytes: Option<u64>,
-    /// How its input ended, in its last portion.
+    /// How the input ended; set in its last portion.
     pub(super) end: Option<InputEnd>,
 }
 
-/// Starts to read. The thread ends with the last input, or when nobody receives any more; one that waits for standard input
-/// then ends with the program.
+/// Starts the reading thread. The thread ends after the last input, or when the receiver is gone. A thread that is
+/// blocked on standard input ends only with the program.
 pub(super) fn start(
     inputs: &[InputPath],
     options: &IngestOptions,
@@ -50,7 +50,7 @@ pub(super) fn start(
     (receiver, reading)
 }
 
-/// Reads one input; `None` where nobody receives its portions any more.
+/// Reads one input; returns `None` if the receiver of its portions is gone.
 fn read_input(
     input: usize,
     path: &InputPath,

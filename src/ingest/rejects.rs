@@ -1,15 +1,15 @@
-//! The rejected lines of a run: one NDJSON file, which `ingest` accepts again once its lines are mended.
+//! The rejected lines of a run, in one NDJSON file. `ingest` accepts the file again after the lines are corrected.
 //!
 //! ```text
-//! <rejects_dir>/rejected-20261120T083000Z-1.ndjson      the UTC second the run began in, and a number that makes it unique
+//! <rejects_dir>/rejected-20261120T083000Z-1.ndjson      the second (UTC) in which the run began, and a unique number
 //! ```
 //!
-//! At most `ingest.rejects_max` lines of an input are kept, and a line that an earlier run kept is not kept again while the file of
-//! rejects that has it is there: neither a file that is read daily nor a sender that repeats fills a disk. `ingest.rejects_days`
-//! is their retention. Of the inbox every line is kept.
+//! At most `ingest.rejects_max` lines of an input are kept. A line is not kept again while the file of an earlier run
+//! that has this line exists. So a file that is read daily, or a sender that repeats, cannot fill the disk. Files are
+//! deleted after `ingest.rejects_days`. For the inbox there is no limit: every rejected row is kept.
 //!
-//! The file is made by the first reject, for its owner's eyes only (mode 0600): its lines name viewers. What a line holds is
-//! described at [`RejectedLine`](crate::readers::RejectedLine).
+//! The first reject creates the file. Only its owner can read it (mode 0600), because lines name viewers.
+//! [`RejectedLine`](crate::readers::RejectedLine) describes the format of a line.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -28,12 +28,12 @@ use crate::event::Instant;
 use crate::readers::memory::Keyring;
 use crate::whole_file::{self, Readers};
 
-/// Runs of one second that can have rejects of their own.
+/// The most runs that can begin in one second and have a file of rejects each.
 const FILES_PER_SECOND_MAX: u32 = 10_000;
-/// How the names of these files begin and end.
+/// The start and the end of the names of these files.
 const FILE_NAME: (&str, &str) = ("rejected-", ".ndjson");
 
-/// Where this run's rejects go.
+/// The file of rejects of one run; created with the first reject.
 pub(super) struct Rejects {
     config: IngestConfig,
     began_at: Instant,
@@ -45,30 +45,30 @@ struct RejectsFile {
     writer: BufWriter<File>,
 }
 
-/// Whether the lines of an input can come again.
+/// Tells if the lines of an input can be read a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Again {
-    /// A row of the inbox is deleted once it is taken: nothing else is left of it.
+    /// For the inbox: a row is deleted once it is read, so the rejects have the only copy.
     #[default]
     Never,
-    /// A sender or a pipe may repeat itself, but cannot be asked to.
+    /// For HTTP and pipes: a sender may send the lines again, but passbridge cannot ask for them.
     Sent,
-    /// A file can be read again, by a run that goes on where this one is killed.
+    /// For a file: if this run is killed, the next run can read the file again.
     Read,
 }
 
-/// What became of the rejected lines of one input.
+/// Counts and files for the rejected lines of one input.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     again: Again,
     /// Lines that are in a file of rejects, of this run or an earlier one.
     kept: u64,
-    /// Lines that an earlier run kept, and where the last of them is.
+    /// The number of lines that an earlier run kept, and the file that has the last of these lines.
     pub(super) before: u64,
     pub(super) before_in: PathBuf,
-    /// Lines above the limit of an input: counted alone.
+    /// Lines above the limit of an input: they are only counted.
     pub(super) left_out: u64,
-    /// Lines that this run kept, and the buffer does not know of yet.
+    /// Digests of lines that this run kept and that are not yet recorded in the buffer.
     unknown: Vec<RejectDigest>,
 }
 
@@ -77,7 +77,7 @@ impl Kept {
         Kept { again, ..Kept::default() }
     }
 
-    /// The file that has lines of the input, where this run writes to `own`.
+    /// The file that has lines of this input. `own` is the file to which this run writes.
     pub(super) fn path(&self, own: Option<&Path>) -> Option<PathBuf> {
         let is_own = self.kept > self.before;
         let path = if is_own { own } else { Some(self.before_in.as_path()).filter(|_| self.before > 0) };
@@ -90,15 +90,15 @@ impl Rejects {
         Rejects { config: options.config.clone(), began_at: options.clock.now(), file: None }
     }
 
-    /// Keeps every line, whatever the limit of an input: of a source that is deleted as it is read, nothing else is left.
+    /// Keeps every line, without a limit, because the rows of the inbox are deleted and no other copy exists.
     pub(super) fn without_limit(options: &IngestOptions) -> Rejects {
         let mut rejects = Rejects::new(options);
         rejects.config.rejects_max = u32::MAX;
         rejects
     }
 
-    /// Adds rejected lines, as far as the limit of one input goes and no earlier run kept them. They are durable when this returns,
-    /// but for those of a file.
+    /// Adds rejected lines up to the limit of one input, without lines that an earlier run kept. For `Again::Read`
+    /// the lines are durable only after `end_input`; otherwise they are durable when this function returns.
     pub(super) fn keep(
         &mut self,
         of_input: &mut Kept,
@@ -129,7 +129,7 @@ impl Rejects {
         if of_input.again == Again::Read { Ok(()) } else { self.end_input(of_input, buffer) }
     }
 
-    /// Writes lines until the limit of their input, and gives how many. The monitor counts the others too.
+    /// Writes lines up to the limit of their input and returns their number. The buffer counts the rest.
     fn write<'a>(
         &mut self,
         of_input: &mut Kept,
@@ -161,7 +161,7 @@ impl Rejects {
         Ok(count)
     }
 
-    /// Ends an input: what was kept of it is durable, and known to be kept.
+    /// Ends an input: makes its kept lines durable and records their digests in the buffer.
     pub(super) fn end_input(&mut self, of_input: &mut Kept, buffer: &Buffer) -> Result<(), IngestError> {
         let unknown = std::mem::take(&mut of_input.unknown);
         let name = self.path().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -170,7 +170,7 @@ impl Rejects {
         Ok(buffer.remember_rejects(unknown, name)?)
     }
 
-    /// Makes every line so far durable, with the name of the file.
+    /// Makes all lines written so far, and the name of the file, durable.
     pub(super) fn sync(&mut self) -> Result<(), IngestError> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.writer
@@ -185,8 +185,8 @@ impl Rejects {
     }
 }
 
-/// Deletes the files of rejects that were last written to before their retention, and says how many. The caller holds the drain
-/// lock, and knows that the clock is right.
+/// Deletes the files of rejects whose last write is older than `ingest.rejects_days`, and returns their number. The
+/// caller must hold the drain lock and must have checked the clock.
 pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> Result<u64, IngestError> {
     let dir = &config.rejects_dir;
     let age = Duration::from_secs(u64::from(config.rejects_days) * 86_400);
@@ -210,7 +210,7 @@ pub fn retain_rejects(buffer: &Buffer, config: &IngestConfig, now: Instant) -> R
     Ok(expired)
 }
 
-/// Whether so many bytes may be written. The rejects may lie on another disk than the buffer.
+/// Refuses to write so many bytes if too little space stays free. The buffer may be on another disk.
 fn check_free_disk(dir: &Path, min_free_bytes: u64, bytes: u64) -> Result<(), IngestError> {
     let found = rustix::fs::statvfs(dir).map_err(|errno| refuse(dir, errno.into()))?;
     let free_bytes = found.f_bavail * found.f_frsize;
@@ -225,11 +225,11 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
     let began_at = DateTime::<Utc>::from(began_at).format("%Y%m%dT%H%M%SZ");
     for number in 1..=FILES_PER_SECOND_MAX {
         let path = dir.join(format!("{}{began_at}-{number}{}", FILE_NAME.0, FILE_NAME.1));
-        // Only one run can create the name: two that begin in one second never write into one file.
+        // Only one run can create a name, so two runs that begin in the same second never write to the same file.
         match whole_file::open_new(&path, Readers::Owner) {
             Ok(file) => {
                 whole_file::share_owner(&file, dir)?;
-                // Held until the run ends: an erasure waits for it.
+                // The lock is held until the file is closed, so that `forget` waits for the writer.
                 file.lock()?;
                 return Ok(RejectsFile { path, writer: BufWriter::new(file) });
             }
@@ -240,7 +240,7 @@ fn create(dir: &Path, began_at: Instant) -> io::Result<RejectsFile> {
     Err(io::Error::new(ErrorKind::AlreadyExists, "every name of this second is taken"))
 }
 
-/// Makes the folder, for the owner of the one that it is in.
+/// Creates the folder. Its owner is the owner of the parent folder.
 fn make_folder(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());

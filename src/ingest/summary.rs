@@ -1,4 +1,4 @@
-//! What an ingest did: counts per input, and what its caller should be told.
+//! The result of an ingest: counts for each input, and the warnings for its caller.
 
 use std::error::Error;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::readers::esm::EsmSummary;
 use crate::readers::rest_v2::ExchangeSummary;
 use crate::readers::{Guess, SourceSummary, UnknownKeys};
 
-/// How the inbox is named where a file has its path.
+/// The name of the inbox in places where a file has its path.
 pub(super) const INBOX: &str = "inbox";
-/// How many rejected lines, and how many conflicts, are named. The rejects file has more.
+/// The most rejected lines, and the most conflicts, that warnings name. The file of rejects has all of them.
 const NAMED_MAX: u64 = 20;
 
-/// What became of the lines of one or more inputs. `read` is the sum of the others.
+/// Counts of the lines of one or more inputs. `read` is the sum of the other fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Lines that were not blank.
@@ -34,7 +34,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What became of the lines of a portion; those that the buffer left out are among its rejects.
+    /// Counts of a portion. `rejected` includes events that came from the wrong kind of feed.
     pub(super) fn of(report: &StoreReport, rejected: u64) -> Counts {
         let StoreReport { stored, duplicates, .. } = *report;
         let conflicts = report.conflicts.len() as u64;
@@ -53,17 +53,16 @@ impl Counts {
 /// The counts of one input.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct InputSummary {
-    /// The input as it was named; `inbox` for the table.
+    /// The path as the caller gave it; `inbox` for the table.
     pub path: String,
     #[serde(flatten)]
     pub counts: Counts,
-    /// Why nothing of it was used, where it held something and none of that is stored.
+    /// The reason why nothing of the input was used; `None` if something was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
 }
 
-/// Why nothing of an input was used; `None` where anything was, also to learn that it is stored already, or where every line
-/// has a reason of its own.
+/// Says why nothing of an input was used; `None` if anything was used or stored before, or each line has its reason.
 pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Option<String> {
     let exchanges = exchanges?;
     let ExchangeSummary { again, others, prefixed, .. } = exchanges;
@@ -89,26 +88,26 @@ pub(super) fn unused(counts: &Counts, exchanges: Option<&ExchangeSummary>) -> Op
     ))
 }
 
-/// Something that its caller should be told, though the work is done. The texts name the input and the line.
+/// A remark for the caller about work that is done. The texts name the input and the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     #[error("{path}:{line}: {reason}")]
     Rejected { path: String, line: u64, reason: String },
-    /// A line lost against another of its `event_id`.
+    /// An event was not stored, because another event has its `event_id` and other content.
     #[error("{path}:{line}: {reason}")]
     Conflict { path: String, line: u64, reason: String },
     #[error("{0}")]
     Noted(String),
 }
 
-/// An input that could not be read to its end; the whole lines before the break are stored.
+/// An input that could not be read to its end. All whole lines before the failure are stored.
 #[derive(Debug)]
 pub struct InputFailure {
     pub path: String,
     pub error: InputError,
 }
 
-/// The input, what broke, and why, in one line.
+/// Writes the input, the error and its causes in one line.
 impl fmt::Display for InputFailure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.path, self.error)?;
@@ -121,34 +120,34 @@ impl fmt::Display for InputFailure {
     }
 }
 
-/// What an ingest did. Serialises as `ingest --json` prints it.
+/// The result of an ingest. Its JSON form is the output of `ingest --json`.
 #[derive(Debug, Default, Serialize)]
 pub struct IngestSummary {
     pub inputs: Vec<InputSummary>,
     pub total: Counts,
-    /// Rejected lines and conflicts that an earlier run kept.
+    /// Rejected lines and conflicts that were not kept again, because an earlier run kept them.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_kept_before: u64,
-    /// Rejected lines and conflicts above `ingest.rejects_max`: counted, and kept nowhere.
+    /// Rejected lines and conflicts above `ingest.rejects_max`: they are only counted.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejects_not_kept: u64,
-    /// What became of exchanges, where inputs held them.
+    /// The result for exchanges; `None` if no input has exchanges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<ExchangeSummary>,
-    /// What reports of ESM held beside their events, where inputs were such.
+    /// The content of ESM reports that is not events; `None` if no input is an ESM report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub esm: Option<EsmSummary>,
     /// The inputs that could not be read to their end.
     #[serde(skip)]
     pub failures: Vec<InputFailure>,
-    /// What else should be told; bounded.
+    /// Other remarks for the caller; their number is limited.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
-    /// The file of the rejected lines and of the conflicts, where there are any; durable. That of an earlier run, where only
-    /// that one kept them.
+    /// The file with the rejected lines and the conflicts; it is durable. If only an earlier run kept such lines,
+    /// this is the file of that run.
     #[serde(skip)]
     pub rejects_path: Option<PathBuf>,
-    /// Why rows were left in the inbox, where they were; always `None` of files.
+    /// The reason why rows stay in the inbox, if some do; always `None` for files.
     #[serde(skip)]
     pub left: Option<IngestError>,
     #[serde(skip)]
@@ -163,28 +162,28 @@ pub(crate) fn is_zero(count: &u64) -> bool {
 pub(super) enum InputEnd {
     Empty,
     Unopened(InputError),
-    /// It was read as far as it goes.
+    /// The input was read to its end, or to the place where reading failed.
     Read {
         result: Result<(), InputError>,
-        /// What its format was taken to be and why, where nobody said it.
+        /// The guessed format and the reason for the guess; `None` if the caller or the file name gave the format.
         guess: Option<Guess>,
         summary: Box<SourceSummary>,
     },
 }
 
 impl IngestSummary {
-    /// The summary of inputs of which nothing was read yet.
+    /// A summary for inputs that are not read yet.
     pub(super) fn of(paths: impl Iterator<Item = String>) -> IngestSummary {
         let inputs = paths.map(|path| InputSummary { path, ..InputSummary::default() }).collect();
         IngestSummary { inputs, ..IngestSummary::default() }
     }
 
-    /// Counts an event that is not offered to the buffer.
+    /// Counts an event that is not passed to the buffer.
     pub(super) fn seen(&mut self, input: usize) {
         self.add(input, &Counts { read: 1, ..Counts::default() });
     }
 
-    /// Counts a portion: what the buffer made of its events, and the lines that it left out.
+    /// Counts a portion: the result of storing its events, and the events that the buffer refused.
     pub(super) fn stored(
         &mut self,
         input: usize,
@@ -210,7 +209,7 @@ impl IngestSummary {
         self.add(input, &Counts { read: 1, rejected: 1, ..Counts::default() });
     }
 
-    /// Tells which rejects of an input are not in this run's file.
+    /// Adds a note about the rejects of an input that are not in the file of this run.
     pub(super) fn kept(&mut self, input: usize, kept: Kept) {
         let Kept { before, left_out, before_in, .. } = kept;
         let path = self.inputs[input].path.clone();
@@ -232,7 +231,7 @@ impl IngestSummary {
         self.failures.push(InputFailure { path: self.inputs[input].path.clone(), error });
     }
 
-    /// Tells how an input ended, and what its reader has to say of it.
+    /// Records the end of an input, and adds the remarks of its reader.
     pub(super) fn ended(&mut self, input: usize, end: InputEnd) {
         let path = self.inputs[input].path.clone();
         let (result, guess, summary) = match end {
@@ -271,7 +270,7 @@ impl IngestSummary {
 
     fn add_exchanges(&mut self, path: &str, exchanges: &ExchangeSummary) {
         let mut told = exchanges.clone();
-        // Of several inputs the first says it.
+        // Only the first of several inputs gets this note.
         if self.exchanges.as_ref().is_some_and(|all| all.first_broken_device_info.is_some()) {
             told.first_broken_device_info = None;
         }
@@ -302,7 +301,7 @@ impl IngestSummary {
         self.esm.get_or_insert_default().add(esm);
     }
 
-    /// Ends the summary: tells what was not named, and where the rejects are.
+    /// Ends the summary: adds the number of lines that were not named, and the path of the rejects.
     pub(super) fn finish(&mut self, rejects_path: Option<&Path>) {
         let Counts { rejected, conflicts, .. } = self.total;
         for (count, what) in [(rejected, "rejected lines"), (conflicts, "conflicts")] {

@@ -1,12 +1,11 @@
-//! Unpacks gzip and Zstandard: members or frames behind each other, with zeros between and behind them, as tapes and block
-//! devices pad.
+//! Unpacks gzip and Zstandard: several members or frames, and zero bytes after each (tapes and block devices pad).
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
-/// How bytes are packed, as far as their start tells.
+/// The packing of bytes, as far as their start shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
     Gzip,
@@ -17,11 +16,11 @@ pub(super) enum Packing {
 impl Packing {
     pub(super) const MAGIC_BYTES: usize = 6;
 
-    /// The packing of what begins so; `None`: it is plain.
+    /// The packing of bytes that start so; `None`: they are not packed.
     pub(super) fn of(magic: &[u8]) -> Option<Packing> {
         Some(match magic {
             [0x1F, 0x8B, ..] => Packing::Gzip,
-            // A Zstandard frame, or the skippable frame that parallel compressors put first (RFC 8878, section 3.1).
+            // A Zstandard frame, or the skippable frame that parallel compressors write first (RFC 8878, 3.1).
             [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Packing::Zstandard,
             [b'P', b'K', 3, 4, ..] => Packing::Other("zip"),
             [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Other("xz"),
@@ -39,11 +38,11 @@ impl Packing {
     }
 }
 
-/// Reads the content of packed bytes, member after member.
+/// Reads the content of packed bytes, one member after the other.
 pub(super) enum Unpacked<R: BufRead> {
     Gzip(Box<GzDecoder<R>>),
     Zstandard(Box<ZstdDecoder<'static, R>>),
-    /// Between two members, or at the end.
+    /// Between two members, or after the last.
     Between(R),
     Ended,
 }
@@ -77,12 +76,12 @@ fn next_member<R: BufRead>(mut source: R) -> io::Result<Unpacked<R>> {
         Some(0x28 | 0x50..=0x5F) => {
             Unpacked::Zstandard(Box::new(ZstdDecoder::with_buffer(source)?.single_frame()))
         }
-        // Bytes that are not gzip make the decoder fail, with a message.
+        // If the bytes are not gzip, the decoder fails with a message.
         Some(_) => Unpacked::Gzip(Box::new(GzDecoder::new(source))),
     })
 }
 
-/// Passes zero bytes over.
+/// Skips zero bytes.
 pub(super) fn skip_zeros(source: &mut impl BufRead) -> io::Result<()> {
     loop {
         let chunk = match source.fill_buf() {

@@ -1,9 +1,9 @@
-//! Reads what Adobe's pages, files and interfaces call the same setting.
+//! Reads the texts that Adobe's pages, files and interfaces use for the same setting.
 //!
-//! The columns of the settings file are not published, and the interfaces use other words than the admin pages: each
-//! setting is read by what its texts have in common. A text that is none of these is `None`, never a guess.
+//! The rows of the settings file are not published, and the interfaces use other words than the admin pages. So each
+//! setting is read by the words that its texts share. An unknown text is `None`, never a guess.
 
-/// A text in lower case, without what stands in parentheses, its words apart by single blanks.
+/// A text in lower case, without the text in parentheses, with single blanks between its words.
 pub(super) fn plain(text: &str) -> String {
     let mut depth = 0_u32;
     let mut out = String::with_capacity(text.len());
@@ -19,7 +19,7 @@ pub(super) fn plain(text: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether two names are the same but for case, blanks and punctuation.
+/// Whether two names differ only in case, blanks and punctuation.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     let key = |text: &str| -> String {
         text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -27,8 +27,8 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
     key(one) == key(other)
 }
 
-/// Whether a suite records hits with a timestamp, which it does where they are optional and where they are required
-/// ("Timestamps optional", Admin guide).
+/// Whether a suite records hits with a timestamp: yes if timestamps are optional or required ("Timestamps optional",
+/// Admin guide).
 pub(super) fn takes_timestamps(text: &str) -> Option<bool> {
     let text = plain(text);
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -61,8 +61,8 @@ pub(super) enum EventType {
     Disabled,
 }
 
-/// As the admin page and its file name it. `int` is Analytics' word for what both counters and some numeric events show, so
-/// it is none of these.
+/// The type of an event, in the words of the admin page and its file. Analytics says `int` for counters and for some
+/// numeric events, so `int` is `None`.
 pub(super) fn event_type(text: &str) -> Option<EventType> {
     let text = plain(text);
     match text.split(' ').next().unwrap_or("") {
@@ -74,7 +74,7 @@ pub(super) fn event_type(text: &str) -> Option<EventType> {
     }
 }
 
-/// What a success event does with its event IDs ("Event serialization").
+/// How a success event uses event IDs ("Event serialization").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recording {
     UseEventId,
@@ -98,7 +98,7 @@ pub(super) fn recording(text: &str) -> Option<Recording> {
 pub(super) fn is_pacific(text: &str) -> bool {
     const NAMES: [&str; 5] =
         ["America/Los_Angeles", "US/Pacific", "US/Pacific-New", "PST8PDT", "America/Tijuana"];
-    // The page's own labels read such as "(GMT-08:00) Pacific Time".
+    // The admin page has labels such as "(GMT-08:00) Pacific Time".
     NAMES.iter().any(|name| name.eq_ignore_ascii_case(text.trim())) || plain(text).starts_with("pacific")
 }
 

@@ -7,9 +7,8 @@
 //! eVar1: Expiration      Hit              ...
 //! ```
 //!
-//! Adobe publishes the file's shape but not its rows, so a row is understood by its label, in any of the wordings that the
-//! admin pages use; [`SettingsFile`] says which rows were understood and which were not. Nothing is taken for granted
-//! that a row does not say.
+//! Adobe publishes the shape of the file but not its rows. So a row is understood by its label, in any wording of the
+//! admin pages; [`SettingsFile`] says which rows were understood. A setting without a row stays unknown.
 
 use std::collections::BTreeMap;
 
@@ -19,29 +18,29 @@ use super::reading::plain;
 use crate::suite::Rsid;
 use crate::word::words;
 
-/// The largest file that is read, in bytes: hundreds of suites with all their settings stay far below.
+/// The largest file that is read, in bytes. Hundreds of suites with all their settings are far smaller.
 pub const BYTES_MAX: u64 = 64 << 20;
-/// More columns than any company has report suites; what stands behind them stays in the last one.
+/// More columns than any company has report suites. Cells beyond this number are not split from the last one.
 const COLUMNS_MAX: usize = 20_000;
 const COLUMNS_NAMED_MAX: usize = 8;
 
 words! {
-    /// What a row says of a suite, an event or an eVar.
+    /// Which setting of a suite, an event or an eVar a row shows.
     #[derive(PartialOrd, Ord)]
     pub enum Field {
         SuiteId = "suite_id",
         Name = "name",
-        /// The suite that it is a view of, for a virtual one.
+        /// For a virtual report suite: the suite that it is a view of.
         Parent = "parent",
         TimeZone = "time_zone",
         Timestamps = "timestamps",
         MultiByte = "multi_byte",
-        /// Counter, numeric, currency, or disabled; text or counter.
+        /// For an event: counter, numeric, currency or disabled. For an eVar: text or counter.
         Kind = "kind",
         Recording = "recording",
         Allocation = "allocation",
         Expiration = "expiration",
-        /// Whether it is enabled, or which subrelations it has.
+        /// Whether the event or eVar is enabled, or which subrelations it has.
         Status = "status",
         Merchandising = "merchandising",
     }
@@ -63,7 +62,7 @@ const SUITE_LABELS: [(Field, &str); 6] = [
     ),
 ];
 
-/// What the labels of rows about an event or an eVar say beside its number. One that says nothing more names it.
+/// What a label says in addition to the number of its event or eVar. A label with only the number is the name.
 const VARIABLE_LABELS: [(Field, &str); 7] = [
     (Field::Name, ", name, label, title"),
     (Field::Kind, "type, data type, event type, variable type"),
@@ -81,7 +80,7 @@ enum Subject {
     Evar(u16),
 }
 
-/// What a settings file says of one suite, in its own words.
+/// The settings of one suite in a settings file, in the words of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SettingsFile {
     pub column: String,
@@ -92,7 +91,7 @@ pub struct SettingsFile {
     pub other_rows: Vec<String>,
 }
 
-/// What the rows about one thing say.
+/// The texts of the rows about a suite, an event or an eVar.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Rows(BTreeMap<Field, String>);
@@ -105,13 +104,13 @@ impl Rows {
 
 impl<'de> Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rows, D::Error> {
-        // Earlier releases kept what no row says, as null.
+        // Earlier releases stored null for a field that no row has.
         let kept: BTreeMap<Field, Option<String>> = BTreeMap::deserialize(deserializer)?;
         Ok(Rows(kept.into_iter().filter_map(|(field, text)| Some((field, text?))).collect()))
     }
 }
 
-/// Why a file says nothing about the suite.
+/// Why a file gives no settings for the suite.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsFileError {
     #[error("it has no row of report suites: the first line must be an empty cell, a tab, and report suites")]
@@ -124,7 +123,7 @@ pub enum SettingsFileError {
     Contradiction { first: String, second: String },
 }
 
-/// Reads what a file says of a suite. `names` are other headings that its column may have: the suite's name in Analytics.
+/// Reads the settings of a suite. `names` are other headings of its column, such as the suite's name in Analytics.
 pub fn parse(bytes: &[u8], rsid: &Rsid, names: &[&str]) -> Result<SettingsFile, SettingsFileError> {
     let text = decode(bytes);
     let rows: Vec<Vec<String>> = text.lines().filter(|line| !line.trim().is_empty()).map(cells).collect();
@@ -177,7 +176,7 @@ fn named(columns: &[String]) -> String {
     names.join(", ")
 }
 
-/// The text of a file in UTF-8 or UTF-16, with or without a byte order mark; else each byte is a letter of ISO 8859-1.
+/// Decodes UTF-8 or UTF-16, with or without a byte order mark; otherwise each byte is a character of ISO 8859-1.
 fn decode(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
@@ -186,7 +185,7 @@ fn decode(bytes: &[u8]) -> String {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // A tab and a line of ASCII without a mark: every other byte is zero.
+        // UTF-16 without a byte order mark: the file begins with ASCII, so every second byte is zero.
         [first, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
         [0, first, ..] if *first != 0 => utf16(bytes, u16::from_be_bytes),
         _ => {
@@ -199,7 +198,7 @@ fn decode(bytes: &[u8]) -> String {
     }
 }
 
-/// The cells of a line; never none.
+/// The cells of a line, at least one.
 fn cells(line: &str) -> Vec<String> {
     let unquoted = |cell: &str| {
         let cell = cell.trim();
@@ -211,7 +210,7 @@ fn cells(line: &str) -> Vec<String> {
     line.splitn(COLUMNS_MAX, '\t').map(unquoted).collect()
 }
 
-/// The column of a suite: by its ID in the heading or in a row of its own, else by its name.
+/// The column of a suite: found by the ID in the heading or in the row of IDs, otherwise by the name.
 fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&str]) -> Option<usize> {
     let is_rsid = |cell: &str| cell.trim().eq_ignore_ascii_case(rsid.as_str());
     let holds_rsid =
@@ -227,9 +226,9 @@ fn find_column(header: &[String], rows: &[Vec<String>], rsid: &Rsid, names: &[&s
         .or_else(|| find(header, &is_named))
 }
 
-/// What a label stands for, in the wordings of the admin pages.
+/// The setting that a label names, in the wordings of the admin pages.
 fn setting_of(label: &str) -> Option<(Subject, Field)> {
-    // "Custom Conversion 3 (eVar3): Name": what is in the parentheses tells more than what is before them.
+    // "Custom Conversion 3 (eVar3): Name": the text in the parentheses says more than the text before them.
     let text = plain(&label.replace(['(', ')', '[', ']'], " "));
     if let Some(field) = field_of(&SUITE_LABELS, &text) {
         return Some((Subject::Suite, field));
@@ -246,7 +245,7 @@ fn field_of(labels: &[(Field, &str)], text: &str) -> Option<Field> {
     labels.iter().find(|(_, texts)| texts.split(", ").any(|one| one == text)).map(|(field, _)| *field)
 }
 
-/// The number behind a word such as `evar`, and what the label says besides.
+/// The number after a word such as `evar`, and the rest of the label.
 fn numbered(text: &str, word: &str, prefixes: &[&str]) -> Option<(u16, String)> {
     let words: Vec<&str> = text.split(' ').collect();
     let at = words.iter().position(|one| *one == word || digits_after(one, word).is_some())?;
@@ -254,12 +253,12 @@ fn numbered(text: &str, word: &str, prefixes: &[&str]) -> Option<(u16, String)> 
         Some(number) => (number, 1),
         None => (words.get(at + 1)?.parse().ok()?, 2),
     };
-    // What stands before the word may only be another name of the same variable, with or without its number.
+    // The text before the word may only be another name of the same variable, with or without its number.
     let before: Vec<&str> =
         words[..at].iter().copied().filter(|word| word.parse::<u16>().ok() != Some(number)).collect();
     let before = before.join(" ");
     let is_alias = before.is_empty() || prefixes.iter().any(|prefix| prefix.starts_with(before.as_str()));
-    // "Success Event 2 (event2): Name" says its number twice.
+    // "Success Event 2 (event2): Name" has its number twice.
     let rest = words[at + used..].iter().filter(|one| digits_after(one, word) != Some(number));
     is_alias.then(|| (number, rest.copied().collect::<Vec<_>>().join(" ")))
 }

@@ -1,4 +1,4 @@
-//! What the events and eVars of a suite must be set to, and where: the table that sheet, check and probe walk.
+//! The settings that the events and eVars of a suite need, and where to set them. Sheet, check and probe use them.
 
 use super::reading::plain;
 use super::settings_file::Field;
@@ -14,12 +14,12 @@ pub(super) struct EvarSetting {
     pub(super) name: &'static str,
     pub(super) expected: &'static str,
     pub(super) field: Field,
-    /// What the API says of it; empty where it says nothing.
+    /// What the API says of the setting; empty if it says nothing.
     pub(super) in_api: fn(&EvarFacts) -> &str,
-    /// Every wording of what is expected, as [`plain`] writes it.
+    /// Every wording of the expected value, as [`plain`] writes it.
     right: &'static [&'static str],
     pub(super) why: &'static str,
-    /// Whether an eVar is known only once a source has shown it.
+    /// Whether an eVar is known only after a source has shown this setting.
     pub(super) is_needed: bool,
 }
 
@@ -29,7 +29,7 @@ impl EvarSetting {
     }
 }
 
-/// Every setting of an eVar but its name.
+/// Every setting of an eVar except its name.
 pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
     EvarSetting {
         name: "Type",
@@ -54,7 +54,7 @@ pub(super) const EVAR_SETTINGS: [EvarSetting; 4] = [
         expected: "Hit",
         field: Field::Expiration,
         in_api: |facts| &facts.expiration,
-        // Interfaces have no word of their own for it: they say page view.
+        // Interfaces have no word for hit: they say page view.
         right: &["hit", "page view", "pageview", "page", "hit level", "page view or hit"],
         why: "as it is, a value is credited with later events that have none of their own",
         is_needed: true,

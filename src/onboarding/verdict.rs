@@ -1,4 +1,4 @@
-//! The verdict on a suite: what its last check and probe came to, remembered together with what they saw.
+//! The verdict on a suite: the result of its last check and probe, stored together with what they saw.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::probe;
 use crate::buffer::{Buffer, BufferError, NewVerdict};
 use crate::suite::Rsid;
 
-/// What was seen of a suite so far.
+/// What the sources have shown of a suite so far.
 pub fn seen(buffer: &Buffer, rsid: &Rsid) -> Result<Seen, BufferError> {
     Ok(buffer.seen(rsid)?.unwrap_or_default())
 }
 
-/// Checks a suite by what was seen of it, and remembers what that came to.
+/// Checks a suite against the things that the sources showed, and stores the verdict.
 pub fn judge(
     buffer: &Buffer,
     rsid: &Rsid,
@@ -42,7 +42,7 @@ pub fn judge(
     Ok(report)
 }
 
-/// Judges anew a suite of which something else changed than what the sources show. One that nobody has checked stays so.
+/// Judges a checked suite again after a change that no source shows. A suite that was never checked stays so.
 pub fn renew(buffer: &Buffer, rsid: &Rsid, proof_age: Duration) -> Result<(), BufferError> {
     match buffer.seen(rsid)? {
         Some(seen) => judge(buffer, rsid, &seen, proof_age).map(drop),

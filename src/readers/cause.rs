@@ -1,11 +1,11 @@
-//! Recognises what other programs write in the place of an event, so that a message says what it is and what to do.
+//! Recognises input of other programs that is no event, so that a message says what the input is and what to do.
 
 use super::lines::BYTE_ORDER_MARK;
 
-/// Whether a line, or a source that begins so, is of this kind.
+/// Whether a line, or the start of a source, is of this kind.
 type Recogniser = fn(&[u8]) -> bool;
 
-/// What a source or a line is that no reader can take. The texts continue a sentence that begins with its name.
+/// Sources and lines that no reader can take. The texts continue a sentence that begins with the name of either.
 const CAUSES: [(Recogniser, &str); 9] = [
     (is_packed, "is compressed data among plain text; unpack it first, as gzip -dc or zstd -dc do"),
     (is_utf16, "is UTF-16; save it as UTF-8"),
@@ -30,7 +30,7 @@ const CAUSES: [(Recogniser, &str); 9] = [
     (is_markup, "is XML or HTML"),
 ];
 
-/// What a source or a line is that begins so, where it is recognised as something that no reader can take.
+/// The text for a source or a line with this start, if it is one of the kinds above.
 pub(super) fn cause(start: &[u8]) -> Option<&'static str> {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let line = start.trim_ascii_start().split(|byte| *byte == b'\n').next()?.trim_ascii_end();
@@ -41,7 +41,7 @@ fn is_packed(line: &[u8]) -> bool {
     [&[0x1F, 0x8B][..], &[0x28, 0xB5, 0x2F, 0xFD], b"PK\x03\x04"].iter().any(|magic| line.starts_with(magic))
 }
 
-/// By its byte order mark, or by the zero bytes beside its first letters.
+/// A UTF-16 text has a byte order mark, or zero bytes beside its first letters.
 pub fn is_utf16(start: &[u8]) -> bool {
     matches!(
         start,
@@ -49,7 +49,7 @@ pub fn is_utf16(start: &[u8]) -> bool {
     )
 }
 
-/// By the word that stands at this place of the header of its first file.
+/// A tar archive has this word at a fixed place in the header of its first file.
 fn is_tar(line: &[u8]) -> bool {
     line.get(257..).is_some_and(|rest| rest.starts_with(b"ustar"))
 }

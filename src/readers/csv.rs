@@ -1,8 +1,8 @@
 //! CSV: a header row of property names in any order, then one event per row, as RFC 4180 and spreadsheets write it.
 //!
-//! Every cell is text; an empty one is absent. Unknown columns are counted once per row, like unknown keys. Rows may end in LF
-//! or CR LF, and quoted cells may hold either. A line `sep=,` and rows without a value, which spreadsheets write, are
-//! passed over. A second header, as a file has that was made of several, holds for the rows behind it.
+//! Every cell is text; an empty cell is absent. Unknown columns are counted once per row, like unknown keys. Rows end
+//! in LF or CR LF, and quoted cells may contain either. A line `sep=,` and rows without a value, which spreadsheets
+//! write, are skipped. If a file was made of several, a later header applies to the rows behind it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::rest_v2::is_like_exchange;
 use super::unknown::UnknownKeys;
 use crate::event::{Draft, PassEvent, RawValue, TimeBounds, key_named};
 
-/// What every event needs, so every header.
+/// The columns that every header must have, because every event needs them.
 const REQUIRED: [&str; 3] = ["occurred_at", "event", "requestor_id"];
 
 /// Reads CSV.
@@ -29,7 +29,7 @@ pub struct CsvReader<R> {
 }
 
 impl<R: BufRead> CsvReader<R> {
-    /// A reader from the start of a source, whose header it reads.
+    /// A reader at the start of a source. It reads the header.
     pub fn new(source: R) -> Result<CsvReader<R>, ReadError> {
         let mut records = Records::new(source);
         records.advance()?;
@@ -75,7 +75,7 @@ impl<R: BufRead> Reader for CsvReader<R> {
 }
 
 impl<R: BufRead> CsvReader<R> {
-    /// Takes the current row as the header of those behind it.
+    /// Makes the current row the header of the rows behind it.
     fn take_header(&mut self) -> Result<(), ReadError> {
         let line = self.records.start_line;
         let columns = self.records.header().map_err(|header| ReadError::OtherHeader { line, header })?;
@@ -89,7 +89,7 @@ impl<R: BufRead> CsvReader<R> {
     }
 }
 
-/// Reads one row under a header, both as a rejects file keeps them.
+/// Reads one row and its header, as a rejects file has them.
 pub(super) fn parse_row(
     header: &str,
     row: &str,
@@ -105,7 +105,7 @@ pub(super) fn parse_row(
         return Err(RejectReason::Empty);
     }
     let result = records.event(&columns, bounds, unknown);
-    // A line break outside quotes would make two rows of one: the second must not vanish.
+    // A line break outside quotes makes two rows. Both become one reject, so that the second is not lost.
     if records.advance().expect(in_memory) {
         return Err(RejectReason::FieldCount {
             found: columns.len() + records.found,
@@ -116,13 +116,13 @@ pub(super) fn parse_row(
 }
 
 impl<R: BufRead> Records<R> {
-    /// Whether the current record only tells a spreadsheet what separates the columns.
+    /// Whether the current record is the `sep=` line of a spreadsheet.
     fn is_separator_line(&self) -> bool {
         let raw = self.raw.bytes.trim_ascii();
         raw.len() == "sep=,".len() && raw[..4].eq_ignore_ascii_case(b"sep=")
     }
 
-    /// Whether the current record names columns instead of having their values.
+    /// Whether the current record is a header.
     fn is_header_again(&self) -> bool {
         let Ok(cells) = self.cells() else { return false };
         let has = |name: &str| cells.iter().any(|cell| cell.trim().eq_ignore_ascii_case(name));
@@ -206,7 +206,8 @@ mod tests {
         TimeBounds { latest: now, now }
     }
 
-    /// The line numbers of a source, each with its `mvpd` or why it was rejected, whatever the size of its chunks.
+    /// Reads a source in chunks of several sizes, with equal results: line numbers, each with its `mvpd` or the
+    /// reason of a reject.
     fn read(source: &str) -> Vec<(u64, String)> {
         let mut last = None;
         for capacity in [1, 3, 4096] {

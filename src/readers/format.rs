@@ -27,7 +27,7 @@ words! {
 }
 
 impl Format {
-    /// Its reader. Reads the header of a format that has one.
+    /// Opens the reader of this format. It reads the header if the format has one.
     pub fn open<R: BufRead + Send + 'static>(
         self,
         source: R,

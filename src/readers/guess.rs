@@ -1,5 +1,5 @@
-//! Guesses the format of a source from how it begins. A guess needs the whole form of a line or of a document, never one key:
-//! an event may have keys of its own, and a log may begin with lines of another program.
+//! Guesses the format of a source from its start. A guess needs the whole form of a line or of a document. One key is
+//! not enough: an event may have unknown keys, and a log may begin with lines of another program.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use super::rest_v2::is_same;
 use super::{esm, format::Format};
 
 const EVENT: [&str; 3] = ["occurred_at", "event", "requestor_id"];
-/// What an archive has in its `log`, before its entries (HAR 1.2).
+/// Members of the `log` of an archive, before its entries (HAR 1.2).
 const ARCHIVE: [&[u8]; 2] = [b"\"entries\"", b"\"creator\""];
-/// What a report of ESM in JSON has.
+/// Members of an ESM report in JSON.
 const REPORT: [&[u8]; 2] = [b"\"report\"", b"\"year\""];
 
 /// A guess.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guess {
     pub format: Format,
-    /// What tells it, as the rest of a sentence that begins with "because".
+    /// The reason, which stands in a sentence after "because".
     pub because: String,
 }
 
-/// The format of a source that begins so, where a whole form tells it. `is_all`: the source ends there too.
+/// The format of a source with this start, if a complete form shows it. `is_all`: the start is the whole source.
 pub fn guess(start: &[u8], is_all: bool) -> Option<Guess> {
     let whole = start;
     let start = bare(whole);
@@ -52,14 +52,14 @@ fn is_header_of_events(start: &[u8]) -> bool {
     EVENT.iter().all(|name| names.iter().any(|column| column.eq_ignore_ascii_case(name)))
 }
 
-/// Without a byte order mark, white space, and what some writers put in front of JSON: zero bytes, record separators.
+/// The start without a byte order mark, white space, and the zero bytes and record separators of some writers.
 fn bare(start: &[u8]) -> &[u8] {
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let is_filler = |byte: &u8| byte.is_ascii_whitespace() || fillers_at_start(&[*byte]) > 0;
     &start[start.iter().take_while(|byte| is_filler(byte)).count()..]
 }
 
-/// A format that is one document, however many lines that has.
+/// A format in which the whole source is one document.
 fn document(start: &[u8]) -> Option<Guess> {
     let guess = |format, because: &str| Some(Guess { format, because: because.to_owned() });
     let mut values = serde_json::Deserializer::from_slice(start).into_iter::<Members<'_>>();
@@ -68,7 +68,7 @@ fn document(start: &[u8]) -> Option<Guess> {
         Ok(members) if members.is_archive() => guess(Format::Har, "its log has a list of entries"),
         Ok(members) if members.is_report() => guess(Format::Esm, "its report is a list of records"),
         Ok(_) => None,
-        // What begins so breaks off at the end of the bytes looked at, or in a byte that its reader will name.
+        // The document may be cut at the end of this start, or at a byte that its reader will report.
         Err(_) if first_key(start) == Some(b"log") && ARCHIVE.iter().any(|name| has(name)) => {
             guess(Format::Har, "it begins with a log that has a creator or entries")
         }
@@ -83,7 +83,7 @@ fn document(start: &[u8]) -> Option<Guess> {
     }
 }
 
-/// The first key of an object whose value is an object too.
+/// The first key of an object, if the value of that key is an object too.
 fn first_key(start: &[u8]) -> Option<&[u8]> {
     let key = start.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
     let (key, behind) = key.split_at(memchr::memchr(b'"', key)?);
@@ -91,7 +91,7 @@ fn first_key(start: &[u8]) -> Option<&[u8]> {
     value.starts_with(b"{").then_some(key)
 }
 
-/// A format of lines: the first line that is an event or an exchange tells it.
+/// A format of lines: the first line that is an event or an exchange shows it.
 fn line(start: &[u8], first_line: usize, is_all: bool) -> Option<Guess> {
     let mut lines = (first_line..).zip(start.split_inclusive(|byte| *byte == b'\n'));
     lines.find_map(|(number, line)| {
@@ -119,7 +119,7 @@ fn form_of(line: &[u8]) -> Option<(Format, &'static str)> {
     is_rejected.then_some((Format::Ndjson, "what a line of a rejects file has"))
 }
 
-/// A line that is longer than what is looked at.
+/// The form of a line that is longer than the start that is looked at.
 fn form_of_part(line: &[u8]) -> Option<(Format, &'static str)> {
     let small = line.to_ascii_lowercase();
     let has = |name: &str| memchr::memmem::find(&small, format!("\"{name}\"").as_bytes()).is_some();
@@ -140,7 +140,7 @@ impl Members<'_> {
         serde_json::from_str(value).ok()
     }
 
-    /// A member of an exchange, which loggers spell in their own ways.
+    /// The value of a member of an exchange, in any spelling of its name.
     fn of_exchange(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(key, _)| unquoted(key).is_ok_and(|key| is_same(&key, name)))?;
         Some(value)

@@ -1,4 +1,4 @@
-//! What every reader gives: lines, each an event or the reason why it is none.
+//! What every reader returns: lines, each with an event or the reason why it has none.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,52 +9,52 @@ use super::remarks::Remarks;
 use super::rest_v2::{ExchangeSummary, Rule};
 use crate::event::{EventError, EventId, PassEvent, TimeBounds};
 
-/// The longest line or CSV row, in bytes. An event with every property filled takes a few KiB; an MRSS resource may take
-/// some hundred. Above this lies a file that is not made of lines, and memory must not follow it.
+/// The longest line or CSV row, in bytes. An event with every property takes a few KiB, an MRSS resource some hundred
+/// KiB. Anything longer is no file of lines, and must not fill memory.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
-/// How much of a longer line is kept for the rejects, in bytes: enough to recognise what it was.
+/// If a line is longer, this many bytes of it are kept for the rejects: enough to recognise the line.
 pub const EXCERPT_BYTES_MAX: usize = 64 << 10;
 
-/// The most columns of a CSV header. A wide export has some hundred; the cells of a row above this are counted, not kept.
+/// The most columns of a CSV header. A wide export has some hundred; more cells of a row are only counted.
 pub(super) const COLUMNS_MAX: usize = 1024;
 
-/// The seam between formats and ingest.
+/// A reader of one format. `ingest` works with this trait and knows no format.
 pub trait Reader {
-    /// The next line; `None` at the end of the source, or while the changes in `memory` must be stored first. After an error
-    /// there is nothing more to read.
+    /// The next line; `None` at the end, or if changes in `memory` must be stored first. After an error nothing can
+    /// be read.
     fn next_line(
         &mut self,
         bounds: TimeBounds,
         memory: &mut Recollection,
     ) -> Result<Option<Line<'_>>, ReadError>;
 
-    /// Whether the last line has more events: what is stored of it must not be cut here.
+    /// Whether more events of the last line follow. If so, a batch to be stored must not end here.
     fn is_inside_line(&self) -> bool {
         false
     }
 
-    /// How the events of the source count.
+    /// The feed that the events belong to.
     fn feed(&self) -> Feed {
         Feed::Events
     }
 
-    /// What the source held so far beside its events.
+    /// What the source contained so far, in addition to its events.
     fn summary(&self) -> SourceSummary;
 }
 
-/// What a source held beside its events.
+/// What a source contained in addition to its events.
 #[derive(Debug, Clone, Default)]
 pub struct SourceSummary {
-    /// What was passed over in it, or is not what it seems.
+    /// What was skipped, or may be a mistake.
     pub remarks: Remarks,
-    /// What became of its exchanges, where it holds them.
+    /// What happened to the exchanges, if the source has exchanges.
     pub exchanges: Option<ExchangeSummary>,
-    /// What a report told, where it is one.
+    /// What an ESM report contained, if the source is a report.
     pub esm: Option<EsmSummary>,
 }
 
 impl SourceSummary {
-    /// Whether it tells of nothing that was read.
+    /// Whether it has no exchange and no record of a report.
     pub fn is_empty(&self) -> bool {
         let SourceSummary { remarks: _, exchanges, esm } = self;
         exchanges.as_ref().is_none_or(|exchanges| *exchanges == ExchangeSummary::default())
@@ -68,42 +68,42 @@ impl From<&Remarks> for SourceSummary {
     }
 }
 
-/// One line of a source, blank ones left out.
+/// One line of a source. Blank lines are left out.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// Where it starts in its source, from 1; in CSV the header and the lines inside quotes count too.
+    /// The number of the line where it starts, from 1. In CSV the header and the lines inside quotes count too.
     pub number: u64,
     /// The line itself, for the rejects.
     pub excerpt: Excerpt<'a>,
-    /// Its event, or why it is none.
+    /// The event, or why the line has none.
     pub result: Result<PassEvent, RejectReason>,
-    /// The rule that made the event, where the line is none by itself.
+    /// The rule that made the event, if the line is an exchange.
     pub rule: Option<AppliedRule>,
 }
 
-/// How an event follows from an exchange.
+/// The rule that made an event of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedRule {
     pub rule: Rule,
-    /// The identities that earlier releases gave this event, where there may be such.
+    /// The identities of the event in earlier releases, if such a release may have stored it.
     pub former_ids: Vec<EventId>,
 }
 
-/// A line as its source wrote it, as far as it is kept.
+/// A line as its source wrote it, or its beginning if it is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt<'a> {
-    /// Its bytes without the line ending; of a line above [`LINE_BYTES_MAX`] the first [`EXCERPT_BYTES_MAX`].
+    /// The bytes without the line ending; of a line above [`LINE_BYTES_MAX`] the first [`EXCERPT_BYTES_MAX`].
     pub bytes: Cow<'a, [u8]>,
     /// The length of the whole line in bytes.
     pub line_bytes: u64,
-    /// The header row that gives its cells their names, in CSV.
+    /// The header row with the names of the cells, in CSV.
     pub header: Option<Cow<'a, str>>,
-    /// Whether an earlier run already put U+FFFD for what was not UTF-8.
+    /// Whether an earlier run replaced bytes that were not UTF-8 by U+FFFD.
     pub is_lossy: bool,
 }
 
 impl<'a> Excerpt<'a> {
-    /// Its first bytes, of a line that is whole.
+    /// The first bytes of a line that was kept whole.
     pub(super) fn cut(self, end: usize) -> Excerpt<'a> {
         let bytes = match self.bytes {
             Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..end]),
@@ -114,7 +114,7 @@ impl<'a> Excerpt<'a> {
 }
 
 impl Excerpt<'static> {
-    /// A text that stands for a line.
+    /// The excerpt for a line of which only this text is known.
     pub(super) fn of_text(text: String) -> Excerpt<'static> {
         Excerpt {
             line_bytes: text.len() as u64,
@@ -126,13 +126,13 @@ impl Excerpt<'static> {
 }
 
 impl Excerpt<'_> {
-    /// What is kept of a line that is whole in memory.
+    /// The excerpt of a line that is whole in memory.
     pub fn of(line: &[u8]) -> Excerpt<'_> {
         let kept = if line.len() > LINE_BYTES_MAX { &line[..EXCERPT_BYTES_MAX] } else { line };
         Excerpt::part(kept, line.len() as u64)
     }
 
-    /// What is kept of a line that has so many bytes.
+    /// The excerpt with these bytes of a line of this length.
     pub(super) fn part(kept: &[u8], line_bytes: u64) -> Excerpt<'_> {
         Excerpt { bytes: kept.into(), line_bytes, header: None, is_lossy: false }
     }
@@ -141,7 +141,7 @@ impl Excerpt<'_> {
 /// Why a line is no event. The texts are lower-case fragments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RejectReason {
-    /// It is an object or a row, but no event.
+    /// The line is an object or a row, but not an event.
     #[error(transparent)]
     Event(#[from] EventError),
     #[error("is not UTF-8 from byte {0} on")]
@@ -160,12 +160,12 @@ pub enum RejectReason {
         "has other text before its object, which begins at column {0}; take that off first, as sed 's/^[^{{]*//' FILE | passbridge ingest - does"
     )]
     Prefixed(usize),
-    /// Its event is a text inside an object of a log driver.
+    /// The event is a text inside an object of a log driver.
     #[error(
         "holds its event as text in {0:?}, as a log driver wraps it; unwrap it first, as jq -r .{0} FILE | passbridge ingest - does"
     )]
     Wrapped(String),
-    /// The object or the list of a wrapper.
+    /// The name of the member that contains the event, and `[]` if the member is a list.
     #[error(
         "holds its event inside {0:?}, as a wrapper has it; take it out first, as jq -c '.{0}{1}' FILE | passbridge ingest - does"
     )]
@@ -175,18 +175,18 @@ pub enum RejectReason {
         "has text behind the closing quote of field {0}: a quote inside quotes is written twice, not once and not behind a backslash"
     )]
     BehindQuote(usize),
-    /// A key of its event stands twice, in whatever case of letters.
+    /// The event has a key twice, perhaps in different cases.
     #[error("{key} is given twice, at columns {first} and {second}")]
     KeyTwice {
-        /// The key, as it stands the second time.
+        /// The key as it is spelled the second time.
         key: String,
-        /// Where it stands first, in bytes from 1.
+        /// The first place, in bytes from 1.
         first: usize,
         second: usize,
     },
     #[error("is not a JSON object")]
     NotObject,
-    /// It is recognised as something that is no event.
+    /// The line is recognised as something else than an event.
     #[error("{0}")]
     Recognised(&'static str),
     #[error("has {what} at column {column}, which JSON does not know; write null")]
@@ -196,7 +196,7 @@ pub enum RejectReason {
     /// A CSV row opens a quote that the source never closes.
     #[error("opens a quote that is never closed; everything behind it is in this row")]
     OpenQuote,
-    /// A line is no exchange. It says nothing of what stands in it: that may be a secret.
+    /// A line is no exchange. The reason quotes nothing of the line, which may contain secrets.
     #[error("is no exchange: {0}")]
     Exchange(String),
     #[error(
@@ -205,24 +205,24 @@ pub enum RejectReason {
     MixedFeeds(String),
     #[error("{0}")]
     Esm(String),
-    /// It belongs to another format or door, and to which.
+    /// The line belongs to another format or command, which the text names.
     #[error("{0}")]
     Misplaced(String),
-    /// A line of an earlier run's rejects still shows where it was not UTF-8.
+    /// A line of a rejects file still has U+FFFD where its source was not UTF-8.
     #[error("still holds U+FFFD where its source was not UTF-8; put what belongs there")]
     NotMended,
-    /// A line of an earlier run's rejects names a header that cannot be one.
+    /// The header in a line of a rejects file cannot be used.
     #[error("its header {0}")]
     Header(HeaderError),
 }
 
-/// Why a source cannot be read on. The texts continue a sentence that begins with the source's name.
+/// Why reading cannot go on. The texts continue a sentence that begins with the source's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The source broke off; the lines before this one were whole.
+    /// The source broke off; the lines before this one were complete.
     #[error("breaks off in line {line}")]
     Broken {
-        /// The line that is not whole, or that would have been next.
+        /// The incomplete line, or the next one if the last line was complete.
         line: u64,
         source: io::Error,
     },
@@ -233,7 +233,7 @@ pub enum ReadError {
     Header(HeaderError),
     #[error("cannot be read from line {line} on: the header there {header}")]
     OtherHeader { line: u64, header: HeaderError },
-    /// A log whose newest exchange is first is put in order as a whole, and this one is too long for that.
+    /// A log with the newest exchange first must be sorted as a whole, but this log is too long for that.
     #[error(
         "is sorted newest first and has more than {0} exchanges: sort it oldest first, such as with `tac FILE | passbridge ingest --format rest-v2 -`"
     )]
@@ -246,16 +246,15 @@ pub enum HeaderError {
     #[error("names {name:?} twice: columns {first} and {second} are the same")]
     Twice {
         name: String,
-        /// Its first column, from 1.
+        /// The number of the first column, from 1.
         first: usize,
-        /// Its second.
         second: usize,
     },
     #[error("{found:?} has no column {missing:?}; it must name the properties, separated by commas")]
     Missing { missing: &'static str, found: String },
     #[error("{found:?} is one column: the columns are separated by {separator}; commas are needed")]
     OtherSeparator { separator: &'static str, found: String },
-    /// It is recognised as something that is no header.
+    /// The row is recognised as something else than a header.
     #[error("{0}")]
     Recognised(&'static str),
     #[error("has more than {} columns", COLUMNS_MAX)]

@@ -1,4 +1,4 @@
-//! Splits a source into lines, with memory bounded whatever the source holds.
+//! Splits a source into lines. Memory is bounded for every source.
 
 use std::io::{BufRead, ErrorKind};
 
@@ -6,14 +6,14 @@ use memchr::memchr;
 
 use super::line::{EXCERPT_BYTES_MAX, LINE_BYTES_MAX, ReadError};
 
-/// What some editors put before the first line, and no parser wants to see.
+/// Some editors put this before the first line; parsers do not accept it.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A line or a record as far as it is kept: the whole of it, or the start of one above the limit.
+/// A line or a record: all of it or, if it is above the limit, its start.
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
-    /// The length of the whole of it, also where it is above the limit.
+    /// The length of the whole line or record, also if only its start is kept.
     pub(super) whole_bytes: u64,
 }
 
@@ -37,7 +37,7 @@ impl Kept {
         }
     }
 
-    /// Takes off the last byte of what is whole.
+    /// Removes the last byte; the line or record must be whole.
     pub(super) fn pop(&mut self) {
         self.bytes.pop();
         self.whole_bytes = self.bytes.len() as u64;
@@ -83,33 +83,32 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The current line without its ending, and without a byte order mark, which may stand in front of any where files were
-    /// put together.
+    /// The current line without its ending and byte order mark. In files that were put together, any line may have a
+    /// mark.
     pub(super) fn bytes(&self) -> &[u8] {
         let line = &self.line.bytes;
         line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
     }
 
-    /// The length of the whole line in bytes, without a mark.
+    /// The length of the whole line in bytes, without a byte order mark.
     pub(super) fn line_bytes(&self) -> u64 {
         self.line.whole_bytes - (self.line.bytes.len() - self.bytes().len()) as u64
     }
 
-    /// The number of the current line, from 1.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// Zero bytes, which a log begins with that was cut under its writer, and the record separators of JSON text sequences
-/// (RFC 7464).
+/// The number of filler bytes at the start: zero bytes, which a log has if it was truncated while its writer went on,
+/// and the record separators of JSON text sequences (RFC 7464).
 pub(super) fn fillers_at_start(chunk: &[u8]) -> usize {
     chunk.iter().take_while(|byte| matches!(**byte, 0 | 0x1E)).count()
 }
 
-/// What the source holds next; empty at its end. `line` is what a break is reported in.
+/// The next bytes of the source; empty at its end. `line` is the line that an error names.
 pub(super) fn fill<R: BufRead>(source: &mut R, line: u64) -> Result<&[u8], ReadError> {
-    // The first call only waits: returning its borrow from the loop is what the borrow checker cannot follow.
+    // The loop only waits. The borrow checker does not accept a loop that returns the borrowed bytes.
     loop {
         match source.fill_buf() {
             Ok(_) => break,

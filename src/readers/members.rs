@@ -1,4 +1,4 @@
-//! Reads a JSON object member by member, in the order and the spelling of its source, also one that has a name twice.
+//! Reads the members of a JSON object, in the order and the spelling of the source. A name may stand twice.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::surrogates;
 
-/// The members of an object: each name and value as it stands.
+/// The members of an object: the JSON text of each name and value.
 #[derive(Default)]
 pub(super) struct Members<'a>(pub(super) Vec<(&'a str, &'a str)>);
 
@@ -33,7 +33,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
     }
 }
 
-/// The text of a JSON string, its escapes resolved; half a surrogate pair becomes U+FFFD.
+/// The text of a JSON string, without escapes. Half a surrogate pair becomes U+FFFD.
 pub(super) fn unquoted(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     if memchr::memchr(b'\\', json.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(&json[1..json.len() - 1]));

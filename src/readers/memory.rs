@@ -1,7 +1,7 @@
-//! What a reader knows of the lines of earlier runs: a login may begin in one file and end in the next.
+//! What a reader remembers of earlier lines: a login may begin in one file and end in the next.
 //!
-//! Rows are found by keyed digests, so that codes and devices never lie in them in clear. A reader asks what is stored, and
-//! lays its own changes over that; whoever runs it stores them together with the events of the same lines.
+//! The keys of rows are keyed digests, so codes and devices are never stored in clear. A reader looks up stored rows
+//! and keeps its changes in memory; the caller stores the changes together with the events of the same lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error;
@@ -13,17 +13,17 @@ use super::esm::StatedAccounts;
 use crate::event::Instant;
 use crate::word::words;
 
-/// Rows kept in memory alone before those whose time is over are looked for.
+/// If nothing is stored, rows whose time is over are looked for once memory has this many rows.
 const SWEEP_ROWS: usize = 100_000;
 
-/// Changes after which they must be stored, though no event came: bounds memory in a log of polls.
+/// After this many changes they must be stored, even without an event. This bounds memory for a log of polls.
 const CHANGES_MAX: usize = 20_000;
 
-/// Marks of one half; with a new half the older one is forgotten. As many as fit into 2^20 places of a set, so that both halves
-/// take 20 MiB at the most, whatever is read.
+/// The most marks in each of the two sets; when the newer set is full, the older set is forgotten. A set of 2^20
+/// places can hold this many, so both sets take at most 20 MiB.
 const MARKS_MAX: usize = 900_000;
 
-/// The key of a row: a keyed digest of what it is about.
+/// The key of a row: a keyed digest of the thing that the row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemoryKey(pub [u8; 16]);
 
@@ -39,39 +39,40 @@ impl MemoryKey {
     }
 }
 
-/// A row that is to be set or, without a body, forgotten.
+/// A row to be stored or, without a body, to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryRow {
     pub key: MemoryKey,
-    /// From when on nobody asks for it.
+    /// After this instant nobody asks for the row.
     pub drops_at: Instant,
     pub body: Option<String>,
 }
 
-/// Why what is stored cannot be read.
+/// Why stored rows cannot be read.
 pub type MemoryError = Box<dyn Error + Send + Sync>;
 
-/// What is stored of earlier runs; the buffer keeps it, on a floor above.
+/// The rows that earlier runs stored. The buffer, on a floor above, implements it.
 pub trait Memory: Send {
     /// The body of a row.
     fn recall(&mut self, key: MemoryKey) -> Result<Option<String>, MemoryError>;
 
-    /// How a requestor's events come in, once any did; that never changes.
+    /// The feed of a requestor; `None` before its first event. The feed never changes.
     fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError>;
 }
 
 words! {
-    /// How a requestor's events come in. The two count the same things, so a requestor has one of them.
+    /// Whether a requestor's counts come from single events or from ESM. Both count the same things, so one is
+    /// enough.
     #[derive(Default)]
     pub enum Feed {
         #[default]
         Events = "events",
-        /// As the sums of ESM.
+        /// Reports of ESM, with counts.
         Esm = "esm",
     }
 }
 
-/// Digests what must not be kept in clear. One secret per deployment makes them useless elsewhere.
+/// Makes digests of values that must not be stored in clear. They are useless without the deployment's secret.
 #[derive(Clone)]
 pub struct Keyring(Hmac<Sha256>);
 
@@ -81,14 +82,14 @@ impl Keyring {
         Keyring(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
-    /// The digest of parts that hold a keyed digest already, so that nothing is gained by keying it again: a third of the work.
+    /// A digest without the secret, for parts that contain a keyed digest already. It takes a third of the time.
     pub fn derived(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut hash = Sha256::new();
         feed_parts(name, parts, |bytes| hash.update(bytes));
         MemoryKey::start_of(&hash.finalize())
     }
 
-    /// The keyed digest of some parts under a name; parts cannot run into each other.
+    /// The keyed digest of a name and parts. Different lists of parts never give the same bytes.
     pub fn digest(&self, name: &str, parts: &[&[u8]]) -> MemoryKey {
         let mut mac = self.0.clone();
         feed_parts(name, parts, |bytes| mac.update(bytes));
@@ -96,7 +97,6 @@ impl Keyring {
     }
 }
 
-/// The length of each part goes before it.
 fn feed_parts(name: &str, parts: &[&[u8]], mut update: impl FnMut(&[u8])) {
     update(name.as_bytes());
     for part in parts {
@@ -111,22 +111,22 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// What is stored, with the changes of this run over it.
+/// The stored rows, with the changes of this run.
 pub struct Recollection {
-    /// `None` where nothing is ever stored.
+    /// `None` if rows are never stored.
     stored: Option<Box<dyn Memory>>,
     rows: HashMap<MemoryKey, Row>,
-    /// Where nothing is ever stored: rows that hold nothing, which are most rows by far, by the start of their keys. First the
-    /// newer ones.
+    /// Used if rows are never stored: the key starts of rows with an empty body, which are most rows. The newer set
+    /// is first.
     marks: [HashSet<u64>; 2],
-    /// The feeds that are known.
+    /// The feeds of requestors that were looked up.
     feeds: HashMap<String, Feed>,
-    /// Where nothing is ever stored: the totals of ESM by the start of their keys. A report has millions of them, and a tree
-    /// never holds them twice while it grows.
+    /// Used if rows are never stored: the totals of ESM by the start of their keys. A report has millions; unlike a
+    /// hash table, a tree never needs twice the memory while it grows.
     totals: BTreeMap<u64, u64>,
-    /// What changed since it was last taken, in order of the first change.
+    /// The keys that changed since the last `take_changes`, in the order of their first change.
     changed: Vec<MemoryKey>,
-    /// What ESM stated since it was last taken.
+    /// The unique accounts of ESM since the last `take_stated`.
     stated: Vec<StatedAccounts>,
     generation: u32,
     latest: Instant,
@@ -136,7 +136,7 @@ pub struct Recollection {
 struct Row {
     drops_at: Instant,
     body: Option<String>,
-    /// When it was last taken to be stored; `None` while it waits for that.
+    /// The generation in which the row was last taken to be stored; `None` if it still has to be taken.
     taken: Option<u32>,
 }
 
@@ -147,7 +147,7 @@ impl std::fmt::Debug for Recollection {
 }
 
 impl Recollection {
-    /// Over what is stored; `None` where nothing is, nor ever will be.
+    /// A recollection over stored rows; with `None`, rows are never stored.
     pub fn new(stored: Option<Box<dyn Memory>>) -> Recollection {
         let latest = Instant::from_nanos(i64::MIN / 2);
         Recollection {
@@ -175,7 +175,7 @@ impl Recollection {
         }
     }
 
-    /// How a requestor's events come in, once any did.
+    /// The feed of a requestor; `None` before its first event.
     pub fn feed(&mut self, requestor_id: &str) -> Result<Option<Feed>, MemoryError> {
         if let Some(feed) = self.feeds.get(requestor_id) {
             return Ok(Some(*feed));
@@ -187,7 +187,7 @@ impl Recollection {
         Ok(feed)
     }
 
-    /// Sets a row, or forgets it.
+    /// Sets a row or, without a body, deletes it.
     pub fn remember(&mut self, key: MemoryKey, drops_at: Instant, body: Option<String>) {
         if self.stored.is_none() && body.as_ref().is_some_and(String::is_empty) {
             self.mark(key);
@@ -199,12 +199,12 @@ impl Recollection {
         }
     }
 
-    /// The total of ESM's count under this key, where nothing is ever stored.
+    /// The total of the ESM count with this key, 0 if new; `None` if rows are stored and the total must be a row.
     pub(super) fn passing_total(&self, key: MemoryKey) -> Option<u64> {
         self.stored.is_none().then(|| self.totals.get(&start_of(key)).copied().unwrap_or(0))
     }
 
-    /// Sets such a total; false where rows are stored, and it must be one of them.
+    /// Sets this total. Returns false if rows are stored: then the total must be set as a row.
     pub(super) fn set_passing_total(&mut self, key: MemoryKey, total: u64) -> bool {
         if self.stored.is_none() {
             self.totals.insert(start_of(key), total);
@@ -220,29 +220,29 @@ impl Recollection {
         self.marks[0].insert(start_of(key));
     }
 
-    /// How far the lines have come that were passed.
+    /// The latest instant that was passed.
     pub fn latest(&self) -> Instant {
         self.latest
     }
 
-    /// Whether the changes must be taken before more is read.
+    /// Whether the changes must be taken before more lines are read.
     pub fn is_full(&self) -> bool {
         self.changed.len().max(self.stated.len()) >= CHANGES_MAX
     }
 
-    /// Keeps what ESM stated. Where nothing is ever stored, nobody takes it.
+    /// Keeps the unique accounts of ESM, unless rows are never stored: then nobody would take them.
     pub fn state(&mut self, accounts: StatedAccounts) {
         if self.stored.is_some() {
             self.stated.push(accounts);
         }
     }
 
-    /// What ESM stated since the last call.
+    /// The unique accounts of ESM since the last call.
     pub fn take_stated(&mut self) -> Vec<StatedAccounts> {
         std::mem::take(&mut self.stated)
     }
 
-    /// The changes since the last call, to be stored with the events since then.
+    /// The changes since the last call. Store them together with the events since then.
     pub fn take_changes(&mut self) -> Vec<MemoryRow> {
         let mut changes = Vec::with_capacity(self.changed.len());
         for key in self.changed.drain(..) {
@@ -254,13 +254,13 @@ impl Recollection {
         changes
     }
 
-    /// Lets go of what was taken this many calls ago or earlier: it is stored by now.
+    /// Drops the rows that were taken this many calls ago or earlier: they are stored by now.
     pub fn let_go(&mut self, calls_ago: u32) {
         let newest = self.generation.saturating_sub(calls_ago);
         self.rows.retain(|_, row| row.taken.is_none_or(|taken| taken >= newest));
     }
 
-    /// Notes how far the lines have come. Where nothing is ever stored, drops at times the rows that are past their time.
+    /// Notes the instant that reading has reached. If rows are never stored, some calls drop rows whose time is over.
     pub fn pass(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
         if self.stored.is_some() || self.rows.len() < self.sweep_at {
@@ -268,12 +268,12 @@ impl Recollection {
         }
         let latest = self.latest;
         self.rows.retain(|_, row| row.drops_at > latest && row.body.is_some());
-        // Twice what is left, so that sweeping stays cheap where little can be dropped.
+        // The next sweep comes when the number of rows has doubled, so sweeps stay cheap if few rows can be dropped.
         self.sweep_at = SWEEP_ROWS.max(2 * self.rows.len());
     }
 }
 
-/// Half of a digest is enough to tell a few million apart.
+/// The first half of a key is enough to distinguish a few million keys.
 fn start_of(key: MemoryKey) -> u64 {
     key.0[..8].iter().fold(0, |start, byte| start << 8 | u64::from(*byte))
 }

@@ -1,9 +1,10 @@
-//! Reads source formats: bytes in, events or rejected lines out; one reader a format.
+//! Reads source formats: bytes in, events or rejected lines out. Each format has one reader.
 //!
-//! - In: a [`BufRead`](std::io::BufRead), already decompressed, and what the clock allows. Out: one [`Line`] after the other, each an event or
-//!   the reason why it is none.
-//! - Guarantees: a bad line costs only itself, and reading goes on behind it. Memory stays flat whatever a line holds: none
-//!   above [`LINE_BYTES_MAX`] is kept. A line that its source broke off is neither an event nor a reject but a [`ReadError`].
+//! - In: a [`BufRead`](std::io::BufRead), already decompressed, and the time bounds. Out: one [`Line`] after the
+//!   other, each an event or the reason why it has none.
+//! - Guarantees: a bad line costs only itself, and reading goes on behind it. Memory is bounded: no line above
+//!   [`LINE_BYTES_MAX`] is kept. A last line that is incomplete is neither an event nor a reject, but gives a
+//!   [`ReadError`].
 //! - Does not know: files, compression, the time of day, the buffer.
 //! - Rules: section 3 of the design; RFC 8259 and RFC 4180 for the two formats; `schemas/pass-event.schema.json` for a line.
 

@@ -1,4 +1,4 @@
-//! NDJSON: one canonical event as a JSON object per line, or a line of an earlier run's rejects, mended.
+//! NDJSON: one canonical event as a JSON object per line, or a mended line of a rejects file.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,21 +19,21 @@ use super::remarks::Remarks;
 use super::unknown::UnknownKeys;
 use crate::event::{Draft, EventError, PassEvent, RawValue, TimeBounds, key_named};
 
-/// What stands in every line of a rejects file and hardly in an event: only where it does is a line read as one.
+/// Every line of a rejects file contains this, and few events do. Only lines that contain it are tried as rejects.
 const MARK_OF_REJECTS: &[u8] = b"\"reason\"";
-/// How much of a wrapper's key a message names.
+/// How much of a wrapper's key a message shows.
 const KEY_CHARS_MAX: usize = 64;
 
-/// Reads NDJSON. Blank lines are skipped, a byte order mark at the start and CR LF are no matter.
+/// Reads NDJSON. Blank lines are skipped; a byte order mark and CR LF are accepted.
 pub struct NdjsonReader<R> {
     lines: Lines<R>,
-    /// Where the next object of the current line begins; 0: the line is used up.
+    /// Where the next object of the current line begins; 0 if there is none.
     next: usize,
     parser: LineParser,
 }
 
 impl<R: BufRead> NdjsonReader<R> {
-    /// A reader from the start of a source.
+    /// A reader at the start of a source.
     pub fn new(source: R) -> NdjsonReader<R> {
         NdjsonReader { lines: Lines::new(source), next: 0, parser: LineParser::default() }
     }
@@ -66,7 +66,7 @@ impl<R: BufRead> Reader for NdjsonReader<R> {
     }
 }
 
-/// Parses lines that are already apart: those of a source, or the rows of the inbox.
+/// Parses single lines: the lines of a source, or the rows of the inbox.
 #[derive(Default)]
 pub struct LineParser {
     remarks: Remarks,
@@ -74,17 +74,17 @@ pub struct LineParser {
 }
 
 impl LineParser {
-    /// Reads one line that stands alone; an empty one is a reject.
+    /// Parses a line that was sent alone. An empty line is a reject.
     pub fn parse_alone<'a>(&mut self, number: u64, bytes: &'a [u8], bounds: TimeBounds) -> Line<'a> {
         self.parse(number, Excerpt::of(bytes), bounds)
     }
 
-    /// Where another object begins in what was parsed last: two of them on a line are two events.
+    /// Where the second object of the last parsed text begins, if it has one: two objects on a line are two events.
     pub fn rest(&self) -> Option<usize> {
         self.rest
     }
 
-    /// What the lines so far held beside their events.
+    /// What the lines so far contained in addition to their events.
     pub fn summary(&self) -> SourceSummary {
         (&self.remarks).into()
     }
@@ -123,7 +123,7 @@ impl LineParser {
             excerpt = excerpt.cut(end);
             self.rest = Some(next);
             let first = std::str::from_utf8(&excerpt.bytes).unwrap_or_default();
-            // What it has of unknown keys is noted already.
+            // The unknown keys of this object were counted before.
             result = parse_object(first, bounds, &mut UnknownKeys::default());
         }
         Line { number, excerpt, result, rule: None }
@@ -164,7 +164,7 @@ fn parse_object(
     draft.finish(bounds).map_err(|why| refusal(text, why))
 }
 
-/// Where the first object of a text ends and the next one begins, if one stands behind it.
+/// Where the first object ends and where a second one begins, if there is one.
 fn end_of_first(text: &str) -> Option<(usize, usize)> {
     let start = fillers_at_start(text.as_bytes());
     let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Members<'_>>();
@@ -174,7 +174,7 @@ fn end_of_first(text: &str) -> Option<(usize, usize)> {
     next.starts_with('{').then_some((end, text.len() - next.len()))
 }
 
-/// Why an object is no event, with the place or the cause where a second look finds it.
+/// Why an object is no event. A second look adds the place or the cause, if it finds it.
 fn refusal(text: &str, why: EventError) -> RejectReason {
     let members = serde_json::from_str(text).unwrap_or_else(|_| Members::default());
     match &why {
@@ -211,7 +211,7 @@ fn refusal(text: &str, why: EventError) -> RejectReason {
     }
 }
 
-/// The text of a JSON string that was read once already.
+/// The text of a JSON string that was parsed before, so it is valid.
 fn plain(json: &str) -> Cow<'_, str> {
     unquoted(json).unwrap_or_default()
 }
@@ -228,7 +228,7 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     if error.is_data() {
         return RejectReason::NotObject;
     }
-    // The column is that of the value, or behind a minus and the letter that is wrong.
+    // The column is at the value, or behind a minus and the first wrong letter.
     for start in error.column().saturating_sub(2)..error.column() {
         let found = |name: &&str| text.get(start..).is_some_and(|rest| rest.starts_with(*name));
         if let Some(what) = ["NaN", "Infinity", "-Infinity"].into_iter().find(found) {
@@ -240,11 +240,11 @@ fn syntax_reason(text: &str, error: &serde_json::Error) -> RejectReason {
     RejectReason::NotJson { what: what.to_owned(), column: error.column() }
 }
 
-/// Hands the keys of an object to a draft as they come, so that no tree of the line is built.
+/// Hands the keys of an object to a draft one by one, so that no tree of the line is built.
 struct Keys<'a> {
     draft: &'a mut Draft,
     unknown: &'a mut UnknownKeys,
-    /// Why the draft refused a key: serde's own error can carry only text.
+    /// Why the draft refused a key. It is kept here because an error of serde can carry only text.
     refused: &'a mut Option<EventError>,
 }
 
@@ -256,8 +256,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // Keys and values are taken as the text that the source wrote: a number keeps its digits, and a text without
-        // escapes is not copied.
+        // Keys and values are taken as written: a number keeps its digits, and a text without escapes is not copied.
         while let Some(key) = map.next_key::<&serde_json::value::RawValue>()? {
             let value = map.next_value::<&serde_json::value::RawValue>()?;
             let key = unquoted(key.get()).map_err(serde::de::Error::custom)?;
@@ -466,7 +465,7 @@ mod tests {
             let mut parser = LineParser::default();
             let read = parser.parse_alone(9, line.as_bytes(), bounds());
             assert_eq!(read.result.err().map(|reason| reason.to_string()).as_deref(), expected, "{line}");
-            // What is rejected again is kept in the same form, not wrapped twice.
+            // A line that is rejected again is kept in the same form, not wrapped twice.
             let again = RejectedLine::new("a", 3, "was bad", &read.excerpt);
             assert_eq!(serde_json::to_string(&again).expect("text"), line);
             assert!(parser.summary().remarks.unknown.is_empty());

@@ -1,26 +1,26 @@
-//! What readers need beside their source.
+//! What readers need in addition to their source.
 
 use super::memory::Keyring;
 use super::rest_v2::ServiceKeys;
 use crate::config::{EsmConfig, RestV2Config};
 
-/// What readers need beside their source.
+/// What readers need in addition to their source.
 #[derive(Debug, Clone)]
 pub struct ReaderOptions {
     /// Section `[rest_v2]` of the configuration.
     pub rest_v2: RestV2Config,
     /// Section `[esm]`.
     pub esm: EsmConfig,
-    /// What devices and codes are digested with.
+    /// Makes the digests of devices and codes.
     pub keyring: Keyring,
-    /// The keys that service tokens are checked with; none: they are not.
+    /// The keys for checks of service tokens; without keys nothing is checked.
     pub service_keys: ServiceKeys,
-    /// Whether a release before schema 6 of the buffer read exchanges into it, so that what it knew them by is looked up too.
+    /// Whether a release before schema 6 of the buffer read exchanges, so that its fingerprints are looked up too.
     pub knows_former: bool,
 }
 
 impl ReaderOptions {
-    /// With the defaults and without a secret: for formats that need neither.
+    /// Defaults without a secret, for formats that use neither.
     pub fn unused() -> ReaderOptions {
         ReaderOptions {
             rest_v2: RestV2Config::default(),

@@ -1,4 +1,4 @@
-//! Splits CSV into records, with memory bounded: what lies above a limit is counted and dropped.
+//! Splits CSV into records. Memory is bounded: the part of a record above a limit is counted and dropped.
 
 use std::io::BufRead;
 
@@ -8,19 +8,19 @@ use memchr::{memchr, memchr_iter};
 use super::line::{COLUMNS_MAX, LINE_BYTES_MAX, ReadError, RejectReason};
 use super::lines::{BYTE_ORDER_MARK, Kept, fill};
 
-/// The records of a source, one at a time. Blank lines between them are passed over, and byte order marks in front of them.
+/// The records of a source, one at a time. Blank lines and byte order marks between records are skipped.
 pub(super) struct Records<R> {
     source: R,
     machine: csv_core::Reader,
-    /// The cells of the current record one behind the other, quotes resolved.
+    /// The cells of the current record behind each other, without their quotes.
     pub(super) cells: Vec<u8>,
     /// Where each cell ends in `cells`.
     ends: Vec<usize>,
-    /// How many cells the current record has, also above [`COLUMNS_MAX`].
+    /// How many cells the current record has. It may be more than [`COLUMNS_MAX`].
     pub(super) found: usize,
     /// The current record as the source wrote it, without its line ending.
     pub(super) raw: Kept,
-    /// Line feeds in front of what is read next.
+    /// How many line feeds the source had so far.
     lines_passed: u64,
     /// The line that the current record starts in, from 1.
     pub(super) start_line: u64,
@@ -57,7 +57,8 @@ impl<R: BufRead> Records<R> {
                 self.source.consume(passed);
                 continue;
             }
-            // At its end the source gets a last line feed, then nothing: a record that only nothing ends is inside a quote.
+            // At its end a source gets a last line feed, then empty input. A quote is open if only the latter ends
+            // the record.
             let at_end = chunk.is_empty();
             let input = if at_end { tail } else { chunk };
             let mut overflow = [0; 64];
@@ -88,7 +89,7 @@ impl<R: BufRead> Records<R> {
             }
         }
         if self.raw.is_whole() && self.raw.bytes.starts_with(BYTE_ORDER_MARK) {
-            // It came in pieces. `cells` takes it off the first cell.
+            // The byte order mark came in several chunks. `cells` removes it from the first cell.
             self.raw.bytes.drain(..BYTE_ORDER_MARK.len());
             self.raw.whole_bytes = self.raw.bytes.len() as u64;
         }
@@ -105,7 +106,7 @@ impl<R: BufRead> Records<R> {
         is_whole && bytes <= self.found && self.cells[..bytes].trim_ascii().is_empty()
     }
 
-    /// The cells of the current record; fewer than `found` where there are too many.
+    /// The cells of the current record. If there are too many, these are fewer than `found`.
     pub(super) fn cells(&self) -> Result<Vec<&str>, RejectReason> {
         if !self.raw.is_whole() {
             return Err(RejectReason::TooLong(self.raw.whole_bytes));
@@ -118,7 +119,7 @@ impl<R: BufRead> Records<R> {
         }
         let ends = &self.ends[..self.found.min(COLUMNS_MAX)];
         let bytes = &self.cells[..ends.last().copied().unwrap_or(0)];
-        // Two halves of a character in two cells are whole only together: that is not UTF-8 either.
+        // If a character is split between two cells, each cell alone is not UTF-8.
         let refuse = || RejectReason::NotUtf8(valid_bytes(&self.raw.bytes) + 1);
         let text = std::str::from_utf8(bytes).map_err(|_| refuse())?;
         let mut start = if text.starts_with('\u{feff}') { BYTE_ORDER_MARK.len() } else { 0 };
@@ -131,8 +132,8 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-/// The first field, from 1, that has text behind its closing quote. Who writes quotes inside quotes so means something else than
-/// RFC 4180 says, and the value would be another one than the source has. Blanks there do no harm.
+/// The number of the first field, from 1, with text behind its closing quote. Its writer quotes in another way than
+/// RFC 4180, so the value would be wrong. Blanks behind the quote do no harm.
 fn field_behind_quote(raw: &[u8]) -> Option<usize> {
     #[derive(Clone, Copy)]
     enum At {
@@ -160,12 +161,12 @@ fn field_behind_quote(raw: &[u8]) -> Option<usize> {
     None
 }
 
-/// How many bytes at the start are whole characters.
+/// The number of bytes at the start that are valid UTF-8.
 fn valid_bytes(raw: &[u8]) -> usize {
     std::str::from_utf8(raw).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
-/// How many bytes in front of a record are none of it: line ends, zero bytes, a byte order mark.
+/// The number of bytes in front of a record that are not part of it: line ends, zero bytes, a byte order mark.
 fn passed_at_start(chunk: &[u8]) -> usize {
     let blank = chunk.iter().take_while(|byte| is_line_end(**byte) || **byte == 0).count();
     if chunk[blank..].starts_with(BYTE_ORDER_MARK) { blank + BYTE_ORDER_MARK.len() } else { blank }

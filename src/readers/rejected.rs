@@ -1,13 +1,13 @@
-//! The form in which rejected lines are kept, and read again once they are mended.
+//! The form in which rejected lines are kept. People mend them, and then they are read again.
 //!
 //! ```text
 //! {"path":"a.ndjson","line":3,"reason":"occurred_at is missing","text":"{\"event\":\"authn_ok\"}"}
 //!     path, line    where the line came from
 //!     reason        why it was rejected, for people
-//!     text          the line itself: what to mend
-//!     header        the header row of its source, where that was CSV: gives the cells of text their names
-//!     is_lossy      true where the line was not UTF-8: text shows U+FFFD for each bad part, and is refused while it does
-//!     line_bytes    the length of the whole line, where text is only its start
+//!     text          the line itself, to be mended
+//!     header        the header row of its source if that was CSV: the names of the cells in text
+//!     is_lossy      true if the line was not UTF-8: text has U+FFFD for each bad part, to be replaced before it is read
+//!     line_bytes    the length of the whole line, if text is only its start
 //! ```
 
 use std::borrow::Cow;
@@ -19,28 +19,28 @@ use super::line::Excerpt;
 /// One rejected line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedLine<'a> {
-    /// The source as it was named, `-` for standard input, `inbox` for the table.
+    /// The name of the source, `-` for standard input, `inbox` for the table.
     #[serde(borrow)]
     pub path: Cow<'a, str>,
-    /// Its line there, from 1; in the inbox its row.
+    /// The number of the line in the source, from 1; in the inbox the number of the row.
     pub line: u64,
     #[serde(borrow)]
     pub reason: Cow<'a, str>,
     #[serde(borrow)]
     pub text: Cow<'a, str>,
-    /// The header row of its source.
+    /// The header row of the source, if it was CSV.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Cow<'a, str>>,
-    /// Whether `text` shows U+FFFD for what was not UTF-8. Default false.
+    /// Whether `text` has U+FFFD in the place of bytes that were not UTF-8. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_lossy: bool,
-    /// The length of the whole line in bytes, where `text` is only its start.
+    /// The length of the whole line in bytes, if `text` is only its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_bytes: Option<u64>,
 }
 
 impl<'a> RejectedLine<'a> {
-    /// What is kept of a line.
+    /// The reject of a line.
     pub fn new(path: &'a str, line: u64, reason: &'a str, excerpt: &'a Excerpt<'_>) -> RejectedLine<'a> {
         let text = String::from_utf8_lossy(&excerpt.bytes);
         RejectedLine {

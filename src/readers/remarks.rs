@@ -1,16 +1,16 @@
-//! What a source held that is passed over, or is not what it seems: counted, and told once per source.
+//! What a source contained that was skipped or may be a mistake. It is counted and reported once per source.
 
 use super::unknown::UnknownKeys;
 use crate::event::{IDENTIFIERS, PassEvent, Property, is_lost_address, is_spoilt};
 
-/// What a reader has to say of its source.
+/// The remarks of a reader about its source.
 #[derive(Debug, Clone, Default)]
 pub struct Remarks {
-    /// Keys that belong to no event.
+    /// Keys that belong to no property of an event.
     pub unknown: UnknownKeys,
-    /// Header rows that are like the one before them.
+    /// Header rows that are equal to the header before them.
     pub(super) same_headers: Seen,
-    /// Header rows that name other columns, or the same ones in another order.
+    /// Header rows with other columns, or with the same columns in another order.
     pub(super) other_headers: Seen,
     /// Records of a report with an escape of half a surrogate pair.
     pub(super) half_pairs: Seen,
@@ -19,7 +19,7 @@ pub struct Remarks {
     lost_addresses: Seen,
 }
 
-/// How often something was met, and in which line first.
+/// How often something was found, and the first line with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     count: u64,
@@ -36,7 +36,7 @@ impl Seen {
 }
 
 impl Remarks {
-    /// Looks for what an event says of its viewer and cannot be meant.
+    /// Looks for identifiers and addresses in an event that are certainly wrong.
     pub(super) fn look_at(&mut self, line: u64, event: &PassEvent) {
         for property in IDENTIFIERS {
             if let Some(text) = event.property(property).filter(|text| is_spoilt(property, text)) {
@@ -51,7 +51,7 @@ impl Remarks {
         }
     }
 
-    /// What should be told, each with the line where it was met first.
+    /// The notes to report, each with the first line that it is about.
     pub fn notes(&self) -> Vec<(u64, String)> {
         let spoilt = format!(
             "identifiers were spoilt by a spreadsheet, first {}: a user, device or session that has lost its digits counts as \

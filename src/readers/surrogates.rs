@@ -1,11 +1,11 @@
-//! Escapes of half a surrogate pair in JSON: JavaScript and Java sources cut texts in the middle of one, and the line counts all
-//! the same. No JSON parser reads them, so they are mended first.
+//! Mends JSON with escapes of half a surrogate pair. JavaScript and Java programs cut texts in the middle of a pair;
+//! no JSON parser reads the result, but the rest of the line is good.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memmem};
 
-/// JSON whose escapes all stand for characters: half a surrogate pair becomes U+FFFD. Every other byte stays where it is.
+/// The JSON with U+FFFD in the place of each half of a surrogate pair. All other bytes keep their places.
 pub(super) fn mended(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     if memmem::find(bytes, b"\\ud").is_none() && memmem::find(bytes, b"\\uD").is_none() {
@@ -31,7 +31,7 @@ pub(super) fn mended(json: &str) -> Cow<'_, str> {
     Cow::Owned(mended)
 }
 
-/// The code unit of an escape that begins here.
+/// The code unit of the escape at this place, if there is one.
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))

@@ -1,18 +1,18 @@
-//! Keys that belong to no event: kept out, counted, and named once per run, because sources grow.
+//! Unknown keys. They are left out of events, counted, and named once per run, because sources get new fields.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How many different names are kept. A source whose keys are data (an identifier as a key) must not fill memory.
+/// How many different names are kept. If a source uses data as keys, such as identifiers, they must not fill memory.
 const NAMES_MAX: usize = 32;
 /// How much of a name is kept, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// How often each unknown key was met.
+/// How often each unknown key was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnknownKeys {
     names: BTreeMap<String, u64>,
-    /// Occurrences of keys beyond the first [`NAMES_MAX`] names.
+    /// How often keys beyond the first [`NAMES_MAX`] names were found.
     others: u64,
 }
 
@@ -22,18 +22,17 @@ impl UnknownKeys {
         self.add(&name[..whole.unwrap_or(0)], 1);
     }
 
-    /// Adds what another source met.
+    /// Adds the counts of another source.
     pub fn absorb(&mut self, other: &UnknownKeys) {
         other.iter().for_each(|(name, count)| self.add(name, count));
         self.others += other.others;
     }
 
-    /// Whether every key was known.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The names that were kept, sorted, and how often each was met.
+    /// The names that were kept, sorted, each with its count.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.names.iter().map(|(name, count)| (name.as_str(), *count))
     }

@@ -1,4 +1,4 @@
-//! A cell: what three parties say of one requestor, MVPD, day and event, and what explains the difference.
+//! One cell of a comparison: the counts of ESM, the buffer and Analytics, and the causes of their differences.
 
 use serde::Serialize;
 
@@ -6,28 +6,29 @@ use super::hint::Hint;
 use super::tolerance::Tolerance;
 use crate::event::EventKind;
 
-/// What the buffer holds of a cell, in units.
+/// The units of one cell in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stored {
     pub counted: u64,
     pub pending: u64,
-    /// Waits because its requestor has no suite or its suite is paused.
+    /// The events wait because their requestor has no report suite, or because the suite is paused.
     pub parked: u64,
-    /// A reply refused it for good.
+    /// A reply of Adobe rejected the events for good.
     pub dead: u64,
-    /// May have been counted, and is not repeated.
+    /// Adobe may have counted the events, so they are not sent again.
     pub held: u64,
     pub discarded: u64,
     pub withdrawn: u64,
-    /// Delivered so lately that Analytics need not show it yet.
+    /// Part of the delivered units: delivered so recently that Analytics need not show them yet.
     pub too_fresh: u64,
-    /// Delivered within a day, and more than a day after it happened: Analytics takes up to a day for such.
+    /// Part of the delivered units: delivered within the last day, more than a day after the event. Analytics needs
+    /// up to a day for such hits.
     pub late: u64,
-    /// Delivered, as a person says who resolved it by hand; no reply says so.
+    /// Part of the delivered units: a person said that they were delivered, no reply did.
     pub vouched: u64,
-    /// The most that Analytics may have counted beyond what is delivered: attempts of unknown outcome.
+    /// The most units that Analytics may count beyond the delivered ones: attempts of unknown outcome.
     pub ambiguous: u64,
-    /// Repeats that Analytics counts once where the suite's events are set to "Use Event ID", and otherwise again.
+    /// Sent again under the same event ID. Analytics counts them once only if the event is set to "Use Event ID".
     pub repeated: u64,
 }
 
@@ -38,15 +39,15 @@ impl Stored {
     }
 }
 
-/// What ESM counted of a cell.
+/// What ESM counted for one cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stated {
     pub units: u64,
-    /// Failed authorizations that Adobe refused as an attack, where the reports keep them apart.
+    /// Failed authorizations that Adobe rejected as an attack; 0 if `units` includes them.
     pub rejected: u64,
 }
 
-/// Why a number is not the one that was counted. The first ten are what the buffer holds ([`Stored`]).
+/// Why two counts of a cell differ. The first ten causes are fields of [`Stored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -70,13 +71,13 @@ pub enum Cause {
     Vouched,
     #[error("ambiguous")]
     Ambiguous,
-    /// The day ended a moment ago at the most: ESM and the sources still fill it.
+    /// The day is not over, or ended so recently that ESM and the sources still add events to it.
     #[error("day not over")]
     OpenDay,
-    /// ESM keeps what Adobe refused as an attack in a metric of its own.
+    /// ESM counts the authorizations that Adobe rejected as an attack in a separate metric.
     #[error("rejected apart")]
     Rejected,
-    /// ESM counts failed logins of external systems only.
+    /// ESM counts only the failed logins of external systems.
     #[error("external only in ESM")]
     ExternalOnly,
 }
@@ -85,40 +86,40 @@ pub enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub cause: Cause,
-    /// How much more there is because of it; below zero: less.
+    /// The units that this cause adds to the difference; negative if it takes units away.
     pub units: i64,
 }
 
-/// What came of comparing.
+/// The result of comparing a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Everyone says the same, within the tolerance.
+    /// All counts are equal, within the tolerance.
     Agrees,
-    /// They differ, and the parts say why.
+    /// The counts differ, and known causes explain why.
     Explained,
-    /// A number that is needed is not known.
+    /// A count that the comparison needs is not known.
     Unknown,
-    /// They differ, and nothing explains it.
+    /// The counts differ, and no known cause explains the rest.
     Differs,
 }
 
-/// What is known of a cell, before it is judged.
+/// The counts of a cell, before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
-    /// What ESM counted; `None` where that is not known, or ESM has no such metric.
+    /// `None` if no report covers the cell, or if ESM has no such metric.
     pub esm: Option<Stated>,
     pub stored: Stored,
-    /// What Analytics reports; `None` where that is not known, or was not asked.
+    /// `None` if Analytics was not asked, or refused to report.
     pub analytics: Option<u64>,
 }
 
-/// A difference between two numbers, taken apart.
+/// The difference between two counts, split into its causes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Account {
     pub(super) parts: Vec<Part>,
     pub(super) rest: i64,
-    /// The larger of the numbers, of which a tolerance may be a share.
+    /// The larger count. A tolerance in percent is a share of it.
     larger: u64,
 }
 
@@ -135,7 +136,7 @@ impl Account {
         if difference != 0 && !self.parts.is_empty() { Verdict::Explained } else { Verdict::Agrees }
     }
 
-    /// Explains up to `units` of the rest by `cause`, which may be less: above zero what is too many, below zero what is missing.
+    /// Explains at most `units` of the rest: a surplus by positive units, a deficit by negative units.
     fn take(&mut self, cause: Cause, units: i64) {
         let part = if units > 0 { units.min(self.rest).max(0) } else { units.max(self.rest).min(0) };
         self.put(cause, part);
@@ -155,14 +156,14 @@ fn signed(units: u64) -> i64 {
 }
 
 impl Counts {
-    /// Whether nobody has anything: a report may have a row of zeros.
+    /// Whether every count is zero: a report may have rows of zeros.
     pub(super) fn is_empty(&self) -> bool {
         self.stored == Stored::default()
             && self.analytics.unwrap_or(0) == 0
             && self.esm.unwrap_or_default() == Stated::default()
     }
 
-    /// What Analytics reports beyond what the buffer counted, taken apart.
+    /// The count of Analytics minus the count of the buffer, split into its causes.
     pub(super) fn against_analytics(&self) -> Option<Account> {
         let of = &self.stored;
         let mut account = Account::between(self.analytics?, of.counted);
@@ -186,7 +187,7 @@ impl Counts {
         Some(account)
     }
 
-    /// What the buffer counted beyond what ESM did, taken apart.
+    /// The count of the buffer minus the count of ESM, split into its causes.
     pub(super) fn against_esm(&self, kind: EventKind, is_day_open: bool) -> Option<Account> {
         let stated = self.esm?;
         let mut account = Account::between(self.stored.counted, stated.units);
@@ -201,24 +202,24 @@ impl Counts {
     }
 }
 
-/// A cell that was judged.
+/// A cell with its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cell {
-    /// The requestor, as the buffer spells it, else as ESM or Analytics does.
+    /// The requestor, spelled as in the buffer, otherwise as in ESM or Analytics.
     pub requestor_id: String,
     pub mvpd: String,
-    /// The day, or the days that the suite's clock cannot tell apart.
+    /// One day, or several days that the clock of the suite cannot tell apart.
     pub day: String,
     pub event: &'static str,
     pub slot: u8,
-    /// What ESM counted; `null`: not known, or it has no such metric.
+    /// What ESM counted; `null` if no report covers the cell, or if ESM has no such metric.
     pub esm: Option<u64>,
     pub counted: u64,
     pub delivered: u64,
-    /// What Analytics reports; `null`: not known, or not asked.
+    /// What Analytics reports; `null` if Analytics was not asked, or refused to report.
     pub analytics: Option<u64>,
     pub buffer: Stored,
-    /// Why Analytics reports more or less than was counted, as far as that is known.
+    /// The known causes why Analytics reports more or fewer units than the buffer counted.
     pub analytics_parts: Vec<Part>,
     pub analytics_unexplained: i64,
     pub esm_parts: Vec<Part>,

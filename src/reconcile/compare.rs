@@ -1,4 +1,4 @@
-//! Compares what three parties say, cell by cell. Pure: numbers in, verdicts out.
+//! Compares the counts of ESM, the buffer and Analytics for each cell. Pure: counts in, verdicts out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,41 +13,41 @@ use crate::readers::esm::has_metric;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
     pub label: String,
-    /// Whether it may still grow in ESM and in the buffer.
+    /// Whether ESM and the buffer may still get events of this day.
     pub is_open: bool,
 }
 
-/// What ESM says.
+/// The counts of ESM.
 #[derive(Debug, Clone, Default)]
 pub struct EsmSide {
     pub units: BTreeMap<CellKey, Stated>,
-    /// The days of each requestor that the reports cover: there a cell without a count is zero.
+    /// The days of each requestor that the reports cover. On such a day, a cell without a row counts as zero.
     pub covered: BTreeSet<(Name, usize)>,
 }
 
-/// What Analytics says.
+/// The counts of Analytics.
 #[derive(Debug, Clone, Default)]
 pub struct AnalyticsSide {
     pub units: BTreeMap<CellKey, u64>,
     pub refused: BTreeSet<(Name, usize, EventKind)>,
 }
 
-/// What is compared.
+/// The counts to compare.
 #[derive(Debug, Clone, Default)]
 pub struct Sides {
     pub days: Vec<Day>,
     pub spellings: Spellings,
     pub esm: Option<EsmSide>,
     pub stored: BTreeMap<CellKey, Stored>,
-    /// The days of a requestor of which the buffer does not know everything: it deleted some before it kept metrics.
+    /// Days on which the buffer lacks units of a requestor, because it deleted events before it kept metrics.
     pub incomplete: BTreeSet<(Name, usize)>,
     pub analytics: Option<AnalyticsSide>,
-    /// Whether nothing shows that what is too fresh or late will appear.
+    /// Whether there is no proof that Analytics will ever show the units that are `too_fresh` or `late`.
     pub is_unproven: bool,
 }
 
 impl Sides {
-    /// Judges every cell in which anybody has something, in their order.
+    /// Judges every cell in which ESM, the buffer or Analytics has a count, in the order of the keys.
     pub fn compare(&self, tolerance: Tolerance) -> Vec<Cell> {
         let mut keys: BTreeSet<&CellKey> = self.stored.keys().collect();
         keys.extend(self.esm.iter().flat_map(|esm| esm.units.keys()));
@@ -95,7 +95,7 @@ impl Sides {
         let is_whole = !self.incomplete.contains(&(key.requestor.clone(), key.day));
         let analytics = counts.against_analytics().filter(|_| is_whole);
         let esm = counts.against_esm(key.kind, day.is_open).filter(|_| is_whole);
-        // What was never sent cannot be missing.
+        // Units that were never sent cannot be missing in Analytics.
         let is_missing = self.analytics.is_some() && analytics.is_none() && counts.stored.delivered() > 0;
         let is_doubted = self.is_unproven && counts.stored.too_fresh + counts.stored.late > 0;
         let known = if is_missing || is_doubted || !is_whole { Verdict::Unknown } else { Verdict::Agrees };
@@ -157,7 +157,6 @@ mod tests {
         CellKey { requestor: Name::of(&format!("ref{requestor}")), day, mvpd: Name::of(&mvpd), kind }
     }
 
-    /// Every cell of some requestors and MVPDs.
     fn keys() -> Vec<CellKey> {
         let mut keys = Vec::new();
         for requestor in 0..5 {
@@ -174,7 +173,7 @@ mod tests {
         (1..=DAYS).map(|day| Day { label: format!("2026-11-{day:02}"), is_open: false }).collect()
     }
 
-    /// Units of a cell in every state, and what Analytics may show of them at the least and the most.
+    /// A cell with units in random states, and the fewest and the most units that Analytics may show of it.
     fn some(rng: &mut Rng) -> (Stored, [u64; 2]) {
         let mut stored = Stored { counted: 20 + rng.u64(0..20), ..Stored::default() };
         if rng.u8(0..4) > 0 {
@@ -200,7 +199,7 @@ mod tests {
         (stored, [delivered - hidden, delivered + stored.ambiguous])
     }
 
-    /// A period in which everything is right or explained, the bounds of each cell, and the cells that should say explained.
+    /// Sides without an unexplained difference, the bounds of each cell, and the cells whose verdict is `Explained`.
     fn peace(rng: &mut Rng) -> (Sides, BTreeMap<CellKey, [u64; 2]>, BTreeSet<CellKey>) {
         let mut sides = Sides { days: days(), ..Sides::default() };
         let (mut esm, mut analytics) = (EsmSide::default(), AnalyticsSide::default());
@@ -241,7 +240,7 @@ mod tests {
             .collect()
     }
 
-    /// Where what is missing in a cell turns up; `None`: nowhere.
+    /// The cell in which the missing units of `key` appear; `None` if they appear nowhere.
     fn counterpart(rng: &mut Rng, key: &CellKey) -> Option<CellKey> {
         let mut other = key.clone();
         match rng.u8(0..4) {
@@ -296,7 +295,7 @@ mod tests {
         }
     }
 
-    /// One requestor, one MVPD and play requests on each day: what was counted, and what Analytics shows.
+    /// Play requests of one requestor and one MVPD: for each day the count of the buffer, then that of Analytics.
     fn plays(numbers: &[(u64, u64)]) -> Sides {
         let mut sides = Sides { days: days(), analytics: Some(AnalyticsSide::default()), ..Sides::default() };
         for (day, (counted, shown)) in numbers.iter().enumerate() {
@@ -317,7 +316,7 @@ mod tests {
         let day = |day: usize| format!("2026-11-{day:02}");
         let another = |number| (Likeness::AnotherDay, day(number));
         assert_eq!(likenesses(&plays(&[(9, 5), (6, 10)])), [another(2), another(1)]);
-        // Too far apart to be one day's.
+        // The two days are not neighbours, so there is no hint.
         assert_eq!(likenesses(&plays(&[(9, 5), (1, 1), (6, 10)])), []);
         assert_eq!(likenesses(&plays(&[(9, 18)])), [(Likeness::Doubled, String::new())]);
         assert_eq!(likenesses(&plays(&[(9, 0)])), [(Likeness::NothingThere, String::new())]);
@@ -346,7 +345,7 @@ mod tests {
         let cells = sides.compare(Tolerance::default());
         let told: Vec<_> = cells.iter().map(|cell| (cell.verdict, cell.analytics)).collect();
         assert_eq!(told, [(Verdict::Unknown, None)]);
-        // What was never sent is not missed.
+        // Units that were never sent are not missing.
         sides.stored.values_mut().for_each(|stored| stored.pending = stored.counted);
         assert_eq!(sides.compare(Tolerance::default())[0].verdict, Verdict::Agrees);
         sides.incomplete.insert((requestor, 0));
@@ -362,11 +361,11 @@ mod tests {
         let requestor = Name::of("ref0");
         esm.covered.insert((requestor, 0));
         for (day, kind, counted, stated) in [
-            // No such metric.
+            // ESM has no such metric.
             (0, EventKind::LogoutRequested, 5, None),
-            // A day that no report covers.
+            // No report covers this day.
             (1, EventKind::PlayRequested, 5, None),
-            // Nothing of it in a report that covers the day.
+            // A report covers the day, but has no row for the event.
             (0, EventKind::PlayRequested, 5, None),
             (0, EventKind::AuthzOk, 5, Some(Stated { units: 5, rejected: 0 })),
             (0, EventKind::AuthzFailed, 7, Some(Stated { units: 5, rejected: 2 })),

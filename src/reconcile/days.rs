@@ -1,4 +1,4 @@
-//! The days that are compared: instants, and the same instants on the suite's own clock.
+//! The days that are compared, as instants and as times on the clock of the suite.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,15 +9,15 @@ use chrono_tz::Tz;
 use super::compare::Day;
 use crate::event::Instant;
 
-/// The most days of one comparison: a leap year. Each costs some calls to Adobe.
+/// The most days of one comparison: a leap year. Each day costs several calls to Adobe.
 pub const DAYS_MAX: i64 = 366;
-/// How long after its end a day may still get events: sources and ESM take no longer to hand them over.
+/// How long after its end a day may still get events. Sources and ESM deliver their events within this time.
 const OPEN_NANOS: i64 = 3 * 3_600_000_000_000;
 
-/// One day, or neighbouring ones that the suite's clock cannot tell apart.
+/// One day, or neighbouring days that the clock of the suite cannot tell apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
-    /// Its first day, and the one after its last.
+    /// From the first day to the day after the last one.
     pub dates: Range<NaiveDate>,
     pub from: Instant,
     pub to: Instant,
@@ -29,11 +29,11 @@ pub struct Span {
 pub struct Calendar {
     pub zone: Tz,
     pub spans: Vec<Span>,
-    /// Which days could not be told apart, and why, in sentences.
+    /// One sentence for each group of days that cannot be told apart, with the reason.
     pub remarks: Vec<String>,
 }
 
-/// A span of time that lies in no day, or in two.
+/// Why a span of time belongs to no single day: it is outside all days, or reaches across two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Astray {
     Outside,
@@ -41,8 +41,8 @@ pub(super) enum Astray {
 }
 
 impl Calendar {
-    /// The days from `from` to before `to` of a zone. The suite's clock cannot name an instant in the hour that it shows twice in
-    /// autumn: where a day begins in it, that day and the one before are compared as one.
+    /// The days of `dates` in `zone`. In autumn the clock of the suite shows one hour twice, and cannot name an
+    /// instant in it. If a day begins in this hour, that day and the day before are compared as one.
     pub fn of(dates: Range<NaiveDate>, zone: Tz, suite_zone: Tz) -> Calendar {
         let begins = |date: &NaiveDate| DateTime::<Utc>::from(Instant::of_day(*date, zone));
         let is_clear = |date: &NaiveDate| {
@@ -50,7 +50,7 @@ impl Calendar {
             !matches!(suite_zone.from_local_datetime(&local), LocalResult::Ambiguous(..))
         };
         let (mut first, mut end) = (dates.start, dates.end);
-        // No two neighbouring days begin within a repeated hour.
+        // Two neighbouring days never both begin in a repeated hour, so one step is enough.
         if !is_clear(&first) {
             first = first - Days::new(1);
         }
@@ -63,7 +63,7 @@ impl Calendar {
         for pair in edges.windows(2) {
             let (from, to) = (begins(&pair[0]), begins(&pair[1]));
             if from == to {
-                // The zone has no such day.
+                // The zone skips this day.
                 continue;
             }
             let local = |at: DateTime<Utc>| at.with_timezone(&suite_zone).naive_local();

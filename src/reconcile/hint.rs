@@ -1,4 +1,4 @@
-//! What an unexplained rest looks like: mostly, another cell has as many too many as this one has too few.
+//! Guesses the cause of an unexplained rest: often another cell has as many units too many as this cell lacks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,16 +8,16 @@ use serde::Serialize;
 use super::key::{CellKey, Name};
 use crate::event::EventKind;
 
-/// A guess at the cause of a rest, which says where to look first. The cell differs all the same.
+/// A guess at the cause of a rest. It says where to look first; the verdict of the cell stays `Differs`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Hint {
     pub side: Side,
     pub looks_like: Likeness,
-    /// The day, MVPD or event that has the counterpart; empty where there is none.
+    /// The day, MVPD or event of the cell that has the opposite rest; empty if there is none.
     pub with: String,
 }
 
-/// Whose number differs from the buffer's.
+/// Whose count differs from the count of the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -54,18 +54,18 @@ impl fmt::Display for Hint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likeness {
-    /// A neighbouring day has the same number with the other sign.
+    /// A neighbouring day has the same rest with the opposite sign.
     AnotherDay,
     AnotherMvpd,
     AnotherEvent,
     Doubled,
-    /// The number that is too many is that of the units that were sent again with the same event ID.
+    /// The surplus equals the number of units that were sent again under the same event ID.
     RepeatsCounted,
     NothingThere,
     NeverSent,
 }
 
-/// A rest, with what a guess needs.
+/// The unexplained rest of a cell, with the numbers from which a cause is guessed.
 #[derive(Debug, Clone)]
 pub(super) struct Rest<'k> {
     pub(super) key: &'k CellKey,
@@ -76,7 +76,7 @@ pub(super) struct Rest<'k> {
     pub(super) repeated: u64,
 }
 
-/// What each rest looks like, in their order. A counterpart is named where it is the only one of its kind.
+/// The guesses for each rest, in the order of `rests`. A counterpart is named only if no other cell fits.
 pub(super) fn guess<'k>(rests: &[Rest<'k>]) -> Vec<Vec<(Likeness, Option<&'k CellKey>)>> {
     let mut days: HashMap<(&Name, &Name, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();
     let mut mvpds: HashMap<(&Name, usize, EventKind, i64), Vec<&'k CellKey>> = HashMap::new();

@@ -1,16 +1,16 @@
-//! Which cell a number is of, and how the names in it are spelled.
+//! The key of a cell, and the spelling of the names in it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::event::EventKind;
 
-/// A requestor or an MVPD as Analytics tells them apart: without regard to case or to blanks at the ends. Empty: none.
+/// A requestor or an MVPD, folded as Analytics folds values: lower case, no blanks at the ends. Empty: none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// Folds a value. Analytics lower-cases an eVar before it compares, and cuts blanks ("eVar", Implementation Guide).
+    /// Folds a value as Analytics does before it compares values ("eVar", Implementation Guide).
     pub fn of(text: &str) -> Name {
         Name(text.trim().to_lowercase().into())
     }
@@ -20,17 +20,17 @@ impl Name {
     }
 }
 
-/// Which cell. Cells are listed in this order.
+/// The key of a cell. Cells are listed in the order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CellKey {
     pub requestor: Name,
-    /// The number of the day among those that are compared.
+    /// The index of the day among the days that are compared.
     pub day: usize,
     pub mvpd: Name,
     pub kind: EventKind,
 }
 
-/// How values are shown: as the buffer spells them, else as the first party that has them.
+/// How names are shown: as the buffer spells them, otherwise as the first source that has them does.
 #[derive(Debug, Clone, Default)]
 pub struct Spellings {
     requestors: HashMap<Name, String>,
@@ -38,17 +38,17 @@ pub struct Spellings {
 }
 
 impl Spellings {
-    /// Folds a requestor, and remembers how it is spelled if it is the first time.
+    /// Folds a requestor, and keeps its spelling if this is its first one.
     pub fn requestor(&mut self, text: &str) -> Name {
         fold(&mut self.requestors, text)
     }
 
-    /// Folds an MVPD, and remembers how it is spelled if it is the first time.
+    /// Folds an MVPD, and keeps its spelling if this is its first one.
     pub fn mvpd(&mut self, text: &str) -> Name {
         fold(&mut self.mvpds, text)
     }
 
-    /// Folds an MVPD as the buffer spells it, which is how it is shown from then on.
+    /// Folds an MVPD of the buffer. From then on, the MVPD is shown in this spelling.
     pub(super) fn mvpd_of_buffer(&mut self, text: &str) -> Name {
         let name = Name::of(text);
         self.mvpds.insert(name.clone(), text.trim().to_owned());

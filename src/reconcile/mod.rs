@@ -1,4 +1,4 @@
-//! Compares what ESM counted, what the buffer holds and what Analytics reports, and says why they differ where they do.
+//! Compares the counts of ESM, of the buffer and of Analytics, and explains their differences.
 //!
 //! ```text
 //! reports of ESM ──────────────> Stated ──┐
@@ -7,11 +7,12 @@
 //! ```
 //!
 //! - In: a suite, its days, reports of ESM, a client of Analytics. Out: a [`Reconciliation`], which prints.
-//! - Guarantees: every cell in which anybody has something is judged; what the account explains is told with its cause and
-//!   number, and what is left is called a difference; what is not known is never taken for zero; nothing is written.
-//! - Does not know: HTTP, SQL, how a report is spelled, what is done about a difference.
-//! - Rules: sections 3.4, 4.3, 5.1, 8.3, 8.4 and 9 of `reference/adobe-analytics.md`. Only event1 to event18 are compared:
-//!   occurrences and instances count repeats again.
+//! - Guarantees: every cell in which ESM, the buffer or Analytics has a count gets a verdict; each explained part of
+//!   a difference has a cause and a number, the rest stays unexplained; an unknown count is never taken for zero;
+//!   nothing is written.
+//! - Does not know: HTTP, SQL, the format of a report, how to mend a difference.
+//! - Rules: sections 3.4, 4.3, 5.1, 8.3, 8.4 and 9 of `reference/adobe-analytics.md`. Only event1 to event18 are
+//!   compared, because occurrences and instances count repeats again.
 
 mod cell;
 mod compare;
@@ -53,29 +54,29 @@ use seen::Asking;
 use standing::{People, read_buffer};
 use stated::Statements;
 
-/// What is compared.
+/// What to compare.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconcileOptions {
     pub rsid: Rsid,
-    /// The first day, and the one after the last.
+    /// From the first day to the day after the last one.
     pub dates: Range<NaiveDate>,
     pub zone: Zone,
     pub tolerance: Tolerance,
     pub esm: EsmConfig,
-    /// How long a probe or a settings file proves how the suite is set.
+    /// For how long a probe or a settings file proves the settings of the suite.
     pub proof_age: Duration,
 }
 
-/// Where ESM's counts come from.
+/// Where the counts of ESM come from.
 pub enum EsmSource {
     None,
-    /// Saved reports, each with its name.
+    /// Saved reports: the name and the content of each.
     Reports(Vec<(String, Vec<u8>)>),
     Live(Box<EsmClient>),
 }
 
-/// Compares; without `analytics`, ESM and the buffer alone. Reads Analytics before the buffer: what is delivered in between then
-/// counts as too fresh, not as missing.
+/// Compares a suite; without `analytics`, only ESM with the buffer. Analytics is read before the buffer, so that
+/// units that are delivered in between count as too fresh, not as missing.
 pub async fn reconcile(
     buffer: &Buffer,
     analytics: Option<&AnalyticsClient>,

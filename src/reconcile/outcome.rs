@@ -1,4 +1,4 @@
-//! What came of comparing: plain data, the same for text and JSON.
+//! The result of a comparison: plain data, the same for text and JSON.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use super::cell::{Cell, Verdict};
 use super::tolerance::Tolerance;
 use crate::event::Instant;
 
-/// What was compared, and what came of it.
+/// What was compared, and the result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reconciliation {
     pub rsid: String,
     pub from: NaiveDate,
     pub to: NaiveDate,
     pub timezone: String,
-    /// That of the suite; `null` where Analytics was not asked.
+    /// The time zone of the suite; `null` if Analytics was not asked.
     pub suite_timezone: Option<String>,
     pub asked_at: Instant,
     pub tolerance: Tolerance,
@@ -27,13 +27,13 @@ pub struct Reconciliation {
     pub loses_hits: bool,
     pub verdict: Verdict,
     pub total: Sums,
-    /// By requestor: those of the suite, in the order of their names, without traffic too.
+    /// One line for each requestor of the suite, even without traffic, in the order of their names.
     pub requestors: Vec<Line>,
     pub days: Vec<Line>,
-    /// Requestors that Analytics has in the suite, and that are not mapped to it here.
+    /// Requestors that Analytics has in the suite, but that are not mapped to the suite here.
     pub strangers: Vec<Stranger>,
     pub remarks: Vec<String>,
-    /// Every cell in which anybody has something, by requestor, day, MVPD and event.
+    /// Every cell in which ESM, the buffer or Analytics has a count, by requestor, day, MVPD and event.
     pub cells: Vec<Cell>,
 }
 
@@ -49,7 +49,7 @@ pub struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Sums {
     pub esm: u64,
-    /// What the buffer counted in those very cells.
+    /// What the buffer counted in the cells whose count of ESM is known.
     pub counted_beside_esm: u64,
     pub counted: u64,
     pub delivered: u64,
@@ -60,17 +60,17 @@ pub struct Sums {
     pub differs: u64,
 }
 
-/// A requestor that Analytics has in the suite, and that is not mapped to it here.
+/// A requestor that Analytics has in the suite, but that is not mapped to the suite here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stranger {
-    /// Its name; empty: hits without one.
+    /// The name of the requestor; empty for hits without a requestor.
     pub requestor_id: String,
     pub units: u64,
     pub is_known: bool,
     pub rsid: Option<String>,
 }
 
-/// The sums of each name: of `names` in their order, without cells too.
+/// The sums of the cells of each name. Each of `names` has a line, even without cells.
 pub(super) fn lines<'c>(
     names: impl IntoIterator<Item = String>,
     cells: &'c [Cell],

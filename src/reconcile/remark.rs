@@ -1,4 +1,4 @@
-//! What a reader must know of the numbers, in sentences.
+//! Sentences that a reader needs to understand the counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use super::standing::People;
 use crate::buffer::{Buffer, StandingFacts, SuiteListing, TRANSIENT_IDS, TransientIds};
 use crate::suite::{Readiness, Verdict};
 
-/// What the verdict on the suite says of its numbers. Where the suite loses its hits, they are not too fresh but lost. Where none of
-/// them ever appeared, and nothing proves that they will, nobody knows whether they are only too fresh.
+/// What the verdict on the suite means for the counts. If the suite loses its hits, they are lost, not too fresh. If
+/// no hit ever appeared, and nothing proves that hits will, nobody knows whether they are only too fresh.
 pub(super) fn doubt(
     known: &SuiteListing,
     readiness: Readiness,
@@ -54,7 +54,7 @@ pub(super) fn doubt(
     remarks
 }
 
-/// Remarks on users, who are not compared: where their IDs look transient, and where ESM stated how many accounts it saw.
+/// Remarks on users, who are not compared: transient IDs, and how many figures of accounts ESM stated.
 pub(super) fn of_users(
     buffer: &Buffer,
     people: &People,
@@ -82,7 +82,7 @@ pub(super) fn of_users(
     Ok(remarks)
 }
 
-/// What Analytics refused to report, and what the buffer does not know.
+/// Adds what Analytics refused to report, and what the buffer does not know.
 pub(super) fn tell(remarks: &mut Vec<String>, facts: &StandingFacts, seen: Option<&Seen>, sides: &Sides) {
     for (what, (why, day)) in seen.iter().flat_map(|seen| &seen.refused) {
         let (what, page) = match what {

@@ -1,4 +1,4 @@
-//! What Analytics says: a report by requestor for each day, and within each requestor one by MVPD.
+//! Reads the counts of Analytics: for each day a report by requestor, then for each requestor a report by MVPD.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::suite::Rsid;
 
 const REQUESTOR_EVAR: u16 = 1;
 const MVPD_EVAR: u16 = 2;
-/// The ID of the row without a value.
+/// The item ID of the row of hits without a value.
 const NO_VALUE: &str = "0";
 
 /// How far the reading of Analytics is.
@@ -25,16 +25,16 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) side: AnalyticsSide,
-    /// Requestors that are not compared, with what Analytics has of them.
+    /// The units of the requestors that are not compared.
     pub(super) strangers: BTreeMap<Name, u64>,
-    /// What it refused to report, with the reason and the first day.
+    /// What Analytics refused to report, with the reason and the first day of the refusal.
     pub(super) refused: BTreeMap<Refused, (String, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
     Event(EventKind),
-    /// Every event by this eVar.
+    /// Every event in a report by this eVar.
     Evar(u16),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Reads every day. The requestors that Analytics has besides are summed up.
+    /// Reads every day. Of requestors that are not compared, only the sums are kept.
     pub(super) async fn read(&mut self, spellings: &mut Spellings) -> Result<Seen, ReconcileError> {
         let mut seen = Seen::default();
         let calendar = self.calendar;
@@ -113,11 +113,11 @@ impl Asking<'_> {
         Ok(self.client.report(&request).await?)
     }
 
-    /// Remembers the columns that were refused: nobody's number is known on that day.
+    /// Remembers the refused columns: on this day their counts are unknown for every requestor.
     fn refuse(&self, answer: &ReportAnswer, evar: u16, day: usize, seen: &mut Seen) {
         for (slot, why) in &answer.refused {
             let Some(kind) = u8::try_from(*slot).ok().and_then(EventKind::from_slot) else { continue };
-            // Adobe tells a dimension that it does not report as an error of each column.
+            // If Adobe does not report a dimension, it returns an error for each column.
             let what = if why.contains("dimension") { Refused::Evar(evar) } else { Refused::Event(kind) };
             seen.refused.entry(what).or_insert_with(|| (why.clone(), day));
             seen.side.refused.extend(self.requestors.iter().map(|requestor| (requestor.clone(), day, kind)));
@@ -125,13 +125,13 @@ impl Asking<'_> {
     }
 }
 
-/// A count of a report. It is no number in a column that was refused, which nobody looks at.
+/// A count in whole units. A refused column may have no number, but nobody reads it.
 fn units(count: f64) -> u64 {
-    // The client refuses fractions, and what is no number becomes 0.
+    // The client refuses fractions, and the cast turns NaN into 0.
     count as u64
 }
 
-/// A server may say anything, so a sum may not fit.
+/// Adds without overflow, because a server may send any number.
 fn add(sum: &mut u64, units: u64) {
     *sum = sum.saturating_add(units);
 }

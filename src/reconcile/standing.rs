@@ -1,4 +1,4 @@
-//! What the buffer says: its requestors, and by cell what became of their events.
+//! Reads the buffer: the requestors of the suite, and for each cell the states of its events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,13 +17,13 @@ use crate::mapping;
 use crate::suite::Rsid;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
-/// How long Analytics may take to show what was delivered soon after it happened ("Latency": complete after two hours, and
-/// fifteen minutes more for hits with a timestamp).
+/// For how long Analytics may fail to show events that were delivered soon after they happened ("Latency": complete
+/// after two hours, and fifteen minutes more for hits with a timestamp).
 const FRESH_NANOS: i64 = 3 * HOUR_NANOS;
-/// The age of a hit from which on Analytics takes longer, and the longest that it takes (the same page: capped near 24 hours).
+/// If a hit is older than this, Analytics needs longer, at most this time (the same page: capped near 24 hours).
 const LATE_NANOS: i64 = 24 * HOUR_NANOS;
 
-/// The requestors of the suite, and the others that the buffer knows.
+/// The requestors of the suite, and all other requestors of the buffer.
 pub(super) struct People {
     pub(super) own: Vec<RequestorStatus>,
     others: Vec<RequestorStatus>,
@@ -31,7 +31,7 @@ pub(super) struct People {
 
 impl People {
     pub(super) fn of(buffer: &Buffer, rsid: &Rsid) -> Result<People, ReconcileError> {
-        // An unknown suite is an error, one without a requestor is not.
+        // An unknown suite is an error. A suite without a requestor is not.
         buffer.suite(rsid)?;
         let is_own = |one: &RequestorStatus| one.rsid.as_deref() == Some(rsid.as_str());
         let (own, others) = buffer.requestors()?.into_iter().partition(is_own);
@@ -90,7 +90,7 @@ pub(super) fn read_buffer(
     for one in &people.own {
         known.insert(one.key, (Name::of(&one.requestor_id), one.parked.is_some()));
     }
-    // Millions of rows have a few names.
+    // Millions of rows have few different names, so each name is folded once.
     let mut mvpds: HashMap<String, Name> = HashMap::new();
     let keys: Vec<RequestorKey> = known.keys().copied().collect();
     let facts = buffer.standing(&keys, &question, |units: StandingUnits<'_>| {

@@ -1,4 +1,4 @@
-//! What ESM says: counts of reports, summed by cell.
+//! Sums the counts of ESM reports by cell.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,12 +12,12 @@ use crate::mapping;
 use crate::readers::esm::{StatedCount, StatedReport, StatedTime};
 use crate::readers::memory::MemoryKey;
 
-/// Takes in reports, each count once however often it is reported.
+/// Collects reports. A count that several reports have is counted once.
 pub(super) struct Statements<'c> {
     calendar: &'c Calendar,
     config: &'c EsmConfig,
     totals: HashMap<MemoryKey, (CellKey, bool, u64)>,
-    /// The grouping by which a requestor's day was counted, and the report.
+    /// For each day of a requestor: the grouping of the first report that has it, and the name of that report.
     groupings: HashMap<(Name, usize), (String, String)>,
     requestors: BTreeSet<Name>,
     days: BTreeSet<usize>,
@@ -37,7 +37,7 @@ impl<'c> Statements<'c> {
         }
     }
 
-    /// Takes in a report. `path` names it in messages.
+    /// Reads a report. `path` is its name in messages.
     pub(super) fn take(
         &mut self,
         path: &str,
@@ -72,7 +72,7 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// The day of a count; `None` where that day is not compared.
+    /// The day of a count; `None` if that day is not compared.
     fn day(&self, count: &StatedCount) -> Result<Option<usize>, String> {
         let zone = self.config.timezone;
         match count.time {
@@ -138,13 +138,13 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Says that every day was asked for, so that one without a count has none.
+    /// Notes that every day was asked for, so that a cell without a count is zero.
     pub(super) fn cover_everything(&mut self, requestors: impl IntoIterator<Item = Name>) {
         self.requestors.extend(requestors);
         self.days.extend(0..self.calendar.spans.len());
     }
 
-    /// The sums, and in sentences the days, and those of `requestors`, that no report has.
+    /// The sums, and sentences about the days and the `requestors` that no report has.
     pub(super) fn finish(
         mut self,
         requestors: &BTreeSet<Name>,

@@ -1,11 +1,11 @@
-//! How far numbers may lie apart.
+//! How much counts may differ.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// How far numbers may lie apart, cell by cell, before it is a difference.
+/// How much the counts of a cell may differ before its verdict is `Differs`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
     Units(u64),
@@ -13,7 +13,7 @@ pub enum Tolerance {
 }
 
 impl Tolerance {
-    /// Whether a rest of this size is nothing, between numbers of which this is the larger.
+    /// Whether the rest is small enough to ignore. `larger` is the larger of the two counts.
     pub(super) fn allows(self, rest: i64, larger: u64) -> bool {
         match self {
             Tolerance::Units(units) => rest.unsigned_abs() <= units,

@@ -1,4 +1,4 @@
-//! A cell of a table: the units of every event, and the users, each counted once.
+//! A cell of a table: the units of every event, and the users, each of whom counts once.
 
 use super::figures::Figures;
 use crate::event::EventKind;
@@ -7,14 +7,14 @@ use crate::event::EventKind;
 pub(super) struct Cell {
     units: [u64; EventKind::COUNT],
     users: [u64; 2],
-    /// The user that was seen last: among subscribers, among synthetic IDs.
+    /// The user that was counted last, for subscribers and for synthetic IDs.
     last_seen: [u64; 2],
     /// Whether some units come from ESM, which names no users.
     has_sums: bool,
     pub(super) requestors: Requestors,
 }
 
-/// The requestors whose units a cell has.
+/// The requestors that have something in a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Requestors {
     #[default]
@@ -23,12 +23,12 @@ pub(super) enum Requestors {
     Several,
 }
 
-/// A requestor, by its number, and whether what is known of it comes from ESM.
+/// A requestor by its number, and whether its counts come from ESM.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) requestor: u32,
     pub(super) is_esm: bool,
-    /// Whether nothing is known of it but how many accounts it had.
+    /// Whether nothing is known of the requestor except numbers of unique accounts.
     pub(super) is_stated_alone: bool,
 }
 
@@ -38,7 +38,7 @@ impl Cell {
         self.note(source);
     }
 
-    /// Notes that something of a requestor is in the cell.
+    /// Notes that a requestor has something in the cell.
     pub(super) fn note(&mut self, source: Source) {
         self.has_sums |= source.is_esm;
         self.requestors = match self.requestors {
@@ -48,14 +48,14 @@ impl Cell {
         };
     }
 
-    /// Adds the units of another cell. Users cannot be added: each must be seen again.
+    /// Adds the units of another cell. Users cannot be added, because both cells may have the same users.
     pub(super) fn add_units(&mut self, other: &Cell) {
         self.units.iter_mut().zip(other.units).for_each(|(sum, units)| *sum += units);
         self.has_sums |= other.has_sums;
         self.requestors = Requestors::Several;
     }
 
-    /// Counts a user, unless it was the last one that was counted. Users are numbered from 1, and come one after the other.
+    /// Counts a user, unless it is the one counted last. Users are numbered from 1, and come one after the other.
     pub(super) fn see(&mut self, user: u64, is_synthetic: bool) {
         let side = usize::from(is_synthetic);
         self.users[side] += u64::from(self.last_seen[side] != user);

@@ -1,4 +1,4 @@
-//! Counts a period from the metrics of the buffer: the total, each MVPD, the trend, failures, and rows of what metrics know.
+//! Counts a period from the metrics: the total, each MVPD, the trend, failures, and rows by what metrics keep.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use crate::event::{EventKind, Instant, Property};
 
 const QUARTERS_AN_HOUR: i64 = 4;
 
-/// The events of failures, whose reasons a report lists.
+/// The events that are failures. A report lists their reasons.
 const FAILURES: [EventKind; 7] = [
     EventKind::AuthzFailed,
     EventKind::AuthnFailed,
@@ -26,10 +26,10 @@ const FAILURES: [EventKind; 7] = [
     EventKind::PreflightDenied,
 ];
 
-/// A table, and the combination in it for which each group of the metrics counts.
+/// A table, and for each group of the metrics its combination in the table.
 struct Grouped {
     table: Table,
-    /// By the number of the group; `None` for one that does not count here.
+    /// By the number of the group; `None` if the group does not count in this table.
     combinations: Vec<Option<u32>>,
 }
 
@@ -83,15 +83,15 @@ pub(super) struct Counting<'a> {
     groups: Vec<&'a MetricGroup>,
     sources: HashMap<u32, Source>,
     counted: BTreeSet<u32>,
-    /// The days of the period on which an MVPD had logins, by its number in `mvpds`.
+    /// The days of the period on which an MVPD had logins, by the number of the MVPD in `mvpds`.
     login_days: HashMap<u32, BTreeSet<i64>>,
     total: Grouped,
     mvpds: Grouped,
-    /// The MVPDs that are too many to be shown, together.
+    /// The sum of the MVPDs that are too many to be shown.
     others: Grouped,
     trend: Grouped,
     failures: Grouped,
-    /// `None` without `--by`, and where metrics do not know what it groups by.
+    /// `None` without `--by`, or if the metrics do not keep one of its dimensions.
     rows: Option<Grouped>,
     user: u64,
 }
@@ -134,7 +134,7 @@ impl<'a> Counting<'a> {
         let (first, last) = (self.period.quarters().start, self.period.quarters().end - 1);
         let hours = [first, last].map(|quarter| quarter.div_euclid(QUARTERS_AN_HOUR));
         reader.each_counted(hours[0], hours[1], |counted| self.count(&counted))?;
-        // Days to come have no row, unless something was counted there: the clock of a source may be ahead.
+        // Days to come have no row, unless something was counted on them: the clock of a source may be ahead.
         self.trend.table.fill(now);
         let tables = [&mut self.total, &mut self.mvpds, &mut self.trend];
         for grouped in tables.into_iter().chain(&mut self.rows) {
@@ -160,7 +160,7 @@ impl<'a> Counting<'a> {
         tables.into_iter().chain(&mut self.rows).for_each(|grouped| grouped.count(counted, source));
     }
 
-    /// Adds up the MVPDs beyond those that are shown. Must come before users are counted.
+    /// Adds up the MVPDs that are not shown. Users are counted later, because they count in this sum too.
     fn tell_others(&mut self) {
         let texts = &self.mvpds.table.texts;
         let mut mvpds: Vec<(u32, &Cell)> = self.mvpds.table.by_combination().collect();
@@ -192,13 +192,12 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// The days of the period on which each MVPD had logins.
     pub(super) fn login_days(&self) -> HashMap<String, BTreeSet<i64>> {
         let name = |mvpd: &u32| self.mvpds.table.texts[*mvpd as usize].concat();
         self.login_days.iter().map(|(mvpd, days)| (name(mvpd), days.clone())).collect()
     }
 
-    /// The parts of the report that metrics give.
+    /// The parts of the report that come from the metrics.
     pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Report, ReportError> {
         let finish = |grouped: Grouped| grouped.table.finish(statements, now);
         let column = |row: Row| Column { mvpd: row.key.concat(), figures: row.figures };
@@ -217,7 +216,7 @@ impl<'a> Counting<'a> {
         })
     }
 
-    /// The spellings of each MVPD that has several, the shown one first.
+    /// The spellings of each MVPD that has several, the shown spelling first.
     pub(super) fn spellings(&self) -> Vec<Vec<String>> {
         let mut spellings = self.mvpds.table.texts.clone();
         for group in self.counted_groups() {
@@ -247,7 +246,7 @@ fn failures(by_reason: &[Row]) -> Vec<Failure> {
     failures
 }
 
-/// Whether the metrics know the values of a dimension, so that it outlives the events.
+/// Whether the metrics keep the values of a dimension, so that the values outlive the events.
 pub(super) fn is_kept(dimension: Dimension) -> bool {
     // Metrics keep the reason of units, but not of users.
     dimension.property().is_none_or(|property| {

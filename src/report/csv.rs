@@ -8,11 +8,11 @@ use super::metric::{METRICS, STATED};
 use crate::encode::{csv_row, safe_value};
 use crate::event::EventKind;
 
-/// The report as CSV (RFC 4180, with line feeds): `from`, `to`, `timezone`, `scope`, then what it is grouped by (`mvpd` without
-/// `--by`), the figures, and the units of event1 to event18 by their names. `scope` is `total` or `mvpd`, and with `--by`
-/// `total` or `row`. A rate without an attempt is empty, and so is a number of users that nobody knows. The last columns are the
-/// unique accounts that ESM stated, and notes on the row, `; ` between them: `partial` where its time is not over, the marks of
-/// what is not as usual (of its MVPD, or of the total), and what it was counted from.
+/// The report as CSV (RFC 4180, with line feeds). The columns: `from`, `to`, `timezone`, `scope`, the values of
+/// `--by` (else `mvpd`), the figures, the units of event1 to event18 by name, the unique accounts that ESM stated,
+/// and `note`. `scope` is `total` or `mvpd`, with `--by` `total` or `row`. A rate without an attempt and an unknown
+/// number of users are empty. A note has parts with `; ` between them: `partial` if the time is not over, the marks
+/// of what is unusual (for the MVPD of the row, or the total), and what the row was counted from.
 pub fn csv(report: &Report) -> String {
     let mvpd = ["mvpd".to_owned()];
     let by = if report.by.is_empty() { &mvpd[..] } else { &report.by };
@@ -41,7 +41,7 @@ pub fn csv(report: &Report) -> String {
         }
     }
     let has_time = report.by.iter().any(|by| by == Dimension::Day.name() || by == Dimension::Hour.name());
-    // A mark is of all that an MVPD did in the period.
+    // A mark is about all figures of an MVPD in the period, so only rows by MVPD alone have marks.
     let is_by_mvpd = report.by == ["mvpd"];
     for row in &report.rows {
         let marks = if is_by_mvpd { report.marks(&row.key[0]) } else { Vec::new() };
@@ -52,7 +52,7 @@ pub fn csv(report: &Report) -> String {
 }
 
 impl Report {
-    /// The marks of what is not as usual of an MVPD, in whatever case it is spelled.
+    /// The marks of what is unusual in an MVPD, whose name may be spelled in any case.
     fn marks(&self, mvpd: &str) -> Vec<&str> {
         let is_of = |note: &&Note| note.mvpds.iter().any(|one| folded(one) == folded(mvpd));
         self.notes.iter().filter(is_of).map(|note| note.mark.as_str()).collect()

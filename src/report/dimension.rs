@@ -9,8 +9,8 @@ pub enum Dimension {
     Day,
     /// The hour of the report's time zone, as `2026-03-01T14:00-08:00`.
     Hour,
-    /// A property of the fixed table. Requestor, MVPD, proxy, SDK type and device type come from the rollups and outlive
-    /// retention; any other is read from the events that the buffer still has.
+    /// A property of the fixed table. The metrics keep requestor, MVPD, proxy, SDK type and device type, so these
+    /// outlive retention. Any other property is read from the events that the buffer still has.
     Property(Property),
 }
 
@@ -23,7 +23,7 @@ impl Dimension {
         }
     }
 
-    /// The dimension with this name, in which `-` stands for `_`: `day`, `hour`, or a property that is reported as an eVar.
+    /// The dimension with this name: `day`, `hour`, or a property that is reported as an eVar. `-` may stand for `_`.
     /// `requestor` and `device` are short for `requestor_id` and `device_type`, `reason` for `authz_error_type`.
     pub fn from_name(name: &str) -> Option<Dimension> {
         let name = name.replace('-', "_");
@@ -46,7 +46,7 @@ impl Dimension {
     }
 }
 
-/// A text as Analytics compares values: without its case.
+/// A text in lower case, because Analytics ignores case when it compares values.
 pub(super) fn folded(text: &str) -> String {
     text.to_lowercase()
 }

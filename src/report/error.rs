@@ -7,7 +7,7 @@ use crate::buffer::BufferError;
 pub enum ReportError {
     #[error(transparent)]
     Buffer(#[from] BufferError),
-    /// `known` are those of which something was stored.
+    /// `known` are the requestors that have events.
     #[error("no event of requestor {requestor_id:?} was ever stored")]
     UnknownRequestor { requestor_id: String, known: Vec<String> },
     #[error("the period begins at {from}, which is still to come: there is no data of it yet")]

@@ -1,4 +1,4 @@
-//! What a report says: plain data, the same for text, CSV, JSON and the page.
+//! The content of a report: plain data, the same for text, CSV, JSON and the page.
 
 use serde::Serialize;
 
@@ -8,39 +8,39 @@ use crate::event::EventKind;
 /// The server-side metrics of a period.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
-    /// Its beginning, RFC 3339 with the offset of its time zone.
+    /// The beginning of the period, RFC 3339 with the offset of the time zone.
     pub from: String,
     pub to: String,
     pub timezone: String,
-    /// Whether the period is not over.
+    /// Whether the period is not over yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
-    /// The only requestors that it covers; empty: all.
+    /// The requestors that the report is limited to; empty: all.
     pub requestors: Vec<String>,
     /// What `rows` are grouped by; empty without `--by`.
     pub by: Vec<String>,
-    /// Everything together; unique users by ID.
+    /// The figures of all events together. A user counts once by ID.
     pub total: Figures,
-    /// One column for each MVPD, the largest by units of all events first; unique users by MVPD and ID. An event without an
-    /// MVPD counts under the empty name. Spellings that differ in case are one MVPD, as in Analytics.
+    /// One column for each MVPD, the largest by units of all events first. A user counts once by MVPD and ID. Events
+    /// without an MVPD are under the empty name. Spellings that differ only in case are one MVPD, as in Analytics.
     pub mvpds: Vec<Column>,
-    /// The MVPDs beyond those that text and page show, together; `None` where they show all.
+    /// The sum of the MVPDs that text and page do not show; `None` if they show all.
     pub others: Option<Others>,
-    /// One row for each combination of the values of `by`, in their order.
+    /// One row for each combination of the values of `by`, in the order of the values.
     pub rows: Vec<Row>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rows_note: String,
-    /// Every day of the period in its order (every hour, where the period is of two days at most), for the trend. What is still
-    /// to come is not there: it is no data, not 0.
+    /// Every day of the period in its order, for the trend; every hour if the period is two days at most. Days and
+    /// hours to come have no row, unless something was counted in them.
     pub trend: Vec<Row>,
     /// Failures by event and reason (eVar7), the most frequent first.
     pub failures: Vec<Failure>,
     pub notes: Vec<Note>,
-    /// What a reader must know of the figures, in sentences: for example that some events were deleted before they were counted.
+    /// Sentences that a reader needs, for example that some events were deleted before they were counted.
     pub remarks: Vec<String>,
 }
 
-/// An MVPD's figures.
+/// The figures of an MVPD.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     pub mvpd: String,
@@ -48,25 +48,25 @@ pub struct Column {
     pub figures: Figures,
 }
 
-/// The figures of the MVPDs that are too many to be shown, together.
+/// The sum of the MVPDs that are too many to be shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Others {
     pub mvpds: usize,
-    /// Their figures; a user counts once by ID.
+    /// A user counts once by ID, even with several of these MVPDs.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// How many MVPDs text and page show at the most; they show the others together.
+/// The most MVPDs that text and page show one by one. The other MVPDs are shown as one sum.
 const MVPDS_SHOWN: usize = 12;
 
 impl Report {
-    /// The largest MVPDs: all, where only one would be left out.
+    /// The largest MVPDs. If only one would be left out, all are shown.
     pub fn shown(&self) -> &[Column] {
         if self.others.is_some() { &self.mvpds[..MVPDS_SHOWN] } else { &self.mvpds }
     }
 
-    /// What heads the columns of those MVPDs: their names, cut to so many characters where they stay different.
+    /// The column headings of the shown MVPDs: names, cut to `chars_max` characters if they stay different.
     pub fn short_names(&self, chars_max: usize, blank: &str) -> Vec<String> {
         let shown = self.shown().iter().map(|column| column.mvpd.as_str());
         let names: Vec<&str> = shown.map(|mvpd| if mvpd.is_empty() { blank } else { mvpd }).collect();
@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-/// How many MVPDs are shown, of this number.
+/// How many of `mvpds` MVPDs are shown.
 pub(super) fn shown_of(mvpds: usize) -> usize {
     if mvpds > MVPDS_SHOWN + 1 { MVPDS_SHOWN } else { mvpds }
 }
@@ -88,38 +88,38 @@ pub(super) fn shown_of(mvpds: usize) -> usize {
 /// The figures of a combination of values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// The values, in the order of `by`; for the trend the day or hour alone.
+    /// The values, in the order of `by`; in the trend only the day or hour.
     pub key: Vec<String>,
-    /// Whether its day or hour is still going on.
+    /// Whether the day or hour of the row is not over yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// What Adobe Pass counts, of a column, a row or the total.
+/// The metrics of Adobe Pass for a column, a row or the total.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Figures {
     pub successful_authentications: u64,
     pub successful_authorizations: u64,
     pub successful_play_requests: u64,
-    /// Distinct MVPD User IDs over all events but AuthN requested, without synthetic ones. `None`: nobody knows, because some of
-    /// the events come from ESM, which counts without naming anybody.
+    /// Distinct MVPD User IDs in all events except AuthN requested, without synthetic IDs. `None` if some of the
+    /// events come from ESM, which names no users.
     pub unique_users: Option<u64>,
     pub attempted_authentications: u64,
     pub attempted_authorizations: u64,
-    /// Attempts less successes; negative where more succeeded than were tried, as when logins began before the period.
+    /// Attempts minus successes. Negative if successes are more, for example because logins began before the period.
     pub unsuccessful_authentications: i64,
-    /// Successful authentications over attempted ones, 0 to 1 and above; `None` without an attempt.
+    /// Successful authentications divided by attempted ones, possibly above 1; `None` without an attempt.
     pub authentication_conversion: Option<f64>,
-    /// Attempted authentications over successful ones, the ratio that Adobe's page prints; `None` without a success.
+    /// Attempted authentications divided by successful ones, as on Adobe's page; `None` without a success.
     pub authentication_ratio: Option<f64>,
     pub authorization_conversion: Option<f64>,
     pub authorization_ratio: Option<f64>,
-    /// Distinct synthetic IDs: degraded and temporary access. `None` as with the unique users.
+    /// Distinct synthetic IDs, which stand for degraded and temporary access. `None` as in `unique_users`.
     pub synthetic_users: Option<u64>,
-    /// The unique accounts that ESM stated for exactly this requestor, MVPD and time; `None` where it stated none. It can be
-    /// neither added up nor divided.
+    /// The unique accounts that ESM stated for exactly this requestor, MVPD and time; `None` if ESM stated none.
+    /// These numbers can be neither added up nor divided.
     pub stated_unique_accounts: Option<u64>,
     /// Units of event1 to event18, in their order.
     pub events: [u64; EventKind::COUNT],
@@ -135,31 +135,31 @@ impl Figures {
     }
 }
 
-/// Failures of one kind.
+/// The failures of one event with one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     pub event: String,
     pub label: String,
-    /// Why (eVar7); empty where no event said why.
+    /// The reason (eVar7); empty if the events name none.
     pub reason: String,
     pub meaning: String,
     pub count: u64,
 }
 
-/// Something that is not as usual.
+/// Something unusual in the figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// The MVPDs that it is said of, the largest first; none: the total.
+    /// The MVPDs with the unusual figures, the largest first; empty: the total.
     pub mvpds: Vec<String>,
-    /// What is not as usual, in a few words, such as `transient user IDs`.
+    /// The name of the unusual thing in a few words, such as `transient user IDs`.
     pub mark: String,
-    /// What one expects, such as `attempted authentications >= successful authentications`.
+    /// What is usual, such as `attempted authentications >= successful authentications`.
     pub expected: String,
-    /// What is there, and the most likely cause, in a sentence.
+    /// What the figures show instead, and the most likely cause, in a sentence.
     pub found: String,
 }
 
-/// What Adobe says about a common reason of a failure; empty for others.
+/// What Adobe says about a common reason of failures; empty for other reasons.
 pub(super) fn reason_meaning(reason: &str) -> &'static str {
     const MEANINGS: [(&str, &str); 7] = [
         ("noAuthZ", "The MVPD says that the subscription does not include it."),

@@ -1,4 +1,4 @@
-//! Rows by properties that the metrics do not keep: read from the events that the buffer still has.
+//! Rows by properties that the metrics do not keep. They are counted from the events that the buffer still has.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::table::Table;
 use crate::buffer::MetricsReader;
 use crate::mapping;
 
-/// That a user was seen at a place of the table. They are sorted by user.
+/// A user that was seen in a cell of the table. Sightings are sorted by user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sighting {
     user: u64,

@@ -5,12 +5,12 @@ use super::number::Number;
 use crate::event::EventKind;
 
 pub(super) struct Metric {
-    /// Its key in the JSON document.
+    /// The key in the JSON document.
     pub(super) key: &'static str,
     pub(super) name: &'static str,
-    /// The same at the head of a column, in short words.
+    /// The name in short words, for the head of a column.
     pub(super) heading: &'static str,
-    /// What it counts, in a sentence or two.
+    /// What the metric counts, in a sentence or two.
     pub(super) meaning: &'static str,
     pub(super) value: fn(&Figures) -> Number,
 }
@@ -76,7 +76,7 @@ pub(super) const AUTHORIZATION_CONVERSION: Metric = Metric {
     value: |figures| Number::Share(figures.authorization_conversion),
 };
 
-/// Shown where ESM stated any.
+/// Shown only if ESM stated accounts.
 pub(super) const STATED: Metric = Metric {
     key: "stated_unique_accounts",
     name: "Unique accounts, as ESM stated",
@@ -86,7 +86,7 @@ pub(super) const STATED: Metric = Metric {
     value: |figures| Number::Known(figures.stated_unique_accounts),
 };
 
-/// The six of Adobe's page, then what follows from them.
+/// The six metrics of Adobe's page, then the metrics that follow from them.
 pub(super) const METRICS: [Metric; 12] = [
     AUTHENTICATIONS,
     AUTHORIZATIONS,
@@ -127,7 +127,7 @@ pub(super) const METRICS: [Metric; 12] = [
     },
 ];
 
-/// What Adobe's list of metrics calls some events otherwise than its list of events.
+/// The names of events that differ between Adobe's list of metrics and its list of events.
 const OTHER_NAMES: [(EventKind, &str); 5] = [
     (EventKind::LogoutRequested, "Logout requested"),
     (EventKind::PreflightRequested, "Preauthorization requested"),
@@ -136,7 +136,7 @@ const OTHER_NAMES: [(EventKind, &str); 5] = [
     (EventKind::PreflightFailed, "Preauthorization failed"),
 ];
 
-/// What an event is called, by both lists.
+/// The name of an event; if the two lists differ, both names.
 pub(super) fn event_name(kind: EventKind) -> String {
     match OTHER_NAMES.iter().find(|(named, _)| *named == kind) {
         Some((_, other)) => format!("{} ({other})", kind.label()),

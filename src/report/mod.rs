@@ -1,10 +1,10 @@
 //! The server-side metrics of a period, with the meaning that Adobe Pass gives them.
 //!
-//! - In: a buffer, a period, a time zone, what to group by. Out: a [`Report`], the very value that text, CSV, JSON and the page
+//! - In: a buffer, a period, a time zone, what to group by. Out: a [`Report`], which text, CSV, JSON and the page
 //!   print.
-//! - Guarantees: an event counts in the quarter hour of its `occurred_at`, as often as its `count` says, from ingest on and
-//!   whatever became of it since; a user counts once in whatever is asked for, never as a sum of parts; memory does not grow
-//!   with the events.
+//! - Guarantees: an event counts from ingest on, in any state, in the quarter hour of its `occurred_at`, as often as
+//!   its `count` says; a user counts once in each figure, which is never a sum of parts; memory does not grow with
+//!   the number of events.
 //! - Does not know: SQL, what was sent, what Analytics shows (`reconcile` compares).
 //! - Rules: "Understanding Server-side Metrics" of Adobe Pass Authentication.
 
@@ -42,9 +42,9 @@ use stated::{Sources, Statements};
 #[derive(Debug, Clone)]
 pub struct ReportOptions {
     pub period: Period,
-    /// Only these requestors; empty: all.
+    /// Limits the report to these requestors; empty: all.
     pub requestors: Vec<String>,
-    /// By what rows are grouped; empty: no rows.
+    /// The dimensions of the rows; empty: no rows.
     pub by: Vec<Dimension>,
 }
 

@@ -1,6 +1,6 @@
-//! Names that are cut to their place, and can still be told apart.
+//! Cuts names to a length, so that they can still be told apart.
 
-/// The beginning of a text that is too long for its place.
+/// Cuts the end of a text that is too long.
 pub(super) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
@@ -8,7 +8,7 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max - 1).chain(['…']).collect()
 }
 
-/// The beginning and the end of a text that is too long for its place.
+/// Cuts the middle of a text that is too long.
 fn cut_inside(text: &str, chars_max: usize) -> String {
     let (chars, tail) = (text.chars().count(), (chars_max - 1) / 2);
     if chars <= chars_max {
@@ -18,7 +18,7 @@ fn cut_inside(text: &str, chars_max: usize) -> String {
     head.chain(['…']).chain(text.chars().skip(chars - tail)).collect()
 }
 
-/// Names cut to their places. Those whose beginnings are the same also show their ends, or stay whole where these are too.
+/// Cuts names. Names with the same beginning also show their ends; if the ends are the same too, they stay whole.
 pub(super) fn cut_apart(names: &[&str], chars_max: usize) -> Vec<String> {
     let ways = [cut, cut_inside]
         .map(|cut| -> Vec<String> { names.iter().map(|name| cut(name, chars_max)).collect() });

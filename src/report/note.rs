@@ -1,4 +1,4 @@
-//! What Adobe's page calls usual, of all events ("Events Summary") and of single MVPDs, and where it is otherwise.
+//! Compares the total and single MVPDs with what Adobe's page calls usual ("Events Summary").
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,18 +6,18 @@ use super::dimension::folded;
 use super::figures::{Column, Figures, Note};
 use crate::buffer::{TRANSIENT_IDS, looks_transient};
 
-/// Something usual: what it is, where it does not hold, and the likeliest cause.
+/// A rule about usual figures: a test of the rule, and the likeliest cause if figures break it.
 struct Usual {
-    /// What is there instead, in a few words, for the notes of the CSV.
+    /// The name of the exception, in a few words, for the notes of the CSV.
     mark: &'static str,
     expected: &'static str,
-    /// What an MVPD shows against it; `None` where it holds.
+    /// What the figures of an MVPD show instead; `None` if they are as usual.
     broken: fn(&Shown<'_>) -> Option<String>,
     cause: &'static str,
     of: Of,
 }
 
-/// What something usual is said of.
+/// The figures that a rule is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     /// The total, and each MVPD.
@@ -25,7 +25,7 @@ enum Of {
     Mvpds,
 }
 
-/// An MVPD or the total, its figures, and the days of the period on which it had logins.
+/// The total or an MVPD, its figures, and the days of the period on which it had logins.
 struct Shown<'s> {
     mvpd: &'s str,
     figures: &'s Figures,
@@ -97,18 +97,18 @@ const USUAL: [Usual; 7] = [
     },
 ];
 
-/// The MVPD that Adobe's page describes so ("Comcast Authentication"), by what its IDs contain.
+/// Parts of the IDs of the MVPD that logs in passively, as Adobe's page says ("Comcast Authentication").
 const PASSIVE: [&str; 2] = ["comcast", "xfinity"];
-/// Fewer logins than these say nothing of how an MVPD works.
+/// With fewer logins than this, the figures say nothing about how an MVPD works.
 const LOGINS_MIN: u64 = 20;
-/// The MVPDs that a note names with their numbers.
+/// The most MVPDs that a note names with their numbers.
 const NAMED_MAX: usize = 3;
 
 fn less(greater: u64, smaller: u64) -> Option<String> {
     (greater < smaller).then(|| format!("{greater} < {smaller}"))
 }
 
-/// What is otherwise than usual: in the total, and then of single MVPDs, whose days with logins are given.
+/// Notes on what is unusual: first in the total, then in MVPDs. `login_days` has the days with logins of each MVPD.
 pub(super) fn of(
     total: &Figures,
     mvpds: &[Column],
@@ -120,7 +120,7 @@ pub(super) fn of(
         let shown = (usual.broken)(&total)?;
         Some(usual.note(Vec::new(), shown))
     });
-    // Without an MVPD there is no name to tell it from the total by; its events are in the total.
+    // Events without an MVPD have no name for a note; they are part of the total.
     let named = mvpds.iter().filter(|column| !column.mvpd.is_empty());
     let mvpds: Vec<Shown<'_>> = named
         .map(|column| Shown {
@@ -133,7 +133,7 @@ pub(super) fn of(
 }
 
 impl Usual {
-    /// One note for all MVPDs of which it does not hold; the largest with their numbers.
+    /// One note for all MVPDs that break the rule, with the numbers of the largest of them.
     fn of_mvpds(&self, mvpds: &[Shown<'_>]) -> Option<Note> {
         let broken = |one: &Shown<'_>| {
             let shown = (self.broken)(one)?;

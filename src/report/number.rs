@@ -1,17 +1,17 @@
-//! How the numbers of a report read: for people, in CSV, and exactly as in the JSON document.
+//! How the numbers of a report are written: for people, in CSV, and exactly as in the JSON document.
 
-/// Where a share or ratio is not defined, because there was nothing to divide by.
+/// Stands for an unknown number, or for a share without anything to divide by.
 pub(super) const NONE: &str = "–";
 
-/// A number of the report, as it is printed and as it is exact.
+/// A number of the report, in its printed and its exact form.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Count(u64),
-    /// A count that nobody may know.
+    /// A count that may be unknown.
     Known(Option<u64>),
-    /// A count less another one.
+    /// The difference of two counts.
     Difference(i64),
-    /// A part of one, or a ratio.
+    /// A share of 1, or a ratio.
     Share(Option<f64>),
 }
 
@@ -27,7 +27,7 @@ impl Number {
         }
     }
 
-    /// In the digits of the JSON document; empty for its `null`.
+    /// In the digits of the JSON document; empty for `null`.
     pub(super) fn exact(self) -> String {
         match self {
             Number::Count(count) => count.to_string(),
@@ -58,7 +58,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// A share in percent with one decimal, without a line break. Only everything reads as 100 %, only nothing as 0 %.
+/// A share in percent with one decimal, without a line break. Only a whole share is 100 %, only an empty one is 0 %.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 0.05 {

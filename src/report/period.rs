@@ -1,4 +1,4 @@
-//! The period of a report on the clock of a time zone, and the days and hours that it has there.
+//! The period of a report in a time zone, and the days and hours of the period.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -7,21 +7,21 @@ use chrono_tz::Tz;
 
 use crate::event::Instant;
 
-/// The longest period whose trend is by hour: two days with a clock change in them.
+/// The longest period whose trend is by hour: two days, and one hour more if a clock is put back.
 const TREND_BY_HOUR_QUARTERS: i64 = 49 * 4;
 pub(super) const QUARTERS_A_DAY: i64 = 96;
-/// How far back a clock may be put, in hours and days of a timeline.
+/// How many of the latest bins are searched for the bin of a quarter hour, because a clock may be put back.
 const RECENT_BINS: usize = 4;
-/// The years of which there are reports: instants can hold them, with room to spare.
+/// The years for which there are reports. Instants can hold them, with room to spare.
 const YEARS: Range<i32> = 1970..2200;
-/// The longest period, in days: a wrong year should not be answered with a line for each day since.
+/// The longest period, in days, so that a wrong year does not give a line for each day since then.
 const DAYS_MAX: i64 = 3660;
 
 const NO_PERIOD: &str = "period: write 2026, 2026-03, 2026-03-01, today, yesterday, this-month or last-month";
 const NO_EDGE: &str =
     "date such as 2026-03-01, nor an instant with an offset such as 2026-03-01T00:00:00-08:00";
 
-/// Why there is no such period.
+/// Why a period is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodError {
     #[error("{0:?} is no {1}")]
@@ -75,8 +75,8 @@ impl Period {
         Period::between(Instant::of_day(first, zone), Instant::of_day(end, zone), zone)
     }
 
-    /// A period by its ends: each a date, whose whole day is in it, or an RFC 3339 instant, the last of which is not. Without a
-    /// `to` it ends with the day that is now.
+    /// A period by its two ends. An end is a date, whose whole day is included, or an RFC 3339 instant; a last
+    /// instant is not included. Without `to`, the period ends with today.
     pub fn from_to(from: &str, to: Option<&str>, zone: Tz, now: Instant) -> Result<Period, PeriodError> {
         let edge = |text: &str, is_last: bool| match date(text) {
             Some(day) => Ok(Instant::of_day(day + Days::new(u64::from(is_last)), zone)),
@@ -98,7 +98,7 @@ impl Period {
         self.zone
     }
 
-    /// Its beginning as RFC 3339, with the offset of its time zone.
+    /// The beginning as RFC 3339, with the offset of the time zone.
     pub fn from_text(&self) -> String {
         self.on_clock(self.from())
     }
@@ -107,17 +107,17 @@ impl Period {
         self.on_clock(self.to())
     }
 
-    /// An instant in the same form.
+    /// An instant in the form of `from_text`.
     pub(super) fn on_clock(&self, at: Instant) -> String {
         local(at, self.zone).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    /// The quarter hours that it has, counted from the Unix epoch.
+    /// The quarter hours of the period, counted from the Unix epoch.
     pub(super) fn quarters(&self) -> Range<i64> {
         self.first_quarter..self.end_quarter
     }
 
-    /// The day of a quarter hour, counted from 0; `None` outside the period.
+    /// How many whole spans of 24 hours have passed between the start of the period and a quarter hour.
     pub(super) fn day(&self, quarter: i64) -> Option<i64> {
         self.quarters().contains(&quarter).then(|| (quarter - self.first_quarter) / QUARTERS_A_DAY)
     }
@@ -128,26 +128,26 @@ impl Period {
 }
 
 pub(super) const DAY_FORM: &str = "%Y-%m-%d";
-/// How a timeline by hour names its bins: with the offset, so that the hour that a clock shows twice is two.
+/// The names of bins by hour. They have the offset, because a clock may show the same hour twice.
 pub(super) const HOUR_FORM: &str = "%Y-%m-%dT%H:00%:z";
 
-/// The bins of a period in their order (its days, its hours, or one for all of it), and the bin of each quarter hour.
+/// The bins of a period in their order (days, hours, or one for the whole period), and the bin of each quarter hour.
 #[derive(Debug)]
 pub(super) struct Timeline {
     first_quarter: i64,
     bin_of_quarter: Vec<u32>,
     pub(super) bins: Vec<String>,
-    /// The first quarter hour of each, and the one after its last.
+    /// The first quarter hour of each bin, and the one after its last.
     pub(super) spans: Vec<(i64, i64)>,
 }
 
 impl Timeline {
-    /// Quarter hours that have the same name in this form are in one bin.
+    /// Quarter hours whose local time has the same text in this `form` share a bin.
     pub(super) fn of(period: &Period, form: &str) -> Timeline {
         let (mut bins, mut spans): (Vec<String>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
         let bin_of_quarter = period.quarters().map(|quarter| {
             let bin = local(Instant::of_quarter(quarter), period.zone).format(form).to_string();
-            // Where a clock is put back across midnight, a day goes on after the first quarters of the next.
+            // If a clock is put back across midnight, the old day goes on after the new day has begun.
             let recent = bins.len().saturating_sub(RECENT_BINS);
             let known = bins[recent..].iter().rposition(|known| *known == bin).map(|index| recent + index);
             let index = known.unwrap_or_else(|| {
@@ -170,10 +170,10 @@ impl Timeline {
         self.has_begun(bin, now) && Instant::of_quarter(self.spans[bin].1) > now
     }
 
-    /// The bins of these quarter hours as far as they are in the period, and whether all of them are.
+    /// The bins of the `quarters` that are in the period, and whether all `quarters` are in it.
     pub(super) fn bins(&self, quarters: &Range<i64>) -> Option<(RangeInclusive<u32>, bool)> {
         let end = self.first_quarter + self.bin_of_quarter.len() as i64;
-        // A minute ends in its own quarter.
+        // A span within one quarter hour has an empty range, so it ends in the quarter in which it starts.
         let (first, last) = (quarters.start, quarters.start.max(quarters.end - 1));
         let bins = self.bin(first.max(self.first_quarter))?..=self.bin(last.min(end - 1))?;
         Some((bins, first >= self.first_quarter && last < end))
@@ -278,9 +278,9 @@ mod tests {
         assert_eq!(autumn.len(), 25);
         assert_eq!(autumn[1..3], ["2026-11-01T01:00-07:00", "2026-11-01T01:00-08:00"]);
         assert_eq!(hours("2026-11-01", chrono_tz::Asia::Kolkata)[0], "2026-11-01T00:00+05:30");
-        // Half an hour of summer time: the hour that is put back is shown twice, half of it each time.
+        // The clock goes back by half an hour: the hour from 01:00 comes twice, the second time as half an hour.
         assert_eq!(hours("2026-04-05", chrono_tz::Australia::Lord_Howe).len(), 25);
-        // No midnight on that day.
+        // The clock skips midnight on that day.
         let period = Period::named("2018-11-04", chrono_tz::America::Sao_Paulo, at("2026-01-01T00:00:00Z"));
         assert_eq!(period.expect("a period").from_text(), "2018-11-04T01:00:00-02:00");
     }

@@ -1,4 +1,4 @@
-//! What a reader must know of the figures of a report, in sentences.
+//! Sentences that a reader needs to understand the figures of a report.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::stated::Statements;
 use crate::buffer::MetricsReader;
 use crate::event::Instant;
 
-/// That the period is not over, or that some of its events were deleted before they were counted.
+/// Says that the period is not over, or that some of its events were deleted before they were counted.
 pub(super) fn of_period(
     reader: &MetricsReader,
     period: &Period,
@@ -33,7 +33,7 @@ pub(super) fn of_period(
     Ok(remarks)
 }
 
-/// That users of some requestors are not known, and where ESM said how many accounts it saw.
+/// Says whose users are not known, and where the report shows the accounts that ESM stated.
 pub(super) fn without_users(counting: &Counting<'_>, statements: &Statements<'_>) -> Option<String> {
     let stated =
         statements.all().filter(|(_, source)| source.is_esm).map(|(one, _)| one.requestor_id.as_str());
@@ -57,7 +57,7 @@ pub(super) fn spelled(spellings: &[String]) -> String {
     format!("{first:?} is also spelled {others}: counted as one MVPD, as Analytics does.")
 }
 
-/// Where the buffer has events, for a report without any.
+/// Says for a report without events which time has events.
 pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String, ReportError> {
     let Some((first, last)) = reader.span()? else {
         return Ok("Nothing was counted: no event was ever stored in this buffer.".to_owned());
@@ -69,7 +69,7 @@ pub(super) fn nothing(reader: &MetricsReader, period: &Period) -> Result<String,
     ))
 }
 
-/// That rows were read from the events that are left, which have `of` of all `units` of the period.
+/// Says that the rows were counted from the events that are left: `of` of all `units` of the period.
 pub(super) fn of_left(
     reader: &MetricsReader,
     by: &[Dimension],

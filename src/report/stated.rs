@@ -1,7 +1,8 @@
-//! The unique accounts that ESM stated, for exactly those cells of which it stated them.
+//! The unique accounts that ESM stated, only for the cells for which ESM stated them.
 //!
-//! ESM says how many accounts it saw in an hour, at an MVPD, of a requestor. The same viewer is in many of these numbers, so
-//! neither a sum nor a mean of them means anything: a cell has a figure only where ESM stated it for this very cell.
+//! ESM states how many accounts it saw in an hour, for an MVPD and a requestor. The same viewer is in many of these
+//! numbers, so neither their sum nor their mean has a meaning. A cell has a figure only if ESM stated it for exactly
+//! this cell.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +14,7 @@ use crate::buffer::MetricsReader;
 use crate::event::Property;
 use crate::readers::esm::StatedAccounts;
 
-/// Requestors by number, and which of them have their counts from ESM.
+/// The number of each requestor, and whether its counts come from ESM.
 pub(super) struct Sources {
     numbers: HashMap<String, Source>,
 }
@@ -38,7 +39,7 @@ impl Sources {
 
 pub(super) struct Statements<'s> {
     sources: &'s Sources,
-    /// By the time of the figure: its first quarter hour, and the one after its last.
+    /// By the time of each figure: its first quarter hour, and the quarter hour after its last one.
     stated: HashMap<(i64, i64), Vec<StatedAccounts>>,
 }
 
@@ -69,8 +70,8 @@ impl<'s> Statements<'s> {
         stated.map(|one| (one, self.sources.of(one.requestor_id.as_str())))
     }
 
-    /// What ESM stated for a row by these dimensions: for its time, the only requestor of its cell, and its MVPD or all together.
-    /// `None` where it stated only parts of that.
+    /// What ESM stated for a row: for its time, the only requestor of its cell, and its MVPD or all MVPDs together.
+    /// `None` if ESM stated only parts of the row.
     pub(super) fn of_row(
         &self,
         span: (i64, i64),

@@ -1,4 +1,4 @@
-//! A table: a cell for each combination of the values that it is grouped by. Every part of a report is counted in one.
+//! A table: one cell for each combination of values that it is grouped by. Every part of a report is counted in one.
 
 use std::collections::HashMap;
 
@@ -11,25 +11,24 @@ use super::stated::Statements;
 use crate::event::{Instant, Property};
 use crate::readers::esm::StatedAccounts;
 
-/// The most rows: nobody reads more, and they would take all memory.
+/// The most rows. Nobody reads more, and they would use up the memory.
 const ROWS_MAX: usize = 500_000;
 
 #[derive(Debug)]
 pub(super) struct Table {
     by: Vec<Dimension>,
     timeline: Timeline,
-    /// The numbers of the combinations of texts, by the texts without their case.
+    /// The number of each combination of texts. The texts have no case here, except requestors.
     numbers: HashMap<Vec<String>, u32>,
     /// The first spelling of every combination, by its number.
     pub(super) texts: Vec<Vec<String>>,
-    /// The place of a combination and a bin among the cells, and the one that was asked for last: the next is often the same.
+    /// The index in `cells` for a combination and a bin, and the last result, because the next is often the same.
     places: HashMap<(u32, u32), usize>,
     last: Option<((u32, u32), usize)>,
-    /// By their places.
     pub(super) cells: Vec<Cell>,
 }
 
-/// The values of a row, each with what sorts it first.
+/// The values of a row, each with a number by which it is sorted before the text.
 type Key<'t> = Vec<(u32, &'t str)>;
 
 impl Table {
@@ -50,7 +49,7 @@ impl Table {
         }
     }
 
-    /// The number of a combination of texts, one for each property that the table is grouped by, in their order.
+    /// The number of a combination of texts: one text for each property of the table, in their order.
     pub(super) fn intern(&mut self, texts: Vec<String>) -> u32 {
         let fold = |(property, text): (Property, &String)| match property {
             Property::RequestorId => text.clone(),
@@ -62,7 +61,7 @@ impl Table {
             return *number;
         }
         if self.cells.len() > ROWS_MAX {
-            // The report will be refused: takes no more memory for it.
+            // The report will be refused, so it needs no more memory.
             return 0;
         }
         let number = self.texts.len() as u32;
@@ -71,7 +70,7 @@ impl Table {
         number
     }
 
-    /// Gives a table without properties a row for each day or hour that has begun, even where nothing was counted in it.
+    /// Gives a table without properties a row for each day or hour that has begun, even if nothing was counted in it.
     pub(super) fn fill(&mut self, now: Instant) {
         let nothing = self.intern(Vec::new());
         let begun = (0..self.timeline.bins.len()).filter(|bin| self.timeline.has_begun(*bin, now));
@@ -80,7 +79,7 @@ impl Table {
         }
     }
 
-    /// The place of a combination in a quarter hour; `None` outside the period, or where there would be too many.
+    /// The index of the cell of a combination in a quarter hour; `None` outside the period, or after too many rows.
     pub(super) fn place(&mut self, combination: u32, quarter: i64) -> Option<usize> {
         let key = (combination, self.timeline.bin(quarter)?);
         if let Some((_, place)) = self.last.filter(|(last, _)| *last == key) {
@@ -88,7 +87,7 @@ impl Table {
         }
         let place = match self.places.get(&key) {
             Some(place) => *place,
-            // One row too many is kept, by which `finish` knows that the report must be refused.
+            // One row too many is kept, so that `finish` knows that the report must be refused.
             None if self.cells.len() > ROWS_MAX => return None,
             None => {
                 self.places.insert(key, self.cells.len());
@@ -100,14 +99,14 @@ impl Table {
         Some(place)
     }
 
-    /// The cell of a combination in a quarter hour, as with its place.
+    /// The cell of a combination in a quarter hour; `None` as for `place`.
     pub(super) fn cell(&mut self, combination: u32, quarter: i64) -> Option<&mut Cell> {
         let place = self.place(combination, quarter)?;
         self.cells.get_mut(place)
     }
 
-    /// Takes in that ESM stated accounts: in a row for them, where one row has all of that time. Of a requestor of which nothing else
-    /// is known, nobody knows the users of a part of that time either.
+    /// Takes in that ESM stated accounts. If one row has all of their time, makes that row. If nothing else is known
+    /// of the requestor, notes it in every row of that time, because the users of these rows are unknown too.
     pub(super) fn state(&mut self, stated: &StatedAccounts, source: Source) {
         let mut texts = Vec::new();
         for property in self.by.iter().filter_map(|dimension| dimension.property()) {
@@ -135,7 +134,7 @@ impl Table {
         }
     }
 
-    /// Adds the units of a cell of another table, of the whole period.
+    /// Adds the units of a cell of another table, in which one cell has the whole period.
     pub(super) fn add_units(&mut self, combination: u32, other: &Cell) {
         if let Some(cell) = self.cell(combination, self.timeline.spans[0].0) {
             cell.add_units(other);
@@ -146,12 +145,12 @@ impl Table {
         self.cells.iter().map(Cell::units_of_all).sum()
     }
 
-    /// The cells, each with its combination.
+    /// The cells, each with the number of its combination.
     pub(super) fn by_combination(&self) -> impl Iterator<Item = (u32, &Cell)> {
         self.places.iter().map(|((combination, _), place)| (*combination, &self.cells[*place]))
     }
 
-    /// The rows in the order of their values; times in their own order.
+    /// The rows, sorted by their values; hours are sorted by time.
     pub(super) fn finish(self, statements: &Statements<'_>, now: Instant) -> Result<Vec<Row>, ReportError> {
         if self.cells.len() > ROWS_MAX {
             return Err(ReportError::TooManyRows { by: self.by.iter().map(|each| each.name()).collect() });
@@ -174,8 +173,8 @@ impl Table {
         Ok(found.into_iter().map(row).collect())
     }
 
-    /// The values of a row, by which it is sorted: hours by their place in the period, because the two hours of one name that a
-    /// clock shows when it is set back differ only in the offset.
+    /// The values by which a row is sorted. Hours are sorted by their index in the period, because the two hours that
+    /// a clock shows when it is set back have names that differ only in the offset.
     fn key(&self, combination: u32, bin: u32) -> Key<'_> {
         let shown = self.timeline.bins[bin as usize].as_str();
         let mut texts = self.texts[combination as usize].iter();

@@ -1,4 +1,4 @@
-//! Receives the body of a request: bounded in bytes, in time, and by what all senders together may have waiting.
+//! Receives the body of a request, with limits on its bytes, its time, and the memory of all waiting bodies together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use super::reply::Refusal;
 
-/// The longest body as it is sent, in bytes.
+/// The longest body as it is sent (before unpacking), in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
-/// Bytes of bodies that wait to be complete or to be stored, of all senders together.
+/// The most bytes of bodies of all senders that are incomplete or wait to be stored.
 pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// A body that is complete, with its share of what may wait.
+/// A complete body, with its share of `WAITING_BYTES_MAX`.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
@@ -43,7 +43,7 @@ async fn collect(mut body: Incoming, room: &Arc<Semaphore>) -> Result<Received, 
         if received.bytes.len() + data.len() > BODY_BYTES_MAX {
             return Err(too_long());
         }
-        // A body is at most BODY_BYTES_MAX, which is far below what a u32 holds.
+        // The cast is safe, because a body has at most `BODY_BYTES_MAX` bytes.
         let share = Arc::clone(room)
             .try_acquire_many_owned(data.len() as u32)
             .map_err(|_| Refusal::busy("too many bodies wait already"))?;

@@ -1,4 +1,4 @@
-//! The thread that stores: takes the submissions that wait as one group, and gives each sender its receipt.
+//! The thread that stores: it takes all waiting submissions as one group, and gives each sender its receipt.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use super::thread::Thread;
 use crate::buffer::{Buffer, BufferError};
 use crate::ingest::{Counts, IngestError, IngestOptions, Intake, PlainSubmission, Receipt, Submission};
 
-/// Bytes of unpacked bodies that make a group full; the last one may be far longer, and there is only one of it.
+/// A group is full after this many unpacked bytes. Its last body may exceed the limit by far, but only that one body.
 const GROUP_BYTES_MAX: usize = 2 << 20;
-/// Submissions that make a group full.
+/// A group is full after this many submissions.
 const GROUP_MAX: usize = 256;
-/// Submissions that wait for the next group; who comes then is told to come again.
+/// The most submissions that wait for the next group; further senders must retry later.
 const WAITING_MAX: usize = 4096;
-/// How often the backlog is counted: a sum over the counters.
+/// The shortest time between two counts of the backlog, each a sum over the counters.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// How often the log tells what came in.
+/// The shortest time between two log lines about stored events.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// What a sender waits for.
+/// The result for a sender.
 pub(super) type Outcome = Result<Receipt, Refusal>;
 
-/// Where submissions are handed in.
+/// Passes submissions to the thread that stores them.
 pub(super) struct Counter {
     waiting: SyncSender<Waiting>,
     _thread: Thread,
@@ -38,15 +38,15 @@ struct Waiting {
     sender: Sender,
 }
 
-/// Who waits for a receipt.
+/// The sender of a submission, who waits for a receipt.
 struct Sender {
-    /// Kept until the submission is stored.
+    /// The share of the memory for bodies; held until the submission is stored.
     share: Option<OwnedSemaphorePermit>,
     reply: oneshot::Sender<Outcome>,
 }
 
 impl Sender {
-    /// A sender that has gone hears nothing. Its events may be stored, and are duplicates when it sends them again.
+    /// If the client has disconnected, the result is dropped. Stored events are duplicates when it sends them again.
     fn answer(self, outcome: Outcome) {
         drop(self.share);
         drop(self.reply.send(outcome));
@@ -76,7 +76,7 @@ impl Counter {
                 last_note: None,
                 told_at: Instant::now(),
             });
-            // The one who opened this has gone only if it panicked; then nobody hands anything in.
+            // If `ready` has no receiver, the opening thread panicked, so there are no submissions to wait for.
             match worker {
                 Ok(mut worker) if ready.send(Ok(())).is_ok() => worker.work(&submissions),
                 Ok(_) => {}
@@ -87,7 +87,7 @@ impl Counter {
         Ok(Counter { waiting, _thread: thread })
     }
 
-    /// Hands a submission in and waits for its receipt.
+    /// Passes a submission on and waits for its receipt.
     pub(super) async fn hand_in(
         &self,
         submission: Submission,
@@ -108,16 +108,16 @@ impl Counter {
 struct Worker {
     intake: Intake,
     buffer: Arc<Buffer>,
-    /// How many events may wait in the buffer. 0: no limit.
+    /// The most events that may wait in the buffer; 0: no limit.
     backlog_max_events: u64,
-    /// Whether as many wait, as of a few seconds ago.
+    /// The result of the last comparison of the backlog with the limit, a few seconds old.
     is_backlog_full: bool,
     counted_at: Option<Instant>,
-    /// What came in since the log told of it, and the last file of rejected lines.
+    /// Counts since the last log line, and the last file of rejected lines.
     total: Counts,
     rejects_not_kept: u64,
     rejects_path: Option<PathBuf>,
-    /// How many notes the receipts had meanwhile, and the last of them.
+    /// The number of notes in receipts since the last log line, and the last note.
     notes: usize,
     last_note: Option<String>,
     told_at: Instant,
@@ -163,7 +163,7 @@ impl Worker {
             self.counted_at = Some(Instant::now());
             match self.buffer.pending() {
                 Ok(pending) => self.is_backlog_full = pending >= self.backlog_max_events,
-                // The store that follows fails for the same reason, and says so.
+                // The next store fails for the same reason, and its error is reported.
                 Err(error) => tracing::warn!(%error, "the backlog cannot be counted"),
             }
         }
@@ -197,12 +197,12 @@ impl Worker {
     }
 }
 
-/// The first submission with those that wait behind it, and who waits for them.
+/// The first submission and all that wait after it, up to the limits, with their senders.
 fn group(first: Waiting, submissions: &Receiver<Waiting>) -> (Vec<PlainSubmission>, Vec<Sender>) {
     let (mut group, mut senders, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut next = Some(first);
     while let Some(Waiting { submission, sender }) = next {
-        // Nobody waits for the receipt any more: the sender was refused meanwhile, and will send it again.
+        // If nobody waits for the receipt, the request timed out or the client left, and it will send again.
         if !sender.reply.is_closed() {
             match submission.unpack() {
                 Ok(unpacked) => {

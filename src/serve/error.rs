@@ -1,4 +1,4 @@
-//! Why nothing is served.
+//! Errors that keep the server from starting.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use super::tokens::TokensError;
 use crate::buffer::BufferError;
 use crate::ingest::IngestError;
 
-/// Why nothing is served.
+/// The reason why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("cannot listen on {address}")]

@@ -1,4 +1,4 @@
-//! Whether the buffer answers.
+//! The health check: tells if the buffer answers.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use super::error::ServeError;
 use super::thread::Thread;
 use crate::buffer::{Buffer, Pulse};
 
-/// How long an answer is good for: whoever asks, however often, costs one look a second.
+/// The time for which an answer is reused, so that any number of requests cost one check a second.
 const GOOD_FOR: Duration = Duration::from_secs(1);
-/// How long the buffer may take to say that it lives: less than the time-out of any monitor.
+/// The longest time that the buffer may take to answer; it is shorter than the time-out of usual monitors.
 const WITHIN: Duration = Duration::from_secs(4);
-/// Questions that may wait for a look: as many as there are connections. A look that hangs keeps them waiting.
+/// The most requests that wait for a check: more than all connections. They pile up if a check blocks.
 const QUESTIONS_MAX: usize = 4096;
 
-/// Looks at the buffer by a thread and a connection that it has from the start: where no thread and no file is left, because
-/// senders use them all, the buffer is healthy nevertheless.
+/// Checks the buffer with its own thread and database connection, both opened at the start. So the check also works
+/// when senders use all threads and files.
 pub(super) struct Health {
     questions: SyncSender<oneshot::Sender<bool>>,
     _thread: Thread,

@@ -1,14 +1,14 @@
-//! The HTTP collector: events and exchanges posted by other programs go into the buffer, and `/healthz` says that it lives.
+//! The HTTP collector: stores events and exchanges that other programs post, and answers `/healthz`.
 //!
-//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; the buffer. Out: 202 with what became
-//!   of every line.
-//! - Guarantees: 202 is sent only once the events are durable. Memory is bounded, however many senders there are and
-//!   whatever they send; a sender that is slow, breaks off or sends rubbish costs nobody else anything but its connection. A
-//!   request that is refused says why, and whether to come again.
-//! - Does not know: when a drain runs, report suites, TLS: that is a reverse proxy's work.
+//! - In: `POST /v1/events` and `POST /v1/exchanges` with a bearer token, plain or gzip; the buffer. Out: 202 with the
+//!   result of every line.
+//! - Guarantees: 202 is sent only after the events are durable. Memory is limited for any number of senders and any
+//!   content. A sender that is slow, stops or sends rubbish uses one connection and does not disturb others. The
+//!   answer to a refused request says why, and whether to retry.
+//! - Does not know: when a drain runs, report suites, TLS (use a reverse proxy).
 //! - Rules: RFC 9110 for the status codes, RFC 6750 for the tokens.
 //!
-//! One thread speaks HTTP, one stores: requests that wait while a transaction is written share the next one.
+//! One thread handles HTTP, another stores. Requests that arrive during a transaction share the next one.
 
 mod body;
 mod counter;
@@ -47,46 +47,47 @@ use write_timeout::TimedSocket;
 pub use error::ServeError;
 pub use tokens::TokensError;
 
-/// Connections that are served at once. Some 20 KiB each.
+/// The most connections that are served at once; each needs about 20 KiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Connections beyond those, so that a monitor is answered whatever the others do: they may ask for the health alone, and
-/// who comes when there are so many takes the place of the oldest of them.
+/// More connections, for `/healthz` only, so that a monitor gets an answer even if all others are in use. If all of
+/// these are in use too, a new one replaces the oldest.
 const STANDING_MAX: usize = 64;
-/// How long such a connection lasts.
+/// The longest time that a connection for `/healthz` only stays open.
 const STANDING_TIME: Duration = Duration::from_secs(5);
-/// Files and sockets that the rest of the program may need: the lanes of a few hosts, the buffer, rejects.
+/// Files and sockets reserved for the rest of the program: the lanes of a few hosts, the buffer, rejects.
 const OTHER_FILES: u64 = 1536 + STANDING_MAX as u64;
-/// How long to wait before the next connection after the host had no socket left.
+/// The pause before the next connection is accepted, after the host had no free socket.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// The longest head of a request, in bytes; ours are a few hundred.
+/// The longest head of a request, in bytes. The heads of our senders have a few hundred.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// How to serve.
+/// The options of the server.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// Where to listen; port 0 takes any.
+    /// The address to listen on; port 0 takes any free port.
     pub listen: SocketAddr,
-    /// How senders are taken in; `None`: only `/healthz` answers.
+    /// How submissions are accepted; `None`: only `/healthz` answers.
     pub intake: Option<IntakeOptions>,
-    /// How long a request may take from its head to its last byte, to be stored, and its reply until a byte of it is read.
+    /// The limit for each of three steps: receiving a request after its head, storing it, and the client reading the
+    /// next byte of the reply.
     pub request_timeout: Duration,
-    /// How long a connection may be silent between requests, or within a head.
+    /// The longest time without data between two requests or within a head.
     pub idle_timeout: Duration,
-    /// How long a stop waits for the requests under way.
+    /// The longest time that a stop waits for current requests.
     pub stop_grace: Duration,
 }
 
-/// How senders are taken in.
+/// How submissions are accepted.
 #[derive(Debug, Clone)]
 pub struct IntakeOptions {
     pub ingest: IngestOptions,
-    /// The file of the bearer tokens, one a line.
+    /// The file of the bearer tokens, one token a line.
     pub tokens_file: PathBuf,
-    /// How many events may wait in the buffer before no more are taken; 0 is no limit.
+    /// If this many events wait in the buffer, submissions are refused; 0: no limit.
     pub backlog_max_events: u64,
 }
 
-/// A server that is up. Dropping it stops it.
+/// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -96,7 +97,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve; requests are answered when it returns.
+    /// Starts to serve. Once this function has returned, requests are answered.
     pub fn start(buffer: &Arc<Buffer>, options: ServeOptions) -> Result<Server, ServeError> {
         let refuse = |source| ServeError::Listen { address: options.listen, source };
         let listener = std::net::TcpListener::bind(options.listen).map_err(refuse)?;
@@ -133,12 +134,12 @@ impl Server {
         self.address
     }
 
-    /// Reads the file of the tokens again at once, where it has changed.
+    /// Reads the file of tokens again now, if it has changed.
     pub fn reread_tokens(&self) {
         self.tokens.iter().for_each(|tokens| tokens.look_now());
     }
 
-    /// Lets nobody in any more; requests under way go on.
+    /// Accepts no new connections. Current requests go on.
     pub fn close(&self) {
         self.stop.send_replace(true);
     }
@@ -150,18 +151,18 @@ impl Drop for Server {
     }
 }
 
-/// What the connections share.
+/// The state that all connections share.
 struct Serving {
     desk: Desk,
     stopped: watch::Receiver<bool>,
-    /// How long a connection may wait for the head of a request.
+    /// The longest wait for the head of a request.
     idle_timeout: Duration,
-    /// How long a connection may wait for a byte of a reply to be read.
+    /// The longest wait until the client reads the next byte of a reply.
     write_timeout: Duration,
 }
 
 impl Serving {
-    /// Lets connections in until the stop, then waits for the requests under way.
+    /// Accepts connections until the stop, then waits for current requests.
     async fn accept(self: Arc<Serving>, listener: TcpListener, stop_grace: Duration) {
         let mut standing = VecDeque::new();
         let places = Arc::new(Semaphore::new(connections_max()));
@@ -200,11 +201,11 @@ impl Serving {
                 && let Some(oldest) = standing.pop_front()
             {
                 oldest.abort();
-                // It closes its socket when it is polled next. Until then no connection takes another file.
+                // The aborted task closes its socket when it is next polled. Let that happen before the next accept.
                 yield_now().await;
             }
         }
-        // New connections are refused at once, instead of waiting.
+        // New connections are refused from now on, instead of waiting.
         drop(listener);
         let ended = timeout(stop_grace, async { while connections.join_next().await.is_some() {} }).await;
         if ended.is_err() {
@@ -215,7 +216,7 @@ impl Serving {
         }
     }
 
-    /// Answers the requests of one connection until either side ends it.
+    /// Answers the requests of one connection until the client or the server ends it.
     async fn converse(&self, socket: TcpStream, guest: Guest) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "cannot send small packets at once");
@@ -225,7 +226,7 @@ impl Serving {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // This limit also holds between two requests.
+            // This limit also applies between two requests.
             .header_read_timeout(self.idle_timeout)
             .keep_alive(matches!(guest, Guest::Seated(_)))
             .max_buf_size(HEAD_BYTES_MAX)
@@ -244,13 +245,13 @@ impl Serving {
         }
     }
 
-    /// Waits for the stop. Its sender is the server, which waits for the connections to end.
+    /// Waits until the server is closed.
     async fn stop(&self) {
         drop(self.stopped.clone().wait_for(|is_stopped| *is_stopped).await);
     }
 }
 
-/// How many connections this process can have, once it has asked for as many files as it may.
+/// Raises the limit on open files if possible, and returns the number of connections that it allows.
 fn connections_max() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = CONNECTIONS_MAX as u64 + OTHER_FILES;
@@ -262,6 +263,6 @@ fn connections_max() -> usize {
             Err(error) => tracing::debug!(%error, "cannot raise the limit on open files"),
         }
     }
-    // Half of what there is, where that is not enough for both: the drain must not want for sockets.
+    // If the limit is too low for connections and drain together, take half: the drain must not run out of sockets.
     if files >= wanted { CONNECTIONS_MAX } else { (files / 2).max(1) as usize }
 }

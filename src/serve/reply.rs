@@ -1,4 +1,4 @@
-//! Replies: JSON documents, and refusals that say why and when to come again.
+//! Replies: JSON documents, and refusals with the reason and the time to wait before a retry.
 
 use std::borrow::Cow;
 
@@ -10,22 +10,22 @@ use serde::Serialize;
 
 use crate::ingest::SubmissionError;
 
-/// When to come again where a disk or a backlog is full, in seconds: a drain or a person has to come first.
+/// Retry-After for a full disk or a full backlog, in seconds: first a drain or a person must make room.
 const WHEN_FULL_SECONDS: u16 = 60;
-/// When to come again where the moment is crowded, in seconds.
+/// Retry-After if too many requests wait, in seconds.
 pub(super) const WHEN_BUSY_SECONDS: u16 = 1;
-/// When to come again where the buffer failed, in seconds.
+/// Retry-After if the buffer failed, in seconds.
 pub(super) const WHEN_FAILED_SECONDS: u16 = 10;
 
 pub(super) type Reply = Response<Full<Bytes>>;
 
-/// Why a request is refused. Serialises as the sender reads it.
+/// A refused request. Its JSON form is the reply to the sender.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
     error: Cow<'static, str>,
-    /// What else its reply says.
+    /// An additional header of the reply.
     #[serde(skip)]
     header: Option<(HeaderName, HeaderValue)>,
 }
@@ -39,17 +39,17 @@ impl Refusal {
         Refusal { header: Some((name, HeaderValue::from_static(value))), ..self }
     }
 
-    /// Refuses for now, because the disk or the backlog is full.
+    /// Refuses a request because the disk or the backlog is full.
     pub(super) fn full(why: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).again(WHEN_FULL_SECONDS)
     }
 
-    /// Refuses for now, because too much waits at this moment.
+    /// Refuses a request because too many others wait.
     pub(super) fn busy(why: &'static str) -> Refusal {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).again(WHEN_BUSY_SECONDS)
     }
 
-    /// Refuses for now, because the buffer failed or is about to be closed.
+    /// Refuses a request because the buffer failed or will soon be closed.
     pub(super) fn failed(why: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).again(WHEN_FAILED_SECONDS)
     }

@@ -1,9 +1,9 @@
-//! Answers a request: finds its place, lets its sender in or not, and says what became of what it sent.
+//! Answers a request: finds its route, checks the token of its sender, and reports the result for the body.
 //!
 //! ```text
-//! GET  /healthz          200 {"status":"ok"}, or 503 where the buffer does not answer
-//! POST /v1/events        202 with a receipt; 400 where nothing was used
-//! POST /v1/exchanges     the same of exchanges
+//! GET  /healthz          200 {"status":"ok"}, or 503 if the buffer does not answer
+//! POST /v1/events        202 with a receipt; 400 if nothing was used
+//! POST /v1/exchanges     the same for exchanges
 //! otherwise              401 404 405 408 413 415 429 503 {"error":"..."}, 429 and 503 with Retry-After
 //! ```
 
@@ -26,13 +26,13 @@ use super::tokens::Tokens;
 use crate::ingest::{Receipt, Submission};
 use crate::readers::Format;
 
-/// How often the log tells of refused tokens: whoever guesses writes no log full.
+/// The shortest time between two log lines about refused tokens, so that guessing cannot fill the log.
 const TELL_REFUSED_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Desk {
     intake: Option<(Arc<Tokens>, Counter)>,
     request_timeout: Duration,
-    /// What bodies may have waiting.
+    /// The memory for bodies that wait, of all senders together.
     room: Arc<Semaphore>,
     health: Health,
     refused: Mutex<Refused>,
@@ -40,13 +40,13 @@ pub(super) struct Desk {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Guest {
-    /// On a connection that may post.
+    /// A sender on a connection that may post.
     Seated(IpAddr),
-    /// On one beyond those that are served: it may ask for the health.
+    /// A client on a connection above the limit, which may ask for `/healthz` only.
     Standing,
 }
 
-/// Requests without a token that is known, since the log told of them.
+/// Requests without a known token since the last log line about them.
 #[derive(Default)]
 struct Refused {
     requests: u64,
@@ -125,7 +125,7 @@ impl Desk {
         }
     }
 
-    /// Tells the log of a request without a token that is known; never the token.
+    /// Logs a request without a known token, but never the token.
     fn tell_refused(&self, sender: IpAddr) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.requests += 1;
@@ -136,14 +136,13 @@ impl Desk {
     }
 }
 
-/// The token of `Authorization: Bearer`.
 fn bearer(request: &Request<Incoming>) -> Option<&[u8]> {
     let value = request.headers().get(AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
-/// Whether the body is gzip; `None`: packed in another way.
+/// Tells if the body is gzip; `None`: it has an unsupported encoding.
 fn is_packed(request: &Request<Incoming>) -> Option<bool> {
     let Some(encoding) = request.headers().get(CONTENT_ENCODING) else { return Some(false) };
     match encoding.as_bytes().to_ascii_lowercase().as_slice() {
@@ -153,7 +152,7 @@ fn is_packed(request: &Request<Incoming>) -> Option<bool> {
     }
 }
 
-/// 202, or 400 where nothing was used: a sender that looks at nothing but the status must notice.
+/// 202, or 400 if nothing was used, so that a sender that looks at the status only notices the problem.
 fn acknowledge(receipt: &Receipt) -> Reply {
     let is_all_rejected = receipt.counts.rejected > 0 && receipt.counts.rejected == receipt.counts.read;
     let is_unused = is_all_rejected || receipt.unused.is_some();

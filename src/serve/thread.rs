@@ -1,11 +1,11 @@
-//! A thread that ends with its owner.
+//! A thread that is joined when its owner is dropped.
 
 use std::thread::{Builder, JoinHandle};
 
 use super::error::ServeError;
 
-/// A thread that is waited for when this is dropped. Its owner declares what tells it to end before it, so that this is dropped
-/// first.
+/// A thread that is joined when this value is dropped. A struct must declare the channel that ends the thread before
+/// this field, because fields are dropped in the order of their declaration.
 #[derive(Debug)]
 pub(super) struct Thread(Option<JoinHandle<()>>);
 
@@ -19,7 +19,7 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // A panic of the thread was printed by its own hook; there is nothing to add while dropping.
+            // If the thread panicked, its panic hook has printed the message already.
             drop(thread.join());
         }
     }

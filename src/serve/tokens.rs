@@ -1,4 +1,4 @@
-//! The bearer tokens that let senders in: a file with one a line, read again when it changes.
+//! The bearer tokens of the senders: a file with one token a line, which is read again when it changes.
 
 use std::fs;
 use std::io;
@@ -12,19 +12,19 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::web::read_secret_text;
 
-/// The shortest token, in characters: 16 random ones cannot be guessed.
+/// The shortest token, in characters. Nobody can guess 16 random characters.
 const TOKEN_CHARACTERS_MIN: usize = 16;
-/// How long a look at the file is good for: a token that is taken out of it lets nobody in after that.
+/// The time between two checks of the file, so a removed token is accepted at most this long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often the log says that nobody is let in, while the file is wrong.
+/// The shortest time between two log lines that say that the file is wrong and all senders are refused.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Why nobody can be let in.
+/// The reason why all senders are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
     #[error("cannot read the tokens of serve.tokens_file in {path:?}")]
     Unreadable { path: PathBuf, source: io::Error },
-    /// A line is no token. The text does not repeat it.
+    /// A line is no token. The message does not quote the line.
     #[error(
         "{path:?} has no token in line {line}: one is at least {TOKEN_CHARACTERS_MIN} letters, digits or -._~+/="
     )]
@@ -41,16 +41,16 @@ pub(super) struct Tokens {
 
 #[derive(Debug)]
 struct State {
-    /// Digests, so that tokens of any length are compared in the same time.
+    /// Digests of the tokens, so that the comparison takes the same time for tokens of any length.
     digests: Vec<[u8; 32]>,
-    /// The file as it was read last, right or wrong; `None` if it was not there.
+    /// Identifies the version of the file that was read last, valid or not; `None` if there was no file.
     stamp: Option<Stamp>,
     looked_at: Instant,
-    /// Why nobody is let in, and when the log said so last.
+    /// The reason why all senders are refused, and the time of the last log line about it.
     problem: Option<(TokensError, Instant)>,
 }
 
-/// The values that change with a file: its inode, its length and the time of its last change.
+/// Values that change when the file changes: its inode, its length, and the time of its last change.
 type Stamp = [i64; 4];
 
 impl Tokens {
@@ -60,7 +60,7 @@ impl Tokens {
         Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    /// Whether this is one of them; takes as long whichever it is, or none.
+    /// Tells if this is one of the tokens. Takes the same time for every token, known or unknown.
     pub(super) fn has(&self, token: &[u8]) -> bool {
         let presented: [u8; 32] = Sha256::digest(token).into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,13 +72,13 @@ impl Tokens {
         found.into()
     }
 
-    /// Reads the file again where it has changed, without waiting for the next look.
+    /// Reads the file again now, if it has changed.
     pub(super) fn look_now(&self) {
         self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Reads the file again where it has changed. One that is gone, empty or wrong lets nobody in: a token that was taken back
-    /// must not stay good because of a slip.
+    /// Reads the file again if it has changed. If it is missing, empty or wrong, all senders are refused: otherwise a
+    /// mistake in the file would keep a removed token valid.
     fn look(&self, state: &mut State) {
         let now = Instant::now();
         state.looked_at = now;
@@ -135,7 +135,7 @@ fn read(path: &Path) -> Result<Vec<[u8; 32]>, TokensError> {
     if digests.is_empty() { Err(TokensError::None(path.to_owned())) } else { Ok(digests) }
 }
 
-/// The characters of RFC 6750, section 2.1.
+/// Tells if RFC 6750, section 2.1, allows this character in a token.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }

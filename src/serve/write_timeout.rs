@@ -1,4 +1,4 @@
-//! A socket whose writes have a limit: who asks and never reads would keep its connection for ever.
+//! A socket with a limit on writes. Otherwise a client that never reads its reply would keep its connection for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use tokio::time::{Sleep, sleep};
 
 pub(super) struct TimedSocket {
     socket: TcpStream,
-    /// How long a write may wait until a byte of it goes.
+    /// The longest time that a write may wait until the socket takes a byte.
     limit: Duration,
-    /// Runs while a write waits.
+    /// The timer of a write that waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -22,7 +22,7 @@ impl TimedSocket {
         TimedSocket { socket, limit, waiting: None }
     }
 
-    /// Passes on what a write came to, and ends one that waits for too long.
+    /// Returns the result of a write, or an error if the write has waited too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.waiting = None;

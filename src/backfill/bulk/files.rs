@@ -1,4 +1,4 @@
-//! Writes files: gzip of a header and rows, on disk before anybody counts on it.
+//! Writes bulk files: a header and rows, as gzip. A file is durable before it is recorded.
 
 use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -18,18 +18,18 @@ use crate::encode;
 use crate::suite::Rsid;
 use crate::whole_file::{self, Readers};
 
-/// The level that files are packed with. Faster than the default and hardly larger: limits.md.
+/// The gzip level of files. It is faster than the default and the files are hardly larger (limits.md).
 pub(in crate::backfill) const LEVEL: u32 = 3;
-/// Where compressing could still grow a file, in bytes: what is kept free below the limit.
+/// How many bytes stay free below the size limit, because the last flush and the end of gzip can still grow a file.
 const MARGIN: u64 = 16 << 10;
-/// What the name of a file that is not whole ends with.
+/// How the name of an unfinished file ends.
 const PART: &str = ".part";
 
 #[derive(Debug, Clone)]
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes it where it is not there; its files are their owner's alone, because MVPD User IDs are personal data.
+    /// Makes the folder if it is missing. Only its owner can read the files, because MVPD User IDs are personal data.
     pub(super) fn make(path: &Path) -> Result<Folder, BackfillError> {
         let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
         fs::DirBuilder::new()
@@ -50,18 +50,18 @@ pub(super) fn failed(path: &Path, source: io::Error) -> BackfillError {
     BackfillError::File { path: path.to_owned(), source }
 }
 
-/// Deletes every file of backfills beneath a folder; gives how many.
+/// Deletes all backfill files below a folder. Returns how many.
 pub fn forget_files(dir: &Path) -> Result<u64, BufferError> {
     if dir.is_dir() {
-        // A link that somebody else put there would lead to files of others.
+        // A link that another user put there would lead to files of others.
         whole_file::refuse_open_folder(dir).map_err(|source| unusable(dir, source))?;
     }
     let folders = whole_file::entries(dir).map_err(|source| unusable(dir, source))?;
     folders.iter().map(|folder| sweep(folder, &HashSet::new())).sum()
 }
 
-/// Deletes what processes that were killed left in a job's folder: files that are not whole, and whole ones that never came on
-/// record. Nobody would read them any more, and they name viewers.
+/// Deletes the files that killed processes left in a job's folder: unfinished files, and files that were never
+/// recorded. Nothing would read them any more, and they contain IDs of viewers.
 pub(super) fn sweep(folder: &Path, on_record: &HashSet<PathBuf>) -> Result<u64, BufferError> {
     let folder = std::path::absolute(folder).map_err(|source| unusable(folder, source))?;
     let mut deleted = 0;
@@ -79,7 +79,7 @@ fn unusable(path: &Path, source: io::Error) -> BufferError {
     BufferError::File { path: path.to_owned(), source }
 }
 
-/// A file that is whole and on disk.
+/// A finished file on disk.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) group: String,
@@ -103,7 +103,7 @@ impl<'a> Files<'a> {
         Files { way, groups, folder, open: BTreeMap::new() }
     }
 
-    /// Adds the rows of an event to the file of its group; gives the file before where that is full.
+    /// Adds the rows of an event to the open file of its group. If that is full, closes and returns it first.
     pub(super) fn add(
         &mut self,
         rsid: &Rsid,
@@ -122,7 +122,7 @@ impl<'a> Files<'a> {
         let open = match self.open.entry(key) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(place) => {
-                // The same for every job with as many groups: a visitor stays in its group.
+                // The name is the same for every job with as many groups, so a visitor stays in its group.
                 let group = format!("{}_{rsid}_{}of{}", self.way.company, index + 1, self.groups);
                 place.insert(OpenFile::create(self.folder, group)?)
             }
@@ -136,7 +136,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// A file that takes rows.
+/// A file that is still written.
 struct OpenFile {
     group: String,
     path: PathBuf,
@@ -144,7 +144,7 @@ struct OpenFile {
     digest: Sha256,
     rows: u64,
     unpacked: u64,
-    /// Bytes since the encoder was last flushed: they may lie in it.
+    /// Bytes since the encoder was last flushed. They may still be in the encoder.
     unflushed: u64,
     events: Vec<FiledEvent>,
 }
@@ -152,7 +152,7 @@ struct OpenFile {
 impl OpenFile {
     fn create(folder: &Folder, group: String) -> Result<OpenFile, BackfillError> {
         let path = folder.0.join(format!("{group}{PART}"));
-        // A file of this name was left by a crash.
+        // A crash may have left a file of this name.
         let file = match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => whole_file::open_new(&path, Readers::Owner),
@@ -175,7 +175,7 @@ impl OpenFile {
         Ok(open)
     }
 
-    /// Whether rows of so many bytes belong into the next file.
+    /// Whether rows of so many bytes must go into the next file.
     fn is_full(
         &mut self,
         rows: u32,
@@ -191,7 +191,7 @@ impl OpenFile {
         if self.packed_at_most() + bytes + MARGIN <= limits.file_bytes {
             return Ok(false);
         }
-        // What lies in the encoder is smaller than what went in; only a flush says how much.
+        // The encoder holds compressed bytes of unknown size. Only a flush tells the size.
         self.encoder.flush().map_err(|source| failed(&self.path, source))?;
         self.unflushed = 0;
         Ok(self.packed_at_most() + bytes + MARGIN > limits.file_bytes)
@@ -217,10 +217,10 @@ impl OpenFile {
         self.encoder.write_all(bytes).map_err(|source| failed(&self.path, source))
     }
 
-    /// Makes it whole and durable. Its name is its group's and its key's, so that the same rows are the same file.
+    /// Makes the file whole and durable. Its name has the group and the key, so the same rows give the same file.
     fn close(self, folder: &Folder) -> Result<Written, BackfillError> {
         let OpenFile { group, path, encoder, mut digest, rows, events, .. } = self;
-        // Equal rows of two groups are two files.
+        // Equal rows of two groups must give two keys.
         digest.update(group.as_bytes());
         let key = hexadecimal(&digest.finalize()[..16]);
         let to = folder.0.join(format!("{group}-{key}.csv.gz"));

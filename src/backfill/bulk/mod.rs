@@ -1,11 +1,11 @@
-//! The route of files: events in the order of time, into one open file per visitor group, each file up as soon as it may go.
+//! The bulk route: writes events in time order into a file per visitor group, and uploads each once limits allow.
 //!
 //! ```text
 //! queue ── walk (a thread) ──> rows ──> file of a group ──> on record ──> upload (a task a group) ──> settled, removed
 //! ```
 //!
-//! A visitor belongs to one group of its suite for the life of a job; a group has one upload in flight, and its files go in the
-//! order in which they were written.
+//! A visitor belongs to one group of its suite for the life of a job. A group has at most one upload in flight, and
+//! its files are uploaded in the order in which they were written.
 
 mod files;
 mod pace;
@@ -37,26 +37,26 @@ pub use files::forget_files;
 pub use upload::withdraw_unsent;
 pub use way::{BulkLimits, BulkWay};
 
-/// Files of a group that wait while one of it goes up: enough that no upload waits for its rows.
+/// How many files of a group may wait during an upload: enough that the next upload need not wait for rows.
 const FILES_AHEAD: usize = 1;
-/// Dead events that are recorded together.
+/// How many dead events are recorded in one transaction.
 const DEAD_TOGETHER: usize = 1_000;
 
-/// Files in which what is left of a job would go.
+/// The result of an export: files with the events that are left of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
     pub folder: PathBuf,
     pub files: Vec<PathBuf>,
     pub rows: u64,
-    /// Events of which nothing can be sent.
+    /// Events that cannot be sent at all.
     pub unsendable: u64,
-    /// Events in files that were sent, and whose answers are not recorded: they are not exported.
+    /// Events in files that were sent but whose answers are not recorded. They are not exported.
     pub in_files: u64,
-    /// Events whose requestor has no active suite: they are not exported.
+    /// Events whose requestor has no suite, or whose suite is paused or blocked. They are not exported.
     pub parked: u64,
 }
 
-/// Writes files of what is left of a job, and sends nothing; its events wait as before.
+/// Writes the events that are left of a job to files. Sends nothing; the events stay pending.
 pub fn export(
     buffer: &Buffer,
     job: &JobRecord,
@@ -96,11 +96,11 @@ pub fn export(
     Ok(report)
 }
 
-/// The route of files, over all legs of a run.
+/// The bulk route, over all legs of a run.
 pub(super) struct FileRoute<'a> {
     buffer: &'a Arc<Buffer>,
     way: &'a BulkWay,
-    /// How many rows a file may have: fewer once Adobe found one too large.
+    /// How many rows a file may have; halved if Adobe finds a file too large.
     file_rows: Arc<AtomicU64>,
 }
 
@@ -109,7 +109,7 @@ impl<'a> FileRoute<'a> {
         FileRoute { buffer, way, file_rows: Arc::new(AtomicU64::new(way.limits.file_rows.max(1))) }
     }
 
-    /// One leg: until everything is settled, or it has to end.
+    /// Runs one leg until all its events are settled or the leg must end.
     pub(super) async fn leg(&self, job: &JobRecord, stop: Stop) -> Result<Leg, BackfillError> {
         let groups = self.buffer.fix_groups(job.key, self.way.groups(job))?;
         tell_blocked(self.buffer, job.key, &[]).await?;
@@ -138,8 +138,8 @@ impl<'a> FileRoute<'a> {
         Ok(if is_whole && stop.requested().is_none() { Leg::Done } else { Leg::Over })
     }
 
-    /// Deals with what legs before left, of whatever job: settles what is received, looks up what was sent, takes back what was
-    /// not. False where it had to end before that.
+    /// Deals with the open files of earlier legs and of all jobs: settles files with an answer, looks up sent files,
+    /// withdraws unsent files. Returns false if the leg had to end before all were done.
     pub(super) async fn settle_open(&self, job: &JobRecord, stop: &Stop) -> Result<bool, BackfillError> {
         let open = self.buffer.open_files()?;
         if open.is_empty() {
@@ -172,7 +172,7 @@ impl<'a> FileRoute<'a> {
         Ok(true)
     }
 
-    /// Begins a run, and gives what its groups share.
+    /// Begins a run. Returns the state that its groups share.
     fn uploading(&self, job: &JobRecord, groups: u32, stop: &Stop) -> Result<Arc<Uploading>, BackfillError> {
         let client = self.way.client()?.clone();
         let pace = Pace::new(&self.way.limits, self.way.rate(job), groups);
@@ -192,7 +192,7 @@ impl<'a> FileRoute<'a> {
     }
 }
 
-/// Gives each group a task of its own, and its files in their order.
+/// Starts a task for each group, and gives it the files of the group in their order.
 async fn upload_all(
     uploading: &Arc<Uploading>,
     mut written: mpsc::Receiver<BulkFile>,
@@ -209,7 +209,7 @@ async fn upload_all(
                 place.insert(sender)
             }
         };
-        // The group has ended; the join below gives its error.
+        // The group has ended. The join below returns its error.
         if group.send(file).await.is_err() {
             break;
         }
@@ -229,7 +229,7 @@ async fn upload_all(
     failed.map_or(Ok(sum), Err)
 }
 
-/// The thread that walks and writes.
+/// The thread that reads the events of the job and writes the files.
 struct Writing {
     shared: Arc<Uploading>,
     job: JobRecord,
@@ -240,7 +240,7 @@ struct Writing {
 }
 
 impl Writing {
-    /// True where everything that waited is written, and handed to its group.
+    /// Returns true if all pending events are written and handed to their groups.
     fn run(self, groups: &mpsc::Sender<BulkFile>) -> Result<bool, BackfillError> {
         let Uploading { buffer, way, stop, .. } = &*self.shared;
         let mut walk = Walk::new(buffer, &self.job, &way.user_agent)?;
@@ -282,7 +282,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Puts a file on record and gives it to its group; false where the group has ended.
+    /// Records a file in the buffer and gives it to its group. Returns false if the group has ended.
     fn hand_over(&self, written: Written, groups: &mpsc::Sender<BulkFile>) -> Result<bool, BackfillError> {
         let Written { group, path, key, rows, bytes, events } = written;
         let file = NewBulkFile { job: self.job.key, visitor_group: group, key, path, rows, bytes };

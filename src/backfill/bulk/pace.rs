@@ -8,29 +8,28 @@ use tokio::sync::Mutex;
 use super::way::BulkLimits;
 use crate::web;
 
-/// What the spacing of calls is stretched by, in percent: a call may be quicker on its way than the one before, which had to
-/// connect first.
+/// The percentage added to the spacing of calls: a call may arrive faster than the one before, which had to connect.
 const CALL_MARGIN_PERCENT: u32 = 25;
-/// The same, of the spacing of a group.
+/// The percentage added to the spacing of the files of a group.
 const GROUP_MARGIN_PERCENT: u32 = 5;
-/// The smallest margin. On a busy host one call may be delayed by this long and the next one not, which shrinks the gap that Adobe
-/// sees. With 20 ms, two programs on two cores were too quick once in some hundred files.
+/// The smallest margin. A busy host may delay one call by this long but not the next, so Adobe sees a smaller gap.
+/// With 20 ms, two programs on two cores called too early once in some hundred files.
 const MARGIN_MIN: Duration = Duration::from_millis(50);
 
-/// What the groups of a job share.
+/// The pace that the groups of a job share.
 pub(super) struct Pace {
     /// When the next call may begin.
     pub(super) calls: web::Pace,
     group_spacing: Duration,
-    /// Rows a second of one group: Adobe's limit, or its share of the job's rate.
+    /// Rows per second of one group: Adobe's limit, or the group's share of the job's rate.
     group_rate: f64,
     is_valid: AtomicBool,
-    /// Held while a first file is validated, so that only one is.
+    /// Held while the first file is validated, so that only one file is.
     pub(super) validation: Mutex<()>,
 }
 
 impl Pace {
-    /// The first call is as far from the last one of the process before.
+    /// The first call waits one spacing too, because an earlier process may just have made one.
     pub(super) fn new(limits: &BulkLimits, rate: u32, groups: u32) -> Pace {
         let share = f64::from(rate) / f64::from(groups.max(1));
         Pace {
@@ -42,7 +41,7 @@ impl Pace {
         }
     }
 
-    /// How long after the answer to a file the next one of its group may begin, where neither has more rows.
+    /// How long after the answer to a file the next file of its group may begin, if neither has more than `rows`.
     pub(super) fn gap(&self, rows: u64) -> Duration {
         self.group_spacing
             .max(stretched(Duration::from_secs_f64(rows as f64 / self.group_rate), GROUP_MARGIN_PERCENT))

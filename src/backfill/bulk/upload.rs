@@ -1,4 +1,4 @@
-//! One group's uploads: a file at a time, until it is known what became of it.
+//! Uploads the files of one visitor group, one at a time, each until it is known whether Adobe took it.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,12 +23,12 @@ use crate::delivery::DeadReason;
 use crate::drain::{Stop, StopReason};
 use crate::web::{ApiError, Backoff, BulkClient, LookedUp, Patience, Upload, Uploaded, Validated};
 
-/// How long an upload in flight may go on once the leg has to end.
+/// How long an upload in flight may go on after the leg was asked to end.
 const GRACE: Duration = Duration::from_secs(25);
-/// How often a key is looked up within its time.
+/// How often a key is looked up within the time limit for look-ups.
 const LOOK_UPS: u32 = 5;
 
-/// What the groups of a leg share.
+/// What the groups of a leg (one stretch of sending without an interruption) share.
 pub(super) struct Uploading {
     pub(super) buffer: Arc<Buffer>,
     pub(super) client: Arc<BulkClient>,
@@ -36,12 +36,12 @@ pub(super) struct Uploading {
     pub(super) way: BulkWay,
     pub(super) job: JobKey,
     pub(super) run: RunId,
-    /// Rows of a file; halved where one is too large.
+    /// How many rows a file may have; halved if Adobe finds a file too large.
     pub(super) file_rows: Arc<AtomicU64>,
     pub(super) stop: Stop,
 }
 
-/// What a leg has done.
+/// The counts of a leg.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Tally {
     pub(super) files: u64,
@@ -64,29 +64,29 @@ pub(super) struct Group {
     pub(super) tally: Tally,
 }
 
-/// An upload that the next one of its group keeps its distance from.
+/// The last upload of a group. The next one must not begin too soon after it.
 struct Last {
-    /// From its answer on, because nobody knows when it arrived.
+    /// The time of its answer, because the time at which the upload arrived is unknown.
     at: Instant,
     rows: u64,
 }
 
-/// Where a file is on its way.
+/// What is known about the uploads of a file.
 pub(super) enum State {
-    /// It was never sent.
+    /// The file was never sent.
     New,
-    /// It was sent, and is not in.
+    /// The file was sent, and Adobe did not take it.
     NotReceived,
-    /// It was sent, and may be in: why nobody knows.
+    /// The file was sent, and Adobe may have taken it. Holds the reason why this is unknown.
     Unknown(String),
 }
 
-/// What an attempt to upload came to.
+/// The result of an attempt to upload.
 enum Attempt {
     Answer(Uploaded),
-    /// The leg ends before the upload, or before its answer.
+    /// The leg ends before the upload or before the answer.
     Ends,
-    /// The file is gone from its folder, or is not what was written.
+    /// The file is missing or has changed on disk.
     Damaged,
 }
 
@@ -94,20 +94,20 @@ enum Attempt {
 type Next = Result<ControlFlow<()>, BackfillError>;
 
 impl Group {
-    /// A group whose last upload may have been by another process, and have arrived later than that process noted.
+    /// Reads the group's last upload from the buffer. It may have arrived later than another process recorded.
     pub(super) fn new(shared: &Arc<Uploading>, name: &str) -> Result<Group, BackfillError> {
         let last = shared.buffer.group_sent_at(name)?.and_then(|(sent_at, rows)| {
-            // Where the clock was set back, no time has passed.
+            // If the clock was set back, no time counts as passed.
             let since = shared.buffer.now().nanos().saturating_sub(sent_at.nanos()).max(0).unsigned_abs();
             let since = Duration::from_nanos(since);
-            // The next upload waits one spacing from now, unless the last one is two spacings ago.
+            // The next upload waits one spacing from now, unless the last upload was two spacings ago.
             let at_least = if since < 2 * shared.pace.gap(0) { Duration::ZERO } else { since };
             Instant::now().checked_sub(at_least).map(|at| Last { at, rows })
         });
         Ok(Group { shared: shared.clone(), last, tally: Tally::default() })
     }
 
-    /// Uploads its files in their order, until there are no more or the leg ends.
+    /// Uploads the files of the group in their order, until no file is left or the leg ends.
     pub(super) async fn run(mut self, mut files: mpsc::Receiver<BulkFile>) -> Result<Tally, BackfillError> {
         while let Some(file) = files.recv().await {
             if self.file(&file, State::New).await?.is_break() {
@@ -117,7 +117,7 @@ impl Group {
         Ok(self.tally)
     }
 
-    /// Takes one file to its end. Once it is sent, only its answer or a look-up ends that, or the end of the leg.
+    /// Uploads one file until an answer or a look-up tells its result, or the leg ends.
     pub(super) async fn file(&mut self, file: &BulkFile, mut state: State) -> Next {
         // After an upload without an answer, a refusal of the next upload does not tell whether the first one arrived.
         let mut was_unknown = false;
@@ -160,7 +160,7 @@ impl Group {
         }
     }
 
-    /// Looks up a file that may be in. Goes on where it is not, and is to be sent again.
+    /// Looks up a file that Adobe may have taken. Returns `Continue` if Adobe did not, so that it is sent again.
     async fn look_up(
         &mut self,
         file: &BulkFile,
@@ -176,7 +176,7 @@ impl Group {
             }
             // The file was rejected as a whole, so no earlier upload of it arrived.
             Some(LookedUp::Arrived(rejected)) => return Err(self.refused(file, rejected, false)),
-            // Its suite was paused or retired meanwhile.
+            // The suite was paused or retired meanwhile.
             Some(LookedUp::NotFound) if !self.shared.buffer.file_events(file.id)?.1 => {
                 self.write_anew(file)?
             }
@@ -199,12 +199,12 @@ impl Group {
         if self.shared.stop.requested().is_some() {
             return Ok(Attempt::Ends);
         }
-        // Calls of other groups that are under way go on meanwhile.
+        // Calls of other groups go on while this blocks.
         block_in_place(|| self.shared.buffer.file_sent(file.id))?;
         turn.begins();
         let answer = tokio::select! {
             answer = self.shared.client.upload(&upload) => answer,
-            // The next run looks its answer up.
+            // The next run looks up the answer.
             () = self.shared.grace_is_over() => return Ok(Attempt::Ends),
         };
         self.last = Some(Last { at: Instant::now(), rows: file.file.rows });
@@ -212,7 +212,7 @@ impl Group {
         Ok(Attempt::Answer(answer))
     }
 
-    /// When a file of so many rows may go: the larger of two files tells their distance.
+    /// When a file of so many rows may be sent. The larger of two successive files decides the pause between them.
     fn next_at(&self, rows: u64) -> Instant {
         let after = |last: &Last| last.at + self.shared.pace.gap(last.rows.max(rows));
         self.last.as_ref().map_or_else(Instant::now, after)
@@ -250,11 +250,11 @@ impl Group {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Has everything written anew in smaller files: later files of the group hold later events.
+    /// Has all unsent events written again in smaller files, because later files of the group hold later events.
     fn too_large(&self, file: &BulkFile) -> Next {
         let (events, _) = self.shared.buffer.file_events(file.id)?;
         if events <= 1 {
-            // Nothing of it is in, so that the other route may take its event.
+            // Adobe took no row of the file, so the other route may send its event.
             withdraw(&self.shared.buffer, file)?;
             return Err(BackfillError::TooLarge(file.file.path.clone()));
         }
@@ -264,14 +264,14 @@ impl Group {
         self.write_anew(file)
     }
 
-    /// Takes a file back of which nothing is in. Ends the leg, because later files of the group hold later events.
+    /// Withdraws a file of which Adobe took no row. Ends the leg, because later files of the group hold later events.
     fn write_anew(&self, file: &BulkFile) -> Next {
         withdraw(&self.shared.buffer, file)?;
         self.shared.stop.request(StopReason::GiveWay);
         Ok(ControlFlow::Break(()))
     }
 
-    /// Why a job ends at a file that is refused. Nothing of the file is in, unless an upload before had no answer.
+    /// The error of a job whose file is refused. Adobe took no row of it, unless an earlier upload had no answer.
     fn refused(&self, file: &BulkFile, answer: Uploaded, was_unknown: bool) -> BackfillError {
         if !was_unknown && let Err(error) = withdraw(&self.shared.buffer, file) {
             return error;
@@ -290,7 +290,7 @@ impl Group {
     }
 }
 
-/// What is known of a file that is in.
+/// What is known of a file that Adobe took.
 struct Answer {
     rows: u64,
     invalid_rows: Option<u64>,
@@ -299,7 +299,7 @@ struct Answer {
 }
 
 impl Uploading {
-    /// Sleeps; true where the leg ends meanwhile.
+    /// Sleeps. Returns true if the leg ends meanwhile.
     async fn waits_until(&self, at: Instant) -> bool {
         tokio::select! {
             () = sleep_until(at) => self.stop.requested().is_some(),
@@ -307,7 +307,7 @@ impl Uploading {
         }
     }
 
-    /// Ends some time after the leg was asked to.
+    /// Waits until the grace period after the end of the leg is over.
     async fn grace_is_over(&self) {
         self.stop.wait().await;
         sleep(GRACE).await;
@@ -317,7 +317,7 @@ impl Uploading {
         Backoff::new(Patience::bulk(self.way.limits.backoff_base, self.way.limits.backoff_max))
     }
 
-    /// Waits before something is tried again; true where the leg ends meanwhile. The error comes back once it was tried too often.
+    /// Waits before a call is tried again. Returns true if the leg ends, and the error after too many tries.
     async fn waits_for(
         &self,
         error: ApiError,
@@ -325,7 +325,7 @@ impl Uploading {
         what: &str,
     ) -> Result<bool, BackfillError> {
         let Some(wait) = backoff.next(error.retry_after()) else { return Err(error.into()) };
-        // A random part keeps groups that were refused together from trying together again; a Retry-After is kept exactly.
+        // The random part keeps refused groups from trying again together. Retry-After is kept exactly.
         let wait =
             if error.retry_after().is_some() { wait } else { wait.mul_f64(0.5 + fastrand::f64() / 2.0) };
         let (wait_ms, check) = (wait.as_millis() as u64, error.to_check());
@@ -333,7 +333,7 @@ impl Uploading {
         Ok(self.waits_until(Instant::now() + wait).await)
     }
 
-    /// Calls until an answer is conclusive; `None` where the leg ends meanwhile.
+    /// Repeats a call until its answer is conclusive. Returns `None` if the leg ends meanwhile.
     async fn conclusive<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
         what: &str,
@@ -357,7 +357,7 @@ impl Uploading {
         }
     }
 
-    /// Has the first file of a job validated; `Some` where it cannot go.
+    /// Has the first file of a job validated. Returns `Some` if the file cannot be sent.
     async fn validate(&self, upload: &Upload) -> Result<Option<Attempt>, BackfillError> {
         let _turn = self.pace.validation.lock().await;
         if !self.pace.is_valid() {
@@ -370,7 +370,7 @@ impl Uploading {
                 Some(Validated::TooLarge) => return Ok(Some(Attempt::Answer(Uploaded::TooLarge))),
                 Some(Validated::Invalid(why)) => return Err(BackfillError::NotValid(why)),
                 Some(Validated::Valid) => {}
-                // They become dead letters once the answer to the file names them.
+                // These rows become dead letters once the answer to the file names them.
                 Some(Validated::SomeRows(why)) => {
                     tracing::warn!(why, "Adobe will refuse rows of the first file");
                 }
@@ -381,7 +381,7 @@ impl Uploading {
         Ok(self.stop.requested().map(|_| Attempt::Ends))
     }
 
-    /// Looks a key up until it is found, or was not for long enough; `None` where the leg ends meanwhile.
+    /// Looks a key up until it is found or the time limit is over. Returns `None` if the leg ends meanwhile.
     async fn looked_up(&self, key: &str, rows: u64) -> Result<Option<LookedUp>, BackfillError> {
         let pause = self.way.limits.lookup / LOOK_UPS;
         let mut missed = 0;
@@ -398,8 +398,8 @@ impl Uploading {
     }
 }
 
-/// Takes the files of a job back that were never sent, and deletes what killed processes left in its folder; gives how many events
-/// are in files that were sent.
+/// Withdraws the files of a job that were never sent, and deletes the files that killed processes left in its folder.
+/// Returns how many events are in files that were sent.
 pub fn withdraw_unsent(buffer: &Buffer, job: &JobRecord, dir: &Path) -> Result<u64, BackfillError> {
     for (file, state) in buffer.open_files()? {
         if file.file.job == job.key && state == BulkFileState::Written {
@@ -415,8 +415,8 @@ pub(super) fn withdraw(buffer: &Buffer, file: &BulkFile) -> Result<(), BackfillE
     remove(&file.file.path)
 }
 
-/// Settles the events of a file, removes it, and only then closes it: one that is left, by a kill or for its folder's sake, is
-/// removed by whoever comes next.
+/// Settles the events of a file, removes it, and only then closes its record. If a crash or an error leaves the file,
+/// the next backfill thus removes it.
 pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), BufferError> {
     block_in_place(|| {
         let settled = shared.buffer.settle_file(shared.run, file.id)?;
@@ -431,7 +431,7 @@ pub(super) fn settle(shared: &Uploading, file: &BulkFile) -> Result<(u64, u64), 
     })
 }
 
-/// The rows that a log names as refused, where it can be right: one that names more than were refused names some that were not.
+/// The rows that a log names as refused; none if it names more rows than were refused, as it then is wrong.
 fn refused_rows(named: Vec<(u64, String)>, invalid_rows: u64, written: u64) -> Vec<RefusedRow> {
     let refused = named
         .into_iter()
@@ -445,7 +445,7 @@ pub(super) fn unnamed_rows(file: &BulkFile, rows: u64, log: String) -> BackfillE
     BackfillError::Unnamed { path: file.file.path.clone(), rows, log }
 }
 
-/// A file as it lies on disk; `None` where it is gone, or has another length than was written.
+/// Reads a file from disk. Returns `None` if it is missing, or has another length than was written.
 fn read(file: &BulkFile) -> Result<Option<Upload>, BackfillError> {
     let path = &file.file.path;
     let bytes = match std::fs::read(path) {
@@ -481,11 +481,11 @@ mod tests {
         let named = |rows: &[u64]| rows.iter().map(|row| (*row, "no date".to_owned())).collect();
         for (rows, invalid_rows, refused) in [
             (&[2, 5][..], 2, &[2, 5][..]),
-            // The others are refused without a name.
+            // The log does not name the third refused row.
             (&[2], 3, &[2]),
-            // Which of them it was, nobody knows.
+            // One row was refused, but the log names two rows, so which one is unknown.
             (&[2, 5], 1, &[]),
-            // The header is no row, and there are ten.
+            // The file has ten rows, and row 0 would be the header.
             (&[0, 2, 11], 1, &[2]),
         ] {
             let found = refused_rows(named(rows), invalid_rows, 10);

@@ -1,4 +1,4 @@
-//! The events of a job in the order in which they go: suite after suite, its requestors merged by time.
+//! The events of a job in the order of sending: suite after suite, with the requestors of a suite merged by time.
 
 use crate::backfill::error::BackfillError;
 use crate::buffer::{
@@ -11,7 +11,7 @@ use crate::{encode, mapping};
 const COVER: Sequence = Sequence(i64::MAX);
 
 pub(super) enum Step {
-    /// The rows of an event, and where they go.
+    /// The rows of an event, and their suite and visitor.
     Rows {
         rsid: Rsid,
         event: FiledEvent,
@@ -26,7 +26,7 @@ pub(super) enum Step {
 pub(super) struct Walk {
     backlog: Backlog,
     user_agent: String,
-    /// Suites still to come, the next one last.
+    /// The remaining suites; the next one is the last.
     routes: Vec<Route>,
     suite: Option<SuiteWalk>,
 }
@@ -44,7 +44,7 @@ impl Walk {
         Ok(Walk { backlog: buffer.backlog(job.key)?, user_agent: user_agent.to_owned(), routes, suite: None })
     }
 
-    /// The next event, its rows in `rows`; `None` behind the last.
+    /// The next event, with its rows in `rows`; `None` after the last event.
     pub(super) fn next(&mut self, rows: &mut Vec<u8>) -> Result<Option<Step>, BackfillError> {
         loop {
             if let Some(suite) = &mut self.suite
@@ -62,7 +62,7 @@ impl Walk {
     }
 }
 
-/// Maps an event and writes its rows. One that was tried before keeps the form of its first attempt.
+/// Maps an event and writes its rows. An event that was tried before keeps the form of its first attempt.
 fn step(
     pending: &PendingEvent,
     form: &HitForm,

@@ -1,4 +1,4 @@
-//! How files go: Adobe's limits, and what the configuration says.
+//! How files are made and sent: Adobe's limits and the configuration.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::web::BulkClient;
 /// A slow job sends a file at least as often as this.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// Adobe's limits, or those of a contract.
+/// Adobe's limits, or the limits of a contract.
 #[derive(Debug, Clone)]
 pub struct BulkLimits {
     pub file_rows: u64,
@@ -22,7 +22,7 @@ pub struct BulkLimits {
     pub call_spacing: Duration,
     pub group_spacing: Duration,
     pub group_rows_per_second: NonZeroU32,
-    /// How long a key must stay unknown until its file goes again.
+    /// How long the key of a file must stay unknown before the file is sent again.
     pub lookup: Duration,
     /// The first pause before an upload is tried again.
     pub backoff_base: Duration,
@@ -45,22 +45,22 @@ impl BulkLimits {
     }
 }
 
-/// How files go.
+/// How files are made and sent.
 #[derive(Clone)]
 pub struct BulkWay {
-    /// Whom they are sent to; `None` where nothing is configured, for jobs of the other route.
+    /// The client that uploads; `None` if none is configured, which is enough for jobs of the DIA route.
     pub client: Option<Arc<BulkClient>>,
     pub limits: BulkLimits,
-    /// Rows a second where a job says nothing else.
+    /// Rows per second for jobs without a rate.
     pub rate: NonZeroU32,
     pub dir: PathBuf,
-    /// What names of groups begin with.
+    /// The beginning of the names of groups.
     pub company: String,
-    /// What stands for an agent that is not known.
+    /// The value for an unknown user agent.
     pub user_agent: String,
     /// Whether files are kept once their answers are recorded.
     pub keeps_files: bool,
-    /// Whether rows that Adobe refused without naming them are left at that.
+    /// Whether the job goes on although Adobe refused rows without naming them.
     pub accepts_unnamed: bool,
 }
 
@@ -73,14 +73,14 @@ impl BulkWay {
         job.settings.rate.unwrap_or(self.rate.get())
     }
 
-    /// Rows of a file: no more than the rate allows in a minute or three spacings, so that a slow job is slow all the time.
+    /// Rows of a file: at most what the rate allows in a minute or three spacings, so that a slow job sends evenly.
     pub(super) fn file_rows(&self, job: &JobRecord, groups: u32, rows_max: u64) -> u64 {
         let seconds = (self.limits.group_spacing * 3).max(STEADY).as_secs_f64();
         let share = f64::from(self.rate(job)) / f64::from(groups.max(1));
         rows_max.min((share * seconds).ceil() as u64).max(1)
     }
 
-    /// As few groups as take the job's rate.
+    /// The smallest number of groups that can send at the job's rate.
     pub fn groups(&self, job: &JobRecord) -> u32 {
         self.rate(job).div_ceil(self.limits.group_rows_per_second.get()).max(1)
     }

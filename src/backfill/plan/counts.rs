@@ -1,4 +1,4 @@
-//! What a plan counts: by suite, by requestor without a suite, and by day.
+//! The counts of a plan: by suite, by requestor without a suite, and by day.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -16,28 +16,28 @@ const DAY_SECONDS: i64 = 86_400;
 /// How far a plan has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Events read, duplicates among them.
+    /// Events read, including duplicates.
     pub events_read: u64,
-    /// The new ones among them.
+    /// The new events among the events read.
     pub events_new: u64,
 }
 
-/// What becomes of events. An event is counted once: in `events`, or in one of the next three.
+/// What becomes of events. Each is counted in exactly one of `events`, `duplicates_in_…` and `conflicts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
-    /// New events, which a backfill would store; the dead among them.
+    /// New events, which a backfill would store, including the dead.
     pub events: u64,
-    /// The sum of their counts: what the metrics of Analytics would grow by, the dead not among it.
+    /// The sum of the counts of these events without the dead. The metrics of Analytics would grow by it.
     pub units: u64,
-    /// Hits, the server calls of Adobe's bill. 0 without a suite.
+    /// Hits, which Adobe bills as server calls. 0 without a suite.
     pub hits: u64,
-    /// Distinct visitors of these hits. 0 without a suite; of several suites the sum, since they share none.
+    /// Distinct visitors of these hits. 0 without a suite. The sum over suites, which share no visitors.
     pub visitors: u64,
-    /// Events that the buffer knows.
+    /// Events that are already in the buffer.
     pub duplicates_in_buffer: u64,
-    /// Events that stand in the inputs before.
+    /// Events that occur earlier in the inputs.
     pub duplicates_in_inputs: u64,
-    /// Events with the `event_id` of one before and other content.
+    /// Events with the `event_id` of an earlier event but other content.
     pub conflicts: u64,
     /// New events that would be dead before they are sent.
     pub dead: u64,
@@ -56,29 +56,29 @@ impl AddAssign for Counts {
     }
 }
 
-/// A suite's part.
+/// The part of a plan for one suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SuitePlan {
     pub rsid: Rsid,
-    /// Its requestors that have events, by name.
+    /// The requestors of the suite that have events, by name.
     pub requestors: Vec<RequestorId>,
     pub state: SuiteState,
     pub event_ids: EventIds,
     pub host: String,
     pub hits_per_second: Option<NonZeroU32>,
-    /// All its days; `visitors` are distinct over them, so fewer than the sum of the days.
+    /// The total over all days. `visitors` are distinct over all days, so their total is not the sum of the days.
     pub total: Counts,
-    /// The most hits of one visitor, which go one after the other.
+    /// The hits of the busiest visitor, which are sent one after the other.
     pub busiest_visitor_hits: u64,
-    /// The XML documents of its hits.
+    /// The size of the XML documents of its hits.
     pub document_bytes: u64,
-    /// The rows of its hits, without headers and before gzip.
+    /// The size of the rows of its hits, without headers and before gzip.
     pub row_bytes: u64,
     /// Each day that has events, in order.
     pub days: Vec<DayPlan>,
 }
 
-/// What a requestor without a suite has.
+/// The part of a plan for a requestor without a suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnmappedPlan {
     pub requestor_id: RequestorId,
@@ -87,7 +87,7 @@ pub struct UnmappedPlan {
     pub days: Vec<DayPlan>,
 }
 
-/// A day's part.
+/// The counts of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DayPlan {
     pub day: Day,
@@ -100,7 +100,7 @@ pub struct DayPlan {
 pub struct Day(i64);
 
 impl Day {
-    /// The day of this number, counted from the Unix epoch.
+    /// Makes a day from its number of days since the Unix epoch.
     pub fn from_number(number: i64) -> Day {
         Day(number)
     }
@@ -109,16 +109,16 @@ impl Day {
         Day(instant.unix_seconds().div_euclid(DAY_SECONDS))
     }
 
-    /// Its number, counted from the Unix epoch.
+    /// Days since the Unix epoch.
     pub fn number(self) -> i64 {
         self.0
     }
 }
 
 impl fmt::Display for Day {
-    /// As in 2026-11-20.
+    /// Writes the day as `2026-11-20`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An instant holds 64 bits of nanoseconds, so its day is within what a date holds.
+        // An instant has 64 bits of nanoseconds, so a date can hold its day.
         let at = DateTime::from_timestamp(self.0.saturating_mul(DAY_SECONDS), 0).unwrap_or_default();
         at.date_naive().fmt(out)
     }

@@ -1,7 +1,7 @@
-//! The plan of a backfill: what it would store and send, by suite and day, by which way and how long, and what to know before.
+//! The plan of a backfill: the events that it would store and send, the time that each route takes, and warnings.
 //!
-//! It stores nothing. It counts each event as an ingest and a drain would: with the identity, the mapping and the documents that
-//! they use. Memory is bounded whatever an input holds; `tally` says by how much. Rules: BDIA-19 to BDIA-23 and BDIA-39.
+//! A plan stores nothing. It counts each event with the identity, the mapping and the documents that an ingest and a
+//! drain use. Memory is bounded for every input; `tally` gives the limit. Rules: BDIA-19 to BDIA-23 and BDIA-39.
 
 mod counts;
 mod routes;
@@ -24,14 +24,14 @@ pub use counts::{Counts, Day, DayPlan, Progress, SuitePlan, UnmappedPlan};
 pub use routes::{BulkRoute, DiaRoute, HostRoute, Limit, Rates};
 pub use warning::{REMEMBERED_MAX, Warning};
 
-/// What a backfill would do. Serialises as `--json` prints it.
+/// What a backfill would do. `--json` prints it in this form.
 #[derive(Debug, Serialize)]
 pub struct Plan {
-    /// When it was made; what is old or ahead is so by this.
+    /// When the plan was made. Events are too old or in the future relative to this time.
     pub planned_at: Instant,
-    /// The inputs, in the order given; none where events of the buffer are planned.
+    /// The inputs, in the given order; empty if events of the buffer are planned.
     pub inputs: Vec<InputPlan>,
-    /// The window, where events of the buffer are planned.
+    /// The window, if events of the buffer are planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
     pub rejected: u64,
@@ -40,43 +40,43 @@ pub struct Plan {
     pub suites: Vec<SuitePlan>,
     /// Each requestor that has events and no suite, by its name.
     pub unmapped: Vec<UnmappedPlan>,
-    /// What it takes hit by hit, the paused suites included.
+    /// The route hit by hit, including paused suites.
     pub by_dia: DiaRoute,
-    /// What it takes as bulk files, the paused suites included.
+    /// The route of bulk files, including paused suites.
     pub by_bulk: BulkRoute,
     #[serde(serialize_with = "with_texts")]
     pub warnings: Vec<Warning>,
-    /// What reading the inputs has to say: the first rejected lines with their reasons, unknown keys.
+    /// Warnings from reading the inputs: the first rejected lines with their reasons, and unknown keys.
     #[serde(serialize_with = "as_texts")]
     pub input_warnings: Vec<ingest::Warning>,
-    /// The inputs that could not be read to their end; what stands before the break is in the plan.
+    /// The inputs that could not be read to their end. The plan includes the events before the failure.
     #[serde(serialize_with = "as_texts")]
     pub failures: Vec<InputFailure>,
 }
 
-/// What an input holds.
+/// The counts of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputPlan {
     pub path: String,
     pub read: u64,
     pub events: u64,
     pub rejected: u64,
-    /// Why nothing of it would be used, where it holds something.
+    /// Why nothing of the input would be used, although it holds something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<String>,
 }
 
-/// Events that happened from an instant until before another.
+/// The time in which events happened: from the first instant until before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Window {
     pub from: Instant,
-    /// The first instant behind.
+    /// The end of the window. An event at this instant is outside.
     pub to: Instant,
 }
 
-/// Watches a plan being made.
+/// Receives the progress while a plan is made.
 pub trait Observer {
-    /// Some thousand events more were counted.
+    /// Called after each few thousand events.
     fn progress(&mut self, progress: Progress);
 }
 
@@ -84,10 +84,9 @@ impl Observer for () {
     fn progress(&mut self, _: Progress) {}
 }
 
-/// Plans the inputs as an ingest would read them: every input once, from the first line to the last, and nothing is stored. An
-/// input that fails is in the plan's failures.
-/// What readers of exchanges and of ESM reports remember of earlier inputs in the buffer is not consulted, so of those an
-/// ingest may derive other events where logs begin in the middle of a session.
+/// Plans the inputs. Reads every input once, as an ingest would, and stores nothing. An input that fails is listed in
+/// the plan's failures. The plan ignores what the buffer remembers of earlier logs of exchanges and ESM reports, so
+/// an ingest may derive other events from logs that begin in the middle of a session.
 pub fn plan(
     buffer: &Buffer,
     inputs: &[InputPath],
@@ -139,8 +138,8 @@ pub fn plan(
     })
 }
 
-/// Plans the live events that wait in the buffer and happened from `from` until before `to`, by the buffer's clock. An event in
-/// doubt counts in the form of its attempts.
+/// Plans the live events that wait in the buffer and happened from `from` until before `to`, by the buffer's clock.
+/// Counts an event in doubt in the form of its earlier attempts.
 pub fn plan_buffered(
     buffer: &Buffer,
     from: Instant,
@@ -186,7 +185,7 @@ fn assemble(tally: Tally, rates: &Rates) -> Result<Plan, BufferError> {
     })
 }
 
-/// Each warning with the sentence that people read.
+/// Serialises each warning with its text for people.
 fn with_texts<S: Serializer>(warnings: &[Warning], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Told<'a> {

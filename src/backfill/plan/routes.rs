@@ -1,4 +1,4 @@
-//! The two ways to Analytics, and how long each would take: hit by hit (DIA), or as bulk files (BDIA).
+//! The two routes to Analytics, hit by hit (DIA) or as bulk files (BDIA), and how long each would take.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,20 +12,20 @@ use crate::backfill::bulk::BulkLimits;
 use crate::config::{BulkConfig, DeliveryConfig};
 use crate::suite::Rsid;
 
-/// How long a request of DIA is taken to last. No page says; a round trip to a collection host of the same continent and its
-/// reply take 20 to 150 ms. `drain` shows what it really is.
+/// The assumed time of a DIA request. No page of Adobe tells it; a request and its reply on the same continent take
+/// 20 to 150 ms. `drain` shows the real time.
 pub(super) const REQUEST_LATENCY: Duration = Duration::from_millis(100);
-/// No request is quicker than this, in seconds: a latency of 0 would divide by it.
+/// The shortest assumed request, in seconds, because nothing can be divided by a latency of 0.
 const LATENCY_SECONDS_MIN: f64 = 0.001;
-/// What a backfill may take, on either way.
+/// The limits of a backfill, on either route.
 #[derive(Debug, Clone)]
 pub struct Rates {
-    /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes carry. A suite's own
-    /// limit holds besides. Default `None`.
+    /// Hits per second that the backfill may send to one collection host; `None`: as many as the lanes can send. A
+    /// suite's own limit applies too. Default `None`.
     pub hits_per_second: Option<NonZeroU32>,
     pub lanes: NonZeroU32,
     pub request_latency: Duration,
-    /// Rows per second wanted of bulk files, over all visitor groups; decides how many there are.
+    /// The wanted rows per second of bulk files, over all visitor groups. Decides how many groups there are.
     pub rows_per_second: NonZeroU32,
     pub limits: BulkLimits,
 }
@@ -37,7 +37,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// As sections `[delivery]` and `[bulk]` say, and a job's own rate by either route.
+    /// Reads `[delivery]` and `[bulk]`. A job's rate replaces the bulk rate; for DIA the lower rate applies.
     pub fn of(delivery: &DeliveryConfig, bulk: &BulkConfig, rate: Option<NonZeroU32>) -> Rates {
         let at_least_1 = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Rates {
@@ -50,59 +50,59 @@ impl Rates {
     }
 }
 
-/// Hit by hit.
+/// The DIA route: hit by hit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiaRoute {
-    /// Requests: what Adobe bills as server calls. Repeats come on top.
+    /// Requests without repeats. Adobe bills each as a server call.
     pub requests: u64,
-    /// The XML documents together, without the headers of HTTP.
+    /// The total size of the XML documents, without HTTP headers.
     pub bytes: u64,
-    /// How long it takes; the hosts are served side by side.
+    /// How long it takes. All hosts are served at the same time.
     pub seconds: u64,
     pub hosts: Vec<HostRoute>,
 }
 
-/// What one collection host gets.
+/// The part of one collection host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HostRoute {
-    /// The host, with its port where that is not 443.
+    /// The host, with its port if it is not 443.
     pub host: String,
     pub requests: u64,
     pub bytes: u64,
-    /// How many go a second while all of its suites have some.
+    /// Hits per second while all suites of the host have hits to send.
     pub hits_per_second: f64,
     pub seconds: u64,
     pub limited_by: Limit,
 }
 
-/// What decides how long a host takes.
+/// The limit that decides how long a host takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// The lanes: each waits for its reply.
+    /// The lanes, because each waits for the reply to its hit.
     Lanes,
     /// The hits per second of the backfill.
     HostRate,
     /// The hits per second of this suite.
     SuiteRate(Rsid),
-    /// The busiest visitor of this suite, whose hits go one after the other.
+    /// The busiest visitor of this suite, whose hits are sent one after the other.
     Visitor(Rsid),
 }
 
-/// As bulk files.
+/// The BDIA route: bulk files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BulkRoute {
     pub rows: u64,
     pub files: u64,
     pub raw_bytes: u64,
-    /// The files as gzip at level 3: estimated from the first rows.
+    /// The size of the files after gzip at level 3, estimated from the first rows.
     pub compressed_bytes: u64,
     /// `compressed_bytes` per byte of `raw_bytes`, measured on the first rows.
     pub compression_ratio: f64,
     pub sampled_rows: u64,
-    /// Visitor groups. A visitor stays in one for good, so a backfill keeps their number.
+    /// Visitor groups. A visitor never changes its group, so a backfill keeps the number of groups.
     pub visitor_groups: u64,
-    /// How long it takes, every file waited for.
+    /// How long it takes, including the wait for every file.
     pub seconds: u64,
 }
 
@@ -175,11 +175,11 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     let group_rate = u64::from(rates.limits.group_rows_per_second.get());
     let groups = u64::from(rates.rows_per_second.get()).div_ceil(group_rate);
     let files_of = |rows: u64| rows.div_ceil(rows_per_file);
-    // Every suite has groups of its own, and goes behind the one before.
+    // Every suite has groups of its own, and the suites are sent one after the other.
     let (mut rows_of_a_group, mut files_of_a_group) = (0, 0);
     for suite in suites.iter().filter(|suite| suite.total.hits > 0) {
         let rows = suite.total.hits;
-        // A visitor's group follows from a digest, so the groups get about the same; but all rows of a visitor are in one.
+        // A digest decides a visitor's group, so groups get about equal parts; but a visitor's rows are in one group.
         let fullest = rows.div_ceil(groups).max(suite.busiest_visitor_hits);
         let (others, rest) = (groups - 1, rows - fullest);
         let (share, fuller) = (rest / others.max(1), rest % others.max(1));
@@ -190,7 +190,7 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     }
     route.raw_bytes = row_bytes + route.files * header_bytes;
     route.compressed_bytes = (route.raw_bytes as f64 * compression_ratio).round() as u64;
-    // Files of more rows than a group gets in the interval take longer.
+    // A file with more rows than the group may send in one spacing takes longer.
     let rows_seconds = rows_of_a_group.min(rows_per_file) as f64 / group_rate as f64;
     let of_a_group = files_of_a_group as f64 * rates.limits.group_spacing.as_secs_f64().max(rows_seconds);
     let of_calls = route.files as f64 * rates.limits.call_spacing.as_secs_f64();
@@ -198,7 +198,7 @@ pub(super) fn by_bulk(suites: &[SuitePlan], sample: Sample, rates: &Rates) -> Bu
     route
 }
 
-/// As configured, or fewer where rows are so long that a file would break a limit of Adobe's.
+/// The rows of a file: as configured, or fewer if long rows would break a limit of Adobe for a file.
 fn rows_per_file(row_bytes: u64, header_bytes: u64, compression_ratio: f64, rates: &Rates) -> u64 {
     let raw = rates.limits.file_bytes_unpacked.saturating_sub(header_bytes) / row_bytes.max(1);
     let packed = (rates.limits.file_bytes as f64 / (row_bytes as f64 * compression_ratio).max(1.0)) as u64;

@@ -1,4 +1,4 @@
-//! The first rows of a plan as the bulk file that they would be, to see how small it packs.
+//! Compresses the first rows of a plan as a bulk file, to estimate the compression ratio.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use crate::backfill::bulk::LEVEL;
 use crate::encode::bulk_header;
 
-/// The rows that are packed: the first file as it would be.
+/// How many rows are compressed: as many as the first file would have.
 pub(super) const SAMPLE_ROWS: u64 = 40_000;
 
 /// The first rows as a bulk file, to see how they pack.
@@ -42,7 +42,7 @@ impl Sample {
         self.packed.write_all(text).expect("memory takes every write");
     }
 
-    /// The rows that were packed, and bytes as gzip per byte before.
+    /// How many rows were compressed, and the ratio of compressed to raw bytes.
     pub(super) fn finish(self) -> (u64, f64) {
         let packed = self.packed.finish().expect("memory takes every write");
         (self.rows, packed.len() as f64 / self.raw_bytes.max(1) as f64)

@@ -1,18 +1,19 @@
 //! Counts events as they are read, by suite, requestor and day.
 //!
-//! Memory grows with what is distinct, up to a bound. Tables double, so an entry takes between 8/7 and 16/7 of its slot, and half
-//! as much again for the moment in which a table grows:
+//! Memory grows with the number of distinct entries, up to a limit. A hash table doubles when 7/8 of it is used, so
+//! an entry takes 8/7 to 16/7 of a slot, and half more while the table grows:
 //!
 //! ```text
 //! per million                      slot      at most
-//! distinct events                  13 bytes  30 MB      digest of the identity, 32 bits of that of the content
+//! distinct events                  13 bytes  30 MB      digest of the identity, 32 bits of the digest of the content
 //! distinct visitors of a suite     21 bytes  48 MB      digest, earliest second, hits, suite
 //! visitors of a day, each day      9 bytes   21 MB      digest of visitor and day
 //! ```
 //!
-//! From [`REMEMBERED_MAX`] entries on a table takes no more: all three together never take more than 1.5 GB, 1.8 GB while one
-//! grows. Measured: a plan of 2 million events of 200,000 visitors on 30 days peaks at 110 MB. In a full table, two digests of
-//! 64 bits meet by chance in one of 40,000 plans: an event or a visitor too few in a plan, never in a backfill.
+//! With [`REMEMBERED_MAX`] entries a table is full and takes no more. The three tables together take at most 1.5 GB,
+//! or 1.8 GB while one grows. Measured: a plan of 2 million events of 200,000 visitors on 30 days peaks at 110 MB.
+//! With a full table, two 64-bit digests are equal by chance in one of 40,000 plans. That plan then counts one event
+//! or visitor too few. The backfill itself does not use these digests.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -28,11 +29,11 @@ use crate::hit::VisitorKey;
 use crate::mapping;
 use crate::suite::{EventIds, HitForm, SuiteState};
 
-/// Events that are compared with the buffer together, in the order of its index.
+/// So many events are compared with the buffer together, in the order of its index.
 const BATCH_EVENTS: usize = 4_096;
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// Half of a digest. As bytes, so that the entries of a table are not padded.
+/// Half of a digest, as bytes, so that the entries of a table are not padded.
 type Digest = [u8; 8];
 
 /// A visitor of a suite.
@@ -42,7 +43,7 @@ struct Visitor {
     suite: u32,
 }
 
-/// An event that is no duplicate among the inputs, until the buffer was asked.
+/// An event that is no duplicate within the inputs. The buffer has not been asked about it yet.
 struct Row {
     id: EventId,
     content: ContentDigest,
@@ -60,7 +61,7 @@ enum Fate {
     Sent { visitor: VisitorKey, hits: u64, document_bytes: u64, row_bytes: u64 },
 }
 
-/// Events beyond an age, and the one that is furthest.
+/// How many events are outside an age limit, and the time of the event furthest outside.
 #[derive(Default)]
 struct Aged {
     events: u64,
@@ -78,7 +79,7 @@ impl Aged {
 
 struct SuiteTally {
     listing: SuiteListing,
-    /// Its part of the plan; requestors, days and the sums over them follow at the end.
+    /// The suite's part of the plan. `add_up` fills in the requestors, the days and their sums.
     plan: SuitePlan,
     day_visitors: BTreeMap<Day, u64>,
     dead: Option<DeadReason>,
@@ -94,7 +95,7 @@ struct RequestorTally {
 }
 
 impl RequestorTally {
-    /// Its first and its last day with a new event.
+    /// The first and the last day on which the requestor has a new event.
     fn span(&self) -> Option<(Day, Day)> {
         let mut days = self.days.iter().filter(|(_, counts)| counts.events > 0).map(|(day, _)| *day);
         let first = days.next()?;
@@ -110,10 +111,10 @@ pub(super) struct Tallied {
 }
 
 pub(super) struct Tally {
-    /// By what time things are old or ahead.
+    /// The time by which an event is too old or in the future.
     pub(super) now: Instant,
     reader: PlanningReader,
-    /// Whether the events are new to the buffer, or lie in it.
+    /// Whether the events are already stored in the buffer.
     is_stored: bool,
     suites: Vec<SuiteTally>,
     requestors: Vec<RequestorTally>,
@@ -121,7 +122,7 @@ pub(super) struct Tally {
     seen: HashMap<Digest, [u8; 4]>,
     visitors: HashMap<Digest, Visitor>,
     day_visitors: HashSet<Digest>,
-    /// New events since the tables of events, and of visitors, were full.
+    /// New events that a full table did not remember: first the table of events, then the tables of visitors.
     unremembered: [u64; 2],
     conflicts_in_buffer: u64,
     conflicts_in_inputs: u64,
@@ -133,7 +134,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Of events on their way in, or of events that the buffer has, each of which is there once.
+    /// A tally of events to ingest or, if `is_stored`, of events in the buffer, which has each of them once.
     pub(super) fn new(buffer: &Buffer, now: Instant, is_stored: bool) -> Result<Tally, BufferError> {
         Ok(Tally {
             now,
@@ -156,8 +157,8 @@ impl Tally {
         })
     }
 
-    /// Takes an event; true where that made a batch full, and it was settled. `frozen` is the form of its attempts, where it has
-    /// any.
+    /// Adds an event. Returns true if this filled a batch, which was then compared with the buffer. `frozen` is the
+    /// hit form of the event's earlier attempts, if there are any.
     pub(super) fn take(&mut self, event: &PassEvent, frozen: Option<&HitForm>) -> Result<bool, BufferError> {
         self.progress.events_read += 1;
         let requestor = self.requestor(event.requestor_id());
@@ -187,7 +188,7 @@ impl Tally {
         self.requestors.len() - 1
     }
 
-    /// Whether no event of this identity was read before; counts it otherwise.
+    /// Whether this is the first event with this identity. If not, it is counted as a duplicate or a conflict.
     fn is_first(&mut self, id: EventId, content: ContentDigest, requestor: usize, day: Day) -> bool {
         // The second half of an identity is a digest; the first may begin with the time.
         let [.., a, b, c, d, e, f, g, h] = *id.bytes();
@@ -219,7 +220,7 @@ impl Tally {
             Ok(mapped) => mapped,
             Err(reason) => return Fate::Dead(reason),
         };
-        // The hits of one event differ in their serials, which are all of one length.
+        // The hits of one event differ only in their serials, which all have the same length.
         let (hit, hits) = (&mapped.hits[0], mapped.hits.len() as u64);
         self.document.clear();
         dia(hit, &mut self.document);
@@ -231,7 +232,7 @@ impl Tally {
         Fate::Sent { visitor: mapped.visitor, hits, document_bytes, row_bytes }
     }
 
-    /// Asks the buffer about the events that wait, and counts them.
+    /// Compares the events of the batch with the buffer, and counts them.
     pub(super) fn settle(&mut self) -> Result<(), BufferError> {
         let mut batch = std::mem::take(&mut self.batch);
         let recognised = if self.is_stored {
@@ -303,14 +304,14 @@ impl Tally {
                 self.visitors.insert(visitor.0.to_ne_bytes(), known);
             }
         }
-        // An odd multiplier spreads the days over all bits, so that no two pairs meet but by chance.
+        // An odd multiplier spreads the day over all bits, so two pairs of visitor and day are equal only by chance.
         let of_day = visitor.0 ^ (row.day.number() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         if !full[1] && self.day_visitors.insert(of_day.to_ne_bytes()) {
             *suite.day_visitors.entry(row.day).or_default() += 1;
         }
     }
 
-    /// The counts, with what the buffer has to say about them.
+    /// The counts, and the warnings that come from comparing them with the buffer.
     pub(super) fn finish(mut self) -> Result<Tallied, BufferError> {
         self.requestors.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         for visitor in self.visitors.values() {
@@ -367,7 +368,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Adobe tells no order within a second, so only what is a second later counts.
+    /// Adobe cannot order hits within a second, so a visitor is out of order only if a sent event is in a later one.
     fn warn_of_order(&mut self, warnings: &mut Vec<Warning>) -> Result<(), BufferError> {
         let Some(earliest) = self.earliest else { return Ok(()) };
         let mut found = vec![[0_u64; 2]; self.suites.len()];
@@ -379,7 +380,7 @@ impl Tally {
             let Some(known) = self.visitors.get_mut(&visitor.0.to_ne_bytes()) else { return };
             if at.unix_seconds() > i64::from(known.earliest_second) {
                 count(known);
-                // The same visitor may come again: it is not counted twice.
+                // The same visitor may come again and must not be counted twice.
                 known.earliest_second = u32::MAX;
             }
         })?;
@@ -431,14 +432,14 @@ impl SuiteTally {
         }
     }
 
-    /// Adds its requestors up, day by day and all together.
+    /// Adds up the requestors of the suite, for each day and in total.
     fn add_up<'a>(&mut self, requestors: impl Iterator<Item = &'a RequestorTally>) {
         let mut days: BTreeMap<Day, Counts> = BTreeMap::new();
         for requestor in requestors {
             self.plan.requestors.push(requestor.id.clone());
             requestor.days.iter().for_each(|(day, counts)| *days.entry(*day).or_default() += *counts);
         }
-        // Distinct over the days, so fewer than their sum.
+        // Visitors are distinct over all days, so their total is not the sum of the days.
         self.plan.total = Counts { visitors: self.plan.total.visitors, ..sum(days.values()) };
         self.day_visitors
             .iter()

@@ -1,4 +1,4 @@
-//! What somebody should know before a backfill is run.
+//! The warnings of a plan: what a user should know before a backfill is run.
 
 use serde::Serialize;
 
@@ -7,22 +7,22 @@ use crate::delivery::DeadReason;
 use crate::event::{Instant, RequestorId};
 use crate::suite::Rsid;
 
-/// What a plan remembers of each kind of thing: 7/8 of 2^25, so that the last table of `tally` is full.
+/// How many entries each table of `tally` holds: 7/8 of 2^25, so that the table is full before it doubles again.
 pub const REMEMBERED_MAX: usize = 29_360_128;
-/// Older than this, in days, a hit finds the visits of its time closed: a visit stays open to late hits for 92 days (Admin,
-/// "Timestamp configuration").
+/// Age in days beyond which the visits of a hit's time are closed: a visit stays open to late hits for 92 days
+/// (Admin, "Timestamp configuration").
 pub(super) const OLD_DAYS: i64 = 92;
-/// Older than this, in days, Analytics may delete a hit as soon as it has it: 25 months of retention, by the hit's own date, unless
-/// the contract says more (Technotes, "Data retention").
+/// Age in days beyond which Analytics may delete a hit at once: it keeps hits for 25 months from their own date,
+/// unless the contract says more (Technotes, "Data retention").
 pub(super) const RETAINED_DAYS: i64 = 760;
 
-/// A visitor with more hits than this is a giant where they are more than one of [`GIANT_SHARE`] of its suite's: 2,500 hits are
-/// where Analytics cuts a visit (Components, "Visits").
+/// A visitor with more hits than this is a giant (hardly one person) if they are also more than 1/[`GIANT_SHARE`] of
+/// the suite's. Analytics ends a visit after 2,500 hits (Components, "Visits").
 pub(super) const GIANT_HITS: u64 = 2_500;
-/// See [`GIANT_HITS`]: a person has hardly a hundredth of a suite's hits.
+/// See [`GIANT_HITS`]: one person hardly has a hundredth of the hits of a suite.
 pub(super) const GIANT_SHARE: u64 = 100;
 
-/// Something that a plan found, with counts. The texts say what, where, and what to do.
+/// A finding of a plan, with counts. The text says what is wrong, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
@@ -30,7 +30,7 @@ pub enum Warning {
         "{path}: {lines} lines are no events and stay out; mend them in the file, or later in the rejects file that the run names"
     )]
     Rejected { path: String, lines: u64 },
-    /// Events have the identity of others and other content: they stay out.
+    /// Events have the identity of other events but other content, so they are not stored.
     #[error("{} events have the event_id of another event and other content ({in_buffer} against the buffer, {in_inputs} among the inputs); the first one stays: give each its own event_id", .in_buffer + .in_inputs)]
     Conflicts { in_buffer: u64, in_inputs: u64 },
     #[error(
@@ -41,7 +41,7 @@ pub enum Warning {
         "report suite {rsid} is paused: its {events} events would wait until `passbridge suite resume {rsid}`"
     )]
     SuitePaused { rsid: Rsid, events: u64 },
-    /// The hits of a suite are known to be lost.
+    /// Analytics is known to lose the hits of a suite.
     #[error(
         "report suite {rsid} loses its hits ({reason}): its {events} events would wait until it is mended and `passbridge suite check {rsid}` finds it so"
     )]
@@ -70,7 +70,7 @@ pub enum Warning {
     )]
     Old {
         rsid: Rsid,
-        /// How many; those beyond the retention are not among them.
+        /// The number of events, without those beyond the retention.
         events: u64,
         oldest_at: Instant,
     },
@@ -78,7 +78,7 @@ pub enum Warning {
         "{events} events for report suite {rsid} are ahead of this host's clock (the latest: {latest_at}): Analytics would show hours that have not been; check the clock of the source and of this host"
     )]
     Future { rsid: Rsid, events: u64, latest_at: Instant },
-    /// Analytics has events of the same requestor and days.
+    /// Analytics already has events of the same requestor on the same days.
     #[error(
         "report suite {rsid} has {delivered_events} events of requestor {requestor_id} on {days} of these days already ({first_day} to {last_day}), and {events} would be added to them; if they are the same events in another form, leave these days out: Analytics cannot take a count back"
     )]
@@ -91,14 +91,14 @@ pub enum Warning {
         delivered_events: u64,
         events: u64,
     },
-    /// Visitors were already sent something that happened later (BDIA-39).
+    /// Hits of the same visitors were already sent that happened later (BDIA-39).
     #[error(
         "{visitors} visitors of report suite {rsid} were already sent later events: up to {hits_at_most} hits of theirs would arrive out of order, which blurs visits, paths and attribution but no count of events; backfill before going live, or into a suite of its own"
     )]
     OutOfOrder {
         rsid: Rsid,
         visitors: u64,
-        /// The hits of these visitors; those that happened later than all that was sent are among them.
+        /// All planned hits of these visitors, including hits that happened later than everything that was sent.
         hits_at_most: u64,
     },
     #[error(

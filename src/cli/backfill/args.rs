@@ -1,4 +1,4 @@
-//! What `backfill` can be told.
+//! The arguments of `backfill`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ pub(crate) struct ExportArgs {
 }
 
 impl WayArgs {
-    /// The settings of a job, with what was given here over them.
+    /// The settings of a job, replaced by those that were given here.
     pub(super) fn over(&self, before: JobSettings) -> JobSettings {
         JobSettings {
             route: self.via.unwrap_or(before.route),

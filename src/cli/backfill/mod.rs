@@ -1,4 +1,4 @@
-//! `backfill`: history, loaded and sent below live traffic.
+//! `backfill`: loads old events and sends them with lower priority than live events.
 
 mod args;
 mod plan;
@@ -27,7 +27,7 @@ use crate::job::{JobName, JobState};
 use args::{ExportArgs, NewArgs, ResumeArgs, StatusArgs};
 use report::{Shown, StatusReport};
 
-/// Longer than a request takes that is in flight.
+/// The longest wait for a cancelled job to end. It is longer than a request takes.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
@@ -77,7 +77,7 @@ impl Backfills<'_> {
         }
     }
 
-    /// Plans a backfill and keeps its inputs, instead of those of an earlier plan of that name.
+    /// Plans a backfill and stores its inputs. They replace those of an earlier plan of that name.
     fn plan(&self, args: &NewArgs) -> Result<Exit, Failure> {
         let (name, sources) = (&args.name, args.inputs.sources()?);
         if sources.is_empty() {
@@ -120,7 +120,7 @@ impl Backfills<'_> {
         Ok(backfill::plan(&self.buffer, &inputs, &options, &rates, &mut progress)?)
     }
 
-    /// Makes a planned or new job a running one.
+    /// Starts a planned or new job.
     fn begin(&self, args: &NewArgs) -> Result<(), Failure> {
         let (name, sources) = (&args.name, args.inputs.sources()?);
         let Some(job) = self.known(name)? else {
@@ -134,7 +134,7 @@ impl Backfills<'_> {
             return Ok(self.buffer.set_job_state(self.buffer.job(name)?.key, JobState::Running)?);
         };
         if job.state != JobState::Planned {
-            // The caller holds the lock, so no process runs it.
+            // No process runs this job, because the caller holds the lock.
             return Err(refused(
                 format!("there is a backfill {name} already, and it is {}", seen(&job, false)),
                 format!("passbridge backfill resume {name}; or choose another name"),
@@ -150,7 +150,7 @@ impl Backfills<'_> {
         Ok(self.buffer.set_job_state(job.key, JobState::Running)?)
     }
 
-    /// Makes a planned, stopped, paused, cancelled or finished job a running one.
+    /// Starts a planned, stopped, paused, cancelled or finished job again.
     fn resume(&self, args: &ResumeArgs) -> Result<(), Failure> {
         let job = self.buffer.job(&args.name)?;
         if job.state == JobState::Cancelled {
@@ -165,7 +165,7 @@ impl Backfills<'_> {
         let job = buffer.job(name)?;
         let mut collection = options::collection(&settings.config.delivery);
         let rate = job.settings.rate.and_then(NonZeroU32::new);
-        // The slower of both.
+        // The lower of both rates applies.
         collection.rate_per_host = [rate, collection.rate_per_host].into_iter().flatten().min();
         if let Some(fixed) = job.groups.filter(|fixed| *fixed < bulk.groups(&job)) {
             tracing::warn!(
@@ -178,11 +178,11 @@ impl Backfills<'_> {
             drain: options::drain(&settings.config.delivery, context),
             collection: Collection::new(collection)?,
             bulk,
-            // The timetable was made of the same name.
+            // This name was parsed before, for the timetable.
             zone: settings.config.schedule.timezone.parse().unwrap_or(Zone(chrono_tz::UTC)),
         };
         let mut progress = BackfillProgress::new(buffer, job.key, context.form);
-        // Loading blocks its thread; signals are heard by another.
+        // Loading blocks its thread, so another thread handles signals.
         let runtime =
             Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Failure::starting)?;
         let report = runtime.block_on(async {
@@ -192,14 +192,14 @@ impl Backfills<'_> {
             drop(progress);
             report.map_err(Failure::of_backfill(name))
         });
-        // A thread that still reads standard input or a slow disk is not waited for.
+        // Does not wait for a thread that still reads standard input or a slow disk.
         runtime.shutdown_timeout(Duration::from_secs(1));
         let report = report.inspect_err(|failure| self.note_end(job.key, failure))?;
         context.form.report(&report)?;
         Ok(report::exit(&report))
     }
 
-    /// Records why a backfill ended, for `status`; not in a buffer that failed itself.
+    /// Records why a backfill ended, for `status`, unless the buffer itself failed.
     fn note_end(&self, job: JobKey, failure: &Failure) {
         let text = format!("{}; {}", failure.on_one_line(), failure.advice);
         if !matches!(failure.code, Code::BufferLost | Code::Database)
@@ -254,7 +254,7 @@ impl Backfills<'_> {
         }
         buffer.set_job_state(job.key, JobState::Cancelled)?;
         let _lock = self.lock_once_free()?;
-        // Whoever waited for the lock as well may have made it a running one.
+        // Another process may have started the job while this one waited for the lock.
         buffer.set_job_state(job.key, JobState::Cancelled)?;
         let in_files = backfill::withdraw_unsent(buffer, &job, &self.settings.config.bulk.dir)
             .map_err(Failure::of_backfill(name))?;
@@ -285,7 +285,7 @@ impl Backfills<'_> {
         self.context.answer(&report, text)
     }
 
-    /// The lock of backfills, once the process that runs the job has seen that it is cancelled.
+    /// Takes the lock of backfills after the process that runs the job has stopped.
     fn lock_once_free(&self) -> Result<BackfillLock, Failure> {
         let since = Instant::now();
         loop {

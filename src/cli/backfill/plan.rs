@@ -1,4 +1,4 @@
-//! A plan of history, for people. Warnings come last, where a terminal stops.
+//! A plan of a backfill, for people. Warnings come last, because the end of a text stays visible on a terminal.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::backfill::{BulkRoute, Counts, DayPlan, DiaRoute, Limit, Plan, SuitePl
 use crate::cli::Table;
 use crate::suite::SuiteState;
 
-/// The rows of days up to which each has its own; above, months do, and `--json` has the days.
+/// The most days with a row each; for more days there is a row per month, and `--json` has the days.
 const DAY_ROWS_MAX: usize = 62;
 
 impl fmt::Display for Plan {
@@ -172,7 +172,7 @@ fn write_bulk(route: &BulkRoute, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     )
 }
 
-/// Bytes as people say them, in decimal units as Adobe's limits are.
+/// A size in bytes for people, in decimal units like Adobe's limits.
 fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
@@ -182,7 +182,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Seconds as people say them, by their two largest units.
+/// A duration for people, in its two largest units.
 fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

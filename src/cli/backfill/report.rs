@@ -1,4 +1,4 @@
-//! What `backfill` reports.
+//! The reports of `backfill`.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub(super) struct Shown {
     #[serde(flatten)]
     pub(super) obstacles: JobObstacles,
     pub(super) inputs: Vec<Value>,
-    /// The keys of the files of which only a look-up says that they are in: whom to ask Adobe about.
+    /// Keys of files whose arrival only a look-up at Adobe confirms; Adobe can be asked about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) looked_up_files: Vec<String>,
 }
@@ -75,7 +75,7 @@ impl Shown {
     }
 }
 
-/// The files of lines that were no events, and how many of them are in no file.
+/// The files of rejected lines, and the number of rejected lines that are in no file.
 fn rejects(inputs: &[Value]) -> impl Iterator<Item = String> {
     inputs.iter().filter_map(|input| {
         let path = input["rejects"].as_str()?;
@@ -97,7 +97,7 @@ fn sum(inputs: &[Value], name: &str) -> u64 {
     inputs.iter().filter_map(|input| input["counts"][name].as_u64()).sum()
 }
 
-/// The status of a run. Events that could have gone win over those that want a look.
+/// The exit status of a run. Events left to send have priority over events for a person to look at.
 pub(super) fn exit(report: &BackfillReport) -> Exit {
     let BackfillReport { counts, inputs, ending, .. } = report;
     let is_unused = inputs.iter().any(|input| input["unused"].is_string());

@@ -1,4 +1,4 @@
-//! `reconcile`: whether ESM, the buffer and Analytics agree, and why not.
+//! `reconcile`: compares ESM, the buffer and Analytics, and explains differences.
 
 mod report;
 

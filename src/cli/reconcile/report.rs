@@ -1,4 +1,4 @@
-//! A reconciliation as text: short where all agree, else the cells that do not, with what explains them.
+//! A reconciliation as text: short if all numbers agree, else the cells that differ, with explanations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,9 +7,9 @@ use crate::cli::table::write_notes;
 use crate::cli::{Table, hint};
 use crate::reconcile::{Cause, Cell, Line, Part, Reconciliation, Sums, Verdict};
 
-/// Cells that the text shows of each verdict. `--json` has all.
+/// The most cells of each verdict in the text. `--json` has all.
 const CELLS_SHOWN: usize = 40;
-/// Days that the text shows one by one; more are summed up by requestor alone.
+/// The most days in the text with a row each; more days are summed up by requestor.
 const DAYS_SHOWN: usize = 31;
 
 impl fmt::Display for Reconciliation {

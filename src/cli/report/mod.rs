@@ -98,7 +98,7 @@ fn dimension(name: &str) -> Result<Dimension, String> {
     })
 }
 
-/// What is asked for twice is shown once.
+/// Removes repeated dimensions.
 fn once_each(by: &[Dimension]) -> Vec<Dimension> {
     let is_first = |(index, each): &(usize, &Dimension)| !by[..*index].contains(each);
     by.iter().enumerate().filter(is_first).map(|(_, each)| *each).collect()

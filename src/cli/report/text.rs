@@ -1,4 +1,4 @@
-//! A report as text: Adobe's table, metrics as rows and MVPDs as columns, then what its page speaks of besides.
+//! A report as text: Adobe's table (rows are metrics, columns are MVPDs), then more figures of Adobe's page.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use crate::cli::table::write_notes;
 use crate::event::EventKind;
 use crate::report::{Figures, Report, Row};
 
-/// Columns of MVPDs beside each other, the total not among them: with the longest headings, a hundred characters.
+/// Columns of MVPDs side by side, without the total. With the longest headings they take a hundred characters.
 const MVPDS_A_BLOCK: usize = 4;
-/// The longest name of an MVPD that heads a column, unless another begins and ends alike.
+/// The longest name of an MVPD in a heading; longer names are shortened if they stay different.
 const HEADING_CHARS_MAX: usize = 13;
-/// The most failures that are listed; `--json` has all.
+/// The most failures in the text; `--json` has all.
 const FAILURES_SHOWN: usize = 20;
 
-/// The name of a metric, and how its figure is written.
+/// The name of a metric, and a function that formats its value.
 type Metric = (&'static str, fn(&Figures) -> String);
 
-/// The metrics of Adobe's page ("Events Summary", "Example"), in its order, then those that it describes.
+/// The metrics in the order of Adobe's page ("Events Summary", "Example"), then those that the page describes.
 const METRICS: [Metric; 27] = [
     ("Successful Authentications", |of| of.successful_authentications.to_string()),
     ("Successful Authorizations", |of| of.successful_authorizations.to_string()),
@@ -48,7 +48,7 @@ const METRICS: [Metric; 27] = [
     ("Unique accounts (ESM stated)", |of| known(of.stated_unique_accounts)),
 ];
 
-/// The metrics of Adobe's table: they are shown even where they are all 0.
+/// The number of metrics in Adobe's table. They are shown even if all values are 0.
 const PUBLISHED: usize = 6;
 
 fn known(figure: Option<u64>) -> String {
@@ -93,7 +93,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Adobe's table: the largest MVPDs first, a few beside each other, each block with the total at its end.
+/// Adobe's table in blocks of a few MVPDs, the largest first. Each block ends with the total.
 fn write_columns(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let headings = report.short_names(HEADING_CHARS_MAX, "(none)").into_iter();
     let shown = report.shown().iter().map(|column| &column.figures);
@@ -125,7 +125,7 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
     let mut table = Table::of_figures(&headings);
     for (index, (name, value)) in METRICS.iter().enumerate() {
         let cells: Vec<String> = figures.iter().map(|figures| value(figures)).collect();
-        // Of the events that Adobe's table does not have, those are left out that did not happen.
+        // Metrics outside Adobe's table are left out if all values are 0.
         if index <= PUBLISHED || cells.iter().any(|cell| cell != "0" && cell != "-") {
             let cells = cells.iter().map(|cell| cell as &dyn fmt::Display);
             table.row(&[name as &dyn fmt::Display].into_iter().chain(cells).collect::<Vec<_>>());
@@ -134,7 +134,7 @@ fn write_block(out: &mut fmt::Formatter<'_>, block: &[(String, &Figures)], total
     table.write_below(out)
 }
 
-/// A line for each row, with the six metrics of Adobe's table and the share granted.
+/// One line for each row, with the six metrics of Adobe's table and the success rates.
 fn write_rows(out: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let headings =
         ["AuthN OK", "AuthZ OK", "plays", "users", "AuthN tried", "AuthZ tried", "AuthN %", "AuthZ %"];

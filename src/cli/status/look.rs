@@ -1,4 +1,4 @@
-//! What `status` looks at: everything that costs little.
+//! The data of `status`: only values that can be read quickly.
 
 use std::fs;
 use std::time::Duration;
@@ -26,10 +26,11 @@ pub(super) struct StatusReport {
     pub(super) status: Status,
     /// The suites that are blocked or overruled, or whose proofs are too old or void.
     pub(super) verdicts: Vec<SuiteVerdict>,
-    /// The backfills that have events waiting: no drain sends those.
+    /// The backfills with waiting events, which no drain sends.
     pub(super) backfills: Vec<BackfillStatus>,
     pub(super) last_completed_at: Option<Instant>,
-    /// Since when a first drain has had something to do: the first event, or the buffer itself where only the inbox has rows.
+    /// The earliest time for a first drain: the first event, or the creation of the buffer if only the inbox has
+    /// rows.
     #[serde(skip)]
     pub(super) first_arrival_at: Option<Instant>,
 }
@@ -44,7 +45,7 @@ pub(super) struct SuiteVerdict {
 #[derive(Debug, Serialize)]
 pub(super) struct BufferFile {
     pub(super) path: String,
-    /// With what is not yet folded in.
+    /// The size including the write-ahead log.
     pub(super) bytes: u64,
     pub(super) free_bytes: u64,
 }
@@ -53,7 +54,7 @@ pub(super) struct BufferFile {
 pub(super) struct DrainStatus {
     pub(super) state: DrainState,
     pub(super) holder: Option<Holder>,
-    /// The run that goes on, or was cut off.
+    /// The current run, or a run that was cut off.
     run_id: Option<RunId>,
     pub(super) began_at: Option<Instant>,
 }
@@ -61,10 +62,10 @@ pub(super) struct DrainStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DrainState {
-    /// Nobody drains, and the last run came to its end.
+    /// No drain is running, and the last run ended normally.
     Idle,
     Running,
-    /// Nobody drains, and the last run never came to its end.
+    /// No drain is running, and the last run did not end normally.
     CutOff,
 }
 
@@ -73,9 +74,9 @@ pub(super) struct BackfillStatus {
     pub(super) name: JobName,
     pub(super) state: JobState,
     pub(super) pending: u64,
-    /// Those of them that are in bulk files: they may have been counted where a file has no answer.
+    /// The events in bulk files. They may have been counted if Adobe did not answer for a file.
     pub(super) in_files: u64,
-    /// What stood in its way when it was last at work.
+    /// The obstacles that it met when it last ran.
     #[serde(flatten)]
     pub(super) obstacles: JobObstacles,
 }
@@ -114,7 +115,7 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
         None if status.inbox > 0 => created_at().map(|at| Instant::from(DateTime::<Utc>::from(at))),
         first => first,
     };
-    // Of the run that goes on, once it has met any.
+    // The problems of the latest run with a summary. A current run gets a summary with its first problem.
     let troubles = status.runs.iter().find(|run| run.summary.is_some()).map(RunRecord::troubles);
     Ok(StatusReport {
         version: env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,4 @@
-//! `status`: where every event is, and `status --check`: whether that is as it should be.
+//! `status` shows the state of all events; `status --check` compares it with limits.
 
 mod look;
 mod monitor;
@@ -97,7 +97,7 @@ fn check(
 }
 
 impl Args {
-    /// The limits of the configuration, with those of the options over them.
+    /// The limits of the configuration; the options replace some of them.
     fn over(&self, mut limits: MonitorConfig) -> MonitorConfig {
         for (id, span) in self.max_silence.iter().cloned() {
             match id {

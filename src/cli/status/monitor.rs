@@ -1,4 +1,4 @@
-//! `status --check`: which limit of `[monitor]` is broken, one line each.
+//! `status --check`: prints the broken limits of `[monitor]`, one per line.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -19,16 +19,17 @@ use crate::event::Instant;
 use crate::job::JobState;
 use crate::suite::Readiness;
 
-/// What became dead, or was rejected, within this time counts: a day has everybody's working hours in it.
+/// Dead letters and rejects count for this time: one day includes everybody's working hours.
 const COUNTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 const PARKED_NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// The key of `[monitor]`, or `blocked`, `backfill` and `balanced`, which always count, or `overruled`, which never does.
+    /// The key of `[monitor]`; or `blocked`, `backfill` or `balanced`, which always count; or `overruled`, which
+    /// never does.
     pub(super) check: &'static str,
-    /// A requestor or a report suite; `None` for the whole buffer.
+    /// The requestor or report suite; `None` for the whole buffer.
     pub(super) of: Option<String>,
     pub(super) broken: bool,
     found: Option<u64>,
@@ -68,7 +69,7 @@ pub(super) fn checks(
     }
     checks.extend(blocked(report));
     checks.extend(backfills(report));
-    // Listed, and no alarm: one that stands for ever would be turned off.
+    // Listed, but no alarm: people would turn off an alarm that never ends.
     checks.extend(report.verdicts.iter().filter(|one| one.readiness == Readiness::Overruled).map(|one| {
         let says = format!("its hits are known to be lost, and somebody overruled that: {}", one.why);
         always("overruled", one.rsid.to_string(), false, None, says)
@@ -80,7 +81,7 @@ pub(super) fn checks(
     Ok(checks)
 }
 
-/// How long events wait that could go, and how long ago the last drain was completed.
+/// Checks the age of events that could be sent, and of the last completed drain.
 pub(super) fn ages(report: &StatusReport, limit: Span) -> Vec<Check> {
     let (Some(limit), now) = (limit.0, report.at) else { return Vec::new() };
     let oldest = report.status.oldest_stored_at;
@@ -122,7 +123,7 @@ fn parked(requestors: &[RequestorStatus]) -> String {
     named.join("; ")
 }
 
-/// How long ago the last event came in: of all, and of each requestor that has a limit of its own.
+/// Checks the time since the last event: of all requestors, and of each requestor with its own limit.
 fn silences(report: &StatusReport, limits: &MonitorConfig) -> Vec<Check> {
     let requestors = &report.status.requestors;
     let last = requestors.iter().filter_map(|requestor| requestor.arrived_at).max();
@@ -158,12 +159,12 @@ fn aged(
     Check { check, of, broken, found, limit: Some(limit.as_secs()), says }
 }
 
-/// What has no limit and counts always: `of` whom it is, and what is said of it.
+/// A check without a limit, which always counts. `of` is a suite or a backfill.
 fn always(check: &'static str, of: String, broken: bool, found: Option<i64>, says: String) -> Check {
     Check { check, of: Some(of), broken, found: found.map(i64::unsigned_abs), limit: None, says }
 }
 
-/// Suites whose hits are known to be lost.
+/// Suites that are known to lose their hits.
 fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
     report.status.requestors.iter().filter_map(|requestor| {
         let (rsid, why) = (requestor.rsid.clone()?, requestor.parked_because.as_ref()?);
@@ -177,7 +178,7 @@ fn blocked(report: &StatusReport) -> impl Iterator<Item = Check> {
     })
 }
 
-/// Backfills that a trouble or an error has ended: nothing but `resume` makes them go on.
+/// Backfills that stopped because of a problem. They go on only after `resume`.
 fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
     report.backfills.iter().filter(|one| one.state == JobState::Stopped).filter_map(|one| {
         let BackfillStatus { name, pending, obstacles, .. } = one;
@@ -187,7 +188,7 @@ fn backfills(report: &StatusReport) -> impl Iterator<Item = Check> {
     })
 }
 
-/// Lines in the rejects files that were written within a day. A file that was mended, ingested and removed counts no more.
+/// Lines in the files of rejects that were written within one day. A removed file does not count.
 fn rejects(folder: &Path, now: Instant) -> Result<u64, Failure> {
     let failed = Failure::reading(folder);
     let entries = match fs::read_dir(folder) {

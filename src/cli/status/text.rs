@@ -1,4 +1,4 @@
-//! The status as people read it.
+//! The status as text.
 
 use std::fmt;
 
@@ -175,7 +175,7 @@ impl StatusReport {
     }
 }
 
-/// One value of a run's summary, empty where the run was cut off.
+/// One value of a run's summary; empty if the run was cut off.
 fn summary_text(run: &RunRecord, name: &str) -> String {
     match run.summary.as_ref().and_then(|summary| summary.get(name)) {
         Some(serde_json::Value::String(text)) => text.clone(),

@@ -76,7 +76,7 @@ pub(crate) struct RemoveArgs {
 
 pub(super) fn add(args: &AddArgs, suites: &Suites) -> Result<SuiteReport, Failure> {
     let buffer = &suites.buffer;
-    // Only what is named is compared with a known suite: a requestor is added without repeating every setting.
+    // For a known suite, only the given settings are compared, so that a requestor can be added without all settings.
     let known = match buffer.suite(&args.rsid) {
         Err(BufferError::UnknownSuite(_)) => None,
         known => Some(known?.suite),
@@ -125,7 +125,7 @@ pub(super) fn set(args: &SetArgs, suites: &Suites) -> Result<SuiteReport, Failur
     listing::one(suites, &args.rsid)
 }
 
-/// Whether the same viewer becomes another visitor. An organisation counts only where ECIDs are sent.
+/// Tells if a viewer becomes a new visitor. The organisation matters only if ECIDs are sent.
 fn splits_visitors(from: &HitForm, to: &HitForm) -> bool {
     from.identity != to.identity || (to.identity == IdentityKind::Ecid && from.org_id != to.org_id)
 }

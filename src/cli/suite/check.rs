@@ -75,7 +75,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> 
     Ok(if is_refused { Exit::Unclean } else { Exit::Done })
 }
 
-/// Checks every suite at the pace of one client. Only what the credentials lack ends the walk: no other suite could be read either.
+/// Checks every suite with one client. Stops only at an error of the credentials, because no suite can be read then.
 fn all(args: &CheckArgs, settings: &Settings, suites: &Suites, context: &Context) -> Result<Exit, Failure> {
     let client = options::analytics(settings)?;
     let runtime = runtime()?;
@@ -105,14 +105,14 @@ fn is_of_credentials(error: &ApiError) -> bool {
     error.endpoint.gives_credentials || is_of_company || error.status() == Some(401)
 }
 
-/// The error without the address of the suite that happened to be read first.
+/// The error without the URL path of the suite that was read first, because the error applies to all suites.
 fn of_no_suite(mut error: ApiError) -> ApiError {
     let place = &mut error.endpoint.place;
     place.truncate(place.find("/reportsuites").unwrap_or(place.len()));
     error
 }
 
-/// Adds what was read to what is known, and judges all of it.
+/// Adds the new findings to the stored ones, and judges all of them.
 pub(super) fn judge(
     suites: &Suites,
     rsid: &Rsid,
@@ -128,7 +128,7 @@ pub(super) fn judge(
     Ok(Report { check, readiness, api: is_api, settings_file: file })
 }
 
-/// The client of the API; none where there are no credentials and a file will do.
+/// The client of the API; `None` if there are no credentials and a file is given instead.
 fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>, Failure> {
     if has_file && settings.config.analytics.client_id.is_empty() {
         return Ok(None);
@@ -146,7 +146,7 @@ fn client(settings: &Settings, has_file: bool) -> Result<Option<AnalyticsClient>
 
 pub(super) async fn read(client: &AnalyticsClient, rsid: &Rsid) -> Result<ApiSettings, ApiError> {
     let suite = client.suite(rsid).await?;
-    // Of a suite that is not there Adobe refuses to tell anything.
+    // Adobe answers nothing about eVars and events of an unknown suite.
     let (evars, events) = match &suite {
         Some(_) => (client.evars(rsid).await?, client.events(rsid).await?),
         None => (BTreeMap::new(), BTreeMap::new()),
@@ -228,7 +228,7 @@ impl Report {
         self.check.is_wrong() || (is_strict && self.check.open().next().is_some())
     }
 
-    /// Sorts the suites that lose hits first, then those with the gravest and the most findings.
+    /// A sort key: suites that lose hits come first, then those with the most severe and the most findings.
     fn badness(&self) -> (bool, Severity, Reverse<usize>) {
         let open = self.check.findings.iter().map(|one| one.severity).filter(|one| *one < Severity::Ok);
         let gravest = open.clone().min().unwrap_or(Severity::Ok);
@@ -271,7 +271,7 @@ fn is_settled(state: ItemState) -> bool {
     }
 }
 
-/// The values of each key, both in the order in which they come.
+/// Groups the values by key; keys and values keep their order.
 fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
     let mut groups: Vec<(K, Vec<V>)> = Vec::new();
     for (key, value) in pairs {
@@ -283,7 +283,7 @@ fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<
     groups
 }
 
-/// A name that is right but for its letters; `None` for everything else.
+/// A name that is accepted but spelled differently; `None` for every other finding.
 fn spelled(finding: &Finding) -> Option<String> {
     let Finding { severity, setting, subject, expected, found, .. } = finding;
     let differs = *severity == Severity::Ok && *setting == "Name" && expected != found;
@@ -301,7 +301,7 @@ fn write_finding(out: &mut fmt::Formatter<'_>, finding: &Finding, subjects: &str
     writeln!(out, "            fix: {}", hint::complete(fix))
 }
 
-/// `event1-event3, event7` of those four.
+/// Joins subjects to ranges: `event1-event3, event7` for these four events.
 pub(super) fn ranges(subjects: &[&str]) -> String {
     let number = |subject: &str| -> Option<(String, u32)> {
         let digits = subject.find(|letter: char| letter.is_ascii_digit())?;

@@ -1,4 +1,4 @@
-//! `suite list` and `suite show`, and the suites that every command here is about.
+//! `suite list` and `suite show`, and the access of all `suite` commands to the suites.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::event::Instant;
 use crate::onboarding::verdict;
 use crate::suite::{CountForm, HitForm, Readiness, ReportSuite, Rsid, Verdict};
 
-/// The buffer whose suites a command is about, and how long a proof of their settings counts.
+/// The buffer with the suites, and the time for which a proof of their settings is valid.
 pub(super) struct Suites {
     pub(super) buffer: Buffer,
     pub(super) proof_age: Duration,
@@ -73,7 +73,7 @@ pub(super) struct SuiteReport {
 struct Word {
     #[serde(flatten)]
     confirmation: Confirmation,
-    /// Whether it was given for the settings that the suite has now.
+    /// True if it was given for the current settings of the suite.
     holds: bool,
 }
 
@@ -83,7 +83,7 @@ struct ProbeLine {
     started_at: Instant,
     sent_at: Option<Instant>,
     read_at: Option<Instant>,
-    /// `right`, `wrong` or `unseen`; `None` where it was never read back.
+    /// `right`, `wrong` or `unseen`; `None` if it was never read back.
     verdict: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `suite`: which requestor's events go to which report suite, and how.
+//! `suite`: maps requestors to report suites, and sets how their events are sent.
 
 mod change;
 mod check;
@@ -57,7 +57,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
-    // Only what needs a buffer opens it: a sheet for any suite is for newcomers, who have none yet.
+    // The buffer is opened only for commands that need it: `suite sheet` must also work before there is a buffer.
     let suites = || Suites::open(context, &context.settings()?);
     match command {
         Command::Sheet(args) => sheet::run(args, context),

@@ -70,7 +70,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
     let last_before = last()?;
     let probed = until_stopped(async |stop| {
         let work = async {
-            // What the suite is set to now is what the probe proves: a later change makes its proofs void.
+            // A probe proves the settings at this time; a later change makes its proofs void.
             let api = check::read(&analytics, rsid).await?;
             check::judge(&suites, rsid, Some(api), None)?;
             Ok::<_, Failure>(match &earlier {
@@ -97,7 +97,7 @@ pub(super) fn run(args: &ProbeArgs, context: &Context) -> Result<Exit, Failure> 
             Ok(Exit::Pending)
         }
         Err(failure) => {
-            // Who sends again leaves more hits that reports cannot forget.
+            // These hits should be read back: a second probe would add more hits, which stay in reports for ever.
             begun.iter().for_each(|id| tell_read_back(rsid, id, "hits of this probe may be out"));
             Err(failure)
         }

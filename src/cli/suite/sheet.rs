@@ -1,4 +1,4 @@
-//! `suite sheet`: what the suite must be set to, as a file for the person who sets it.
+//! `suite sheet`: writes the required settings of a suite to a file, for the person who sets them.
 
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ use crate::event::RequestorId;
 use crate::suite::{ReportSuite, Rsid, SuiteState};
 use crate::whole_file::{self, Readers};
 
-/// The longest export, in bytes: some hundred thousand suites.
+/// The longest export, in bytes: about a hundred thousand suites.
 const EXPORT_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ struct ExportedSuite {
 impl From<SuiteListing> for ExportedSuite {
     fn from(listing: SuiteListing) -> ExportedSuite {
         let SuiteListing { mut suite, requestors, confirmations, verdict: _ } = listing;
-        // The verdict stays here; what would be lost from here would be lost from there.
+        // The verdict is not exported, but an importing host must not send to this suite either, so it is paused.
         if suite.state == SuiteState::Blocked {
             suite.state = SuiteState::Paused;
         }
@@ -64,7 +64,7 @@ pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<E
     let refuse = |why: String| refused(format!("{path:?} is no export of suites: {why}"), advice);
     let Export::<Value> { suites } =
         serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
-    // Everything is read before anything is changed; a refusal half way leaves whole suites, and the same import goes on.
+    // All suites are read before one is changed. After a refusal, the same import can be repeated.
     let mut ready = Vec::with_capacity(suites.len());
     for written in suites {
         let refuse = |why: String| refuse(format!("suite {}: {why}", written["rsid"]));
@@ -93,7 +93,7 @@ pub(super) fn import(path: &Path, known: &Suites, context: &Context) -> Result<E
     context.answer(&report, format_args!("{suites} suites with {mapped} requestors are in place"))
 }
 
-/// Takes over the words of an export. The later word on an item stays.
+/// Stores the confirmations of an export. For each item, the later confirmation stays.
 fn confirm(buffer: &Buffer, rsid: &Rsid, mut confirmations: Vec<Confirmation>) -> Result<(), Failure> {
     let known = buffer.suite(rsid)?.confirmations;
     confirmations.retain(|word| !known.iter().any(|own| own.item == word.item && own.at >= word.at));

@@ -1,4 +1,4 @@
-//! The events that a lane has claimed: on disk before their first byte is written, in the order in which they go.
+//! The events that a lane has claimed, in the order of sending. A claim is durable before its event is sent.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use super::super::recorder::{ClaimTicket, Recorder, RecorderGone};
 use crate::buffer::Change;
 use crate::hit::VisitorKey;
 
-/// Claims that a lane may hold: one in flight, one ready behind it.
+/// How many claims a lane may hold: one in flight and one ready behind it.
 const CLAIMS_MAX: usize = 2;
 
 /// The claims of one lane that are not in flight.
@@ -45,19 +45,19 @@ impl Claims {
         Ok(())
     }
 
-    /// The first event, once its claim is durable. From here on it is its taker's to settle or to release.
+    /// Takes the first event once its claim is durable. The caller must then settle or release it.
     pub(super) async fn take_front(&mut self) -> Result<Option<Parcel>, RecorderGone> {
         let Some((parcel, ticket)) = self.claimed.pop_front() else { return Ok(None) };
         ticket.granted().await?;
         Ok(Some(parcel))
     }
 
-    /// Takes the claims back, of which no byte was written, and hands out their events in their order.
+    /// Releases the claims, of which no byte was sent, and returns their events in their order.
     pub(super) async fn take_back(&mut self) -> Result<Vec<Parcel>, RecorderGone> {
         self.take_back_where(|_| true).await
     }
 
-    /// The same, of one visitor.
+    /// As `take_back`, for the claims of one visitor.
     pub(super) async fn take_back_of(&mut self, visitor: VisitorKey) -> Result<Vec<Parcel>, RecorderGone> {
         self.take_back_where(|parcel| parcel.visitor == visitor).await
     }

@@ -1,4 +1,4 @@
-//! A lane's part in the trial of a suite: what may go meanwhile, and what becomes of refused events.
+//! A lane's part in the trial of a suite (see `ward`): holds events back, and keeps or settles refused events.
 
 use super::super::parcel::Parcel;
 use super::super::recorder::RecorderGone;
@@ -17,7 +17,7 @@ impl Lane {
         on_trial.filter_map(|suite| suite.ward(|ward| ward.take_candidate(self.number))).next()
     }
 
-    /// Lets an event of the queue go, or puts it where it belongs.
+    /// Returns an event of the queue if it may be sent. If not, leaves it pending or lets it wait.
     pub(super) fn gate(&mut self, mut parcel: Parcel) -> Option<Parcel> {
         let is_ended = self.ended.contains(&parcel.visitor);
         let suite = self.suite(&parcel);
@@ -39,8 +39,8 @@ impl Lane {
         Some(parcel)
     }
 
-    /// Leaves a refused event undecided, until it is known whose fault that is. A later event of its visitor may go before that
-    /// only where this one was surely not counted, and goes never again unless its suite is at fault.
+    /// Leaves a refused event undecided until it is known who is at fault. Later events of its visitor may be sent
+    /// before only if this event was surely not counted and will be sent again only if the suite is at fault.
     pub(super) async fn refuse(
         &mut self,
         mut parcel: Parcel,
@@ -58,7 +58,7 @@ impl Lane {
         if !keeps_claim {
             self.release(&parcel).await?;
         }
-        // They pass the gate again, which knows whether they may go before this one is decided.
+        // The gate decides whether these events may be sent before the refused event is decided.
         let claimed = self.claims.take_back_of(parcel.visitor).await?;
         let aside = self.aside.release(parcel.visitor);
         self.requeue(claimed.into_iter().chain(aside));
@@ -68,7 +68,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes what its suites give back: events that need not wait any more, and refused ones on which was decided.
+    /// Takes back from the suites the events that need not wait any more and the refused events that are decided.
     pub(super) async fn take_back(&mut self, is_last: bool) -> Result<(), RecorderGone> {
         let host = self.context.host.clone();
         host.leave_where_all_refuse();
@@ -78,14 +78,14 @@ impl Lane {
         for suite in &host.suites {
             let (refused, waiting) = suite.ward(|ward| ward.take_back(self.number, is_last));
             self.requeue(waiting.into_iter());
-            // The latest first: the events of a visitor that go again stand in their order then, and one that is left pending takes the later
-            // ones with it.
+            // The latest first, so that events that are sent again stand in their order. An event that is left
+            // pending leaves later events of its visitor pending too.
             for refused in refused.into_iter().rev() {
                 let step = self.next(&refused.parcel, &refused.outcome);
                 match (refused.whose, &step) {
                     (None, _) => self.leave_refused(refused).await?,
-                    // Of a suite that delivers, the next success says whether it was the event. A failure without a reason was tried
-                    // some times already, with pauses between.
+                    // If the suite delivers, the next success tells whether the event was at fault. An event with
+                    // FAILURE without a reason was already tried several times, with pauses.
                     (Some(Whose::Unknown), Next::Bury(_))
                         if suite.has_succeeded() && refused.parcel.bare_failures == 0 =>
                     {
@@ -98,7 +98,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Leaves a refused event to the next run; holds it where it may have been counted and its suite does not repeat.
+    /// Leaves a refused event to the next run, or holds it if it may have been counted and the suite does not repeat.
     async fn leave_refused(&mut self, refused: Refused) -> Result<(), RecorderGone> {
         let Refused { mut parcel, outcome, .. } = refused;
         let policy = self.suite(&parcel).suite.on_ambiguous;

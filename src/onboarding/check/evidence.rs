@@ -1,8 +1,8 @@
-//! What a check is made from: what the sources showed of a suite, people's words, and what a probe saw.
+//! What a check is made from: what sources showed of a suite, people's confirmations, and what a probe saw.
 //!
-//! What a source showed counts until it shows something else; what a settings file showed also until a newer word of a person
-//! or a newer probe says otherwise. So a check with the API alone keeps what an earlier one read from a file, and a suite that
-//! was seen to lose its hits stays blocked until something shows that it is mended.
+//! What a source showed counts until the source shows something else. What a settings file showed counts only until a
+//! newer confirmation or probe says otherwise. So a check with only the API keeps what an earlier check read from a
+//! file, and a suite that was seen to lose hits stays blocked until something shows that it is mended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::onboarding::settings_file::{Field, SettingsFile};
 /// What the Analytics 2.0 API shows of a suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiSettings {
-    /// The suite; `None` where there is none by this name, or none that these credentials may see.
+    /// `None` if there is no suite with this ID, or if these credentials may not see it.
     pub suite: Option<SuiteFacts>,
     pub evars: BTreeMap<u16, EvarFacts>,
     pub events: BTreeMap<u16, EventFacts>,
@@ -30,14 +30,14 @@ pub struct ApiSettings {
 pub struct Seen {
     pub checked_at: Option<Instant>,
     pub api: Option<Dated<ApiSettings>>,
-    /// Since when the API shows these credentials no such suite; `None` where it does, or was never asked.
+    /// Since when the API shows these credentials no such suite; `None` if it shows the suite, or was never asked.
     pub invisible_at: Option<Instant>,
     pub file: Option<Dated<SettingsFile>>,
-    /// When a source was last seen to show other settings than before.
+    /// When a source last showed other settings than before.
     pub changed_at: Option<Instant>,
 }
 
-/// What was read, and when.
+/// A reading of a source, and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dated<T> {
     pub at: Instant,
@@ -71,10 +71,10 @@ impl Seen {
     }
 }
 
-/// Everything that a check is made from, beside the suite itself.
+/// Everything that a check is made from, except the suite itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// What the API and the settings file showed, now or before.
+    /// What the API and the settings file showed, now or earlier.
     pub seen: &'a Seen,
     pub confirmations: &'a [Confirmation],
     pub probe: Option<&'a ProbeOutcome>,
@@ -85,7 +85,7 @@ pub struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// From the API, where it was asked and shows the suite.
+    /// The settings from the API, if it shows the suite.
     pub(super) fn api(&self) -> Option<&'a ApiSettings> {
         self.seen.api.as_ref().filter(|_| self.seen.invisible_at.is_none()).map(|api| &api.read)
     }
@@ -102,7 +102,7 @@ impl<'a> Evidence<'a> {
         self.file().and_then(|file| file.suite.get(field))
     }
 
-    /// Why a probe proves nothing any more; `None` while it does.
+    /// Why a probe proves nothing any more; `None` while its proofs count.
     pub(super) fn void(&self, probe: &ProbeOutcome) -> Option<String> {
         match self.seen.changed_at {
             Some(at) if at > probe.started_at => {
@@ -112,7 +112,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Why what was proved then does not count any more; `None` while it does.
+    /// Why a proof from `proved_at` does not count any more; `None` while it counts.
     pub(super) fn aged(&self, proved_at: Instant) -> Option<String> {
         let days = self.proof_age.as_secs() / 86_400;
         proved_at.is_older(self.now, self.proof_age).then(|| format!("it is older than {days} days"))

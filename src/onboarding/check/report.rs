@@ -1,4 +1,4 @@
-//! What a check comes to: what was compared, and how each item stands.
+//! The result of a check: what was compared, and the state of each item.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ words! {
     /// How bad a finding is; the worst first.
     #[derive(PartialOrd, Ord)]
     pub enum Severity {
-        /// No hit is recorded at all.
+        /// Analytics records no hit at all.
         Blocks = "blocks",
         /// Numbers are lost or wrong.
         Wrong = "wrong",
         /// A known trap: numbers may be misread.
         Warning = "warning",
-        /// No source shows it: somebody has to look.
+        /// No source shows it, so a person has to look.
         Confirm = "confirm",
         Ok = "ok",
     }
 
-    /// Who says what was found.
+    /// Where a finding comes from.
     pub enum Source {
         Api = "api",
         File = "file",
@@ -34,15 +34,15 @@ words! {
         Nobody = "nobody",
     }
 
-    /// How an item stands.
+    /// The state of an item.
     pub enum ItemState {
-        /// A source shows that it is right.
+        /// A source shows that the item is right.
         Shown = "shown",
         Proved = "proved",
         Confirmed = "confirmed",
-        /// It does not matter with the suite's settings.
+        /// The item does not matter with these settings of the suite.
         NotNeeded = "not_needed",
-        /// A source shows it, with a warning that nobody has confirmed.
+        /// A source shows that the item is right, but with a warning that nobody has confirmed.
         Warned = "warned",
         Wrong = "wrong",
         Open = "open",
@@ -54,9 +54,9 @@ words! {
 pub struct Finding {
     pub item: Item,
     pub severity: Severity,
-    /// What it is about: `suite`, `event7`, `eVar3`.
+    /// The subject: `suite`, `event7`, `eVar3`.
     pub subject: String,
-    /// Which setting of it, in the words of the admin page.
+    /// The setting of the subject, in the words of the admin page.
     pub setting: &'static str,
     pub expected: String,
     pub found: String,
@@ -89,7 +89,7 @@ impl Finding {
         Finding::new(item, "suite", item.about().title, texts, source)
     }
 
-    /// The same setting, which may not be right.
+    /// The finding unchanged if `is_right`, otherwise with this severity and this fix.
     pub(super) fn unless(self, is_right: bool, severity: Severity, fix: impl Into<String>) -> Finding {
         if is_right { self } else { self.but(severity, fix) }
     }
@@ -99,7 +99,7 @@ impl Finding {
     }
 }
 
-/// How an item stands, and why.
+/// The state of an item, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ItemReport {
     pub item: Item,
@@ -107,7 +107,7 @@ pub struct ItemReport {
     pub because: String,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     pub rsid: Rsid,
@@ -117,7 +117,7 @@ pub struct CheckReport {
     /// Everything that was compared, the worst first.
     pub findings: Vec<Finding>,
     pub hints: Vec<String>,
-    /// When the oldest proof was made that an item rests on: a probe, or a settings file.
+    /// The time of the oldest probe or settings file that an item needs as proof.
     pub proved_at: Option<Instant>,
     pub void: Option<String>,
 }
@@ -128,7 +128,7 @@ impl CheckReport {
         self.findings.iter().any(|finding| finding.severity <= Severity::Wrong)
     }
 
-    /// The items that nobody knows about, or that are warned of and not confirmed.
+    /// The items that nobody knows about, and the items with a warning that nobody has confirmed.
     pub fn open(&self) -> impl Iterator<Item = Item> {
         let is_open = |report: &&ItemReport| matches!(report.state, ItemState::Open | ItemState::Warned);
         self.items.iter().filter(is_open).map(|report| report.item)
@@ -139,7 +139,7 @@ impl CheckReport {
         self.open().chain(wrong.map(|report| report.item))
     }
 
-    /// Why hits are known to be lost; nothing where they are not.
+    /// Why hits are known to be lost; empty if they are not.
     pub fn blocks(&self) -> Vec<String> {
         let worst = self.findings.iter().filter(|finding| finding.severity == Severity::Blocks);
         worst.map(|Finding { setting, found, .. }| format!("{setting}: {found}")).collect()
@@ -168,7 +168,7 @@ impl Check<'_> {
     }
 }
 
-/// What the API says of a setting, else the file; nothing where the text is empty.
+/// What the API says of a setting, otherwise what the file says; an empty text says nothing.
 pub(super) fn first<'a>(api: Option<&'a str>, file: Option<&'a str>) -> Option<(&'a str, Source)> {
     let api = api.filter(|text| !text.is_empty()).map(|text| (text, Source::Api));
     api.or_else(|| file.filter(|text| !text.is_empty()).map(|text| (text, Source::File)))

@@ -1,4 +1,4 @@
-//! How each item stands once everything was compared, and what to do about those that no source shows.
+//! The state of each item after all comparisons, and what to do about items that no source shows.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::onboarding::probe::{ProbeOutcome, Proof};
 use crate::onboarding::settings_file::Field;
 use crate::suite::{EventIds, IdentityKind, ReportSuite};
 
-/// Compares a suite with the table.
+/// Compares a suite with the fixed table of settings.
 pub fn check(suite: &ReportSuite, requestors: &[String], evidence: Evidence<'_>) -> CheckReport {
     let (findings, shown) = (Vec::new(), BTreeMap::new());
     let mut check = Check { suite, requestors, evidence, findings, shown, proved_at: None, void: None };
@@ -20,7 +20,7 @@ pub fn check(suite: &ReportSuite, requestors: &[String], evidence: Evidence<'_>)
     let items = Item::ALL.map(|item| check.settle(item)).to_vec();
     let hints = check.hints(&items);
     let mut findings = check.findings;
-    // Stable: within a severity the items keep their order, and an item its events and eVars.
+    // The sort is stable: findings of one severity and item keep their order.
     findings.sort_by_key(|finding| (finding.severity, finding.item));
     let name = evidence.facts().map(|suite| suite.name.clone()).filter(|name| !name.is_empty());
     CheckReport {
@@ -44,7 +44,7 @@ impl<'a> Check<'a> {
         if !is_settled || !self.findings.iter().any(is_warned) {
             return report;
         }
-        // A word covers what it was given for: not what has changed since.
+        // A confirmation covers the settings of its time, not settings that have changed since then.
         let covers = |word: &&Confirmation| self.evidence.seen.changed_at.is_none_or(|at| word.at >= at);
         match self.word(item).filter(covers) {
             Some(word) => confirmed(word),
@@ -96,8 +96,8 @@ impl<'a> Check<'a> {
         report(ItemState::Open, &because)
     }
 
-    /// When an item was shown as a whole, and by what. A settings file alone shows it only while it is young enough: else it
-    /// says why not in `void`.
+    /// When all settings of an item were shown, and by which source. A settings file as the only source counts only
+    /// while it is young enough; after that, `void` gets the reason.
     fn shown(&mut self, item: Item, void: &mut Option<String>) -> Option<(Instant, String)> {
         let (at, because) = self.shown_at_any_time(item)?;
         if !self.is_shown_by(item, Source::Api) {
@@ -137,20 +137,20 @@ impl<'a> Check<'a> {
         self.proved_at = self.proved_at.into_iter().chain([proved_at]).min();
     }
 
-    /// A person's word on an item, where it holds for the suite's settings here.
+    /// A person's confirmation of an item, if it holds for the current settings of the suite here.
     fn word(&self, item: Item) -> Option<&'a Confirmation> {
         let word = self.evidence.confirmations.iter().find(|word| word.item == item);
         word.filter(|word| word.holds(self.suite, self.requestors))
     }
 
-    /// What the latest probe says of an item, where the suite's settings are still those that it ran under.
+    /// What the latest probe says of an item, if the suite still has the settings that the probe ran under.
     fn proof(&self, item: Item) -> Option<(&'a ProbeOutcome, &'a Proof)> {
         let probe = self.evidence.probe?;
         let proof = probe.proofs.iter().find(|proof| proof.item == item)?;
         (proof.basis == item.basis(self.suite, self.requestors)).then_some((probe, proof))
     }
 
-    /// Leaves out what a settings file says against an item, where a person or a probe says since then that it is right.
+    /// Drops what a settings file says against an item, if a newer confirmation or probe says that the item is right.
     fn drop_outdated(&mut self, item: Item) {
         let Some(file) = &self.evidence.seen.file else { return };
         let proof = self.proof(item).filter(|(_, proof)| proof.is_right);
@@ -167,7 +167,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// An item that nobody knows about, or whose proof is void.
+    /// The finding for an item that nobody knows about, or whose proof is void.
     fn open(&self, item: Item, void: Option<&str>) -> Finding {
         let (rsid, about) = (&self.suite.form.rsid, item.about());
         let word = self.evidence.confirmations.iter().find(|word| word.item == item);
@@ -213,7 +213,7 @@ fn confirmed(word: &Confirmation) -> ItemReport {
     ItemReport { item: word.item, state: ItemState::Confirmed, because }
 }
 
-/// A probe saw that an item is wrong. It is disputed where another source says since that it is right.
+/// The finding for an item that a probe saw to be wrong. It is disputed if a newer source says that it is right.
 fn disproved(item: Item, probe: &ProbeOutcome, proof: &Proof, is_disputed: bool) -> Finding {
     let found = format!("probe {} on {}: {}", probe.id, date(probe.read_at), proof.found);
     let finding = Finding::of_suite(item, [item.about().claim, &found], Source::Probe);

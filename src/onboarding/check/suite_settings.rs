@@ -18,7 +18,7 @@ impl Check<'_> {
 
     fn timestamps(&mut self) {
         let Some(text) = self.evidence.row(Field::Timestamps) else { return };
-        // A wording that nobody knows shows nothing: the item stays open.
+        // An unknown wording shows nothing, so the item stays open.
         let Some(takes_them) = reading::takes_timestamps(text) else { return };
         let finding = Finding::of_suite(Item::Timestamps, ["optional or required", text], Source::File);
         let fix = "set Timestamps Optional in Admin > Report Suites > Edit Settings > General > Timestamps Optional before \
@@ -57,8 +57,8 @@ impl Check<'_> {
         self.findings.push(finding.but(Severity::Blocks, fix));
     }
 
-    /// Credentials that lost their rights, or an API that hiccups, show nothing either: only where nothing was ever taken is
-    /// it likely that there is no such suite.
+    /// The API also shows no suite if the credentials lost their rights, or because of a fault. Only if Adobe never
+    /// took a hit is it likely that there is no such suite.
     fn invisible(&mut self) {
         let severity = if self.evidence.has_delivered { Severity::Warning } else { Severity::Blocks };
         let fix = format!(
@@ -94,7 +94,7 @@ impl Check<'_> {
         self.show(finding.unless(is_right, Severity::Warning, fix));
     }
 
-    /// The suite's own settings here, where they are traps.
+    /// Checks the suite's own settings here, where they are traps.
     pub(super) fn own_settings(&mut self) {
         let (form, probe) = (&self.suite.form, self.evidence.probe);
         let rsid = &form.rsid;

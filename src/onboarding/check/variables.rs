@@ -1,4 +1,4 @@
-//! The events and the eVars, setting by setting, from the fixed table.
+//! Checks the events and the eVars, setting by setting, against the fixed table.
 
 use super::report::{Check, Finding, Severity, Source, first};
 use crate::analytics::{EvarFacts, EventFacts};
@@ -9,7 +9,7 @@ use crate::onboarding::settings_file::{Field, Rows};
 use crate::onboarding::table::{EVAR_SETTINGS, EVARS_PAGE, EVENTS_PAGE, EvarSetting, USE_EVENT_ID};
 use crate::suite::EventIds;
 
-/// What to do about one that the API does not show although the settings file has it.
+/// The fix for an event or eVar that the settings file has, but the API does not show.
 const ADD_TO_PROFILE: &str = "add it to the product profile of these credentials in the Admin Console, as the settings file has it enabled; or \
      download the file again, if it was disabled since";
 
@@ -38,7 +38,7 @@ fn slots(item: Item, word: &str, labels: impl Iterator<Item = &'static str>) -> 
 
 impl Check<'_> {
     pub(super) fn variables(&mut self) {
-        // Of a suite that is not there, or not to be seen, the API shows nothing.
+        // If the suite does not exist or cannot be seen, the API shows nothing of it.
         let (api, file) = (self.evidence.api(), self.evidence.file());
         let events = slots(Item::Events, "event", EventKind::ALL.iter().map(|kind| kind.label()));
         for slot in &events {
@@ -75,7 +75,7 @@ impl Check<'_> {
         }
     }
 
-    /// The API tells counters from currency and decimals only; the file names the type.
+    /// The API only tells counters from currency and decimals; the file names the exact type.
     fn event_type(&mut self, slot: &Slot, facts: Option<&EventFacts>, file: Option<&str>) {
         let finding = |found: &str, source| Finding {
             item: Item::EventTypes,

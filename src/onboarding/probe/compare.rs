@@ -1,35 +1,35 @@
-//! What should be seen of a probe's hits, as a table, and what was seen.
+//! What should be seen of the hits of a probe, and what was seen.
 
 use std::collections::BTreeMap;
 
 use super::plan::{BARE_KINDS, Group, Plan};
 use crate::event::{EventKind, Instant};
 
-/// The eVars that are asked while waiting: the MVPD User ID, and the two that the bare hits carry. One of them being disabled
-/// does not hide the others.
+/// The eVars that are read during the wait: the MVPD User ID, and the eVars of the two bare hits. If one of them is
+/// disabled, the others still show the hits.
 pub(super) const WAITED_FOR: [u8; 3] = [10, 6, 5];
 
 /// Units of each event: `[0]` is event1.
 pub(super) type Units = [u64; EventKind::ALL.len()];
 
-/// A value that a probe sends, and what is credited to it when every setting is right.
+/// A value that a probe sends, and the units that are credited to it if every setting is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExpectedRow {
     pub(super) text: String,
     pub(super) units: Units,
-    /// Whether it is a value of the probe's own visitor, whose hits show the events.
+    /// Whether the value is of the probe's own visitor, whose hits show the events.
     pub(super) is_main: bool,
 }
 
-/// Everything that should be seen of a probe, and what was.
+/// Everything that should be seen of a probe, and everything that was seen.
 #[derive(Debug, Clone)]
 pub(super) struct Comparison {
     id: String,
-    /// The eVar of the suite's identity, with the value of the probe's own visitor.
+    /// The eVar of the suite's identity, and its value for the probe's own visitor.
     identity: (u8, String),
-    /// What should be seen: by eVar, then by key.
+    /// What should be seen, by eVar and then by key.
     expected: BTreeMap<u8, BTreeMap<String, ExpectedRow>>,
-    /// What was seen, by eVar; one that is absent was not asked for.
+    /// What was seen, by eVar. An eVar that is not here was not read.
     pub(super) rows: BTreeMap<u8, Vec<ObservedRow>>,
     pub(super) refused: BTreeMap<u16, String>,
     pub(super) refused_evars: BTreeMap<u8, String>,
@@ -47,7 +47,7 @@ pub(super) struct ObservedRow {
 pub(super) struct Progress {
     pub(super) units: u64,
     pub(super) is_complete: bool,
-    /// Whether what is missing may be missing for good: then a second look that shows no more ends the wait.
+    /// Whether the missing units may never come. If so, the wait ends when the next look shows no more units.
     pub(super) is_plausible: bool,
 }
 
@@ -87,8 +87,8 @@ impl Comparison {
         new
     }
 
-    /// What names a value of this probe, whatever became of the rest of it; `None` for values that are not its own, such
-    /// as documented defaults. Analytics tells no case apart in eVars.
+    /// The part of a value that identifies it as a value of this probe, even if the rest was altered; `None` for
+    /// other values, such as documented defaults. It is in lower case, because Analytics ignores case in eVars.
     pub(super) fn key(&self, evar: u8, value: &str) -> Option<String> {
         let value = value.to_lowercase();
         let (identity, own) = &self.identity;
@@ -117,17 +117,17 @@ impl Comparison {
         self.expected.get(&evar)?.get(key)
     }
 
-    /// How often an event should be counted for the probe's own visitor.
+    /// How many units of an event should be counted for the probe's own visitor.
     pub(super) fn units_of(&self, kind: EventKind) -> u64 {
         self.main(WAITED_FOR[0]).map_or(0, |(_, row)| row.units[index(kind)])
     }
 
-    /// All that a wait is for: the events of the probe's own visitor, and the bare hits.
+    /// All units that a wait is for: the events of the probe's own visitor, and the bare hits.
     pub(super) fn units(&self) -> u64 {
         EventKind::ALL.iter().map(|kind| self.units_of(*kind)).sum::<u64>() + BARE_KINDS.len() as u64
     }
 
-    /// The row of the probe's own visitor in what was seen of an eVar.
+    /// The row of the probe's own visitor in the report of an eVar.
     pub(super) fn own_row(&self, evar: u8) -> Option<&ObservedRow> {
         let (main, _) = self.main(evar)?;
         self.rows.get(&evar)?.iter().find(|row| self.key(evar, &row.value).as_deref() == Some(main))
@@ -137,13 +137,13 @@ impl Comparison {
         self.rows.values().flatten().any(|row| row.units.iter().any(|units| *units > 0))
     }
 
-    /// How often an event was counted for the probe's own visitor, by whichever eVar shows most of it.
+    /// How many units of an event were counted for the probe's own visitor, in the eVar that shows most of them.
     pub(super) fn seen(&self, kind: EventKind) -> u64 {
         let rows = self.rows.keys().filter(|evar| **evar != 1).filter_map(|evar| self.own_row(*evar));
         rows.map(|row| row.units[index(kind)]).max().unwrap_or(0)
     }
 
-    /// Whether a bare hit was seen, by its own value or by one that it should not have.
+    /// Whether a bare hit was seen, under its own value or under a value that it should not have.
     pub(super) fn is_bare_seen(&self, kind: EventKind) -> bool {
         self.rows.iter().filter(|(evar, _)| **evar != 1).any(|(evar, rows)| {
             let main = self.main(*evar).map(|(main, _)| main);
@@ -158,8 +158,8 @@ impl Comparison {
         self.refused.contains_key(&u16::from(kind.slot()))
     }
 
-    /// How far the hits have come in. A visitor's hits are processed in their order, so that a repeat that counts again has
-    /// counted once the hit after it is seen.
+    /// How many of the hits have come in. Analytics processes the hits of a visitor in order. So if the hit after a
+    /// repeat is seen, the repeat has been counted too, if it counts at all.
     pub(super) fn progress(&self) -> Progress {
         let mut progress = Progress { units: 0, is_complete: true, is_plausible: true };
         for kind in EventKind::ALL {
@@ -175,7 +175,7 @@ impl Comparison {
         progress
     }
 
-    /// A value of the probe's own visitor that was seen, by which a report can be narrowed to its hits.
+    /// A value of the probe's own visitor that was seen. It can limit a report to the hits of the probe.
     pub(super) fn anchor(&self) -> Option<(u16, String)> {
         let row_of = |evar| Some((u16::from(evar), self.own_row(evar)?.item_id.clone()));
         WAITED_FOR.into_iter().find_map(row_of)

@@ -1,4 +1,4 @@
-//! What the difference between what was sent and what was seen means, each in a sentence that names the fix.
+//! What each difference between sent and seen hits means, in a sentence that names the fix.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn finding(item: Item, subject: &str, found: String, fix: impl Into<String>) -> 
 }
 
 impl Judge<'_> {
-    /// What was seen, as of now. It is settled where everything that can be seen was.
+    /// The report on what was seen until now. `is_settled`: everything that can be seen was seen.
     pub(super) fn report(&self, is_settled: bool, now: Instant) -> ProbeReport {
         let events: Vec<EventSeen> = EventKind::ALL.into_iter().map(|kind| self.event(kind)).collect();
         let evars: Vec<EvarSeen> = Property::reported().iter().map(|property| self.evar(*property)).collect();
@@ -114,7 +114,7 @@ impl Judge<'_> {
         )
     }
 
-    /// Hits of one visitor were seen and those of the other were not, though they differ in no setting of the table.
+    /// Only the hits of one visitor were seen, though no setting of the table tells the two visitors apart.
     fn excluded(&self, is_own: bool) -> ProbeFinding {
         let own = format!("those from this host's own address, with the agent {USER_AGENT:?}");
         let other = format!("those with the address {OTHER_ADDRESS} and the agent {OTHER_USER_AGENT:?}");
@@ -145,7 +145,7 @@ impl Judge<'_> {
         let rsid = &self.plan.record.form.rsid;
         let use_event_id =
             format!("set Unique Event Recording of {event} to {USE_EVENT_ID} in {EVENTS_PAGE}");
-        // How often the first hit of the event counts.
+        // The count of the first hit of the event.
         let hits = &self.plan.hits;
         let first = hits.iter().find(|hit| hit.kind == kind && hit.group == Group::First);
         let first = u64::from(first.map_or(1, |hit| hit.count));
@@ -204,7 +204,7 @@ impl Judge<'_> {
         }
     }
 
-    /// An event that is credited to a value which its hit does not carry.
+    /// An event that is credited to a value that its hit does not have.
     fn leak(&self, evar: u8, rows: &[ObservedRow]) -> Option<String> {
         if evar == 1 || evar == self.compared.identity() {
             return None;
@@ -219,7 +219,7 @@ impl Judge<'_> {
         })
     }
 
-    /// What is proved or disproved; nothing about an item whose hits were not seen.
+    /// What the probe proves or disproves. An item whose hits were not seen gets no proof.
     fn proofs(&self, findings: &[ProbeFinding], evars: &[EvarSeen]) -> Vec<Proof> {
         let is_anything_seen = self.compared.is_anything_seen();
         let is_right = |evar: &EvarSeen| evar.state == EvarState::Right;
@@ -263,7 +263,7 @@ impl Judge<'_> {
     }
 
     fn proof(&self, item: Item, is_right: bool, found: String, fix: &str) -> Proof {
-        // What was sent under other settings than the suite has now proves nothing about these.
+        // The proof is about the settings that the hits were sent under, even if the suite has other settings now.
         let probed = ReportSuite { form: self.plan.record.form.clone(), ..self.suite.clone() };
         Proof { item, is_right, found, fix: fix.to_owned(), basis: item.basis(&probed, self.requestors) }
     }

@@ -5,14 +5,14 @@
 //! first    probe's own  1 to 18       all, the same values            each event and each eVar is seen
 //! repeat   probe's own  1 to 18       the very same bytes             not counted again: Use Event ID (only with event IDs on)
 //! second   probe's own  1 to 18       the same values, other serials  counted again: not Record Once Per Visit
-//! set      another one  1             all, values of their own
-//! bare     another one  12, then 13   one, and another one            no value of `set` is credited: it expired with its hit
+//! set      a second     1             all, values of their own
+//! bare     the second   12, then 13   a different one for each event  no value of `set` is credited: it expired with its hit
 //! ```
 //!
-//! The hits go through the very mapping, encoding and connection that events go through, but they are no Pass events: they
-//! never enter the buffer's account or any metric of ours. A probe takes no lock, as nothing of it is in the queue that a
-//! drain works on. It is put on record before its first hit goes, and all its hits follow from that record, so that
-//! what an interrupted probe sent can be read back later.
+//! The hits use the same mapping, encoding and connection as events, but they are no Pass events: they never enter
+//! the buffer's account or any metric of ours. A probe takes no lock, because its hits are not in the queue of a
+//! drain. Its record is stored before its first hit is sent, and all hits follow from that record, so that the hits
+//! of an interrupted probe can be read back later.
 
 mod compare;
 mod judge;

@@ -1,4 +1,4 @@
-//! The hits of a probe: all of them follow from its record.
+//! The hits of a probe. All of them follow from its record.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -9,23 +9,23 @@ use crate::event::{Draft, EventId, EventKind, Instant, Property, TimeBounds};
 use crate::mapping;
 use crate::suite::{CountForm, EventIds, IdentityKind, Rsid};
 
-/// What marks a hit as a probe's, for people and segments: the value of eVar2 begins so.
+/// Marks the hits of a probe, for people and segments: the value of eVar2 begins with this text.
 pub(super) const MVPD: &str = "passbridge-probe";
-/// Text beyond ASCII: of two bytes, of three, and of another script.
+/// Text beyond ASCII: characters of two bytes, of three bytes, and of another script.
 pub(super) const BEYOND_ASCII: &str = "Zürich–放送";
-/// An ordinary browser, so that no bot rule takes the probe for a robot that viewers are not.
+/// The agent of an ordinary browser, so that no bot rule takes the probe for a robot.
 pub(super) const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-/// Another one, and an address for documentation (RFC 5737), for the hits of the other visitor: where these are seen and those
-/// of the probe's own visitor are not, an exclusion matches this host or that browser.
+/// Another agent, and an address for documentation (RFC 5737), for the hits of the second visitor. If these hits are
+/// seen and the hits of the probe's own visitor are not, an exclusion matches this host or the first agent.
 pub(super) const OTHER_USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15_6) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                                            Version/18.6 Safari/605.1.15";
 pub(super) const OTHER_ADDRESS: &str = "203.0.113.7";
-/// How long before now the first hit happened, in seconds: none may be in the future of Adobe's clock.
+/// How many seconds ago the first hit happened. No hit may be in the future on Adobe's clock.
 const BEFORE_SECONDS: i64 = 120;
 pub(super) const COUNT: u32 = 3;
-/// The event that has a count, where counts go out with their serial.
+/// The event that has a count, if counts are sent together with their serial.
 pub(super) const COUNTED: EventKind = EventKind::AuthzOk;
-/// The eVar of the first bare hit, and of the second.
+/// The eVars of the first and of the second bare hit.
 pub(super) const BARE_EVARS: [Property; 2] = [Property::ResourceId, Property::SdkVersion];
 pub(super) const BARE_KINDS: [EventKind; 2] = [EventKind::LogoutRequested, EventKind::LogoutCompleted];
 
@@ -43,7 +43,7 @@ impl Group {
         matches!(self, Group::First | Group::Repeat | Group::Second)
     }
 
-    /// What its events are told apart by. A repeat is the first hit again: the same identity, so the same serial.
+    /// The part of an event ID that differs between groups. A repeat has the ID of the first hit, so the same serial.
     fn name(self) -> &'static str {
         match self {
             Group::First | Group::Repeat => "first",
@@ -67,7 +67,7 @@ pub(super) struct Plan {
     pub(super) hits: Vec<Canary>,
 }
 
-/// The ID of a probe that begins now: letters and digits, so that any eVar and any visitor ID takes it as it is.
+/// The ID of a probe that begins now. It has only letters and digits, so that every eVar and visitor ID keeps it.
 pub(super) fn id_of(rsid: &Rsid, started_at: Instant) -> String {
     let digest = digest(b"id", &[rsid.as_str().as_bytes(), &started_at.nanos().to_be_bytes()]);
     let serial = mapping::serial(EventId::from_bytes(digest), 0);
@@ -82,7 +82,7 @@ fn digest(what: &[u8], fields: &[&[u8]]) -> [u8; 16] {
     std::array::from_fn(|index| digest[index])
 }
 
-/// A made-up Experience Cloud ID: 38 digits that nobody has.
+/// An invented Experience Cloud ID: 38 digits that no viewer has.
 fn ecid(id: &str) -> String {
     let digits = ["a", "b", "c"].map(|part| digest(b"ecid", &[id.as_bytes(), part.as_bytes()]));
     let digits = digits.as_flattened().iter().take(38).map(|byte| char::from(b'0' + byte % 10));
@@ -136,13 +136,13 @@ impl Plan {
         match property {
             Property::Mvpd => format!("{MVPD} {own}"),
             Property::ResourceId if letter == 'm' => format!("{own} {BEYOND_ASCII}"),
-            // An Experience Cloud ID has digits only: it cannot carry the probe's ID, but it is the probe's alone.
+            // An Experience Cloud ID has only digits, so it cannot contain the probe's ID. No other probe has it.
             Property::VisitorId if self.record.form.identity == IdentityKind::Ecid => ecid(&self.record.id),
             _ => own,
         }
     }
 
-    /// Adds the hit of an event that happened so long after the first one.
+    /// Adds the hit of an event that happened `after_seconds` after the first one.
     fn add(
         &mut self,
         group: Group,
@@ -163,7 +163,7 @@ impl Plan {
             draft.put(Property::UserAgent, OTHER_USER_AGENT);
             draft.put(Property::IpAddress, OTHER_ADDRESS);
         }
-        // The surrogate of the visitor that no identity names.
+        // The device ID gives the visitor a surrogate if no identity names the visitor.
         draft.put(Property::DeviceId, &record.id);
         for (property, value) in values {
             draft.put(*property, value);

@@ -1,4 +1,4 @@
-//! What a probe comes to: what it saw of each event and eVar, what that proves, or why it cannot go on.
+//! The result of a probe: what it saw of each event and eVar, what this proves, or why it cannot go on.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::suite::Rsid;
 use crate::web::ApiError;
 use crate::word::words;
 
-/// After which Adobe calls a report complete ("Latency" in the Analytics guide).
+/// The time after which Adobe calls a report complete ("Latency" in the Analytics guide).
 pub(super) const COMPLETE_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 /// Why a probe cannot go on.
@@ -37,21 +37,21 @@ words! {
     pub enum Verdict {
         /// Everything was seen as it was sent.
         Right = "right",
-        /// Everything that can be seen was, and something is wrong.
+        /// Everything that can be seen was seen, and something is wrong.
         Wrong = "wrong",
         /// The time was over before everything was seen.
         Unseen = "unseen",
     }
 
-    /// How an eVar came back.
+    /// How the values of an eVar came back.
     pub enum EvarState {
         Right = "right",
         Missing = "missing",
         Altered = "altered",
         Partial = "partial",
-        /// Its value was credited with an event that has none.
+        /// A value was credited with an event that was sent without a value.
         Leaks = "leaks",
-        /// It was not read: nothing of the probe was seen.
+        /// The eVar was not read, because nothing of the probe was seen.
         Unread = "unread",
     }
 }
@@ -59,7 +59,7 @@ words! {
 /// An event of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventSeen {
-    /// `event7`.
+    /// Such as `event7`.
     pub event: String,
     pub label: &'static str,
     pub sent: usize,
@@ -71,7 +71,7 @@ pub struct EventSeen {
 /// An eVar of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EvarSeen {
-    /// `eVar3`.
+    /// Such as `eVar3`.
     pub evar: String,
     pub label: &'static str,
     pub state: EvarState,
@@ -88,26 +88,26 @@ pub struct ProbeFinding {
     pub fix: String,
 }
 
-/// What a probe says of one item.
+/// What a probe proves or disproves about one item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     pub item: Item,
     pub is_right: bool,
     pub found: String,
-    /// What to do, and where; empty where it is right.
+    /// What to do, and where; empty if the item is right.
     pub fix: String,
     pub basis: String,
 }
 
-/// What a check takes from a probe.
+/// The part of a probe's result that a check uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
     pub id: String,
-    /// When it began: what the suite was set to since then may be something else.
+    /// When the probe began. It proves nothing about settings that changed later.
     #[serde(skip, default = "epoch")]
     pub started_at: Instant,
     pub read_at: Instant,
-    /// Whether counts above one were seen to count as `eventN=count:id`.
+    /// Whether the probe saw that Analytics adds up counts above one, sent as `eventN=count:id`.
     pub proves_counts: bool,
     pub proofs: Vec<Proof>,
 }
@@ -126,7 +126,7 @@ pub struct ProbeReport {
     pub started_at: Instant,
     pub read_at: Instant,
     pub hits: usize,
-    /// Whether all of them are known to have been answered with SUCCESS.
+    /// Whether Adobe is known to have answered all hits with SUCCESS.
     pub is_sent: bool,
     pub events: Vec<EventSeen>,
     pub evars: Vec<EvarSeen>,
@@ -135,12 +135,12 @@ pub struct ProbeReport {
     pub outcome: ProbeOutcome,
 }
 
-/// What a check takes from the record of a probe; `None` where it was never read back.
+/// The outcome of a probe, from its record; `None` if the probe was never read back.
 pub fn outcome(record: &ProbeRecord) -> Option<ProbeOutcome> {
     let stored = record.report.as_ref()?.get("outcome")?;
     let mut outcome = ProbeOutcome::deserialize(stored).ok()?;
     outcome.started_at = record.started_at;
-    // What Analytics had no time to show, or what may never have been sent, is not lost.
+    // A missing hit is not lost if it may never have been sent, or if Analytics had too little time to show it.
     if !record.sent_at.is_some_and(|at| at.is_older(outcome.read_at, COMPLETE_AFTER)) {
         outcome.proofs.retain(|proof| proof.item != Item::Timestamps || proof.is_right);
     }

@@ -1,4 +1,4 @@
-//! Runs a probe: puts it on record, sends its hits, and reads until everything was seen or the time is over.
+//! Runs a probe: stores its record, sends its hits, and reads until everything was seen or the time is over.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Sends the hits and reads them back. Dropped in between, it is on record, and what was sent can be read back later.
+    /// Sends the hits and reads them back. If it is dropped before its end, the hits can be read back later.
     pub async fn run(&self, options: &ProbeOptions) -> Result<ProbeReport, ProbeError> {
         let facts = self.facts().await?;
         let rsid = &self.suite.form.rsid;
@@ -66,7 +66,7 @@ impl Probe<'_> {
         self.read(&Plan::new(record.clone()), &facts, is_sent, options).await
     }
 
-    /// What the suite is; nothing is sent to one that cannot collect.
+    /// What Analytics shows of the suite. No hit is sent to a suite that cannot collect.
     async fn facts(&self) -> Result<SuiteFacts, ProbeError> {
         let rsid = &self.suite.form.rsid;
         let why = match self.analytics.suite(rsid).await? {
@@ -79,7 +79,7 @@ impl Probe<'_> {
         Err(ProbeError::NoSuite { rsid: rsid.clone(), why })
     }
 
-    /// Reads until everything was seen, nothing more comes, or the time is over; then reads all of it once.
+    /// Reads until everything was seen, nothing more comes, or the time is over; then reads every eVar once.
     async fn read(
         &self,
         plan: &Plan,
@@ -112,7 +112,7 @@ impl Probe<'_> {
     }
 }
 
-/// The days of the suite's clock in which the hits must be: generously, as only the probe's own values are looked for.
+/// The days on the suite's clock that must have the hits. More days do no harm: only the probe's values are read.
 fn span(facts: &SuiteFacts, started_at: Instant, now: Instant) -> (NaiveDateTime, NaiveDateTime) {
     let zone: chrono_tz::Tz = facts.timezone.parse().unwrap_or(chrono_tz::UTC);
     let day = |at: Instant| DateTime::<Utc>::from(at).with_timezone(&zone).date_naive();
@@ -128,7 +128,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Looks again and again; gives whether everything that can be seen was, before the time was over.
+    /// Looks again and again. Returns whether everything that can be seen was seen before the time was over.
     async fn wait(&mut self, options: &ProbeOptions) -> Result<bool, ProbeError> {
         let ends_at = time::Instant::now() + options.deadline;
         let (probe, mut before) = (&self.plan.record.id, None);
@@ -142,13 +142,13 @@ impl Reading<'_> {
                     }
                     before = Some(seen.units);
                 }
-                // The hits are out, and reports cannot forget them: only the deadline ends the wait.
+                // The hits are sent, and reports do not lose them, so only the deadline ends the wait.
                 Err(ProbeError::Api(error)) if error.is_for_the_moment() => {
                     tracing::warn!(probe, %error, "the probe cannot be read back for the moment");
                 }
                 Err(error) => return Err(error),
             }
-            // The last look is at the end of the time: hits that are not seen then are lost.
+            // The last look is at the end of the time. Hits that are not seen then count as lost.
             let now = time::Instant::now();
             if now >= ends_at {
                 return Ok(false);
@@ -170,7 +170,7 @@ impl Reading<'_> {
         Ok(self.seen.progress())
     }
 
-    /// Reads every eVar. eVar1 names the requestor alone: it is read within the hits of this probe.
+    /// Reads every eVar. eVar1 has only the requestor's name, so it is read within the hits of this probe.
     async fn read_evars(&mut self) -> Result<(), ProbeError> {
         for evar in (2..=Property::EVARS as u8).filter(|evar| !WAITED_FOR.contains(evar)) {
             self.ask(evar, None).await?;
@@ -195,7 +195,7 @@ impl Reading<'_> {
         };
         let answer = match self.probe.analytics.report(&request).await {
             Ok(answer) => answer,
-            // A dimension that is disabled may be refused as a whole: then nothing of it is seen.
+            // Adobe may refuse a disabled dimension as a whole. Then no value of it is seen.
             Err(ApiError { endpoint, cause: Cause::Refused { status: 400 | 403 | 404, why, .. } })
                 if !endpoint.gives_credentials =>
             {
@@ -212,7 +212,7 @@ impl Reading<'_> {
             value: row.value,
             units: EventKind::ALL.map(|kind| {
                 let is_refused = refused.contains(&u16::from(kind.slot()));
-                // Fractions are credits of a linear allocation: what counts is that it is credited at all.
+                // A linear allocation gives fractions. They are rounded up, because any credit counts as seen.
                 let count = row.counts.get(usize::from(kind.slot()) - 1).filter(|_| !is_refused);
                 count.map_or(0, |count| count.ceil() as u64)
             }),

@@ -10,7 +10,7 @@ use crate::collection::{Connection, Limiter};
 use crate::delivery::Outcome;
 use crate::web::{Backoff, Patience};
 
-/// Sends them no faster than the suite takes events; gives whether each is known to have been answered with SUCCESS.
+/// Sends the hits no faster than the suite takes events. Returns whether SUCCESS is known for every hit.
 pub(super) async fn all(
     connection: &mut Connection,
     plan: &Plan,
@@ -31,7 +31,7 @@ pub(super) async fn all(
     Ok(is_sent)
 }
 
-/// Sends one hit. With a serial a doubtful one is sent again, as that is exact; without, once must do.
+/// Sends one hit. If Adobe may have received it, only a hit with a serial is sent again, as a serial counts once.
 async fn one(connection: &mut Connection, plan: &Plan, hit: &Canary) -> Result<bool, String> {
     let mut backoff = Backoff::new(Patience::PROBE);
     loop {

@@ -1,4 +1,4 @@
-//! What the sheet says: a topic for each place where something is set.
+//! The texts of the sheet: a topic for each place where something is set.
 
 use super::topic::{SheetOf, Topic};
 use crate::event::{EventKind, Property};
@@ -6,7 +6,7 @@ use crate::onboarding::table::{EVAR_SETTINGS, EVARS_PAGE, EVENTS_PAGE, USE_EVENT
 use crate::suite::{EventIds, IdentityKind};
 
 const ROWS: &str = include_str!("rows.txt");
-/// What a person writes in, where no suite is mapped yet.
+/// A blank for a person to fill in, if no suite is mapped yet.
 const TO_FILL_IN: &str = "________";
 const SETTING: &[&str] = &["Setting", "Value", "Where", "Why"];
 

@@ -1,4 +1,4 @@
-//! As CSV: one row for each value of a setting, so that every topic fits one table.
+//! The sheet as CSV: one row for each value of a setting, so that every topic fits one table.
 
 use super::topic::Sheet;
 use crate::encode::{csv_row, safe_value};

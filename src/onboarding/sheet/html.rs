@@ -1,4 +1,4 @@
-//! As one page that needs nothing else, and prints a topic after the other.
+//! The sheet as one page that needs no other file, and prints one topic after the other.
 
 use maud::{Markup, html};
 

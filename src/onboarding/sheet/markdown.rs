@@ -1,4 +1,4 @@
-//! As Markdown: a table for each topic, a box before each row.
+//! The sheet as Markdown: a table for each topic, a box before each row.
 
 use super::topic::{DONE, Sheet, Topic};
 

@@ -1,4 +1,4 @@
-//! The configuration sheet of a report suite: a list of settings to tick off, by where they are set.
+//! The configuration sheet of a report suite: settings to tick off, grouped by the place where they are set.
 
 mod content;
 mod csv;

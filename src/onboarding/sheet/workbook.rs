@@ -1,4 +1,4 @@
-//! As a workbook to hand over: what is done at a glance, then a tab for each topic, its header frozen, a column to tick off.
+//! The sheet as a workbook: an overview of the work done, then a tab for each topic with a column to tick off.
 
 use rust_xlsxwriter::{
     Color, ConditionalFormatCell, ConditionalFormatCellRule, DataValidation, DocProperties, ExcelDateTime,
@@ -7,14 +7,14 @@ use rust_xlsxwriter::{
 
 use super::topic::{DONE, Sheet, Topic};
 
-/// The row of the header: above it stand the title, the place and the note.
+/// The row of the header. The title, the place and the note are above it.
 const HEADER_ROW: u32 = 4;
 /// The widest that a column becomes, in characters: longer text wraps.
 const WIDTH_MAX: usize = 52;
-/// What the column to tick off takes, in the order of the work.
+/// The values of the column to tick off, in the order of the work.
 const STATES: [&str; 3] = ["open", "done", "not needed"];
 const PAPER_A4: u8 = 9;
-/// Headers, every other row, lines, quiet text; what is done.
+/// The colours of headers, of every second row, of lines and of quiet text; then of cells that are done.
 const HEAD: Color = Color::RGB(0x1F_3A5F);
 const BAND: Color = Color::RGB(0xF3_F6F9);
 const LINE: Color = Color::RGB(0xD5_DBE3);
@@ -24,7 +24,7 @@ const DONE_INK: Color = Color::RGB(0x14_532D);
 
 pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
-    // Of a fixed day, so that the same settings are the same file, and two sheets can be compared.
+    // The day is fixed, so that the same settings give the same file, and two sheets can be compared.
     let day = ExcelDateTime::from_ymd(2026, 1, 1)?;
     let properties =
         DocProperties::new().set_title(&sheet.title).set_author("passbridge").set_creation_datetime(&day);
@@ -66,7 +66,7 @@ impl Styles {
         }
     }
 
-    /// That of the cells in a row: every other one is shaded.
+    /// The format of the cells in a row: every second row is shaded.
     fn of_row(&self, row: u32) -> &Format {
         if row.is_multiple_of(2) { &self.band } else { &self.cell }
     }
@@ -103,7 +103,7 @@ fn write_overview(tab: &mut Worksheet, sheet: &Sheet, styles: &Styles) -> Result
     finish(tab)
 }
 
-/// The column to tick off of a topic's tab, as a formula of another tab names it.
+/// The column to tick off in a topic's tab, as a formula in another tab names it.
 fn states_of(topic: &Topic) -> String {
     let (first, last) = (HEADER_ROW + 2, HEADER_ROW + 1 + topic.rows.len() as u32);
     // A topic has fewer columns than the alphabet has letters.
@@ -153,13 +153,13 @@ fn write_head(
     tab.merge_range(0, 0, 0, last_column, title, &styles.heading)?;
     tab.merge_range(1, 0, 1, last_column, place, &styles.place)?;
     tab.merge_range(2, 0, 2, last_column, note, &styles.note)?;
-    // A merged cell does not grow with its text.
+    // The height of a merged cell does not follow its text.
     tab.set_row_height(0, 24)?;
     tab.set_row_height(2, 46)?;
     Ok(())
 }
 
-/// What every tab has: its header stays, on the screen and on each printed page.
+/// What every tab has: a header that stays visible, on the screen and on each printed page.
 fn finish(tab: &mut Worksheet) -> Result<(), XlsxError> {
     tab.set_freeze_panes(HEADER_ROW + 1, 1)?;
     tab.set_repeat_rows(HEADER_ROW, HEADER_ROW)?;

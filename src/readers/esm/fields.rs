@@ -1,9 +1,9 @@
-//! What the columns of a report are: parts of the time, dimensions, and metrics. Every name that ESM documents stands here.
+//! The columns of a report: parts of the time, dimensions and metrics. Every name that ESM documents stands here.
 
 use crate::config::EsmConfig;
 use crate::event::{EventKind, Property};
 
-/// The metrics that an event stands for (section 8.4 of the reference).
+/// The metrics that become events, each with the kind of event (section 8.4 of the reference).
 const METRICS: [(&str, EventKind); 10] = [
     ("authn-attempts", EventKind::AuthnRequested),
     ("authn-pending", EventKind::AuthnPending),
@@ -16,13 +16,13 @@ const METRICS: [(&str, EventKind); 10] = [
     ("clientless-tokens", EventKind::ClientlessTokenOk),
     ("clientless-failures", EventKind::ClientlessTokenFailed),
 ];
-/// Refused by Adobe as an attack: counted as a failed authorization where the configuration says so.
+/// Requests that Adobe refused as an attack. They become failed authorizations if the configuration says so.
 pub(super) const REJECTED: &str = "authz-rejected";
-/// Kept as ESM states it: no event can carry it.
+/// No event can carry this metric, so it is stored as ESM states it.
 pub(super) const ACCOUNTS: &str = "unique-accounts";
-/// The other metrics that are documented.
+/// The other documented metrics.
 const OTHER_METRICS: [&str; 5] = [REJECTED, ACCOUNTS, "authz-latency", "unique-sessions", "count"];
-/// The dimensions that an eVar reports.
+/// The dimensions that have an eVar.
 pub(super) const PROPERTIES: [(&str, Property); 12] = [
     ("mvpd", Property::Mvpd),
     ("proxy", Property::Proxy),
@@ -37,7 +37,7 @@ pub(super) const PROPERTIES: [(&str, Property); 12] = [
     ("eap", Property::ExternalAuthProvider),
     ("sso-type", Property::SsoMechanism),
 ];
-/// The other dimensions that are documented: they tell records apart, and no eVar reports them.
+/// The other documented dimensions. They distinguish records, but no eVar reports them.
 const DIMENSIONS: [&str; 18] = [
     "requestor-id",
     "media-company",
@@ -58,16 +58,16 @@ const DIMENSIONS: [&str; 18] = [
     "country",
     "api",
 ];
-/// `utc-offset` is no column of ESM: who knows which of two hours a record is of says it there.
+/// The parts of the time. `utc-offset` is no column of ESM: operators add it to tell two equal hours apart.
 const TIME: [&str; 6] = ["year", "month", "day", "hour", "minute", "utc-offset"];
 
-/// The metric of this name that an event stands for, and that event.
+/// The metric with this name and the kind of its events; `None` if it does not become events.
 pub(super) fn counted_metric(name: &str, config: &EsmConfig) -> Option<(&'static str, EventKind)> {
     let rejected = config.rejected_is_failed.then_some((REJECTED, EventKind::AuthzFailed));
     METRICS.into_iter().chain(rejected).find(|(metric, _)| *metric == name)
 }
 
-/// Whether ESM has a metric for this event.
+/// Whether ESM has a metric for this kind of event.
 pub fn has_metric(kind: EventKind) -> bool {
     METRICS.iter().any(|(_, counted)| *counted == kind)
 }
@@ -82,13 +82,13 @@ pub(super) fn is_dimension(name: &str, config: &EsmConfig) -> bool {
         || config.dimensions.iter().any(|known| known == name)
 }
 
-/// Whether a column is a part of the time of its record.
+/// Whether a column is a part of the time.
 pub(super) fn is_time(name: &str) -> bool {
     TIME.contains(&name)
 }
 
-/// Whether `esm.dimensions` may have this name: spelled as ESM spells dimensions, and neither a metric, whose value would then
-/// be part of what identifies it, nor a part of the time.
+/// Whether this name is allowed in `esm.dimensions`: it is spelled as ESM spells dimensions and is neither a metric
+/// (its value would become part of a count's identity) nor a part of the time.
 pub fn is_dimension_name(name: &str) -> bool {
     let is_spelled =
         name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

@@ -1,16 +1,16 @@
-//! The rows that are remembered of counts: `esm TOTAL BEFORE` of a count, `esm GROUPING` of a requestor's hour.
+//! The rows of memory for ESM: `esm TOTAL BEFORE` for a count, `esm GROUPING` for one hour of a requestor.
 
-/// What every row begins with: it tells them from rows that are about a person.
+/// The start of every row for ESM, which distinguishes it from rows about a person.
 pub const ROW_PREFIX: &str = "esm ";
 
-/// The first word of a row: its total, or its grouping.
+/// The first word after the prefix: the total or the grouping.
 pub(super) fn first_word(row: &str) -> Option<&str> {
     row.strip_prefix(ROW_PREFIX)?.split(' ').next()
 }
 
-/// Whether a row of ours still follows from what is stored. Two ingests of one hour's counts may have read the same total before
-/// either stored its own: the second would count what the first did again. A total says what it was before, and the grouping
-/// of an hour never changes.
+/// Whether a row may still replace the stored row. Two ingests of the same hour may have read the same total before
+/// either stored a new one; then the second would count the first increase again. So a row contains the total before
+/// it, which must be the stored one. The grouping of an hour never changes.
 pub fn follows_from(row: &str, stored: Option<&str>) -> bool {
     let known = stored.and_then(first_word);
     match row.split(' ').collect::<Vec<_>>()[..] {

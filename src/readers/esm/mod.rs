@@ -1,11 +1,11 @@
-//! Reports of Entitlement Service Monitoring (ESM v3): what Adobe Pass counted, hour by hour, as events with a count.
+//! Reports of Entitlement Service Monitoring (ESM v3): the hourly counts of Adobe Pass, as events with a count.
 //!
-//! - In: a report as JSON, XML or CSV, by hour or by minute, with `requestor-id` among its dimensions. Out: for each record
-//!   and metric an event with the count that nobody had before.
-//! - Guarantees: a report read again gives nothing; a count that was corrected upwards gives the increase, one that was
-//!   corrected downwards is told and gives nothing; two reports that group the same hour differently are not both counted;
-//!   of a report that groups by what nobody knows nothing is counted.
-//! - Does not know: where what it remembers is stored, who fetched the report.
+//! - In: a report as JSON, XML or CSV, by hour or by minute, with `requestor-id` among its dimensions. Out: for each
+//!   record and metric an event with the part of the count that is new.
+//! - Guarantees: a report that is read again gives nothing. A higher total gives its increase; a lower total gives
+//!   nothing and is reported. Two reports that group an hour differently are not both counted. A report with an unknown
+//!   dimension is not counted.
+//! - Does not know: where its memory is stored, who fetched the report.
 //! - Rules: sections 8.2 to 8.4 of `reference/adobe-analytics.md`.
 
 mod fields;

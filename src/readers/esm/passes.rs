@@ -1,13 +1,13 @@
-//! Which of the two hours a record is of that a clock set back shows alike.
+//! A clock that is set back shows one hour twice. The pass of a record says which of the two hours it belongs to.
 //!
 //! ```text
 //! report by time     00:50  01:10  01:45 | 01:05  01:45  02:00      the clock goes back where the time falls,
-//!                    M 0h   M 1h   N 1h  | M 1h          M 2h       or between the two records of one cell
+//!                    M 0h   M 1h   N 1h  | M 1h          M 2h       or between two equal hours of one MVPD (M, N)
 //! ```
 //!
-//! A report that runs through the night in order says which records are of the first hour and which of the second. One that
-//! is put in another order says so for each combination of its dimensions. Where neither does, nobody knows, and a guess would
-//! count an hour twice.
+//! If a report is in the order of time, the place where its time falls separates the two hours. If a report is in
+//! another order, the records with equal dimensions may still be in the order of time. Otherwise the pass is unknown,
+//! and a guess could count an hour twice.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -22,24 +22,24 @@ use crate::readers::memory::Keyring;
 /// The pass of each record.
 pub(super) struct Passes {
     pub(super) of: Vec<Pass>,
-    /// The records of the first hour that have one of the second with the same dimensions, and that one.
+    /// Records of the first hour, each with the record of the second hour that has the same dimensions.
     pub(super) twins: HashMap<usize, usize>,
 }
 
-/// A record whose hour the clock shows twice.
+/// A record of an hour that the clock shows twice.
 struct Shown {
     index: usize,
     local: NaiveDateTime,
     dimensions: [u8; 16],
 }
 
-/// What is known of a record before its pass.
+/// The local time and the digest of the dimensions of a record.
 type Moment = (NaiveDateTime, [u8; 16]);
 
 impl Grouping {
-    /// Which of two hours each record is of, where the clock shows them alike. Where records say the same of different
-    /// things, or a text stands where a number should, the report groups by a dimension that nobody knows: then none of its
-    /// counts has an identity, and this tells the record and why.
+    /// Finds the pass of each record. If two records differ although their time and dimensions are equal, or a text
+    /// stands in the place of a number, the report groups by an unknown dimension: then no count has an identity, and
+    /// the result is the number of that record and the reason.
     pub(super) fn passes(&self, records: &[Record]) -> Result<Passes, (u64, String)> {
         let keyring = Keyring::new(b"");
         let mut known: HashMap<Moment, usize> = HashMap::with_capacity(records.len());
@@ -49,7 +49,7 @@ impl Grouping {
         let (mut shown, mut repeated) = (Vec::new(), Vec::new());
         for (index, record) in records.iter().enumerate() {
             self.refuse_unknown_text(record)?;
-            // A time that cannot be read is told where the record is counted.
+            // A time that cannot be read is refused later, when the record is counted.
             let (time, is_day) = match day_alone(record) {
                 Ok(Some(day)) => (Ok(day.and_time(NaiveTime::MIN)), true),
                 Ok(None) | Err(_) => (local_time(record), false),
@@ -71,7 +71,7 @@ impl Grouping {
                 let twin = (first != index).then(|| *second.entry(moment).or_insert(index));
                 match twin.filter(|twin| *twin != index) {
                     None => shown.push(Shown { index, local, dimensions: moment.1 }),
-                    // A third is one of the two again, as pages that overlap have it.
+                    // A third record must repeat one of the two, as overlapping pages do.
                     Some(twin) => {
                         let like = [first, twin].into_iter().find(|at| records[*at].is_like(record));
                         repeated.push((index, like.ok_or_else(|| same_cell(record, &records[first]))?));
@@ -89,7 +89,7 @@ impl Grouping {
     }
 }
 
-/// Why a record is held back whose hour nobody knows.
+/// Why a record with an unknown pass is held back.
 pub(super) fn in_doubt(record: &Record, zone: impl Display) -> String {
     let local = local_time(record).map_or(String::new(), |local| local.to_string());
     format!(
@@ -108,12 +108,12 @@ fn same_cell(record: &Record, first: &Record) -> (u64, String) {
     (record.number, what)
 }
 
-/// Finds the pass of each record whose hour is shown twice.
+/// Finds the pass of each record whose hour the clock shows twice.
 fn resolve(shown: &[Shown], moments: &[Option<Moment>], passes: &mut Passes) {
     if shown.is_empty() {
         return;
     }
-    // How often the time rises and falls from a record to the next, of all and of those with the same dimensions.
+    // How often the time rises and falls between neighbours: of all records, and of those with the same dimensions.
     let (mut all, mut alike, mut has_foreign_fall) = (Turns::default(), Turns::default(), [false; 2]);
     let is_shown = |index: usize| shown.binary_search_by_key(&index, |each| each.index).is_ok();
     let mut before: Option<(usize, Moment)> = None;
@@ -124,7 +124,7 @@ fn resolve(shown: &[Shown], moments: &[Option<Moment>], passes: &mut Passes) {
             if one.1 == moment.1 {
                 alike.see(one.0, moment.0);
             }
-            // A fall outside the hour that is shown twice: the report is not in the order of time.
+            // The time changes outside the repeated hour. If it falls there, the report is not in the order of time.
             if one.0 != moment.0 && !(is_shown(last) && is_shown(index)) {
                 has_foreign_fall[usize::from(moment.0 > one.0)] = true;
             }
@@ -153,19 +153,19 @@ impl Turns {
         self.falls += u64::from(next < one);
     }
 
-    /// Whether they say in which order the records are.
+    /// Whether rises and falls show the order of the records.
     fn tells(&self) -> bool {
         self.rises != self.falls
     }
 }
 
-/// Finds where, in records in the order of time, the clock was set back: before it all are of the first hour, behind it of the
-/// second. What may be on either side stays in doubt. Two records of one cell are the first and the second in any case.
+/// Finds where the clock was set back, in records in the order of time: records before that place are of the first
+/// hour, records after it of the second. Otherwise only two records with the same time and dimensions get a pass.
 fn settle(mut shown: Vec<&Shown>, is_backwards: bool, is_order_known: bool, passes: &mut Passes) {
     if is_backwards {
         shown.reverse();
     }
-    // The last record that is surely before, as a count, and the first that is surely behind.
+    // How many records are certainly of the first hour, and the index of the first that is certainly of the second.
     let (mut before, mut behind, mut pairs) = (0, shown.len(), vec![None; shown.len()]);
     let mut cells: HashMap<Moment, usize> = HashMap::new();
     for (place, each) in shown.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Reads a report: what of its counts nobody had before, as events.
+//! Reads a report and gives the part of its counts that is new, as events.
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, Read};
@@ -16,17 +16,17 @@ use crate::readers::line::{Excerpt, Line, ReadError, Reader, RejectReason, Sourc
 use crate::readers::memory::{Feed, Keyring, MemoryError, MemoryKey, Recollection};
 use crate::readers::remarks::Remarks;
 
-/// The longest report, in bytes: it is in memory as a whole, some times over. 10,000 rows take some 5 MB.
+/// The longest report, in bytes. A report is in memory as a whole, several times over; 10,000 rows take some 5 MB.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
-/// What the digests of counts are made with. They are no secret, and must outlive every secret.
+/// The key for the digests of counts. It is public and constant, because these digests must outlive every secret.
 const NO_SECRET: &[u8] = b"esm";
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
-/// Reads a report. The number of a line is that of its record, from 1.
+/// Reads a report. The number of a line is the number of the record, from 1.
 pub struct EsmReader {
     keyring: Keyring,
-    /// The records that are left.
+    /// The records that are not taken yet.
     records: VecDeque<Waiting>,
     grouping: Grouping,
     ready: VecDeque<(u64, PassEvent)>,
@@ -34,10 +34,10 @@ pub struct EsmReader {
     remarks: Remarks,
 }
 
-/// A record that is still to be taken.
+/// A record that is not taken yet.
 struct Waiting {
     record: Record,
-    /// Which of two hours it is of, where the clock shows them alike.
+    /// Which of two hours the record belongs to, if the clock shows both alike.
     pass: Pass,
     /// The record of the other hour with the same dimensions.
     twin: Option<Box<Record>>,
@@ -48,7 +48,7 @@ struct Waiting {
 enum Refusal {
     #[error(transparent)]
     Rejected(#[from] RejectReason),
-    /// Nothing more can be read.
+    /// Reading cannot go on.
     #[error(transparent)]
     Memory(#[from] MemoryError),
 }
@@ -82,7 +82,7 @@ impl EsmReader {
         })
     }
 
-    /// Takes a record: its events and what it states.
+    /// Takes a record: makes its events and keeps its unique accounts.
     fn take(
         &mut self,
         record: &Record,
@@ -97,7 +97,7 @@ impl EsmReader {
         }
         let accounts = self.grouping.accounts(record, pass)?;
         if accounts.is_some() && record.field("hour").is_none() {
-            // The counts of a whole day or month are no events.
+            // Counts of a whole day or month do not become events.
             let by = if record.field("day").is_some() { "day" } else { "month" };
             let counts = self.grouping.metrics(record).filter(|(name, _)| *name != ACCOUNTS);
             counts.for_each(|(name, _)| self.summary.skipped(&format!("{name} by {by}")));
@@ -111,7 +111,7 @@ impl EsmReader {
         Ok(())
     }
 
-    /// Makes the events of a record. It is taken whole or not at all: nothing is remembered of one that the clock forbids.
+    /// Makes the events of a record. If the time of the record is refused, nothing of the record is remembered.
     fn count(
         &mut self,
         record: &Record,
@@ -151,7 +151,7 @@ impl EsmReader {
         Ok(())
     }
 
-    /// The known totals of what a record counts, beside its own; none where it cannot be read, which is told when it is taken.
+    /// The total and the known total of each count. Empty if the record cannot be read: `take` will refuse it.
     fn totals(
         &self,
         record: &Record,
@@ -163,7 +163,7 @@ impl EsmReader {
         counts.into_iter().map(known).collect()
     }
 
-    /// Which of two hours a record is of, where nothing but its counts tells it: they are known already, so that nothing is added.
+    /// The pass of a record if all its totals are known already for one of the two hours, so that it adds nothing.
     fn pass_by_totals(
         &self,
         record: &Record,
@@ -177,8 +177,8 @@ impl EsmReader {
         Ok(None)
     }
 
-    /// Whether two hours that the clock shows alike were counted the other way round before, from a report that did not say in
-    /// which order it was: then a count that was known would be lowered, and the same one added to the other hour.
+    /// Whether an earlier report, with its records in an unknown order, led to the opposite assignment of the two
+    /// hours. Then a known total would be lowered, and the difference added to the other hour.
     fn is_other_way_round(
         &self,
         first: &Record,
@@ -193,13 +193,13 @@ impl EsmReader {
         Ok(is_lowered && !lowers(first, Pass::Second)? && !lowers(second, Pass::First)?)
     }
 
-    /// Where it is kept by which grouping a requestor's hour was counted.
+    /// The key of the row that holds the grouping by which this hour of the requestor was counted.
     fn place(&self, count: &Count) -> MemoryKey {
         let hour = count.occurred_at.nanos().div_euclid(HOUR_NANOS).to_be_bytes();
         self.keyring.digest("grouping", &[count.requestor_id.as_str().as_bytes(), &hour])
     }
 
-    /// Refuses counts of what comes in as events, or was counted by another grouping.
+    /// Refuses counts of a requestor with single events, and of an hour that was counted by another grouping.
     fn refuse_counted_otherwise(
         &self,
         count: &Count,
@@ -227,14 +227,14 @@ impl EsmReader {
         }
     }
 
-    /// Totals are known for as long as Adobe may correct them, or a report may be read again.
+    /// Totals are kept as long as Adobe may correct them or a report may be read again.
     fn drops_at(&self, occurred_at: Instant, now: Instant) -> Instant {
         let days = i64::from(self.grouping.config.dedup_days) * DAY_NANOS;
         Instant::from_nanos(occurred_at.nanos().max(now.nanos()).saturating_add(days))
     }
 }
 
-/// Records in their order, those of two hours that the clock shows alike together.
+/// The records in their order; two records that differ only in the repeated hour are taken together.
 fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
     let seconds: HashSet<usize> = passes.twins.values().copied().collect();
     let firsts = (0..records.len()).filter(|index| !seconds.contains(index));
@@ -246,7 +246,7 @@ fn waiting(records: Vec<Record>, passes: &Passes) -> VecDeque<Waiting> {
     firsts.filter_map(with_twin).collect()
 }
 
-/// The total that was counted under this key so far. Behind it stands what it was before.
+/// The total that was counted under this key. In its row, the total before it stands behind it.
 fn total_of(memory: &mut Recollection, key: MemoryKey) -> Result<u64, MemoryError> {
     if let Some(total) = memory.passing_total(key) {
         return Ok(total);

@@ -1,4 +1,4 @@
-//! A record as counts: when, of whom, by which dimensions, how many of which event.
+//! A record as counts: when, which requestor, which dimensions, how many events of which kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -14,34 +14,34 @@ use crate::event::{
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
-/// What stands for no number.
+/// Texts that mean "no number".
 const NO_NUMBERS: [&str; 4] = ["", "-", "N/A", "null"];
-/// The largest count of an hour: more than mankind could ask for. Above it lies no count, and each million is an event.
+/// The largest count of an hour. A larger count is an error, and would become very many events.
 const TOTAL_MAX: u64 = 10_000_000_000;
 
-/// What a report groups by: the same for all its records.
+/// The granularity and dimensions of a report, the same for all its records.
 pub(super) struct Grouping {
     pub(super) config: EsmConfig,
     dimensions: BTreeSet<String>,
     name: String,
 }
 
-/// How many of an event there were.
+/// How many events of one kind a record counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) metric: &'static str,
     pub(super) kind: EventKind,
     pub(super) requestor_id: RequestorId,
     pub(super) occurred_at: Instant,
-    /// Those of its record, which all its counts share.
+    /// The dimensions of the record, shared by all its counts.
     pub(super) dimensions: Rc<BTreeMap<String, String>>,
     pub(super) total: u64,
 }
 
 impl Grouping {
-    /// That of these records together: one that lacks a dimension has no value in it.
+    /// The grouping of all these records. A record that lacks a dimension has an empty value there.
     pub(super) fn of(records: &[Record], config: EsmConfig) -> Grouping {
-        // Most records share their names with the one before.
+        // Most records share the list of names with the record before.
         let is_new =
             |index: &usize| *index == 0 || !Rc::ptr_eq(records[*index].names(), records[*index - 1].names());
         let names = (0..records.len()).filter(is_new).flat_map(|index| records[index].names().iter());
@@ -56,22 +56,21 @@ impl Grouping {
         Grouping { config, dimensions, name }
     }
 
-    /// The names of the dimensions, in their order.
     pub(super) fn dimensions(&self) -> impl Iterator<Item = &str> {
         self.dimensions.iter().map(String::as_str)
     }
 
-    /// Whether records tell this dimension.
+    /// Whether records have this dimension.
     pub(super) fn has(&self, dimension: &str) -> bool {
         self.dimensions.contains(dimension)
     }
 
-    /// The granularity and the dimensions, as messages name it.
+    /// The granularity and the dimensions, as messages show them.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Refuses a record with a text where a number should be: it is no dimension, nor can it be a metric.
+    /// Refuses a record with a text in an unknown column, which may be a dimension that nobody configured.
     pub(super) fn refuse_unknown_text(&self, record: &Record) -> Result<(), (u64, String)> {
         let is_unknown_text = |(name, text): &(&str, &str)| {
             !self.has(name)
@@ -93,23 +92,23 @@ impl Grouping {
         record.fields().filter(|(name, text)| is_metric(name) && !is_no_number(text))
     }
 
-    /// What in a record is neither time nor dimension, and not blank.
+    /// The columns of a record that are neither time nor dimension, and not blank.
     fn numbers<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = (&'r str, &'r str)> {
         record.fields().filter(|(name, text)| !text.trim().is_empty() && !is_time(name) && !self.has(name))
     }
 
-    /// The metrics of a record that no event stands for.
+    /// The metrics of a record that do not become events.
     pub(super) fn skipped<'r>(&'r self, record: &'r Record) -> impl Iterator<Item = &'r str> {
         let is_skipped = |name: &&str| *name != ACCOUNTS && counted_metric(name, &self.config).is_none();
         self.numbers(record).map(|(name, _)| name).filter(is_skipped)
     }
 
-    /// The counts of a record. `pass` says which of two hours it is where the clock shows one twice.
+    /// The counts of a record. `pass` says which of two hours it belongs to, if the clock shows one hour twice.
     pub(super) fn counts(&self, record: &Record, pass: Pass) -> Result<Vec<Count>, RejectReason> {
         self.counts_at(record, instant(record, &self.config, pass)?)
     }
 
-    /// The same of a record that is of another time than an hour or a minute.
+    /// The counts of a record at a given instant, for a record of a whole day.
     pub(super) fn counts_at(
         &self,
         record: &Record,
@@ -134,7 +133,7 @@ impl Grouping {
         counted.map(count).collect()
     }
 
-    /// What a record states of unique accounts; `None` where it states nothing.
+    /// The unique accounts of a record; `None` if it states no number.
     pub(super) fn accounts(
         &self,
         record: &Record,
@@ -161,7 +160,7 @@ impl Grouping {
 }
 
 impl Count {
-    /// The identity of a count, for ever: its metric, requestor, time and dimensions.
+    /// The identity of a count, which must never change: its metric, requestor, time and dimensions.
     pub(super) fn key(&self, keyring: &Keyring, name: &str) -> MemoryKey {
         let occurred_at = self.occurred_at.nanos().to_be_bytes();
         let mut parts = vec![self.metric.as_bytes(), self.requestor_id.as_str().as_bytes(), &occurred_at];
@@ -171,7 +170,7 @@ impl Count {
         keyring.digest(name, &parts)
     }
 
-    /// The events that bring the count from `before` to its total: one, or more where that is above what an event may count.
+    /// The events that raise the count from `before` to its total: several if one event cannot carry the difference.
     pub(super) fn events(
         &self,
         digest: &str,
@@ -203,7 +202,7 @@ fn count_of(name: &str, text: &str) -> Result<u64, RejectReason> {
     total.ok_or_else(|| RejectReason::Esm(format!("has {name} {text:?}, which is no count")))
 }
 
-/// Whether a text stands for no number.
+/// Whether a text means "no number".
 fn is_no_number(text: &str) -> bool {
     NO_NUMBERS.contains(&text.trim())
 }

@@ -1,4 +1,4 @@
-//! A report in any of its three forms, as records of names and texts.
+//! Reads a report in any of its three forms into records of names and texts.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,19 +15,19 @@ use crate::readers::records::Records;
 use crate::readers::remarks::Remarks;
 use crate::readers::surrogates;
 
-/// The longest record, in bytes of its values: what ends where is kept in 16 bits, which is half of a report's memory.
+/// The longest record, in bytes of its values. Ends of values take 16 bits, which halves a report's memory.
 const RECORD_BYTES_MAX: usize = u16::MAX as usize;
 
-/// The columns that each report has, in CSV in its header alone.
+/// The columns that every report has.
 const TIME_COLUMNS: [&str; 2] = ["year", "month"];
 
-/// A record: what stands in it by name. Records that have the same names share them, and all values lie in one piece: a
-/// report of half a million records is in memory as a whole.
+/// A record: texts by name. A report of half a million records is in memory as a whole, so records with the same
+/// names share the list of names, and all values of a record are one text.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) number: u64,
     names: Rc<[String]>,
-    /// Where each value ends, and all values behind each other.
+    /// Where each value ends in `values`.
     ends: Box<[u16]>,
     values: Box<str>,
 }
@@ -55,7 +55,7 @@ impl Record {
         self.names.iter().map(String::as_str).zip(values)
     }
 
-    /// The value of a name, without white space at its ends; `None` where it is absent or blank.
+    /// The value with this name, without white space at its ends; `None` if it is absent or blank.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields()
             .find(|(known, _)| *known == name)
@@ -71,27 +71,26 @@ impl Record {
         &self.names
     }
 
-    /// Whether it says the same as another.
+    /// Whether another record has the same names and values.
     pub(super) fn is_like(&self, other: &Record) -> bool {
         self.fields().eq(other.fields())
     }
 
-    /// Its text for the rejects.
+    /// The record as text, for the rejects.
     pub(super) fn text(&self) -> String {
         let fields = self.fields().map(|(name, value)| (name.to_owned(), Value::from(value)));
         Value::Object(fields.collect()).to_string()
     }
 }
 
-/// The names of records, each list once.
+/// The lists of names, each stored once.
 #[derive(Debug, Default)]
 struct Shapes {
     last: Option<Rc<[String]>>,
 }
 
 impl Shapes {
-    /// These names as the documentation spells them. Of one that stands there twice both places are told: which of the two
-    /// values would count is anybody's guess.
+    /// The names as the documentation spells them. Refuses a name that stands twice: its right value is unknown.
     fn of(&mut self, names: Vec<String>, whose: &str, place: &str) -> Result<Rc<[String]>, String> {
         if let Some(known) = self.last.as_ref().filter(|known| known[..] == names[..]) {
             return Ok(Rc::clone(known));
@@ -116,7 +115,7 @@ impl Shapes {
 pub(super) struct Report {
     pub(super) records: Vec<Record>,
     pub(super) remarks: Remarks,
-    /// The most rows that a report may have, where it says so and has so many: there may be more that it does not show.
+    /// The limit of rows in the report, if the report has so many. It may then lack rows.
     pub(super) reached_limit: Option<u64>,
 }
 
@@ -136,18 +135,18 @@ struct JsonReport<'a> {
 }
 
 impl JsonReport<'_> {
-    /// The most rows that it may have, as its own link tells it.
+    /// The limit of rows in the report's link to itself.
     fn limit(&self) -> Option<u64> {
         limit_of(self.links["self"]["href"].as_str()?)
     }
 }
 
-/// Whether a source that begins so is a report.
+/// Whether a source with this start is a report.
 pub fn starts_like_esm(start: &[u8]) -> bool {
     kind_of(start).is_some()
 }
 
-/// What a source is that begins so; `None`: no report.
+/// The kind of a report with this start; `None` if it is no report.
 fn kind_of(start: &[u8]) -> Option<Kind> {
     let start = without_marks(start).trim_ascii_start();
     let has = |text: &[u8]| memchr::memmem::find(start, text).is_some();
@@ -160,7 +159,7 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
             let header = start.split(|byte| *byte == b'\n').next()?;
             let header = std::str::from_utf8(header).ok()?.to_ascii_lowercase();
             let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
-            // A file of events may have columns of its own, and year and month among them.
+            // A CSV of events may have columns named year and month, but it also has `occurred_at`.
             let is_report =
                 TIME_COLUMNS.iter().all(|name| names.contains(name)) && !names.contains(&"occurred_at");
             is_report.then_some(Kind::Csv)
@@ -168,7 +167,7 @@ fn kind_of(start: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Without a byte order mark, and without the line by which a spreadsheet names its separator.
+/// The document without a byte order mark and without the `sep=` line of a spreadsheet.
 fn without_marks(document: &[u8]) -> &[u8] {
     let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
     let rest = document
@@ -177,7 +176,7 @@ fn without_marks(document: &[u8]) -> &[u8] {
     rest.unwrap_or(document)
 }
 
-/// Whether an object has a list named `report`; an event may have that word in a value.
+/// Whether an object has a list named `report`. The word alone is not enough: an event may have it as a value.
 fn has_list_of_records(start: &[u8]) -> bool {
     const NAME: &[u8] = b"\"report\"";
     memchr::memmem::find_iter(start, NAME).any(|at| {
@@ -186,7 +185,7 @@ fn has_list_of_records(start: &[u8]) -> bool {
     })
 }
 
-/// Reads a report; where it breaks, in lines from 1, and what is wrong.
+/// Reads a report. An error has a line number, from 1, and a reason.
 pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
     let document = without_marks(document);
     match kind_of(document) {
@@ -197,7 +196,7 @@ pub(super) fn read(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// One report, or several behind each other as pages are saved. A page that was saved twice says nothing new.
+/// Reads one report, or several saved behind each other as pages. A page that was saved twice adds nothing.
 pub(super) fn read_json(source: &[u8]) -> Result<Report, (u64, String)> {
     let text = std::str::from_utf8(source)
         .map_err(|error| (line_at(source, error.valid_up_to()), "it is not UTF-8".to_owned()))?;
@@ -244,13 +243,12 @@ fn json_record(number: u64, json: &str, shapes: &mut Shapes) -> Result<Record, S
     Record::new(number, &names, values.iter())
 }
 
-/// The line that a byte of a document is in, from 1.
+/// The line of a byte in a document, from 1.
 fn line_at(document: &[u8], at: usize) -> u64 {
     memchr::memchr_iter(b'\n', &document[..at.min(document.len())]).count() as u64 + 1
 }
 
-/// The limit of rows that a report in JSON has reached: its own, as its link tells it, or the one that was asked for. `None`
-/// where it has fewer rows, or is no report.
+/// The row limit that a JSON report has reached: the limit in its link, else the requested one. `None`: not reached.
 pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
     let text = surrogates::mended(std::str::from_utf8(document).ok()?);
     let rows: JsonReport<'_> = serde_json::from_str(&text).ok()?;
@@ -258,7 +256,7 @@ pub fn limit_reached(document: &[u8], rows_asked: u64) -> Option<u64> {
     (rows.report.len() as u64 >= limit).then_some(limit)
 }
 
-/// A value as text; an absent one is blank, so that its column is still one.
+/// A value as text. A missing value becomes an empty text, so that its column is kept.
 fn text_of(json: &str) -> serde_json::Result<String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => unquoted(json)?.into_owned(),
@@ -310,7 +308,7 @@ fn read_xml(document: &[u8]) -> Result<Report, (u64, String)> {
     }
 }
 
-/// Names and values of the attributes of a tag, also of one that stands there twice.
+/// Names and values of the attributes of a tag, including attributes that stand twice.
 fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, Vec<String>), String> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for attribute in tag.attributes().with_checks(false) {
@@ -319,7 +317,7 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
         names.push(name_of(attribute.key.as_ref()));
         values.push(match quick_xml::escape::unescape(text) {
             Ok(text) => text.into_owned(),
-            // Adobe's samples write bare ampersands in href: they stay as they are.
+            // Adobe's samples have bare ampersands in href: such a text is taken as it is.
             Err(_) if !has_reference(text) => text.to_owned(),
             Err(_) => {
                 return Err(format!(
@@ -332,7 +330,7 @@ fn attributes(tag: &quick_xml::events::BytesStart<'_>) -> Result<(Vec<String>, V
     Ok((names, values))
 }
 
-/// Whether a text refers to a character, as `&name;` and `&#1;` do.
+/// Whether a text contains a character reference, such as `&name;` or `&#1;`.
 fn has_reference(text: &str) -> bool {
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'#');
     text.split('&')
@@ -360,7 +358,7 @@ fn take_row(
     }
     let cells = row.cells().map_err(|why| format!("a row {why}"))?;
     let all: Vec<String> = cells.iter().map(|cell| name_of(cell)).collect();
-    // A file that was put together from several reports has a header before each.
+    // A file that was made of several reports has a header before each.
     let is_header = TIME_COLUMNS.iter().all(|name| all.iter().any(|cell| cell == name));
     let Some(names) = names.as_mut().filter(|_| !is_header) else {
         if let Some(before) = names {
@@ -383,12 +381,12 @@ fn take_row(
     Ok(())
 }
 
-/// A name as the documentation spells it, whatever a header makes of it.
+/// A name as the documentation spells it, although a header may write it with spaces or capitals.
 fn name_of(name: &str) -> String {
     name.trim().to_ascii_lowercase().replace([' ', '_'], "-")
 }
 
-/// The `limit` of a report's own link.
+/// The `limit` in a link.
 fn limit_of(href: &str) -> Option<u64> {
     let query = href.split_once('?')?.1;
     query.split('&').find_map(|pair| pair.strip_prefix("limit="))?.parse().ok()

@@ -1,4 +1,4 @@
-//! A report as it stands: what ESM says that it counted, whoever had it before. For comparing, where no event is to be made.
+//! A report as it stands: all counts that ESM states, new or not. It serves comparisons, where no event is made.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
@@ -12,47 +12,47 @@ use crate::event::{EventKind, Instant, RequestorId};
 use crate::readers::line::RejectReason;
 use crate::readers::memory::{Keyring, MemoryKey};
 
-/// What a report says.
+/// The counts of a report.
 pub struct StatedReport {
     records: Vec<Record>,
     passes: Passes,
     grouping: Grouping,
     keyring: Keyring,
-    /// The limit of rows that it has reached: there may be more that it does not show.
+    /// The limit of rows, if the report has reached it: it may then lack rows.
     pub truncated_at: Option<u64>,
 }
 
-/// A count.
+/// One count that ESM states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedCount {
     pub requestor_id: RequestorId,
-    /// Of which MVPD; empty: none.
+    /// The MVPD; empty if the count has none.
     pub mvpd: String,
     pub kind: EventKind,
-    /// Whether it is of what Adobe refused as an attack, which has a metric of its own.
+    /// Whether it counts requests that Adobe refused as an attack, which have a metric of their own.
     pub is_rejected: bool,
     pub time: StatedTime,
     pub total: u64,
-    /// What tells it from other counts: its metric, requestor, time and dimensions.
+    /// The identity of the count: a digest of its metric, requestor, time and dimensions.
     pub identity: MemoryKey,
-    /// Its identity if it is of the second of two hours that the clock shows alike, where nothing says which.
+    /// If nothing shows which of two hours the count belongs to: its identity in the second hour.
     pub or_identity: Option<MemoryKey>,
 }
 
-/// The time that a count is of.
+/// The time of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatedTime {
-    /// An hour or a minute: when it begins and ends.
+    /// The begin and the end of an hour or a minute.
     Span(Instant, Instant),
-    /// A whole day on the clock of the reports.
+    /// A whole day, on the clock of the reports.
     Day(NaiveDate),
 }
 
 impl StatedReport {
-    /// Reads a report in any of its forms, by minute, by hour or by day; where it breaks, in lines from 1, and what is wrong.
+    /// Reads a report in any of its forms, by minute, hour or day. An error has a line number, from 1, and a reason.
     pub fn read(document: &[u8], config: &EsmConfig) -> Result<StatedReport, (u64, String)> {
         let report = report::read(document)?;
-        // Rejections are read in any case, and told apart by their metric.
+        // Rejections are always read; `is_rejected` marks their counts.
         let config = EsmConfig { rejected_is_failed: true, ..config.clone() };
         let grouping = Grouping::of(&report.records, config);
         let passes = grouping.passes(&report.records)?;
@@ -66,17 +66,17 @@ impl StatedReport {
         })
     }
 
-    /// What it groups by, as messages name it.
+    /// The granularity and dimensions, as messages show them.
     pub fn grouping(&self) -> &str {
         self.grouping.name()
     }
 
-    /// Whether it tells MVPDs apart.
+    /// Whether the report distinguishes MVPDs.
     pub fn has_mvpd(&self) -> bool {
         self.grouping.has("mvpd")
     }
 
-    /// Its counts, those of zero too; of a record that cannot be read, its number and why.
+    /// All counts, also zeros. A record that cannot be read gives its number and the reason.
     pub fn counts(&self) -> impl Iterator<Item = Result<StatedCount, (u64, String)>> {
         self.records.iter().zip(&self.passes.of).flat_map(|(record, pass)| {
             match self.counts_of(record, *pass) {
@@ -88,7 +88,7 @@ impl StatedReport {
 
     fn counts_of(&self, record: &Record, pass: Pass) -> Result<Vec<StatedCount>, RejectReason> {
         if let Some(date) = day_alone(record)? {
-            // No event could carry them: for their identity they occur at midnight UTC of that date.
+            // A count of a day becomes no event. For its identity it occurs at midnight UTC of that date.
             let midnight = Instant::from(date.and_time(NaiveTime::MIN).and_utc());
             let counts = self.grouping.counts_at(record, midnight)?;
             return Ok(counts.into_iter().map(|count| self.state(count, StatedTime::Day(date))).collect());
@@ -123,8 +123,8 @@ impl StatedReport {
     }
 }
 
-/// Why a report in JSON is not the one that was asked for: grouped by these dimensions beneath the day or the hour, of the times from
-/// the first to before the second. To take it would close those hours with counts of other ones, or of too few.
+/// Why a report in JSON is not the requested one: it must have these dimensions below the day or the hour, and times
+/// from `from` to before `to`. A wrong report would close those hours with counts of other hours, or with too few.
 pub fn mismatch<'a>(
     document: &[u8],
     dimensions: impl Iterator<Item = &'a str> + Clone,

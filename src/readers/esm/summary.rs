@@ -1,54 +1,54 @@
-//! What a report held beside the events that follow from it.
+//! What a report contained in addition to the counts that became events.
 
 use std::collections::BTreeMap;
 
 use crate::event::{Instant, RequestorId};
 
-/// Names of metrics that are told; a hostile report has no end of them.
+/// The most names of metrics that are kept, because a hostile report may have any number of them.
 const METRICS_NAMED_MAX: usize = 100;
 
-/// How many accounts ESM saw in a time, of a requestor.
+/// How many unique accounts ESM saw for a requestor in a span of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedAccounts {
     pub requestor_id: RequestorId,
     pub from: Instant,
     pub to: Instant,
-    /// At which MVPD; empty where there is none.
+    /// The MVPD; empty if there is none.
     pub mvpd: String,
-    /// What else the report groups by: a line for each dimension, `name=value`, and `mvpd` alone.
+    /// The other dimensions: a line `name=value` for each. For `mvpd` the line has no value.
     pub dimensions: String,
     pub accounts: u64,
 }
 
 impl StatedAccounts {
-    /// The names of what its report groups by.
+    /// The names of the dimensions of the report.
     pub fn grouping(&self) -> impl Iterator<Item = &str> {
         self.dimensions.lines().map(|line| line.split_once('=').map_or(line, |(name, _)| name))
     }
 
-    /// Whether its report tells MVPDs apart.
+    /// Whether the report distinguishes MVPDs.
     pub fn has_mvpd(&self) -> bool {
         self.grouping().any(|name| name == "mvpd")
     }
 }
 
-/// What a report held beside the events that follow from it.
+/// What a report contained in addition to the counts that became events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EsmSummary {
-    /// The records of the report, whatever came of them.
+    /// All records of the report.
     #[serde(skip)]
     pub records: u64,
-    /// Metrics that no event stands for, and in how many records they were.
+    /// Metrics that do not become events, and how many records have each.
     pub skipped_metrics: BTreeMap<String, u64>,
-    /// Counts that were corrected downwards: what is counted stays counted.
+    /// Counts that ESM corrected downwards. Events that were counted stay counted.
     pub decreases: u64,
-    /// By how many units, all together.
+    /// The sum of these corrections.
     pub decreased_units: u64,
-    /// The first record with one.
+    /// The first record with such a correction.
     pub first_decrease: Option<u64>,
-    /// Records whose unique accounts are kept as ESM stated them.
+    /// Records whose unique accounts are stored as ESM stated them.
     pub stated_accounts: u64,
-    /// The limit of rows that the report has reached: there may be more that it does not show.
+    /// The limit of rows, if the report has reached it: it may then lack rows.
     pub truncated_at: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ impl EsmSummary {
         self.first_decrease.get_or_insert(record);
     }
 
-    /// Adds those of another report.
+    /// Adds the summary of another report.
     pub fn add(&mut self, other: &EsmSummary) {
         for (metric, records) in &other.skipped_metrics {
             *self.skipped_metrics.entry(metric.clone()).or_default() += records;

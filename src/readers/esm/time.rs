@@ -1,4 +1,4 @@
-//! The time that a record is of, on the clock of the reports.
+//! The time of a record, on the clock of the reports.
 
 use chrono::{DateTime, Days, FixedOffset, LocalResult, Months, NaiveDate, NaiveDateTime, TimeZone};
 
@@ -7,25 +7,25 @@ use crate::config::EsmConfig;
 use crate::event::{Instant, whole_number};
 use crate::readers::line::RejectReason;
 
-/// The first year of four digits: `26` is no year that anybody means.
+/// The first year with four digits: nobody means the year 26.
 const YEAR_MIN: u32 = 1000;
 
-/// Which of the two hours that a clock set back shows alike; the first where it shows one alone.
+/// Which of two equal hours, when the clock is set back; `First` if the clock shows the hour once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     First,
     Second,
-    /// The record says it itself, by its offset.
+    /// The record gives its own UTC offset.
     Told,
     Unknown,
 }
 
-/// The time that a record shows, on the clock of the reports.
+/// The local time of a record, on the clock of the reports.
 pub(super) fn local_time(record: &Record) -> Result<NaiveDateTime, RejectReason> {
     local_time_with(record, [None; 2])
 }
 
-/// The same, with a day and an hour for a record that has none.
+/// The local time, with a default day and hour for a record that has none.
 fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTime, RejectReason> {
     let number = |name: &str| match record.field(name) {
         None => Ok(None),
@@ -52,7 +52,7 @@ fn local_time_with(record: &Record, or: [Option<u32>; 2]) -> Result<NaiveDateTim
     })
 }
 
-/// The day of a record that names no hour; `None` where it names one.
+/// The day of a record without an hour; `None` if it has an hour.
 pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReason> {
     if record.field("hour").is_some() {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(super) fn day_alone(record: &Record) -> Result<Option<NaiveDate>, RejectReas
     local_time_with(record, [None, Some(0)]).map(|local| Some(local.date()))
 }
 
-/// The instant at which a record's hour or minute begins.
+/// The begin of a record's hour or minute.
 pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result<Instant, RejectReason> {
     let local = local_time(record)?;
     let zone = config.timezone;
@@ -86,13 +86,13 @@ pub(super) fn instant(record: &Record, config: &EsmConfig, pass: Pass) -> Result
     })
 }
 
-/// When a record's minute or hour ends that begins at `from`.
+/// The end of a record's hour or minute, which begins at `from`.
 pub(super) fn end(record: &Record, from: Instant) -> Instant {
     let minutes = if record.field("minute").is_some() { 1 } else { 60 };
     Instant::from_nanos(from.nanos() + minutes * 60_000_000_000)
 }
 
-/// The time that a record is of: a minute, an hour, a day or a month.
+/// The span of a record: a minute, an hour, a day or a month.
 pub(super) fn span(
     record: &Record,
     config: &EsmConfig,

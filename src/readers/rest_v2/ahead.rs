@@ -1,6 +1,6 @@
-//! Reads the lines of a log into exchanges on a thread of its own, while the caller derives events from those before.
+//! Reads the lines of a log into exchanges on a second thread, while the caller derives events from earlier lines.
 //!
-//! Parsing and redacting take about as long as deriving, and share nothing with it.
+//! Parsing and redacting take about as long as deriving, and the two share no data.
 
 use std::io::BufRead;
 use std::panic;
@@ -15,7 +15,7 @@ use crate::readers::lines::Lines;
 use crate::readers::options::ReaderOptions;
 use crate::readers::surrogates;
 
-/// Bytes of lines that are handed over at once: large enough that handing over costs nothing.
+/// This many bytes of lines are handed over at once, so that the handing over costs almost nothing.
 const BATCH_BYTES: u64 = 512 << 10;
 const BATCHES_AHEAD: usize = 4;
 
@@ -23,9 +23,9 @@ const BATCHES_AHEAD: usize = 4;
 pub(super) struct Ahead {
     batches: Receiver<Vec<Parsed>>,
     parsed: vec::IntoIter<Parsed>,
-    /// Takes exchanges to where they were made: freed elsewhere, both threads would wait for one heap.
+    /// Sends exchanges back to be freed where they were made: freed elsewhere, both threads would wait for one heap.
     spent: Sender<Spent>,
-    /// Gives how the source ended; none once that was told.
+    /// Returns how the source ended; `None` after that was reported.
     worker: Option<JoinHandle<Result<(), ReadError>>>,
 }
 
@@ -40,7 +40,7 @@ impl Ahead {
                 let mut batch = Vec::new();
                 let end = read_batch(&mut lines, &mut redactor, &mut batch);
                 freed.try_iter().for_each(drop::<Spent>);
-                // Nobody receives any more, so the rest is not read.
+                // If nobody receives any more, the rest is not read.
                 if sender.send(batch).is_err() || !matches!(end, Ok(true)) {
                     return end.map(drop);
                 }
@@ -49,13 +49,13 @@ impl Ahead {
         Ahead { batches, parsed: Vec::new().into_iter(), spent, worker: Some(worker) }
     }
 
-    /// The next line that is not blank; `None` at the end of the source. Takes spent exchanges away.
+    /// The next line that is not blank; `None` at the end of the source. Sends spent exchanges back.
     pub(super) fn next(&mut self, spent: &mut Spent) -> Result<Option<Parsed>, ReadError> {
         loop {
             if let Some(parsed) = self.parsed.next() {
                 return Ok(Some(parsed));
             }
-            // A worker that has ended does not need them.
+            // If the worker has ended, it does not need them.
             drop(self.spent.send(std::mem::take(spent)));
             let Ok(batch) = self.batches.recv() else {
                 let ended = self.worker.take().map_or(Ok(Ok(())), JoinHandle::join);
@@ -66,7 +66,7 @@ impl Ahead {
     }
 }
 
-/// Reads some lines; whether there may be more.
+/// Reads some lines. Returns whether there may be more.
 fn read_batch(
     lines: &mut Lines<impl BufRead>,
     redactor: &mut Redactor,

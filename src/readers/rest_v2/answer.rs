@@ -1,4 +1,4 @@
-//! What was answered, as far as an event needs it and it may be kept: lenient where Adobe's pages and servers disagree.
+//! Reads from an answer what events need and what may be kept. It is lenient where Adobe's pages and servers differ.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -13,25 +13,25 @@ use super::vocabulary::DEGRADED_USER_PREFIX;
 use crate::readers::memory::{Keyring, MemoryKey};
 use crate::readers::surrogates;
 
-/// A response body, read as its endpoint and status ask.
+/// A response body, read according to its endpoint and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
     Session(Session),
-    /// The status of a session: the device that streams.
+    /// The state of a session, with the device that streams.
     Device(Device),
     Profiles(Vec<Profile>),
     Decisions(Vec<Decision>),
     Logout(Logout),
-    /// The MVPDs that stand behind a proxy.
+    /// The MVPDs behind a proxy.
     Proxied(Vec<String>),
     Error(String),
-    /// No body that says anything: a redirect, HTML, an error without a code.
+    /// A body without information: a redirect, HTML, an error without a code.
     Nothing,
-    /// A body that cannot be read, and why: a success, or a failure whose code is cut off.
+    /// Why the body of a success cannot be read, or the body of a failure whose error code is cut off.
     Unreadable(String),
 }
 
-/// Answers of the three session endpoints, the code and the session ID digested.
+/// An answer of the three session endpoints. The code and the session ID are digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) action: String,
@@ -56,7 +56,7 @@ pub(super) struct Decision {
     pub(super) is_authorized: bool,
     #[serde(default, deserialize_with = "word")]
     pub(super) source: Option<String>,
-    /// The validity of the media token, where there is one; the token itself is never read.
+    /// The validity of the media token, if there is one. The token itself is never read.
     pub(super) token: Option<Validity>,
     #[serde(default, deserialize_with = "millis")]
     pub(super) not_before: Option<i64>,
@@ -65,7 +65,7 @@ pub(super) struct Decision {
     error: Option<ErrorBody>,
 }
 
-/// From when to when something is valid, as far as it says.
+/// The begin and end of a validity, as far as they are given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Validity {
@@ -75,15 +75,15 @@ pub(super) struct Validity {
     pub(super) not_after: Option<i64>,
 }
 
-/// What a logout asks for.
+/// What a logout asks the application to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Logout {
     pub(super) action: Option<String>,
-    /// The hop that the browser begins with, and the place where the logout ends.
+    /// The first hop of the browser, and the place where the logout ends.
     pub(super) leg: Option<(MemoryKey, MemoryKey)>,
 }
 
-/// Of an enhanced error only the code.
+/// An enhanced error, of which only the code is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct ErrorBody {
@@ -97,8 +97,8 @@ impl Decision {
     }
 }
 
-/// Reads the body of an answer. A success that cannot be read is told; the body of a failure may be anything but half of an object,
-/// whose code may be in the other half.
+/// Reads the body of an answer. A success that cannot be read is unreadable; a failure may have any body, but not a
+/// cut object, because its code may be in the missing part.
 pub(super) fn read(
     endpoint: Endpoint,
     raw: &RawExchange<'_>,
@@ -144,18 +144,18 @@ pub(super) fn read(
     })
 }
 
-/// Whether Adobe looked at a request that it answered so; otherwise the gateway tries again, and nothing counts.
+/// Whether Adobe processed a request with this status. If not, the gateway tries again and nothing is counted.
 pub(super) fn is_processed(status: u16) -> bool {
     !matches!(status, 0 | 401 | 405 | 429)
 }
 
-/// Whether a body begins as an object and ends before that does.
+/// Whether a body begins as an object and ends before the object does.
 fn is_cut(body: &str) -> bool {
     body.trim_ascii_start().starts_with('{')
         && serde_json::from_str::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 
-/// Whether a body begins as gzip does that was logged as text, or as an object in Base64.
+/// Whether a body is gzip that was logged as text, or an object in Base64.
 fn is_packed(body: &str) -> bool {
     body.starts_with('\u{1f}') || body.trim_start().starts_with("eyJ")
 }
@@ -201,7 +201,7 @@ fn session(
     }))
 }
 
-/// The address of the device is not kept.
+/// Reads the device without its address.
 fn device(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -212,7 +212,7 @@ fn device(body: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Device(Device::of_session(&device)))
 }
 
-/// Of the attributes of a profile only the user ID and two flags are read.
+/// Reads profiles. Of the attributes only the user ID and two flags are read.
 fn profiles(body: &str) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -272,7 +272,7 @@ struct Attribute {
 }
 
 impl Attribute {
-    /// Its value, unless that is ciphertext for the programmer's key.
+    /// The value, unless it is encrypted for the programmer.
     fn plain(self) -> Option<String> {
         let is_plain = self.state.is_none_or(|state| state.eq_ignore_ascii_case("plain"));
         self.value.filter(|_| is_plain)
@@ -288,7 +288,7 @@ fn decisions(body: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Decisions(decisions))
 }
 
-/// What the first entry asks for.
+/// Reads what the first entry asks for.
 fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply, serde_json::Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -299,7 +299,7 @@ fn logout(body: &str, raw: &RawExchange<'_>, keyring: &Keyring) -> Result<Reply,
     struct Action {
         #[serde(deserialize_with = "word")]
         action_name: Option<String>,
-        /// Where the browser is to be sent.
+        /// The URL to which the browser must be sent.
         #[serde(deserialize_with = "word")]
         url: Option<String>,
     }
@@ -333,7 +333,7 @@ fn proxied(body: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Proxied(all.filter(|mvpd| mvpd.is_proxy).filter_map(|mvpd| mvpd.id).collect()))
 }
 
-/// The code of an enhanced error, bare or wrapped in `error`.
+/// The code of an enhanced error, which may be inside `error`.
 fn error_code(body: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Wrapped {

@@ -1,4 +1,4 @@
-//! HTTP archives (HAR 1.2), as browsers and proxies save them: the same exchanges in another wrapping.
+//! HTTP archives (HAR 1.2), as browsers and proxies save them. They contain the same exchanges in another form.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -16,7 +16,7 @@ use crate::readers::line::{LINE_BYTES_MAX, ReadError, RejectReason};
 use crate::readers::options::ReaderOptions;
 use crate::readers::surrogates;
 
-/// Where an entry has the body of its answer.
+/// The place of the answer's body in an entry.
 const ANSWER: &str = "response.content.text";
 
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ struct Request<'a> {
 struct PostData<'a> {
     #[serde(borrow)]
     text: BodyText<'a>,
-    /// Of no HAR that is published, but of proxies that save bodies as bytes.
+    /// This member is not part of HAR, but proxies that save bodies as bytes write it.
     #[serde(borrow)]
     encoding: Text<'a>,
     #[serde(borrow)]
@@ -92,7 +92,7 @@ impl<R: BufRead> Archive<R> {
         Ok(Archive { entries: Entries::open(source)?, redactor: Redactor::new(options) })
     }
 
-    /// The next entry; `None` at the end of the archive, which was whole then.
+    /// The next entry; `None` at the end of a complete archive.
     pub(super) fn next(&mut self) -> Result<Option<Parsed>, ReadError> {
         if !self.entries.advance()? {
             return Ok(None);
@@ -116,7 +116,7 @@ impl<R: BufRead> Archive<R> {
                 (Err(bad), _) => RejectReason::Exchange(bad.to_string()),
             }
         };
-        // An entry of another site is passed over, whatever is wrong with it.
+        // An entry of another site is skipped, even if it is wrong.
         match target(&entry).and_then(|(method, url)| self.redactor.route(&method, &url).err()) {
             Some(elsewhere) => Ok(Err(elsewhere)),
             None => Err(bad),
@@ -150,7 +150,7 @@ fn read(entry: &str) -> Result<RawExchange<'_>, BadExchange> {
     })
 }
 
-/// The method and URL of an entry that cannot be read, or not whole.
+/// The method and URL of an entry that cannot be read completely.
 fn target(entry: &str) -> Option<(String, String)> {
     let request = &entry[memchr::memmem::find(entry.as_bytes(), b"\"request\"")?..];
     let member = |name: &str| {
@@ -165,14 +165,13 @@ fn is_base64(encoding: &Text<'_>) -> bool {
     encoding.0.as_deref().is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("base64"))
 }
 
-/// The text of Base64, which may be written in lines.
+/// The text in Base64, which may have line breaks.
 fn decoded(text: &str) -> Option<String> {
     let letters: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
     String::from_utf8(decode_base64(&letters)?).ok()
 }
 
-/// What was answered, and whether an earlier release took it for empty. A failure whose code is in a body that cannot be read
-/// must not pass for one without a code.
+/// The answer, and whether an earlier release took it for empty. An unreadable body may hide the code of a failure.
 fn answer<'a>(text: Cow<'a, str>, encoding: &Text<'_>) -> Result<(Cow<'a, str>, bool), BadExchange> {
     if !is_base64(encoding) {
         return Ok((text, false));

@@ -1,4 +1,4 @@
-//! What is known of a device, from the header of a request or from the answer about a session.
+//! The facts about a device, from the header of a request or from the answer about a session.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -11,14 +11,14 @@ use super::json::{Text, word};
 use crate::event::Property;
 use crate::readers::surrogates;
 
-/// Values of `X-Device-Info` whose meaning is remembered: more than there are models in most logs.
+/// How many values of `X-Device-Info` are remembered: more than the number of models in most logs.
 const DEVICE_INFOS_MAX: usize = 1_024;
-/// Longer ones, in bytes, are decoded anew each time, so that a hostile log fills no memory: all remembered ones take 4 MiB.
+/// Longer values, in bytes, are decoded each time, so that a hostile log fills at most 4 MiB of memory.
 const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 
-/// The members of `X-Device-Info` that an eVar reports. Addresses are not among them.
+/// The members of `X-Device-Info` that have an eVar. Addresses are left out.
 const OF_HEADER: [(&str, Property); 13] = [
-    // What Adobe's own iOS cookbook sends instead of the member below it.
+    // Adobe's own iOS cookbook sends this instead of `primaryHardwareType`.
     ("type", Property::PrimaryHardwareType),
     ("primaryHardwareType", Property::PrimaryHardwareType),
     ("model", Property::DeviceModel),
@@ -33,7 +33,7 @@ const OF_HEADER: [(&str, Property); 13] = [
     ("browserVendor", Property::DeviceBrowserVendor),
     ("browserVersion", Property::DeviceBrowserVersion),
 ];
-/// The texts of Adobe's normalised view of a device, by where they stand.
+/// The texts in Adobe's normalised view of a device, by their places.
 const OF_SESSION: [(&str, Property); 10] = [
     ("/type", Property::PrimaryHardwareType),
     ("/model", Property::DeviceModel),
@@ -54,12 +54,12 @@ const VERSIONS_OF_SESSION: [(&str, Property); 4] = [
     ("browser", Property::DeviceBrowserVersion),
 ];
 
-/// What is known of a device, as properties of an event.
+/// The facts about a device, as properties of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Device(pub BTreeMap<Cow<'static, str>, String>);
 
 impl Device {
-    /// What `X-Device-Info` says; `None` where it does not decode.
+    /// The device in `X-Device-Info`; `None` if the header does not decode.
     fn of_header(header: &str) -> Option<Device> {
         let json = decode(header)?;
         let json = String::from_utf8_lossy(&json);
@@ -73,7 +73,7 @@ impl Device {
         Some(device)
     }
 
-    /// What the answer about a session says. A part of another form costs only its eVars.
+    /// The device in the answer about a session. A part in an unknown form only loses its eVars.
     pub(super) fn of_session(device: &Value) -> Device {
         let mut found = Device::default();
         for (place, property) in OF_SESSION {
@@ -86,7 +86,7 @@ impl Device {
         found
     }
 
-    /// Sets a property; an empty value sets nothing.
+    /// Sets a property. An empty value is ignored.
     fn set(&mut self, property: Property, value: Option<&str>) {
         if let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) {
             self.0.insert(Cow::Borrowed(property.name()), value.to_owned());
@@ -97,7 +97,7 @@ impl Device {
         self.0.get(property.name()).map(String::as_str)
     }
 
-    /// Lays what the server says over it: Adobe's normalised values win where they are set.
+    /// Adds the device of the server: Adobe's normalised values replace others.
     pub(super) fn overlay(&mut self, other: &Device) {
         for (name, value) in &other.0 {
             self.0.insert(name.clone(), value.clone());
@@ -105,8 +105,8 @@ impl Device {
         self.derive();
     }
 
-    /// Sets the properties that follow from others (section 10 of the reference). The words of the configuration stand for some
-    /// of them, where an event is made.
+    /// Sets the properties that follow from others (section 10 of the reference). When an event is made, words of the
+    /// configuration replace some of them.
     fn derive(&mut self) {
         let os = self.get(Property::DeviceOsName).map(str::to_owned);
         let hardware = self.get(Property::PrimaryHardwareType).map(str::to_owned);
@@ -116,7 +116,7 @@ impl Device {
         self.set(Property::NormalizedClientlessDeviceType, platform.as_deref());
     }
 
-    /// Adobe's word for the platform, as ESM's `platform` has it.
+    /// Adobe's word for the platform, as in ESM's `platform`.
     fn platform(&self) -> Option<&str> {
         use Property::{
             DeviceHardwareManufacturer, DeviceHardwareVendor, DeviceOsFamily, DeviceOsName, DeviceOsVendor,
@@ -146,7 +146,7 @@ fn text_of(value: &Value) -> Option<String> {
     word(value).ok().flatten()
 }
 
-/// A version that is a text, or an object with `major`, `minor` and `patch`; all zero means unknown.
+/// A version as text, or an object with `major`, `minor` and `patch`. All zeros mean unknown.
 fn version_of(value: &Value) -> Option<String> {
     match value {
         Value::String(_) => text_of(value),
@@ -159,12 +159,12 @@ fn version_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Decodes `X-Device-Info`, each value once: a log has few models of devices, and names one in almost every line.
+/// Decodes each value of `X-Device-Info` once: a log has few models of devices, but the header in almost every line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DeviceInfos(HashMap<Box<str>, Option<Arc<Device>>>);
 
 impl DeviceInfos {
-    /// What a header says of the device; `None` where it does not decode.
+    /// The device in a header; `None` if the header does not decode.
     pub(super) fn read(&mut self, header: &str) -> Option<Arc<Device>> {
         if let Some(known) = self.0.get(header) {
             return known.clone();

@@ -1,4 +1,4 @@
-//! Walks through an HTTP archive and hands out its entries one at a time, so that no more than one of them is in memory.
+//! Reads an HTTP archive and returns its entries one at a time, so that only one entry is in memory.
 
 use std::io::{self, BufRead};
 
@@ -7,14 +7,14 @@ use memchr::{memchr_iter, memchr2};
 use crate::readers::line::{LINE_BYTES_MAX, ReadError};
 use crate::readers::lines::{BYTE_ORDER_MARK, fill};
 
-/// How much of a name of a member is kept, in bytes: more than any that is looked for.
+/// How many bytes of a member's name are kept: more than any name that is looked for has.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The entries of an archive.
 pub(super) struct Entries<R> {
     source: R,
     line: u64,
-    /// The current entry, or its start where it is above [`LINE_BYTES_MAX`].
+    /// The current entry, or its start if it is above [`LINE_BYTES_MAX`].
     entry: Vec<u8>,
     entry_bytes: u64,
     number: u64,
@@ -34,7 +34,7 @@ impl<R: BufRead> Entries<R> {
         Ok(entries)
     }
 
-    /// Moves to the next entry; false at the end of the archive, which was whole then.
+    /// Moves to the next entry; false at the end of a complete archive.
     pub(super) fn advance(&mut self) -> Result<bool, ReadError> {
         if self.is_ended {
             return Ok(false);
@@ -60,7 +60,7 @@ impl<R: BufRead> Entries<R> {
         Ok(true)
     }
 
-    /// The current entry; only the start of one above [`LINE_BYTES_MAX`].
+    /// The current entry, or its start if it is above [`LINE_BYTES_MAX`].
     pub(super) fn bytes(&self) -> &[u8] {
         &self.entry
     }
@@ -73,7 +73,7 @@ impl<R: BufRead> Entries<R> {
         self.number
     }
 
-    /// Passes over the members of an object until this one, and goes into it.
+    /// Skips the members of an object before this one, and enters its value.
     fn enter(&mut self, name: &str, opener: u8) -> Result<(), ReadError> {
         while self.peek()? != Some(b'}') {
             let is_it = self.name()? == name.as_bytes();
@@ -91,7 +91,7 @@ impl<R: BufRead> Entries<R> {
         Err(self.broken(&format!("{name} is missing")))
     }
 
-    /// Passes over the other members of an object, and its end.
+    /// Skips the remaining members of an object, and its end.
     fn leave(&mut self) -> Result<(), ReadError> {
         while self.peek()? == Some(b',') {
             self.expect(b',')?;
@@ -104,7 +104,7 @@ impl<R: BufRead> Entries<R> {
         self.expect(b'}')
     }
 
-    /// The next byte that is no white space; `None` at the end of the source.
+    /// The next byte that is not white space; `None` at the end of the source.
     fn peek(&mut self) -> Result<Option<u8>, ReadError> {
         loop {
             let chunk = fill(&mut self.source, self.line)?;
@@ -144,7 +144,7 @@ impl<R: BufRead> Entries<R> {
         Ok(name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name).to_vec())
     }
 
-    /// Goes to the end of a value; keeps it as the entry where told to.
+    /// Reads to the end of a value. Keeps the value as the entry if `is_kept`.
     fn value(&mut self, is_kept: bool) -> Result<(), ReadError> {
         self.peek()?;
         let mut scan = Scan::default();
@@ -179,7 +179,7 @@ impl<R: BufRead> Entries<R> {
     }
 }
 
-/// Finds the end of a JSON value, from chunk to chunk. Whether it is good JSON inside, its parser tells.
+/// Finds the end of a JSON value, chunk by chunk. The parser of the value checks whether it is valid inside.
 #[derive(Default)]
 struct Scan {
     depth: u64,
@@ -188,7 +188,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Where in a chunk the value ends, if it does.
+    /// The place in a chunk where the value ends, if it ends there.
     fn end(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

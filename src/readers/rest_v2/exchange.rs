@@ -1,5 +1,5 @@
-//! One exchange with the API: a line of an exchange log, an entry of a HAR. Whatever must not be kept is gone once this is
-//! made (section 12 of the reference): tokens and addresses are never read, codes and devices only digested.
+//! One exchange with the API: a line of an exchange log, or an entry of a HAR. An `Exchange` holds nothing that must
+//! not be kept (section 12 of the reference): tokens and addresses are never read, codes and devices only as digests.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,37 +21,37 @@ use crate::readers::surrogates;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exchange {
-    /// What tells it from every other one.
+    /// The identity of the exchange: two different exchanges have different fingerprints.
     pub(super) fingerprint: MemoryKey,
-    /// Its fingerprint of version 1, where an earlier release may have taken it.
+    /// The fingerprint of version 1, if an earlier release may have read the exchange.
     pub(super) former: Option<MemoryKey>,
-    /// Its fingerprints by what its log writes in another way than [`Spelling::normal`]: earlier releases knew it by one of them.
+    /// The fingerprints of earlier releases, if the log spells the exchange in another way than [`Spelling::normal`].
     pub(super) as_written: Vec<MemoryKey>,
-    /// Whether its path lacks the prefix that is configured.
+    /// Whether the path lacks the configured prefix.
     pub(super) is_unprefixed: bool,
-    /// How long what it was made of is: its URL and both bodies. What it holds takes up to three times as much memory.
+    /// The length of the URL and both bodies, in bytes. The exchange takes up to three times as much memory.
     pub(super) text_bytes: usize,
     pub(super) started_at: Instant,
     pub(super) answered_at: Instant,
     pub(super) duration_ms: Option<u64>,
     pub(super) endpoint: Endpoint,
     pub(super) service_provider: String,
-    /// The MVPD or the partner of the path.
+    /// The MVPD or the partner in the path.
     pub(super) name: Option<String>,
-    /// The keyed digest of the path's code.
+    /// The keyed digest of the code in the path.
     pub(super) code: Option<MemoryKey>,
     pub(super) status: u16,
     pub(super) device: Option<MemoryKey>,
     pub(super) device_info: Option<Arc<Device>>,
-    /// Whether there was an `X-Device-Info` that does not decode.
+    /// Whether `X-Device-Info` is there, but does not decode.
     pub(super) is_device_info_broken: bool,
     pub(super) visitor_id: Option<String>,
-    /// What a look at the service token found, where its keys are known.
+    /// The result of the check of the service token, if keys are configured.
     pub(super) token_check: Option<TokenCheck>,
     pub(super) asked: Asked,
-    /// The `mso_id` of a redirect to an MVPD, and whether there was a redirect.
+    /// `None` if the answer is no redirect; else the `mso_id` in its target, if there is one.
     pub(super) redirect: Option<Option<String>>,
-    /// The hop that a browser was sent on, where it may be part of a logout.
+    /// The redirect that a browser followed, if it may be part of a logout.
     pub(super) hop: Option<Hop>,
     pub(super) reply: Reply,
 }
@@ -63,14 +63,14 @@ pub(super) struct Asked {
     pub(super) resources: Vec<String>,
     /// The `mvpd` of a session's form.
     pub(super) mvpd: Option<String>,
-    /// Why the body, which would say more of its events, cannot be read.
+    /// Why the body, which would give more facts of the events, cannot be read.
     pub(super) unread: Option<Unread>,
 }
 
-/// What a line or an entry is.
+/// What a line or an entry is: an exchange with the API, one with another server, or a reject.
 pub(super) type Read = Result<Result<Box<Exchange>, Elsewhere>, RejectReason>;
 
-/// A line or an entry that was read.
+/// A line or an entry after parsing.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) number: u64,
@@ -78,23 +78,23 @@ pub(super) struct Parsed {
     pub(super) result: Read,
 }
 
-/// Exchanges that are done with.
+/// Exchanges whose events were derived. They are freed where they were made.
 pub(super) type Spent = Vec<Box<Exchange>>;
 
-/// An exchange with somebody else.
+/// An exchange with another server than Adobe's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Elsewhere {
-    /// Whether its path is one of the API's behind something else.
+    /// Whether the path ends in a path of the API, so that a prefix may be missing in the configuration.
     pub(super) is_prefixed: bool,
 }
 
-/// Takes everything out of an exchange that must not be kept.
+/// Makes an `Exchange` of a raw exchange, without anything that must not be kept.
 #[derive(Debug, Clone)]
 pub(super) struct Redactor {
     keyring: Keyring,
     service_keys: ServiceKeys,
     device_infos: DeviceInfos,
-    /// What paths may have in front, from the configuration.
+    /// The configured prefix of paths.
     path_prefix: String,
     knows_former: bool,
 }
@@ -103,7 +103,7 @@ impl Redactor {
     pub(super) fn new(options: &ReaderOptions) -> Redactor {
         let prefix = route::normal(route::path_of(&options.rest_v2.path_prefix));
         let prefix = prefix.trim_matches('/');
-        // A prefix that includes the path of the API means what stands before that path.
+        // If the configured prefix includes the path of the API, only the part before that path is the prefix.
         let prefix = prefix.strip_suffix("api/v2").unwrap_or(prefix).trim_end_matches('/');
         Redactor {
             keyring: options.keyring.clone(),
@@ -135,7 +135,7 @@ impl Redactor {
         let header = headers.device_identifier.as_deref().unwrap_or_default();
         let identifier = headers::device_identifier(header);
         let is_device = identifier.as_deref().is_some_and(|it| headers::names_device(header, it));
-        // It tells exchanges apart even where it names no device.
+        // The identifier is part of the fingerprint even if it names no device.
         let identifier = identifier.map(|identifier| self.keyring.digest("device", &[&identifier]));
         let header = headers.device_info.as_deref().filter(|header| !header.trim().is_empty());
         let device_info = header.and_then(|header| self.device_infos.read(header));
@@ -157,7 +157,7 @@ impl Redactor {
             is_unprefixed: !route::path_of(&normal.url).starts_with(&self.path_prefix),
             text_bytes: raw.url.len() + raw.answer.len() + raw.body.as_ref().map_or(0, |body| body.len()),
             started_at: *started_at,
-            // A day at most, but the start may be the last instant there is.
+            // The duration is at most a day, but the start may be the last possible instant.
             answered_at: Instant::from_nanos(
                 started_at.nanos().saturating_add(duration_ms.unwrap_or(0) as i64 * 1_000_000),
             ),
@@ -180,7 +180,7 @@ impl Redactor {
     }
 }
 
-/// What several kinds of log write each in its own way, of one exchange.
+/// The parts of an exchange that different logs spell in different ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Spelling<'a> {
     method: Cow<'a, str>,
@@ -189,7 +189,7 @@ struct Spelling<'a> {
 }
 
 impl<'a> Spelling<'a> {
-    /// The one by which an exchange is known.
+    /// The spelling that goes into the fingerprint.
     fn normal(raw: &'a RawExchange<'_>) -> Spelling<'a> {
         Spelling {
             method: raw.method.to_ascii_uppercase().into(),
@@ -198,7 +198,7 @@ impl<'a> Spelling<'a> {
         }
     }
 
-    /// Those by which earlier releases knew it: the last one took URLs as their log wrote them, those before it methods too.
+    /// The spellings of earlier releases: the last one kept URLs as the log wrote them, older releases also methods.
     fn earlier(&self, raw: &'a RawExchange<'_>) -> Vec<Spelling<'a>> {
         let url = Cow::Borrowed(raw.url.as_ref());
         let urls = Spelling { url, location: raw.location.as_deref().map(Cow::Borrowed), ..self.clone() };
@@ -210,9 +210,9 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// The fingerprint of an exchange, version 2: all that tells two exchanges apart, as far as every kind of log writes it alike. So
-/// the duration is rounded, a form counts by what it says (an archive may list its parameters), and hosts and the headers that
-/// nothing is derived from are left out.
+/// The fingerprint of an exchange, version 2: all that tells two exchanges apart and that every kind of log writes
+/// alike. So the duration is rounded, a form is compared by its decoded parameters (an archive may list them), and
+/// hosts and unused headers are left out.
 fn fingerprint(
     raw: &RawExchange<'_>,
     Spelling { method, url, location }: &Spelling<'_>,
@@ -247,7 +247,7 @@ fn fingerprint(
     )
 }
 
-/// The fingerprint of version 1, by which releases before schema 6 of the buffer knew an exchange: looked up, never written.
+/// The fingerprint of version 1, which releases before schema 6 of the buffer stored. It is looked up, never written.
 fn former_fingerprint(raw: &RawExchange<'_>, device: Option<MemoryKey>, keyring: &Keyring) -> MemoryKey {
     keyring.digest(
         "exchange",

@@ -1,4 +1,4 @@
-//! The headers that carry something an event needs, and their decoders. Everything else is never read.
+//! Reads and decodes the headers that events need. All other headers are ignored.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,10 +11,10 @@ use super::json::Text;
 use super::route::decoded;
 use crate::event::VisitorRules;
 
-/// The longest header value that is decoded, in bytes: servers refuse longer ones.
+/// The longest header value that is decoded, in bytes. Servers refuse longer values.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
-/// Both alphabets were seen in the wild; the URL-safe one is mapped to the other first.
+/// Logs contain both alphabets; the URL-safe one is first mapped to the other.
 pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -22,15 +22,15 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The headers of one side of an exchange, as far as they are kept: the others are bearer tokens, addresses and cookies.
+/// The headers of a request or an answer that are kept. The others are bearer tokens, addresses and cookies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Headers<'a> {
     pub device_identifier: Option<Cow<'a, str>>,
     pub device_info: Option<Cow<'a, str>>,
     pub visitor_identifier: Option<Cow<'a, str>>,
-    /// `AD-Service-Token`: looked at where its keys are known, and never kept.
+    /// `AD-Service-Token`. It is checked if keys are configured, and never stored.
     pub service_token: Option<Cow<'a, str>>,
-    /// Whether there is a platform identity: `Adobe-Subject-Token` or Roku's.
+    /// Whether the request has a platform identity: `Adobe-Subject-Token` or Roku's.
     pub has_platform_token: bool,
     /// `Location` of a redirect.
     pub location: Option<Cow<'a, str>>,
@@ -81,7 +81,7 @@ pub(super) fn of_response<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer.deserialize_any(HeadersVisitor("response.headers"))
 }
 
-/// Reads headers as an object, as a list of names and values, or as nothing; holds the member that they stand in.
+/// Reads headers as an object, as a list of names and values, or as null. The text names the member.
 struct HeadersVisitor(&'static str);
 
 impl<'de> Visitor<'de> for HeadersVisitor {
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 }
 
-/// Decodes the Base64 of a header, with `%3D` for `=`, blanks at the ends.
+/// Decodes the Base64 of a header, which may have `%3D` for `=` and blanks around it.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if text.len() > HEADER_BYTES_MAX {
@@ -138,7 +138,7 @@ fn device_value(header: &str) -> &str {
     header.split_once(' ').map_or(header, |(_, value)| value.trim())
 }
 
-/// Whether an identifier names a device: all machines whose application sends a word for nobody would be one.
+/// Whether an identifier names a device. A word for "unknown" does not: all devices that send it would be one device.
 pub(super) fn names_device(header: &str, identifier: &[u8]) -> bool {
     let is_known = |text: &str| VisitorRules::default().known(text).is_some();
     let value = device_value(header);
@@ -146,15 +146,14 @@ pub(super) fn names_device(header: &str, identifier: &[u8]) -> bool {
     !is_scheme_alone && is_known(value) && std::str::from_utf8(identifier).map_or(true, is_known)
 }
 
-/// The identifier inside `AP-Device-Identifier: fingerprint <Base64>`; one that does not decode is taken as it is, because it
-/// tells devices apart all the same.
+/// The identifier in `AP-Device-Identifier: fingerprint <Base64>`, or the text itself if it does not decode.
 pub(super) fn device_identifier(header: &str) -> Option<Vec<u8>> {
     let value = device_value(header);
     let decoded = decode(value).filter(|decoded| !decoded.is_empty());
     decoded.or_else(|| (!value.is_empty()).then(|| value.as_bytes().to_vec()))
 }
 
-/// The ECID inside `AP-Visitor-Identifier`, which one page of Adobe's puts into quotes.
+/// The ECID in `AP-Visitor-Identifier`, which one page of Adobe's writes in quotes.
 pub(super) fn visitor_identifier(header: &str) -> Option<&str> {
     let header = header.trim();
     let inside = header.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(header).trim();

@@ -1,4 +1,4 @@
-//! The redirects that a browser follows through a logout, every part of them digested: their URLs name devices.
+//! The redirects through which a browser goes during a logout. All parts are digested, because the URLs name devices.
 
 use super::raw::RawExchange;
 use super::route;
@@ -8,13 +8,13 @@ use crate::readers::memory::{Keyring, MemoryKey};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hop {
     pub(super) from: MemoryKey,
-    /// What the browser asks for next.
+    /// What the browser requests next.
     pub(super) to: MemoryKey,
     pub(super) to_place: MemoryKey,
 }
 
 impl Hop {
-    /// The redirect that an exchange is, where it may be part of a logout.
+    /// The redirect in an exchange, if it may be part of a logout.
     pub(super) fn of(raw: &RawExchange<'_>, keyring: &Keyring) -> Option<Hop> {
         let location = raw.location.as_deref()?.trim();
         let is_redirect = (300..400).contains(&raw.status) && raw.method.eq_ignore_ascii_case("GET");
@@ -26,7 +26,7 @@ impl Hop {
     }
 }
 
-/// The hop that a logout sends a browser on and the place where it ends, as far as it says both.
+/// The first hop of a logout and the place where the logout ends, if the answer names both.
 pub(super) fn leg(
     url: Option<&str>,
     raw: &RawExchange<'_>,

@@ -1,4 +1,4 @@
-//! Values of JSON as logs, archives and servers write them, which is not always as the documentation does.
+//! Reads JSON values as logs, archives and servers write them, which is not always as documented.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Text that borrows where it can; a list is joined as HTTP joins repeated headers, anything else is no text.
+/// A text, borrowed if possible. A list is joined as HTTP joins repeated headers; anything else counts as absent.
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub Option<Cow<'a, str>>);
 
@@ -75,16 +75,16 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Reads a text without white space at its ends; an empty one is none.
+/// Reads a text without white space around it. An empty text is `None`.
 pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let Text(text) = Text::deserialize(deserializer)?;
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// Reads milliseconds since the Unix epoch, as a number or as text; anything else is unknown.
+/// Reads milliseconds since the Unix epoch, as a number or as text. Anything else is `None`.
 pub(super) fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Text(text) = Text::deserialize(deserializer)?;
-    // Later than the year 2262 no event can be.
+    // No event can be later than the year 2262.
     let limit = i64::MAX / 1_000_000;
     let millis = text.and_then(|text| text.trim().parse::<i64>().ok());
     Ok(millis.filter(|millis| (0..=limit).contains(millis)))
@@ -113,7 +113,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for BodyText<'a> {
     }
 }
 
-/// The entries of an object in their order; anything but an object has none.
+/// The entries of an object in their order. Anything else gives no entries.
 pub(super) struct Entries<T>(pub Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
@@ -131,7 +131,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
         out.write_str("an object")
     }
 
-    /// Some languages write an empty object so.
+    /// Some languages write an empty object as an empty list.
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Entries<T>, A::Error> {
         match items.next_element::<IgnoredAny>()? {
             None => Ok(Entries(Vec::new())),

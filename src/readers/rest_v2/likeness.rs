@@ -1,10 +1,9 @@
-//! Tells what looks like an exchange, or a part of one, wherever it stands: in a log that is read as another format, in the
-//! wrapper of a log driver, behind a break.
+//! Recognises an exchange, or a part of one, in a log that is read as another format or wrapped by a log driver.
 
 use memchr::memmem::find;
 
-/// Words that an exchange has and an event has not, in small letters: their values may be secrets. The members of a line and of
-/// an entry, the headers of the API, what its answers hold, its paths.
+/// Words that exchanges contain and events do not, in lower case; the values behind them may be secrets. They are
+/// members of lines and entries, headers of the API, members of answers, and paths.
 const WORDS: [&str; 23] = [
     "started_at",
     "\"startedat",

@@ -1,5 +1,5 @@
-//! Reads the objects of an exchange by names that loggers spell in their own ways: `started_at`, `startedAt`, `StartedAt`. A
-//! member that stands twice, in whatever spelling, is an error, and so is one that is missing.
+//! Reads the objects of an exchange, whose names loggers spell in different ways: `started_at`, `startedAt`,
+//! `StartedAt`. A missing member is an error, and so is a member that stands twice, in any spelling.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -7,10 +7,10 @@ use serde::forward_to_deserialize_any;
 
 use super::json::Text;
 
-/// Names that some languages give to members of an exchange, and what those are called here.
+/// Other names that some languages give to members, each with our name.
 const OTHER_NAMES: [(&str, &str); 2] = [("header", "headers"), ("statuscode", "status")];
 
-/// Parses a document whose outermost object is read so.
+/// Parses a document whose outermost object may spell its names in any way.
 pub(super) fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = in_any_spelling(&mut json)?;
@@ -18,7 +18,7 @@ pub(super) fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Res
     Ok(parsed)
 }
 
-/// Reads an object, or none, whose members may be spelled in any way.
+/// Reads an object, or null, whose names may be spelled in any way.
 pub(super) fn in_any_spelling<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -53,7 +53,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AnySpelling<D> {
     }
 }
 
-/// Hands an object on to its visitor, with each name as the visitor knows it.
+/// Passes an object to its visitor, with the names that the visitor knows.
 struct Members<V> {
     names: &'static [&'static str],
     visitor: V,
@@ -108,13 +108,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownNames<A> {
     }
 }
 
-/// Whether a member of an exchange is the known one, however its logger spells it.
+/// Whether a name in any spelling is this known name of a member.
 pub(in crate::readers) fn is_same(name: &str, known: &str) -> bool {
     let is_other = |(other, meant): &(&str, &str)| *meant == known && letters(name).eq(other.bytes());
     letters(name).eq(letters(known)) || OTHER_NAMES.iter().any(is_other)
 }
 
-/// The letters of a name, small, without what joins its words.
+/// The letters of a name in lower case, without the characters that join its words.
 fn letters(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).map(|byte| byte.to_ascii_lowercase())
 }

@@ -1,10 +1,11 @@
-//! Exchange logs of the Pass REST API V2: what a gateway asked and what Adobe answered, and the events that follow.
+//! Exchange logs of the Pass REST API V2: a gateway's requests, Adobe's answers, and the events that follow.
 //!
-//! - In: one exchange per line, in about the order of their start. Out: the events that Adobe Pass would count, each with the
-//!   rule of the derivation table that made it.
-//! - Guarantees: tokens, codes, addresses and personal attributes are gone before anything is kept or reported; a line read
-//!   twice gives nothing twice; a login may begin in one run and end in another; one bad line costs only itself.
-//! - Does not know: where what it remembers is stored, who asks.
+//! - In: one exchange per line, roughly in the order of their start. Out: the events that Adobe Pass would count,
+//!   each with the rule that made it.
+//! - Guarantees: tokens, codes, addresses and personal attributes are removed before anything is stored or reported;
+//!   a line that is read twice is counted once; a login may begin in one run and end in another; a bad line costs only
+//!   itself.
+//! - Does not know: where its memory is stored, who calls it.
 //! - Rules: `reference/pass-rest-api-v2.md`, above all its sections 7, 8 and 12.
 
 mod ahead;

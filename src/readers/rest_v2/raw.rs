@@ -1,4 +1,4 @@
-//! An exchange as its source wrote it, still with everything in it, and the line of a log that it is read from.
+//! An exchange as its source wrote it, before anything is removed, and the line of a log from which it is read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,11 @@ use super::json::{BodyText, Text};
 use super::members;
 use crate::event::Instant;
 
-/// The longest answer that an exchange waited for, in milliseconds: a day. Above it lies a wrong unit.
+/// The longest duration of an exchange, in milliseconds: a day. A longer one was written in a wrong unit.
 const DURATION_MS_MAX: f64 = 86_400_000.0;
 /// The highest status that HTTP can have.
 const STATUS_MAX: f64 = 999.0;
-/// The members that messages may name, as errors of their objects end.
+/// The members that messages may name. The errors of their objects end in these words.
 const MEMBERS: [&str; 10] = [
     "exchange",
     "entry",
@@ -29,11 +29,11 @@ const MEMBERS: [&str; 10] = [
     "name and value",
 ];
 
-/// An exchange as its source wrote it, still with everything in it.
+/// An exchange as its source wrote it, before anything is removed.
 #[derive(Debug)]
 pub(super) struct RawExchange<'a> {
     pub(super) started_at: Instant,
-    /// Until the answer was complete; below 0 where nobody knows.
+    /// The time until the answer was complete; below 0 if unknown.
     pub(super) duration_ms: f64,
     pub(super) method: Cow<'a, str>,
     pub(super) url: Cow<'a, str>,
@@ -42,22 +42,22 @@ pub(super) struct RawExchange<'a> {
     pub(super) status: u16,
     pub(super) location: Option<Cow<'a, str>>,
     pub(super) answer: Cow<'a, str>,
-    /// Whether an earlier release took the answer for empty because it could not decode it.
+    /// Whether an earlier release could not decode the answer and took it for empty.
     pub(super) was_answer_unread: bool,
 }
 
-/// Why a body cannot be read: a sentence that names its member, and no word of the body.
+/// Why a body cannot be read: a sentence that names the member and quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unread(pub(super) &'static str);
 
-/// Why a line is no exchange. No text of the line is in it.
+/// Why a line is no exchange. It quotes nothing of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BadExchange {
-    /// Not JSON, from this column on.
+    /// The line is not JSON from this column on.
     NotJson(usize),
-    /// A member is not of its documented form, up to this column.
+    /// A member has another form than documented; the error is at or before this column.
     Form(&'static str, usize),
-    /// A member cannot be used, and why.
+    /// A member that cannot be used, and why.
     Member(String, &'static str),
 }
 
@@ -131,7 +131,7 @@ impl fmt::Display for BadExchange {
     }
 }
 
-/// What broke, without a word of the line: serde's own texts quote values, but end in what we say is expected.
+/// What is wrong, without a word of the line. Errors of serde may quote values, but they end in our own words.
 pub(super) fn bad_form(error: &serde_json::Error) -> BadExchange {
     let text = error.to_string();
     for (start, what) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
@@ -152,7 +152,7 @@ pub(super) fn required<'a>(text: Text<'a>, member: &str) -> Result<Cow<'a, str>,
     text.0.ok_or_else(|| BadExchange::Member(member.to_owned(), "is missing"))
 }
 
-/// The text of a body, where it has one.
+/// The text of a body, if it has one.
 pub(super) fn body<'a>(body: BodyText<'a>, member: &str) -> Result<Option<Cow<'a, str>>, BadExchange> {
     match body {
         BodyText::Absent => Ok(None),
@@ -182,7 +182,7 @@ pub(super) fn number(json: &RawValue) -> Option<f64> {
     json.get().trim_matches('"').trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// Milliseconds; below 0 where nobody knows.
+/// Milliseconds; below 0 if unknown.
 pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, BadExchange> {
     let wrong = |what| BadExchange::Member(member.to_owned(), what);
     let Some(json) = json else { return Ok(-1.0) };
@@ -193,7 +193,7 @@ pub(super) fn duration(json: Option<&RawValue>, member: &str) -> Result<f64, Bad
     }
 }
 
-/// A status; 0 where no answer came, for which some write null or a number below 0.
+/// A status; 0 if no answer came, for which some loggers write null or a number below 0.
 pub(super) fn status(json: Option<&RawValue>, answer: &str) -> Result<u16, BadExchange> {
     let wrong = |what| Err(BadExchange::Member("response.status".to_owned(), what));
     match json.map(number) {

@@ -1,4 +1,4 @@
-//! The reader of exchanges, whatever they are written in.
+//! The reader of exchanges, from a log or from an archive.
 
 use std::io::BufRead;
 
@@ -11,11 +11,11 @@ use crate::readers::line::{Line, ReadError, Reader, SourceSummary};
 use crate::readers::memory::Recollection;
 use crate::readers::options::ReaderOptions;
 
-/// Reads exchanges. The number of a line is that of the log, or of the entry of an archive, from 1.
+/// Reads exchanges. The number of a line is its number in the log, or the number of the entry in the archive, from 1.
 pub struct ExchangeReader<R> {
     source: Source<R>,
     window: Window,
-    /// Why the source broke off, until the exchanges before were taken.
+    /// Why the source broke off. It is kept until the exchanges before the break were taken.
     broken: Option<ReadError>,
 }
 
@@ -25,7 +25,7 @@ enum Source<R> {
 }
 
 impl<R: BufRead> ExchangeReader<R> {
-    /// A reader of an exchange log, from its start.
+    /// A reader at the start of an exchange log.
     pub fn of_log(source: R, options: &ReaderOptions) -> ExchangeReader<R>
     where
         R: Send + 'static,
@@ -34,8 +34,8 @@ impl<R: BufRead> ExchangeReader<R> {
         ExchangeReader { source, window: Window::new(options, false), broken: None }
     }
 
-    /// A reader of an HTTP archive, from its first entry. Browsers write entries by page, and not in the order of their start, so
-    /// all of it is put in order.
+    /// A reader at the first entry of an HTTP archive. It sorts the whole archive, because browsers sort entries by
+    /// page.
     pub fn of_archive(source: R, options: &ReaderOptions) -> Result<ExchangeReader<R>, ReadError> {
         let source = Source::Archive(Box::new(Archive::open(source, options)?));
         Ok(ExchangeReader { source, window: Window::new(options, true), broken: None })

@@ -1,4 +1,4 @@
-//! Which endpoint a request is for, by its path alone: hosts differ between deployments.
+//! Finds the endpoint of a request by its path alone, because hosts differ between deployments.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use crate::word::words;
 
 words! {
-    /// The endpoints of section 2 of the reference, under the names that it gives them; [`route`] says their paths.
+    /// The endpoints of section 2 of the reference, under its names. [`route`] has their paths.
     pub(super) enum Endpoint {
         Configuration = "configuration",
         CreateSession = "create session",
@@ -22,12 +22,12 @@ words! {
         Logout = "logout",
         PartnerSession = "partner session",
         PartnerProfile = "partner profile",
-        /// A redirect of some other server: perhaps a browser on its way through a logout.
+        /// A redirect of another server: a browser may be on its way through a logout.
         Elsewhere = "logout in user agent",
     }
 }
 
-/// A request's endpoint and what its path names.
+/// The endpoint of a request and the parts of its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route<'a> {
     pub endpoint: Endpoint,
@@ -35,12 +35,12 @@ pub(super) struct Route<'a> {
     pub service_provider: Cow<'a, str>,
     /// `{mvpd}` or `{partner}`.
     pub name: Option<Cow<'a, str>>,
-    /// `{code}`, which nobody may keep in clear.
+    /// `{code}`, which must not be stored in clear.
     pub code: Option<Cow<'a, str>>,
 }
 
 impl Route<'_> {
-    /// That of a redirect that is none of the API's.
+    /// The route of a redirect that is not a call of the API.
     pub(super) fn elsewhere() -> Route<'static> {
         Route { endpoint: Endpoint::Elsewhere, service_provider: "".into(), name: None, code: None }
     }
@@ -58,8 +58,8 @@ pub(super) fn path_of(url: &str) -> &str {
     &rest[..rest.find(['?', '#']).unwrap_or(rest.len())]
 }
 
-/// A URL as RFC 3986 (section 6.2.2) compares it: escapes in capitals, and none of a letter that needs none. What is no escape
-/// stays as it is.
+/// A URL in the form in which RFC 3986 (section 6.2.2) compares URLs: escapes in capitals, and no escape of a
+/// character that needs none. An invalid escape stays as it is.
 pub(super) fn normal(url: &str) -> Cow<'_, str> {
     let mut parts = url.split('%');
     let mut normal = parts.next().unwrap_or_default().to_owned();
@@ -83,25 +83,25 @@ pub(super) fn query_of(url: &str) -> &str {
     url.find('?').map_or("", |at| &url[at + 1..])
 }
 
-/// A URL without its scheme, host and fragment: what one hop of a browser asks for, however its log writes URLs.
+/// A URL without its scheme, host and fragment: the request of one hop, for logs with and without hosts.
 pub(super) fn hop_of(url: &str) -> &str {
     let path = path_of(url);
     let (start, end) = (path.as_ptr() as usize - url.as_ptr() as usize, url.find('#').unwrap_or(url.len()));
     &url[start.min(end)..end]
 }
 
-/// A URL without its query and fragment: where a browser arrives, whatever was added on the way.
+/// A URL without its query and fragment: the place where a browser arrives, whatever parameters were added.
 pub(super) fn place_of(url: &str) -> &str {
     url[..url.find(['?', '#']).unwrap_or(url.len())].trim_end_matches('/')
 }
 
-/// The value of a form or query parameter, decoded; a blank one is none.
+/// The value of a form or query parameter, decoded; `None` if it is blank.
 pub(super) fn parameter(form: &str, name: &str) -> Option<String> {
     let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(decoded(value, true).into_owned()).filter(|value| !value.trim().is_empty())
 }
 
-/// The route of a request; `None` where it is for none of the endpoints.
+/// The route of a request; `None` if it is for no endpoint.
 pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     let inside = path.strip_prefix("/api/v2/")?;
     let mut parts = [""; 5];
@@ -119,7 +119,7 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     }
     let (endpoint, sp, name, code) = match (is_post, &parts[..count]) {
         (false, ["authenticate", sp, code]) => (Endpoint::UserAgent, sp, None, Some(code)),
-        // Two pages of Adobe's put the words the other way round.
+        // Two of Adobe's pages write these two words in the other order.
         (false, ["sessions", sp, code]) => (Endpoint::RetrieveSession, sp, None, Some(code)),
         (false, ["logout", sp, mvpd]) => (Endpoint::Logout, sp, Some(mvpd), None),
         (false, [sp, "configuration"]) => (Endpoint::Configuration, sp, None, None),
@@ -149,7 +149,7 @@ pub(super) fn route<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
     })
 }
 
-/// Percent-decoded text; what is no escape, or no UTF-8, stays as it is.
+/// Percent-decoded text. Invalid escapes and bytes that are not UTF-8 stay as they are.
 pub(super) fn decoded(text: &str, is_form: bool) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);

@@ -5,9 +5,9 @@ use serde::Serialize;
 /// A row of the derivation table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
-    /// Its number, which is part of the identities of stored events and never changes.
+    /// The number, which is part of the identities of stored events and must never change.
     pub number: u8,
-    /// What it is about, in a few words.
+    /// A few words about the case.
     pub about: &'static str,
 }
 
@@ -62,7 +62,7 @@ impl Rule {
     }
 }
 
-/// By its number.
+/// A rule is written as its number.
 impl Serialize for Rule {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(self.number)
@@ -119,7 +119,8 @@ mod tests {
         Rule::NOTHING_TO_COUNT,
     ];
 
-    /// The numbers are digested into the identities of events: with another one, an exchange that is read again would count twice.
+    /// The numbers are part of events' identities: with other numbers, an exchange that is read again would count
+    /// twice.
     #[test]
     fn numbers_of_rules_never_change() {
         let golden = include_str!("../../../fixtures/rest-v2-rules.txt");

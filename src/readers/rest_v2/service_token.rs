@@ -1,6 +1,6 @@
-//! Checks `AD-Service-Token`, a signed statement of who a viewer is, where the operator has the keys of its issuer.
+//! Checks `AD-Service-Token`, a signed statement of who a viewer is, if the operator has the keys of its issuer.
 //!
-//! What is found is counted and shown; it changes no event, because Adobe's answer already says whether the token was good.
+//! The results are only counted and shown: Adobe's answer already shows whether the token was good.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use super::state::ms_of;
 use crate::event::Instant;
 use crate::word::words;
 
-/// The longest token that is looked at, in bytes: servers refuse headers that are longer.
+/// The longest token that is checked, in bytes. Servers refuse longer headers.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// How far the issuer's clock may be ahead, in milliseconds.
 const CLOCK_SKEW_MS: f64 = 60_000.0;
-/// Whom a token is for.
+/// The audience that a token must name.
 const AUDIENCE: &str = "adobe";
-/// `rsaEncryption` of RFC 8017.
+/// The algorithm `rsaEncryption` of RFC 8017.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The public keys of identity services, by the `kid` that their tokens name.
 #[derive(Clone, Default)]
 pub struct ServiceKeys(BTreeMap<String, Vec<u8>>);
 
-/// Why a text is no public key.
+/// Why a text is not a public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceKeyError {
     #[error("it is no PEM text: {0}")]
@@ -44,24 +44,24 @@ pub enum ServiceKeyError {
 }
 
 words! {
-    /// What a look at a token found, in the order of looking.
+    /// The result of the check of a token. The checks run in this order.
     pub enum TokenCheck {
-        /// Its signature holds, it is for Adobe, and it was valid when it was sent.
+        /// The signature is right, the token is for Adobe, and it was valid when it was sent.
         Valid = "valid",
-        /// It is no signed token of three parts.
+        /// The token has not the three parts of a signed token.
         Malformed = "malformed",
-        /// It is signed with another algorithm than RS256, or with none.
+        /// The token is signed with another algorithm than RS256, or not at all.
         OtherAlgorithm = "other_algorithm",
         UnknownKey = "unknown_key",
         BadSignature = "bad_signature",
-        /// It is for somebody else.
+        /// The token is for somebody else.
         OtherAudience = "other_audience",
         NotYetIssued = "not_yet_issued",
         Expired = "expired",
     }
 }
 
-/// The kids; keys are public, but long.
+/// Shows only the `kid`s, because keys are long.
 impl fmt::Debug for ServiceKeys {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_set().entries(self.0.keys()).finish()
@@ -89,7 +89,7 @@ impl ServiceKeys {
         Ok(())
     }
 
-    /// Looks at a token as of the instant when it was sent; `None` where no keys are configured.
+    /// Checks a token at the instant when it was sent; `None` if no keys are configured.
     pub(super) fn check(&self, token: &str, sent_at: Instant) -> Option<TokenCheck> {
         (!self.0.is_empty()).then(|| self.look(token, sent_at).err().unwrap_or(TokenCheck::Valid))
     }
@@ -135,7 +135,7 @@ struct Header<'a> {
     kid: Option<Cow<'a, str>>,
 }
 
-/// RFC 7519; instants are seconds, with or without a fraction.
+/// The claims of RFC 7519. Their instants are seconds, with or without a fraction.
 #[derive(Deserialize)]
 struct Claims<'a> {
     #[serde(borrow)]
@@ -153,7 +153,7 @@ enum Audience<'a> {
 }
 
 impl Audience<'_> {
-    /// Without case: the page says "Adobe", its sample "adobe".
+    /// Upper and lower case are equal: the page says "Adobe", its sample "adobe".
     fn has(&self, name: &str) -> bool {
         match self {
             Audience::One(one) => one.eq_ignore_ascii_case(name),
@@ -166,10 +166,10 @@ impl Audience<'_> {
 mod tests {
     use super::*;
 
-    /// Made for these tests with `openssl genrsa` and `openssl dgst -sha256 -sign`; the private key is gone.
+    /// The key and the tokens were made for these tests with `openssl genrsa` and `openssl dgst -sha256 -sign`.
     const KEY: &str = include_str!("../../../fixtures/service-token/key.pem");
     const TOKENS: &str = include_str!("../../../fixtures/service-token/tokens.txt");
-    /// 2026-11-20T12:00:00Z, when the tokens are sent.
+    /// 2026-11-20T12:00:00Z, the instant when the tokens are sent.
     const SENT_NANOS: i64 = 1_795_176_000_000_000_000;
 
     #[test]

@@ -1,11 +1,11 @@
-//! What outlives an exchange: logins under way, profiles, decisions that Adobe answers from its cache.
+//! What is remembered between exchanges: open logins, profiles, decisions that Adobe may cache, and logouts.
 //!
 //! ```text
 //! store      key (digested)                   holds                                        drops
 //! login      code, other codes, session id    device, MVPD, ECID, what was counted         a day after its code
 //! profile    requestor, device, MVPD          user ID, type, validity                      when it ends
-//! decisions  requestor, device, MVPD          per resource when it was issued and ends     with its last decision
-//! logout     what the browser asks for next   who logs out, and where that ends            a day after the last hop
+//! decisions  requestor, device, MVPD          begin and end of each resource's decision    with its last decision
+//! logout     what the browser asks for next   who logs out, and the last place             a day after the last hop
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use super::device::Device;
 use crate::event::Instant;
 use crate::readers::memory::{Keyring, MemoryError, MemoryKey, Recollection};
 
-/// How long a login is remembered after its code has ended, and anything whose end nobody knows, in milliseconds: a day.
+/// How long a login is remembered after its code has ended, and anything without a known end, in milliseconds: a day.
 pub(super) const DAY_MS: i64 = 86_400_000;
-/// How long a configuration is believed, in milliseconds: a year, since applications fetch it at every start.
+/// How long an MVPD counts as proxied, in milliseconds: a year. Applications fetch the configuration at each start.
 const CONFIGURATION_BELIEVED_MS: i64 = 366 * DAY_MS;
-/// Resources whose decisions are kept per profile: more than any programmer has, so that a hostile log cannot fill a row.
+/// The most resources per profile whose decisions are kept. More come only from a hostile log.
 const DECISIONS_MAX: usize = 10_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Login {
     pub(super) device_id: Option<String>,
-    /// From `X-Device-Info` of the call that opened it.
+    /// From `X-Device-Info` of the call that opened the login.
     pub(super) device_info: Device,
-    /// What the server says of the device that streams.
+    /// The server's description of the device that streams.
     pub(super) device: Device,
     pub(super) mvpd: Option<String>,
     pub(super) visitor_id: Option<String>,
@@ -39,11 +39,11 @@ pub(super) struct Login {
     pub(super) not_after: i64,
     pub(super) is_requested: bool,
     pub(super) is_done: bool,
-    /// Error codes that were counted.
+    /// The error codes that were counted.
     pub(super) errors: Vec<String>,
 }
 
-/// A row under a code or session id: the login itself, or where it is.
+/// A row for a code or a session ID: the login itself, or the key of its row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum LoginRow {
@@ -51,7 +51,7 @@ enum LoginRow {
     See([u8; 16]),
 }
 
-/// A profile that events are joined with.
+/// A profile whose user ID and type go into events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Profile {
@@ -66,7 +66,7 @@ pub(super) struct Profile {
     pub(super) not_after: Option<i64>,
 }
 
-/// A logout on its way through a browser.
+/// A logout that a browser is going through.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct LogoutLeg {
@@ -76,16 +76,16 @@ pub(super) struct LogoutLeg {
     pub(super) device: Option<[u8; 16]>,
     pub(super) device_info: Option<Device>,
     pub(super) visitor_id: Option<String>,
-    /// The digest of the place where it ends.
+    /// The digest of the place where the logout ends.
     pub(super) ends_at: [u8; 16],
 }
 
-/// When decisions were issued and when they end, per digested resource.
+/// For each digested resource, when its decision was issued and when it ends.
 type Decisions = BTreeMap<String, Stamps>;
-/// When a decision was issued and when it ends, in milliseconds, as far as it says.
+/// When a decision was issued and when it ends, in milliseconds, as far as known.
 pub(super) type Stamps = (Option<i64>, Option<i64>);
 
-/// What is known of a service provider's devices and logins.
+/// The memory of one service provider's devices and logins.
 #[derive(Debug)]
 pub(super) struct State<'a> {
     pub(super) memory: &'a mut Recollection,
@@ -95,7 +95,7 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     fn read<T: DeserializeOwned>(&mut self, key: MemoryKey) -> Result<Option<T>, MemoryError> {
-        // A row that an older release wrote and that cannot be read counts as no row.
+        // If a row of an older release cannot be read, it counts as absent.
         Ok(self.memory.recall(key)?.and_then(|body| serde_json::from_str(&body).ok()))
     }
 
@@ -112,7 +112,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Whether this key was noted before; notes it.
+    /// Whether this key is new. Remembers it.
     pub(super) fn is_first(&mut self, key: MemoryKey, drops_at_ms: i64) -> Result<bool, MemoryError> {
         if self.memory.recall(key)?.is_some() {
             return Ok(false);
@@ -121,7 +121,7 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// The login that a code or session belongs to, and its place.
+    /// The login to which a code or a session belongs, and the key of its row.
     pub(super) fn login(&mut self, key: MemoryKey) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         match self.read(key)? {
             Some(LoginRow::Login(login)) => Ok(Some((key, login))),
@@ -133,7 +133,7 @@ impl State<'_> {
         }
     }
 
-    /// Keeps a login at its place, and lets other codes and session ids lead there.
+    /// Stores a login under its key, and lets other codes and session IDs refer to that key.
     pub(super) fn keep_login(
         &mut self,
         place: MemoryKey,
@@ -167,7 +167,7 @@ impl State<'_> {
         self.write(key, login.not_after + DAY_MS, &LoginRow::See(place.0))
     }
 
-    /// The profile of a device with an MVPD, as long as it lasts.
+    /// The profile of a device with an MVPD, if it has not ended.
     pub(super) fn profile(
         &mut self,
         device: &str,
@@ -191,7 +191,7 @@ impl State<'_> {
         self.write(key, profile.not_after.unwrap_or(now_ms + DAY_MS), profile)
     }
 
-    /// A device has logged out of an MVPD: its profile and decisions are over.
+    /// Deletes the profile and the decisions of a device that has logged out of an MVPD.
     pub(super) fn end_profile(&mut self, device: &str, mvpd: &str) -> Result<(), MemoryError> {
         self.forget(self.device_key("profile", device, mvpd))?;
         self.end_decisions(device, mvpd)
@@ -201,7 +201,7 @@ impl State<'_> {
         self.forget(self.device_key("decisions", device, mvpd))
     }
 
-    /// When the last decision about a resource was issued and when it ends. Keeps the stamps of a new one, if it has any.
+    /// When the last decision about a resource was issued and when it ends. Stores the times of the new decision.
     pub(super) fn replace_decision(
         &mut self,
         (device, mvpd, resource): (&str, &str, &str),
@@ -237,7 +237,7 @@ impl State<'_> {
         self.write(hop, now_ms + DAY_MS, leg)
     }
 
-    /// Whether an MVPD was seen to stand behind a proxy.
+    /// Whether a configuration showed this MVPD behind a proxy.
     pub(super) fn is_proxied(&mut self, mvpd: &str) -> Result<bool, MemoryError> {
         Ok(self.memory.recall(self.device_key("proxied", "", mvpd))?.is_some())
     }
@@ -248,7 +248,7 @@ impl State<'_> {
     }
 }
 
-/// The instant of this many milliseconds since the epoch, or the last there is.
+/// The instant this many milliseconds after the epoch, or the last possible instant.
 pub(super) fn at_ms(ms: i64) -> Instant {
     Instant::from_nanos(ms.saturating_mul(1_000_000))
 }

@@ -1,4 +1,4 @@
-//! What became of the exchanges of a source: what was counted, what was passed over and why.
+//! What happened to the exchanges of a source: how many were counted, and how many were skipped and why.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,35 @@ use serde::{Serialize, Serializer};
 
 use super::rule::Rule;
 
-/// What became of the exchanges of a source.
+/// What happened to the exchanges of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ExchangeSummary {
-    /// Exchanges and the events they gave, by endpoint and rule.
+    /// The number of exchanges and of their events, by endpoint and rule.
     #[serde(serialize_with = "rows")]
     pub rules: BTreeMap<(&'static str, Rule), (u64, u64)>,
     #[serde(rename = "other_paths")]
     pub others: u64,
-    /// Those of them whose path is one of the API's behind something else.
+    /// Exchanges with other servers whose path ends in a path of the API.
     #[serde(rename = "prefixed_paths")]
     pub prefixed: u64,
-    /// Exchanges with the API without the configured `path_prefix`, which are used all the same.
+    /// Exchanges with the API whose path lacks the configured `path_prefix`. They are used nevertheless.
     #[serde(skip)]
     pub unprefixed: u64,
-    /// Exchanges that were taken before.
+    /// Exchanges that were read before.
     #[serde(rename = "seen_before")]
     pub again: u64,
-    /// Exchanges that an earlier release took for repeats of others, and that were taken now.
+    /// Exchanges that an earlier release took for repeats of others, and that are used now.
     pub recovered: u64,
-    /// Exchanges whose events lack what a body says that cannot be read, and the first line with one, with why.
+    /// Exchanges whose events lack facts because a body cannot be read; then the first line with such a body, and
+    /// why.
     pub unread_bodies: u64,
     #[serde(skip)]
     pub first_unread_body: Option<(u64, &'static str)>,
-    /// Exchanges that came later than they may be out of order.
+    /// Exchanges that are out of order by more than the window allows.
     pub late: u64,
-    /// What looks at service tokens found; empty where no keys are configured.
+    /// The results of the checks of service tokens; empty if no keys are configured.
     pub service_tokens: BTreeMap<&'static str, u64>,
-    /// `X-Device-Info` headers that do not decode, and the first line with one.
+    /// `X-Device-Info` headers that do not decode, and the first line with such a header.
     pub broken_device_infos: u64,
     #[serde(skip)]
     pub first_broken_device_info: Option<u64>,
@@ -61,12 +62,12 @@ fn rows<S: Serializer>(
 }
 
 impl ExchangeSummary {
-    /// Exchanges with the API that were not taken before.
+    /// Exchanges with the API that were not read before.
     pub fn used(&self) -> u64 {
         self.rules.values().map(|(count, _)| count).sum()
     }
 
-    /// Exchanges that were refused before they were processed, or have no answer.
+    /// Exchanges that were refused before Adobe processed them, or that have no answer.
     pub fn unprocessed(&self) -> u64 {
         self.rules
             .iter()
@@ -75,7 +76,7 @@ impl ExchangeSummary {
             .sum()
     }
 
-    /// What should be told, with the line where it was met first.
+    /// The notes to report, each with the first line that it is about.
     pub fn notes(&self) -> Vec<(Option<u64>, String)> {
         let (used, ExchangeSummary { prefixed, unprefixed, .. }) = (self.used(), self);
         let mut notes = Vec::new();

@@ -1,11 +1,11 @@
-//! What the words of the API are called in eVars (section 11 of the reference).
+//! The names in eVars for the words of the API (section 11 of the reference).
 
 use std::borrow::Cow;
 
-/// The prefix of user IDs that degraded authentication makes up.
+/// The prefix of user IDs that Adobe makes up when authentication is degraded.
 pub(super) const DEGRADED_USER_PREFIX: &str = "95cf93bcd183214a";
 
-/// `authz_error_type` of an enhanced error code: the published values where one fits, else the code itself.
+/// The `authz_error_type` for an enhanced error code: a published value if one fits, else the code itself.
 pub(super) fn error_type(code: &str) -> Cow<'_, str> {
     Cow::Borrowed(match code {
         "authorization_denied_by_mvpd" | "preauthorization_denied_by_mvpd" => "noAuthZ",
@@ -21,7 +21,7 @@ pub(super) fn error_type(code: &str) -> Cow<'_, str> {
     })
 }
 
-/// Whether a preflight item failed for a technical reason, instead of being denied.
+/// Whether an item of a preflight failed for a technical reason, so it was not denied.
 pub(super) fn is_technical(code: &str) -> bool {
     ["network_", "maximum_", "internal_", "invalid_", "authenticated_profile_"]
         .iter()

@@ -1,4 +1,4 @@
-//! Puts exchanges into the order of their start and derives their events: what every source of exchanges shares.
+//! Sorts exchanges by their start and derives their events. Logs and archives share this.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,29 +13,29 @@ use crate::readers::line::{AppliedRule, Excerpt, Line, ReadError, RejectReason};
 use crate::readers::memory::{Keyring, Recollection};
 use crate::readers::options::ReaderOptions;
 
-/// Exchanges that are held back at most, whatever the window.
+/// The most exchanges that are held back, whatever the window.
 const HELD_MAX: usize = 50_000;
-/// The length of their URLs and bodies at most: some hundred MiB in memory, where each names a thousand resources.
+/// The most bytes of URLs and bodies that are held back. With long lists of resources they take some hundred MiB.
 const HELD_TEXT_BYTES_MAX: usize = 32 << 20;
-/// Exchanges that must have come before any is taken: enough to see whether the newest is first.
+/// No exchange is taken before this many have come: they show whether the newest is first.
 const SAMPLE: usize = 64;
 
-/// The exchanges of one source on their way to events.
+/// Holds the exchanges of one source until they are in order, then derives their events.
 pub(super) struct Window {
     config: RestV2Config,
     keyring: Keyring,
-    /// What is held back until nothing earlier can come.
-    /// In the order of their start, then of their line; from the last line, where the newest is first.
+    /// Exchanges that are held back until no earlier one can come, by start and line. The line counts down in a log
+    /// with the newest exchange first.
     held: BTreeMap<(Instant, u64), HeldExchange>,
     held_text_bytes: usize,
     latest: Instant,
-    /// Where the last exchange taken began, once any was.
+    /// The start of the exchange taken last; `None` before the first.
     taken_to: Option<Instant>,
     is_begun: bool,
-    /// Whether all of the source is put in order before any exchange is taken, as far as there is room.
+    /// Whether the whole source is sorted before any exchange is taken, as far as there is room.
     is_whole: bool,
     is_ended: bool,
-    /// The events of the exchange taken last.
+    /// The events of the last exchange that are still to be returned.
     ready: VecDeque<(u64, Derived)>,
     spent: Spent,
     summary: ExchangeSummary,
@@ -44,14 +44,14 @@ pub(super) struct Window {
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a line, and none is kept")]
 pub(super) enum Step {
     Line(Line<'static>),
-    /// Nothing until its changes were taken.
+    /// There is no line until the caller has stored the changes of the memory.
     Paused,
-    /// Nothing until it is given another exchange.
+    /// There is no line until the caller holds another exchange.
     Wanting,
     Ended,
 }
 
-/// An exchange that waits, by its line.
+/// An exchange that waits, with the number of its line.
 struct HeldExchange {
     number: u64,
     exchange: Box<Exchange>,
@@ -75,7 +75,7 @@ impl Window {
         }
     }
 
-    /// Takes an exchange in; one with somebody else is counted and gone.
+    /// Holds an exchange with the API back, and only counts an exchange with another server.
     pub(super) fn hold(&mut self, number: u64, exchange: Result<Box<Exchange>, Elsewhere>) {
         match exchange {
             Ok(exchange) => {
@@ -118,7 +118,7 @@ impl Window {
         !self.ready.is_empty()
     }
 
-    /// The exchanges that are done with, for the caller to take away.
+    /// The exchanges whose events were derived, to be freed by the caller.
     pub(super) fn spent(&mut self) -> &mut Spent {
         &mut self.spent
     }
@@ -127,7 +127,7 @@ impl Window {
         &self.summary
     }
 
-    /// The next exchange that nothing earlier can precede.
+    /// The next exchange, if no earlier one can come.
     fn release(&mut self) -> Result<Option<HeldExchange>, ReadError> {
         let is_full = self.held.len() >= HELD_MAX || self.held_text_bytes >= HELD_TEXT_BYTES_MAX;
         let Some((&(started_at, _), _)) = self.held.first_key_value() else { return Ok(None) };
@@ -156,8 +156,7 @@ impl Window {
         Ok(released)
     }
 
-    /// Whether the exchanges of the second half began before those of the first half, by the middle one of each: a few strays
-    /// among them are no matter.
+    /// Whether the newest exchanges come first: the median start of the second half is before that of the first half.
     fn is_newest_first(&self) -> bool {
         let mut held: Vec<(u64, Instant)> =
             self.held.keys().map(|(started_at, number)| (*number, *started_at)).collect();
@@ -170,7 +169,7 @@ impl Window {
         middle(first).zip(middle(second)).is_some_and(|(first, second)| second < first)
     }
 
-    /// Derives the events of an exchange; why it is refused, where it is.
+    /// Derives the events of an exchange, or returns why it is refused.
     fn take(
         &mut self,
         held: &HeldExchange,
@@ -178,7 +177,7 @@ impl Window {
         memory: &mut Recollection,
     ) -> Result<Option<RejectReason>, ReadError> {
         let HeldExchange { number, exchange } = held;
-        // What begins before an exchange of an earlier source is out of order too, beyond the window.
+        // An exchange that starts long before those of an earlier source is out of order too.
         let taken_to = self.taken_to.unwrap_or_else(|| {
             Instant::from_nanos(memory.latest().nanos().saturating_sub(self.window_nanos()))
         });
@@ -224,7 +223,7 @@ impl Window {
     }
 }
 
-/// A reject of an exchange keeps no byte of its line: any of them may be a secret. Path, number and reason lead back to it.
+/// The reject of an exchange keeps nothing of the line, which may contain secrets. Path and number lead to it.
 pub(super) fn reject(number: u64, line_bytes: u64, reason: RejectReason) -> Line<'static> {
     let excerpt = Excerpt { bytes: (&b""[..]).into(), line_bytes, header: None, is_lossy: false };
     Line { number, excerpt, result: Err(reason), rule: None }

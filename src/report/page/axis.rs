@@ -1,25 +1,25 @@
-//! Where the marks of a chart's two axes stand: round numbers upwards, days and hours from left to right.
+//! The marks of a chart's axes: round numbers on the vertical axis, days and hours on the horizontal one.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
 use crate::report::Row;
 
-/// The most marks of the time axis: more labels than these run into each other on a phone.
+/// The most marks of the time axis. More labels would overlap on a phone.
 const TICKS_MAX: usize = 5;
 const DAY_STEPS: [usize; 6] = [1, 2, 3, 7, 14, 28];
-/// The most days that are marked by day; more are marked by month.
+/// The most days for which the axis marks days. For more days it marks months.
 const DAYS_BY_DAY_MAX: usize = 70;
 const MONTH_STEPS: [u32; 8] = [1, 2, 3, 6, 12, 24, 60, 120];
 const HOUR_STEPS: [u32; 7] = [1, 2, 3, 6, 12, 24, 48];
 
-/// Round values from 0 upwards, the last of them at least `highest`.
+/// Round values from 0 upwards. The last one is at least `highest`.
 pub(super) fn counts(highest: u64) -> Vec<u64> {
     let highest = highest.max(1);
     let step = round_step(highest.div_ceil(4));
     (0..=highest.div_ceil(step)).map(|index| step.saturating_mul(index)).collect()
 }
 
-/// The least of 1, 2, 5, 10, 20, 50 ... that is at least `least`.
+/// The smallest number of 1, 2, 5, 10, 20, 50 ... that is at least `least`.
 fn round_step(least: u64) -> u64 {
     let mut power = 1_u64;
     loop {
@@ -36,7 +36,7 @@ fn round_step(least: u64) -> u64 {
 /// A mark of the time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
-    /// Where it stands, 0 to 1.
+    /// The position on the axis, from 0 to 1.
     pub(super) at: f64,
     pub(super) label: String,
 }
@@ -44,9 +44,9 @@ pub(super) struct Tick {
 /// The time axis of a trend.
 #[derive(Debug)]
 pub(super) struct TimeAxis {
-    /// Days or hours since a fixed one, row by row.
+    /// The number of the day or hour of each row, counted from a fixed day or hour.
     positions: Vec<i64>,
-    /// What the clock of the report shows; empty where the rows are neither of days nor of hours.
+    /// The local time of each row; empty if the rows are neither days nor hours.
     moments: Vec<NaiveDateTime>,
     is_hourly: bool,
     first: i64,
@@ -75,7 +75,7 @@ impl TimeAxis {
         TimeAxis { positions, moments, is_hourly: days.is_none(), first, last }
     }
 
-    /// Where a row stands, 0 to 1; a single one in the middle.
+    /// The position of a row on the axis, from 0 to 1. A single row is in the middle.
     pub(super) fn at(&self, index: usize) -> f64 {
         let place = |position: &i64| (position - self.first) as f64 / (self.last - self.first) as f64;
         self.positions.get(index).filter(|_| self.first != self.last).map_or(0.5, place)
@@ -199,7 +199,7 @@ mod tests {
         let axis = TimeAxis::of(&rows(["2026-03-01", "2026-03-02", "2026-03-05"].map(str::to_owned)));
         assert_eq!([0, 1, 2].map(|index| axis.at(index)), [0.0, 0.25, 1.0]);
         assert_eq!([0, 1, 2].map(|index| axis.follows(index)), [false, true, false]);
-        // The hour that a clock turned forward does not have is no gap.
+        // A clock that is turned forward skips an hour: that is no gap.
         let axis =
             TimeAxis::of(&rows(["2026-03-08T01:00-08:00", "2026-03-08T03:00-07:00"].map(str::to_owned)));
         assert!(axis.follows(1));

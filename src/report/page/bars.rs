@@ -1,4 +1,4 @@
-//! Charts of bars: conversion by MVPD, failures by reason. Widths are parts of the drawing, heights are pixels.
+//! Charts of bars: conversion by MVPD, failures by reason. Widths are in percent of the drawing, heights in pixels.
 
 use maud::{Markup, html};
 
@@ -8,16 +8,16 @@ use crate::report::metric::{AUTHENTICATION_CONVERSION, AUTHORIZATION_CONVERSION,
 use crate::report::name::cut;
 use crate::report::number::{Number, percent};
 
-/// MVPDs in one drawing: two of these stand above each other on a sheet of paper, and none is cut by its edge.
+/// The most MVPDs in one drawing. Two drawings fit on a sheet of paper, and neither is cut by its edge.
 pub(super) const MVPDS_PER_CHART: usize = 9;
-/// Reasons in the chart; the table has them all.
+/// The most reasons in the chart; the table has all reasons.
 const REASONS_MAX: usize = 15;
-/// Where a bar of 100 % ends, in percent of the width: the rest is for its number.
+/// Where a bar of 100 % ends, in percent of the width. The rest is for the number of the bar.
 const FULL: f64 = 78.0;
 const ABOVE_FULL: f64 = 81.0;
-/// Characters of a name; the table and the pointer show it whole.
+/// The most characters of a name. The table and the tooltip show the whole name.
 const NAME_CHARS_MAX: usize = 38;
-/// The shortest bar, in percent of the width: one could not see a shorter one.
+/// The shortest bar, in percent of the width. A shorter bar would be invisible.
 const SLIGHT: f64 = 0.3;
 
 pub(super) fn conversion(report: &Report) -> Markup {
@@ -133,7 +133,7 @@ struct Bar<'a> {
     text: &'a str,
     title: &'a str,
     number: Number,
-    /// Where in the JSON document the number stands.
+    /// The place of the number in the JSON document.
     pointer: String,
 }
 

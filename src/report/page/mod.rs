@@ -1,7 +1,7 @@
-//! A report as one page: charts and tables that need no network, no script, and print well.
+//! A report as one page of charts and tables. It needs no network and no script, and prints well.
 //!
-//! Every number carries where in the JSON document it stands, as a JSON Pointer in `data-json`, and its exact value in `data-value`,
-//! so that a test in a browser can hold the page against the document.
+//! Every number has its place in the JSON document in `data-json`, as a JSON Pointer, and its exact value in
+//! `data-value`, so that a test in a browser can compare the page with the document.
 
 mod axis;
 mod bars;
@@ -95,7 +95,7 @@ fn tiles(total: &Figures) -> Markup {
     }
 }
 
-/// Both charts of bars, beside each other where the first is a short one.
+/// Both charts of bars, side by side if the first chart is short.
 fn bar_charts(report: &Report) -> Markup {
     let note = "Shares of the attempts that succeeded. A bar that passes 100 % ends there.";
     let conversion = section("Conversion by MVPD", note, &bars::conversion(report));

@@ -1,4 +1,4 @@
-//! What the parts of the page are made of: sections, charts, and names that fit.
+//! The elements of the page: sections, charts, and names for missing values.
 
 use maud::{Markup, html};
 
@@ -13,9 +13,9 @@ pub(super) fn section(heading: &str, note: &str, content: &Markup) -> Markup {
     }
 }
 
-/// The frame of a drawing, which says in words what it shows.
+/// The frame of a chart, with a title and a description in words.
 pub(super) struct Chart<'a> {
-    /// Which kind of chart it is, for tests in a browser.
+    /// The kind of the chart, for tests in a browser.
     pub(super) kind: &'a str,
     pub(super) id: &'a str,
     pub(super) height: usize,
@@ -37,7 +37,7 @@ impl Chart<'_> {
     }
 }
 
-/// What stands for the name of an MVPD where there is none.
+/// Stands for the name of an MVPD if there is none.
 pub(super) const NO_MVPD: &str = "(no MVPD)";
 
 pub(super) fn mvpd_name(mvpd: &str) -> &str {

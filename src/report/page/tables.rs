@@ -1,7 +1,7 @@
-//! The tables below the charts: a row for each MVPD, or for what `--by` asked for, and a column for each figure.
+//! The tables below the charts: a row for each MVPD, or for each row of `--by`, and a column for each figure.
 //!
-//! No table scrolls sideways: nobody would see that digits are missing from a number at its edge. Where a table is wider than the
-//! screen, each of its rows becomes a list of names and figures.
+//! No table scrolls sideways, because nobody would see that a number at the edge lacks digits. If a table is wider
+//! than the screen, each of its rows becomes a list of names and figures.
 
 use maud::{Markup, html};
 
@@ -11,31 +11,31 @@ use crate::report::figures::{Figures, Report, Row};
 use crate::report::metric::{METRICS, Metric, STATED, event_name};
 use crate::report::number::{Number, thousands};
 
-/// Characters of an MVPD's name beside its figures; the pointer shows it whole.
+/// The most characters of an MVPD's name beside its figures. The tooltip shows the whole name.
 const NAME_CHARS_MAX: usize = 60;
-/// The most rows of a table, which a browser still shows at once; the JSON document has them all.
+/// The most rows of a table that a browser shows at once. The JSON document has all rows.
 const ROWS_MAX: usize = 5_000;
-/// The events of a table, by slot: all eighteen beside each other fit on no screen.
+/// The events of each table, by slot. No screen is wide enough for all eighteen events.
 const EVENT_TABLES: [(&str, &[u8]); 4] = [
     ("Authentications", &[1, 2, 3, 8, 9, 10]),
     ("Authorizations and play requests", &[4, 5, 6, 7, 11]),
     ("Logouts", &[12, 13, 14]),
     ("Preauthorizations", &[15, 16, 17, 18]),
 ];
-/// The widest that a digit is in any font of the page, in tenths of a pixel.
+/// The width of the widest digit in any font of the page, in tenths of a pixel.
 const DIGIT_TENTHS: usize = 83;
-/// In pixels: the space around the number of a cell, the least width of a column, which its heading needs, and the width of a name
-/// or key, which breaks where it is longer.
+/// In pixels: the space around the number in a cell, the least width of a column, which its heading needs, and the
+/// width of a name or key, which breaks if it is longer.
 const AROUND: usize = 14;
 const COLUMN_MIN: usize = 84;
 const NAME: usize = 150;
-/// In pixels: the space that the page leaves beside a table, and the widest table on any screen.
+/// In pixels: the space beside a table, and the width of the widest table on any screen.
 const BESIDE: usize = 64;
 const TABLE_MAX: usize = 1_270;
-/// The widths of screens, in rem of 16 pixels, up to which rows become lists.
+/// Screen widths in rem of 16 pixels. On screens up to such a width, rows of too wide tables become lists.
 const STEPS: [usize; 5] = [30, 45, 60, 70, 84];
 
-/// The style that makes lists of the rows of tables that are too wide, for each of the steps.
+/// The style that turns the rows of too wide tables into lists, for each of the `STEPS`.
 pub(super) fn style_of_lists() -> String {
     const LIST: &str = "T, T tbody { display: block } T thead { display: none } \
         T tr { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 0 1.5rem; padding: .5rem .7rem .7rem; border-bottom: 1px solid var(--rule) } \
@@ -117,7 +117,7 @@ pub(super) fn events(report: &Report) -> Markup {
     section("All events by MVPD", &format!("How often each event happened.{left_out}"), &content)
 }
 
-/// A line for each MVPD that is shown, for the others, and for the total.
+/// A line for each MVPD that is shown, one for the sum of the other MVPDs, and one for the total.
 fn by_mvpd(report: &Report) -> Vec<Line<'_>> {
     let head = |name: &str, whole: &str, class: Option<&str>| {
         html! { th scope="row" class=[class] title=(whole) { bdi { (name) } } }
@@ -154,7 +154,7 @@ pub(super) fn rows(report: &Report) -> Markup {
     section(&heading, &report.rows_note, &table_of_rows(report, &heading, &report.by, &report.rows, "rows"))
 }
 
-/// The trend in figures, folded: nobody reads four hundred days before the rest.
+/// The figures of the trend, folded, because nobody reads four hundred days before the rest of the page.
 pub(super) fn trend(report: &Report) -> Markup {
     let heading = "The trend in figures";
     let by = [report.trend_unit().to_owned()];
@@ -221,7 +221,7 @@ fn table(caption: &str, keys: &[String], figures: &[Figure], lines: &[Line<'_>])
     framed(caption, &format!("figures fit-{fit}"), &content)
 }
 
-/// A table in its frame; it scrolls with the keyboard too, should a font be wider than any known.
+/// A table in a frame. If a font is wider than any known one, the frame scrolls, also with the keyboard.
 fn framed(caption: &str, class: &str, content: &Markup) -> Markup {
     html! {
         div.frame role="region" tabindex="0" aria-label=(caption) {

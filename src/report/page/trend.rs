@@ -1,7 +1,7 @@
-//! The trend: a small chart for each of four metrics, each with an axis of its own, because there are many more plays than users.
+//! The trend: a small chart for each of four metrics, each with its own axis, as plays are many more than users.
 //!
-//! Widths are parts of the drawing, heights are pixels: so the text keeps its size on a phone, on a desk and on paper. The line itself
-//! stands in a drawing of its own, which is stretched.
+//! Widths are in percent of the drawing, heights in pixels, so that the text keeps its size on a phone, on a desk and
+//! on paper. Only the line is in an inner drawing, which is stretched.
 
 use maud::{Markup, html};
 
@@ -12,18 +12,18 @@ use crate::report::metric::{AUTHENTICATIONS, AUTHORIZATIONS, Metric, PLAYS, USER
 use crate::report::number::{Number, short};
 
 const SERIES: [Metric; 4] = [AUTHENTICATIONS, AUTHORIZATIONS, PLAYS, USERS];
-/// Where the plot begins, in percent of the width: left of it stand the numbers of the axis.
+/// Where the plot begins, in percent of the width. The numbers of the axis are left of it.
 const LEFT: f64 = 11.0;
 const WIDTH: f64 = 86.0;
-/// Where the plot begins, in pixels from above.
+/// Where the plot begins, in pixels from the top.
 const TOP: f64 = 10.0;
 const HEIGHT: f64 = 130.0;
-/// The height of the drawing: the plot, and the days below it.
+/// The height of the drawing, in pixels: the plot, and the labels of the days below it.
 const DRAWING: usize = 166;
-/// How wide the stretched drawing of the line is, in its own units.
+/// The width of the stretched drawing of the line, in its own units.
 const LINE_WIDTH: f64 = 1_000.0;
 const DOTS_MAX: usize = 45;
-/// With more points than these the line is thin.
+/// With more points than this, the line is thin.
 const DENSE_FROM: usize = 120;
 
 pub(super) fn charts(report: &Report) -> Markup {
@@ -109,13 +109,13 @@ impl Plot<'_> {
         format!("{} values; highest {}, lowest {}.", self.known().count(), told(highest), told(lowest))
     }
 
-    /// Whether the line leads from the point before to this one.
+    /// Whether the line connects the point before `index` with this point.
     fn follows(&self, index: usize) -> bool {
         let is_known = |index: usize| self.values.get(index).is_some_and(Option::is_some);
         self.axis.follows(index) && is_known(index) && is_known(index - 1)
     }
 
-    /// The line, broken where days are missing, and the area below it.
+    /// The line, and the area below it. Both are broken if days are missing.
     fn line(&self) -> Markup {
         let (mut line, mut area) = (String::new(), String::new());
         let mut open = None;
@@ -142,7 +142,7 @@ impl Plot<'_> {
         }
     }
 
-    /// The points that have a dot: all where they are few, else those alone that no line touches.
+    /// The points that have a dot: all points if they are few, otherwise only points that no line touches.
     fn dotted(&self) -> impl Iterator<Item = (usize, u64)> {
         let is_alone = |index: usize| !self.follows(index) && !self.follows(index + 1);
         self.known().filter(move |(index, _)| self.values.len() <= DOTS_MAX || is_alone(*index))
@@ -153,7 +153,7 @@ impl Plot<'_> {
         html! { circle.dot cx=(percent_of_width(x)) cy=(pixels(y)) r="2.5" {} }
     }
 
-    /// What the pointer finds: a column for each day, with the day and its value.
+    /// The area that shows a tooltip: a column for each day or hour, with its label and value.
     fn point(&self, metric: &Metric, index: usize, row: &Row) -> Markup {
         let (number, middle) = ((metric.value)(&row.figures), LEFT + WIDTH * self.axis.at(index));
         let width = (self.axis.step() * WIDTH).min(WIDTH / 4.0);

@@ -9,8 +9,8 @@ use crate::config::OpenEvent;
 use crate::event::EventKind;
 use crate::readers::memory::MemoryError;
 
-/// What a degradation rule decided: a profile says whether it is one of authentication. Without one, only its decisions carry
-/// a validity.
+/// The token type of a degraded decision. A degraded profile means degraded authentication. Without a profile, only
+/// decisions of degraded authentication have a validity.
 fn degradation_of(decision: &Decision, has_profile: bool) -> Option<&'static str> {
     let is_degraded = decision.source.as_deref() == Some("degradation");
     let has_validity = decision.not_before.is_some() || decision.not_after.is_some();
@@ -41,7 +41,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    /// The resource of a decision: the one that it names, or that the request named in its place.
+    /// The resource of a decision, or else the resource at this position in the request.
     fn resource(&self, decision: &'a Decision, ordinal: usize) -> Option<&'a str> {
         decision.resource.as_deref().or(self.exchange.asked.resources.get(ordinal).map(String::as_str))
     }
@@ -77,7 +77,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    /// Whether Adobe answered from its cache. Notes the decision for the next one.
+    /// Whether Adobe answered from its cache. Remembers this decision for the next call.
     fn is_cached(
         &mut self,
         decision: &Decision,
@@ -113,7 +113,7 @@ impl<'a> Derivation<'a> {
 
     pub(super) fn failed_authorize(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
-        // A 4xx that says nothing is refused before anything was looked at, as 401 is.
+        // A 4xx without an error code was refused before Adobe processed it, like 401.
         let Some(error) = self.error_of_failure() else { return Ok(Rule::NOT_PROCESSED) };
         let rule = match exchange.reply {
             Reply::Error(_) => Rule::AUTHORIZATION_FAILED,
@@ -152,7 +152,7 @@ impl<'a> Derivation<'a> {
         Ok(rule)
     }
 
-    /// One event for all resources with the same outcome.
+    /// Makes one event for all resources with the same outcome.
     fn preflight_joined(
         &mut self,
         decisions: &'a [Decision],
@@ -189,7 +189,7 @@ impl<'a> Derivation<'a> {
     }
 }
 
-/// What a decision of a preflight counts as, and the error of one that is not granted.
+/// The kind of event for a decision of a preflight, and the error if it was not granted.
 fn preflight_outcome(decision: &Decision) -> (EventKind, Option<&str>) {
     match decision.error() {
         _ if decision.is_authorized => (EventKind::PreflightGranted, None),

@@ -1,4 +1,4 @@
-//! Rows 38 to 42: logouts, and the browser's way through one.
+//! Rows 38 to 42: logouts, and the hops of the browser during a logout.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::event::EventKind;
 use crate::readers::memory::{MemoryError, MemoryKey};
 
 impl LogoutLeg {
-    /// The browser's exchange, as one of the device that asked for the logout.
+    /// The browser's exchange, as if the device that asked for the logout had made it.
     pub(super) fn exchange(&self, hop: &Exchange) -> Exchange {
         Exchange {
             endpoint: Endpoint::Elsewhere,
@@ -70,7 +70,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// A hop of the browser: the logout is complete where it comes back to the application.
+    /// A hop of the browser. The logout is complete when the browser comes back to the application.
     pub(super) fn logout_leg(&mut self, leg: &LogoutLeg) -> Result<Rule, MemoryError> {
         let rule = Rule::LOGOUT_SENT_TO_MVPD;
         let Some(hop) = self.exchange.hop else { return Ok(rule) };

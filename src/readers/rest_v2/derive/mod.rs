@@ -1,4 +1,5 @@
-//! The derivation table: which events an exchange is. The numbers of the rules are the rows of section 8 of the reference.
+//! The derivation table: which events an exchange gives. A rule has the number of its row in section 8 of
+//! `reference/pass-rest-api-v2.md`.
 
 mod decisions;
 mod logout;
@@ -26,14 +27,14 @@ use crate::readers::memory::{Feed, MemoryError, MemoryKey};
 pub(super) struct Derived {
     pub event: PassEvent,
     pub rule: Rule,
-    /// The identities that earlier releases gave it, where one may have read its exchange.
+    /// The identities of the event in earlier releases, if such a release may have read the exchange.
     pub former_ids: Vec<EventId>,
 }
 
-/// What became of an exchange.
+/// The result of an exchange.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// A row of the derivation table applied, and gave these events.
+    /// A rule of the derivation table applied and gave these events.
     Rule {
         rule: Rule,
         events: Vec<Derived>,
@@ -41,7 +42,7 @@ pub(super) enum Taken {
         is_recovered: bool,
     },
     Again,
-    /// It is none of the API's, and no part of a logout.
+    /// The exchange is not a call of the API and not part of a logout.
     Elsewhere,
     Rejected(RejectReason),
 }
@@ -72,7 +73,7 @@ pub(super) fn take(
     }
     let requestor_id = match RequestorId::of_source(&exchange.service_provider) {
         Ok(requestor_id) => requestor_id,
-        // Its text is not told: whatever stands in a wrong path may be a secret.
+        // The text of the service provider is not shown: a wrong path may contain a secret.
         Err(EventError::NoRequestor(_, why)) => {
             let why = format!("the service provider of its path names no requestor: {why}");
             return Ok(Taken::no_exchange(&why));
@@ -84,7 +85,7 @@ pub(super) fn take(
     if state.memory.feed(requestor_id.as_str())? == Some(Feed::Esm) {
         return Ok(Taken::Rejected(RejectReason::MixedFeeds(requestor_id.as_str().to_owned())));
     }
-    // What the clock forbids is refused before anything is remembered of it.
+    // An exchange whose time is out of bounds is refused before the memory stores anything of it.
     for at in [exchange.started_at, exchange.answered_at] {
         let probe = Draft::derived(EventKind::AuthnRequested, at, requestor_id.clone(), "".into());
         if let Err(error) = probe.finish(bounds) {
@@ -108,12 +109,12 @@ pub(super) fn take(
     Ok(Taken::Rule { rule, events: derivation.events, is_recovered: former == Former::Swallowed })
 }
 
-/// What a release before schema 6 of the buffer made of an exchange.
+/// What a release before schema 6 of the buffer did with an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Former {
     Unknown,
     Taken,
-    /// It took it for a repeat of another exchange, and stored nothing of it.
+    /// The release took the exchange for a repeat of another one and stored nothing.
     Swallowed,
 }
 
@@ -126,7 +127,7 @@ struct Derivation<'a> {
     events: Vec<Derived>,
 }
 
-/// What an event says beside its exchange.
+/// What goes into an event in addition to the exchange.
 #[derive(Default, Clone)]
 struct Facts<'a> {
     mvpd: Option<&'a str>,
@@ -137,9 +138,9 @@ struct Facts<'a> {
     ttl_ms: Option<i64>,
     latency_ms: Option<u64>,
     is_apple: bool,
-    /// The token type of what a degradation rule decided.
+    /// The token type of a decision that a degradation rule made.
     degradation: Option<&'static str>,
-    /// Which of several decisions about one resource.
+    /// The position of the decision in the answer.
     ordinal: usize,
 }
 
@@ -148,7 +149,7 @@ impl<'a> Facts<'a> {
         Facts { mvpd, profile, ..Facts::default() }
     }
 
-    /// What the end of a login says.
+    /// The facts of an event that ends a login.
     fn of_profile(profile: &'a Profile, login: Option<&'a Login>) -> Facts<'a> {
         let ttl_ms = profile.not_before.zip(profile.not_after).map(|(from, to)| to - from);
         Facts { login, ttl_ms, ..Facts::joined(Some(&profile.mvpd), Some(profile)) }
@@ -156,11 +157,11 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Derivation<'a> {
-    /// What an earlier release made of the exchange. The fingerprint of version 1 was one for several exchanges that differ; of
-    /// those the release took the first, in the order of start and line, and swallowed the others. So when they are read again, the
-    /// first stands for what was taken, and is a repeat. Each other one was never stored: it is taken now, as a buffer that is new
-    /// takes it, and counted as recovered. Where only a later one of them is read again, that one passes for the first, and
-    /// the events of the first are recognised by their own former identities: nothing is counted twice.
+    /// What an earlier release did with the exchange. Fingerprints of version 1 could be equal for different
+    /// exchanges. Of such a group the release stored the first exchange, by start and line, and dropped the others as
+    /// repeats. If the group is read again, its first exchange counts as the stored one and is a repeat. The others
+    /// are taken now and counted as recovered. If only a later exchange is read again, it counts as the first; should
+    /// the first come after it, the former identities of its events show that they are known.
     fn former(&mut self, drops_at: i64) -> Result<Former, MemoryError> {
         for as_written in &self.exchange.as_written {
             if self.state.memory.recall(*as_written)?.is_some() {
@@ -176,7 +177,7 @@ impl<'a> Derivation<'a> {
         Ok(if is_first { Former::Taken } else { Former::Swallowed })
     }
 
-    /// Finds the row that applies, and makes its events.
+    /// Finds the row that applies and makes its events.
     fn run(&mut self) -> Result<Rule, MemoryError> {
         let exchange = self.exchange;
         if !is_processed(exchange.status) {
@@ -224,14 +225,14 @@ impl<'a> Derivation<'a> {
         ms_of(self.exchange.answered_at)
     }
 
-    /// The login of a code and its place; a new one where none is known.
+    /// The login of a code and the key under which it is remembered; a new login if none is known.
     fn login_at(&mut self, code: MemoryKey) -> Result<(MemoryKey, Login), MemoryError> {
         let started_ms = self.started_ms();
         let new = || (code, Login { started_ms, not_after: started_ms + DAY_MS, ..Login::default() });
         Ok(self.state.login(code)?.unwrap_or_else(new))
     }
 
-    /// The profile that decisions and logouts are joined with.
+    /// The profile from which decisions and logouts take their user ID and their type.
     fn joined(&mut self, mvpd: Option<&str>) -> Result<Option<Profile>, MemoryError> {
         match (self.device_id(None), mvpd) {
             (Some(device), Some(mvpd)) => self.state.profile(&device, mvpd, self.started_ms()),
@@ -239,7 +240,7 @@ impl<'a> Derivation<'a> {
         }
     }
 
-    /// The code of an answer that is no success: its own, or what a server's fault without one is called.
+    /// The error code of a failed answer: its own code, or `internal_server_error` for a 5xx without a code.
     fn error_of_failure(&self) -> Option<&'a str> {
         match &self.exchange.reply {
             Reply::Error(code) => Some(code),
@@ -268,7 +269,7 @@ impl<'a> Derivation<'a> {
         self.emit_at(rule, kind, at, facts)
     }
 
-    /// The identity of an event. What is digested never changes.
+    /// The identity of an event. Never change these parts: stored identities depend on them.
     fn event_id(&self, fingerprint: MemoryKey, rule: Rule, kind: EventKind, facts: &Facts<'_>) -> String {
         let parts: [&[u8]; 5] = [
             &fingerprint.0,
@@ -361,7 +362,7 @@ impl<'a> Derivation<'a> {
     }
 }
 
-/// `token_type` where it is not `normal`, which the table fills in.
+/// The `token_type`, if it is not `normal`. The mapping table fills in `normal`.
 fn token_type(kind: EventKind, facts: &Facts<'_>) -> Option<&'static str> {
     use EventKind::{AuthnOk, AuthnPending, AuthzOk, PlayRequested, PreflightGranted};
     if !matches!(kind, AuthnOk | AuthnPending | AuthzOk | PlayRequested | PreflightGranted) {
@@ -378,7 +379,7 @@ fn token_type(kind: EventKind, facts: &Facts<'_>) -> Option<&'static str> {
     }
 }
 
-/// Whether an event is an MVPD's answer, which carries how long that took: an upper bound, since Adobe's own time is in it.
+/// Whether an event is an answer of an MVPD and so has a latency: an upper bound, because it includes Adobe's time.
 fn is_answered(kind: EventKind) -> bool {
     matches!(kind, EventKind::AuthzOk | EventKind::AuthzFailed)
 }

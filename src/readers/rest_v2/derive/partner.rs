@@ -37,7 +37,7 @@ impl Derivation<'_> {
         let profile = match &exchange.reply {
             Reply::Profiles(profiles) => profiles.first(),
             Reply::Error(code) => return self.partner_failed(Some(code)),
-            // A failure without a code was not processed.
+            // A failure without an error code was not processed.
             _ if !is_success => return Ok(Rule::NOT_PROCESSED),
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! Rows 10 to 17: profiles that end a login, and those that are only looked at.
+//! Rows 10 to 17: profiles that complete a login, and profiles that are only read.
 
 use super::super::rule::Rule;
 use super::super::state::{Login, Profile, at_ms};
@@ -7,7 +7,7 @@ use crate::config::OpenEvent;
 use crate::event::EventKind;
 use crate::readers::memory::MemoryError;
 
-/// Distinct error codes that one login counts: there are some fifty in all.
+/// The most distinct error codes that are counted for one login. Adobe has some fifty in all.
 const ERRORS_MAX: usize = 100;
 
 impl Derivation<'_> {
@@ -37,7 +37,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// A login that came back: AuthN OK, pending, and the clientless token.
+    /// Counts a completed login: AuthN OK, AuthN pending, and the clientless token.
     fn complete(&mut self, rule: Rule, profile: &Profile, login: &Login) -> Result<(), MemoryError> {
         let facts = Facts::of_profile(profile, Some(login));
         self.emit(rule, EventKind::AuthnOk, &facts)?;
@@ -48,7 +48,7 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// The viewer came back when the profile began, where that can be.
+    /// Counts AuthN pending: the viewer came back when the profile began, if that time is possible.
     pub(super) fn emit_pending(
         &mut self,
         rule: Rule,
@@ -65,7 +65,7 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// A login makes Adobe forget what it had decided before.
+    /// Stores the profile of a new login. A new login makes Adobe forget earlier decisions, so they are deleted.
     pub(super) fn keep_new_profile(
         &mut self,
         profile: &Profile,
@@ -109,8 +109,8 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// Some applications poll their profiles instead of their code: a regular profile that began while the device's code was
-    /// open is the end of that login.
+    /// Some applications poll profiles: a regular profile that began while the device's code was open completes the
+    /// login.
     fn completes_login(&mut self, profile: &Profile, device: &str) -> Result<bool, MemoryError> {
         if !self.config.profiles_complete_login || profile.kind.as_deref() != Some("regular") {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Rows 1 to 9: sessions that open a login, or pass without one.
+//! Rows 1 to 9: sessions that open a login, and sessions that need none.
 
 use super::super::answer::Session;
 use super::super::device::Device;
@@ -19,13 +19,13 @@ impl Derivation<'_> {
             "authenticate" if is_new => Rule::LOGIN_BEGINS,
             "authenticate" => Rule::LOGIN_BEGINS_AFTER_CHOICE,
             "retry" => Rule::SESSION_LOOKED_AT,
-            // `resume`, and words that later releases add.
+            // This is `resume`, or a word that a later release of the API adds.
             _ => Rule::SESSION_WAITS,
         };
         self.start_login(rule, session, mvpd)
     }
 
-    /// A session that needs no login: what is cached, degraded or temporary.
+    /// A session that needs no login, because the access is cached, degraded or temporary.
     pub(super) fn session_passes(
         &mut self,
         session: &Session,
@@ -54,7 +54,7 @@ impl Derivation<'_> {
         Ok(Rule::AUTHENTICATION_DEGRADED)
     }
 
-    /// The login that the codes and the session of an exchange lead to.
+    /// The login to which the codes and the session of an exchange belong.
     fn login_of(&mut self, session: &Session) -> Result<Option<(MemoryKey, Login)>, MemoryError> {
         for key in [self.exchange.code, session.code, session.session].into_iter().flatten() {
             if let Some(found) = self.state.login(key)? {
@@ -64,7 +64,7 @@ impl Derivation<'_> {
         Ok(None)
     }
 
-    /// Opens a login, or goes on with one; where it sends the viewer to the MVPD, that is counted once.
+    /// Opens or continues a login. If it sends the viewer to the MVPD, that is counted once.
     pub(super) fn start_login(
         &mut self,
         rule: Rule,
@@ -94,7 +94,7 @@ impl Derivation<'_> {
         if session.action == "authenticate" && self.config.authn_requested_at == AuthnRequestedAt::Session {
             self.request_authn(rule, &mut login)?;
         }
-        // An answer without a code or session cannot be found again.
+        // If an answer has neither code nor session, its login could never be found again.
         if let Some(place) = place {
             self.state.keep_login(place, &login, keys.into_iter().flatten())?;
             if let Some(device) = &login.device_id {
@@ -104,7 +104,7 @@ impl Derivation<'_> {
         Ok(rule)
     }
 
-    /// Counts that a login sends the viewer to the MVPD, once.
+    /// Counts once that a login sends the viewer to the MVPD.
     fn request_authn(&mut self, rule: Rule, login: &mut Login) -> Result<(), MemoryError> {
         if std::mem::replace(&mut login.is_requested, true) {
             return Ok(());
