@@ -135,11 +135,11 @@ impl Verdict {
     /// Records that this hit succeeded. Refusals that came back before it was sent were the events' own fault.
     pub(super) fn succeed(&mut self, sent: u64) {
         let is_sure = !self.is_doubtful();
-        if self.trial.take_if(|tried| tried.since <= sent).is_some() && is_sure {
+        if self.trial.take_if(|tried| tried.since < sent).is_some() && is_sure {
             self.in_a_row_max = (self.in_a_row_max * 2).min(REFUSALS_IN_A_ROW_MAX);
         }
         self.before = 0;
-        self.strike(|refused| refused.known_at <= sent);
+        self.strike(|refused| refused.known_at < sent);
     }
 
     /// Removes refusals of hits sent before a hit that succeeded: a weaker proof, for when no event is left to try.
@@ -240,7 +240,7 @@ mod tests {
         let mut verdict = refused(2, false);
         // Sent as the fourth hit, and refused when nine had been sent: hits 5 to 9 were under way.
         verdict.refuse(refusal(false), 4, 9);
-        for (succeeded, in_a_row) in [(1, 2), (8, 1), (9, 0)] {
+        for (succeeded, in_a_row) in [(1, 3), (9, 1), (10, 0)] {
             verdict.succeed(succeeded);
             assert_eq!((verdict.in_a_row(), verdict.is_on_trial()), (in_a_row, in_a_row > 0), "{succeeded}");
         }

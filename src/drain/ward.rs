@@ -140,7 +140,7 @@ impl Ward {
     /// Records that this hit succeeded. Events whose refusal came back before it was sent are at fault themselves.
     pub(super) fn succeed(&mut self, sent: u64) {
         self.verdict.succeed(sent);
-        for refused in self.refused.iter_mut().filter(|refused| refused.known_at <= sent) {
+        for refused in self.refused.iter_mut().filter(|refused| refused.known_at < sent) {
             refused.whose.get_or_insert(Whose::Events);
             self.has_news = true;
         }
