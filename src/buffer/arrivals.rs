@@ -56,10 +56,11 @@ pub(super) fn note_delivered(
 }
 
 impl Buffer {
-    /// When the oldest event that the buffer still has was stored. Nobody knows that of events from before schema 6.
+    /// When the oldest event that the buffer still has was stored; `None` if there is none, or if it is from before
+    /// schema 6, which did not record that.
     pub fn first_arrival(&self) -> Result<Option<Instant>> {
-        let select = "SELECT at FROM arrivals WHERE at IS NOT NULL ORDER BY last_seq LIMIT 1";
-        self.first(select, [], only)
+        let select = "SELECT at FROM arrivals WHERE last_seq = (SELECT min(last_seq) FROM arrivals)";
+        Ok(self.first::<Option<Instant>>(select, [], only)?.flatten())
     }
 
     /// How many of the dead events died at this instant or later.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::REGISTRATION;
 use crate::web::{ApiError, Cause, Endpoint, read_secret_text};
 use crate::whole_file::{self, Readers, WholeFile};
+
+/// What a registration gives, for messages.
+pub const REGISTRATION: &str = "client credentials";
 
 /// The ID and the secret of a registered client. Has no `Debug`, so that no log shows them.
 #[derive(Serialize, Deserialize)]

@@ -23,6 +23,7 @@ use crate::readers;
 use crate::web::{
     self, Answer, ApiError, Endpoint, Http, Patience, ProxySettings, SetupError, beneath, check_token,
 };
+pub use credentials::REGISTRATION;
 use credentials::{Credentials, Place};
 
 /// The configuration keys of the two addresses, for messages.
@@ -32,8 +33,6 @@ const DCR_KEY: &str = "esm.dcr_url";
 const REPORT_BYTES_MAX: usize = 32 << 20;
 /// The longest answer about credentials, in bytes.
 const DCR_BYTES_MAX: usize = 1 << 20;
-/// What a registration gives, for messages.
-pub const REGISTRATION: &str = "client credentials";
 /// The header `X-Device-Info` of a registration: {"primaryHardwareType":"Server","model":"passbridge"} in base64.
 const DEVICE_INFO: &str = "eyJwcmltYXJ5SGFyZHdhcmVUeXBlIjoiU2VydmVyIiwibW9kZWwiOiJwYXNzYnJpZGdlIn0=";
 

@@ -112,7 +112,9 @@ pub(super) fn look(buffer: &Buffer, context: &Context, proof_age: Duration) -> R
     };
     let created_at = || fs::metadata(buffer.path()).and_then(|file| file.created()).ok();
     let first_arrival_at = match buffer.first_arrival()? {
-        None if status.inbox > 0 => created_at().map(|at| Instant::from(DateTime::<Utc>::from(at))),
+        None if status.inbox > 0 || status.accounting.ingested.events > 0 => {
+            created_at().map(|at| Instant::from(DateTime::<Utc>::from(at)))
+        }
         first => first,
     };
     // The problems of the latest run with a summary. A current run gets a summary with its first problem.
