@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::Result;
 use super::facts::{fact, set_fact};
-use super::rows::{first, only, run};
+use super::rows::{first, only, run, value};
 use crate::delivery::Sequence;
 use crate::event::Instant;
 
@@ -39,6 +39,12 @@ pub(super) fn bury(connection: &Connection, sequence: Sequence, day: i64) -> Res
 
 /// Adds the possible over-count of an event to the sum that stays after the event is deleted.
 fn remember_over_count(connection: &Connection, sequence: Sequence) -> Result<()> {
+    // Nearly every event has neither, and SQLite prepares the statement below anew for each of its values.
+    let select =
+        "SELECT EXISTS (SELECT 1 FROM doubts WHERE seq = ?1) OR EXISTS (SELECT 1 FROM claims WHERE seq = ?1)";
+    if !value::<bool>(connection, select, [sequence])? {
+        return Ok(());
+    }
     let select = "SELECT e.count * (coalesce(d.attempts, 0) + (c.seq IS NOT NULL)
                 - (EXISTS (SELECT 1 FROM held WHERE seq = ?1) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)
                    OR EXISTS (SELECT 1 FROM discarded WHERE seq = ?1) OR EXISTS (SELECT 1 FROM settled WHERE seq = ?1)))
