@@ -237,8 +237,7 @@ fn log_failure(failure: &Failure) {
 /// Meanwhile, logs if the clock shows a time at which no drain is ever due.
 async fn buffer_lost(buffer: &Arc<Buffer>, clock: &Clock) -> BufferError {
     let mut told_at: Option<tokio::time::Instant> = None;
-    let watch = buffer.watch();
-    let mut place = match watch {
+    let mut place = match buffer.watch() {
         Ok(place) => place,
         Err(error) => return error,
     };

@@ -1,6 +1,7 @@
 //! The common part of `dead-letter` and `held`: a person selects events by number or reason, and decides on them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -128,31 +129,17 @@ fn table(names: &Names, found: &[UndecidedEvent]) -> Table {
     let mut table = Table::new(names.headings);
     for UndecidedEvent { seq, requestor_id, rsid, event, occurred_at, why, .. } in found {
         let (rsid, occurred_at) = (rsid.as_deref().unwrap_or("-"), occurred_at.to_the_second());
-        match why {
+        let code;
+        let (at, more): (_, Vec<&dyn fmt::Display>) = match why {
             Why::Dead { reason, died_at, .. } => {
-                table.row(&[
-                    &seq.0,
-                    requestor_id,
-                    &rsid,
-                    event,
-                    &occurred_at,
-                    &died_at.to_the_second(),
-                    &reason.code(),
-                ]);
+                code = reason.code();
+                (died_at.to_the_second(), vec![&code])
             }
-            Why::Held { attempts, cause, held_at } => {
-                table.row(&[
-                    &seq.0,
-                    requestor_id,
-                    &rsid,
-                    event,
-                    &occurred_at,
-                    &held_at.to_the_second(),
-                    attempts,
-                    cause,
-                ]);
-            }
-        }
+            Why::Held { attempts, cause, held_at } => (held_at.to_the_second(), vec![attempts, cause]),
+        };
+        let mut cells: Vec<&dyn fmt::Display> = vec![&seq.0, requestor_id, &rsid, event, &occurred_at, &at];
+        cells.extend(more);
+        table.row(&cells);
     }
     table
 }

@@ -47,7 +47,7 @@ struct State {
     stamp: Option<Stamp>,
     looked_at: Instant,
     /// The reason why all senders are refused, and the time of the last log line about it.
-    problem: Option<(TokensError, Instant)>,
+    problem: Option<(TokensError, Option<Instant>)>,
 }
 
 /// Values that change when the file changes: its inode, its length, and the time of its last change.
@@ -92,18 +92,18 @@ impl Tokens {
                 }
                 Err(error) => {
                     state.digests.clear();
-                    let told = state.problem.take().filter(|(told, _)| told.to_string() == error.to_string());
-                    let told_at = told.map_or_else(|| now.checked_sub(TELL_EVERY), |(_, at)| Some(at));
-                    state.problem = Some((error, told_at.unwrap_or(now)));
+                    let known =
+                        state.problem.take().filter(|(known, _)| known.to_string() == error.to_string());
+                    state.problem = Some((error, known.and_then(|(_, told_at)| told_at)));
                 }
             }
         }
         if let Some((error, told_at)) = &mut state.problem
-            && told_at.elapsed() >= TELL_EVERY
+            && told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY)
         {
             let error = &*error as &dyn std::error::Error;
             tracing::error!(error, "nobody is let in until serve.tokens_file is mended");
-            *told_at = now;
+            *told_at = Some(now);
         }
     }
 }
